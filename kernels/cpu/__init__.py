@@ -1,0 +1,1 @@
+"""Serial, nogil Numba loops over a range of rows. Importing this package imports Numba; nothing else does."""

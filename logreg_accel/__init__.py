@@ -1,0 +1,48 @@
+"""Logistic regression on large feature matrices, at the speed of the memory it reads.
+
+Public names load on first use, so importing the package is cheap: no scikit-learn, Numba, CuPy or pyarrow.
+"""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LogisticRegression": "estimator",
+    "Objective": "objective",
+    "backends": "backends",
+    "load": "estimator",
+    "read_bandwidth": "bandwidth",
+    "solvers": "solvers",
+}
+__all__ = [*_HOMES, "__version__"]
+
+
+def _find_kernels():
+    """In a plain checkout the kernels lie beside the package, not inside it; an installation has them inside."""
+    beside = Path(__file__).parent.parent / "kernels"
+    if (Path(__file__).parent / "kernels").is_dir() or not (beside / "__init__.py").is_file():
+        return
+    spec = importlib.util.spec_from_file_location(
+        f"{__name__}.kernels", beside / "__init__.py", submodule_search_locations=[str(beside)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+
+
+_find_kernels()
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return module if _HOMES[name] == name else getattr(module, name)
+
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

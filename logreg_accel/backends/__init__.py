@@ -1,0 +1,121 @@
+"""Array backends: one interface, chosen once, at the door.
+
+`get_backend` turns the estimator's `backend=` into an object that is then passed down; `backends()` says what this
+machine can use, and why not the rest.
+"""
+
+import functools
+import importlib
+import importlib.util
+import sys
+import types
+
+from .base import Backend, LossGradient
+
+__all__ = ["BACKENDS", "Backend", "Choice", "LossGradient", "backends", "get_backend", "unusable"]
+
+BACKENDS = {"numpy": "NumpyBackend", "numba": "NumbaBackend", "cupy": "CupyBackend"}
+
+# Below this many bytes of X a NumPy fit ends before Numba is imported (0.4 s); above it the loops win that back in a few
+# evaluations.
+NUMBA_FROM_BYTES = 32 << 20
+CUPY_FROM_BYTES = 64 << 20
+
+
+class Choice(str):
+    """A name that remembers why it was chosen, in `reason`."""
+
+    def __new__(cls, name, reason=""):
+        self = super().__new__(cls, name)
+        self.reason = reason
+        return self
+
+    def __getnewargs__(self):
+        return str(self), self.reason
+
+
+def backends():
+    """What is usable on this machine.
+
+    Returns
+    -------
+    dict
+        Name -> None when usable, else a sentence that says why not and what to install.
+    """
+    return {name: unusable(name) for name in BACKENDS}
+
+
+@functools.cache
+def unusable(name):
+    """Why a backend cannot run here, or None when it can."""
+    if name == "numba" and importlib.util.find_spec("numba") is None:
+        return "Numba is not installed; pip install numba"
+    if name == "cupy":
+        return importlib.import_module(".detect", __name__).unusable_gpu()
+    return None
+
+
+def get_backend(name, nbytes, on_device=False, n_threads=None):
+    """The backend of that name, or for "auto" the one that should be fastest for a matrix of some size.
+
+    Parameters
+    ----------
+    name : "auto", "numpy", "numba" or "cupy"
+    nbytes : int
+        Bytes of X.
+    on_device : bool
+        Whether X is in GPU memory.
+    n_threads : int or None
+
+    Returns
+    -------
+    backend : Backend
+    choice : Choice
+        Its name, and why it was taken.
+
+    Raises
+    ------
+    ValueError
+        An unknown name.
+    RuntimeError
+        A backend that cannot run here; the message says why.
+    TypeError
+        Data on a GPU for a backend that reads host memory.
+    """
+    if name != "auto" and name not in BACKENDS:
+        raise ValueError(f"`backend` is {name!r}; expected 'auto' or one of {', '.join(map(repr, BACKENDS))}.")
+    choice = _choose(nbytes, on_device) if name == "auto" else Choice(name, "asked for")
+    if reason := unusable(choice):
+        raise RuntimeError(
+            f"`backend='{choice}'` cannot run here: {reason}. "
+            + ("`X` is on a GPU; bring it to the host to use another backend." if on_device
+               else "Use backend='auto' to take what is usable; `logreg-accel doctor` shows what that is.")
+        )
+    if on_device and choice != "cupy":
+        raise TypeError(
+            f"`X` is in GPU memory and `backend='{choice}'` reads host memory. Use backend='cupy' or 'auto', or copy `X` "
+            "to the host first (X.get() in CuPy, X.cpu() in PyTorch)."
+        )
+    module = importlib.import_module(f".{choice}", __name__)
+    return getattr(module, BACKENDS[choice])(n_threads), choice
+
+
+def _choose(nbytes, on_device):
+    size = f"{nbytes / 1e6:.3g} MB of X"
+    if on_device:
+        return Choice("cupy", "X is on a GPU")
+    if nbytes >= CUPY_FROM_BYTES and unusable("cupy") is None:
+        return Choice("cupy", f"a GPU is usable and {size} is worth sending there")
+    if nbytes >= NUMBA_FROM_BYTES and unusable("numba") is None:
+        return Choice("numba", f"{size} is worth compiled loops")
+    return Choice("numpy", f"{size} is small: nothing waits for a compiler")
+
+
+class _CallablePackage(types.ModuleType):
+    """`logreg_accel.backends` is this package and, called, the list of what is usable: one name for one idea."""
+
+    def __call__(self):
+        return backends()
+
+
+sys.modules[__name__].__class__ = _CallablePackage

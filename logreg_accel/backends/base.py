@@ -1,0 +1,186 @@
+"""Every pass over a block of rows in plain array code, tile by tile: the reference of all backends.
+
+A pass takes W (n + 1, k), float64 on the host, intercept in the last row, and returns float64 *sums over the block's
+rows*: no averaging, no penalty. A faster backend overrides a pass and says `super()` for what it has no kernel for, so
+no backend is ever incomplete and this file is the oracle for its kernels. With the margins Z = X·W[:-1] + W[-1]::
+
+    loss_gradient    Σ s·ℓ(z, y)     Xᵀ(s·residual)
+    hessian_vector   Xᵀ(s·curvature·(X·V[:-1] + V[-1]))
+    hessian          Xᵀ diag(s·curvature) X
+    diagonal         its diagonal
+    margins          Z
+    line             Σ s·ℓ and its two derivatives along z0 + t·(z1 − z0): reads no X
+
+Arithmetic inside a tile is `compute_dtype(X)`; tile sums are added up in float64.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from ..data import compute_dtype
+
+
+class LossGradient(NamedTuple):
+    """value (k,) and gradient (n + 1, k), float64 on the host; margins (rows, k) on the backend's side, or None."""
+
+    value: Any
+    gradient: Any
+    margins: Any = None
+
+
+class Backend:
+    """The generic bodies, for any array library that follows NumPy's functions.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        CPU threads at most; None takes all that the process may use.
+    """
+
+    name = "base"
+    xp = np
+    # A tile is read by two products: at 2 MB the second one finds it in cache, at 64 MB it reads memory again; far
+    # smaller ones drown in call overhead (bench/test_passes.py has the sweep).
+    tile_bytes = 2 << 20
+
+    def __init__(self, n_threads=None):
+        self.n_threads = n_threads
+
+    # -- where arrays live ------------------------------------------------------------------------------------------
+
+    def upload(self, block):
+        """The block with its arrays where the passes want them."""
+        return block
+
+    def to_host(self, array):
+        """A NumPy array of one of this backend's arrays."""
+        return array
+
+    def limit_threads(self):
+        """A context in which this backend's libraries keep to `n_threads`."""
+        from .threads import blas_limit
+
+        return blas_limit(self.n_threads)
+
+    # -- passes -----------------------------------------------------------------------------------------------------
+
+    def loss_gradient(self, block, W, loss, keep_margins=False):
+        """Σ s·ℓ and Xᵀ(s·∂ℓ/∂z) out of one sweep; with `keep_margins` also the margins, a float a row."""
+        W = self._cast(W, block)
+        G = self.xp.zeros(W.shape, dtype=np.float64)
+        value = self.xp.zeros(W.shape[1], dtype=np.float64)
+        kept = self.xp.empty((block.X.shape[0], W.shape[1]), dtype=W.dtype) if keep_margins else None
+        for rows, X, y, s in self._tiles(block):
+            Z = X @ W[:-1] + W[-1]
+            if keep_margins:
+                kept[rows] = Z
+            tile_value, R = self._value_residual(loss, Z, y, s)
+            value += tile_value
+            G[:-1] += X.T @ R
+            G[-1] += R.sum(axis=0, dtype=np.float64)
+        return LossGradient(self.to_host(value), self.to_host(G), kept)
+
+    def hessian_vector(self, block, W, V, loss):
+        """Xᵀ(s·curvature·(X·V)): the Hessian of the sum at W, applied to V (n + 1, k)."""
+        W, V = self._cast(W, block), self._cast(V, block)
+        H = self.xp.zeros(W.shape, dtype=np.float64)
+        for _, X, y, s in self._tiles(block):
+            R = self._curvature(loss, X @ W[:-1] + W[-1], y, s) * (X @ V[:-1] + V[-1])
+            H[:-1] += X.T @ R
+            H[-1] += R.sum(axis=0, dtype=np.float64)
+        return self.to_host(H)
+
+    def hessian(self, block, W, loss):
+        """Xᵀ diag(s·curvature) X of one output, (n + 1, n + 1), left on the backend's side."""
+        W = self._cast(W, block)
+        n = W.shape[0] - 1
+        H = self.xp.zeros((n + 1, n + 1), dtype=np.float64)
+        for _, X, y, s in self._tiles(block, min_rows=4 * n):
+            curvature = self._curvature(loss, X @ W[:-1] + W[-1], y, s)
+            scaled = X * self.xp.sqrt(curvature)
+            H[:n, :n] += scaled.T @ scaled  # one buffer on both sides: NumPy calls syrk, half the flops of gemm
+            H[:n, n] += (X.T @ curvature)[:, 0]
+            H[n, n] += curvature.sum(dtype=np.float64)
+        H[n, :n] = H[:n, n]
+        return H
+
+    def diagonal(self, block, W, loss):
+        """The diagonal of the Hessian, (n + 1, k)."""
+        W = self._cast(W, block)
+        D = self.xp.zeros(W.shape, dtype=np.float64)
+        for _, X, y, s in self._tiles(block):
+            curvature = self._curvature(loss, X @ W[:-1] + W[-1], y, s)
+            D[:-1] += (X * X).T @ curvature
+            D[-1] += curvature.sum(axis=0, dtype=np.float64)
+        return self.to_host(D)
+
+    def margins(self, block, W):
+        """X·W[:-1] + W[-1], (rows, k) in the arithmetic's dtype, left on the backend's side."""
+        W = self._cast(W, block)
+        Z = self.xp.empty((block.X.shape[0], W.shape[1]), dtype=W.dtype)
+        for rows, X, _, _ in self._tiles(block):
+            Z[rows] = X @ W[:-1] + W[-1]
+        return Z
+
+    def line(self, block, Z0, Z1, t, loss):
+        """Σ s·ℓ, its slope and its curvature in t at the margins z0 + t·(z1 − z0), float64 (3,); reads no X."""
+        D = Z1 - Z0
+        Z = Z0 + D.dtype.type(t) * D
+        s = None if block.sample_weight is None else block.sample_weight[:, None]
+        value, residual = loss.value_residual(Z, block.y)
+        terms = (value, residual * D, loss.curvature(Z, block.y) * D * D)
+        sums = [(a if s is None else s * a).sum(dtype=np.float64) for a in terms]
+        return np.array([float(a) for a in sums])
+
+    # -- linear algebra ---------------------------------------------------------------------------------------------
+
+    def factor(self, H, rounding):
+        """A function v -> H⁻¹v for a symmetric, positive semidefinite H (p, p) of this backend.
+
+        H is scaled to a unit diagonal (columns may differ by decades) and lifted by `rounding`, the relative error of
+        its entries, times ten as often as Cholesky's method asks for it.
+        """
+        H = self.to_host(H)
+        diagonal = np.diagonal(H).copy()
+        scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
+        lift = rounding
+        while True:
+            scaled = H * scale * scale[:, None]
+            scaled[np.diag_indices_from(scaled)] += lift
+            try:
+                factor = scipy.linalg.cho_factor(scaled, lower=True, overwrite_a=True, check_finite=False)
+                break
+            except np.linalg.LinAlgError:
+                lift *= 10
+                if not lift < 1e3:
+                    raise FloatingPointError("The Hessian has entries that are not finite.") from None
+        return lambda v: scale * scipy.linalg.cho_solve(factor, scale * v, check_finite=False)
+
+    # -- the pieces -------------------------------------------------------------------------------------------------
+
+    def _cast(self, W, block):
+        return self.xp.asarray(W, dtype=compute_dtype(block.X.dtype))
+
+    def _tiles(self, block, min_rows=1):
+        """Slices of rows that fit the cache: (slice, X in the arithmetic's dtype, y, s as a column or None)."""
+        m, n = block.X.shape
+        dtype = compute_dtype(block.X.dtype)
+        step = max(self.tile_bytes // (n * dtype.itemsize), min_rows, 1)
+        for start in range(0, m, step):
+            rows = slice(start, start + step)
+            s = None if block.sample_weight is None else block.sample_weight[rows, None]
+            y = None if block.y is None else block.y[rows]
+            yield rows, block.X[rows].astype(dtype, copy=False), y, s
+
+    def _value_residual(self, loss, Z, y, s):
+        """The pointwise line: Σ s·ℓ per column (float64) and s·∂ℓ/∂z, from a tile's margins."""
+        value, residual = loss.value_residual(Z, y)
+        if s is not None:
+            value, residual = s * value, s * residual
+        return value.sum(axis=0, dtype=np.float64), residual
+
+    def _curvature(self, loss, Z, y, s):
+        curvature = loss.curvature(Z, y)
+        return curvature if s is None else s * curvature

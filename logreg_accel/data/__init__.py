@@ -1,0 +1,108 @@
+"""Rows of data as the passes see them: `Block` and `Dataset`; `as_dataset` makes them of whatever the user holds."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .convert import as_labels, as_matrix, as_weights, class_weights, encode_binary
+
+__all__ = ["Block", "Dataset", "as_dataset", "as_labels", "as_matrix", "compute_dtype", "storage_dtype"]
+
+
+class Block(NamedTuple):
+    """Some rows.
+
+    X : 2-d array (rows, n_features), any real dtype and layout, host or device; y : class codes (rows,), uint8;
+    sample_weight : (rows,) of X's arithmetic dtype, or None for ones.
+    """
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+
+
+class Dataset:
+    """Blocks of rows that can be iterated again and again.
+
+    Attributes
+    ----------
+    n_rows, n_features : int
+    dtype : numpy.dtype
+        Storage dtype of X.
+    classes : ndarray
+        Sorted labels; code i stands for classes[i].
+    weight_sum, least_weight : float
+        Σᵢ sᵢ, and the smallest positive sᵢ.
+    """
+
+    def __init__(self, blocks, classes):
+        self.blocks = tuple(blocks)
+        self.classes = classes
+        first = self.blocks[0].X
+        self.n_features = first.shape[1]
+        self.dtype = storage_dtype(first)
+        self.n_rows = sum(block.X.shape[0] for block in self.blocks)
+        self.on_device = not isinstance(first, np.ndarray)
+        weights = [block.sample_weight for block in self.blocks]
+        weighted = weights[0] is not None
+        self.weight_sum = float(sum(s.sum(dtype=np.float64) for s in weights)) if weighted else float(self.n_rows)
+        self.least_weight = float(min(s[s > 0].min(initial=np.inf) for s in weights)) if weighted else 1.0
+
+    def __iter__(self):
+        return iter(self.blocks)
+
+    @property
+    def nbytes(self):
+        """Bytes that one read of X moves."""
+        return self.n_rows * self.n_features * self.dtype.itemsize
+
+
+def as_dataset(X, y, sample_weight=None, class_weight=None):
+    """Check X, y and the weights and lay them out for the passes, without a copy of X where that can be.
+
+    Parameters
+    ----------
+    X : array, frame or table (n_samples, n_features); see `as_matrix`
+    y : labels (n_samples,), two classes of any kind
+    sample_weight : (n_samples,), a number or None
+    class_weight : dict, "balanced" or None
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    ValueError, TypeError
+        Anything wrong with the input but non-finite values of X: those are found inside the first pass.
+    """
+    X = as_matrix(X)
+    y = as_labels(y)
+    if len(y) != X.shape[0]:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: `X` has {X.shape[0]} rows and `y` {len(y)}. "
+            "Give one label a row."
+        )
+    classes, codes = encode_binary(y)
+    s = as_weights(sample_weight, X.shape[0])
+    s = class_weights(class_weight, classes, codes, s)
+    if s is not None:
+        if any(s[codes == code].max(initial=0) == 0 for code in (0, 1)):
+            raise ValueError(
+                "`y` has only one class among the samples with a positive weight; two classes are needed. "
+                "Check `sample_weight` and `class_weight`."
+            )
+        s = s.astype(compute_dtype(storage_dtype(X)), copy=False)
+    return Dataset([Block(X, codes, s)], classes)
+
+
+def storage_dtype(X):
+    """X's dtype as NumPy names it; PyTorch's and JAX's print alike."""
+    return X.dtype if isinstance(X.dtype, np.dtype) else np.dtype(str(X.dtype).removeprefix("torch."))
+
+
+def compute_dtype(storage):
+    """float32 for what it holds exactly and fast (float32, 16-bit floats, 8-bit integers, bool), else float64."""
+    if storage.kind == "f":
+        return np.dtype(np.float32 if storage.itemsize <= 4 else np.float64)
+    return np.dtype(np.float32 if storage.itemsize == 1 or storage.name == "bfloat16" else np.float64)

@@ -1,0 +1,223 @@
+"""What the user holds, as arrays: the only place where input types are inspected.
+
+Arrays pass through as views; frames and tables go by narwhals or the Arrow PyCapsule protocol; arrays on a GPU are
+handed on untouched. Non-finite values of X are not looked for here: the first pass sees them at no extra read.
+"""
+
+import numbers
+
+import numpy as np
+
+_CUDA = {2, 13}  # DLPack device types: kDLCUDA, kDLCUDAManaged
+
+
+def as_matrix(X, name="X"):
+    """X as a 2-d real array: a NumPy view where possible, or an array on a GPU as it is.
+
+    Takes NumPy arrays of any order, stride and real dtype (memory-mapped too), lists, numeric object arrays, pandas and
+    polars frames, pyarrow tables and whatever speaks `__arrow_c_stream__`, DLPack or `__cuda_array_interface__`.
+
+    Raises
+    ------
+    TypeError
+        Sparse data, columns that are not numbers (named), a dtype that NumPy cannot read.
+    ValueError
+        Not two-dimensional, no rows, no columns, complex.
+    """
+    if hasattr(X, "detach"):  # a PyTorch tensor that requires a gradient exports nothing before this
+        X = X.detach()
+    if is_on_device(X):
+        if len(X.shape) != 2 or 0 in X.shape:
+            raise ValueError(f"`{name}` has shape {tuple(X.shape)}; expected a non-empty (n_samples, n_features).")
+        return X
+    X = _from_table(X, name) if not isinstance(X, np.ndarray) else X
+    if isinstance(X, np.ndarray) and X.dtype.name == "bfloat16":
+        return np.asarray(X)
+
+    from sklearn.utils import check_array
+
+    if not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__"):
+        try:
+            X = np.from_dlpack(X)
+        except (BufferError, TypeError, RuntimeError) as error:
+            if "bfloat16" in str(error).lower() or "bfloat16" in str(getattr(X, "dtype", "")):
+                raise TypeError(f"`{name}` is bfloat16, which NumPy cannot read through DLPack; "
+                                "convert it to float32 or float16 first.") from error
+            X = np.asarray(X)
+    X = check_array(X, dtype="numeric", ensure_all_finite=False, copy=False, input_name=name)
+    if X.dtype.kind not in "fiub":
+        raise TypeError(f"`{name}` has dtype {X.dtype}; expected real numbers. Encode the columns as numbers first.")
+    return np.asarray(X)
+
+
+def is_on_device(X):
+    """Whether X lies in the memory of a CUDA GPU."""
+    if hasattr(X, "__cuda_array_interface__"):
+        return True
+    device = getattr(X, "__dlpack_device__", None)
+    return device is not None and not isinstance(X, np.ndarray) and int(device()[0]) in _CUDA
+
+
+def _from_table(X, name):
+    """Frames, tables and Arrow streams as one array; anything else comes back as it was."""
+    import narwhals as nw
+
+    if not hasattr(X, "__array__") or hasattr(X, "columns") or hasattr(X, "schema"):
+        frame = nw.from_native(X, pass_through=True)
+        if isinstance(frame, nw.LazyFrame):
+            frame = frame.collect()
+        if not isinstance(frame, nw.DataFrame) and hasattr(X, "__arrow_c_stream__"):
+            frame = nw.from_native(_arrow_table(X))
+        if isinstance(frame, nw.DataFrame):
+            return _frame_to_array(frame, name)
+    return X
+
+
+def _arrow_table(X):
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise TypeError(f"{type(X).__name__} needs pyarrow to be read: pip install 'logreg-accel[arrow]'.") from error
+    return pyarrow.table(X)
+
+
+def _frame_to_array(frame, name):
+    import narwhals as nw
+
+    numeric = {column for column, dtype in frame.schema.items() if dtype.is_numeric() or dtype == nw.Boolean}
+    objects = {column for column, dtype in frame.schema.items() if dtype == nw.Object}
+    odd = [column for column in frame.columns if column not in numeric | objects]
+    if odd:
+        listed = ", ".join(f"{column!r} ({frame.schema[column]})" for column in odd[:5])
+        raise TypeError(
+            f"`{name}` has columns that are not numbers: {listed}{', ...' if len(odd) > 5 else ''}. "
+            "Encode them (for instance with OneHotEncoder) or leave them out."
+        )
+    array = frame.to_numpy()
+    # pandas columns of ArrowDtype come out as objects although the schema says they are numbers; nulls become NaN
+    return array.astype(np.float64) if array.dtype == object and not objects else array
+
+
+def as_labels(y):
+    """y as a 1-d host array of labels.
+
+    Raises
+    ------
+    ValueError
+        Not one-dimensional, or NaN among the labels.
+    """
+    from sklearn.utils import column_or_1d
+
+    if hasattr(y, "detach"):
+        y = y.detach()
+    if is_on_device(y):
+        y = y.get() if hasattr(y, "get") else y.cpu() if hasattr(y, "cpu") else y
+    y = np.from_dlpack(y) if hasattr(y, "__dlpack__") and not hasattr(y, "__array__") else y
+    if not isinstance(y, np.ndarray):
+        import narwhals as nw
+
+        series = nw.from_native(y, pass_through=True, allow_series=True)
+        y = series.to_numpy() if isinstance(series, nw.Series | nw.DataFrame) else y
+    y = column_or_1d(y, warn=True)
+    if len(y) == 0:
+        raise ValueError("Found array with 0 sample(s): `y` is empty; expected at least one label of each of two classes.")
+    return y
+
+
+def encode_binary(y):
+    """Sorted classes of two-class labels, and each label's code.
+
+    Parameters
+    ----------
+    y : ndarray (n_samples,)
+        Numbers, bools or strings.
+
+    Returns
+    -------
+    classes : ndarray (2,)
+    codes : ndarray (n_samples,), uint8
+
+    Raises
+    ------
+    ValueError
+        One class, more than two, or floats that are not labels.
+    """
+    if y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isin([y.min(), y.max()], np.round([y.min(), y.max()])).all()):
+        # numbers: two scans instead of the sort in np.unique, which costs more than a pass over 1M x 100
+        low, high = y.min(), y.max()
+        is_high = y == high
+        if low != high and (is_high | (y == low)).all():
+            return np.array([low, high], dtype=y.dtype), is_high.view(np.uint8)
+
+    from sklearn.utils.multiclass import check_classification_targets, type_of_target
+
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        row = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise ValueError(f"Input `y` contains NaN or infinity, first in row {row}. Drop those rows.")
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) > 2:
+        raise ValueError(
+            f"Only binary classification is supported. The type of the target is {type_of_target(y)}. "
+            f"`y` has {len(classes)} classes; more than two are not supported yet: wrap the estimator in "
+            "sklearn.multiclass.OneVsRestClassifier."
+        )
+    if len(classes) < 2:
+        raise ValueError(f"`y` has only one class, {classes[0]!r}; at least two classes are needed to fit a classifier.")
+    return classes, codes.astype(np.uint8)
+
+
+def as_weights(sample_weight, n_samples):
+    """sample_weight as float64 (n_samples,), or None.
+
+    Raises
+    ------
+    ValueError
+        Wrong shape, non-finite, negative, or all zero.
+    """
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, numbers.Number):
+        sample_weight = np.full(n_samples, sample_weight)
+    if is_on_device(sample_weight) and hasattr(sample_weight, "get"):
+        sample_weight = sample_weight.get()
+    s = np.asarray(sample_weight, dtype=np.float64)
+    if s.shape != (n_samples,):
+        raise ValueError(f"`sample_weight` has shape {s.shape}; expected one weight a row, ({n_samples},).")
+    bad = ~np.isfinite(s) | (s < 0)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"`sample_weight` must be finite and not negative (Negative values or NaN found: {s[row]} in row {row}).")
+    if not s.any():
+        raise ValueError("Sample weights must contain at least one non-zero number; every entry of `sample_weight` is zero.")
+    return s
+
+
+def class_weights(class_weight, classes, codes, s):
+    """sample_weight with each row's class weight multiplied in: a new array, or s itself without class weights."""
+    if class_weight is None:
+        return s
+    if class_weight == "balanced":
+        totals = np.bincount(codes, weights=s, minlength=2)
+        per_class = totals.sum() / (2 * np.where(totals > 0, totals, 1))
+    elif isinstance(class_weight, dict):
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown:
+            raise ValueError(f"`class_weight` has labels that are not in `y`: {unknown}; the classes are {list(classes)}.")
+        per_class = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=np.float64)
+        if not (np.isfinite(per_class).all() and (per_class >= 0).all()):
+            raise ValueError(f"`class_weight` is {class_weight}; expected finite numbers that are not negative.")
+    else:
+        raise ValueError(f"`class_weight` is {class_weight!r}; expected a dict, 'balanced' or None.")
+    return per_class[codes] if s is None else s * per_class[codes]
+
+
+def first_nonfinite(X, tile_rows=4096):
+    """Row, column and value ("NaN" or "infinity") of the first entry of X that is not finite, or None."""
+    for start in range(0, X.shape[0], tile_rows):
+        tile = X[start : start + tile_rows]
+        bad = ~np.isfinite(tile)
+        if bad.any():
+            row, column = divmod(int(bad.argmax()), X.shape[1])
+            return start + row, column, "NaN" if bool(np.isnan(tile[row, column])) else "infinity"
+    return None

@@ -1,0 +1,213 @@
+"""Runs a solver: answers its questions, counts reads of X, keeps the history and the budgets, and decides when to stop."""
+
+import math
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .solvers import questions as ask
+
+MAX_ITER, MAX_PASSES, MAX_SECONDS = "max_iter", "max_passes", "max_seconds"
+CALLBACK, INTERRUPTED, SEPARABLE = "callback", "interrupted", "separable"
+
+SATISFIED = {ask.CONVERGED, ask.NOISE_FLOOR, SEPARABLE, CALLBACK, INTERRUPTED}
+"""Statuses that call for no ConvergenceWarning."""
+
+_PATIENCE = 4
+"""Accepted points in a row without a new least value or gradient norm: after that, steps only move rounding about."""
+
+
+class Record(NamedTuple):
+    """One evaluation, as kept in `history_`.
+
+    n_iter : accepted steps before it; n_passes : reads of X up to its end; value : F; gradient_norm : ‖∇F‖₂;
+    suboptimality : estimate of (F − F*)/F, nan for points that were not accepted; step : ‖w − last accepted w‖₂;
+    seconds : since the start of the fit; gb_per_s : rate at which X was read.
+    """
+
+    n_iter: int
+    n_passes: float
+    value: float
+    gradient_norm: float
+    suboptimality: float
+    step: float
+    seconds: float
+    gb_per_s: float
+
+
+HEADINGS = " iter  passes           loss    |grad|  subopt.      step  seconds   GB/s"
+
+
+def format_record(record):
+    """A line for a step, under `HEADINGS`."""
+    return (f"{record.n_iter:5d} {record.n_passes:7.1f} {record.value:14.8g} {record.gradient_norm:9.2e} "
+            f"{record.suboptimality:8.1e} {record.step:9.2e} {record.seconds:8.2f} {record.gb_per_s:6.1f}")
+
+
+class Solution(NamedTuple):
+    """What a run found. `bound` is rigorous, or inf where there is no bound; `suboptimality` is an estimate."""
+
+    w: np.ndarray
+    value: float
+    gradient_norm: float
+    suboptimality: float
+    bound: float
+    n_iter: int
+    n_passes: float
+    status: str
+    history: Any
+
+
+def run(solver, objective, w0, *, tol=1e-8, max_iter=1000, max_passes=None, max_seconds=None, callback=None, seed=0):
+    """Run a solver on an objective until it is good enough or a budget is spent.
+
+    Parameters
+    ----------
+    solver : callable (w0, seed) -> generator of questions
+    objective : Objective
+    w0 : ndarray (objective.size,)
+    tol : float
+        Estimated relative suboptimality (F − F*)/F to stop at; in effect max(tol, the rounding of the arithmetic).
+    max_iter : int
+        Accepted steps at most.
+    max_passes : float or None
+        Reads of X at most: one that would go beyond is not begun.
+    max_seconds : float or None
+        Checked after each answer; a read under way is finished.
+    callback : callable (Record, w) -> bool or None
+        Called at every accepted point; True stops.
+    seed : int
+
+    Returns
+    -------
+    Solution
+        Of the best point, whatever the status; Ctrl-C is caught and told as status "interrupted".
+    """
+    patience = getattr(solver, "patience", _PATIENCE)
+    return _Run(objective, tol, max_iter, max_passes, max_seconds, callback, patience).follow(solver(w0, seed))
+
+
+class _Stop(Exception):
+    """Ends a run with a status."""
+
+
+class _Run:
+    def __init__(self, objective, tol, max_iter, max_passes, max_seconds, callback, patience):
+        self.objective = objective
+        self.tol, self.max_iter, self.callback = tol, max_iter, callback
+        self.max_passes = math.inf if max_passes is None else max_passes
+        self.max_seconds = math.inf if max_seconds is None else max_seconds
+        self.patience = patience
+        self.started = time.perf_counter()
+        self.n_iter, self.n_passes = -1, 0.0  # the start is not a step
+        self.history = []
+        self.best = self.accepted = None
+        self.best_suboptimality = math.nan
+        self.least_value = self.least_norm = self.least_curvature = math.inf
+        self.stale = 0
+        self.answers = {
+            ask.Gradient: self._gradient,
+            ask.HessianVector: lambda q: self._read(objective.hessian_vector, q.w, q.v),
+            ask.Diagonal: lambda q: self._read(objective.diagonal, q.w),
+            ask.Metric: lambda q: self._read(objective.factor, q.point.w),
+            ask.LineMinimum: lambda q: objective.line_minimum(q.start, q.end),
+            ask.Progress: self._progress,
+        }
+
+    def follow(self, generator):
+        answer = None
+        try:
+            while True:
+                question = generator.send(answer)
+                answer = self.answers[type(question)](question)
+                if self.seconds > self.max_seconds:
+                    raise _Stop(MAX_SECONDS)
+        except StopIteration as end:
+            status = end.value
+        except _Stop as stop:
+            status = str(stop)
+        except KeyboardInterrupt:
+            if self.best is None:
+                raise
+            status = INTERRUPTED
+        finally:
+            generator.close()
+        return self._solution(status)
+
+    @property
+    def seconds(self):
+        return time.perf_counter() - self.started
+
+    def _read(self, ask_objective, *arguments):
+        """Any answer that costs one read of X."""
+        if self.n_passes + 1 > self.max_passes and self.best is not None:
+            raise _Stop(MAX_PASSES)
+        answer = ask_objective(*arguments)
+        self.n_passes += 1
+        return answer
+
+    def _gradient(self, question):
+        began = time.perf_counter()
+        point = self._read(lambda w: self.objective.evaluate(w, keep_margins=True), question.w)
+        took = time.perf_counter() - began
+        if self.best is None:
+            self.best = point
+        step = float(np.linalg.norm(point.w - self.accepted.w)) if self.accepted else 0.0
+        rate = getattr(self.objective.dataset, "nbytes", 0) / took / 1e9
+        norm = float(np.linalg.norm(point.gradient))
+        self.history.append(
+            Record(max(self.n_iter, 0), self.n_passes, point.value, norm, math.nan, step, self.seconds, rate)
+        )
+        return point
+
+    def _progress(self, question):
+        """An accepted point: is it good enough, the best, still getting better, within the budgets?"""
+        point = question.point
+        self.n_iter += 1
+        norm = float(np.linalg.norm(point.gradient))
+        suboptimality = self._suboptimality(point, question.gap)
+        if point.value <= self.best.value + point.rounding:
+            self.best, self.best_suboptimality = point, suboptimality
+        if point.value < self.least_value or norm < self.least_norm:
+            self.stale = 0
+        else:
+            self.stale += 1
+        self.least_value, self.least_norm = min(self.least_value, point.value), min(self.least_norm, norm)
+        self.accepted = point
+        self.history[-1] = record = self.history[-1]._replace(n_iter=self.n_iter, suboptimality=suboptimality)
+
+        if self.callback is not None and self.callback(record, point.w.copy()):
+            raise _Stop(CALLBACK)
+        if suboptimality <= self.tol:
+            return True
+        if self.objective.separates(point.value):
+            raise _Stop(SEPARABLE)
+        if self.stale >= self.patience:
+            raise _Stop(ask.NOISE_FLOOR)
+        if self.n_iter >= self.max_iter:
+            raise _Stop(MAX_ITER)
+        return False
+
+    def _suboptimality(self, point, gap):
+        """(F − F*)/F from the solver's gap, or from the gradient: ‖g‖²/(2μ).
+
+        μ is λ with a penalty (strong convexity); without one it is the least curvature met along a step so far, which is
+        an estimate from above and no bound.
+        """
+        if gap is None:
+            gap = self.objective.penalty.suboptimality_bound(point.gradient)
+            if math.isinf(gap) and self.accepted is not None:
+                s, y = point.w - self.accepted.w, point.gradient - self.accepted.gradient
+                if s @ y > 0:
+                    self.least_curvature = min(self.least_curvature, float(s @ y / (s @ s)))
+                gap = float(point.gradient @ point.gradient) / (2 * self.least_curvature) if self.n_iter > 1 else math.inf
+        return max(gap, 0.0) / abs(point.value) if point.value else 0.0
+
+    def _solution(self, status):
+        best = self.best
+        norm = float(np.linalg.norm(best.gradient))
+        return Solution(
+            best.w, best.value, norm, self.best_suboptimality, self.objective.suboptimality_bound(best),
+            max(self.n_iter, 0), self.n_passes, status, self.history,
+        )

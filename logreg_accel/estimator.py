@@ -1,0 +1,403 @@
+"""LogisticRegression: scikit-learn's words in, `coef_` out. No numerics here."""
+
+import dataclasses
+import inspect
+import math
+import numbers
+import sys
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import driver, model_io
+from .backends import Choice, get_backend
+from .data import Block, as_dataset, as_matrix, storage_dtype
+from .data.convert import first_nonfinite, is_on_device
+from .losses import Logistic
+from .objective import Objective
+from .penalty import Penalty
+from .solvers import SOLVERS, resolve_solver
+
+
+class LogisticRegression(ClassifierMixin, BaseEstimator):
+    """Logistic regression trained to the optimum, with one read of X an evaluation.
+
+    Minimises, over w and the intercept b, scikit-learn's objective::
+
+        Σᵢ sᵢ·log(1 + exp(−ỹᵢ·(xᵢ·w + b))) + (1/C)·½·‖w‖²        ỹᵢ = ±1
+
+    The intercept bears no penalty. Two classes.
+
+    Parameters
+    ----------
+    C : float, default 1.0
+        Inverse strength of the penalty; np.inf for none.
+    tol : float, default 1e-8
+        Estimated relative suboptimality (F − F*)/F to stop at; in effect max(tol, the arithmetic's rounding).
+    fit_intercept : bool, default True
+    class_weight : dict, "balanced" or None
+    solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", or settings
+        Settings such as `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
+    max_iter : int, default 1000
+        Steps at most.
+    max_passes : float or None
+        Reads of X at most.
+    max_seconds : float or None
+        Time at most; a read under way is finished.
+    warm_start : bool, default False
+        Start from the weights of the last fit.
+    random_state : int, RandomState or None, default 0
+        Seed of a random start; with the default, the same call gives the same bits.
+    verbose : int, default 0
+        1 prints what was chosen and a line for every step, to stderr.
+    callback : callable (record, w) -> bool or None
+        Called at every step with a `logreg_accel.driver.Record` and [w, b]; True stops the fit.
+    backend : "auto", "numpy", "numba" or "cupy"
+        Where X is read. "auto": CuPy when X is on a GPU, or large and a GPU is usable; Numba when X is large; else NumPy.
+        One that cannot run raises RuntimeError and says why.
+    n_threads : int or None
+        CPU threads at most.
+
+    Attributes
+    ----------
+    coef_ : ndarray (1, n_features)
+        float32 when X is float32 or smaller, else float64.
+    intercept_ : ndarray (1,)
+    classes_ : ndarray (2,)
+    n_iter_ : ndarray (1,), int32
+    n_features_in_ : int
+    feature_names_in_ : ndarray
+        Where X has string column names.
+    backend_, solver_ : str
+        What ran; their `.reason` says why.
+    n_passes_ : float
+        Reads of X.
+    suboptimality_ : float
+        Estimated (F − F*)/F.
+    suboptimality_bound_ : float
+        Rigorous bound on it; inf where there is none (no penalty, or an intercept whose gradient is not exactly 0).
+    status_ : str
+        "converged", "noise floor", "separable", "max_iter", "max_passes", "max_seconds", "callback", "interrupted" or
+        "diverged".
+    history_ : list of Record
+        One for every evaluation.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from logreg_accel import LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> clf = LogisticRegression(C=1.0).fit(X, y)
+    >>> round(clf.score(X, y), 2)
+    0.96
+    """
+
+    def __init__(
+        self, *, C=1.0, tol=1e-8, fit_intercept=True, class_weight=None, solver="auto", max_iter=1000, max_passes=None,
+        max_seconds=None, warm_start=False, random_state=0, verbose=0, callback=None, backend="auto", n_threads=None,
+    ):
+        self.C = C
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.solver = solver
+        self.max_iter = max_iter
+        self.max_passes = max_passes
+        self.max_seconds = max_seconds
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callback = callback
+        self.backend = backend
+        self.n_threads = n_threads
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit to data.
+
+        Parameters
+        ----------
+        X : array, frame or table (n_samples, n_features)
+            Any real dtype and layout; never changed, and not copied where it can be read as it is.
+        y : (n_samples,) labels of two classes
+        sample_weight : (n_samples,) or None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Parameters or data that cannot be used; non-finite values of X are named by row and column.
+        RuntimeError
+            A backend that cannot run here.
+        KeyboardInterrupt
+            Ctrl-C, after the attributes were set to the best model so far.
+
+        Warns
+        -----
+        ConvergenceWarning
+            The fit ended above `tol`.
+        """
+        self._check_parameters()
+        matrix = as_matrix(X)
+        validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
+        dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
+        backend, backend_choice = get_backend(self.backend, dataset.nbytes, dataset.on_device, self.n_threads)
+        solver, name, reason = resolve_solver(self.solver, dataset.n_features)
+        if self.verbose:
+            _say(f"{dataset.n_rows} x {dataset.n_features} {dataset.dtype}; backend {backend_choice} "
+                 f"({backend_choice.reason}); solver {name} ({reason})")
+            _say(driver.HEADINGS)
+        with backend.limit_threads():
+            penalty = Penalty(l2=1 / (self.C * dataset.weight_sum))
+            objective = Objective(dataset, Logistic(), penalty, backend, self.fit_intercept)
+            solution = driver.run(
+                solver, objective, self._start(dataset.n_features), tol=self.tol, max_iter=self.max_iter,
+                max_passes=self.max_passes, max_seconds=self.max_seconds, callback=self._callback(), seed=self._seed(),
+            )
+        self._keep(solution, dataset, backend_choice, Choice(name, reason))
+        if solution.status == driver.INTERRUPTED:
+            raise KeyboardInterrupt
+        self._warn(solution)
+        return self
+
+    def decision_function(self, X):
+        """Margins x·w + b, (n_samples,): positive for classes_[1]."""
+        check_is_fitted(self)
+        matrix = as_matrix(X)
+        validate_data(self, X if hasattr(X, "columns") else matrix, reset=False, skip_check_array=True)
+        W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
+        nbytes = math.prod(matrix.shape) * storage_dtype(matrix).itemsize
+        backend, _ = get_backend("auto", nbytes, is_on_device(matrix), self.n_threads)
+        with backend.limit_threads():
+            block = backend.upload(Block(matrix, None))
+            margins = backend.to_host(backend.margins(block, W))[:, 0]
+        overflowed = ~np.isfinite(margins)
+        if overflowed.any():
+            self._refuse_nonfinite(matrix)
+            margins[overflowed] = _huge_margins(backend.to_host(block.X[np.flatnonzero(overflowed)]), W)
+        return margins
+
+    def predict(self, X):
+        """The likelier class of each row, (n_samples,)."""
+        positive = self.decision_function(X) > 0
+        return self.classes_[positive.astype(np.intp)]
+
+    def predict_proba(self, X):
+        """Probabilities of the classes, (n_samples, 2), in the order of `classes_`."""
+        return Logistic().probabilities(self.decision_function(X)[:, None])
+
+    def predict_log_proba(self, X):
+        """Logarithms of `predict_proba`, exact where the probability itself underflows."""
+        return Logistic().log_probabilities(self.decision_function(X)[:, None])
+
+    def save(self, path):
+        """Write the fitted model to one .npz file, whole or not at all; `logreg_accel.load` reads it.
+
+        Parameters
+        ----------
+        path : path-like
+            Used as it is; no suffix is added.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written; what was there before is untouched.
+        """
+        check_is_fitted(self)
+        model_io.save_arrays(path, *_to_plain(self))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    # -- the pieces -----------------------------------------------------------------------------------------------------
+
+    def _check_parameters(self):
+        _check_number("C", self.C, "a positive number, or np.inf for no penalty", lambda v: v > 0)
+        _check_number("tol", self.tol, "a number of at least 0", lambda v: 0 <= v < np.inf)
+        _check_number("max_iter", self.max_iter, "an integer of at least 1", lambda v: v >= 1, numbers.Integral)
+        if self.max_passes is not None:
+            _check_number("max_passes", self.max_passes, "a positive number or None", lambda v: v > 0)
+        if self.max_seconds is not None:
+            _check_number("max_seconds", self.max_seconds, "a positive number or None", lambda v: v > 0)
+        if self.n_threads is not None:
+            _check_number("n_threads", self.n_threads, "an integer of at least 1, or None", lambda v: v >= 1, numbers.Integral)
+        if not (self.callback is None or callable(self.callback)):
+            raise ValueError(f"`callback` is {self.callback!r}; expected a callable (record, w) or None.")
+
+    def _start(self, n_features):
+        size = n_features + bool(self.fit_intercept)
+        if not (self.warm_start and hasattr(self, "coef_")):
+            return np.zeros(size)
+        if self.coef_.shape[1] != n_features:
+            raise ValueError(
+                f"`warm_start=True` and the last fit had {self.coef_.shape[1]} features, this one {n_features}. "
+                "Use warm_start=False or clone the estimator."
+            )
+        return np.concatenate([self.coef_[0], self.intercept_]).astype(np.float64)[:size]
+
+    def _seed(self):
+        from sklearn.utils import check_random_state
+
+        if isinstance(self.random_state, numbers.Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _callback(self):
+        if not self.verbose:
+            return self.callback
+
+        def tell(record, w):
+            _say(driver.format_record(record))
+            return self.callback is not None and self.callback(record, w)
+
+        return tell
+
+    def _keep(self, solution, dataset, backend_choice, solver_choice):
+        dtype = np.float32 if dataset.dtype.itemsize <= 4 and dataset.dtype.kind not in "iub" else np.float64
+        n = dataset.n_features
+        self.coef_ = solution.w[None, :n].astype(dtype)
+        self.intercept_ = solution.w[n:].astype(dtype) if self.fit_intercept else np.zeros(1, dtype=dtype)
+        self.classes_ = dataset.classes
+        self.n_iter_ = np.array([max(solution.n_iter, 1)], dtype=np.int32)
+        self.backend_, self.solver_ = backend_choice, solver_choice
+        self.n_passes_ = float(solution.n_passes)
+        self.suboptimality_ = float(solution.suboptimality)
+        self.suboptimality_bound_ = float(solution.bound)
+        self.status_ = solution.status
+        self.history_ = solution.history
+
+    def _warn(self, solution):
+        if solution.status == driver.SEPARABLE:
+            warnings.warn(
+                "The classes are separable and C is inf: the loss falls towards 0 without a minimum, and the weights "
+                "returned are only one of the directions that separate them. Use a finite C.",
+                ConvergenceWarning, stacklevel=3,
+            )
+        elif solution.status not in driver.SATISFIED:
+            advice = {
+                driver.MAX_ITER: f"Raise `max_iter` (now {self.max_iter}), scale the columns, or try another solver.",
+                driver.MAX_PASSES: f"Raise `max_passes` (now {self.max_passes}).",
+                driver.MAX_SECONDS: f"Raise `max_seconds` (now {self.max_seconds}).",
+            }.get(solution.status, "Lower the step of gd, or leave it out: 1/L is safe.")
+            warnings.warn(
+                f"Solver {self.solver_!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an estimated "
+                f"relative suboptimality of {solution.suboptimality:.2g}, above `tol`={self.tol:g}. {advice}",
+                ConvergenceWarning, stacklevel=3,
+            )
+
+    def _refuse_nonfinite(self, X):
+        found = first_nonfinite(X)
+        if found is not None:
+            raise ValueError(f"Input `X` contains {found[2]}: first at row {found[0]}, column {found[1]}; NaN and inf "
+                             "cannot be classified.")
+
+
+def load(path):
+    """Read a model that `LogisticRegression.save` wrote.
+
+    Returns
+    -------
+    LogisticRegression
+        Fitted; it predicts on whatever backend is usable here.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened.
+    ValueError
+        It is no such file, is damaged or cut short, or was written by a newer version.
+    """
+    return _from_plain(*model_io.load_arrays(path))
+
+
+_SCALARS = ("n_passes_", "suboptimality_", "suboptimality_bound_", "status_", "n_features_in_")
+
+
+def _to_plain(model):
+    """A fitted model as (header, arrays)."""
+    params = {name: value for name, value in model.get_params(deep=False).items() if _is_plain(value)}
+    if dataclasses.is_dataclass(model.solver):
+        params["solver"] = {"name": str(model.solver_), **dataclasses.asdict(model.solver)}
+    params["class_weight"] = list(model.class_weight.items()) if isinstance(model.class_weight, dict) else model.class_weight
+    header = {
+        "kind": "model",
+        "params": _to_json(params),
+        "attributes": {name: _to_json(getattr(model, name)) for name in _SCALARS},
+        "backend": [str(model.backend_), model.backend_.reason],
+        "solver": [str(model.solver_), model.solver_.reason],
+        "versions": {"logreg_accel": sys.modules[__package__].__version__, "numpy": np.__version__},
+    }
+    if hasattr(model, "feature_names_in_"):
+        header["feature_names"] = model.feature_names_in_.tolist()
+    arrays = {"coef": model.coef_, "intercept": model.intercept_, "n_iter": model.n_iter_,
+              "history": np.array(model.history_, dtype=np.float64)}
+    if model.classes_.dtype.kind in "iufb":
+        arrays["classes"] = model.classes_
+    else:
+        header["classes"] = [str(label) for label in model.classes_]
+        header["classes_dtype"] = "object" if model.classes_.dtype == object else model.classes_.dtype.str
+    return header, arrays
+
+
+def _from_plain(header, arrays):
+    known = inspect.signature(LogisticRegression).parameters
+    params = {name: _from_json(value) for name, value in header["params"].items() if name in known}
+    if isinstance(params.get("solver"), dict):
+        settings = params["solver"]
+        params["solver"] = SOLVERS[settings.pop("name")](**settings)
+    if isinstance(params.get("class_weight"), list):
+        params["class_weight"] = {label: weight for label, weight in params["class_weight"]}
+    model = LogisticRegression(**params)
+    for name, value in header["attributes"].items():
+        setattr(model, name, _from_json(value))
+    model.backend_, model.solver_ = Choice(*header["backend"]), Choice(*header["solver"])
+    model.coef_, model.intercept_, model.n_iter_ = arrays["coef"], arrays["intercept"], arrays["n_iter"]
+    model.history_ = [driver.Record(int(row[0]), *row[1:]) for row in arrays["history"].tolist()]
+    if "classes" in header:
+        model.classes_ = np.array(header["classes"], dtype=header["classes_dtype"])
+    else:
+        model.classes_ = arrays["classes"]
+    if "feature_names" in header:
+        model.feature_names_in_ = np.array(header["feature_names"], dtype=object)
+    return model
+
+
+def _is_plain(value):
+    return value is None or isinstance(value, str | bool | numbers.Real)
+
+
+def _to_json(value):
+    """JSON has no inf and nan, and no NumPy scalars."""
+    if isinstance(value, dict):
+        return {name: _to_json(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_json(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return {"float": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _from_json(value):
+    return float(value["float"]) if isinstance(value, dict) and set(value) == {"float"} else value
+
+
+def _huge_margins(X, W):
+    """Margins that overflow X's arithmetic, in float64 and scaled: ±inf at worst, never nan."""
+    X = X.astype(np.float64)
+    scale = np.abs(X).max(axis=1)
+    return (X / scale[:, None] @ W[:-1, 0]) * scale + W[-1, 0]
+
+
+def _check_number(name, value, expected, holds, kind=numbers.Real):
+    if isinstance(value, bool | np.bool_) or not isinstance(value, kind) or not holds(value):
+        raise ValueError(f"`{name}` is {value!r}; expected {expected}.")
+
+
+def _say(line):
+    print(line, file=sys.stderr, flush=True)

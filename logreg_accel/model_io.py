@@ -1,0 +1,123 @@
+"""Plain dictionaries of arrays in and out of files: one .npz without pickle, with a JSON header and a checksum.
+
+Knows no estimator. The file is a zip of .npy members, readable by `numpy.load`: `header` (UTF-8 JSON as bytes), the
+arrays, and `sha256` over all of them. A file is written whole or not at all.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+
+import numpy as np
+
+FORMAT = "logreg_accel"
+SCHEMA = 1
+
+
+def save_arrays(path, header, arrays):
+    """Write a header and arrays to a file: to a temporary one beside it, flushed to disk, then renamed.
+
+    Parameters
+    ----------
+    path : path-like
+    header : dict
+        JSON values.
+    arrays : dict of str -> ndarray
+        No object arrays.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; what was there before is untouched.
+    """
+    header = {"format": FORMAT, "schema": SCHEMA, **header}
+    members = {**arrays, "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
+    members["sha256"] = _digest(members)
+    path = os.path.abspath(os.fspath(path))
+    folder = os.path.dirname(path)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **members)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def load_arrays(path):
+    """Read what `save_arrays` wrote.
+
+    Returns
+    -------
+    header : dict
+    arrays : dict of str -> ndarray
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened.
+    ValueError
+        It is not such a file, is damaged or cut short, or has a newer schema.
+    """
+    path = os.fspath(path)
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        try:
+            members = _read_members(file, size)
+            sound = np.array_equal(members.pop("sha256"), _digest(members))
+            header = json.loads(members.pop("header").tobytes()) if sound else None
+        except Exception as error:  # whatever a parser says of damaged bytes, the answer is the same
+            raise ValueError(f"{path!r} is not a complete model file of logreg_accel ({error}). Save the model again.") from error
+    if header is None:
+        raise ValueError(f"{path!r} is damaged: its checksum does not match. Save the model again.")
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{path!r} has format {header.get('format')!r}; expected {FORMAT!r}.")
+    if header["schema"] > SCHEMA:
+        raise ValueError(
+            f"{path!r} has schema {header['schema']}; this version of logreg_accel reads up to {SCHEMA}. Upgrade logreg_accel."
+        )
+    return header, members
+
+
+def _read_members(file, size):
+    members = {}
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if info.file_size > size:  # members are stored uncompressed: a larger one is a bomb
+                raise ValueError(f"member {info.filename!r} claims {info.file_size} bytes of a file of {size}")
+            content = io.BytesIO(archive.read(info))
+            members[info.filename.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
+    return members
+
+
+def _digest(members):
+    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, array in sorted(members.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder):
+    """The rename itself reaches the disk; Windows has no handle on a folder."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

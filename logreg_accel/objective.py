@@ -1,0 +1,247 @@
+"""The objective: sums over blocks of rows, made means, plus the penalty."""
+
+import numpy as np
+
+from .backends import get_backend
+from .data import as_dataset, compute_dtype
+from .data.convert import first_nonfinite
+from .losses import Logistic
+from .penalty import Penalty
+from .solvers.questions import Point
+
+
+class Objective:
+    """F(w, b) = (1/Σᵢ sᵢ)·Σᵢ sᵢ·ℓ(xᵢ·w + b, yᵢ) + (λ/2)·‖w‖², with λ = 1/(C·Σᵢ sᵢ).
+
+    This is scikit-learn's objective C·Σᵢ sᵢ·ℓᵢ + ½‖w‖² divided by C·Σᵢ sᵢ: the same minimum, and tolerances mean the
+    same at every size. Points are flat float64 vectors [w, b] of shape (n_features + 1,), or [w] without an intercept.
+    Nothing is remembered between calls: asked twice at one point it answers twice the same bits.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    loss : Logistic
+    penalty : Penalty
+    backend : Backend
+    fit_intercept : bool
+
+    See Also
+    --------
+    Objective.from_arrays : the way in for pipelines that bring their own optimiser.
+    """
+
+    def __init__(self, dataset, loss, penalty, backend, fit_intercept=True):
+        self.dataset = dataset
+        self.loss = loss
+        self.penalty = penalty
+        self.backend = backend
+        self.fit_intercept = fit_intercept
+        self.dtype = compute_dtype(dataset.dtype)
+        self._blocks = [backend.upload(block) for block in dataset]
+
+    @classmethod
+    def from_arrays(cls, X, y, sample_weight=None, *, C=1.0, fit_intercept=True, class_weight=None, backend="auto",
+                    n_threads=None):
+        """The logistic objective of some arrays, for an optimiser of your own.
+
+        Parameters
+        ----------
+        X : array, frame or table (n_samples, n_features)
+        y : labels (n_samples,) of two classes; the larger one is "positive"
+        sample_weight : (n_samples,) or None
+        C : float
+            Inverse strength of the penalty on w, as in scikit-learn; np.inf for none.
+        fit_intercept : bool
+        class_weight : dict, "balanced" or None
+        backend : "auto", "numpy", "numba" or "cupy"
+        n_threads : int or None
+
+        Returns
+        -------
+        Objective
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As `LogisticRegression.fit`.
+
+        Examples
+        --------
+        >>> import numpy as np, scipy.optimize
+        >>> from logreg_accel import Objective
+        >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 1, 0, 1])
+        >>> objective = Objective.from_arrays(X, y, C=1.0)
+        >>> result = scipy.optimize.minimize(objective.value_and_gradient, np.zeros(2), jac=True)
+        >>> bool(result.success)
+        True
+        """
+        dataset = as_dataset(X, y, sample_weight, class_weight)
+        if not C > 0:
+            raise ValueError(f"`C` is {C}; expected a positive number, or np.inf for no penalty.")
+        chosen, _ = get_backend(backend, dataset.nbytes, dataset.on_device, n_threads)
+        return cls(dataset, Logistic(), Penalty(l2=1 / (C * dataset.weight_sum)), chosen, fit_intercept)
+
+    @property
+    def size(self):
+        """Length of a point."""
+        return self.dataset.n_features + self.fit_intercept
+
+    # -- public: plain numbers and NumPy vectors ----------------------------------------------------------------------
+
+    def value_and_gradient(self, w):
+        """F and its gradient at w, out of one read of X.
+
+        Parameters
+        ----------
+        w : array (size,)
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray (size,), float64
+
+        Raises
+        ------
+        ValueError
+            X has a value that is not finite (named), or w has the wrong shape.
+        """
+        point = self.evaluate(w)
+        return point.value, point.gradient
+
+    def hessian_vector(self, w, v):
+        """∇²F(w)·v, float64 (size,), out of one read of X."""
+        W, V = self._columns(w), self._columns(v)
+        return self._mean(self.backend.hessian_vector, W, V) + self.penalty.gradient(self._penalised(v))
+
+    def diagonal(self, w):
+        """The diagonal of ∇²F(w), float64 (size,), out of one read of X."""
+        return self._mean(self.backend.diagonal, self._columns(w)) + self._ridge()
+
+    def hessian(self, w):
+        """∇²F(w), float64 (size, size)."""
+        return self.backend.to_host(self._hessian(w))
+
+    def margins(self, w):
+        """xᵢ·w + b, (n_samples,)."""
+        W = self._columns(w)
+        return np.concatenate([self.backend.to_host(self.backend.margins(block, W))[:, 0] for block in self._blocks])
+
+    # -- for the driver -----------------------------------------------------------------------------------------------
+
+    def evaluate(self, w, keep_margins=False):
+        """The Point at w, rounded to the arithmetic of the passes."""
+        W = self._columns(w).astype(self.dtype).astype(np.float64)
+        w = W[: self.size, 0]
+        value, gradient, margins = 0.0, np.zeros(self.size), []
+        for block in self._blocks:
+            part = self.backend.loss_gradient(block, W, self.loss, keep_margins)
+            value += float(part.value[0])
+            gradient += part.gradient[: self.size, 0]
+            margins.append(part.margins)
+        if not (np.isfinite(value) and np.isfinite(gradient).all()):
+            self._refuse_nonfinite(w)
+            value = np.inf
+        value = value / self.dataset.weight_sum + self.penalty.value(self._penalised(w))
+        gradient = gradient / self.dataset.weight_sum + self.penalty.gradient(self._penalised(w))
+        return Point(w, value, gradient, np.finfo(self.dtype).eps * abs(value), margins if keep_margins else None)
+
+    def line_minimum(self, start, end):
+        """t ≥ 0 with F least at start.w + t·(end.w − start.w): a safeguarded Newton iteration on margins, no read of X.
+
+        Stops where the slope is 1 % of that at the start.
+        """
+        w, d = self._penalised(start.w), self._penalised(end.w) - self._penalised(start.w)
+
+        def slope_curvature(t):
+            _, slope, curvature = sum(
+                self.backend.line(block, z0, z1, t, self.loss)
+                for block, z0, z1 in zip(self._blocks, start.margins, end.margins, strict=True)
+            ) / self.dataset.weight_sum
+            return slope + self.penalty.gradient(w + t * d) @ d, curvature + self.penalty.gradient(d) @ d
+
+        enough = 0.01 * abs(slope_curvature(0.0)[0])
+        low, high, t = 0.0, np.inf, 1.0
+        for _ in range(60):
+            slope, curvature = slope_curvature(t)
+            if abs(slope) <= enough:
+                break
+            low, high = (t, high) if slope < 0 else (low, t)
+            newton = t - slope / curvature if curvature > 0 else np.inf
+            if not low < newton < min(high, 10 * t):
+                newton = 4 * t if high == np.inf else 0.5 * (low + high)
+            if newton > 1e6:
+                break
+            t = newton
+        return t
+
+    def factor(self, w):
+        """A function v -> (∇²F(w))⁻¹·v."""
+        return self.backend.factor(self._hessian(w), float(np.finfo(self.dtype).eps))
+
+    def suboptimality_bound(self, point):
+        """A rigorous bound on (F − F*)/F: ‖∇F‖²/(2λF) where every parameter bears the penalty; inf where there is none.
+
+        The intercept bears none, so with one the bound holds only where its gradient is exactly zero.
+        """
+        if (self.fit_intercept and point.gradient[-1] != 0) or not point.value > 0:
+            return np.inf
+        return self.penalty.suboptimality_bound(point.gradient) / point.value
+
+    def separates(self, value):
+        """Whether F = value at some point proves that a plane separates the classes while nothing bounds the weights.
+
+        If Σ s·ℓ is below the least weight times log 2, every row's loss is below log 2, so every row is on its side.
+        Then, without a penalty, F has no minimum: it falls towards 0 as w grows.
+        """
+        return self.penalty.l2 == 0 and value * self.dataset.weight_sum < self.dataset.least_weight * np.log(2)
+
+    # -- the pieces ---------------------------------------------------------------------------------------------------
+
+    def _hessian(self, w):
+        W = self._columns(w)
+        H = sum(self.backend.hessian(block, W, self.loss) for block in self._blocks)
+        H = H[: self.size, : self.size] / self.dataset.weight_sum
+        xp = self.backend.xp
+        H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self._ridge())
+        return H
+
+    def _mean(self, sums, *columns):
+        total = sum(sums(block, *columns, self.loss) for block in self._blocks)
+        return total[: self.size, 0] / self.dataset.weight_sum
+
+    def _columns(self, w):
+        """w as the passes take it: (n_features + 1, 1), the intercept last, 0 without one."""
+        w = np.asarray(w, dtype=np.float64)
+        if w.shape != (self.size,):
+            parts = "n_features weights and the intercept" if self.fit_intercept else "n_features weights"
+            raise ValueError(f"`w` has shape {w.shape}; expected ({self.size},): {parts}.")
+        W = np.zeros((self.dataset.n_features + 1, 1))
+        W[: self.size, 0] = w
+        return W
+
+    def _penalised(self, w):
+        """w with the intercept, which bears no penalty, set to zero."""
+        w = np.array(w, dtype=np.float64)
+        if self.fit_intercept:
+            w[-1] = 0
+        return w
+
+    def _ridge(self):
+        return self.penalty.l2 * self._penalised(np.ones(self.size))
+
+    def _refuse_nonfinite(self, w):
+        start = 0
+        for block in self._blocks:
+            found = first_nonfinite(block.X)
+            if found is not None:
+                row, column, value = found
+                raise ValueError(
+                    f"Input `X` contains {value}: first at row {start + row}, column {column}. NaN and inf cannot be "
+                    "fitted; drop those rows or impute them (sklearn.impute)."
+                )
+            start += block.X.shape[0]
+        if not w.any():
+            raise ValueError(
+                f"Sums over `X` overflow {self.dtype}: its values are too large. Scale the columns "
+                "(sklearn.preprocessing.StandardScaler)" + (" or pass float64." if self.dtype == np.float32 else ".")
+            )

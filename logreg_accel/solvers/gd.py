@@ -1,0 +1,59 @@
+"""Batch gradient descent."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .questions import CONVERGED, DIVERGED, Diagonal, Gradient, Progress
+
+
+@dataclass(frozen=True)
+class gd:
+    """Gradient descent with a constant step and, optionally, Nesterov's momentum.
+
+        u ← β·u − η·∇F(w)        w ← w + β·u − η·∇F(w)        (β = 0: w ← w − η·∇F(w))
+
+    w is the point that Nesterov's method looks ahead to: where the gradient is taken is also what is returned.
+
+    Parameters
+    ----------
+    step : float or None
+        η, for the mean loss. None is 1/L with the trace bound L = Σᵢ sᵢ‖(xᵢ, 1)‖²/(4·Σᵢ sᵢ) + λ(n + 1), one read.
+    momentum : float
+        β in [0, 1).
+    start : "zeros" or "random"
+        Small normal numbers drawn by the estimator's `random_state`; a warm start goes before it.
+
+    References
+    ----------
+    Nesterov (1983), Soviet Math. Dokl. 27; the form is Sutskever et al. (2013), ICML, eq. 3-4 shifted by one half step.
+    """
+
+    step: float | None = None
+    momentum: float = 0.0
+    start: str = "zeros"
+
+    patience: ClassVar[int] = 50  # momentum swings: longer than the driver's rule before it is called noise
+
+    def __post_init__(self):
+        if self.step is not None and not 0 < self.step < np.inf:
+            raise ValueError(f"`step` is {self.step}; expected a positive number, or None for 1/L.")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"`momentum` is {self.momentum}; expected a number from 0 to below 1.")
+        if self.start not in ("zeros", "random"):
+            raise ValueError(f"`start` is {self.start!r}; expected 'zeros' or 'random'.")
+
+    def __call__(self, w, seed=0):
+        step = self.step or 1 / (yield Diagonal(np.zeros_like(w))).sum()
+        if self.start == "random" and not w.any():
+            w = 0.01 * np.random.default_rng(seed).standard_normal(w.shape)
+        velocity = np.zeros_like(w)
+        first = here = yield Gradient(w)
+        while True:
+            if (yield Progress(here)):
+                return CONVERGED
+            velocity = self.momentum * velocity - step * here.gradient
+            here = yield Gradient(here.w + self.momentum * velocity - step * here.gradient)
+            if not here.value <= first.value + 9 * abs(first.value):  # inf and nan too
+                return DIVERGED

@@ -1,0 +1,65 @@
+"""Limited-memory BFGS."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from .line_search import step
+from .questions import CONVERGED, NOISE_FLOOR, Diagonal, Gradient, Progress
+
+
+@dataclass(frozen=True)
+class lbfgs:
+    """L-BFGS whose initial metric is the diagonal of the Hessian at the start, so that the scale of columns matters little.
+
+    Parameters
+    ----------
+    memory : int
+        Pairs (s, y) of changes in w and in the gradient that are kept.
+
+    References
+    ----------
+    Nocedal and Wright, Numerical Optimization, 2nd ed., algorithms 7.4 and 7.5.
+    """
+
+    memory: int = 10
+
+    def __post_init__(self):
+        if not (isinstance(self.memory, int) and self.memory >= 1):
+            raise ValueError(f"`memory` is {self.memory!r}; expected a positive integer.")
+
+    def __call__(self, w, seed=0):
+        here = yield Gradient(w)
+        diagonal = yield Diagonal(here.w)
+        inverse = 1 / np.where(diagonal > 0, diagonal, 1)
+        pairs = deque(maxlen=self.memory)
+        while True:
+            if (yield Progress(here)):
+                return CONVERGED
+            there = yield from step(here, -two_loop(pairs, inverse, here.gradient))
+            if there is None and pairs:
+                pairs.clear()
+                there = yield from step(here, -inverse * here.gradient)
+            if there is None:
+                return NOISE_FLOOR
+            s, y = there.w - here.w, there.gradient - here.gradient
+            if s @ y > 0:
+                pairs.append((s, y))
+            here = there
+
+
+def two_loop(pairs, inverse, gradient):
+    """H·g for the inverse Hessian that the pairs describe, started from γ·diag(inverse)."""
+    q = gradient.copy()
+    coefficients = []
+    for s, y in reversed(pairs):
+        coefficients.append(s @ q / (s @ y))
+        q -= coefficients[-1] * y
+    if pairs:
+        s, y = pairs[-1]
+        q *= s @ y / (y @ (inverse * y))  # γ of eq. 7.20, in the scaled space
+    q *= inverse
+    for (s, y), a in zip(pairs, reversed(coefficients), strict=True):
+        q += (a - y @ q / (s @ y)) * s
+    return q

@@ -1,0 +1,97 @@
+"""Newton's method: with the Hessian factored, and with its system solved by conjugate gradients."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .line_search import step
+from .questions import CONVERGED, NOISE_FLOOR, Diagonal, Gradient, HessianVector, Metric, Progress
+
+
+@dataclass(frozen=True)
+class newton_cholesky:
+    """Newton's method (iteratively reweighted least squares): d = −H⁻¹g with the full Hessian, (n + 1)² numbers.
+
+    The gap to the optimum is half the squared Newton decrement, ½·gᵀH⁻¹g. When that is small enough one last full step
+    is taken, since its factor is at hand: results then agree to rounding, whatever `tol` says.
+
+    References
+    ----------
+    Boyd and Vandenberghe, Convex Optimization, algorithm 9.5.
+    """
+
+    def __call__(self, w, seed=0):
+        here = yield Gradient(w)
+        while True:
+            solve = yield Metric(here)
+            direction = -solve(here.gradient)
+            if (yield Progress(here, gap=-0.5 * (here.gradient @ direction))):
+                last = yield Gradient(here.w + direction)
+                if last.value <= here.value + here.rounding:
+                    yield Progress(last, gap=0.5 * (last.gradient @ solve(last.gradient)))
+                return CONVERGED
+            here = yield from step(here, direction)
+            if here is None:
+                return NOISE_FLOOR
+
+
+@dataclass(frozen=True)
+class newton_cg:
+    """Truncated Newton: H·d = −g solved by conjugate gradients, each step of them one read of X.
+
+    Preconditioned by the diagonal of the Hessian at the start; stopped at a residual of min(0.3, √(‖g‖/‖g₀‖)), in the
+    preconditioned norm, relative to its start.
+
+    Parameters
+    ----------
+    max_inner : int
+        Conjugate-gradient steps at most for one Newton step.
+
+    References
+    ----------
+    Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 7.1; forcing terms after Dembo, Eisenstat and
+    Steihaug (1982), SIAM J. Numer. Anal. 19.
+    """
+
+    max_inner: int = 200
+
+    def __post_init__(self):
+        if not (isinstance(self.max_inner, int) and self.max_inner >= 1):
+            raise ValueError(f"`max_inner` is {self.max_inner!r}; expected a positive integer.")
+
+    def __call__(self, w, seed=0):
+        here = yield Gradient(w)
+        diagonal = yield Diagonal(here.w)
+        inverse = 1 / np.where(diagonal > 0, diagonal, 1)
+        first_norm = math.sqrt(here.gradient @ (inverse * here.gradient)) or 1.0
+        while True:
+            norm = math.sqrt(here.gradient @ (inverse * here.gradient))
+            forcing = min(0.3, math.sqrt(norm / first_norm))
+            direction = yield from self._solve(here, inverse, forcing)
+            if (yield Progress(here, gap=-0.5 * (here.gradient @ direction))):
+                return CONVERGED
+            here = yield from step(here, direction)
+            if here is None:
+                return NOISE_FLOOR
+
+    def _solve(self, here, inverse, forcing):
+        d = np.zeros_like(here.w)
+        r = -here.gradient
+        z = inverse * r
+        p, rz = z, r @ z
+        enough = forcing**2 * rz
+        for _ in range(self.max_inner):
+            if rz <= enough:
+                break
+            Hp = yield HessianVector(here.w, p)
+            curvature = p @ Hp
+            if not curvature > 0:  # only rounding can do this: F is convex
+                break
+            alpha = rz / curvature
+            d = d + alpha * p
+            r = r - alpha * Hp
+            z = inverse * r
+            rz, previous = r @ z, rz
+            p = z + (rz / previous) * p
+        return d

@@ -1,0 +1,77 @@
+"""What a solver may ask, and what it is told.
+
+A solver is a generator: `answer = yield Question(...)`. It holds float64 vectors on the host and knows neither data nor
+device; the driver answers, counts reads of X and decides when to stop. Every question can be answered again from what
+is in it alone. The generator's return value is its status, one of the sentences below.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+CONVERGED = "converged"
+NOISE_FLOOR = "noise floor"
+DIVERGED = "diverged"
+
+
+class Point(NamedTuple):
+    """A place where the objective was evaluated.
+
+    w is rounded to the arithmetic of the passes: what was judged is what comes back. `rounding` is the size of changes
+    in value that mean nothing. `margins` is a cache on the backend's side, for `LineMinimum`.
+    """
+
+    w: np.ndarray
+    value: float
+    gradient: np.ndarray
+    rounding: float
+    margins: Any = None
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """-> Point at w. One read of X."""
+
+    w: np.ndarray
+
+
+@dataclass(frozen=True)
+class HessianVector:
+    """-> ∇²F(w)·v. One read."""
+
+    w: np.ndarray
+    v: np.ndarray
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """-> the diagonal of ∇²F(w). One read."""
+
+    w: np.ndarray
+
+
+@dataclass(frozen=True)
+class Metric:
+    """-> a function v -> (∇²F(point))⁻¹·v. One read, and the factorisation."""
+
+    point: Point
+
+
+@dataclass(frozen=True)
+class LineMinimum:
+    """-> t ≥ 0 with F least at start.w + t·(end.w − start.w), from the margins of both. No read."""
+
+    start: Point
+    end: Point
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Tells of an accepted point; -> True when it is good enough for `tol`.
+
+    gap estimates F(point) − F*; None leaves the estimate to the driver.
+    """
+
+    point: Point
+    gap: float | None = None
