@@ -16,6 +16,7 @@ _HOMES = {
     "backends": "backends",
     "load": "estimator",
     "read_bandwidth": "bandwidth",
+    "read_file": "data.files",
     "solvers": "solvers",
 }
 __all__ = [*_HOMES, "__version__"]

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import driver, model_io
 from .backends import Choice, get_backend
 from .data import Block, as_dataset, as_matrix, storage_dtype
-from .data.convert import first_nonfinite, is_on_device
+from .data.convert import collect, first_nonfinite, is_on_device
 from .losses import Logistic
 from .objective import Objective
 from .penalty import Penalty
@@ -143,6 +143,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             The fit ended above `tol`.
         """
         self._check_parameters()
+        X = collect(X)
         matrix = as_matrix(X)
         validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
         dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
@@ -168,6 +169,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     def decision_function(self, X):
         """Margins x·w + b, (n_samples,): positive for classes_[1]."""
         check_is_fitted(self)
+        X = collect(X)
         matrix = as_matrix(X)
         validate_data(self, X if hasattr(X, "columns") else matrix, reset=False, skip_check_array=True)
         W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)

@@ -36,15 +36,23 @@ def save_arrays(path, header, arrays):
     header = {"format": FORMAT, "schema": SCHEMA, **header}
     members = {**arrays, "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
     members["sha256"] = _digest(members)
+    write_whole(path, lambda file: np.savez(file, **members))
+
+
+def write_whole(path, write):
+    """Call write(file) on a temporary binary file beside `path`, flush it to disk, then rename it to `path`.
+
+    Whatever fails, `path` is either what it was or all of the new file.
+    """
     path = os.path.abspath(os.fspath(path))
     folder = os.path.dirname(path)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **members)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp lets only the owner in
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

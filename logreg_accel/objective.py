@@ -133,11 +133,12 @@ class Objective:
         W = self._columns(w).astype(self.dtype).astype(np.float64)
         w = W[: self.size, 0]
         value, gradient, margins = 0.0, np.zeros(self.size), []
-        for block in self._blocks:
-            part = self.backend.loss_gradient(block, W, self.loss, keep_margins)
-            value += float(part.value[0])
-            gradient += part.gradient[: self.size, 0]
-            margins.append(part.margins)
+        with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
+            for block in self._blocks:
+                part = self.backend.loss_gradient(block, W, self.loss, keep_margins)
+                value += float(part.value[0])
+                gradient += part.gradient[: self.size, 0]
+                margins.append(part.margins)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             self._refuse_nonfinite(w)
             value = np.inf

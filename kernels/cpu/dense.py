@@ -6,7 +6,7 @@ Arithmetic is in w's dtype (float32 or float64), X may be stored as any number t
 tile as float64. One row at a time instead of four re-reads w and the gradient for every row and is limited by the
 load ports, not by memory. `prange` instead of serial lanes aborts the process when two Python threads enter it.
 
-Shapes: X (m, n), y (m,) codes 0/1, s (m,) weights or empty for ones, w (n,), b a number, gradient (n + 1,) float64.
+Shapes: X (m, at least n: rows may be padded or be part of a wider table), y (m,) codes 0/1, s (m,) weights or empty for ones, w (n,), b a number, gradient (n + 1,) float64.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ LOOP = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reas
 def tile_margins(X, w, b, lo, q, z):
     """z[i] = X[lo + i]·w + b for the q rows of a tile."""
     zero = w.dtype.type(0)
-    n = X.shape[1]
+    n = w.size
     i = 0
     while i + 4 <= q:
         x0, x1, x2, x3 = X[lo + i], X[lo + i + 1], X[lo + i + 2], X[lo + i + 3]
@@ -45,21 +45,21 @@ def tile_margins(X, w, b, lo, q, z):
 @njit(**LOOP)
 def tile_gradient(X, r, lo, q, g, gradient):
     """gradient += Xᵀr of the q rows of a tile, its last entry += Σr; g (n,) is scratch in the arithmetic's dtype."""
-    n = X.shape[1]
-    one = g.dtype.type
-    g[:] = one(0)
+    n = g.size
+    number = g.dtype.type
+    g[:] = number(0)
     i = 0
     while i + 4 <= q:
         x0, x1, x2, x3 = X[lo + i], X[lo + i + 1], X[lo + i + 2], X[lo + i + 3]
         r0, r1, r2, r3 = r[i], r[i + 1], r[i + 2], r[i + 3]
         for j in range(n):
-            g[j] += (r0 * one(x0[j]) + r1 * one(x1[j])) + (r2 * one(x2[j]) + r3 * one(x3[j]))
+            g[j] += (r0 * number(x0[j]) + r1 * number(x1[j])) + (r2 * number(x2[j]) + r3 * number(x3[j]))
         i += 4
     while i < q:
         x0 = X[lo + i]
         r0 = r[i]
         for j in range(n):
-            g[j] += r0 * one(x0[j])
+            g[j] += r0 * number(x0[j])
         i += 1
     total = 0.0
     for i in range(q):
@@ -108,3 +108,14 @@ def hessian_vector(X, s, w, b, v, c, start, stop, tile, result):
 def margins(X, w, b, start, stop, z):
     """z[i] = X[i]·w + b for the rows of the lane."""
     tile_margins(X, w, b, start, stop - start, z[start:stop])
+
+
+@njit(**LOOP)
+def read(X, start, stop):
+    """The sum of the rows of the lane: the plain read that passes are measured against."""
+    total = X.dtype.type(0)
+    for i in range(start, stop):
+        row = X[i]
+        for j in range(row.size):
+            total += row[j]
+    return total

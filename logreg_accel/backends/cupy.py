@@ -53,7 +53,7 @@ def probe():
 @functools.cache
 def _kernel(type_name):
     name = f"logistic_residual<{type_name}>"
-    module = cupy.RawModule(code=cuda.source("pointwise.cu"), options=("-std=c++17",), name_expressions=(name,))
+    module = cupy.RawModule(code=cuda.source("pointwise.cu"), name_expressions=(name,))
     return module.get_function(name)
 
 

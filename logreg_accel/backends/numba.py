@@ -54,7 +54,7 @@ class NumbaBackend(NumpyBackend):
     def margins(self, block, W):
         if not _has_loop(block, W):
             return super().margins(block, W)
-        X = block.X
+        X = _long_rows(block.X)
         w, b = _split(W, compute_dtype(X.dtype))
         loop = _loops().margins
         lanes = _lanes(X)
@@ -76,7 +76,9 @@ def _has_loop(block, W, loss=None):
     return (
         W.shape[1] == 1
         and (loss is None or loss.name == "logistic")
-        and X.flags.c_contiguous
+        and X.strides[1] == X.itemsize
+        and X.strides[0] >= X.shape[1] * X.itemsize
+        and X.strides[0] % X.itemsize == 0
         and X.flags.aligned
         and X.dtype.isnative
         and X.dtype.name in _LOADABLE
@@ -90,7 +92,17 @@ def _split(W, dtype):
 def _arguments(block, W):
     dtype = compute_dtype(block.X.dtype)
     s = np.empty(0, dtype=dtype) if block.sample_weight is None else block.sample_weight
-    return block.X, block.y, s, *_split(W, dtype)
+    return _long_rows(block.X), np.ascontiguousarray(block.y), np.ascontiguousarray(s), *_split(W, dtype)
+
+
+def _long_rows(X):
+    """X as a C-contiguous array whose rows are as long as its row stride, so that one compiled loop serves all.
+
+    What lies beyond column n is not X's and is never read: loops take n from w.
+    """
+    if X.flags.c_contiguous:
+        return X
+    return np.lib.stride_tricks.as_strided(X, (X.shape[0], X.strides[0] // X.itemsize), X.strides, writeable=False)
 
 
 def _lanes(X):

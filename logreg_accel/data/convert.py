@@ -24,6 +24,7 @@ def as_matrix(X, name="X"):
     ValueError
         Not two-dimensional, no rows, no columns, complex.
     """
+    X = collect(X)
     if hasattr(X, "detach"):  # a PyTorch tensor that requires a gradient exports nothing before this
         X = X.detach()
     if is_on_device(X):
@@ -50,6 +51,11 @@ def as_matrix(X, name="X"):
     return np.asarray(X)
 
 
+def collect(X):
+    """A lazy frame collected; anything else as it is."""
+    return X.collect() if type(X).__name__ == "LazyFrame" else X
+
+
 def is_on_device(X):
     """Whether X lies in the memory of a CUDA GPU."""
     if hasattr(X, "__cuda_array_interface__"):
@@ -64,21 +70,15 @@ def _from_table(X, name):
 
     if not hasattr(X, "__array__") or hasattr(X, "columns") or hasattr(X, "schema"):
         frame = nw.from_native(X, pass_through=True)
-        if isinstance(frame, nw.LazyFrame):
-            frame = frame.collect()
         if not isinstance(frame, nw.DataFrame) and hasattr(X, "__arrow_c_stream__"):
-            frame = nw.from_native(_arrow_table(X))
+            try:
+                frame = nw.from_arrow(X, backend="pyarrow")
+            except ImportError as error:
+                raise TypeError(f"`{name}` is an Arrow stream ({type(X).__name__}), which needs pyarrow: "
+                                "pip install 'logreg-accel[arrow]'.") from error
         if isinstance(frame, nw.DataFrame):
             return _frame_to_array(frame, name)
     return X
-
-
-def _arrow_table(X):
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise TypeError(f"{type(X).__name__} needs pyarrow to be read: pip install 'logreg-accel[arrow]'.") from error
-    return pyarrow.table(X)
 
 
 def _frame_to_array(frame, name):

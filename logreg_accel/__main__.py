@@ -1,0 +1,7 @@
+"""`python -m logreg_accel` is `logreg-accel`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

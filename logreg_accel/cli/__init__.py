@@ -1,0 +1,129 @@
+"""The command line: `logreg-accel VERB`. Verbs call the public API; their modules load when they run.
+
+Exit codes: 0 done, 1 a fault of the program, 2 usage, 3 bad data, 4 not converged (with --strict), 5 input or output,
+130 Ctrl-C.
+"""
+
+import argparse
+import importlib
+import sys
+
+USAGE, BAD_DATA, NOT_CONVERGED, IO, INTERRUPTED = 2, 3, 4, 5, 130
+
+
+class UsageError(Exception):
+    """Something asked for on the command line that cannot be had."""
+
+
+def main(argv=None):
+    """Run a command line; returns the exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        run = importlib.import_module(f".{options.module}", __name__)
+        return getattr(run, options.verb)(options) or 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return IO
+    except Exception as error:
+        if options.debug:
+            raise
+        codes = {UsageError: USAGE, OSError: IO, ValueError: BAD_DATA, TypeError: BAD_DATA}
+        code = next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
+        hint = "" if code != 1 else " (this is a fault of the program; --debug shows where)"
+        return _fail(f"{error if code != 1 else f'{type(error).__name__}: {error}'}{hint}", code)
+
+
+def _fail(message, code):
+    print(f"logreg-accel: {message}", file=sys.stderr)
+    return code
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="logreg-accel", description="Logistic regression on large feature matrices.",
+        epilog="Exit codes: 0 done, 2 usage, 3 bad data, 4 not converged (with --strict), 5 input or output, 130 Ctrl-C.",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name, module, text):
+        sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.set_defaults(module=module)
+        sub.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        sub.add_argument("--quiet", action="store_true", help="no progress and no summary")
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        return sub
+
+    data = "data: .npy, .npz, .csv, .tsv, .parquet or .feather"
+    train = verb("train", "train", "fit a model to a file and save it")
+    train.add_argument("file", metavar="FILE", help=data)
+    train.add_argument("--target", required=True, metavar="COLUMN", help="the labels (a number for .npy)")
+    train.add_argument("--model", required=True, metavar="OUT.npz", help="where the model goes")
+    train.add_argument("--weight", metavar="COLUMN", help="sample weights")
+    train.add_argument("--drop", metavar="COLUMN,...", default="", help="columns to leave out")
+    train.add_argument("--test-size", type=_share, default=0.0, metavar="SHARE", help="share of the rows held out (0 to 1)")
+    train.add_argument("--C", type=_positive, default=1.0, help="inverse strength of the penalty; inf for none")
+    train.add_argument("--tol", type=float, default=1e-8, help="estimated relative suboptimality to stop at")
+    train.add_argument("--no-intercept", action="store_true")
+    train.add_argument("--class-weight", choices=["balanced"])
+    train.add_argument("--solver", default="auto", help="auto, gd, lbfgs, newton-cholesky or newton-cg")
+    train.add_argument("--backend", default="auto", help="auto, numpy, numba or cupy")
+    train.add_argument("--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)")
+    train.add_argument("--threads", type=_count, metavar="N", help="CPU threads at most")
+    train.add_argument("--max-iter", type=_count, default=1000, metavar="N")
+    train.add_argument("--max-passes", type=_positive, metavar="N", help="reads of the data at most")
+    train.add_argument("--max-seconds", type=_positive, metavar="S")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--strict", action="store_true", help="exit with 4 when not converged (the model is saved all the same)")
+
+    predict = verb("predict", "apply", "classify the rows of a file")
+    predict.add_argument("file", metavar="FILE", help=data)
+    predict.add_argument("--model", required=True, metavar="MODEL.npz")
+    predict.add_argument("--output", metavar="OUT.csv", help="where predictions and probabilities go (default: stdout)")
+
+    evaluate = verb("evaluate", "apply", "measure a model on labelled rows")
+    evaluate.add_argument("file", metavar="FILE", help=data)
+    evaluate.add_argument("--model", required=True, metavar="MODEL.npz")
+    evaluate.add_argument("--target", required=True, metavar="COLUMN")
+
+    inspect = verb("inspect", "apply", "show what a model file holds")
+    inspect.add_argument("model", metavar="MODEL.npz")
+    inspect.add_argument("--top", type=_count, default=20, metavar="N", help="coefficients to show, largest first")
+
+    verb("doctor", "doctor", "say what is usable on this machine, and why not the rest")
+
+    demo = verb("demo", "demo", "train on real and generated data on every usable backend and write a report")
+    demo.add_argument("--output", default="logreg-accel-demo.html", metavar="OUT.html")
+    demo.add_argument("--rows", type=_count, default=1_000_000, metavar="N", help="rows of the generated matrix")
+    demo.add_argument("--features", type=_count, default=64, metavar="N")
+    return parser
+
+
+def _version():
+    from .. import __version__
+
+    return f"logreg-accel {__version__}"
+
+
+def _number(text, holds, expected, kind=float):
+    try:
+        value = kind(text)
+        if holds(value):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+
+
+def _positive(text):
+    return _number(text, lambda v: v > 0, "a positive number")
+
+
+def _share(text):
+    return _number(text, lambda v: 0 <= v < 1, "a share from 0 to below 1")
+
+
+def _count(text):
+    return _number(text, lambda v: v >= 1, "a positive integer", int)

@@ -1,0 +1,78 @@
+"""`logreg-accel predict`, `evaluate` and `inspect`: what is done with a saved model."""
+
+import csv
+import io
+import sys
+import warnings
+
+import numpy as np
+
+from .. import load, read_file
+from ..model_io import write_whole
+from .output import print_facts, print_json, print_table, text
+from .train import flat, measure
+
+
+def predict(options):
+    """One line a row: the likelier class, and the probability of the second one."""
+    model = load(options.model)
+    table = read_file(options.file, features=_features(model))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        probability = model.predict_proba(table.X)[:, 1]
+    label = model.classes_[(probability > 0.5).astype(int)]
+    if options.output:
+        write_whole(options.output, lambda file: _write_predictions(file, label, probability, model))
+        if not options.quiet:
+            print(f"{options.output}: {len(label)} predictions", file=sys.stderr)
+    elif options.json:
+        print_json({"prediction": label.tolist(), "probability": probability.tolist()})
+    else:
+        _write_predictions(sys.stdout.buffer, label, probability, model)
+
+
+def _write_predictions(file, label, probability, model):
+    stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["prediction", f"probability_{model.classes_[1]}"])
+    writer.writerows(zip(label.tolist(), probability.tolist(), strict=True))
+    stream.flush()
+    stream.detach()
+
+
+def evaluate(options):
+    """Loss, accuracy and AUC on labelled rows."""
+    model = load(options.model)
+    table = read_file(options.file, target=options.target, features=_features(model))
+    strange = np.setdiff1d(table.target, model.classes_)
+    if len(strange):
+        raise ValueError(f"{options.file}: {options.target!r} has labels that the model does not know: "
+                         f"{strange[:5].tolist()}; it knows {model.classes_.tolist()}.")
+    facts = {"rows": len(table.target), **measure(model, table.X, table.target)}
+    if options.json:
+        print_json(facts)
+    else:
+        print_facts(f"{options.model} on {options.file}", facts)
+
+
+def inspect(options):
+    """Parameters, how the fit went, and the largest coefficients."""
+    model = load(options.model)
+    names = _features(model) or [f"column {j}" for j in range(model.n_features_in_)]
+    order = np.argsort(-np.abs(model.coef_[0]), kind="stable")[: options.top]
+    facts = {
+        "classes": model.classes_.tolist(), "features": model.n_features_in_, "dtype": str(model.coef_.dtype),
+        "intercept": float(model.intercept_[0]), "status": model.status_, "backend": str(model.backend_),
+        "solver": str(model.solver_), "steps": int(model.n_iter_[0]), "passes": model.n_passes_,
+        "suboptimality": model.suboptimality_, "C": model.C,
+    }
+    if options.json:
+        print_json({**facts, "coefficients": dict(zip(names, model.coef_[0].tolist(), strict=True))})
+        return
+    print_facts(options.model, flat(facts))
+    print_table(f"Largest coefficients ({len(order)} of {model.n_features_in_})", ["feature", "coefficient"],
+                [[names[j], text(float(model.coef_[0, j]))] for j in order])
+
+
+def _features(model):
+    return model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None

@@ -1,0 +1,99 @@
+"""What verbs print: progress on stderr, results on stdout; rich where it is installed and the stream is a terminal."""
+
+import json
+import math
+import sys
+
+
+def _rich_console(stream):
+    if not stream.isatty():
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(file=stream, highlight=False)
+
+
+class Progress:
+    """A line for every step, as a fit's callback; nothing with `quiet`."""
+
+    def __init__(self, quiet=False):
+        self.quiet = quiet
+        self._console = _rich_console(sys.stderr)
+        self._headed = False
+
+    def say(self, text):
+        """A line of its own."""
+        if self.quiet:
+            return
+        if self._console:
+            self._console.print(text, style="dim", markup=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def __call__(self, record, w):
+        from ..driver import HEADINGS, format_record
+
+        if not self.quiet:
+            if not self._headed:
+                self._headed = True
+                self.say(HEADINGS)
+            line = format_record(record)
+            if self._console:
+                self._console.print(line, markup=False)
+            else:
+                print(line, file=sys.stderr, flush=True)
+        return False
+
+
+def print_table(title, headings, rows, stream=None):
+    """A table, its cells made text already; numbers look best right-aligned, so all columns but the first are."""
+    stream = stream or sys.stdout
+    console = _rich_console(stream)
+    if console:
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for i, heading in enumerate(headings):
+            table.add_column(heading, justify="left" if i == 0 else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
+    print(title, file=stream)
+    for row in [headings, *rows]:
+        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        print("  " + "  ".join(cells).rstrip(), file=stream)
+
+
+def print_facts(title, facts, stream=None):
+    """Names and values, one pair a line."""
+    stream = stream or sys.stdout
+    width = max(len(name) for name in facts)
+    print(title, file=stream)
+    for name, value in facts.items():
+        print(f"  {name.ljust(width)}  {text(value)}", file=stream)
+
+
+def text(value):
+    """A number short, anything else as it is."""
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else str(value)
+    return "-" if value is None else str(value)
+
+
+def print_json(value):
+    """One JSON object on stdout; what JSON cannot say (inf, nan) is null."""
+    print(json.dumps(_plain(value)))
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

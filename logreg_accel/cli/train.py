@@ -1,0 +1,131 @@
+"""`logreg-accel train`."""
+
+import math
+import os
+import statistics
+import warnings
+
+import numpy as np
+
+from .. import LogisticRegression, backends, read_file, solvers
+from ..driver import SATISFIED
+from . import NOT_CONVERGED, UsageError
+from .output import Progress, print_facts, print_json
+
+
+def train(options):
+    """Fit, measure, save."""
+    _check(options)
+    progress = Progress(options.quiet)
+    table = read_file(
+        options.file, target=options.target, weight=options.weight, drop=tuple(filter(None, options.drop.split(",")))
+    )
+    X, y, weight = table.X, table.target, table.weight
+    if options.dtype:
+        X = X.astype(options.dtype, copy=False)
+    held_out = None
+    if options.test_size:
+        X, y, weight, held_out = _split(X, y, weight, options)
+
+    model = LogisticRegression(
+        C=options.C, tol=options.tol, fit_intercept=not options.no_intercept, class_weight=options.class_weight,
+        solver=options.solver, max_iter=options.max_iter, max_passes=options.max_passes, max_seconds=options.max_seconds,
+        random_state=options.seed, callback=progress, backend=options.backend, n_threads=options.threads,
+    )
+    interrupted = False
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model.fit(X, y, sample_weight=weight)
+        except KeyboardInterrupt:
+            if not hasattr(model, "coef_"):
+                raise
+            interrupted = True  # the best model so far is worth keeping
+    for warning in caught:
+        progress.say(f"warning: {warning.message}")
+    model.set_params(callback=None)
+    if table.names:
+        model.feature_names_in_ = np.array(table.names, dtype=object)
+    model.save(options.model)
+
+    summary = _summary(model, X, options)
+    summary["train"] = measure(model, X, y)
+    if held_out:
+        summary["test"] = measure(model, *held_out)
+    if options.json:
+        print_json(summary)
+    elif not options.quiet:
+        print_facts(f"{options.model}: {X.shape[0]} rows, {X.shape[1]} features", flat(summary))
+    if interrupted:
+        raise KeyboardInterrupt
+    return NOT_CONVERGED if options.strict and model.status_ not in SATISFIED else 0
+
+
+def measure(model, X, y):
+    """Mean loss, accuracy and area under the ROC curve."""
+    from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        probabilities = model.predict_proba(X)
+    positive = np.asarray(y) == model.classes_[1]
+    both = 0 < positive.sum() < len(positive)
+    predicted = model.classes_[(probabilities[:, 1] > probabilities[:, 0]).astype(int)]
+    return {
+        "loss": float(log_loss(positive, probabilities.astype(np.float64), labels=[False, True])),
+        "accuracy": float(accuracy_score(y, predicted)),
+        "auc": float(roc_auc_score(positive, probabilities[:, 1])) if both else math.nan,
+    }
+
+
+def flat(summary):
+    """Nested names joined: {"train": {"loss": 1}} -> {"train loss": 1}."""
+    out = {}
+    for name, value in summary.items():
+        if isinstance(value, dict):
+            out.update({f"{name} {inner}": item for inner, item in value.items()})
+        else:
+            out[name.replace("_", " ")] = value
+    return out
+
+
+def _check(options):
+    """What would only fail after the work, before it."""
+    folder = os.path.dirname(os.path.abspath(options.model))
+    if not os.path.isdir(folder) or os.path.isdir(options.model):
+        raise OSError(f"--model {options.model}: {folder} is no folder to write in" if not os.path.isdir(folder)
+                      else f"--model {options.model} is a folder; expected a file name")
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"--model {options.model}: {folder} cannot be written")
+    if options.solver != "auto" and options.solver not in solvers.SOLVERS:
+        raise UsageError(f"--solver {options.solver}: expected auto, {', '.join(solvers.SOLVERS)}")
+    usable = backends()
+    if options.backend != "auto" and options.backend not in usable:
+        raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(usable)}")
+    if options.backend != "auto" and usable[options.backend]:
+        raise UsageError(f"--backend {options.backend} cannot run here: {usable[options.backend]}")
+    if not options.tol >= 0:
+        raise UsageError(f"--tol {options.tol}: expected a number of at least 0")
+
+
+def _split(X, y, weight, options):
+    from sklearn.model_selection import train_test_split
+
+    kept, out = train_test_split(np.arange(len(y)), test_size=options.test_size, random_state=options.seed, stratify=y)
+    kept, out = np.sort(kept), np.sort(out)
+    return X[kept], y[kept], None if weight is None else weight[kept], (X[out], y[out])
+
+
+def _summary(model, X, options):
+    return {
+        "backend": str(model.backend_),
+        "backend_reason": model.backend_.reason,
+        "solver": str(model.solver_),
+        "status": model.status_,
+        "steps": int(model.n_iter_[0]),
+        "passes": model.n_passes_,
+        "seconds": model.history_[-1].seconds,
+        "GB_per_s": statistics.median(record.gb_per_s for record in model.history_),
+        "suboptimality": model.suboptimality_,
+        "model": options.model,
+    }

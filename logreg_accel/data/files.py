@@ -1,0 +1,195 @@
+"""Tables in files: .npy (memory-mapped), .npz, CSV, Parquet and Feather."""
+
+import csv
+import difflib
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .convert import as_matrix
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_ARROW = {".parquet", ".feather", ".arrow"}
+SUFFIXES = (".npy", ".npz", *_SEPARATORS, *sorted(_ARROW))
+
+
+class Table(NamedTuple):
+    """X (rows, features), their names or None, and the target and weight columns that were asked for, or None."""
+
+    X: Any
+    names: list | None
+    target: Any = None
+    weight: Any = None
+
+
+def read_file(path, *, target=None, weight=None, features=None, drop=()):
+    """Read a matrix of features, and with them a target and a weight column.
+
+    Parameters
+    ----------
+    path : path-like
+        By its suffix: .npy holds one 2-d array, memory-mapped, whose columns go by number; .npz holds `X` and 1-d arrays
+        by name; .csv and .tsv have a header; .parquet, .feather and .arrow need pyarrow.
+    target, weight : str or None
+        Names (numbers for .npy) of columns that are no features.
+    features : list of str or None
+        Columns to take, in this order; None takes all that are neither target, weight nor dropped.
+    drop : sequence of str
+        Columns to leave out.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened.
+    ValueError
+        An unknown suffix, a damaged file, no such column, or text where numbers are expected.
+    """
+    path = os.fspath(path)
+    suffix = os.path.splitext(path)[1].lower()
+    with open(path, "rb"):
+        pass  # a missing or unreadable file is told before anything is imported
+    if suffix == ".npy":
+        return _read_npy(path, target, weight, drop)
+    if suffix == ".npz":
+        return _read_npz(path, target, weight)
+    if suffix in _SEPARATORS:
+        columns, get = (_open_csv_arrow if _has_pyarrow() else _open_csv)(path, _SEPARATORS[suffix])
+    elif suffix in _ARROW:
+        columns, get = _open_arrow(path, suffix)
+    else:
+        raise ValueError(f"{path!r} has the suffix {suffix!r}; expected one of {', '.join(SUFFIXES)}.")
+    for wanted in (target, weight, *drop, *(features or ())):
+        _find(wanted, columns, path)
+    taken = features or [name for name in columns if name not in {target, weight, *drop}]
+    X, one = get(taken, target, weight)
+    return Table(X, list(taken), one(target), one(weight))
+
+
+def _find(name, columns, path):
+    if name is not None and name not in columns:
+        near = difflib.get_close_matches(str(name), columns, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{path!r} has no column {name!r}.{hint} It has: {', '.join(columns[:20])}"
+                         + (f" and {len(columns) - 20} more." if len(columns) > 20 else "."))
+
+
+# -- arrays ---------------------------------------------------------------------------------------------------------------
+
+
+def _read_npy(path, target, weight, drop):
+    X = np.load(path, mmap_mode="r", allow_pickle=False)
+    if X.ndim != 2:
+        raise ValueError(f"{path!r} holds an array of shape {X.shape}; expected a table, (rows, columns).")
+    count = X.shape[1]
+
+    def number(name):
+        if name is None:
+            return None
+        if not name.lstrip("-").isdigit() or not -count <= int(name) < count:
+            raise ValueError(f"{path!r} has no column {name!r}; its columns are the numbers 0 to {count - 1} (or -1 for the last).")
+        return int(name) % count
+
+    target, weight, dropped = number(target), number(weight), {number(name) for name in drop}
+    taken = [j for j in range(count) if j not in {target, weight, *dropped}]
+    if not taken:
+        raise ValueError(f"{path!r} has no column left for the features.")
+    side_by_side = taken == list(range(taken[0], taken[-1] + 1))
+    features = X[:, taken[0] : taken[-1] + 1] if side_by_side else X[:, taken]  # a view where it can be
+    column = lambda j: None if j is None else np.array(X[:, j])  # noqa: E731
+    return Table(features, None, column(target), column(weight))
+
+
+def _read_npz(path, target, weight):
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except Exception as error:  # a damaged zip raises whatever its parser met first
+        raise ValueError(f"{path!r} is not a readable .npz file ({error}).") from error
+    if "X" not in arrays or arrays["X"].ndim != 2:
+        raise ValueError(f"{path!r} has no two-dimensional array `X`; it has {', '.join(arrays) or 'nothing'}.")
+    for name in (target, weight):
+        _find(name, list(arrays), path)
+    return Table(arrays["X"], None, arrays.get(target), arrays.get(weight))
+
+
+# -- text and columns: (names of the columns, get(features, target, weight) -> X and one(name) -> column) -------------------
+
+
+def _has_pyarrow():
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _open_csv(path, separator):
+    """With NumPy's reader, where pyarrow is absent."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        columns = next(csv.reader(file, delimiter=separator), [])
+    if not columns:
+        raise ValueError(f"{path!r} is empty; expected a header and rows.")
+
+    def load(names, dtype, ndmin):
+        return np.loadtxt(
+            path, delimiter=separator, skiprows=1, usecols=[columns.index(name) for name in names], dtype=dtype,
+            ndmin=ndmin, quotechar='"', comments=None, encoding="utf-8-sig",
+        )
+
+    def one(name):
+        return None if name is None else _plain_labels(load([name], str, 1))
+
+    def get(features, target, weight):
+        try:
+            return load(features, np.float64, 2), one
+        except ValueError as error:
+            raise ValueError(f"{path!r}: {error}. Columns that are not numbers can be left out with --drop.") from error
+
+    return columns, get
+
+
+def _plain_labels(text):
+    """Labels read as text, as numbers where all of them are."""
+    for dtype in (np.int64, np.float64):
+        try:
+            return text.astype(dtype)
+        except ValueError:
+            continue
+    return text
+
+
+def _open_csv_arrow(path, separator):
+    import pyarrow.csv
+
+    table = pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=separator))
+    return _from_arrow(table, path)
+
+
+def _open_arrow(path, suffix):
+    try:
+        import pyarrow.feather
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError(f"{path!r} needs pyarrow to be read: pip install 'logreg-accel[arrow]'.") from error
+    table = pyarrow.parquet.read_table(path) if suffix == ".parquet" else pyarrow.feather.read_table(path)
+    return _from_arrow(table, path)
+
+
+def _from_arrow(table, path):
+    def one(name):
+        if name is None:
+            return None
+        column = table[name]
+        if column.null_count:
+            raise ValueError(f"{path!r}: column {name!r} has {column.null_count} missing values.")
+        return column.to_numpy()
+
+    def get(features, target, weight):
+        return as_matrix(table.select(features)), one
+
+    return table.column_names, get

@@ -1,0 +1,154 @@
+"""Lists that every test file shares, each built once: backends, dtypes, layouts, problems; and the reference."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.special
+from logreg_accel.backends import get_backend, unusable
+from logreg_accel.data import Block, compute_dtype
+from logreg_accel.losses import Logistic
+
+CPU_BACKENDS = ["numpy", "numba"]
+BACKENDS = [
+    *CPU_BACKENDS,
+    pytest.param("cupy", marks=[pytest.mark.gpu, pytest.mark.skipif(unusable("cupy") is not None, reason=f"cupy: {unusable('cupy')}")]),
+]
+DTYPES = ["float64", "float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
+FLOATS = ["float64", "float32"]
+
+
+def _wider(X):
+    wide = np.full((X.shape[0], X.shape[1] + 3), 77, dtype=X.dtype)
+    wide[:, 1 : 1 + X.shape[1]] = X
+    return wide[:, 1 : 1 + X.shape[1]]
+
+
+def _spread(X):
+    wide = np.full((2 * X.shape[0], 3 * X.shape[1]), 77, dtype=X.dtype)
+    wide[::2, ::3] = X
+    return wide[::2, ::3]
+
+
+def _read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+def _memory_mapped(X, folder):
+    np.save(folder / "X.npy", X)
+    return np.load(folder / "X.npy", mmap_mode="r")
+
+
+LAYOUTS = {
+    "C": lambda X: np.ascontiguousarray(X),
+    "Fortran": lambda X: np.asfortranarray(X),
+    "columns of a wider table": _wider,
+    "every second row, every third column": _spread,
+    "rows and columns reversed": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "read-only": _read_only,
+    "swapped bytes": lambda X: X.astype(X.dtype.newbyteorder()),
+}
+
+# rows: none, one, around four at a time, around a tile (256 rows) and more than one lane; columns: one, odd, a vector's width
+SHAPES = [(0, 3), (1, 1), (1, 5), (3, 1), (4, 8), (5, 2), (31, 33), (255, 3), (256, 7), (257, 16), (1025, 100), (3000, 257)]
+
+
+def draw(m, n, dtype="float64", seed=0, weighted=False):
+    """X, y, s, W of a random problem whose values every dtype holds."""
+    rng = np.random.default_rng([seed, m, n])
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        X = rng.standard_normal((m, n)).astype(dtype)
+    else:
+        X = rng.integers(0 if dtype.kind in "ub" else -5, 2 if dtype.kind == "b" else 6, (m, n)).astype(dtype)
+    y = (rng.random(m) < 0.4).astype(np.uint8)
+    s = rng.random(m) * 3 * (rng.random(m) < 0.9) if weighted else None
+    W = rng.standard_normal((n + 1, 1)) / np.sqrt(n)
+    return X, y, s, W
+
+
+def block_of(X, y, s=None):
+    return Block(X, y, None if s is None else s.astype(compute_dtype(X.dtype)))
+
+
+def cpu_or_gpu(name):
+    """A backend by its name."""
+    return get_backend(name, nbytes=0)[0]
+
+
+def tolerance(dtype, length, factor=8):
+    """Rounding of a sum of some length, relative to the sum of the magnitudes."""
+    return factor * np.finfo(dtype).eps * np.sqrt(max(length, 1))
+
+
+class Reference:
+    """The passes in float64 by other formulas than the package's, with the magnitudes that their rounding scales with.
+
+    W is rounded to the arithmetic first, as a backend does. An error δ in a margin moves a sum by curvature·δ a row, so
+    the magnitudes count |x|·|w| too.
+    """
+
+    def __init__(self, X, y, s, W):
+        self.dtype = compute_dtype(X.dtype)
+        self.W = W.astype(self.dtype).astype(np.float64)
+        self.X = np.hstack([X.astype(np.float64), np.ones((len(X), 1))])
+        self.y = y.astype(np.float64)[:, None]
+        self.s = np.ones(self.y.shape) if s is None else s.astype(self.dtype).astype(np.float64)[:, None]
+        self.Z = self.X @ self.W
+        self.reach = np.abs(self.X) @ np.abs(self.W)
+        sigma = scipy.special.expit(self.Z)
+        self.miss = np.where(self.y == 1, -scipy.special.expit(-self.Z), sigma)
+        self.curvature = self.s * sigma * scipy.special.expit(-self.Z)
+
+    @property
+    def length(self):
+        return self.X.shape[0] + self.X.shape[1]
+
+    def close(self, actual, expected, magnitude, factor=8):
+        limit = tolerance(self.dtype, self.length, factor) * magnitude + 1e-300
+        return actual.shape == expected.shape and bool((np.abs(actual - expected) <= limit).all())
+
+    def value(self):
+        losses = self.s * np.logaddexp(0, np.where(self.y == 1, -self.Z, self.Z))
+        return losses.sum(axis=0), (losses + self.s * np.abs(self.miss) * self.reach).sum(axis=0)
+
+    def gradient(self):
+        rows = self.s * self.miss
+        return self.X.T @ rows, np.abs(self.X).T @ (np.abs(rows) + self.curvature * self.reach)
+
+    def hessian_vector(self, V):
+        V = V.astype(self.dtype).astype(np.float64)
+        rows = self.curvature * (self.X @ V)
+        return self.X.T @ rows, np.abs(self.X).T @ (self.curvature * (np.abs(self.X) @ np.abs(V)) * (1 + self.reach))
+
+    def hessian(self):
+        H = self.X.T @ (self.curvature * self.X)
+        return H, np.abs(self.X).T @ (self.curvature * (1 + self.reach) * np.abs(self.X))
+
+
+@pytest.fixture
+def loss():
+    return Logistic()
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of larger real data sets, named by LOGREG_ACCEL_DATA."""
+    folder = os.environ.get("LOGREG_ACCEL_DATA")
+    if not folder:
+        pytest.skip("LOGREG_ACCEL_DATA does not name the folder of real data")
+    return Path(folder)
+
+
+# spector: 32 students, GPA, TUCE, PSI, GRADE (Spector and Mazzeo 1980)
+SPECTOR = np.array([
+    [2.66, 20, 0, 0], [2.89, 22, 0, 0], [3.28, 24, 0, 0], [2.92, 12, 0, 0], [4, 21, 0, 1], [2.86, 17, 0, 0],
+    [2.76, 17, 0, 0], [2.87, 21, 0, 0], [3.03, 25, 0, 0], [3.92, 29, 0, 1], [2.63, 20, 0, 0], [3.32, 23, 0, 0],
+    [3.57, 23, 0, 0], [3.26, 25, 0, 1], [3.53, 26, 0, 0], [2.74, 19, 0, 0], [2.75, 25, 0, 0], [2.83, 19, 0, 0],
+    [3.12, 23, 1, 0], [3.16, 25, 1, 1], [2.06, 22, 1, 0], [3.62, 28, 1, 1], [2.89, 14, 1, 0], [3.51, 26, 1, 0],
+    [3.54, 24, 1, 1], [2.83, 27, 1, 1], [3.39, 17, 1, 1], [2.67, 24, 1, 0], [3.65, 21, 1, 1], [4, 23, 1, 1],
+    [3.1, 21, 1, 0], [2.39, 19, 1, 1],
+])

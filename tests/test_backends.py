@@ -1,0 +1,228 @@
+"""Every pass of every backend, against float64 formulas that share nothing with the package's."""
+
+import inspect
+
+import numpy as np
+import pytest
+from conftest import BACKENDS, DTYPES, FLOATS, LAYOUTS, SHAPES, Reference, block_of, cpu_or_gpu, draw
+from logreg_accel import backends as backends_package
+from logreg_accel.backends import BACKENDS as KNOWN
+from logreg_accel.backends import Backend, Choice, get_backend
+
+
+def check_all_passes(backend, X, y, s, W, loss):
+    """Each pass within the rounding of its sum."""
+    reference = Reference(X, y, s, W)
+    block = backend.upload(block_of(X, y, s))
+    V = np.random.default_rng(5).standard_normal(W.shape)
+
+    got = backend.loss_gradient(block, W, loss, keep_margins=True)
+    assert got.gradient.dtype == got.value.dtype == np.float64
+    assert reference.close(got.value, *reference.value())
+    assert reference.close(got.gradient, *reference.gradient())
+    assert reference.close(backend.to_host(got.margins), reference.Z, reference.reach)
+    assert backend.loss_gradient(block, W, loss).margins is None
+    assert reference.close(backend.to_host(backend.margins(block, W)), reference.Z, reference.reach)
+    assert reference.close(backend.hessian_vector(block, W, V, loss), *reference.hessian_vector(V))
+    H, magnitude = reference.hessian()
+    assert reference.close(backend.to_host(backend.hessian(block, W, loss)), H, magnitude)
+    diagonal = backend.diagonal(block, W, loss)
+    assert reference.close(diagonal[:, 0], np.diagonal(H), np.diagonal(magnitude))
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_passes_at_awkward_sizes(name, dtype, shape, weighted, loss):
+    X, y, s, W = draw(*shape, dtype, weighted=weighted)
+    check_all_passes(cpu_or_gpu(name), X, y, s, W, loss)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_passes_of_every_dtype(name, dtype, loss):
+    X, y, s, W = draw(301, 17, dtype, weighted=True)
+    check_all_passes(cpu_or_gpu(name), X, y, s, W, loss)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_passes_of_every_layout(name, dtype, layout, loss):
+    if name == "cupy" and layout == "swapped bytes":
+        pytest.skip("CUDA has no swapped bytes; the data room converts them")
+    X, y, s, W = draw(301, 17, dtype)
+    X = LAYOUTS[layout](X)
+    before = X.tobytes()
+    check_all_passes(cpu_or_gpu(name), X, y, s, W, loss)
+    assert X.tobytes() == before
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_tiles_of_any_size_give_the_same_sums(name, loss):
+    X, y, s, W = draw(1000, 10, weighted=True)
+    backend = cpu_or_gpu(name)
+    backend.tile_bytes = 10 * 8 * 7  # seven rows
+    check_all_passes(backend, X, y, s, W, loss)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_several_outputs_equal_one_at_a_time(name, loss):
+    X, y, s, _ = draw(400, 12, weighted=True)
+    W = np.random.default_rng(1).standard_normal((13, 3)) / 4
+    backend = cpu_or_gpu(name)
+    block = backend.upload(block_of(X, y, s))
+    together = backend.loss_gradient(block, W, loss)
+    assert together.value.shape == (3,) and together.gradient.shape == (13, 3)
+    for j in range(3):
+        alone = backend.loss_gradient(block, W[:, j : j + 1], loss)
+        np.testing.assert_allclose(together.value[j], alone.value[0], rtol=1e-12)
+        np.testing.assert_allclose(together.gradient[:, j], alone.gradient[:, 0], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_margins_beyond_overflow(name, dtype, loss):
+    """Margins from 1e-8 to the dtype's largest number, both classes, right and wrong side, one row at a time."""
+    scales = np.concatenate([np.logspace(-8, 2, 11), [300, 1e4, float(np.finfo(dtype).max) / 4]])
+    X = np.array([[a] for scale in scales for a in (scale, -scale)], dtype=dtype)
+    W = np.array([[1.0], [0.0]])
+    backend = cpu_or_gpu(name)
+    for y in (0, 1):
+        for row in X:
+            X1, y1 = row[None], np.array([y], dtype=np.uint8)
+            got = backend.loss_gradient(backend.upload(block_of(X1, y1)), W, loss)
+            reference = Reference(X1, y1, None, W)
+            assert np.isfinite(got.value).all() and np.isfinite(got.gradient).all()
+            # below the dtype's normal numbers the loss may vanish, never spoil a sum
+            floor = float(np.finfo(dtype).tiny) * (1 + np.abs(row[0]))
+            np.testing.assert_allclose(got.value, reference.value()[0], rtol=32 * np.finfo(dtype).eps, atol=floor)
+            np.testing.assert_allclose(
+                got.gradient, reference.gradient()[0], rtol=(32 + 2 * min(abs(row[0]), 100)) * np.finfo(dtype).eps, atol=2 * floor)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", [(0, 0), (299, 4), (150, 2)])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_nonfinite_values_show_in_the_sums(name, dtype, where, bad, loss):
+    X, y, _, W = draw(300, 5, dtype)
+    X[where] = bad
+    backend = cpu_or_gpu(name)
+    for weights in (W, np.zeros_like(W)):
+        got = backend.loss_gradient(backend.upload(block_of(X, y)), weights, loss)
+        assert not (np.isfinite(got.value).all() and np.isfinite(got.gradient).all())
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_line_is_the_objective_along_the_margins(name, loss):
+    X, y, s, W = draw(200, 6, weighted=True)
+    backend = cpu_or_gpu(name)
+    block = backend.upload(block_of(X, y, s))
+    V = np.random.default_rng(2).standard_normal(W.shape)
+    Z0, Z1 = backend.margins(block, W), backend.margins(block, W + V)
+    for t in (0.0, 0.3, 1.0, 2.5):
+        value, slope, curvature = backend.line(block, Z0, Z1, t, loss)
+        there = backend.loss_gradient(block, W + t * V, loss)
+        assert value == pytest.approx(float(there.value[0]), rel=1e-12)
+        assert slope == pytest.approx(float((there.gradient * V).sum()), rel=1e-10)
+        assert curvature == pytest.approx(float((backend.hessian_vector(block, W + t * V, V, loss) * V).sum()), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_factor_solves_over_decades_of_scale(name):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((50, 8)) * np.logspace(-6, 6, 8)
+    backend = cpu_or_gpu(name)
+    H = A.T @ A
+    v = rng.standard_normal(8)
+    solve = backend.factor(backend.xp.asarray(H), 1e-16)
+    scale = np.sqrt(np.diagonal(H))
+    np.testing.assert_allclose(solve(H @ (v / scale)) * scale, v, rtol=1e-8)
+
+
+def test_factor_of_a_singular_matrix_stays_finite():
+    H = np.ones((3, 3))
+    x = cpu_or_gpu("numpy").factor(H, 1e-16)(np.ones(3))
+    np.testing.assert_allclose(H @ x, np.ones(3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba", "cupy"])
+def test_backends_are_complete(name):
+    """Same public methods with the same signatures as the reference; read from the source where CuPy is absent."""
+    reference = {n: f for n, f in vars(Backend).items() if callable(f) and not n.startswith("_")}
+    if name == "cupy" and not _has_cupy():
+        import ast
+
+        source = inspect.getsourcefile(backends_package).replace("__init__.py", "cupy.py")
+        tree = ast.parse(open(source, encoding="utf-8").read())
+        (body,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == KNOWN["cupy"])
+        assert [base.id for base in body.bases] == ["Backend"]
+        for function in (node for node in body.body if isinstance(node, ast.FunctionDef)):
+            wanted = getattr(Backend, function.name)
+            assert [a.arg for a in function.args.args] == list(inspect.signature(wanted).parameters)
+        return
+    backend = type(get_backend(name, 0)[0]) if name != "cupy" else _cupy_class()
+    for method, wanted in reference.items():
+        assert inspect.signature(getattr(backend, method)) == inspect.signature(wanted), method
+
+
+def _has_cupy():
+    import importlib.util
+
+    return importlib.util.find_spec("cupy") is not None
+
+
+def _cupy_class():
+    from logreg_accel.backends.cupy import CupyBackend
+
+    return CupyBackend
+
+
+def test_backends_is_a_package_and_a_list():
+    listed = backends_package()
+    assert list(listed) == ["numpy", "numba", "cupy"] and listed["numpy"] is None and listed["numba"] is None
+    assert listed["cupy"] is None or isinstance(listed["cupy"], str)
+
+
+def test_unknown_backend_lists_the_known_ones():
+    with pytest.raises(ValueError, match="`backend` is 'jax'; expected 'auto' or one of 'numpy', 'numba', 'cupy'"):
+        get_backend("jax", 0)
+
+
+def test_a_backend_that_cannot_run_raises_and_says_why(monkeypatch):
+    monkeypatch.setattr("logreg_accel.backends.unusable", lambda name: "no NVIDIA driver was found" if name == "cupy" else None)
+    with pytest.raises(RuntimeError, match="no NVIDIA driver was found"):
+        get_backend("cupy", 0)
+    assert get_backend("auto", 1 << 40)[1] == "numba"
+
+
+def test_auto_goes_by_size_and_says_so(monkeypatch):
+    monkeypatch.setattr("logreg_accel.backends.unusable", lambda name: "none" if name == "cupy" else None)
+    _, small = get_backend("auto", 1000)
+    _, large = get_backend("auto", 1 << 30)
+    assert small == "numpy" and "small" in small.reason and large == "numba" and "GB" in large.reason or "MB" in large.reason
+    assert isinstance(small, Choice)
+
+
+def test_device_data_on_a_host_backend_is_refused():
+    with pytest.raises(TypeError, match="GPU memory"):
+        get_backend("numpy", 0, on_device=True)
+
+
+def test_detection_names_what_is_missing(monkeypatch):
+    from logreg_accel.backends import detect
+
+    monkeypatch.setattr(detect.ctypes, "CDLL", _raise(OSError))
+    assert "driver" in detect.unusable_gpu()
+    monkeypatch.setattr(detect, "_driver_problem", lambda: None)
+    monkeypatch.setattr(detect.importlib.util, "find_spec", lambda name: None)
+    assert "logreg-accel[cuda13]" in detect.unusable_gpu()
+
+
+def _raise(error):
+    def raising(*_):
+        raise error
+
+    return raising

@@ -1,0 +1,234 @@
+"""What comes in: every kind of input gives the answer of the plain array, and bad input is told clearly."""
+
+import numpy as np
+import pytest
+from conftest import DTYPES, LAYOUTS, _memory_mapped, draw
+from logreg_accel import LogisticRegression
+from logreg_accel.data import as_dataset, as_labels, as_matrix, compute_dtype
+
+X, Y, S, _ = draw(80, 4, weighted=True)
+
+
+def pandas_frame():
+    return pytest.importorskip("pandas").DataFrame(X, columns=list("abcd"))
+
+
+def pandas_arrow_frame():
+    pytest.importorskip("pyarrow")
+    return pandas_frame().convert_dtypes(dtype_backend="pyarrow").astype("double[pyarrow]")
+
+
+def polars_frame():
+    return pytest.importorskip("polars").DataFrame(X, schema=list("abcd"))
+
+
+def arrow_table():
+    pa = pytest.importorskip("pyarrow")
+    return pa.table({name: X[:, j] for j, name in enumerate("abcd")})
+
+
+class OnlyArrowStream:
+    """An object that speaks nothing but the Arrow PyCapsule protocol."""
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return arrow_table().__arrow_c_stream__(requested_schema)
+
+
+class OnlyDLPack:
+    """An object that speaks nothing but DLPack."""
+
+    shape = X.shape
+
+    def __dlpack__(self, **options):
+        return X.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return X.__dlpack_device__()
+
+
+class LikeTorch(OnlyDLPack):
+    """A tensor that must be detached before it exports anything."""
+
+    def __dlpack__(self, **options):
+        raise RuntimeError("Can't export tensors that require gradient, use tensor.detach()")
+
+    def detach(self):
+        return OnlyDLPack()
+
+
+def array_api_strict_array():
+    return pytest.importorskip("array_api_strict").asarray(X)
+
+
+INPUTS = {
+    "list of lists": X.tolist,
+    "objects that are numbers": lambda: X.astype(object),
+    "matrix subclass": lambda: X.view(type("Sub", (np.ndarray,), {})),
+    "pandas": pandas_frame,
+    "pandas on Arrow": pandas_arrow_frame,
+    "polars": polars_frame,
+    "polars, lazy": lambda: polars_frame().lazy(),
+    "pyarrow table": arrow_table,
+    "pyarrow reader": lambda: arrow_table().to_reader(),
+    "Arrow stream": OnlyArrowStream,
+    "DLPack": OnlyDLPack,
+    "tensor with gradient": LikeTorch,
+    "array API": array_api_strict_array,
+}
+
+
+@pytest.mark.parametrize("kind", INPUTS)
+def test_every_kind_of_input(kind):
+    expected = LogisticRegression().fit(X, Y)
+    clf = LogisticRegression().fit(INPUTS[kind](), Y)
+    np.testing.assert_allclose(clf.coef_, expected.coef_, rtol=1e-12)
+    np.testing.assert_allclose(clf.decision_function(INPUTS[kind]()), expected.decision_function(X), rtol=1e-9)
+    assert clf.n_features_in_ == 4
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_labels_and_weights_as_columns(kind):
+    module = pytest.importorskip(kind)
+    y, s = {"pandas": lambda: (module.Series(Y), module.Series(S)), "polars": lambda: (module.Series(Y), module.Series(S)),
+            "pyarrow": lambda: (module.chunked_array([Y]), module.chunked_array([S]))}[kind]()
+    np.testing.assert_array_equal(LogisticRegression().fit(X, y, s).coef_, LogisticRegression().fit(X, Y, S).coef_)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_every_layout(layout, name):
+    laid = LAYOUTS[layout](X)
+    clf = LogisticRegression(backend=name).fit(laid, Y)
+    np.testing.assert_allclose(clf.coef_, LogisticRegression().fit(X, Y).coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "swapped bytes"])
+def test_no_copy_of_an_array(layout):
+    laid = LAYOUTS[layout](X)
+    assert np.shares_memory(as_dataset(laid, Y).blocks[0].X, laid)
+
+
+def test_no_copy_through_dlpack():
+    assert np.shares_memory(as_matrix(OnlyDLPack()), X)
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_memory_mapped(tmp_path, name):
+    mapped = _memory_mapped(X, tmp_path)
+    clf = LogisticRegression(backend=name).fit(mapped, Y)
+    np.testing.assert_allclose(clf.coef_, LogisticRegression().fit(X, Y).coef_, rtol=1e-9)
+    assert np.shares_memory(as_matrix(mapped), mapped)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_every_dtype_gives_the_answer_of_its_values(dtype, name):
+    A, y, _, _ = draw(300, 5, dtype)
+    clf = LogisticRegression(backend=name).fit(A, y)
+    expected = LogisticRegression(backend="numpy").fit(A.astype(np.float64), y)
+    single = compute_dtype(A.dtype) == np.float32
+    np.testing.assert_allclose(clf.coef_, expected.coef_, atol=1e-4 if single else 1e-12)
+    assert clf.coef_.dtype == (np.float32 if A.dtype.kind == "f" and single else np.float64)
+
+
+def test_arithmetic_of_a_dtype():
+    names = {"float64": "float64", "float32": "float32", "float16": "float32", "uint8": "float32", "int8": "float32",
+             "bool": "float32", "int16": "float64", "int64": "float64", "longdouble": "float64"}
+    assert {name: compute_dtype(np.dtype(name)).name for name in names} == names
+
+
+BAD_X = {
+    "one-dimensional": (X[:, 0], ValueError, "Expected 2D array"),
+    "three-dimensional": (X[None], ValueError, "dim 3|3D|3 dims"),
+    "no rows": (X[:0], ValueError, "0 sample"),
+    "no columns": (X[:, :0], ValueError, "0 feature"),
+    "complex": (X + 1j, ValueError, "Complex data not supported"),
+    "text": (X.astype(str).astype(object)[:, :2] + "a", ValueError, "could not convert"),
+    "dates": (X.astype("datetime64[s]"), (TypeError, ValueError), "dtype|expected real numbers"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_X)
+def test_bad_x(kind):
+    bad, error, words = BAD_X[kind]
+    with pytest.raises(error, match=words):
+        LogisticRegression().fit(bad, Y[: len(bad)] if len(bad) else Y)
+
+
+def test_sparse_is_not_read_as_something_else():
+    scipy_sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(TypeError, match="[Ss]parse"):
+        LogisticRegression().fit(scipy_sparse.csr_array(X), Y)
+
+
+@pytest.mark.parametrize("frame", [
+    lambda: pytest.importorskip("pandas").DataFrame({"age": [1.0, 2], "city": ["a", "b"]}),
+    lambda: pytest.importorskip("polars").DataFrame({"age": [1.0, 2], "city": ["a", "b"]}),
+    lambda: pytest.importorskip("pyarrow").table({"age": [1.0, 2], "city": ["a", "b"]}),
+])
+def test_text_columns_are_refused_by_name(frame):
+    with pytest.raises(TypeError, match="columns that are not numbers: 'city'.*OneHotEncoder"):
+        LogisticRegression().fit(frame(), [0, 1])
+
+
+def test_missing_values_of_a_table_are_named():
+    pa = pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match="NaN: first at row 1, column 0"):
+        LogisticRegression().fit(pa.table({"a": [1.0, None, 3.0], "b": [1.0, 2.0, 3.0]}), [0, 1, 1])
+
+
+BAD_Y = {
+    "one class": (np.zeros(80), "only one class"),
+    "three classes": (np.arange(80) % 3, "Only binary classification is supported.*multiclass.*3 classes"),
+    "floats": (np.linspace(0, 1, 80), "Unknown label type: continuous"),
+    "two floats": (np.where(Y, 0.5, 1.5), "Unknown label type: continuous"),
+    "NaN": (np.where(Y, 1.0, np.nan), "NaN"),
+    "too short": (Y[:-1], "inconsistent numbers of samples"),
+    "empty": (Y[:0], "0 sample"),
+    "two columns": (np.column_stack([Y, Y]), "1d array"),
+    "None": (None, "y"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_Y)
+def test_bad_y(kind):
+    bad, words = BAD_Y[kind]
+    with pytest.raises(ValueError, match=words):
+        LogisticRegression().fit(X, bad)
+
+
+BAD_WEIGHTS = {
+    "negative": (np.where(np.arange(80) == 7, -1.0, 1.0), "not negative.*row 7"),
+    "NaN": (np.where(np.arange(80) == 3, np.nan, 1.0), "finite.*row 3"),
+    "infinite": (np.where(np.arange(80) == 3, np.inf, 1.0), "finite"),
+    "all zero": (np.zeros(80), "every entry of `sample_weight` is zero"),
+    "too short": (np.ones(79), r"shape \(79,\)"),
+    "two columns": (np.ones((80, 2)), "shape"),
+    "one class left": (np.where(Y, 1.0, 0.0), "only one class among the samples with a positive weight"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_WEIGHTS)
+def test_bad_weights(kind):
+    bad, words = BAD_WEIGHTS[kind]
+    with pytest.raises(ValueError, match=words):
+        LogisticRegression().fit(X, Y, bad)
+
+
+def test_a_number_as_weight():
+    np.testing.assert_allclose(LogisticRegression().fit(X, Y, 2.0).coef_, LogisticRegression(C=2.0).fit(X, Y).coef_, rtol=1e-9)
+
+
+def test_column_of_labels_warns():
+    with pytest.warns(UserWarning, match="column-vector"):
+        assert as_labels(Y[:, None]).shape == (80,)
+
+
+@pytest.mark.parametrize("bad, word", [(np.nan, "NaN"), (-np.inf, "infinity")])
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+def test_nonfinite_values_in_predict(method, bad, word):
+    clf = LogisticRegression().fit(X, Y)
+    spoilt = X.copy()
+    spoilt[5, 2] = bad
+    with pytest.raises(ValueError, match=f"{word}: first at row 5, column 2"):
+        getattr(clf, method)(spoilt)

@@ -1,0 +1,276 @@
+"""Solvers and the driver: textbook numbers, agreement with each other and with scikit-learn, budgets, stopping."""
+
+import itertools
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import BACKENDS, FLOATS, draw
+from logreg_accel import LogisticRegression, driver, solvers
+from logreg_accel.solvers.questions import Gradient, Metric, Point, Progress
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression as Sklearn
+
+
+class Quadratic:
+    """F(x) = a·x² + b·x + c: what the driver needs of an objective, and nothing of the package's."""
+
+    penalty = SimpleNamespace(l2=0.0, suboptimality_bound=lambda g: np.inf)
+    dataset = SimpleNamespace(nbytes=0)
+
+    def __init__(self, a, b, c):
+        self.a, self.b, self.c = a, b, c
+
+    def evaluate(self, w, keep_margins=False):
+        x = w[0]
+        return Point(w, self.a * x * x + self.b * x + self.c, np.array([2 * self.a * x + self.b]), 0.0)
+
+    def diagonal(self, w):
+        return np.array([2 * self.a])
+
+    def separates(self, value):
+        return False
+
+    def suboptimality_bound(self, point):
+        return np.inf
+
+
+def test_gradient_descent_by_hand():
+    """Fifteen steps of 0.03 from x = 1 on 7x² + 3x − 9 end at −0.2139."""
+    solution = driver.run(solvers.gd(step=0.03), Quadratic(7, 3, -9), np.array([1.0]), tol=0, max_iter=15)
+    assert solution.n_iter == 15 and solution.n_passes == 16 and solution.status == "max_iter"
+    assert solution.w[0] == pytest.approx(-0.2139, abs=5e-5)
+    x = 1.0
+    for _ in range(15):
+        x -= 0.03 * (14 * x + 3)
+    assert solution.w[0] == pytest.approx(x, rel=1e-14)
+
+
+def test_nesterov_momentum_by_hand():
+    """Against Nesterov's two sequences, of which gd returns the one where gradients are taken."""
+    step, momentum = 0.02, 0.8
+    solution = driver.run(solvers.gd(step, momentum), Quadratic(7, 3, -9), np.array([1.0]), tol=0, max_iter=10)
+    x = ahead = 1.0
+    seen = [ahead]
+    for _ in range(10):
+        x, previous = ahead - step * (14 * ahead + 3), x
+        ahead = x + momentum * (x - previous)
+        seen.append(ahead)
+    values = [7 * a * a + 3 * a - 9 for a in seen]
+    np.testing.assert_allclose([record.value for record in solution.history], values, rtol=1e-12)
+
+
+def test_a_step_too_long_is_told():
+    with pytest.warns(ConvergenceWarning, match=r"gd stopped \(diverged\).*Lower the step"):
+        clf = LogisticRegression(solver=solvers.gd(step=1e6)).fit(draw(50, 3)[0], draw(50, 3)[1])
+    assert np.isfinite(clf.coef_).all() and clf.status_ == "diverged"
+
+
+def test_default_step_never_increases_the_loss():
+    X, y, _, _ = draw(200, 5)
+    with pytest.warns(ConvergenceWarning):
+        clf = LogisticRegression(solver="gd", max_iter=50).fit(X * [1, 10, 0.1, 3, 1], y)
+    assert (np.diff([record.value for record in clf.history_]) <= 0).all()
+
+
+def test_random_start_is_seeded():
+    X, y, _, _ = draw(100, 3)
+
+    def first(seed):
+        with pytest.warns(ConvergenceWarning):
+            return LogisticRegression(solver=solvers.gd(start="random"), random_state=seed, max_iter=1).fit(X, y).coef_
+
+    assert np.array_equal(first(1), first(1)) and not np.array_equal(first(1), first(2))
+    assert np.isfinite(first(np.random.RandomState(0))).all()
+
+
+ALL = ["newton-cholesky", "newton-cg", "lbfgs", solvers.gd(momentum=0.9)]
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("solver", ALL, ids=str)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_solver_finds_scikit_learns_optimum(name, solver, fit_intercept):
+    X, y, s, _ = draw(400, 6, weighted=True)
+    X[:, 0] += 3
+    clf = LogisticRegression(solver=solver, backend=name, tol=1e-14, fit_intercept=fit_intercept, max_iter=5000).fit(X, y, s)
+    reference = Sklearn(solver="newton-cholesky", tol=1e-12, fit_intercept=fit_intercept).fit(X, y, s)
+    np.testing.assert_allclose(clf.coef_, reference.coef_, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(clf.intercept_, reference.intercept_, rtol=1e-5, atol=1e-7)
+    assert clf.status_ in ("converged", "noise floor")
+
+
+@pytest.mark.parametrize("C", [1e-6, 1e-2, 1e3, np.inf])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_solvers_agree_at_any_strength(solver, C):
+    X, y, _, _ = draw(500, 8)
+    X = X * np.logspace(-2, 2, 8)
+    clf = LogisticRegression(solver=solver, C=C, tol=1e-13).fit(X, y)
+    reference = Sklearn(solver="newton-cholesky", C=C, tol=1e-13, max_iter=1000).fit(X, y)
+    a, b = clf.decision_function(X), reference.decision_function(X)
+    np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("tol", [1e-4, 1e-8])
+def test_tol_is_kept(solver, tol):
+    """The optimum is truly within tol, relative to F."""
+    X, y, _, _ = draw(500, 8)
+    X = X * np.logspace(-1, 1, 8)
+    best = LogisticRegression(tol=0).fit(X, y).history_[-1].value
+    clf = LogisticRegression(solver=solver, tol=tol).fit(X, y)
+    value = min(record.value for record in clf.history_)
+    assert clf.status_ == "converged" and clf.suboptimality_ <= tol
+    assert (value - best) / best <= tol
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_noise_floor_ends_a_fit(name, solver, dtype):
+    """tol=0 asks for more than arithmetic has: the fit stops there, near the optimum, after few passes in vain."""
+    X, y, _, _ = draw(2000, 10, dtype)
+    clf = LogisticRegression(solver=solver, backend=name, tol=0).fit(X, y)
+    assert clf.status_ == "noise floor"
+    assert clf.n_iter_[0] < 60
+    best = LogisticRegression(backend="numpy").fit(X.astype(np.float64), y)
+    np.testing.assert_allclose(clf.coef_, best.coef_, rtol=0, atol=3e-4 if dtype == "float32" else 1e-6)
+
+
+def test_metric_of_the_newton_method_is_the_inverse_hessian():
+    X, y, _, _ = draw(300, 4)
+    from logreg_accel import Objective
+
+    objective = Objective.from_arrays(X, y)
+    generator = solvers.newton_cholesky()(np.zeros(5))
+    question = generator.send(None)
+    assert isinstance(question, Gradient)
+    point = objective.evaluate(question.w, keep_margins=True)
+    assert isinstance(generator.send(point), Metric)
+    told = generator.send(objective.factor(point.w))
+    assert isinstance(told, Progress)
+    H = objective.hessian(np.zeros(5))
+    assert told.gap == pytest.approx(0.5 * point.gradient @ np.linalg.solve(H, point.gradient), rel=1e-8)
+
+
+def test_passes_are_counted():
+    X, y, _, _ = draw(300, 4)
+    objective_reads = itertools.count()
+    from logreg_accel import Objective
+
+    objective = Objective.from_arrays(X, y)
+    for name in ("evaluate", "diagonal", "hessian_vector", "factor"):
+        setattr(objective, name, _counting(getattr(objective, name), objective_reads))
+    for solver in (solvers.newton_cg(), solvers.lbfgs(), solvers.newton_cholesky(), solvers.gd()):
+        before = next(objective_reads)
+        solution = driver.run(solver, objective, np.zeros(5), max_iter=20)
+        assert solution.n_passes == next(objective_reads) - before - 1
+        assert [r.n_passes for r in solution.history] == sorted(r.n_passes for r in solution.history)
+
+
+def _counting(function, counter):
+    def counted(*arguments, **options):
+        next(counter)
+        return function(*arguments, **options)
+
+    return counted
+
+
+def test_budgets():
+    X, y, _, _ = draw(300, 30)
+    X = X * np.logspace(-3, 3, 30)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter\) after .* Raise `max_iter` \(now 3\)"):
+        assert LogisticRegression(solver="lbfgs", max_iter=3).fit(X, y).n_iter_[0] == 3
+    for limit in (1, 5, 6.5):
+        with pytest.warns(ConvergenceWarning, match="max_passes"):
+            assert LogisticRegression(solver="lbfgs", max_passes=limit).fit(X, y).n_passes_ <= limit
+    with pytest.warns(ConvergenceWarning, match="max_seconds"):
+        clf = LogisticRegression(solver="lbfgs", max_seconds=1e-9).fit(X, y)
+    assert clf.n_passes_ == 1 and clf.status_ == "max_seconds"
+
+
+def test_callback_sees_every_step_and_can_stop():
+    X, y, _, _ = draw(300, 5)
+    seen = []
+
+    def callback(record, w):
+        seen.append((record, w))
+        return len(seen) == 3
+
+    clf = LogisticRegression(solver="lbfgs", callback=callback).fit(X, y)
+    assert clf.status_ == "callback" and clf.n_iter_[0] == 2
+    assert [record.n_iter for record, _ in seen] == [0, 1, 2]
+    np.testing.assert_array_equal(seen[-1][1], np.append(clf.coef_, clf.intercept_))
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
+def test_ctrl_c_keeps_the_best_model(solver):
+    X, y, _, _ = draw(300, 5)
+    clf = LogisticRegression(solver=solver)
+
+    def callback(record, w):
+        if record.n_iter == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        clf.set_params(callback=callback).fit(X, y)
+    assert clf.status_ == "interrupted"
+    assert clf.score(X, y) > 0.5
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_separable_data_without_a_penalty(name, solver):
+    X = np.linspace(-1, 1, 40)[:, None]
+    with pytest.warns(ConvergenceWarning, match="separable and C is inf"):
+        clf = LogisticRegression(C=np.inf, solver=solver, backend=name).fit(X, X[:, 0] > 0.01)
+    assert clf.status_ == "separable" and np.isfinite(clf.coef_).all() and clf.score(X, X[:, 0] > 0.01) == 1
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_separable_data_with_a_penalty_converge(solver):
+    X = np.linspace(-1, 1, 40)[:, None]
+    clf = LogisticRegression(C=1e4, solver=solver, max_iter=5000).fit(X, X[:, 0] > 0.01)
+    reference = Sklearn(solver="newton-cholesky", C=1e4, tol=1e-10, max_iter=1000).fit(X, X[:, 0] > 0.01)
+    assert clf.status_ == "converged"
+    np.testing.assert_allclose(clf.coef_, reference.coef_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+def test_hard_columns(solver):
+    """Constant, duplicated and all-zero columns, and twelve decades of scale."""
+    X, y, _, _ = draw(400, 6)
+    hard = np.hstack([X * np.logspace(-6, 6, 6), np.ones((400, 1)), np.zeros((400, 1)), X[:, :1] * 1e-6])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf = LogisticRegression(solver=solver, C=np.inf, tol=1e-10, max_iter=300).fit(hard, y)
+    reference = LogisticRegression(C=np.inf).fit(X, y)
+    assert np.isfinite(clf.coef_).all()
+    np.testing.assert_allclose(clf.predict_proba(hard), reference.predict_proba(X), atol=1e-4)
+
+
+def test_more_features_than_rows():
+    X, y, _, _ = draw(20, 100)
+    a = LogisticRegression(solver="newton-cholesky").fit(X, y).coef_
+    b = LogisticRegression(solver="lbfgs", tol=1e-14).fit(X, y).coef_
+    np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_auto_goes_by_features():
+    assert solvers.choose_solver(10)[0] == "newton-cholesky" and solvers.choose_solver(5000)[0] == "lbfgs"
+
+
+@pytest.mark.parametrize("settings, words", [
+    (lambda: solvers.gd(step=0), "`step` is 0"), (lambda: solvers.gd(momentum=1), "`momentum` is 1"),
+    (lambda: solvers.gd(start="ones"), "`start` is 'ones'"), (lambda: solvers.lbfgs(memory=0), "`memory` is 0"),
+    (lambda: solvers.newton_cg(max_inner=1.5), "`max_inner` is 1.5"),
+])
+def test_settings_are_checked(settings, words):
+    with pytest.raises(ValueError, match=words):
+        settings()
+
+
+def test_unknown_solver_lists_the_known_ones():
+    with pytest.raises(ValueError, match="`solver` is 'sag'; expected 'auto', one of 'gd', 'lbfgs', 'newton-cholesky', 'newton-cg'"):
+        LogisticRegression(solver="sag").fit(*draw(20, 2)[:2])
