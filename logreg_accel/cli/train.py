@@ -72,7 +72,7 @@ def measure(model, X, y):
     both = 0 < positive.sum() < len(positive)
     predicted = model.classes_[(probabilities[:, 1] > probabilities[:, 0]).astype(int)]
     return {
-        "loss": float(log_loss(positive, probabilities.astype(np.float64), labels=[False, True])),
+        "loss": float(log_loss(positive, probabilities[:, 1].astype(np.float64), labels=[False, True])),
         "accuracy": float(accuracy_score(y, predicted)),
         "auc": float(roc_auc_score(positive, probabilities[:, 1])) if both else math.nan,
     }

@@ -82,7 +82,10 @@ def _find(name, columns, path):
 
 
 def _read_npy(path, target, weight, drop):
-    X = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        X = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (EOFError, ValueError) as error:
+        raise ValueError(f"{path!r} is not a readable .npy file ({error}).") from error
     if X.ndim != 2:
         raise ValueError(f"{path!r} holds an array of shape {X.shape}; expected a table, (rows, columns).")
     count = X.shape[1]
@@ -142,7 +145,12 @@ def _open_csv(path, separator):
         )
 
     def one(name):
-        return None if name is None else _plain_labels(load([name], str, 1))
+        if name is None:
+            return None
+        text = load([name], str, 1)
+        if (text == "").any():
+            raise ValueError(f"{path!r}: column {name!r} has {int((text == '').sum())} missing values.")
+        return _plain_labels(text)
 
     def get(features, target, weight):
         try:

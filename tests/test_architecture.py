@@ -1,0 +1,193 @@
+"""The shape of the house: imports point one way, heavy libraries load late, every way of installing works."""
+
+import ast
+import doctest
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import logreg_accel
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "logreg_accel"
+
+# what a room may import of ours
+ROOMS = {
+    "losses": set(),
+    "penalty": set(),
+    "model_io": set(),
+    "kernels": set(),
+    "solvers": set(),
+    "data": set(),
+    "backends": {"data", "losses", "kernels"},
+    "objective": {"backends", "data", "losses", "penalty", "solvers"},
+    "driver": {"objective", "solvers"},
+    "bandwidth": {"backends", "data", "kernels"},
+    "estimator": {"driver", "objective", "backends", "data", "losses", "penalty", "solvers", "model_io"},
+    "cli": {"estimator", "driver", "backends", "data", "model_io", "solvers", "bandwidth", "__init__"},
+    "__init__": set(),
+    "__main__": {"cli"},
+}
+# where a library may be imported, and whether only at call time
+HOMES = {
+    "numba": {"kernels/cpu"},
+    "cupy": {"logreg_accel/backends/cupy.py", "logreg_accel/bandwidth.py", "logreg_accel/cli/demo.py"},
+    "pyarrow": {"logreg_accel/data/files.py"},
+    "matplotlib": {"logreg_accel/cli/report.py"},
+    "rich": {"logreg_accel/cli/output.py"},
+    "narwhals": {"logreg_accel/data/convert.py"},
+    "threadpoolctl": {"logreg_accel/backends/threads.py", "logreg_accel/cli/doctor.py"},
+}
+SOLVERS_MAY_IMPORT = {"numpy", "scipy"}
+
+
+def modules():
+    """Every Python file of the package and of the kernels."""
+    for folder in (PACKAGE, ROOT / "kernels"):
+        yield from sorted(folder.rglob("*.py"))
+
+
+def room_of(path):
+    relative = path.relative_to(ROOT)
+    return "kernels" if relative.parts[0] == "kernels" else relative.parts[1].removesuffix(".py")
+
+
+def imports_of(path):
+    """(what is imported, whether at module level), relative imports made absolute."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    relative = path.relative_to(ROOT)
+    package = ("logreg_accel", *relative.parts[:-1]) if relative.parts[0] == "kernels" else relative.parts[:-1]
+    top = set(ast.walk(ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)], [])))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield name.name, node in top
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module]))
+            if module == "logreg_accel":
+                for name in node.names:
+                    home = logreg_accel._HOMES.get(name.name, name.name).split(".")[0]
+                    yield f"logreg_accel.{'__init__' if home.startswith('__') else home}", node in top
+            else:
+                yield module, node in top
+
+
+@pytest.mark.parametrize("path", list(modules()), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    room = room_of(path)
+    for name, _ in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == "logreg_accel":
+            target = parts[1] if len(parts) > 1 else "__init__"
+            assert target == room or target in ROOMS[room], f"{room} imports {name}"
+        if room == "solvers" and parts[0] != "logreg_accel":
+            assert parts[0] in SOLVERS_MAY_IMPORT | set(sys.stdlib_module_names), name
+        if parts[0] in HOMES:
+            assert any(str(path.relative_to(ROOT)).startswith(home) for home in HOMES[parts[0]]), f"{path} imports {name}"
+
+
+def test_rooms_are_listed():
+    assert {room_of(path) for path in modules()} == set(ROOMS)
+
+
+@pytest.mark.parametrize("code, late", [
+    ("import logreg_accel", {"numpy", "scipy", "sklearn", "numba", "cupy", "pyarrow", "matplotlib", "narwhals"}),
+    ("from logreg_accel import LogisticRegression; LogisticRegression().fit([[0.0], [1.0]], [0, 1])",
+     {"numba", "cupy", "matplotlib", "rich"}),
+])
+def test_libraries_load_late(code, late):
+    told = f"import sys\n{code}\nprint(sorted({late!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_public_names():
+    assert logreg_accel.LogisticRegression and logreg_accel.Objective and logreg_accel.load
+    assert set(logreg_accel.__all__) <= set(dir(logreg_accel))
+    with pytest.raises(AttributeError, match="no attribute 'Logistics'"):
+        logreg_accel.Logistics  # noqa: B018
+
+
+USE = ("import logreg_accel, logreg_accel.kernels.cuda as cuda\n"
+       "print(logreg_accel.LogisticRegression(backend='numba').fit([[0.0], [1.0]], [0, 1]).predict([[1.0]])[0], "
+       "'__global__' in cuda.source('pointwise.cu'), logreg_accel.__file__)")
+
+
+def _python(code, folder, path=None, *flags):
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | ({"PYTHONPATH": str(path)} if path else {})
+    done = subprocess.run([sys.executable, *flags, "-c", code], cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the sources, so that building leaves nothing in the tree."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("logreg_accel", "kernels"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def test_plain_checkout(checkout, tmp_path):
+    assert _python(USE, tmp_path, checkout, "-P").startswith(f"1 True {checkout}")
+    assert _python(USE, checkout).startswith(f"1 True {checkout}")
+
+
+def test_wheel(checkout, tmp_path):
+    pytest.importorskip("setuptools", minversion="77")
+    build = "from setuptools import build_meta; print(build_meta.build_wheel(%r))" % str(tmp_path)
+    name = _python(build, checkout).splitlines()[-1]
+    site = tmp_path / "site"
+    with zipfile.ZipFile(tmp_path / name) as wheel:
+        wheel.extractall(site)
+        names = wheel.namelist()
+    assert not [n for n in names if n.startswith(("kernels/", "tests/", "bench/"))]
+    python = {str(p.relative_to(ROOT)).replace("kernels/", "logreg_accel/kernels/", 1) if room_of(p) == "kernels"
+              else str(p.relative_to(ROOT)) for p in modules()}
+    assert python <= set(names)
+    assert _python(USE, tmp_path, site, "-P").startswith(f"1 True {site}")
+
+
+def test_docstring_examples():
+    for name in ("estimator", "objective"):
+        result = doctest.testmod(importlib.import_module(f"logreg_accel.{name}"))
+        assert result.attempted > 0 and result.failed == 0
+
+
+def test_top_level_is_fixed():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    top = {line.split("/")[0] for line in tracked.stdout.splitlines()}
+    allowed = {"pyproject.toml", "logreg_accel", "kernels", "tests", "bench", "README.md", "LICENSE", "CHANGELOG.md"}
+    assert {name for name in top if not name.startswith(".")} <= allowed
+
+
+def test_readme_shows_every_room():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rooms = readme[readme.index("## The rooms") :]
+    for name in ROOMS:
+        if not name.startswith("__"):
+            assert re.search(rf"\b{name}(\.py|/)", rooms), name
+
+
+def test_readme_python_runs():
+    """Every Python block of the README, one after the other."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.S)
+    assert blocks
+    scope = {}
+    folder = os.getcwd()
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), scope)  # noqa: S102
+    os.chdir(folder)
