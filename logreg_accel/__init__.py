@@ -15,7 +15,8 @@ _HOMES = {
     "Objective": "objective",
     "backends": "backends",
     "load": "estimator",
-    "read_bandwidth": "bandwidth",
+    "plain_loss_gradient": "yardstick",
+    "read_bandwidth": "yardstick",
     "read_file": "data.files",
     "solvers": "solvers",
 }

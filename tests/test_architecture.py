@@ -28,16 +28,16 @@ ROOMS = {
     "backends": {"data", "losses", "kernels"},
     "objective": {"backends", "data", "losses", "penalty", "solvers"},
     "driver": {"objective", "solvers"},
-    "bandwidth": {"backends", "data", "kernels"},
+    "yardstick": {"backends", "data", "kernels"},
     "estimator": {"driver", "objective", "backends", "data", "losses", "penalty", "solvers", "model_io"},
-    "cli": {"estimator", "driver", "backends", "data", "model_io", "solvers", "bandwidth", "__init__"},
+    "cli": {"estimator", "objective", "driver", "backends", "data", "model_io", "solvers", "yardstick", "__init__"},
     "__init__": set(),
     "__main__": {"cli"},
 }
 # where a library may be imported, and whether only at call time
 HOMES = {
     "numba": {"kernels/cpu"},
-    "cupy": {"logreg_accel/backends/cupy.py", "logreg_accel/bandwidth.py", "logreg_accel/cli/demo.py"},
+    "cupy": {"logreg_accel/backends/cupy.py", "logreg_accel/yardstick.py", "logreg_accel/cli/demo.py"},
     "pyarrow": {"logreg_accel/data/files.py"},
     "matplotlib": {"logreg_accel/cli/report.py"},
     "rich": {"logreg_accel/cli/output.py"},

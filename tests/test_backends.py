@@ -102,6 +102,7 @@ def test_margins_beyond_overflow(name, dtype, loss):
                 got.gradient, reference.gradient()[0], rtol=(32 + 2 * min(abs(row[0]), 100)) * np.finfo(dtype).eps, atol=2 * floor)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", [(0, 0), (299, 4), (150, 2)])
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -1,117 +1,190 @@
-"""Compiled CPU loops: each pass reads X from memory once, on a pool of threads over fixed lanes of rows."""
+"""Compiled CPU loops: each pass reads X from memory once, on a pool of threads over fixed lanes of rows.
+
+The number of lanes depends only on X's shape and their sums are added in a fixed order, so a result has the same bits at
+any number of threads. What has no loop of its own (uncommon strides and byte orders, many outputs) runs the generic body
+lane by lane, with one BLAS thread in each.
+"""
 
 import functools
 import importlib
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data import compute_dtype
+from ..data import Block, compute_dtype
 from .base import LossGradient
 from .numpy import NumpyBackend
-from .threads import available_threads, run_lanes
+from .threads import run_lanes, single_threaded_blas, usable_threads
 
-_TILE_BYTES = 1 << 17  # X of a tile, well inside the L2 cache; 32 kB to 256 kB measure alike
 _LANE_BYTES = 1 << 20  # smaller lanes cost more in Python calls than they gain in balance
 _MAX_LANES = 64
-_LOADABLE = {"float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"}
+_ROW_TILE_BYTES = 1 << 18  # half of a common L2 cache; 128 kB to 512 kB measure alike
+_ROW_TILE_ROWS = 1024  # so that the vectors beside the tile stay in the L1 cache
+_COLUMN_TILE_BYTES = 1 << 22
+_COLUMN_TILE_ROWS = (256, 4096)  # at least, at most
+_MOST_OUTPUTS = 4  # from about here BLAS on a tile gains more than the loops (bench/test_passes.py)
+_HESSIANS_BYTES = 1 << 28  # sums of lanes that wait to be added
+_BITS = {"float16": np.uint16, "bfloat16": np.int16}  # how kernels/cpu/storage.py wants them
+_STORED = {"float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"}
 
 
 class NumbaBackend(NumpyBackend):
-    """Numba's loops for row-major X and one output; the generic bodies for the rest.
-
-    The number of lanes depends only on X's shape and their sums are added in a fixed order, so the result has the same
-    bits at any number of threads.
-    """
+    """Numba's loops for X by rows or by columns and up to four outputs; the generic bodies, threaded, for the rest."""
 
     name = "numba"
 
     def loss_gradient(self, block, W, loss, keep_margins=False):
-        if not _has_loop(block, W, loss):
-            return super().loss_gradient(block, W, loss, keep_margins)
-        X, y, s, w, b = _arguments(block, W)
-        loop = _loops().loss_gradient
-        kept = np.empty(X.shape[0] if keep_margins else 0, dtype=w.dtype)
-        lanes, tile = _lanes(X), _tile_rows(X)
-        values, gradients = np.zeros(len(lanes) - 1), np.zeros((len(lanes) - 1, len(W)))
+        job = _Job.of(block, W, loss)
+        if job is None:
+            parts = self._generic(block, lambda rows: NumpyBackend.loss_gradient(self, rows, W, loss, keep_margins), _lane_count(block.X))
+            margins = np.concatenate([part.margins for part in parts]) if keep_margins else None
+            return LossGradient(sum(part.value for part in parts), sum(part.gradient for part in parts), margins)
+        kept = np.empty((job.k if keep_margins else 0, job.m), dtype=job.W.dtype)
+        value, gradient = np.zeros((job.lanes, job.k)), np.zeros((job.lanes, job.k, job.n + 1))
 
-        def work(i):
-            values[i] = loop(X, y, s, w, b, lanes[i], lanes[i + 1], tile, kept, gradients[i])
+        def work(i, start, stop):
+            job.loops.loss_gradient(
+                job.A, job.y, job.s, job.W, job.b, start, stop, job.tile, kept, value[i], gradient[i])
 
-        self._run(work, len(lanes) - 1)
-        return LossGradient(values.sum(keepdims=True), gradients.sum(axis=0)[:, None], kept[:, None] if keep_margins else None)
+        self._run(work, job.m, job.lanes)
+        return LossGradient(value.sum(axis=0), gradient.sum(axis=0).T, kept.T if keep_margins else None)
 
     def hessian_vector(self, block, W, V, loss):
-        if not _has_loop(block, W, loss):
-            return super().hessian_vector(block, W, V, loss)
-        X, _, s, w, b = _arguments(block, W)
-        v, c = _split(V, w.dtype)
-        loop = _loops().hessian_vector
-        lanes, tile = _lanes(X), _tile_rows(X)
-        results = np.zeros((len(lanes) - 1, len(W)))
-        self._run(lambda i: loop(X, s, w, b, v, c, lanes[i], lanes[i + 1], tile, results[i]), len(lanes) - 1)
-        return results.sum(axis=0)[:, None]
+        job = _Job.of(block, W, loss)
+        if job is None:
+            return sum(self._generic(
+                block, lambda rows: NumpyBackend.hessian_vector(self, rows, W, V, loss), _lane_count(block.X)))
+        v, d = _split(V, job.W.dtype)
+        return self._sum(job, lambda start, stop, out: job.loops.hessian_vector(
+            job.A, job.s, job.W, job.b, v, d, start, stop, job.tile, out))
+
+    def diagonal(self, block, W, loss):
+        job = _Job.of(block, W, loss)
+        if job is None:
+            return sum(self._generic(block, lambda rows: NumpyBackend.diagonal(self, rows, W, loss), _lane_count(block.X)))
+        return self._sum(job, lambda start, stop, out: job.loops.diagonal(
+            job.A, job.s, job.W, job.b, start, stop, job.tile, out))
+
+    def hessian(self, block, W, loss):
+        """BLAS on tiles, a lane a thread: nothing is copied but one scaled tile a lane."""
+        n = W.shape[0] - 1
+        lanes = max(1, min(_lane_count(block.X), block.X.shape[0] // (8 * n), _HESSIANS_BYTES // (8 * n * n)))
+        return sum(self._generic(block, lambda rows: NumpyBackend.hessian(self, rows, W, loss), lanes))
 
     def margins(self, block, W):
-        if not _has_loop(block, W):
-            return super().margins(block, W)
-        X = _long_rows(block.X)
-        w, b = _split(W, compute_dtype(X.dtype))
-        loop = _loops().margins
-        lanes = _lanes(X)
-        z = np.empty(X.shape[0], dtype=w.dtype)
-        self._run(lambda i: loop(X, w, b, lanes[i], lanes[i + 1], z), len(lanes) - 1)
-        return z[:, None]
+        job = _Job.of(block, W)
+        if job is None:
+            return np.concatenate(
+                self._generic(block, lambda rows: NumpyBackend.margins(self, rows, W), _lane_count(block.X)))
+        z = np.empty((job.k, job.m), dtype=job.W.dtype)
+        self._run(lambda i, start, stop: job.loops.margins(job.A, job.W, job.b, start, stop, job.tile, z), job.m, job.lanes)
+        return z.T
 
-    def _run(self, work, n_lanes):
-        run_lanes(work, n_lanes, self.n_threads or available_threads())
+    def line(self, block, Z0, Z1, t, loss):
+        if loss.name != "logistic" or Z0.shape[1] != 1:
+            return super().line(block, Z0, Z1, t, loss)
+        z0, z1 = Z0[:, 0], Z1[:, 0]
+        s, y = _weights(block, z0.dtype), np.ascontiguousarray(block.y)
+        lanes = max(1, min(_MAX_LANES, len(z0) // 16384))
+        sums = np.zeros((lanes, 3))
+        loop = _loops("pointwise").line
+        self._run(lambda i, start, stop: loop(z0, z1, y, s, z0.dtype.type(t), start, stop, sums[i]), len(z0), lanes)
+        return sums.sum(axis=0)
+
+    def factor(self, H, rounding):
+        with single_threaded_blas():
+            return super().factor(H, rounding)
+
+    # -- lanes ------------------------------------------------------------------------------------------------------
+
+    def _run(self, work, m, lanes):
+        """work(i, start, stop) for lane i and its rows."""
+        run_lanes(lambda i: work(i, m * i // lanes, m * (i + 1) // lanes), lanes, self.n_threads or usable_threads())
+
+    def _sum(self, job, loop):
+        """Σ over lanes of what loop(start, stop, out) adds to out (k, n + 1); back as (n + 1, k)."""
+        sums = np.zeros((job.lanes, job.k, job.n + 1))
+        self._run(lambda i, start, stop: loop(start, stop, sums[i]), job.m, job.lanes)
+        return sums.sum(axis=0).T
+
+    def _generic(self, block, body, lanes):
+        """[body(rows of a lane) for every lane], in order."""
+        parts = [None] * lanes
+
+        def work(i, start, stop):
+            parts[i] = body(Block(*(None if array is None else array[start:stop] for array in block)))
+
+        with single_threaded_blas():
+            self._run(work, block.X.shape[0], lanes)
+        return parts
+
+
+class _Job(NamedTuple):
+    """What the loops are called with."""
+
+    loops: Any  # kernels.cpu.rows or kernels.cpu.columns
+    A: np.ndarray  # X by rows or Xᵀ by rows, padded ones as they are
+    y: np.ndarray
+    s: np.ndarray
+    W: np.ndarray  # (k, n)
+    b: np.ndarray  # (k,)
+    m: int
+    n: int
+    k: int
+    lanes: int
+    tile: int
+
+    @classmethod
+    def of(cls, block, W, loss=None):
+        """None where there is no loop for the block, the outputs or the loss."""
+        X, k = block.X, W.shape[1]
+        if k > _MOST_OUTPUTS or not (loss is None or loss.name == "logistic"):
+            return None
+        A, by_rows = _long_rows(X), True
+        if A is None:
+            A, by_rows = _long_rows(X.T), False
+        if A is None:
+            return None
+        (m, n), dtype = X.shape, compute_dtype(X.dtype)
+        if by_rows:
+            tile = max(4, min(_ROW_TILE_ROWS, _ROW_TILE_BYTES // (n * dtype.itemsize)) // 4 * 4)
+        else:
+            least, most = _COLUMN_TILE_ROWS
+            tile = max(least, min(most, _COLUMN_TILE_BYTES // (n * dtype.itemsize)))
+        y = np.empty(0, dtype=np.uint8) if block.y is None else np.ascontiguousarray(block.y)
+        return cls(_loops("rows" if by_rows else "columns"), A, y, _weights(block, dtype), *_split(W, dtype), m, n, k,
+                   _lane_count(X), tile)
 
 
 @functools.cache
-def _loops():
-    return importlib.import_module("logreg_accel.kernels.cpu.dense")
-
-
-def _has_loop(block, W, loss=None):
-    X = block.X
-    return (
-        W.shape[1] == 1
-        and (loss is None or loss.name == "logistic")
-        and X.strides[1] == X.itemsize
-        and X.strides[0] >= X.shape[1] * X.itemsize
-        and X.strides[0] % X.itemsize == 0
-        and X.flags.aligned
-        and X.dtype.isnative
-        and X.dtype.name in _LOADABLE
-    )
-
-
-def _split(W, dtype):
-    return np.ascontiguousarray(W[:-1, 0], dtype=dtype), dtype.type(W[-1, 0])
-
-
-def _arguments(block, W):
-    dtype = compute_dtype(block.X.dtype)
-    s = np.empty(0, dtype=dtype) if block.sample_weight is None else block.sample_weight
-    return _long_rows(block.X), np.ascontiguousarray(block.y), np.ascontiguousarray(s), *_split(W, dtype)
+def _loops(name):
+    return getattr(importlib.import_module("logreg_accel.kernels.cpu"), name)
 
 
 def _long_rows(X):
-    """X as a C-contiguous array whose rows are as long as its row stride, so that one compiled loop serves all.
+    """X as a C-contiguous array whose rows are as long as its row stride, so that one compiled loop serves all; else None.
 
-    What lies beyond column n is not X's and is never read: loops take n from w.
+    What lies beyond the last column is not X's and is never read: loops take the number of columns from W.
     """
-    if X.flags.c_contiguous:
-        return X
-    return np.lib.stride_tricks.as_strided(X, (X.shape[0], X.strides[0] // X.itemsize), X.strides, writeable=False)
+    name = X.dtype.name
+    if not (name in _STORED or name in _BITS) or not X.dtype.isnative or not X.flags.aligned:
+        return None
+    if not X.flags.c_contiguous:
+        row, item = X.strides
+        if item != X.itemsize or row < X.shape[1] * X.itemsize or row % X.itemsize:
+            return None
+        X = np.lib.stride_tricks.as_strided(X, (X.shape[0], row // item), X.strides, writeable=False)
+    return X.view(_BITS[name]) if name in _BITS else X
 
 
-def _lanes(X):
-    """Row numbers where lanes begin and end."""
-    m = X.shape[0]
-    count = max(1, min(_MAX_LANES, X.nbytes // _LANE_BYTES, m))
-    return [m * i // count for i in range(count + 1)]
+def _split(W, dtype):
+    """W (n + 1, k) as weights (k, n) and intercepts (k,)."""
+    return np.ascontiguousarray(W[:-1].T, dtype=dtype), W[-1].astype(dtype)
 
 
-def _tile_rows(X):
-    """Rows of a tile: a multiple of four, at most 256 so that the pointwise scratch stays in the L1 cache."""
-    return max(4, min(256, _TILE_BYTES // (X.shape[1] * X.itemsize)) // 4 * 4)
+def _weights(block, dtype):
+    return np.empty(0, dtype=dtype) if block.sample_weight is None else np.ascontiguousarray(block.sample_weight, dtype=dtype)
+
+
+def _lane_count(X):
+    return max(1, min(_MAX_LANES, X.shape[0] * X.shape[1] * X.itemsize // _LANE_BYTES, X.shape[0]))

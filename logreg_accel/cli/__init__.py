@@ -94,6 +94,14 @@ def _parser():
 
     verb("doctor", "doctor", "say what is usable on this machine, and why not the rest")
 
+    bench = verb("bench", "bench", "measure how close an evaluation comes to the speed of a plain read of the data")
+    bench.add_argument("--features", default="16,64,256,1024,4096", metavar="N,...")
+    bench.add_argument("--dtypes", default="float32", metavar="NAME,...", help="float32, float64, float16, int8, uint8")
+    bench.add_argument("--layout", default="C", metavar="C,F", help="C: by rows, F: by columns")
+    bench.add_argument("--gigabytes", type=_positive, default=1.0, metavar="GB", help="size of the matrix")
+    bench.add_argument("--repeats", type=_count, default=9, metavar="N")
+    bench.add_argument("--output", metavar="OUT.svg", help="draw the roofline (needs matplotlib)")
+
     demo = verb("demo", "demo", "train on real and generated data on every usable backend and write a report")
     demo.add_argument("--output", default="logreg-accel-demo.html", metavar="OUT.html")
     demo.add_argument("--rows", type=_count, default=1_000_000, metavar="N", help="rows of the generated matrix")

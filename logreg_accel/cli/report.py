@@ -125,3 +125,30 @@ def _curves(curves):
     axes.set(xscale="log", yscale="log", xlabel="reads of X", ylabel="(F − F*) / F*")
     axes.legend(frameon=False, ncols=2, fontsize=9)
     return _svg(axes.figure)
+
+
+def roofline(report):
+    """The roofline of `bench`'s measurements, as SVG: GFLOP/s over FLOP per byte of X, under memory's and arithmetic's roof.
+
+    Parameters
+    ----------
+    report : dict
+        As `logreg-accel bench --json` prints it.
+    """
+    axes = _axes(7.0, 4.2)
+    peak = report["peak_GFLOP_per_s"]
+    read = max(row["plain_read_GB_per_s"] for row in report["passes"])
+    intensity = [0.25, peak / read, 64]
+    axes.plot(intensity, [min(peak, read * x) for x in intensity], color="#1a1a1a", linewidth=1.5)
+    axes.annotate(f"plain read {read:.0f} GB/s", (0.27, read * 0.27), rotation=32, va="bottom", fontsize=8)
+    axes.annotate(f"float32 matrix product {peak:.0f} GFLOP/s", (64, peak), ha="right", va="bottom", fontsize=8)
+    kinds = list(dict.fromkeys((row["dtype"], row["layout"]) for row in report["passes"]))
+    for i, kind in enumerate(kinds):
+        rows = [row for row in report["passes"] if (row["dtype"], row["layout"]) == kind]
+        # points of one dtype share their intensity; a little to the side they can be told apart
+        x = [row["flop_per_byte"] * 1.07 ** (j - len(rows) // 2) for j, row in enumerate(rows)]
+        axes.plot(x, [row["flop_per_byte"] * row["GB_per_s"] for row in rows], "o", color=_COLOURS[i % len(_COLOURS)],
+                  label=f"{kind[0]}, {kind[1]} order: {', '.join(str(row['features']) for row in rows)} features")
+    axes.set(xscale="log", yscale="log", xlabel="FLOP per byte of X", ylabel="GFLOP/s")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return _svg(axes.figure)

@@ -135,7 +135,8 @@ def _open_csv(path, separator):
     """With NumPy's reader, where pyarrow is absent."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         columns = next(csv.reader(file, delimiter=separator), [])
-    if not columns:
+        has_rows = next(file, None) is not None
+    if not columns or not has_rows:
         raise ValueError(f"{path!r} is empty; expected a header and rows.")
 
     def load(names, dtype, ndmin):

@@ -1,0 +1,174 @@
+"""One read of a dense X per pass, X stored by rows: loops over the rows [start, stop) of one lane.
+
+A lane walks its rows tile by tile. Per tile and output: margins; the pointwise line on the whole tile
+(pointwise.py); Xᵀ times its result, while the tile is still in the cache. Sums leave a tile as float64.
+
+Four rows go at a time, so that w and the gradient are loaded once for four. They are not neighbours but a quarter of
+the tile apart: four clean streams for the prefetcher. Four adjacent rows of 256 floats share one page, and there that
+reads 9 GB/s a thread where this reads 16 (one row at a time: 13). What else lost: `prange` (aborts the process when two
+Python threads enter it, dies after fork), BLAS on a tile (its call costs as much as a tile of 64 kB, and the pointwise
+line runs as a dozen NumPy calls). bench/alternatives.py measures them.
+
+Shapes: A (m, at least n: rows may be padded or part of a wider table), y (m,) codes 0/1, s (m,) weights or empty for
+ones, W (k, n) one output a row, b (k,), kept (k, m) or empty, gradient (k, n + 1) float64, its last column for b.
+"""
+
+import numpy as np
+from numba import njit
+
+from .pointwise import curvature, loss_residual
+from .storage import LOOP, rows_of
+
+
+@njit(**LOOP)
+def tile_margins(T, w, b, q, z):
+    """z[i] = T[i]·w + b for the q rows of a tile."""
+    zero = w.dtype.type(0)
+    n = w.size
+    h = q // 4
+    for i in range(h):
+        x0, x1, x2, x3 = T[i], T[h + i], T[2 * h + i], T[3 * h + i]
+        z0, z1, z2, z3 = zero, zero, zero, zero
+        for j in range(n):
+            z0 += x0[j] * w[j]
+            z1 += x1[j] * w[j]
+            z2 += x2[j] * w[j]
+            z3 += x3[j] * w[j]
+        z[i], z[h + i], z[2 * h + i], z[3 * h + i] = z0 + b, z1 + b, z2 + b, z3 + b
+    for i in range(4 * h, q):
+        x0 = T[i]
+        z0 = zero
+        for j in range(n):
+            z0 += x0[j] * w[j]
+        z[i] = z0 + b
+
+
+@njit(**LOOP)
+def tile_gradient(T, r, q, g, gradient):
+    """gradient += Tᵀr of the q rows of a tile, its last entry += Σr; g (n,) is scratch."""
+    n = g.size
+    h = q // 4
+    g[:] = g.dtype.type(0)
+    for i in range(h):
+        x0, x1, x2, x3 = T[i], T[h + i], T[2 * h + i], T[3 * h + i]
+        r0, r1, r2, r3 = r[i], r[h + i], r[2 * h + i], r[3 * h + i]
+        for j in range(n):
+            g[j] += (r0 * x0[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j])
+    for i in range(4 * h, q):
+        x0 = T[i]
+        r0 = r[i]
+        for j in range(n):
+            g[j] += r0 * x0[j]
+    for j in range(n):
+        gradient[j] += g[j]
+    total = 0.0
+    for i in range(q):
+        total += r[i]
+    gradient[n] += total
+
+
+@njit(**LOOP)
+def tile_squares(T, c, q, g, diagonal):
+    """diagonal[j] += Σ c[i]·T[i, j]² over the q rows of a tile, its last entry += Σc; g (n,) is scratch."""
+    n = g.size
+    h = q // 2
+    g[:] = g.dtype.type(0)
+    for i in range(h):
+        x0, x1 = T[i], T[h + i]
+        c0, c1 = c[i], c[h + i]
+        for j in range(n):
+            g[j] += c0 * (x0[j] * x0[j]) + c1 * (x1[j] * x1[j])
+    if 2 * h < q:
+        x0 = T[q - 1]
+        c0 = c[q - 1]
+        for j in range(n):
+            g[j] += c0 * (x0[j] * x0[j])
+    for j in range(n):
+        diagonal[j] += g[j]
+    total = 0.0
+    for i in range(q):
+        total += c[i]
+    diagonal[n] += total
+
+
+@njit(**LOOP)
+def scratch_for(W, tile):
+    """A tile to convert into, a vector for sums and two for a tile's rows."""
+    dtype = W.dtype
+    n = W.shape[1]
+    return np.empty((tile, n), dtype), np.empty(n, dtype), np.empty(tile, dtype), np.empty(tile, dtype)
+
+
+@njit(**LOOP)
+def loss_gradient(A, y, s, W, b, start, stop, tile, kept, value, gradient):
+    """value[c] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty."""
+    converted, g, z, values = scratch_for(W, tile)
+    for lo in range(start, stop, tile):
+        q = min(tile, stop - lo)
+        T = rows_of(A, lo, q, converted)
+        for c in range(W.shape[0]):
+            tile_margins(T, W[c], b[c], q, z)
+            if kept.size:
+                kept[c, lo : lo + q] = z[:q]
+            loss_residual(z, y[lo : lo + q], s[lo : lo + q], q, values)
+            total = 0.0
+            for i in range(q):
+                total += values[i]
+            value[c] += total
+            tile_gradient(T, z, q, g, gradient[c])
+
+
+@njit(**LOOP)
+def hessian_vector(A, s, W, b, V, d, start, stop, tile, result):
+    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it."""
+    converted, g, z, u = scratch_for(W, tile)
+    for lo in range(start, stop, tile):
+        q = min(tile, stop - lo)
+        T = rows_of(A, lo, q, converted)
+        for c in range(W.shape[0]):
+            tile_margins(T, W[c], b[c], q, z)
+            tile_margins(T, V[c], d[c], q, u)
+            curvature(z, s[lo : lo + q], q)
+            for i in range(q):
+                z[i] *= u[i]
+            tile_gradient(T, z, q, g, result[c])
+
+
+@njit(**LOOP)
+def diagonal(A, s, W, b, start, stop, tile, result):
+    """result[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²."""
+    converted, g, z, _ = scratch_for(W, tile)
+    for lo in range(start, stop, tile):
+        q = min(tile, stop - lo)
+        T = rows_of(A, lo, q, converted)
+        for c in range(W.shape[0]):
+            tile_margins(T, W[c], b[c], q, z)
+            curvature(z, s[lo : lo + q], q)
+            tile_squares(T, z, q, g, result[c])
+
+
+@njit(**LOOP)
+def margins(A, W, b, start, stop, tile, z):
+    """z[c, i] = X[i]·W[c] + b[c]."""
+    converted, _, _, _ = scratch_for(W, tile)
+    for lo in range(start, stop, tile):
+        q = min(tile, stop - lo)
+        T = rows_of(A, lo, q, converted)
+        for c in range(W.shape[0]):
+            tile_margins(T, W[c], b[c], q, z[c, lo : lo + q])
+
+
+@njit(**LOOP)
+def read(A, start, stop):
+    """The sum of the rows of the lane: the plain read that passes are measured against."""
+    total = A.dtype.type(0)
+    h = (stop - start) // 4
+    for i in range(start, start + h):
+        x0, x1, x2, x3 = A[i], A[h + i], A[2 * h + i], A[3 * h + i]
+        for j in range(x0.size):
+            total += (x0[j] + x1[j]) + (x2[j] + x3[j])
+    for i in range(start + 4 * h, stop):
+        x0 = A[i]
+        for j in range(x0.size):
+            total += x0[j]
+    return total

@@ -1,0 +1,107 @@
+"""What passes are measured against: how fast this machine reads a matrix at all, and the plain way in NumPy."""
+
+import time
+
+import numpy as np
+
+from .backends import unusable
+from .backends.threads import run_lanes, usable_threads
+from .data.convert import is_on_device
+
+
+_PAUSE = 0.05
+
+
+def fastest(jobs, repeats):
+    """Seconds of the fastest run of each job, taken in turns so that a slow spell of the machine hits all alike.
+
+    A pause goes before each run: OpenBLAS's threads spin for some 30 ms after a product and would take a core from the
+    next job (measured: 31 GB/s becomes 19).
+
+    Parameters
+    ----------
+    jobs : dict of str -> callable
+    repeats : int
+
+    Returns
+    -------
+    dict of str -> float
+    """
+    best = {}
+    for round_ in range(repeats + 1):  # the first one warms up
+        for name, job in jobs.items():
+            time.sleep(_PAUSE)
+            began = time.perf_counter()
+            job()
+            took = time.perf_counter() - began
+            if round_:
+                best[name] = min(best.get(name, np.inf), took)
+    return best
+
+
+def plain_reads(X, n_threads=None):
+    """Jobs that read X once and do next to nothing with it: a streaming sum, and BLAS's X @ w where X is a float."""
+    if is_on_device(X):
+        import cupy
+
+        def wait(value):
+            cupy.cuda.get_current_stream().synchronize()
+
+        return {"sum": lambda: wait(X.sum()), "X @ w": lambda: wait(X @ X[0])}
+    jobs = {}
+    if X.dtype.kind == "f" and X.itemsize >= 4:
+        jobs["X @ w"] = lambda: X @ X[0]
+    if unusable("numba") is None:
+        words = X.view(np.uint32) if X.itemsize < 4 and X.shape[1] * X.itemsize % 4 == 0 else X
+        jobs["sum"] = lambda: _streaming_sum(words, n_threads or usable_threads())
+    return jobs
+
+
+def _streaming_sum(X, n_threads):
+    from .kernels.cpu import rows
+
+    m, lanes = X.shape[0], 8 * n_threads
+    run_lanes(lambda i: rows.read(X, m * i // lanes, m * (i + 1) // lanes), lanes, n_threads)
+
+
+def read_bandwidth(X, *, repeats=5, n_threads=None):
+    """The fastest plain read of X seen, in GB/s: the best of a streaming sum and of BLAS's X @ w.
+
+    Parameters
+    ----------
+    X : ndarray (m, n) in C order, or CuPy array
+        Should be several times the cache.
+    repeats : int
+        Runs of each; the fastest counts.
+    n_threads : int or None
+        CPU threads of the sum; None takes all.
+
+    Returns
+    -------
+    float
+        1e9 bytes a second.
+    """
+    return X.nbytes / min(fastest(plain_reads(X, n_threads), repeats).values()) / 1e9
+
+
+def plain_loss_gradient(X, y, w, b):
+    """Σℓ and [Xᵀ(σ − y), Σ(σ − y)] the plain way: X @ w, the formulas, X.T @ r, each over the whole of X.
+
+    Parameters
+    ----------
+    X : ndarray (m, n), float32 or float64
+    y : ndarray (m,), 0 or 1
+    w : ndarray (n,)
+    b : float
+
+    Returns
+    -------
+    value : float
+    gradient : ndarray (n + 1,)
+    """
+    z = X @ w.astype(X.dtype) + X.dtype.type(b)
+    t = np.exp(-np.abs(z))
+    sigma = np.where(z > 0, 1 / (1 + t), t / (1 + t))
+    residual = sigma - y
+    value = (np.maximum(z, 0) - y * z + np.log1p(t)).sum(dtype=np.float64)
+    return value, np.append(X.T @ residual, residual.sum())
