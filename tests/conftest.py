@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import ml_dtypes  # noqa: F401  np.dtype("bfloat16") from here on
 import numpy as np
 import pytest
 import scipy.special
@@ -15,7 +16,7 @@ BACKENDS = [
     *CPU_BACKENDS,
     pytest.param("cupy", marks=[pytest.mark.gpu, pytest.mark.skipif(unusable("cupy") is not None, reason=f"cupy: {unusable('cupy')}")]),
 ]
-DTYPES = ["float64", "float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
+DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "uint16", "int8", "uint8", "bool"]
 FLOATS = ["float64", "float32"]
 
 
@@ -60,7 +61,7 @@ def draw(m, n, dtype="float64", seed=0, weighted=False):
     """X, y, s, W of a random problem whose values every dtype holds."""
     rng = np.random.default_rng([seed, m, n])
     dtype = np.dtype(dtype)
-    if dtype.kind == "f":
+    if dtype.kind == "f" or dtype.name == "bfloat16":
         X = rng.standard_normal((m, n)).astype(dtype)
     else:
         X = rng.integers(0 if dtype.kind in "ub" else -5, 2 if dtype.kind == "b" else 6, (m, n)).astype(dtype)

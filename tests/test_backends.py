@@ -39,10 +39,12 @@ def test_passes_at_awkward_sizes(name, dtype, shape, weighted, loss):
     check_all_passes(cpu_or_gpu(name), X, y, s, W, loss)
 
 
+@pytest.mark.parametrize("order", ["C", "F", "padded"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BACKENDS)
-def test_passes_of_every_dtype(name, dtype, loss):
+def test_passes_of_every_dtype(name, dtype, order, loss):
     X, y, s, W = draw(301, 17, dtype, weighted=True)
+    X = {"C": X, "F": np.asfortranarray(X), "padded": LAYOUTS["columns of a wider table"](X)}[order]
     check_all_passes(cpu_or_gpu(name), X, y, s, W, loss)
 
 
@@ -67,16 +69,24 @@ def test_tiles_of_any_size_give_the_same_sums(name, loss):
     check_all_passes(backend, X, y, s, W, loss)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("outputs", [3, 20])
 @pytest.mark.parametrize("name", BACKENDS)
-def test_several_outputs_equal_one_at_a_time(name, loss):
+def test_several_outputs_equal_one_at_a_time(name, outputs, order, loss):
     X, y, s, _ = draw(400, 12, weighted=True)
-    W = np.random.default_rng(1).standard_normal((13, 3)) / 4
+    X = np.asarray(X, order=order)
+    W, V = np.random.default_rng(1).standard_normal((2, 13, outputs)) / 4
     backend = cpu_or_gpu(name)
     block = backend.upload(block_of(X, y, s))
-    together = backend.loss_gradient(block, W, loss)
-    assert together.value.shape == (3,) and together.gradient.shape == (13, 3)
-    for j in range(3):
-        alone = backend.loss_gradient(block, W[:, j : j + 1], loss)
+    together = backend.loss_gradient(block, W, loss, keep_margins=True)
+    assert together.value.shape == (outputs,) and together.gradient.shape == (13, outputs)
+    products, diagonals = backend.hessian_vector(block, W, V, loss), backend.diagonal(block, W, loss)
+    for j in range(outputs):
+        one = slice(j, j + 1)
+        alone = backend.loss_gradient(block, W[:, one], loss, keep_margins=True)
+        np.testing.assert_allclose(backend.to_host(together.margins)[:, one], backend.to_host(alone.margins), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(products[:, one], backend.hessian_vector(block, W[:, one], V[:, one], loss), rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(diagonals[:, one], backend.diagonal(block, W[:, one], loss), rtol=1e-10)
         np.testing.assert_allclose(together.value[j], alone.value[0], rtol=1e-12)
         np.testing.assert_allclose(together.gradient[:, j], alone.gradient[:, 0], rtol=1e-9, atol=1e-11)
 

@@ -128,12 +128,13 @@ def test_every_dtype_gives_the_answer_of_its_values(dtype, name):
     expected = LogisticRegression(backend="numpy").fit(A.astype(np.float64), y)
     single = compute_dtype(A.dtype) == np.float32
     np.testing.assert_allclose(clf.coef_, expected.coef_, atol=1e-4 if single else 1e-12)
-    assert clf.coef_.dtype == (np.float32 if A.dtype.kind == "f" and single else np.float64)
+    assert clf.coef_.dtype == (np.float32 if A.dtype.name in ("float32", "float16", "bfloat16") else np.float64)
 
 
 def test_arithmetic_of_a_dtype():
     names = {"float64": "float64", "float32": "float32", "float16": "float32", "uint8": "float32", "int8": "float32",
-             "bool": "float32", "int16": "float64", "int64": "float64", "longdouble": "float64"}
+             "bool": "float32", "bfloat16": "float32", "int16": "float64", "uint16": "float64", "int64": "float64",
+             "longdouble": "float64"}
     assert {name: compute_dtype(np.dtype(name)).name for name in names} == names
 
 

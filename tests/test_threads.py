@@ -6,22 +6,35 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import threadpoolctl
 from conftest import FLOATS, block_of, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.backends import get_backend
-from logreg_accel.backends.threads import run_lanes
+from logreg_accel.backends.threads import available_threads, run_lanes, single_threaded_blas, usable_threads
 
 
+def every_second(X):
+    """A layout without a loop of its own: the generic bodies run."""
+    wide = np.zeros((X.shape[0], 2 * X.shape[1]), dtype=X.dtype)
+    wide[:, ::2] = X
+    return wide[:, ::2]
+
+
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, every_second], ids=["C", "F", "strided"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_the_same_bits_at_any_number_of_threads(dtype, weighted, loss):
+def test_the_same_bits_at_any_number_of_threads(dtype, weighted, layout, loss):
     X, y, s, W = draw(40_000, 100, dtype, weighted=weighted)  # 16 or 32 MB: many lanes
+    X = layout(X)
     block = block_of(X, y, s)
     results = []
     for n_threads in (1, 2, 3):
         backend, _ = get_backend("numba", X.nbytes, n_threads=n_threads)
         sums = backend.loss_gradient(block, W, loss, keep_margins=True)
-        results.append((sums.value, sums.gradient, sums.margins, backend.hessian_vector(block, W, W, loss)))
+        results.append((
+            sums.value, sums.gradient, sums.margins, backend.hessian_vector(block, W, W, loss), backend.diagonal(block, W, loss),
+            backend.hessian(block, W, loss), backend.margins(block, W), backend.line(block, sums.margins, sums.margins * 2, 0.7, loss),
+        ))
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
@@ -72,3 +85,33 @@ def test_lanes_run_once_each_and_errors_come_back():
 
     with pytest.raises(RuntimeError, match="lane 7"):
         run_lanes(fail, 20, 1)
+
+
+def test_limits_of_others_are_kept():
+    """Inside threadpool_limits, as joblib's and Dask's workers set it, a fit takes no more threads than that."""
+    usable_threads()
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        assert usable_threads() == 1
+    assert 1 <= usable_threads() <= available_threads()
+
+
+def test_blas_has_one_thread_in_lanes_and_gets_them_back():
+    def blas_threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    before, usable = blas_threads(), usable_threads()
+    with single_threaded_blas():
+        with single_threaded_blas():
+            assert blas_threads() == {1} and usable_threads() == usable
+        assert blas_threads() == {1}
+    assert blas_threads() == before
+
+
+def test_a_limit_of_one_thread_reaches_the_lanes(monkeypatch, loss):
+    X, y, _, W = draw(40_000, 100, "float32")
+    asked = []
+    monkeypatch.setattr("logreg_accel.backends.numba.run_lanes", lambda work, n_lanes, n_threads: asked.append(n_threads) or [work(i) for i in range(n_lanes)])
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        get_backend("numba", X.nbytes)[0].loss_gradient(block_of(X, y), W, loss)
+    get_backend("numba", X.nbytes, n_threads=3)[0].loss_gradient(block_of(X, y), W, loss)
+    assert asked == [1, 3]

@@ -81,23 +81,26 @@ def tile_squares(T, at, c, q, diagonal):
     diagonal[n] += total
 
 
-@njit(**LOOP)
-def scratch_for(W, tile):
-    """A tile to convert into and two vectors for its rows."""
-    return np.empty((W.shape[1], tile), W.dtype), np.empty(tile, W.dtype), np.empty(tile, W.dtype)
+def scratch(A, W, tile):
+    """What a call of a pass works in: a tile to convert into (if A is to be) and two vectors for a tile's rows."""
+    dtype = W.dtype
+    to_convert = 0 if A.dtype == dtype else tile
+    return np.empty((W.shape[1], to_convert), dtype), np.empty(tile, dtype), np.empty(tile, dtype)
 
 
 @njit(**LOOP)
-def loss_gradient(A, y, s, W, b, start, stop, tile, kept, value, gradient):
+def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
     """value[c] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty."""
-    converted, z, values = scratch_for(W, tile)
+    converted, z, values = work
+    tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         T, at = columns_of(A, lo, q, converted)
         for c in range(W.shape[0]):
             tile_margins(T, at, W[c], b[c], q, z)
             if kept.size:
-                kept[c, lo : lo + q] = z[:q]
+                for i in range(q):
+                    kept[c, lo + i] = z[i]
             loss_residual(z, y[lo : lo + q], s[lo : lo + q], q, values)
             total = 0.0
             for i in range(q):
@@ -107,9 +110,10 @@ def loss_gradient(A, y, s, W, b, start, stop, tile, kept, value, gradient):
 
 
 @njit(**LOOP)
-def hessian_vector(A, s, W, b, V, d, start, stop, tile, result):
+def hessian_vector(A, s, W, b, V, d, start, stop, work, result):
     """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c]))."""
-    converted, z, u = scratch_for(W, tile)
+    converted, z, u = work
+    tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         T, at = columns_of(A, lo, q, converted)
@@ -123,9 +127,10 @@ def hessian_vector(A, s, W, b, V, d, start, stop, tile, result):
 
 
 @njit(**LOOP)
-def diagonal(A, s, W, b, start, stop, tile, result):
+def diagonal(A, s, W, b, start, stop, work, result):
     """result[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²."""
-    converted, z, _ = scratch_for(W, tile)
+    converted, z, _ = work
+    tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         T, at = columns_of(A, lo, q, converted)
@@ -136,9 +141,10 @@ def diagonal(A, s, W, b, start, stop, tile, result):
 
 
 @njit(**LOOP)
-def margins(A, W, b, start, stop, tile, z):
+def margins(A, W, b, start, stop, work, z):
     """z[c, i] = X[i]·W[c] + b[c]."""
-    converted, _, _ = scratch_for(W, tile)
+    converted, one, _ = work
+    tile = one.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         T, at = columns_of(A, lo, q, converted)

@@ -17,7 +17,11 @@ more than reading X. Both are polynomials here, float32 or float64 after the typ
 
 import numpy as np
 from numba import njit, types
-from numba.extending import overload, register_jitable
+from numba.extending import overload
+
+
+POLYNOMIAL = {"error_model": "numpy", "fastmath": {"contract"}}
+POINTWISE = {"nogil": True, "cache": True, **POLYNOMIAL}
 
 
 def _exp_nonpositive(x):
@@ -28,7 +32,6 @@ def _log1p_unit(t):
     """log(1 + t) for 0 ≤ t ≤ 1."""
 
 
-@register_jitable
 def _exp32(x):
     x = np.float32(-87.0) if x < np.float32(-87.0) else x
     shifted = x * np.float32(1.4426950408889634) + np.float32(12582912.0)
@@ -46,7 +49,6 @@ def _exp32(x):
     return p * np.int32(bits).view(np.float32)
 
 
-@register_jitable
 def _exp64(x):
     x = -708.0 if x < -708.0 else x
     shifted = x * 1.4426950408889634 + 6755399441055744.0
@@ -70,7 +72,6 @@ def _exp64(x):
     return p * np.int64(bits).view(np.float64)
 
 
-@register_jitable
 def _log1p32(t):
     u = t / (np.float32(2.0) + t)
     v = u * u
@@ -85,7 +86,6 @@ def _log1p32(t):
     return u * p
 
 
-@register_jitable
 def _log1p64(t):
     u = t / (2.0 + t)
     v = u * u
@@ -109,17 +109,16 @@ def _log1p64(t):
     return u * p
 
 
-@overload(_exp_nonpositive, inline="always")
+@overload(_exp_nonpositive, jit_options=POLYNOMIAL)
 def _choose_exp(x):
-    return (lambda x: _exp32(x)) if x == types.float32 else (lambda x: _exp64(x))
+    return _exp32 if x == types.float32 else _exp64
 
 
-@overload(_log1p_unit, inline="always")
+@overload(_log1p_unit, jit_options=POLYNOMIAL)
 def _choose_log1p(t):
-    return (lambda t: _log1p32(t)) if t == types.float32 else (lambda t: _log1p64(t))
+    return _log1p32 if t == types.float32 else _log1p64
 
 
-POINTWISE = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 
 @njit(**POINTWISE)

@@ -10,7 +10,8 @@ Python threads enter it, dies after fork), BLAS on a tile (its call costs as muc
 line runs as a dozen NumPy calls). bench/alternatives.py measures them.
 
 Shapes: A (m, at least n: rows may be padded or part of a wider table), y (m,) codes 0/1, s (m,) weights or empty for
-ones, W (k, n) one output a row, b (k,), kept (k, m) or empty, gradient (k, n + 1) float64, its last column for b.
+ones, W (k, n) one output a row, b (k,), work from `scratch`, kept (k, m) or empty, gradient (k, n + 1) float64, its
+last column for b.
 """
 
 import numpy as np
@@ -91,25 +92,29 @@ def tile_squares(T, c, q, g, diagonal):
     diagonal[n] += total
 
 
-@njit(**LOOP)
-def scratch_for(W, tile):
-    """A tile to convert into, a vector for sums and two for a tile's rows."""
-    dtype = W.dtype
-    n = W.shape[1]
-    return np.empty((tile, n), dtype), np.empty(n, dtype), np.empty(tile, dtype), np.empty(tile, dtype)
+def scratch(A, W, tile):
+    """What a call of a pass works in: a tile to convert into (if A is to be), sums of n, two vectors for a tile's rows.
+
+    Made in Python: np.empty in compiled code costs half a second of compiling a pass.
+    """
+    dtype, n = W.dtype, W.shape[1]
+    to_convert = 0 if A.dtype == dtype else tile
+    return np.empty((to_convert, n), dtype), np.empty(n, dtype), np.empty(tile, dtype), np.empty(tile, dtype)
 
 
 @njit(**LOOP)
-def loss_gradient(A, y, s, W, b, start, stop, tile, kept, value, gradient):
+def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
     """value[c] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty."""
-    converted, g, z, values = scratch_for(W, tile)
+    converted, g, z, values = work
+    tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         T = rows_of(A, lo, q, converted)
         for c in range(W.shape[0]):
             tile_margins(T, W[c], b[c], q, z)
             if kept.size:
-                kept[c, lo : lo + q] = z[:q]
+                for i in range(q):
+                    kept[c, lo + i] = z[i]
             loss_residual(z, y[lo : lo + q], s[lo : lo + q], q, values)
             total = 0.0
             for i in range(q):
@@ -119,9 +124,10 @@ def loss_gradient(A, y, s, W, b, start, stop, tile, kept, value, gradient):
 
 
 @njit(**LOOP)
-def hessian_vector(A, s, W, b, V, d, start, stop, tile, result):
+def hessian_vector(A, s, W, b, V, d, start, stop, work, result):
     """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it."""
-    converted, g, z, u = scratch_for(W, tile)
+    converted, g, z, u = work
+    tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         T = rows_of(A, lo, q, converted)
@@ -135,9 +141,10 @@ def hessian_vector(A, s, W, b, V, d, start, stop, tile, result):
 
 
 @njit(**LOOP)
-def diagonal(A, s, W, b, start, stop, tile, result):
+def diagonal(A, s, W, b, start, stop, work, result):
     """result[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²."""
-    converted, g, z, _ = scratch_for(W, tile)
+    converted, g, z, _ = work
+    tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         T = rows_of(A, lo, q, converted)
@@ -148,9 +155,10 @@ def diagonal(A, s, W, b, start, stop, tile, result):
 
 
 @njit(**LOOP)
-def margins(A, W, b, start, stop, tile, z):
+def margins(A, W, b, start, stop, work, z):
     """z[c, i] = X[i]·W[c] + b[c]."""
-    converted, _, _, _ = scratch_for(W, tile)
+    converted, _, one, _ = work
+    tile = one.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         T = rows_of(A, lo, q, converted)

@@ -16,20 +16,20 @@ from .base import LossGradient
 from .numpy import NumpyBackend
 from .threads import run_lanes, single_threaded_blas, usable_threads
 
-_LANE_BYTES = 1 << 20  # smaller lanes cost more in Python calls than they gain in balance
+_LANE_BYTES = 2 << 20  # smaller lanes cost more in Python calls than they gain in balance
 _MAX_LANES = 64
 _ROW_TILE_BYTES = 1 << 18  # half of a common L2 cache; 128 kB to 512 kB measure alike
 _ROW_TILE_ROWS = 1024  # so that the vectors beside the tile stay in the L1 cache
 _COLUMN_TILE_BYTES = 1 << 22
 _COLUMN_TILE_ROWS = (256, 4096)  # at least, at most
-_MOST_OUTPUTS = 4  # from about here BLAS on a tile gains more than the loops (bench/test_passes.py)
+_MOST_OUTPUTS = 8  # at 16 and 1,024 features BLAS on a tile wins (75 ms for 86); at 8 the loops do (46 for 55)
 _HESSIANS_BYTES = 1 << 28  # sums of lanes that wait to be added
 _BITS = {"float16": np.uint16, "bfloat16": np.int16}  # how kernels/cpu/storage.py wants them
 _STORED = {"float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"}
 
 
 class NumbaBackend(NumpyBackend):
-    """Numba's loops for X by rows or by columns and up to four outputs; the generic bodies, threaded, for the rest."""
+    """Numba's loops for X by rows or by columns and up to eight outputs; the generic bodies, threaded, for the rest."""
 
     name = "numba"
 
@@ -44,7 +44,7 @@ class NumbaBackend(NumpyBackend):
 
         def work(i, start, stop):
             job.loops.loss_gradient(
-                job.A, job.y, job.s, job.W, job.b, start, stop, job.tile, kept, value[i], gradient[i])
+                job.A, job.y, job.s, job.W, job.b, start, stop, job.scratch(), kept, value[i], gradient[i])
 
         self._run(work, job.m, job.lanes)
         return LossGradient(value.sum(axis=0), gradient.sum(axis=0).T, kept.T if keep_margins else None)
@@ -56,14 +56,14 @@ class NumbaBackend(NumpyBackend):
                 block, lambda rows: NumpyBackend.hessian_vector(self, rows, W, V, loss), _lane_count(block.X)))
         v, d = _split(V, job.W.dtype)
         return self._sum(job, lambda start, stop, out: job.loops.hessian_vector(
-            job.A, job.s, job.W, job.b, v, d, start, stop, job.tile, out))
+            job.A, job.s, job.W, job.b, v, d, start, stop, job.scratch(), out))
 
     def diagonal(self, block, W, loss):
         job = _Job.of(block, W, loss)
         if job is None:
             return sum(self._generic(block, lambda rows: NumpyBackend.diagonal(self, rows, W, loss), _lane_count(block.X)))
         return self._sum(job, lambda start, stop, out: job.loops.diagonal(
-            job.A, job.s, job.W, job.b, start, stop, job.tile, out))
+            job.A, job.s, job.W, job.b, start, stop, job.scratch(), out))
 
     def hessian(self, block, W, loss):
         """BLAS on tiles, a lane a thread: nothing is copied but one scaled tile a lane."""
@@ -77,7 +77,7 @@ class NumbaBackend(NumpyBackend):
             return np.concatenate(
                 self._generic(block, lambda rows: NumpyBackend.margins(self, rows, W), _lane_count(block.X)))
         z = np.empty((job.k, job.m), dtype=job.W.dtype)
-        self._run(lambda i, start, stop: job.loops.margins(job.A, job.W, job.b, start, stop, job.tile, z), job.m, job.lanes)
+        self._run(lambda i, start, stop: job.loops.margins(job.A, job.W, job.b, start, stop, job.scratch(), z), job.m, job.lanes)
         return z.T
 
     def line(self, block, Z0, Z1, t, loss):
@@ -133,6 +133,9 @@ class _Job(NamedTuple):
     k: int
     lanes: int
     tile: int
+
+    def scratch(self):
+        return self.loops.scratch(self.A, self.W, self.tile)
 
     @classmethod
     def of(cls, block, W, loss=None):

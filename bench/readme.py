@@ -1,0 +1,75 @@
+"""Writes the README's figures from bench/results: python bench/readme.py [--check]"""
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "bench" / "results"
+BEGIN = "<!-- figures: written by bench/readme.py from bench/results, not by hand -->"
+END = "<!-- end of figures -->"
+
+
+def table(headings, rows):
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def machine_line(machine):
+    return (f"{machine['processor']}, {machine['threads']} threads, {machine['memory_GiB']:g} GiB, Python {machine['python']}, "
+            f"{machine['blas'].split(',')[0]}")
+
+
+def passes():
+    """Loss and gradient on the Numba backend against the plain read and the plain way."""
+    report = json.loads((RESULTS / "passes.json").read_text())
+    rows = [
+        [str(r["features"]), r["dtype"], "rows" if r["layout"] == "C" else "columns", f"{r['rows_per_s'] / 1e6:.3g}",
+         f"{r['GB_per_s']:.1f}", f"{r['plain_read_GB_per_s']:.1f}", f"{r['share_of_plain_read']:.2f}",
+         "" if r["times_plain_numpy"] is None else f"{r['times_plain_numpy']:.1f}", f"{r['times_one_thread']:.2f}"]
+        for r in report["passes"]
+    ]
+    return (
+        f"One evaluation (loss and gradient) on the Numba backend, X of {report['gigabytes']:g} GB, best of {report['repeats']} runs taken in "
+        f"turns ({machine_line(report['machine'])}). The plain read is the fastest of a streaming sum and BLAS's `X @ w` in the same run; plain "
+        "NumPy is `X @ w`, the formulas, `X.T @ r`. Measure yours with `logreg-accel bench`.\n\n"
+        + table(["features", "stored as", "by", "M rows/s", "GB/s", "plain read GB/s", "share", "× plain NumPy", "× one thread"], rows)
+    )
+
+
+def alternatives():
+    """The same evaluation done otherwise."""
+    report = json.loads((RESULTS / "alternatives.json").read_text())
+    names = list(report["alternatives"][0]["GB_per_s"])
+    rows = [[name, *(f"{entry['GB_per_s'][name]:.1f}" for entry in report["alternatives"])] for name in names]
+    return ("What lost, in GB/s of float32 X by features (`bench/alternatives.py`):\n\n"
+            + table(["loop", *(str(entry["features"]) for entry in report["alternatives"])], rows))
+
+
+def fits():
+    """Whole fits, from the stored baseline of pytest-benchmark."""
+    report = json.loads(max(RESULTS.glob("*/*_baseline.json")).read_text())
+    found = {}
+    for run in report["benchmarks"]:
+        if run["group"] == "fit":
+            info = run["extra_info"]
+            key = f"{info['rows']:,} × {info['features']}", run["params"]["solver"]
+            found.setdefault(key, {})[run["params"]["name"]] = (run["stats"]["min"], info["passes"])
+    rows = [[size, solver, *(f"{seconds:.2f} s, {reads:.0f}" for seconds, reads in (by[name] for name in ("numpy", "numba")))]
+            for (size, solver), by in found.items()]
+    return (f"Whole fits, float32, `tol=1e-6` ({machine_line(report['machine_info'])}):\n\n"
+            + table(["data", "solver", "numpy: seconds, reads of X", "numba: seconds, reads of X"], rows))
+
+
+def rendered():
+    """The README with its figures as the results have them."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    return f"{head}{BEGIN}\n\n{passes()}\n\n{alternatives()}\n\n{fits()}\n\n{END}{tail}"
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit("README.md differs from bench/results: run python bench/readme.py" * (rendered() != (ROOT / "README.md").read_text(encoding="utf-8")))
+    (ROOT / "README.md").write_text(rendered(), encoding="utf-8")

@@ -1,0 +1,111 @@
+"""The compiled loops below the backends: accuracy of the pointwise lines and of the storage conversions."""
+
+import os
+import subprocess
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+from conftest import FLOATS, Reference, block_of, cpu_or_gpu, draw
+from logreg_accel.kernels import cpu
+from logreg_accel.kernels.cpu import pointwise, storage
+from logreg_accel.losses import Logistic
+
+MARGINS = np.concatenate([[0.0], np.logspace(-8, np.log10(80), 4001)])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("y", [0, 1])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_pointwise_lines_keep_their_digits(dtype, sign, y, weighted):
+    """Relative to float64 formulas at the same rounded margins: a few units in the last place, over the whole range."""
+    z = (sign * MARGINS).astype(dtype)
+    s = np.linspace(0.5, 2, len(z)).astype(dtype) if weighted else np.empty(0, dtype)
+    weight = s.astype(float) if weighted else 1.0
+    codes = np.full(len(z), y, dtype=np.uint8)
+    exact = z.astype(float)[:, None]
+    value, residual = (weight * a[:, 0] for a in Logistic().value_residual(exact, codes))
+    got, values = z.copy(), np.empty_like(z)
+    pointwise.loss_residual(got, codes, s, len(z), values)
+    limit = 6 * np.finfo(dtype).eps
+    np.testing.assert_allclose(values, value, rtol=limit)
+    np.testing.assert_allclose(got, residual, rtol=limit)
+    got = z.copy()
+    pointwise.curvature(got, s, len(z))
+    np.testing.assert_allclose(got, weight * Logistic().curvature(exact, codes)[:, 0], rtol=limit)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_pointwise_lines_beyond_the_range_of_exp(dtype):
+    z = np.array([-np.inf, -np.finfo(dtype).max, -1e4, -800, 800, 1e4, np.finfo(dtype).max, np.inf, np.nan], dtype=dtype)
+    got, values = z.copy(), np.empty_like(z)
+    pointwise.loss_residual(got, np.ones(len(z), np.uint8), np.empty(0, dtype), len(z), values)
+    tiny = np.finfo(dtype).tiny * 2
+    np.testing.assert_allclose(values[:-1], np.maximum(-z[:-1], 0), rtol=1e-6, atol=tiny)
+    np.testing.assert_allclose(got[:-1], np.where(z[:-1] < 0, -1.0, 0.0), atol=tiny)
+    assert np.isnan(values[-1]) and np.isnan(got[-1])
+
+
+@pytest.mark.parametrize("convert", [storage._convert_half_by_instruction, storage._convert_half_by_bits], ids=["instruction", "bits"])
+def test_every_float16(convert):
+    if convert is storage._convert_half_by_instruction and not storage._has_half_instruction():
+        pytest.skip("this processor has no instruction for float16")
+    bits = np.arange(2**16, dtype=np.uint16)
+    out = np.empty(len(bits), dtype=np.float32)
+    convert(bits, out)
+    expected = bits.view(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(out[~np.isnan(expected)], expected[~np.isnan(expected)])
+    assert np.isnan(out[np.isnan(expected)]).all()
+
+
+def test_every_bfloat16():
+    bits = np.arange(2**16, dtype=np.uint16)
+    out = np.empty(len(bits), dtype=np.float32)
+    storage._convert_bfloat(bits.view(np.int16), out)
+    expected = bits.view(ml_dtypes.bfloat16).astype(np.float32)
+    np.testing.assert_array_equal(out.view(np.int32)[~np.isnan(expected)], expected.view(np.int32)[~np.isnan(expected)])
+    assert np.isnan(out[np.isnan(expected)]).all()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("scale", [1e-8, 1e-3, 1.0, 30.0, 1e3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_gradient_within_a_few_units_of_rounding(dtype, weighted, scale, order):
+    """Each component against float64, relative to Σ|s·residual·x|, where the margins themselves are exact.
+
+    One feature carries the margin and its weight is a power of two; the other columns have weight 0. So what is measured is
+    the pointwise line and the sums, not the rounding of margins.
+    """
+    X, y, s, _ = draw(5000, 9, dtype, weighted=weighted)
+    X = np.asarray(X, order=order)
+    W = np.zeros((10, 1))
+    W[4] = 2.0 ** np.round(np.log2(scale))
+    got = cpu_or_gpu("numba").loss_gradient(block_of(X, y, s), W, Logistic())
+    reference = Reference(X, y, s, W)
+    rows = reference.s * reference.miss
+    magnitude = np.abs(reference.X).T @ np.abs(rows)
+    assert (np.abs(got.gradient - reference.X.T @ rows) <= 8 * np.finfo(dtype).eps * magnitude + 1e-30).all()
+    value, _ = reference.value()
+    assert abs(got.value[0] - value[0]) <= 8 * np.finfo(dtype).eps * value[0]
+
+
+def test_the_cache_is_named_by_all_sources(tmp_path):
+    """A change in any file of the folder takes another cache: Numba itself looks at a function's own file only."""
+    folder = cpu._cache_folder()
+    assert folder == cpu._cache_folder() and "logreg_accel" in folder
+    code = "from logreg_accel.kernels import cpu; print(cpu.rows.loss_gradient.stats.cache_path)"
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    assert told.startswith(str(tmp_path))
+
+
+def test_a_cache_that_cannot_be_written_is_no_error():
+    code = ("import numpy as np, logreg_accel as la; rng = np.random.default_rng(0)\n"
+            "print(la.LogisticRegression(backend='numba', max_iter=2).fit(rng.random((20, 2)), np.arange(20) % 2).coef_.shape)")
+    env = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere"}
+    env.pop("XDG_CACHE_HOME", None)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert "(1, 2)" in done.stdout, done.stderr
