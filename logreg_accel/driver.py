@@ -11,7 +11,7 @@ from .solvers import questions as ask
 MAX_ITER, MAX_PASSES, MAX_SECONDS = "max_iter", "max_passes", "max_seconds"
 CALLBACK, INTERRUPTED, SEPARABLE = "callback", "interrupted", "separable"
 
-SATISFIED = {ask.CONVERGED, ask.NOISE_FLOOR, SEPARABLE, CALLBACK, INTERRUPTED}
+SATISFIED = {ask.CONVERGED, ask.NOISE_FLOOR, CALLBACK, INTERRUPTED}
 """Statuses that call for no ConvergenceWarning."""
 
 _PATIENCE = 4

@@ -154,7 +154,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
                  f"({backend_choice.reason}); solver {name} ({reason})")
             _say(driver.HEADINGS)
         with backend.limit_threads():
-            penalty = Penalty(l2=1 / (self.C * dataset.weight_sum))
+            penalty = Penalty(l2=1 / (self.C * dataset.total_weight))
             objective = Objective(dataset, Logistic(), penalty, backend, self.fit_intercept)
             solution = driver.run(
                 solver, objective, self._start(dataset.n_features), tol=self.tol, max_iter=self.max_iter,

@@ -79,7 +79,7 @@ class Objective:
         if not C > 0:
             raise ValueError(f"`C` is {C}; expected a positive number, or np.inf for no penalty.")
         chosen, _ = get_backend(backend, dataset.nbytes, dataset.on_device, n_threads)
-        return cls(dataset, Logistic(), Penalty(l2=1 / (C * dataset.weight_sum)), chosen, fit_intercept)
+        return cls(dataset, Logistic(), Penalty(l2=1 / (C * dataset.total_weight)), chosen, fit_intercept)
 
     @property
     def size(self):

@@ -53,8 +53,9 @@ LAYOUTS = {
     "swapped bytes": lambda X: X.astype(X.dtype.newbyteorder()),
 }
 
-# rows: none, one, around four at a time, around a tile (256 rows) and more than one lane; columns: one, odd, a vector's width
-SHAPES = [(0, 3), (1, 1), (1, 5), (3, 1), (4, 8), (5, 2), (31, 33), (255, 3), (256, 7), (257, 16), (1025, 100), (3000, 257)]
+# rows: none, one, around four at a time, around a tile (1024 rows up to 64 features, fewer beyond) and more than one lane;
+# columns: one, odd, a vector's width
+SHAPES = [(0, 3), (1, 1), (1, 5), (3, 1), (4, 8), (5, 2), (31, 33), (1023, 3), (1024, 7), (1025, 16), (656, 100), (3000, 257)]
 
 
 def draw(m, n, dtype="float64", seed=0, weighted=False):

@@ -117,6 +117,15 @@ def test_class_weights_equal_scikit_learns(name, class_weight):
     np.testing.assert_allclose(a.coef_, b.coef_, rtol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("scale", [1e-200, 1e-50, 1e39, 1e200])
+def test_weights_of_any_size(scale, dtype):
+    """Only C times the weights matters."""
+    X, y, s, _ = draw(100, 3, dtype, weighted=True)
+    a = LogisticRegression(C=1 / scale).fit(X, y, s * scale)
+    np.testing.assert_allclose(a.coef_, LogisticRegression().fit(X, y, s).coef_, rtol=1e-9 if dtype == "float64" else 1e-4)
+
+
 def test_class_weights_and_sample_weights_multiply():
     X, y, s, _ = draw(200, 4, weighted=True)
     a = LogisticRegression(class_weight={0: 3.0}).fit(X, y, s)

@@ -1,8 +1,10 @@
 """The compiled loops below the backends: accuracy of the pointwise lines and of the storage conversions."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -94,8 +96,14 @@ def test_gradient_within_a_few_units_of_rounding(dtype, weighted, scale, order):
 
 def test_the_cache_is_named_by_all_sources(tmp_path):
     """A change in any file of the folder takes another cache: Numba itself looks at a function's own file only."""
-    folder = cpu._cache_folder()
-    assert folder == cpu._cache_folder() and "logreg_accel" in folder
+    sources = shutil.copytree(Path(cpu.__file__).parent, tmp_path / "cpu", ignore=shutil.ignore_patterns("__pycache__"))
+    before = cpu._cache_folder(sources)
+    assert before == cpu._cache_folder()
+    for path in sources.glob("*.py"):
+        path.write_text(path.read_text() + "\n# changed\n")
+        after = cpu._cache_folder(sources)
+        assert after != before
+        before = after
     code = "from logreg_accel.kernels import cpu; print(cpu.rows.loss_gradient.stats.cache_path)"
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
@@ -105,7 +113,7 @@ def test_the_cache_is_named_by_all_sources(tmp_path):
 def test_a_cache_that_cannot_be_written_is_no_error():
     code = ("import numpy as np, logreg_accel as la; rng = np.random.default_rng(0)\n"
             "print(la.LogisticRegression(backend='numba', max_iter=2).fit(rng.random((20, 2)), np.arange(20) % 2).coef_.shape)")
-    env = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere"}
+    env = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere", "HOME": "/dev/null"}
     env.pop("XDG_CACHE_HOME", None)
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert "(1, 2)" in done.stdout, done.stderr

@@ -185,9 +185,12 @@ def test_budgets():
     for limit in (1, 5, 6.5):
         with pytest.warns(ConvergenceWarning, match="max_passes"):
             assert LogisticRegression(solver="lbfgs", max_passes=limit).fit(X, y).n_passes_ <= limit
-    with pytest.warns(ConvergenceWarning, match="max_seconds"):
-        clf = LogisticRegression(solver="lbfgs", max_seconds=1e-9).fit(X, y)
-    assert clf.n_passes_ == 1 and clf.status_ == "max_seconds"
+    for solver in ("gd", "lbfgs", "newton-cholesky", "newton-cg"):
+        with pytest.warns(ConvergenceWarning, match="max_seconds"):
+            clf = LogisticRegression(solver=solver, max_seconds=1e-9).fit(X, y)
+        assert clf.n_passes_ == 1 and clf.status_ == "max_seconds"
+        with pytest.warns(ConvergenceWarning, match="max_passes"):
+            assert LogisticRegression(solver=solver, max_passes=1).fit(X, y).n_passes_ == 1
 
 
 def test_callback_sees_every_step_and_can_stop():

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +12,7 @@ import threadpoolctl
 from conftest import FLOATS, block_of, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.backends import get_backend
-from logreg_accel.backends.threads import available_threads, run_lanes, single_threaded_blas, usable_threads
+from logreg_accel.backends.threads import available_threads, blas_limit, run_lanes, usable_threads
 
 
 def every_second(X):
@@ -46,11 +48,13 @@ def test_eight_fits_at_once(name):
     def fit(problem):
         return LogisticRegression(backend=name, solver="lbfgs", n_threads=2 if name == "numba" else 1).fit(*problem[:2]).coef_
 
+    before = usable_threads()
     alone = [fit(problem) for problem in problems]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(fit, problems))
     for a, b in zip(alone, together, strict=True):
         assert np.array_equal(a, b)
+    assert usable_threads() == before
 
 
 def _fit_in_child(queue):
@@ -83,8 +87,24 @@ def test_lanes_run_once_each_and_errors_come_back():
         if lane == 7:
             raise RuntimeError("lane 7")
 
-    with pytest.raises(RuntimeError, match="lane 7"):
-        run_lanes(fail, 20, 1)
+    for n_threads in (1, 2):
+        with pytest.raises(RuntimeError, match="lane 7"):
+            run_lanes(fail, 20, n_threads)
+
+
+def test_an_error_leaves_no_lane_running():
+    running, main = [], threading.get_ident()
+
+    def work(lane):
+        if threading.get_ident() == main:
+            raise KeyboardInterrupt
+        running.append(lane)
+        time.sleep(0.05)
+        running.remove(lane)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_lanes(work, 50, 2)
+    assert not running
 
 
 def test_limits_of_others_are_kept():
@@ -100,8 +120,8 @@ def test_blas_has_one_thread_in_lanes_and_gets_them_back():
         return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
 
     before, usable = blas_threads(), usable_threads()
-    with single_threaded_blas():
-        with single_threaded_blas():
+    with blas_limit(1):
+        with blas_limit(2):
             assert blas_threads() == {1} and usable_threads() == usable
         assert blas_threads() == {1}
     assert blas_threads() == before

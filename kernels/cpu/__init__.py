@@ -8,6 +8,7 @@ version never runs old code.
 import contextlib
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import numba
@@ -15,8 +16,8 @@ import numba
 __all__ = ["columns", "pointwise", "rows"]
 
 
-def _cache_folder():
-    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+def _cache_folder(package=Path(__file__).parent):
+    sources = b"".join(path.read_bytes() for path in sorted(package.glob("*.py")))
     fingerprint = hashlib.sha256(sources).hexdigest()[:16]
     home = numba.config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return str(Path(home) / "logreg_accel" / fingerprint)
@@ -24,13 +25,12 @@ def _cache_folder():
 
 @contextlib.contextmanager
 def _caching_in(folder):
-    """Functions decorated in this context are cached there, or where Numba finds best if it cannot be written."""
+    """Functions decorated in this context are cached there, or where that cannot be written, for this process alone."""
     before = numba.config.CACHE_DIR
     try:
         with contextlib.suppress(OSError):
             os.makedirs(folder, exist_ok=True)
-            if os.access(folder, os.W_OK):
-                numba.config.CACHE_DIR = folder
+        numba.config.CACHE_DIR = folder if os.access(folder, os.W_OK) else tempfile.mkdtemp(prefix="logreg_accel-")
         yield
     finally:
         numba.config.CACHE_DIR = before

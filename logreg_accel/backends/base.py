@@ -41,8 +41,8 @@ class Backend:
 
     name = "base"
     xp = np
-    # A tile is read by two products: at 2 MB the second one finds it in cache, at 64 MB it reads memory again; far
-    # smaller ones drown in call overhead (bench/test_passes.py has the sweep).
+    # A tile is read by two products, and the second one should find it in a cache. On 1M x 100 float32 an evaluation took
+    # 0.17 s with tiles of 256 kB (calls), 0.07 s at 1 MB, 0.06 s at 2 MB; on 60,000 x 4096 0.23, 0.13 and 0.10 s.
     tile_bytes = 2 << 20
 
     def __init__(self, n_threads=None):

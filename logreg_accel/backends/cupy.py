@@ -21,7 +21,7 @@ class CupyBackend(Backend):
     tile_bytes = 1 << 30  # bounds temporaries; a launch costs more than a cache-sized tile takes
 
     def upload(self, block):
-        return Block(*(None if array is None else _to_device(array) for array in block))
+        return Block(*(None if array is None else to_device(array) for array in block))
 
     def to_host(self, array):
         return cupy.asnumpy(array)
@@ -57,10 +57,15 @@ def _kernel(type_name):
     return module.get_function(name)
 
 
-def _to_device(array):
+def to_device(array):
     """On the device without a copy where it is there already (CuPy, PyTorch, JAX, cuDF)."""
     if isinstance(array, cupy.ndarray):
         return array
-    if hasattr(array, "__dlpack__") and not isinstance(array, np.ndarray):
-        return cupy.from_dlpack(array)
-    return cupy.asarray(array)
+    if not isinstance(array, np.ndarray):
+        return cupy.from_dlpack(array) if hasattr(array, "__dlpack__") else cupy.asarray(array)
+    return cupy.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))  # CUDA has one byte order
+
+
+def synchronize():
+    """Wait for what was launched."""
+    cupy.cuda.get_current_stream().synchronize()

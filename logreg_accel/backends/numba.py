@@ -14,7 +14,7 @@ import numpy as np
 from ..data import Block, compute_dtype
 from .base import LossGradient
 from .numpy import NumpyBackend
-from .threads import run_lanes, single_threaded_blas, usable_threads
+from .threads import blas_limit, run_lanes, usable_threads
 
 _LANE_BYTES = 2 << 20  # smaller lanes cost more in Python calls than they gain in balance
 _MAX_LANES = 64
@@ -92,7 +92,7 @@ class NumbaBackend(NumpyBackend):
         return sums.sum(axis=0)
 
     def factor(self, H, rounding):
-        with single_threaded_blas():
+        with blas_limit(1):
             return super().factor(H, rounding)
 
     # -- lanes ------------------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class NumbaBackend(NumpyBackend):
         def work(i, start, stop):
             parts[i] = body(Block(*(None if array is None else array[start:stop] for array in block)))
 
-        with single_threaded_blas():
+        with blas_limit(1):
             self._run(work, block.X.shape[0], lanes)
         return parts
 
@@ -176,8 +176,10 @@ def _long_rows(X):
         row, item = X.strides
         if item != X.itemsize or row < X.shape[1] * X.itemsize or row % X.itemsize:
             return None
-        X = np.lib.stride_tricks.as_strided(X, (X.shape[0], row // item), X.strides, writeable=False)
-    return X.view(_BITS[name]) if name in _BITS else X
+        X = np.lib.stride_tricks.as_strided(X, (X.shape[0], row // item), X.strides)
+    X = X.view(_BITS.get(name, X.dtype))
+    X.flags.writeable = False  # else Numba compiles every loop twice, for arrays that may be written and that may not
+    return X
 
 
 def _split(W, dtype):

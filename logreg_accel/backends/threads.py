@@ -5,7 +5,7 @@ import functools
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 
 def available_threads():
@@ -20,55 +20,57 @@ def _blas():
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
+class _BlasThreads:
+    """How many threads BLAS may use. The number is the process's, so those who limit it are counted.
+
+    The least of the limits in force holds; when the last one goes, every library gets back what it had.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.limits = []
+        self.before = {}
+
+    def usable(self):
+        """What BLAS may use, were it not for limits of ours."""
+        with self.lock:
+            counts = self.before.values() if self.limits else [library.num_threads for library in _blas().lib_controllers]
+            return min(counts, default=available_threads())
+
+    @contextlib.contextmanager
+    def limited(self, n_threads):
+        with self.lock:
+            if not self.limits:
+                self.before = {library: library.num_threads for library in _blas().lib_controllers}
+            self.limits.append(n_threads)
+            self._set()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.limits.remove(n_threads)
+                self._set()
+
+    def _set(self):
+        for library, count in self.before.items():
+            library.set_num_threads(min([count, *self.limits]))
+
+
+_blas_threads = _BlasThreads()
+
+
 def usable_threads():
     """CPUs that may be used now: fewer inside `threadpoolctl.threadpool_limits` and under OMP_NUM_THREADS.
 
     BLAS is asked, since those limits are made for it: a worker of joblib or Dask that lets BLAS have one thread means
     one thread.
     """
-    if _single_threaded.users:
-        return _single_threaded.usable
-    return min([available_threads(), *(library.num_threads for library in _blas().lib_controllers)])
+    return min(available_threads(), _blas_threads.usable())
 
 
 def blas_limit(n_threads):
-    """A context in which BLAS uses at most n_threads; None leaves it alone."""
-    return contextlib.nullcontext() if n_threads is None else _blas().limit(limits=n_threads)
-
-
-class _SingleThreaded:
-    """A context in which BLAS runs on the caller's thread alone; several threads may be in it at once.
-
-    The limit is the process's, so the first one in sets it and the last one out takes it back. Threads of its own in every
-    lane would be as many as lanes times cores, and the bits would depend on how it shares the work.
-    """
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.users = 0
-        self.usable = 1
-
-    def __enter__(self):
-        with self.lock:
-            if self.users == 0:
-                self.usable = usable_threads()
-                self.limit = _blas().limit(limits=1)
-                self.limit.__enter__()
-            self.users += 1
-
-    def __exit__(self, *error):
-        with self.lock:
-            self.users -= 1
-            if self.users == 0:
-                self.limit.__exit__(*error)
-
-
-_single_threaded = _SingleThreaded()
-
-
-def single_threaded_blas():
-    """A context in which BLAS runs on the caller's thread alone."""
-    return _single_threaded
+    """A context in which BLAS uses at most n_threads; None leaves it alone. Several threads may be in it at once."""
+    return contextlib.nullcontext() if n_threads is None else _blas_threads.limited(n_threads)
 
 
 _pool = None
@@ -79,7 +81,7 @@ def _forget_pool():
     """After fork: threads do not survive it, and the lock may have been held."""
     global _pool, _pool_lock
     _pool, _pool_lock = None, threading.Lock()
-    _single_threaded.__init__()
+    _blas_threads.__init__()
 
 
 if hasattr(os, "register_at_fork"):
@@ -102,14 +104,21 @@ def run_lanes(work, n_lanes, n_threads):
     """
     n_threads = min(n_threads, n_lanes)
     lanes = itertools.count()  # next() on it is atomic
+    stop = threading.Event()
 
     def worker():
-        while (lane := next(lanes)) < n_lanes:
+        while not stop.is_set() and (lane := next(lanes)) < n_lanes:
             work(lane)
 
     helpers = [_shared_pool().submit(worker) for _ in range(n_threads - 1)]
-    worker()
-    for helper in helpers:
+    try:
+        worker()
+    except BaseException:  # Ctrl-C too
+        stop.set()
+        raise
+    finally:
         # one that has not started has nothing left to do: waiting for it could wait for another fit's lanes
-        if not helper.cancel():
-            helper.result()
+        started = [helper for helper in helpers if not helper.cancel()]
+        wait(started)
+    for helper in started:
+        helper.result()

@@ -48,16 +48,17 @@ def _parser():
     parser.add_argument("--version", action="version", version=_version())
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name, module, text):
+    def verb(name, module, text, quiet=False):
         sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         sub.set_defaults(module=module)
         sub.add_argument("--json", action="store_true", help="one JSON object on stdout")
-        sub.add_argument("--quiet", action="store_true", help="no progress and no summary")
+        if quiet:
+            sub.add_argument("--quiet", action="store_true", help="no progress and no summary")
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         return sub
 
     data = "data: .npy, .npz, .csv, .tsv, .parquet or .feather"
-    train = verb("train", "train", "fit a model to a file and save it")
+    train = verb("train", "train", "fit a model to a file and save it", quiet=True)
     train.add_argument("file", metavar="FILE", help=data)
     train.add_argument("--target", required=True, metavar="COLUMN", help="the labels (a number for .npy)")
     train.add_argument("--model", required=True, metavar="OUT.npz", help="where the model goes")
@@ -78,7 +79,7 @@ def _parser():
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--strict", action="store_true", help="exit with 4 when not converged (the model is saved all the same)")
 
-    predict = verb("predict", "apply", "classify the rows of a file")
+    predict = verb("predict", "apply", "classify the rows of a file", quiet=True)
     predict.add_argument("file", metavar="FILE", help=data)
     predict.add_argument("--model", required=True, metavar="MODEL.npz")
     predict.add_argument("--output", metavar="OUT.csv", help="where predictions and probabilities go (default: stdout)")
@@ -94,15 +95,17 @@ def _parser():
 
     verb("doctor", "doctor", "say what is usable on this machine, and why not the rest")
 
-    bench = verb("bench", "bench", "measure how close an evaluation comes to the speed of a plain read of the data")
-    bench.add_argument("--features", default="16,64,256,1024,4096", metavar="N,...")
-    bench.add_argument("--dtypes", default="float32", metavar="NAME,...", help="float32, float64, float16, int8, uint8")
-    bench.add_argument("--layout", default="C", metavar="C,F", help="C: by rows, F: by columns")
+    bench = verb("bench", "bench", "measure how close an evaluation comes to the speed of a plain read", quiet=True)
+    bench.add_argument("--features", type=_list_of(_count), default=[16, 64, 256, 1024, 4096], metavar="N,...")
+    bench.add_argument("--dtypes", type=_list_of(_one_of("float32", "float64", "float16", "int8", "uint8")),
+                       default=["float32"], metavar="NAME,...", help="float32, float64, float16, int8, uint8")
+    bench.add_argument("--layout", type=_list_of(_one_of("C", "F")), default=["C"], metavar="C,F",
+                       help="C: by rows, F: by columns")
     bench.add_argument("--gigabytes", type=_positive, default=1.0, metavar="GB", help="size of the matrix")
     bench.add_argument("--repeats", type=_count, default=9, metavar="N")
     bench.add_argument("--output", metavar="OUT.svg", help="draw the roofline (needs matplotlib)")
 
-    demo = verb("demo", "demo", "train on real and generated data on every usable backend and write a report")
+    demo = verb("demo", "demo", "train on real and generated data on every usable backend and write a report", quiet=True)
     demo.add_argument("--output", default="logreg-accel-demo.html", metavar="OUT.html")
     demo.add_argument("--rows", type=_count, default=1_000_000, metavar="N", help="rows of the generated matrix")
     demo.add_argument("--features", type=_count, default=64, metavar="N")
@@ -135,3 +138,11 @@ def _share(text):
 
 def _count(text):
     return _number(text, lambda v: v >= 1, "a positive integer", int)
+
+
+def _list_of(kind):
+    return lambda text: [kind(part) for part in text.split(",")]
+
+
+def _one_of(*names):
+    return lambda text: _number(text, lambda name: name in names, f"one of {', '.join(names)}", str)

@@ -9,18 +9,20 @@ import numpy as np
 
 from .. import load, read_file
 from ..model_io import write_whole
-from .output import print_facts, print_json, print_table, text
+from .output import check_writable, print_facts, print_json, print_table, text
 from .train import flat, measure
 
 
 def predict(options):
     """One line a row: the likelier class, and the probability of the second one."""
+    if options.output:
+        check_writable(options.output)
     model = load(options.model)
     table = read_file(options.file, features=_features(model))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
         probability = model.predict_proba(table.X)[:, 1]
-    label = model.classes_[(probability > 0.5).astype(int)]
+        label = model.predict(table.X)
     if options.output:
         write_whole(options.output, lambda file: _write_predictions(file, label, probability, model))
         if not options.quiet:

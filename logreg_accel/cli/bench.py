@@ -6,7 +6,7 @@ from .. import Objective, plain_loss_gradient
 from ..model_io import write_whole
 from ..yardstick import fastest, plain_reads
 from .doctor import machine
-from .output import Progress, print_json, print_table
+from .output import Progress, check_writable, print_json, print_table
 
 HEADINGS = ["features", "stored as", "order", "GB/s", "of plain read", "x plain NumPy", "x one thread", "M rows/s"]
 
@@ -14,10 +14,14 @@ HEADINGS = ["features", "stored as", "order", "GB/s", "of plain read", "x plain 
 def bench(options):
     """Measure, print, draw."""
     progress = Progress(options.quiet)
+    if options.output:
+        from .report import roofline
+
+        check_writable(options.output)
     rows = []
-    for layout in options.layout.split(","):
-        for dtype in options.dtypes.split(","):
-            for features in map(int, options.features.split(",")):
+    for layout in options.layout:
+        for dtype in options.dtypes:
+            for features in options.features:
                 progress.say(f"{features} features, {dtype}, order {layout}")
                 rows.append(measure(features, np.dtype(dtype), layout, options.gigabytes, options.repeats))
     report = {"machine": machine(), "gigabytes": options.gigabytes, "repeats": options.repeats, "passes": rows,
@@ -25,8 +29,6 @@ def bench(options):
     if not options.json and not options.quiet:
         print_table(f"Loss and gradient from one read of X ({options.gigabytes:g} GB), Numba backend", HEADINGS, cells(rows))
     if options.output:
-        from .report import roofline
-
         write_whole(options.output, lambda file: file.write(roofline(report).encode()))
         progress.say(f"the roofline: {options.output}")
     if options.json:

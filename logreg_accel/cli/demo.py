@@ -9,7 +9,7 @@ import numpy as np
 from .. import LogisticRegression, backends, read_bandwidth, solvers
 from ..model_io import write_whole
 from .doctor import machine
-from .output import Progress, print_json, print_table
+from .output import Progress, check_writable, print_json, print_table
 
 _SOLVERS = ("newton-cholesky", "lbfgs")
 
@@ -17,6 +17,7 @@ _SOLVERS = ("newton-cholesky", "lbfgs")
 def demo(options):
     """Fit on each backend, compare with NumPy's, show."""
     progress = Progress(options.quiet)
+    check_writable(options.output)
     usable = [name for name, why in backends().items() if why is None]
     for name, why in backends().items():
         if why:
@@ -90,9 +91,9 @@ def _warm_up(backend):
 
 
 def _on_gpu(X):
-    import cupy
+    from ..backends.cupy import to_device
 
-    return cupy.asarray(X)
+    return to_device(X)
 
 
 def _fit(backend, solver, X, y):

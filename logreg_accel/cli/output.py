@@ -2,7 +2,25 @@
 
 import json
 import math
+import os
 import sys
+
+
+def check_writable(path):
+    """Raise what would else only come after the work.
+
+    Raises
+    ------
+    OSError
+        The folder of `path` is none, or cannot be written.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise OSError(f"{path}: {folder} is no folder to write in")
+    if os.path.isdir(path):
+        raise OSError(f"{path} is a folder; expected a file name")
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"{path}: {folder} cannot be written")
 
 
 def _rich_console(stream):

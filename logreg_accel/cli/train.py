@@ -1,7 +1,6 @@
 """`logreg-accel train`."""
 
 import math
-import os
 import statistics
 import warnings
 
@@ -10,7 +9,7 @@ import numpy as np
 from .. import LogisticRegression, backends, read_file, solvers
 from ..driver import SATISFIED
 from . import NOT_CONVERGED, UsageError
-from .output import Progress, print_facts, print_json
+from .output import Progress, check_writable, print_facts, print_json
 
 
 def train(options):
@@ -67,10 +66,9 @@ def measure(model, X, y):
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        probabilities = model.predict_proba(X)
+        probabilities, predicted = model.predict_proba(X), model.predict(X)
     positive = np.asarray(y) == model.classes_[1]
     both = 0 < positive.sum() < len(positive)
-    predicted = model.classes_[(probabilities[:, 1] > probabilities[:, 0]).astype(int)]
     return {
         "loss": float(log_loss(positive, probabilities[:, 1].astype(np.float64), labels=[False, True])),
         "accuracy": float(accuracy_score(y, predicted)),
@@ -91,12 +89,7 @@ def flat(summary):
 
 def _check(options):
     """What would only fail after the work, before it."""
-    folder = os.path.dirname(os.path.abspath(options.model))
-    if not os.path.isdir(folder) or os.path.isdir(options.model):
-        raise OSError(f"--model {options.model}: {folder} is no folder to write in" if not os.path.isdir(folder)
-                      else f"--model {options.model} is a folder; expected a file name")
-    if not os.access(folder, os.W_OK):
-        raise OSError(f"--model {options.model}: {folder} cannot be written")
+    check_writable(options.model)
     if options.solver != "auto" and options.solver not in solvers.SOLVERS:
         raise UsageError(f"--solver {options.solver}: expected auto, {', '.join(solvers.SOLVERS)}")
     usable = backends()

@@ -32,10 +32,12 @@ class Dataset:
     classes : ndarray
         Sorted labels; code i stands for classes[i].
     weight_sum, least_weight : float
-        Σᵢ sᵢ, and the smallest positive sᵢ.
+        Σᵢ sᵢ and the smallest positive sᵢ of the blocks' weights.
+    total_weight : float
+        Σᵢ sᵢ as the user gave them: the blocks' times `weight_scale`.
     """
 
-    def __init__(self, blocks, classes):
+    def __init__(self, blocks, classes, weight_scale=1.0):
         self.blocks = tuple(blocks)
         self.classes = classes
         first = self.blocks[0].X
@@ -46,6 +48,7 @@ class Dataset:
         weights = [block.sample_weight for block in self.blocks]
         weighted = weights[0] is not None
         self.weight_sum = float(sum(s.sum(dtype=np.float64) for s in weights)) if weighted else float(self.n_rows)
+        self.total_weight = self.weight_sum * weight_scale
         self.least_weight = float(min(s[s > 0].min(initial=np.inf) for s in weights)) if weighted else 1.0
 
     def __iter__(self):
@@ -92,8 +95,10 @@ def as_dataset(X, y, sample_weight=None, class_weight=None):
                 "`y` has only one class among the samples with a positive weight; two classes are needed. "
                 "Check `sample_weight` and `class_weight`."
             )
-        s = s.astype(compute_dtype(storage_dtype(X)), copy=False)
-    return Dataset([Block(X, codes, s)], classes)
+        # a power of two brings the largest weight to between 1 and 2: any weights then fit float32, to the same bits
+        scale = 2.0 ** (np.frexp(s.max())[1] - 1)
+        return Dataset([Block(X, codes, (s / scale).astype(compute_dtype(storage_dtype(X))))], classes, scale)
+    return Dataset([Block(X, codes)], classes)
 
 
 def storage_dtype(X):

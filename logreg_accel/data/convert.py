@@ -27,13 +27,11 @@ def as_matrix(X, name="X"):
     X = collect(X)
     if hasattr(X, "detach"):  # a PyTorch tensor that requires a gradient exports nothing before this
         X = X.detach()
-    if is_on_device(X):
+    X = X if isinstance(X, np.ndarray) or is_on_device(X) else _from_table(X, name)
+    if is_on_device(X) or (isinstance(X, np.ndarray) and X.dtype.name == "bfloat16"):  # which check_array knows not
         if len(X.shape) != 2 or 0 in X.shape:
             raise ValueError(f"`{name}` has shape {tuple(X.shape)}; expected a non-empty (n_samples, n_features).")
         return X
-    X = _from_table(X, name) if not isinstance(X, np.ndarray) else X
-    if isinstance(X, np.ndarray) and X.dtype.name == "bfloat16":
-        return np.asarray(X)
 
     from sklearn.utils import check_array
 

@@ -56,6 +56,8 @@ def read_file(path, *, target=None, weight=None, features=None, drop=()):
     if suffix == ".npy":
         return _read_npy(path, target, weight, drop)
     if suffix == ".npz":
+        if drop:
+            raise ValueError(f"{path!r}: columns can be dropped from tables and .npy files, not from the `X` of an .npz file.")
         return _read_npz(path, target, weight)
     if suffix in _SEPARATORS:
         columns, get = (_open_csv_arrow if _has_pyarrow() else _open_csv)(path, _SEPARATORS[suffix])

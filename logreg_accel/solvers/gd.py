@@ -19,7 +19,7 @@ class gd:
     Parameters
     ----------
     step : float or None
-        η, for the mean loss. None is 1/L with the trace bound L = Σᵢ sᵢ‖(xᵢ, 1)‖²/(4·Σᵢ sᵢ) + λ(n + 1), one read.
+        η, for the mean loss. None is 1/L with the trace bound L = Σᵢ sᵢ‖(xᵢ, 1)‖²/(4·Σᵢ sᵢ) + λ·n, one read.
     momentum : float
         β in [0, 1).
     start : "zeros" or "random"
@@ -45,11 +45,11 @@ class gd:
             raise ValueError(f"`start` is {self.start!r}; expected 'zeros' or 'random'.")
 
     def __call__(self, w, seed=0):
-        step = self.step or 1 / (yield Diagonal(np.zeros_like(w))).sum()
         if self.start == "random" and not w.any():
             w = 0.01 * np.random.default_rng(seed).standard_normal(w.shape)
         velocity = np.zeros_like(w)
         first = here = yield Gradient(w)
+        step = self.step or 1 / (yield Diagonal(np.zeros_like(w))).sum()
         while True:
             if (yield Progress(here)):
                 return CONVERGED
