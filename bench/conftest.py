@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 import pytest
+
 from logreg_accel import read_bandwidth
 from logreg_accel.backends import get_backend, unusable
 from logreg_accel.cli.doctor import machine

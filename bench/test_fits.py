@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from conftest import BACKENDS, FIT_SHAPE_PARAMS, backend_and_block, report
 from logreg_accel import LogisticRegression
 

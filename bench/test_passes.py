@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+
 from conftest import BACKENDS, DTYPES, SHAPE_PARAMS, backend_and_block, report
+from logreg_accel import plain_loss_gradient
 from logreg_accel.backends import get_backend
 from logreg_accel.losses import Logistic
-from logreg_accel import plain_loss_gradient
 
 LOSS = Logistic()
 

@@ -64,7 +64,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     coef_ : ndarray (1, n_features)
-        float32 when X is float32 or smaller, else float64.
+        float32 when X is float32, float16 or bfloat16, else float64.
     intercept_ : ndarray (1,)
     classes_ : ndarray (2,)
     n_iter_ : ndarray (1,), int32
@@ -167,7 +167,24 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X):
-        """Margins x·w + b, (n_samples,): positive for classes_[1]."""
+        """Margins x·w + b: positive for classes_[1].
+
+        Parameters
+        ----------
+        X : array, frame or table (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples,)
+            float32 or float64, after the arithmetic of X.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            Wrong shape or names of features, or non-finite values, named by row and column.
+        """
         check_is_fitted(self)
         X = collect(X)
         matrix = as_matrix(X)
@@ -185,7 +202,21 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         return margins
 
     def predict(self, X):
-        """The likelier class of each row, (n_samples,)."""
+        """The likelier class of each row: classes_[1] where the margin is positive.
+
+        Parameters
+        ----------
+        X : array, frame or table (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples,) of labels
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `decision_function`.
+        """
         positive = self.decision_function(X) > 0
         return self.classes_[positive.astype(np.intp)]
 
@@ -199,6 +230,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
     def save(self, path):
         """Write the fitted model to one .npz file, whole or not at all; `logreg_accel.load` reads it.
+
+        A callback and a RandomState are not kept.
 
         Parameters
         ----------

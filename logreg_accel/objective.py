@@ -91,6 +91,9 @@ class Objective:
     def value_and_gradient(self, w):
         """F and its gradient at w, out of one read of X.
 
+        Where the arithmetic is float32 (float32, 16-bit and 8-bit X), w is rounded to float32 first: F is then a function
+        of the rounded w, and does not see changes below 1e-7 of a weight.
+
         Parameters
         ----------
         w : array (size,)
@@ -109,20 +112,34 @@ class Objective:
         return point.value, point.gradient
 
     def hessian_vector(self, w, v):
-        """∇²F(w)·v, float64 (size,), out of one read of X."""
+        """∇²F(w)·v out of one read of X.
+
+        Parameters
+        ----------
+        w, v : array (size,)
+
+        Returns
+        -------
+        ndarray (size,), float64
+
+        Raises
+        ------
+        ValueError
+            w or v has the wrong shape.
+        """
         W, V = self._columns(w), self._columns(v)
         return self._mean(self.backend.hessian_vector, W, V) + self.penalty.gradient(self._penalised(v))
 
     def diagonal(self, w):
-        """The diagonal of ∇²F(w), float64 (size,), out of one read of X."""
+        """The diagonal of ∇²F(w), float64 (size,), out of one read of X. Parameters and errors as `hessian_vector`."""
         return self._mean(self.backend.diagonal, self._columns(w)) + self._ridge()
 
     def hessian(self, w):
-        """∇²F(w), float64 (size, size)."""
+        """∇²F(w), float64 (size, size), out of one read of X. Parameters and errors as `hessian_vector`."""
         return self.backend.to_host(self._hessian(w))
 
     def margins(self, w):
-        """xᵢ·w + b, (n_samples,)."""
+        """xᵢ·w + b, (n_samples,) in the arithmetic of the passes, out of one read of X."""
         W = self._columns(w)
         return np.concatenate([self.backend.to_host(self.backend.margins(block, W))[:, 0] for block in self._blocks])
 

@@ -8,7 +8,6 @@ from .backends import unusable
 from .backends.threads import run_lanes, usable_threads
 from .data.convert import is_on_device
 
-
 _PAUSE = 0.05
 
 

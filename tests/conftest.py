@@ -7,6 +7,7 @@ import ml_dtypes  # noqa: F401  np.dtype("bfloat16") from here on
 import numpy as np
 import pytest
 import scipy.special
+
 from logreg_accel.backends import get_backend, unusable
 from logreg_accel.data import Block, compute_dtype
 from logreg_accel.losses import Logistic

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+
 from conftest import BACKENDS, DTYPES, FLOATS, LAYOUTS, SHAPES, Reference, block_of, cpu_or_gpu, draw
 from logreg_accel import backends as backends_package
 from logreg_accel.backends import BACKENDS as KNOWN

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+
 from conftest import draw
 from logreg_accel import load
 from logreg_accel.cli import main
@@ -33,8 +34,6 @@ def write(path, X=X, y=Y, labels=("no", "yes")):
             writer.writerows([*map(repr, map(float, row)), repr(float(s)), labels[code]] for row, s, code in zip(X, S, y, strict=True))
     else:
         pa = pytest.importorskip("pyarrow")
-        import pyarrow.feather
-        import pyarrow.parquet
 
         table = pa.table({**columns, "w": S, "t": [labels[code] for code in y]})
         (pa.parquet.write_table if path.suffix == ".parquet" else pa.feather.write_feather)(table, path)

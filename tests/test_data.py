@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from conftest import DTYPES, LAYOUTS, _memory_mapped, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.data import as_dataset, as_labels, as_matrix, compute_dtype

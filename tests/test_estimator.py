@@ -6,8 +6,6 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import BACKENDS, CPU_BACKENDS, FLOATS, SPECTOR, draw
-from logreg_accel import LogisticRegression, solvers
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer
@@ -19,6 +17,9 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from conftest import BACKENDS, CPU_BACKENDS, FLOATS, SPECTOR, draw
+from logreg_accel import LogisticRegression, solvers
 
 
 @parametrize_with_checks([

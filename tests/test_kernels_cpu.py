@@ -9,6 +9,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+
 from conftest import FLOATS, Reference, block_of, cpu_or_gpu, draw
 from logreg_accel.kernels import cpu
 from logreg_accel.kernels.cpu import pointwise, storage

@@ -4,9 +4,10 @@ from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
-from conftest import FLOATS
 from hypothesis import given
 from hypothesis import strategies as st
+
+from conftest import FLOATS
 from logreg_accel.losses import Logistic
 
 getcontext().prec = 700

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import scipy.optimize
-from conftest import BACKENDS, FLOATS, SPECTOR, cpu_or_gpu, draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from conftest import BACKENDS, FLOATS, SPECTOR, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression, Objective
 from logreg_accel.data import Block, Dataset, as_dataset
 from logreg_accel.losses import Logistic

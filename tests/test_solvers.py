@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression as Sklearn
+
 from conftest import BACKENDS, FLOATS, draw
 from logreg_accel import LogisticRegression, driver, solvers
 from logreg_accel.solvers.questions import Gradient, Metric, Point, Progress
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression as Sklearn
 
 
 class Quadratic:

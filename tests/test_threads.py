@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import threadpoolctl
+
 from conftest import FLOATS, block_of, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.backends import get_backend

@@ -11,14 +11,13 @@ more than reading X. Both are polynomials here, float32 or float64 after the typ
   adding 1.5·2^23 (2^52 for float64), which leaves round(x/ln 2) in the low bits: no conversion to integer, so a NaN
   stays one. The fast-math flag `reassoc` would cancel that addition: these functions do without.
 - log1p(t) = 2·artanh(u), u = t/(2 + t) ≤ 1/3: an odd series in u, exact for small t, with nothing carried from row to
-  row. (A running product Π(1 + t) with one log per tile is a chain of dependent multiplications: 8 cycles a row where
-  this takes about 2, and it needs a second form for weighted rows.)
+  row. (A running product Π(1 + t) with one log per tile is a chain of dependent operations, a multiplication and an
+  addition a row, that no vector shortens, and it needs a second form for weighted rows.)
 """
 
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
-
 
 POLYNOMIAL = {"error_model": "numpy", "fastmath": {"contract"}}
 POINTWISE = {"nogil": True, "cache": True, **POLYNOMIAL}

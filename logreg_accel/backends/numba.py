@@ -20,7 +20,7 @@ _LANE_BYTES = 2 << 20  # smaller lanes cost more in Python calls than they gain 
 _MAX_LANES = 64
 _ROW_TILE_BYTES = 1 << 18  # half of a common L2 cache; 128 kB to 512 kB measure alike
 _ROW_TILE_ROWS = 1024  # so that the vectors beside the tile stay in the L1 cache
-_COLUMN_TILE_BYTES = 1 << 22
+_COLUMN_TILE_BYTES = 1 << 22  # from 1 MB to 4 MB it gains 10 to 20 %: longer runs of each column outweigh the L2 cache
 _COLUMN_TILE_ROWS = (256, 4096)  # at least, at most
 _MOST_OUTPUTS = 8  # at 16 and 1,024 features BLAS on a tile wins (75 ms for 86); at 8 the loops do (46 for 55)
 _HESSIANS_BYTES = 1 << 28  # sums of lanes that wait to be added
@@ -36,7 +36,8 @@ class NumbaBackend(NumpyBackend):
     def loss_gradient(self, block, W, loss, keep_margins=False):
         job = _Job.of(block, W, loss)
         if job is None:
-            parts = self._generic(block, lambda rows: NumpyBackend.loss_gradient(self, rows, W, loss, keep_margins), _lane_count(block.X))
+            parts = self._generic(
+                block, lambda rows: NumpyBackend.loss_gradient(self, rows, W, loss, keep_margins), _lane_count(block.X))
             margins = np.concatenate([part.margins for part in parts]) if keep_margins else None
             return LossGradient(sum(part.value for part in parts), sum(part.gradient for part in parts), margins)
         kept = np.empty((job.k if keep_margins else 0, job.m), dtype=job.W.dtype)

@@ -82,8 +82,8 @@ def print_table(title, headings, rows, stream=None):
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     print(title, file=stream)
     for row in [headings, *rows]:
-        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
-        print("  " + "  ".join(cells).rstrip(), file=stream)
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        print("  " + "  ".join([row[0].ljust(widths[0]), *numbers]).rstrip(), file=stream)
 
 
 def print_facts(title, facts, stream=None):

@@ -185,7 +185,7 @@ def as_weights(sample_weight, n_samples):
     bad = ~np.isfinite(s) | (s < 0)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"`sample_weight` must be finite and not negative (Negative values or NaN found: {s[row]} in row {row}).")
+        raise ValueError(f"`sample_weight` must be finite and not negative: Negative values or NaN, {s[row]} in row {row}.")
     if not s.any():
         raise ValueError("Sample weights must contain at least one non-zero number; every entry of `sample_weight` is zero.")
     return s

@@ -96,7 +96,8 @@ def _read_npy(path, target, weight, drop):
         if name is None:
             return None
         if not name.lstrip("-").isdigit() or not -count <= int(name) < count:
-            raise ValueError(f"{path!r} has no column {name!r}; its columns are the numbers 0 to {count - 1} (or -1 for the last).")
+            raise ValueError(
+                f"{path!r} has no column {name!r}; its columns are the numbers 0 to {count - 1} (or -1 for the last).")
         return int(name) % count
 
     target, weight, dropped = number(target), number(weight), {number(name) for name in drop}
