@@ -34,9 +34,11 @@ def write(path, X=X, y=Y, labels=("no", "yes")):
             writer.writerows([*map(repr, map(float, row)), repr(float(s)), labels[code]] for row, s, code in zip(X, S, y, strict=True))
     else:
         pa = pytest.importorskip("pyarrow")
+        from pyarrow.feather import write_feather
+        from pyarrow.parquet import write_table
 
         table = pa.table({**columns, "w": S, "t": [labels[code] for code in y]})
-        (pa.parquet.write_table if path.suffix == ".parquet" else pa.feather.write_feather)(table, path)
+        (write_table if path.suffix == ".parquet" else write_feather)(table, path)
     return path
 
 
