@@ -12,7 +12,13 @@ MAX_ITER, MAX_PASSES, MAX_SECONDS = "max_iter", "max_passes", "max_seconds"
 CALLBACK, INTERRUPTED, SEPARABLE = "callback", "interrupted", "separable"
 
 SATISFIED = {ask.CONVERGED, ask.NOISE_FLOOR, CALLBACK, INTERRUPTED}
-"""Statuses that call for no ConvergenceWarning."""
+"""Statuses that call for no ConvergenceWarning (the noise floor does, where it lies above `HIGH_FLOOR`)."""
+
+HIGH_FLOOR = 1e-6
+"""Relative suboptimality at which rounding should not yet have stopped a fit."""
+
+_CERTIFY_UP_TO = 2000
+"""Parameters up to which a fit that ended on rounding has its distance to the optimum measured with the full Hessian."""
 
 _PATIENCE = 4
 """Accepted points in a row without a new least value or gradient norm: after that, steps only move rounding about."""
@@ -133,6 +139,8 @@ class _Run:
             status = INTERRUPTED
         finally:
             generator.close()
+        if status == ask.NOISE_FLOOR and not self.best_suboptimality <= self.tol:
+            self._certify()
         return self._solution(status)
 
     @property
@@ -203,6 +211,13 @@ class _Run:
                     self.least_curvature = min(self.least_curvature, float(s @ y / (s @ s)))
                 gap = float(point.gradient @ point.gradient) / (2 * self.least_curvature) if self.n_iter > 1 else math.inf
         return max(gap, 0.0) / abs(point.value) if point.value else 0.0
+
+    def _certify(self):
+        """Replace a bound from the gradient, which can be far too high, by the Newton decrement: one read, if n allows."""
+        if self.best.w.size <= _CERTIFY_UP_TO and self.n_passes + 1 <= self.max_passes:
+            solve = self._read(self.objective.factor, self.best.w)
+            gap = 0.5 * float(self.best.gradient @ solve(self.best.gradient))
+            self.best_suboptimality = min(self.best_suboptimality, gap / abs(self.best.value))
 
     def _solution(self, status):
         best = self.best

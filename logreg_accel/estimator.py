@@ -20,6 +20,7 @@ from .losses import Logistic
 from .objective import Objective
 from .penalty import Penalty
 from .solvers import SOLVERS, resolve_solver
+from .solvers import questions as ask
 
 
 class LogisticRegression(ClassifierMixin, BaseEstimator):
@@ -315,8 +316,12 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
                 "returned are only one of the directions that separate them. Use a finite C.",
                 ConvergenceWarning, stacklevel=3,
             )
-        elif solution.status not in driver.SATISFIED:
+            return
+        high_floor = solution.status == ask.NOISE_FLOOR and solution.suboptimality > max(self.tol, driver.HIGH_FLOOR)
+        if high_floor or solution.status not in driver.SATISFIED:
             advice = {
+                ask.NOISE_FLOOR: "Rounding hides any further descent from it: scale the columns, pass float64 or use "
+                                 "solver='newton-cholesky'.",
                 driver.MAX_ITER: f"Raise `max_iter` (now {self.max_iter}), scale the columns, or try another solver.",
                 driver.MAX_PASSES: f"Raise `max_passes` (now {self.max_passes}).",
                 driver.MAX_SECONDS: f"Raise `max_seconds` (now {self.max_seconds}).",

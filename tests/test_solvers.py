@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Sklearn
 
 from conftest import BACKENDS, FLOATS, draw
-from logreg_accel import LogisticRegression, driver, solvers
+from logreg_accel import LogisticRegression, Objective, driver, solvers
 from logreg_accel.solvers.questions import Gradient, Metric, Point, Progress
 
 
@@ -139,10 +140,23 @@ def test_the_noise_floor_ends_a_fit(name, solver, dtype):
     np.testing.assert_allclose(clf.coef_, best.coef_, rtol=0, atol=3e-4 if dtype == "float32" else 1e-6)
 
 
+def test_a_high_noise_floor_is_told():
+    """L-BFGS in float32 on unscaled columns stops far above rounding: it warns, and its estimate is near the truth."""
+    X, y = load_breast_cancer(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match=r"noise floor\).*scale the columns, pass float64"):
+        clf = LogisticRegression(solver="lbfgs", max_iter=5000).fit(X.astype(np.float32), y)
+    objective = Objective.from_arrays(X, y)
+    exact = LogisticRegression().fit(X, y)
+
+    def value(model):
+        return objective.value_and_gradient(np.append(model.coef_, model.intercept_))[0]
+
+    truth = (value(clf) - value(exact)) / value(exact)
+    assert truth / 10 < clf.suboptimality_ < truth * 10
+
+
 def test_metric_of_the_newton_method_is_the_inverse_hessian():
     X, y, _, _ = draw(300, 4)
-    from logreg_accel import Objective
-
     objective = Objective.from_arrays(X, y)
     generator = solvers.newton_cholesky()(np.zeros(5))
     question = generator.send(None)
@@ -158,8 +172,6 @@ def test_metric_of_the_newton_method_is_the_inverse_hessian():
 def test_passes_are_counted():
     X, y, _, _ = draw(300, 4)
     objective_reads = itertools.count()
-    from logreg_accel import Objective
-
     objective = Objective.from_arrays(X, y)
     for name in ("evaluate", "diagonal", "hessian_vector", "factor"):
         setattr(objective, name, _counting(getattr(objective, name), objective_reads))
