@@ -5,6 +5,7 @@ import time
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg
 
 from .solvers import questions as ask
 
@@ -18,7 +19,7 @@ HIGH_FLOOR = 1e-6
 """Relative suboptimality at which rounding should not yet have stopped a fit."""
 
 _CERTIFY_UP_TO = 2000
-"""Parameters up to which a fit that ended on rounding has its distance to the optimum measured with the full Hessian."""
+"""Parameters up to which the distance to the optimum is measured with the full Hessian before a fit may end on it."""
 
 _PATIENCE = 4
 """Accepted points in a row without a new least value or gradient norm: after that, steps only move rounding about."""
@@ -94,6 +95,11 @@ def run(solver, objective, w0, *, tol=1e-8, max_iter=1000, max_passes=None, max_
     return _Run(objective, tol, max_iter, max_passes, max_seconds, callback, patience).follow(solver(w0, seed))
 
 
+def _norm(vector):
+    """‖v‖₂ by BLAS, which scales: no overflow on the way."""
+    return float(scipy.linalg.norm(vector, check_finite=False))
+
+
 class _Stop(Exception):
     """Ends a run with a status."""
 
@@ -112,6 +118,8 @@ class _Run:
         self.best_suboptimality = math.nan
         self.least_value = self.least_norm = self.least_curvature = math.inf
         self.stale = 0
+        self.satisfied = False
+        self.certify_below = math.inf
         self.answers = {
             ask.Gradient: self._gradient,
             ask.HessianVector: lambda q: self._read(objective.hessian_vector, q.w, q.v),
@@ -132,7 +140,7 @@ class _Run:
         except StopIteration as end:
             status = end.value
         except _Stop as stop:
-            status = str(stop)
+            status = ask.CONVERGED if self.satisfied else str(stop)  # a last step beyond need may hit a budget
         except KeyboardInterrupt:
             if self.best is None:
                 raise
@@ -140,7 +148,7 @@ class _Run:
         finally:
             generator.close()
         if status == ask.NOISE_FLOOR and not self.best_suboptimality <= self.tol:
-            self._certify()
+            self.best_suboptimality = min(self.best_suboptimality, self._certified(self.best, math.inf))
         return self._solution(status)
 
     @property
@@ -156,14 +164,19 @@ class _Run:
         return answer
 
     def _gradient(self, question):
+        if self.satisfied and self.n_iter >= self.max_iter:
+            raise _Stop(MAX_ITER)
         began = time.perf_counter()
         point = self._read(lambda w: self.objective.evaluate(w, keep_margins=True), question.w)
+        if self.best is None and question.w.any() and not point.value <= getattr(self.objective, "value_at_zero", math.inf):
+            # a start that is worse than no model at all, as an old one on rescaled data: its curvature may be nil
+            point = self._read(lambda w: self.objective.evaluate(w, keep_margins=True), np.zeros_like(question.w))
         took = time.perf_counter() - began
         if self.best is None:
             self.best = point
-        step = float(np.linalg.norm(point.w - self.accepted.w)) if self.accepted else 0.0
+        step = _norm(point.w - self.accepted.w) if self.accepted else 0.0
         rate = getattr(self.objective.dataset, "nbytes", 0) / took / 1e9
-        norm = float(np.linalg.norm(point.gradient))
+        norm = _norm(point.gradient)
         self.history.append(
             Record(max(self.n_iter, 0), self.n_passes, point.value, norm, math.nan, step, self.seconds, rate)
         )
@@ -173,8 +186,10 @@ class _Run:
         """An accepted point: is it good enough, the best, still getting better, within the budgets?"""
         point = question.point
         self.n_iter += 1
-        norm = float(np.linalg.norm(point.gradient))
+        norm = _norm(point.gradient)
         suboptimality = self._suboptimality(point, question.gap)
+        if question.gap is None and suboptimality <= self.tol:
+            suboptimality = self._certified(point, suboptimality)
         if point.value <= self.best.value + point.rounding:
             self.best, self.best_suboptimality = point, suboptimality
         if point.value < self.least_value or norm < self.least_norm:
@@ -187,10 +202,11 @@ class _Run:
 
         if self.callback is not None and self.callback(record, point.w.copy()):
             raise _Stop(CALLBACK)
-        if suboptimality <= self.tol:
-            return True
         if self.objective.separates(point.value):
             raise _Stop(SEPARABLE)
+        if suboptimality <= self.tol:
+            self.satisfied = True
+            return True
         if self.stale >= self.patience:
             raise _Stop(ask.NOISE_FLOOR)
         if self.n_iter >= self.max_iter:
@@ -200,8 +216,8 @@ class _Run:
     def _suboptimality(self, point, gap):
         """(F − F*)/F from the solver's gap, or from the gradient: ‖g‖²/(2μ).
 
-        μ is λ with a penalty (strong convexity); without one it is the least curvature met along a step so far, which is
-        an estimate from above and no bound.
+        μ is λ with a penalty (strong convexity, if the intercept's own curvature is not below it); without one it is the
+        least curvature met along a step so far. Both can be wrong: `_certified` has the last word.
         """
         if gap is None:
             gap = self.objective.penalty.suboptimality_bound(point.gradient)
@@ -212,16 +228,26 @@ class _Run:
                 gap = float(point.gradient @ point.gradient) / (2 * self.least_curvature) if self.n_iter > 1 else math.inf
         return max(gap, 0.0) / abs(point.value) if point.value else 0.0
 
-    def _certify(self):
-        """Replace a bound from the gradient, which can be far too high, by the Newton decrement: one read, if n allows."""
-        if self.best.w.size <= _CERTIFY_UP_TO and self.n_passes + 1 <= self.max_passes:
-            solve = self._read(self.objective.factor, self.best.w)
-            gap = 0.5 * float(self.best.gradient @ solve(self.best.gradient))
-            self.best_suboptimality = min(self.best_suboptimality, gap / abs(self.best.value))
+    def _certified(self, point, claimed):
+        """½·gᵀH⁻¹g/F with the full Hessian: the word of those who hold no metric is not enough. One read, if n allows.
+
+        After a refusal the gradient must shrink by what was missing before it is asked again; `claimed` stands where the
+        Hessian is too large.
+        """
+        norm = _norm(point.gradient)
+        if point.w.size > _CERTIFY_UP_TO or self.n_passes + 1 > self.max_passes:
+            return claimed
+        if claimed <= self.tol and norm > self.certify_below:
+            return math.inf
+        solve = self._read(self.objective.factor, point.w)
+        measured = max(0.5 * float(point.gradient @ solve(point.gradient)), 0.0) / abs(point.value)
+        if measured > self.tol > 0:
+            self.certify_below = norm * math.sqrt(self.tol / measured)
+        return measured
 
     def _solution(self, status):
         best = self.best
-        norm = float(np.linalg.norm(best.gradient))
+        norm = _norm(best.gradient)
         return Solution(
             best.w, best.value, norm, self.best_suboptimality, self.objective.suboptimality_bound(best),
             max(self.n_iter, 0), self.n_passes, status, self.history,

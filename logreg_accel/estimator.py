@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import driver, model_io
 from .backends import Choice, get_backend
-from .data import Block, as_dataset, as_matrix, storage_dtype
-from .data.convert import collect, first_nonfinite, is_on_device
+from .data import Block, as_dataset, as_labels, as_matrix, storage_dtype
+from .data.convert import as_weights, first_nonfinite, is_on_device, to_table
 from .losses import Logistic
 from .objective import Objective
 from .penalty import Penalty
@@ -144,7 +144,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             The fit ended above `tol`.
         """
         self._check_parameters()
-        X = collect(X)
+        X = to_table(X)
         matrix = as_matrix(X)
         validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
         dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
@@ -155,7 +155,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
                  f"({backend_choice.reason}); solver {name} ({reason})")
             _say(driver.HEADINGS)
         with backend.limit_threads():
-            penalty = Penalty(l2=1 / (self.C * dataset.total_weight))
+            penalty = Penalty.of_strength(self.C, dataset.total_weight)
             objective = Objective(dataset, Logistic(), penalty, backend, self.fit_intercept)
             solution = driver.run(
                 solver, objective, self._start(dataset.n_features), tol=self.tol, max_iter=self.max_iter,
@@ -187,7 +187,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             Wrong shape or names of features, or non-finite values, named by row and column.
         """
         check_is_fitted(self)
-        X = collect(X)
+        X = to_table(X)
         matrix = as_matrix(X)
         validate_data(self, X if hasattr(X, "columns") else matrix, reset=False, skip_check_array=True)
         W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
@@ -198,7 +198,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             margins = backend.to_host(backend.margins(block, W))[:, 0]
         overflowed = ~np.isfinite(margins)
         if overflowed.any():
-            self._refuse_nonfinite(matrix)
+            self._refuse_nonfinite(block.X)
             margins[overflowed] = _huge_margins(backend.to_host(block.X[np.flatnonzero(overflowed)]), W)
         return margins
 
@@ -220,6 +220,10 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         """
         positive = self.decision_function(X) > 0
         return self.classes_[positive.astype(np.intp)]
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may."""
+        return super().score(X, as_labels(y), as_weights(sample_weight, len(y)))
 
     def predict_proba(self, X):
         """Probabilities of the classes, (n_samples, 2), in the order of `classes_`."""
@@ -264,6 +268,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             _check_number("max_seconds", self.max_seconds, "a positive number or None", lambda v: v > 0)
         if self.n_threads is not None:
             _check_number("n_threads", self.n_threads, "an integer of at least 1, or None", lambda v: v >= 1, numbers.Integral)
+        if not isinstance(self.fit_intercept, bool | np.bool_):
+            raise ValueError(f"`fit_intercept` is {self.fit_intercept!r}; expected True or False.")
         if not (self.callback is None or callable(self.callback)):
             raise ValueError(f"`callback` is {self.callback!r}; expected a callable (record, w) or None.")
 
@@ -317,10 +323,11 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
                 ConvergenceWarning, stacklevel=3,
             )
             return
-        high_floor = solution.status == ask.NOISE_FLOOR and solution.suboptimality > max(self.tol, driver.HIGH_FLOOR)
+        high_floor = solution.status == ask.NOISE_FLOOR and not solution.suboptimality <= max(self.tol, driver.HIGH_FLOOR)
         if high_floor or solution.status not in driver.SATISFIED:
             advice = {
-                ask.NOISE_FLOOR: "Rounding hides any further descent from it: scale the columns, pass float64 or use "
+                ask.NOISE_FLOOR: "Lower the step of gd, or leave it out: 1/L is safe." if self.solver_ == "gd" else
+                                 "Rounding hides any further descent from it: scale the columns, pass float64 or use "
                                  "solver='newton-cholesky'.",
                 driver.MAX_ITER: f"Raise `max_iter` (now {self.max_iter}), scale the columns, or try another solver.",
                 driver.MAX_PASSES: f"Raise `max_passes` (now {self.max_passes}).",

@@ -20,6 +20,8 @@ class Logistic:
     """
 
     name = "logistic"
+    at_zero = float(np.log(2))
+    """ℓ(0, y)."""
 
     def value_residual(self, z, y):
         """ℓ and ∂ℓ/∂z, which share the exponential."""

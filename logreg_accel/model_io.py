@@ -42,9 +42,13 @@ def save_arrays(path, header, arrays):
 def write_whole(path, write):
     """Call write(file) on a temporary binary file beside `path`, flush it to disk, then rename it to `path`.
 
-    Whatever fails, `path` is either what it was or all of the new file.
+    Whatever fails, `path` is either what it was or all of the new file. What is no regular file is written to as it is.
     """
-    path = os.path.abspath(os.fspath(path))
+    path = os.path.realpath(path)  # a link stays a link
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):  # a pipe, a terminal, /dev/null
+        with open(path, "wb") as file:
+            write(file)
+        return
     folder = os.path.dirname(path)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
     try:

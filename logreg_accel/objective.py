@@ -37,6 +37,7 @@ class Objective:
         self.backend = backend
         self.fit_intercept = fit_intercept
         self.dtype = compute_dtype(dataset.dtype)
+        self.value_at_zero = loss.at_zero
         self._blocks = [backend.upload(block) for block in dataset]
 
     @classmethod
@@ -76,10 +77,8 @@ class Objective:
         True
         """
         dataset = as_dataset(X, y, sample_weight, class_weight)
-        if not C > 0:
-            raise ValueError(f"`C` is {C}; expected a positive number, or np.inf for no penalty.")
         chosen, _ = get_backend(backend, dataset.nbytes, dataset.on_device, n_threads)
-        return cls(dataset, Logistic(), Penalty(l2=1 / (C * dataset.total_weight)), chosen, fit_intercept)
+        return cls(dataset, Logistic(), Penalty.of_strength(C, dataset.total_weight), chosen, fit_intercept)
 
     @property
     def size(self):
@@ -217,14 +216,18 @@ class Objective:
 
     def _hessian(self, w):
         W = self._columns(w)
-        H = sum(self.backend.hessian(block, W, self.loss) for block in self._blocks)
+        with np.errstate(invalid="ignore", over="ignore"):
+            H = sum(self.backend.hessian(block, W, self.loss) for block in self._blocks)
+        self._check_sums(H.diagonal())
         H = H[: self.size, : self.size] / self.dataset.weight_sum
         xp = self.backend.xp
         H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self._ridge())
         return H
 
     def _mean(self, sums, *columns):
-        total = sum(sums(block, *columns, self.loss) for block in self._blocks)
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = sum(sums(block, *columns, self.loss) for block in self._blocks)
+        self._check_sums(total)
         return total[: self.size, 0] / self.dataset.weight_sum
 
     def _columns(self, w):
@@ -246,6 +249,11 @@ class Objective:
 
     def _ridge(self):
         return self.penalty.l2 * self._penalised(np.ones(self.size))
+
+    def _check_sums(self, sums):
+        """Sums of squares of finite X overflow before sums of X do."""
+        if not bool(np.isfinite(sums).all()):
+            self._refuse_nonfinite(np.zeros(1))
 
     def _refuse_nonfinite(self, w):
         start = 0

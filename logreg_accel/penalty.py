@@ -1,5 +1,7 @@
 """The penalty on the weights: never on the intercept."""
 
+import math
+import numbers
 from dataclasses import dataclass
 
 
@@ -14,6 +16,21 @@ class Penalty:
     """
 
     l2: float = 0.0
+
+    @classmethod
+    def of_strength(cls, C, total_weight):
+        """The penalty of scikit-learn's C beside the mean loss.
+
+        Raises
+        ------
+        ValueError
+            C is no positive number, or so small that 1/(C·Σs) overflows.
+        """
+        if isinstance(C, bool) or not isinstance(C, numbers.Real) or not C > 0:
+            raise ValueError(f"`C` is {C!r}; expected a positive number, or np.inf for no penalty.")
+        if C * total_weight == 0 or math.isinf(1 / (C * total_weight)):
+            raise ValueError(f"`C` is {C!r}, too small beside a sum of weights of {total_weight:g}: 1/(C·Σs) overflows.")
+        return cls(l2=1 / (C * total_weight))
 
     def value(self, w):
         return 0.5 * self.l2 * float((w * w).sum())

@@ -1,6 +1,8 @@
 """Every pass of every backend, against float64 formulas that share nothing with the package's."""
 
 import inspect
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -230,6 +232,18 @@ def test_detection_names_what_is_missing(monkeypatch):
     monkeypatch.setattr(detect, "_driver_problem", lambda: None)
     monkeypatch.setattr(detect.importlib.util, "find_spec", lambda name: None)
     assert "logreg-accel[cuda13]" in detect.unusable_gpu()
+
+
+def test_a_compiler_that_fails_is_a_reason_and_no_crash(monkeypatch):
+    from logreg_accel.backends import detect
+
+    class CompileException(Exception):
+        """CuPy's is no RuntimeError either."""
+
+    module = types.ModuleType("logreg_accel.backends.cupy")
+    module.probe = _raise(CompileException("invalid value for --gpu-architecture"))
+    monkeypatch.setitem(sys.modules, "logreg_accel.backends.cupy", module)
+    assert "CompileException: invalid value" in detect._probe_problem()
 
 
 def _raise(error):

@@ -92,6 +92,15 @@ def test_without_pyarrow_csv_reads_the_same(tmp_path, monkeypatch):
     np.testing.assert_array_equal(fast.weight, slow.weight)
 
 
+@pytest.mark.parametrize("labels", [("false", "true"), ("0", "1"), ("-1.5", "2.5"), ("no", "yes")])
+def test_without_pyarrow_labels_read_the_same(tmp_path, monkeypatch, labels):
+    path = write(tmp_path / "data.csv", labels=labels)
+    pytest.importorskip("pyarrow")
+    fast = files.read_file(path, target="t").target
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert files.read_file(path, target="t").target.tolist() == fast.tolist()
+
+
 def test_without_pyarrow_parquet_says_what_to_install(tmp_path, monkeypatch, capsys):
     path = write(tmp_path / "data.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -170,6 +179,8 @@ BAD = {
     "no such array": (3, lambda d: ["train", write(d / "x.npz"), "--target", "q", "--model", d / "m"], "no column 'q'"),
     "unknown suffix": (3, lambda d: ["train", _text(d / "x.txt", "a,t\n1,0\n"), "--target", "t", "--model", d / "m"], "suffix '.txt'"),
     "text column": (3, lambda d: ["train", _text(d / "x.csv", "a,b,t\n1,x,0\n2,y,1\n"), "--target", "t", "--model", d / "m"], "not numbers"),
+    "two of a name": (3, lambda d: ["train", _text(d / "x.csv", "a,a,t\n1,2,0\n2,1,1\n"), "--target", "t", "--model", d / "m"], "two columns of one name"),
+    "nothing left": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,1\n"), "--target", "t", "--drop", "a", "--model", d / "m"], "no column left"),
     "empty file": (3, lambda d: ["train", _text(d / "x.csv", ""), "--target", "t", "--model", d / "m"], "mpty"),
     "only a header": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n"), "--target", "t", "--model", d / "m"], ""),
     "three classes": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,1\n3,2\n"), "--target", "t", "--model", d / "m"], "Only binary"),

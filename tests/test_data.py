@@ -146,6 +146,7 @@ BAD_X = {
     "no columns": (X[:, :0], ValueError, "0 feature"),
     "complex": (X + 1j, ValueError, "Complex data not supported"),
     "text": (X.astype(str).astype(object)[:, :2] + "a", ValueError, "could not convert"),
+    "masked": (np.ma.masked_where(X > 1, X), ValueError, "masked entries"),
     "dates": (X.astype("datetime64[s]"), (TypeError, ValueError), "dtype|expected real numbers"),
 }
 
@@ -173,8 +174,20 @@ def test_text_columns_are_refused_by_name(frame):
         LogisticRegression().fit(frame(), [0, 1])
 
 
+def test_names_of_arrow_batches_are_seen():
+    table = arrow_table()
+    clf = LogisticRegression().fit(table.to_batches()[0], Y)
+    assert clf.feature_names_in_.tolist() == list("abcd")
+    with pytest.raises(ValueError, match="feature names"):
+        clf.predict(table.select(list("dcba")).to_reader())
+
+
 def test_missing_values_of_a_table_are_named():
     pa = pytest.importorskip("pyarrow")
+    frame = pandas_arrow_frame()
+    frame.iloc[5, 2] = None
+    with pytest.raises(ValueError, match="NaN: first at row 5, column 2"):
+        LogisticRegression().fit(frame, Y)
     with pytest.raises(ValueError, match="NaN: first at row 1, column 0"):
         LogisticRegression().fit(pa.table({"a": [1.0, None, 3.0], "b": [1.0, 2.0, 3.0]}), [0, 1, 1])
 
@@ -189,6 +202,10 @@ BAD_Y = {
     "empty": (Y[:0], "0 sample"),
     "two columns": (np.column_stack([Y, Y]), "1d array"),
     "None": (None, "y"),
+    "infinite": (np.where(Y, np.inf, 0.0), "infinity"),
+    "no date": (np.where(Y, np.datetime64("2020-01-01"), np.datetime64("NaT")), "NaT"),
+    "missing text": (np.where(Y, "a", None), "missing label"),
+    "masked": (np.ma.masked_where(Y == 1, Y), "masked"),
 }
 
 

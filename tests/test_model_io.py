@@ -156,6 +156,18 @@ def _no_more(*_):
     raise OSError("no more")
 
 
+def test_links_and_pipes_stay_what_they_are(saved, tmp_path):
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(saved)
+    load(saved).set_params(C=3.0).save(link)
+    assert link.is_symlink() and load(saved).C == 3.0
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    load(saved).save(pipe)
+    (tmp_path / "piped").write_bytes(reader.communicate(timeout=30)[0])
+    assert pipe.is_fifo() and np.array_equal(load(tmp_path / "piped").coef_, load(saved).coef_)
+
+
 def test_permissions_are_the_usual_ones(saved):
     mask = os.umask(0)
     os.umask(mask)

@@ -155,6 +155,55 @@ def test_a_high_noise_floor_is_told():
     assert truth / 10 < clf.suboptimality_ < truth * 10
 
 
+@pytest.mark.parametrize("solver", ["gd", "lbfgs"])
+@pytest.mark.parametrize("case", ["far from the origin", "nearly equal columns", "tiny C, rare class"])
+def test_solvers_without_a_metric_are_certified(solver, case):
+    """A gradient that is small against the curvature along the steps so far proves nothing: the Hessian has the last word."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((300, 5))
+    y = rng.random(300) < 1 / (1 + np.exp(0.5 - 2 * A[:, 0]))
+    X, y, C = {
+        "far from the origin": (A[:, :1] + 100, y, np.inf),
+        "nearly equal columns": (A[:, :1] + 1e-3 * A, y, np.inf),
+        "tiny C, rare class": (A, rng.random(300) < 0.1, 1e-8),
+    }[case]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clf = LogisticRegression(solver=solver, C=C, max_iter=300).fit(X, y)
+    best = LogisticRegression(C=C).fit(X, y).history_[-1].value
+    truth = (min(record.value for record in clf.history_) - best) / best
+    assert truth <= 1e-8 if clf.status_ == "converged" else any(w.category is ConvergenceWarning for w in caught)
+
+
+def test_a_start_worse_than_no_model_is_left():
+    X, y, _, _ = draw(100, 3)
+    clf = LogisticRegression(warm_start=True).fit(X, y)
+    again = clf.fit(X * 1e3, y)
+    np.testing.assert_allclose(again.coef_, LogisticRegression().fit(X * 1e3, y).coef_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, scale", [("float32", 1e19), ("float32", 1e30), ("float64", 1e160), ("float64", 1e300)])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs", "newton-cg"])
+def test_squares_that_overflow_say_so(solver, dtype, scale):
+    X, y, _, _ = draw(100, 3, dtype)
+    with pytest.raises(ValueError, match=f"overflow {dtype}"):
+        LogisticRegression(solver=solver).fit(X * np.asarray(scale, dtype=dtype), y)
+
+
+def test_a_last_step_stays_within_the_budget_and_converged():
+    X, y, _, _ = draw(100, 3)
+    whole = LogisticRegression().fit(X, y)
+    for limit in range(1, int(whole.n_passes_) + 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            clf = LogisticRegression(max_passes=limit).fit(X, y)
+        assert clf.n_passes_ <= limit and (clf.status_ == "converged") == (clf.suboptimality_ <= 1e-8)
+    for limit in range(1, whole.n_iter_[0] + 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert LogisticRegression(max_iter=limit).fit(X, y).n_iter_[0] <= limit
+
+
 def test_metric_of_the_newton_method_is_the_inverse_hessian():
     X, y, _, _ = draw(300, 4)
     objective = Objective.from_arrays(X, y)

@@ -82,7 +82,7 @@ def get_backend(name, nbytes, on_device=False, n_threads=None):
     TypeError
         Data on a GPU for a backend that reads host memory.
     """
-    if name != "auto" and name not in BACKENDS:
+    if not isinstance(name, str) or (name != "auto" and name not in BACKENDS):
         raise ValueError(f"`backend` is {name!r}; expected 'auto' or one of {', '.join(map(repr, BACKENDS))}.")
     choice = _choose(nbytes, on_device) if name == "auto" else Choice(name, "asked for")
     if reason := unusable(choice):
@@ -104,11 +104,17 @@ def _choose(nbytes, on_device):
     size = f"{nbytes / 1e6:.3g} MB of X"
     if on_device:
         return Choice("cupy", "X is on a GPU")
-    if nbytes >= CUPY_FROM_BYTES and unusable("cupy") is None:
+    if nbytes >= CUPY_FROM_BYTES and unusable("cupy") is None and _fits_on_gpu(nbytes):
         return Choice("cupy", f"a GPU is usable and {size} is worth sending there")
     if nbytes >= NUMBA_FROM_BYTES and unusable("numba") is None:
         return Choice("numba", f"{size} is worth compiled loops")
     return Choice("numpy", f"{size} is small: nothing waits for a compiler")
+
+
+def _fits_on_gpu(nbytes):
+    """With room for a tile's temporaries, and a fifth of the free memory left alone."""
+    cupy_backend = importlib.import_module(".cupy", __name__)
+    return nbytes + cupy_backend.CupyBackend.tile_bytes <= 0.8 * cupy_backend.free_bytes()
 
 
 class _CallablePackage(types.ModuleType):

@@ -58,12 +58,17 @@ def _kernel(type_name):
 
 
 def to_device(array):
-    """On the device without a copy where it is there already (CuPy, PyTorch, JAX, cuDF)."""
+    """On the device without a copy where it is there already (CuPy, PyTorch, JAX)."""
     if isinstance(array, cupy.ndarray):
         return array
     if not isinstance(array, np.ndarray):
         return cupy.from_dlpack(array) if hasattr(array, "__dlpack__") else cupy.asarray(array)
     return cupy.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))  # CUDA has one byte order
+
+
+def free_bytes():
+    """Free memory of the current device."""
+    return cupy.cuda.runtime.memGetInfo()[0]
 
 
 def synchronize():

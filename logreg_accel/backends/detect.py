@@ -38,7 +38,7 @@ def _probe_problem():
         from .cupy import probe
 
         probe()
-    except (ImportError, RuntimeError, OSError) as error:
+    except Exception as error:  # CuPy's CompileException is nothing more special than that
         first_line = (str(error).splitlines() or [""])[0]
         hint = "; pip install 'cupy-cuda13x[ctk]' brings the CUDA libraries" if "libnvrtc" in str(error) else ""
         return f"CuPy failed its first kernel ({type(error).__name__}: {first_line}){hint}"

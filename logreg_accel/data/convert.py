@@ -24,7 +24,8 @@ def as_matrix(X, name="X"):
     ValueError
         Not two-dimensional, no rows, no columns, complex.
     """
-    X = collect(X)
+    X = to_table(X)
+    _refuse_masked(X, name)
     if hasattr(X, "detach"):  # a PyTorch tensor that requires a gradient exports nothing before this
         X = X.detach()
     X = X if isinstance(X, np.ndarray) or is_on_device(X) else _from_table(X, name)
@@ -49,9 +50,46 @@ def as_matrix(X, name="X"):
     return np.asarray(X)
 
 
-def collect(X):
-    """A lazy frame collected; anything else as it is."""
-    return X.collect() if type(X).__name__ == "LazyFrame" else X
+def to_table(X):
+    """Lazy frames collected and Arrow streams read, so that their column names are seen; anything else as it is."""
+    if type(X).__name__ == "LazyFrame":
+        return X.collect()
+    if not hasattr(X, "__arrow_c_stream__"):
+        return X
+    import narwhals as nw
+
+    if nw.dependencies.is_into_dataframe(X):
+        return X
+    try:
+        return nw.from_arrow(X, backend="pyarrow").to_native()
+    except ImportError as error:
+        raise TypeError(f"`X` is an Arrow stream ({type(X).__name__}), which needs pyarrow: "
+                        "pip install 'logreg-accel[arrow]'.") from error
+
+
+def to_host(vector):
+    """y or weights from wherever they are, as something NumPy takes: tensors detached, GPU memory copied, series as arrays."""
+    if hasattr(vector, "detach"):
+        vector = vector.detach()
+    if is_on_device(vector):
+        for way in ("cpu", "get", "to_numpy"):  # PyTorch, CuPy, cuDF
+            if way == "get" and hasattr(vector, "to_numpy"):
+                continue
+            if hasattr(vector, way):
+                return getattr(vector, way)()
+    if hasattr(vector, "__dlpack__") and not hasattr(vector, "__array__"):
+        return np.from_dlpack(vector)
+    if not isinstance(vector, np.ndarray):
+        import narwhals as nw
+
+        series = nw.from_native(vector, pass_through=True, allow_series=True)
+        return series.to_numpy() if isinstance(series, nw.Series | nw.DataFrame) else vector
+    return vector
+
+
+def _refuse_masked(array, name):
+    if np.ma.is_masked(array):
+        raise ValueError(f"`{name}` is a masked array with masked entries; fill or drop them first.")
 
 
 def is_on_device(X):
@@ -68,12 +106,6 @@ def _from_table(X, name):
 
     if not hasattr(X, "__array__") or hasattr(X, "columns") or hasattr(X, "schema"):
         frame = nw.from_native(X, pass_through=True)
-        if not isinstance(frame, nw.DataFrame) and hasattr(X, "__arrow_c_stream__"):
-            try:
-                frame = nw.from_arrow(X, backend="pyarrow")
-            except ImportError as error:
-                raise TypeError(f"`{name}` is an Arrow stream ({type(X).__name__}), which needs pyarrow: "
-                                "pip install 'logreg-accel[arrow]'.") from error
         if isinstance(frame, nw.DataFrame):
             return _frame_to_array(frame, name)
     return X
@@ -93,7 +125,9 @@ def _frame_to_array(frame, name):
         )
     array = frame.to_numpy()
     # pandas columns of ArrowDtype come out as objects although the schema says they are numbers; nulls become NaN
-    return array.astype(np.float64) if array.dtype == object and not objects else array
+    if array.dtype == object and not objects:
+        return frame.to_native().to_numpy(dtype=np.float64, na_value=np.nan)
+    return array
 
 
 def as_labels(y):
@@ -106,16 +140,8 @@ def as_labels(y):
     """
     from sklearn.utils import column_or_1d
 
-    if hasattr(y, "detach"):
-        y = y.detach()
-    if is_on_device(y):
-        y = y.get() if hasattr(y, "get") else y.cpu() if hasattr(y, "cpu") else y
-    y = np.from_dlpack(y) if hasattr(y, "__dlpack__") and not hasattr(y, "__array__") else y
-    if not isinstance(y, np.ndarray):
-        import narwhals as nw
-
-        series = nw.from_native(y, pass_through=True, allow_series=True)
-        y = series.to_numpy() if isinstance(series, nw.Series | nw.DataFrame) else y
+    y = to_host(y)
+    _refuse_masked(y, "y")
     y = column_or_1d(y, warn=True)
     if len(y) == 0:
         raise ValueError("Found array with 0 sample(s): `y` is empty; expected at least one label of each of two classes.")
@@ -144,7 +170,7 @@ def encode_binary(y):
         # numbers: two scans instead of the sort in np.unique, which costs more than a pass over 1M x 100
         low, high = y.min(), y.max()
         is_high = y == high
-        if low != high and (is_high | (y == low)).all():
+        if low != high and np.isfinite([low, high]).all() and (is_high | (y == low)).all():
             return np.array([low, high], dtype=y.dtype), is_high.view(np.uint8)
 
     from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -152,6 +178,12 @@ def encode_binary(y):
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         row = int(np.flatnonzero(~np.isfinite(y))[0])
         raise ValueError(f"Input `y` contains NaN or infinity, first in row {row}. Drop those rows.")
+    if y.dtype.kind in "mM" and np.isnat(y).any():
+        raise ValueError(f"Input `y` contains NaT, first in row {int(np.flatnonzero(np.isnat(y))[0])}. Drop those rows.")
+    if y.dtype.kind == "O":
+        missing = [row for row, label in enumerate(y.tolist()) if label is None or str(label) in ("<NA>", "nan", "NaT")]
+        if missing:
+            raise ValueError(f"Input `y` contains a missing label (None or NaN), first in row {missing[0]}. Drop those rows.")
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) > 2:
@@ -177,8 +209,8 @@ def as_weights(sample_weight, n_samples):
         return None
     if isinstance(sample_weight, numbers.Number):
         sample_weight = np.full(n_samples, sample_weight)
-    if is_on_device(sample_weight) and hasattr(sample_weight, "get"):
-        sample_weight = sample_weight.get()
+    sample_weight = to_host(sample_weight)
+    _refuse_masked(sample_weight, "sample_weight")
     s = np.asarray(sample_weight, dtype=np.float64)
     if s.shape != (n_samples,):
         raise ValueError(f"`sample_weight` has shape {s.shape}; expected one weight a row, ({n_samples},).")
@@ -195,7 +227,7 @@ def class_weights(class_weight, classes, codes, s):
     """sample_weight with each row's class weight multiplied in: a new array, or s itself without class weights."""
     if class_weight is None:
         return s
-    if class_weight == "balanced":
+    if isinstance(class_weight, str) and class_weight == "balanced":
         totals = np.bincount(codes, weights=s, minlength=2)
         per_class = totals.sum() / (2 * np.where(totals > 0, totals, 1))
     elif isinstance(class_weight, dict):

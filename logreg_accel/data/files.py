@@ -65,9 +65,14 @@ def read_file(path, *, target=None, weight=None, features=None, drop=()):
         columns, get = _open_arrow(path, suffix)
     else:
         raise ValueError(f"{path!r} has the suffix {suffix!r}; expected one of {', '.join(SUFFIXES)}.")
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path!r} has two columns of one name: {', '.join(twice[:5])}.")
     for wanted in (target, weight, *drop, *(features or ())):
         _find(wanted, columns, path)
     taken = features or [name for name in columns if name not in {target, weight, *drop}]
+    if not taken:
+        raise ValueError(f"{path!r} has no column left for the features.")
     X, one = get(taken, target, weight)
     return Table(X, list(taken), one(target), one(weight))
 
@@ -166,7 +171,9 @@ def _open_csv(path, separator):
 
 
 def _plain_labels(text):
-    """Labels read as text, as numbers where all of them are."""
+    """Labels read as text, as bools or numbers where all of them are: as pyarrow reads them."""
+    if np.isin(np.char.lower(text), ["true", "false"]).all():
+        return np.char.lower(text) == "true"
     for dtype in (np.int64, np.float64):
         try:
             return text.astype(dtype)

@@ -37,13 +37,13 @@ def resolve_solver(solver, n_features):
     ValueError
         An unknown name; the message lists the known ones.
     """
-    if solver == "auto":
+    if isinstance(solver, str) and solver == "auto":
         name, reason = choose_solver(n_features)
         return SOLVERS[name](), name, reason
     for name, settings in SOLVERS.items():
         if isinstance(solver, settings):
             return solver, name, "asked for"
-    if solver not in SOLVERS:
+    if not isinstance(solver, str) or solver not in SOLVERS:
         raise ValueError(
             f"`solver` is {solver!r}; expected 'auto', one of {', '.join(map(repr, SOLVERS))}, or settings such as "
             "logreg_accel.solvers.gd(step=0.1)."

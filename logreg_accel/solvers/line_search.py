@@ -7,6 +7,7 @@ from .questions import Gradient, LineMinimum
 _ENOUGH_DECREASE = 1e-4  # Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 3.6a
 _ENOUGH_FLATTENING = 0.9  # ... and eq. 3.7b
 _SAME_STEP = 0.1
+_OVERFLOWS = 10  # trials whose margins overflow, each a thousandth of the last
 
 
 def step(here, direction):
@@ -20,9 +21,13 @@ def step(here, direction):
     if not slope < 0:
         return None
     there = yield Gradient(here.w + direction)
-    while not math.isfinite(there.value):  # margins overflowed
+    for _ in range(_OVERFLOWS):
+        if math.isfinite(there.value):
+            break
         direction, slope = direction * 1e-3, slope * 1e-3
         there = yield Gradient(here.w + direction)
+    else:
+        return None
     if not _good(here, there, direction, slope):
         t = yield LineMinimum(here, there)
         if abs(t - 1) > _SAME_STEP:
