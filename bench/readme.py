@@ -70,6 +70,7 @@ def rendered():
 
 
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        sys.exit("README.md differs from bench/results: run python bench/readme.py" * (rendered() != (ROOT / "README.md").read_text(encoding="utf-8")))
-    (ROOT / "README.md").write_text(rendered(), encoding="utf-8")
+    if "--check" not in sys.argv:
+        (ROOT / "README.md").write_text(rendered(), encoding="utf-8")
+    elif rendered() != (ROOT / "README.md").read_text(encoding="utf-8"):
+        sys.exit("README.md differs from bench/results: run python bench/readme.py")

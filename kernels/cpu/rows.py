@@ -4,10 +4,11 @@ A lane walks its rows tile by tile. Per tile and output: margins; the pointwise 
 (pointwise.py); Xᵀ times its result, while the tile is still in the cache. Sums leave a tile as float64.
 
 Four rows go at a time, so that w and the gradient are loaded once for four. They are not neighbours but a quarter of
-the tile apart: four clean streams for the prefetcher. Four adjacent rows of 256 floats share one page, and there that
-reads 9 GB/s a thread where this reads 16 (one row at a time: 13). What else lost: `prange` (aborts the process when two
-Python threads enter it, dies after fork), BLAS on a tile (its call costs as much as a tile of 64 kB, and the pointwise
-line runs as a dozen NumPy calls). bench/alternatives.py measures them.
+the tile apart: four clean streams for the prefetcher. Four adjacent rows of 256 floats share one page, and there two
+threads read 17 GB/s where they read 28 so, and 22 one row at a time. What else lost: `prange` over the latter (20 GB/s, but
+it aborts the process when two Python threads enter it, dies after fork, and its bits go by the number of threads), BLAS
+on a tile (6 GB/s: the pointwise line is a dozen NumPy calls), no tile at all (14 GB/s: exp one row at a time).
+bench/alternatives.py measures them.
 
 Shapes: A (m, at least n: rows may be padded or part of a wider table), y (m,) codes 0/1, s (m,) weights or empty for
 ones, W (k, n) one output a row, b (k,), work from `scratch`, kept (k, m) or empty, gradient (k, n + 1) float64, its

@@ -140,7 +140,8 @@ def roofline(report):
     read = max(row["plain_read_GB_per_s"] for row in report["passes"])
     intensity = [0.25, peak / read, 64]
     axes.plot(intensity, [min(peak, read * x) for x in intensity], color="#1a1a1a", linewidth=1.5)
-    axes.annotate(f"plain read {read:.0f} GB/s", (0.27, read * 0.27), rotation=32, va="bottom", fontsize=8)
+    axes.annotate(f"plain read {read:.0f} GB/s", (2, read * 2), ha="right", va="bottom", xytext=(-6, 0),
+                  textcoords="offset points", fontsize=8)
     axes.annotate(f"float32 matrix product {peak:.0f} GFLOP/s", (64, peak), ha="right", va="bottom", fontsize=8)
     kinds = list(dict.fromkeys((row["dtype"], row["layout"]) for row in report["passes"]))
     for i, kind in enumerate(kinds):
