@@ -9,54 +9,55 @@ import numpy as np
 from numba import njit
 
 from .pointwise import curvature, loss_residual
-from .storage import LOOP, columns_of
+from .storage import LOOP, load
 
 
 @njit(**LOOP)
-def tile_margins(T, at, w, b, q, z):
-    """z[i] = Σ_j T[j, at + i]·w[j] + b for the q rows of a tile."""
-    n, end = w.size, at + q
+def tile_margins(A, lo, w, b, q, z):
+    """z[i] = Σ_j A[j, lo + i]·w[j] + b for the q rows of a tile."""
+    n, end = w.size, lo + q
+    zero = w.dtype.type(0)
     for i in range(q):
         z[i] = b
     j = 0
     while j + 4 <= n:
-        x0, x1, x2, x3 = T[j][at:end], T[j + 1][at:end], T[j + 2][at:end], T[j + 3][at:end]
+        x0, x1, x2, x3 = A[j][lo:end], A[j + 1][lo:end], A[j + 2][lo:end], A[j + 3][lo:end]
         w0, w1, w2, w3 = w[j], w[j + 1], w[j + 2], w[j + 3]
         for i in range(q):
-            z[i] += (x0[i] * w0 + x1[i] * w1) + (x2[i] * w2 + x3[i] * w3)
+            z[i] += (load(x0[i], zero) * w0 + load(x1[i], zero) * w1) + (load(x2[i], zero) * w2 + load(x3[i], zero) * w3)
         j += 4
     while j < n:
-        x0 = T[j][at:end]
+        x0 = A[j][lo:end]
         w0 = w[j]
         for i in range(q):
-            z[i] += x0[i] * w0
+            z[i] += load(x0[i], zero) * w0
         j += 1
 
 
 @njit(**LOOP)
-def tile_gradient(T, at, r, q, gradient):
-    """gradient[j] += Σ T[j, at + i]·r[i] of the q rows of a tile, its last entry += Σr."""
-    n, end = gradient.size - 1, at + q
+def tile_gradient(A, lo, r, q, gradient):
+    """gradient[j] += Σ A[j, lo + i]·r[i] of the q rows of a tile, its last entry += Σr."""
+    n, end = gradient.size - 1, lo + q
     zero = r.dtype.type(0)
     j = 0
     while j + 4 <= n:
-        x0, x1, x2, x3 = T[j][at:end], T[j + 1][at:end], T[j + 2][at:end], T[j + 3][at:end]
+        x0, x1, x2, x3 = A[j][lo:end], A[j + 1][lo:end], A[j + 2][lo:end], A[j + 3][lo:end]
         g0, g1, g2, g3 = zero, zero, zero, zero
         for i in range(q):
-            g0 += x0[i] * r[i]
-            g1 += x1[i] * r[i]
-            g2 += x2[i] * r[i]
-            g3 += x3[i] * r[i]
+            g0 += load(x0[i], zero) * r[i]
+            g1 += load(x1[i], zero) * r[i]
+            g2 += load(x2[i], zero) * r[i]
+            g3 += load(x3[i], zero) * r[i]
         gradient[j] += g0
         gradient[j + 1] += g1
         gradient[j + 2] += g2
         gradient[j + 3] += g3
         j += 4
     while j < n:
-        x0 = T[j][at:end]
+        x0 = A[j][lo:end]
         g0 = zero
         for i in range(q):
-            g0 += x0[i] * r[i]
+            g0 += load(x0[i], zero) * r[i]
         gradient[j] += g0
         j += 1
     total = 0.0
@@ -66,14 +67,16 @@ def tile_gradient(T, at, r, q, gradient):
 
 
 @njit(**LOOP)
-def tile_squares(T, at, c, q, diagonal):
-    """diagonal[j] += Σ c[i]·T[j, at + i]² over the q rows of a tile, its last entry += Σc."""
-    n, end = diagonal.size - 1, at + q
+def tile_squares(A, lo, c, q, diagonal):
+    """diagonal[j] += Σ c[i]·A[j, lo + i]² over the q rows of a tile, its last entry += Σc."""
+    n, end = diagonal.size - 1, lo + q
+    zero = c.dtype.type(0)
     for j in range(n):
-        x0 = T[j][at:end]
-        g0 = c.dtype.type(0)
+        x0 = A[j][lo:end]
+        g0 = zero
         for i in range(q):
-            g0 += c[i] * (x0[i] * x0[i])
+            a0 = load(x0[i], zero)
+            g0 += c[i] * (a0 * a0)
         diagonal[j] += g0
     total = 0.0
     for i in range(q):
@@ -81,23 +84,20 @@ def tile_squares(T, at, c, q, diagonal):
     diagonal[n] += total
 
 
-def scratch(A, W, tile):
-    """What a call of a pass works in: a tile to convert into (if A is to be) and two vectors for a tile's rows."""
-    dtype = W.dtype
-    to_convert = 0 if A.dtype == dtype else tile
-    return np.empty((W.shape[1], to_convert), dtype), np.empty(tile, dtype), np.empty(tile, dtype)
+def scratch(W, tile):
+    """What a call of a pass works in: two vectors for a tile's rows."""
+    return np.empty(tile, W.dtype), np.empty(tile, W.dtype)
 
 
 @njit(**LOOP)
 def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
     """value[c] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty."""
-    converted, z, values = work
+    z, values = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
-        T, at = columns_of(A, lo, q, converted)
         for c in range(W.shape[0]):
-            tile_margins(T, at, W[c], b[c], q, z)
+            tile_margins(A, lo, W[c], b[c], q, z)
             if kept.size:
                 for i in range(q):
                     kept[c, lo + i] = z[i]
@@ -106,47 +106,44 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
             for i in range(q):
                 total += values[i]
             value[c] += total
-            tile_gradient(T, at, z, q, gradient[c])
+            tile_gradient(A, lo, z, q, gradient[c])
 
 
 @njit(**LOOP)
 def hessian_vector(A, s, W, b, V, d, start, stop, work, result):
     """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c]))."""
-    converted, z, u = work
+    z, u = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
-        T, at = columns_of(A, lo, q, converted)
         for c in range(W.shape[0]):
-            tile_margins(T, at, W[c], b[c], q, z)
-            tile_margins(T, at, V[c], d[c], q, u)
+            tile_margins(A, lo, W[c], b[c], q, z)
+            tile_margins(A, lo, V[c], d[c], q, u)
             curvature(z, s[lo : lo + q], q)
             for i in range(q):
                 z[i] *= u[i]
-            tile_gradient(T, at, z, q, result[c])
+            tile_gradient(A, lo, z, q, result[c])
 
 
 @njit(**LOOP)
 def diagonal(A, s, W, b, start, stop, work, result):
     """result[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²."""
-    converted, z, _ = work
+    z, _ = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
-        T, at = columns_of(A, lo, q, converted)
         for c in range(W.shape[0]):
-            tile_margins(T, at, W[c], b[c], q, z)
+            tile_margins(A, lo, W[c], b[c], q, z)
             curvature(z, s[lo : lo + q], q)
-            tile_squares(T, at, z, q, result[c])
+            tile_squares(A, lo, z, q, result[c])
 
 
 @njit(**LOOP)
 def margins(A, W, b, start, stop, work, z):
     """z[c, i] = X[i]·W[c] + b[c]."""
-    converted, one, _ = work
+    one, _ = work
     tile = one.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
-        T, at = columns_of(A, lo, q, converted)
         for c in range(W.shape[0]):
-            tile_margins(T, at, W[c], b[c], q, z[c, lo : lo + q])
+            tile_margins(A, lo, W[c], b[c], q, z[c, lo : lo + q])

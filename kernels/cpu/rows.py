@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 
 from .pointwise import curvature, loss_residual
-from .storage import LOOP, rows_of
+from .storage import LOOP, load
 
 
 @njit(**LOOP)
@@ -32,16 +32,16 @@ def tile_margins(T, w, b, q, z):
         x0, x1, x2, x3 = T[i], T[h + i], T[2 * h + i], T[3 * h + i]
         z0, z1, z2, z3 = zero, zero, zero, zero
         for j in range(n):
-            z0 += x0[j] * w[j]
-            z1 += x1[j] * w[j]
-            z2 += x2[j] * w[j]
-            z3 += x3[j] * w[j]
+            z0 += load(x0[j], zero) * w[j]
+            z1 += load(x1[j], zero) * w[j]
+            z2 += load(x2[j], zero) * w[j]
+            z3 += load(x3[j], zero) * w[j]
         z[i], z[h + i], z[2 * h + i], z[3 * h + i] = z0 + b, z1 + b, z2 + b, z3 + b
     for i in range(4 * h, q):
         x0 = T[i]
         z0 = zero
         for j in range(n):
-            z0 += x0[j] * w[j]
+            z0 += load(x0[j], zero) * w[j]
         z[i] = z0 + b
 
 
@@ -50,17 +50,18 @@ def tile_gradient(T, r, q, g, gradient):
     """gradient += Tᵀr of the q rows of a tile, its last entry += Σr; g (n,) is scratch."""
     n = g.size
     h = q // 4
-    g[:] = g.dtype.type(0)
+    zero = g.dtype.type(0)
+    g[:] = zero
     for i in range(h):
         x0, x1, x2, x3 = T[i], T[h + i], T[2 * h + i], T[3 * h + i]
         r0, r1, r2, r3 = r[i], r[h + i], r[2 * h + i], r[3 * h + i]
         for j in range(n):
-            g[j] += (r0 * x0[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j])
+            g[j] += (r0 * load(x0[j], zero) + r1 * load(x1[j], zero)) + (r2 * load(x2[j], zero) + r3 * load(x3[j], zero))
     for i in range(4 * h, q):
         x0 = T[i]
         r0 = r[i]
         for j in range(n):
-            g[j] += r0 * x0[j]
+            g[j] += r0 * load(x0[j], zero)
     for j in range(n):
         gradient[j] += g[j]
     total = 0.0
@@ -74,17 +75,20 @@ def tile_squares(T, c, q, g, diagonal):
     """diagonal[j] += Σ c[i]·T[i, j]² over the q rows of a tile, its last entry += Σc; g (n,) is scratch."""
     n = g.size
     h = q // 2
-    g[:] = g.dtype.type(0)
+    zero = g.dtype.type(0)
+    g[:] = zero
     for i in range(h):
         x0, x1 = T[i], T[h + i]
         c0, c1 = c[i], c[h + i]
         for j in range(n):
-            g[j] += c0 * (x0[j] * x0[j]) + c1 * (x1[j] * x1[j])
+            a0, a1 = load(x0[j], zero), load(x1[j], zero)
+            g[j] += c0 * (a0 * a0) + c1 * (a1 * a1)
     if 2 * h < q:
         x0 = T[q - 1]
         c0 = c[q - 1]
         for j in range(n):
-            g[j] += c0 * (x0[j] * x0[j])
+            a0 = load(x0[j], zero)
+            g[j] += c0 * (a0 * a0)
     for j in range(n):
         diagonal[j] += g[j]
     total = 0.0
@@ -93,24 +97,23 @@ def tile_squares(T, c, q, g, diagonal):
     diagonal[n] += total
 
 
-def scratch(A, W, tile):
-    """What a call of a pass works in: a tile to convert into (if A is to be), sums of n, two vectors for a tile's rows.
+def scratch(W, tile):
+    """What a call of a pass works in: sums of n, and two vectors for a tile's rows.
 
     Made in Python: np.empty in compiled code costs half a second of compiling a pass.
     """
-    dtype, n = W.dtype, W.shape[1]
-    to_convert = 0 if A.dtype == dtype else tile
-    return np.empty((to_convert, n), dtype), np.empty(n, dtype), np.empty(tile, dtype), np.empty(tile, dtype)
+    dtype = W.dtype
+    return np.empty(W.shape[1], dtype), np.empty(tile, dtype), np.empty(tile, dtype)
 
 
 @njit(**LOOP)
 def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
     """value[c] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty."""
-    converted, g, z, values = work
+    g, z, values = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
-        T = rows_of(A, lo, q, converted)
+        T = A[lo : lo + q]
         for c in range(W.shape[0]):
             tile_margins(T, W[c], b[c], q, z)
             if kept.size:
@@ -127,11 +130,11 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
 @njit(**LOOP)
 def hessian_vector(A, s, W, b, V, d, start, stop, work, result):
     """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it."""
-    converted, g, z, u = work
+    g, z, u = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
-        T = rows_of(A, lo, q, converted)
+        T = A[lo : lo + q]
         for c in range(W.shape[0]):
             tile_margins(T, W[c], b[c], q, z)
             tile_margins(T, V[c], d[c], q, u)
@@ -144,11 +147,11 @@ def hessian_vector(A, s, W, b, V, d, start, stop, work, result):
 @njit(**LOOP)
 def diagonal(A, s, W, b, start, stop, work, result):
     """result[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²."""
-    converted, g, z, _ = work
+    g, z, _ = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
-        T = rows_of(A, lo, q, converted)
+        T = A[lo : lo + q]
         for c in range(W.shape[0]):
             tile_margins(T, W[c], b[c], q, z)
             curvature(z, s[lo : lo + q], q)
@@ -158,11 +161,11 @@ def diagonal(A, s, W, b, start, stop, work, result):
 @njit(**LOOP)
 def margins(A, W, b, start, stop, work, z):
     """z[c, i] = X[i]·W[c] + b[c]."""
-    converted, _, one, _ = work
+    _, one, _ = work
     tile = one.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
-        T = rows_of(A, lo, q, converted)
+        T = A[lo : lo + q]
         for c in range(W.shape[0]):
             tile_margins(T, W[c], b[c], q, z[c, lo : lo + q])
 

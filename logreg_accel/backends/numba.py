@@ -136,7 +136,7 @@ class _Job(NamedTuple):
     tile: int
 
     def scratch(self):
-        return self.loops.scratch(self.A, self.W, self.tile)
+        return self.loops.scratch(self.W, self.tile)
 
     @classmethod
     def of(cls, block, W, loss=None):
@@ -151,10 +151,10 @@ class _Job(NamedTuple):
             return None
         (m, n), dtype = X.shape, compute_dtype(X.dtype)
         if by_rows:
-            tile = max(4, min(_ROW_TILE_ROWS, _ROW_TILE_BYTES // (n * dtype.itemsize)) // 4 * 4)
+            tile = max(4, min(_ROW_TILE_ROWS, _ROW_TILE_BYTES // (n * X.itemsize)) // 4 * 4)
         else:
             least, most = _COLUMN_TILE_ROWS
-            tile = max(least, min(most, _COLUMN_TILE_BYTES // (n * dtype.itemsize)))
+            tile = max(least, min(most, _COLUMN_TILE_BYTES // (n * X.itemsize)))
         y = np.empty(0, dtype=np.uint8) if block.y is None else np.ascontiguousarray(block.y)
         return cls(_loops("rows" if by_rows else "columns"), A, y, _weights(block, dtype), *_split(W, dtype), m, n, k,
                    _lane_count(X), tile)
