@@ -48,9 +48,15 @@ def plain_reads(X, n_threads=None):
     if X.dtype.kind == "f" and X.itemsize >= 4:
         jobs["X @ w"] = lambda: X @ X[0]
     if unusable("numba") is None:
-        words = X.view(np.uint32) if X.itemsize < 4 and X.shape[1] * X.itemsize % 4 == 0 else X
+        words = X if X.dtype.kind == "f" and X.itemsize >= 4 else _as_words(X)
         jobs["sum"] = lambda: _streaming_sum(words, n_threads or usable_threads())
     return jobs
+
+
+def _as_words(X):
+    """All but the last few bytes of X as rows of uint32: what is read counts, not what it means."""
+    flat = X.reshape(-1).view(np.uint8)
+    return flat[: flat.size // 4096 * 4096].view(np.uint32).reshape(-1, 1024)
 
 
 def _streaming_sum(X, n_threads):

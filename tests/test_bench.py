@@ -1,9 +1,17 @@
 """Every benchmark runs once, at a tiny size: it checks its result against the NumPy reference before it times."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
+import pytest
+
+from logreg_accel import plain_loss_gradient, read_bandwidth, yardstick
+from logreg_accel.cli import main
+from logreg_accel.yardstick import plain_reads
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,6 +28,25 @@ def test_benchmarks_run(tmp_path):
 def test_readme_figures_are_those_of_the_results():
     done = subprocess.run([sys.executable, "bench/readme.py", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint8"])
+def test_the_bench_verb_measures_every_storage(dtype, layout, capsys, tmp_path):
+    code = main(["bench", "--dtypes", dtype, "--layout", layout, "--features", "7,64", "--gigabytes", "0.001", "--repeats", "1", "--json",
+                 "--output", str(tmp_path / "roofline.svg")])
+    report = json.loads(capsys.readouterr().out)
+    assert code == 0 and [row["features"] for row in report["passes"]] == [7, 64]
+    assert all(row["GB_per_s"] > 0 and row["share_of_plain_read"] > 0 for row in report["passes"])
+    assert (tmp_path / "roofline.svg").read_text().startswith("<svg")
+
+
+def test_plain_reads_read_all_of_x():
+    X = np.arange(3 * 1024 * 2, dtype=np.float32).reshape(3, 2048)
+    assert set(plain_reads(X)) == {"X @ w", "sum"} and read_bandwidth(X, repeats=1) > 0
+    assert yardstick._as_words(X.astype(np.int8)).nbytes == 4096
+    value, gradient = plain_loss_gradient(X / X.max(), np.array([0, 1, 1]), np.zeros(2048), 0.0)
+    assert value == pytest.approx(3 * np.log(2)) and gradient[-1] == pytest.approx(-0.5)
 
 
 def test_alternatives_run():
