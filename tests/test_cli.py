@@ -242,6 +242,9 @@ def test_strict(tmp_path, capsys):
     code, _, err = run(*arguments, capsys=capsys)
     assert code == 0 and "warning: Solver gd stopped (max_iter)" in err
     assert run(*arguments, "--strict") == 4 and (tmp_path / "m").exists()
+    assert run(*arguments[:-4], "--strict") == 0  # the default solver converges
+    separable = _text(tmp_path / "s.csv", "a,t\n1,0\n2,0\n3,1\n4,1\n")
+    assert run("train", separable, "--target", "t", "--model", tmp_path / "m", "--C", "inf", "--strict") == 4
 
 
 def test_a_full_disk(tmp_path, capsys):

@@ -5,9 +5,9 @@ import statistics
 import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from .. import LogisticRegression, backends, read_file, solvers
-from ..driver import SATISFIED
 from . import NOT_CONVERGED, UsageError
 from .output import Progress, check_writable, print_facts, print_json
 
@@ -57,7 +57,8 @@ def train(options):
         print_facts(f"{options.model}: {X.shape[0]} rows, {X.shape[1]} features", flat(summary))
     if interrupted:
         raise KeyboardInterrupt
-    return NOT_CONVERGED if options.strict and model.status_ not in SATISFIED else 0
+    unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    return NOT_CONVERGED if options.strict and unconverged else 0
 
 
 def measure(model, X, y):
