@@ -45,7 +45,7 @@ class Problem:
         self.y = (rng.random(m) < 1 / (1 + np.exp(-(self.X @ w.astype(dtype))))).astype(np.uint8)
         self.W = np.append(w, 0.1)[:, None] * 0.7
         self.block = Block(self.X, self.y)
-        self.read = {"cpu": read_bandwidth(self.X)}
+        self.read = {"cpu": read_bandwidth(self.X, repeats=5 if ROWS >= 1_000_000 else 1)}
 
 
 _problems = {}

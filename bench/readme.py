@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+from race.report import OURS, contestants_of, standing
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 BEGIN = "<!-- figures: written by bench/readme.py from bench/results, not by hand -->"
@@ -61,12 +63,32 @@ def fits():
             + table(["data", "solver", "numpy: seconds, reads of X", "numba: seconds, reads of X"], rows))
 
 
+def race():
+    """Ours against the fastest peer on every data set, from bench/peers.py."""
+    results = json.loads((RESULTS / "peers" / "peers.json").read_text())
+    rows = []
+    for case, about in results["cases"].items():
+        found = {name: standing(results, case, name)["targets"][1e-6] for name in contestants_of(results, case)}
+        peers = {name: run["seconds"] for name, run in found.items() if run and not name.startswith("ours")}
+        ours, best = found.get(OURS), min(peers, key=peers.get, default=None)
+        reads = ours and ours.get("reads")
+        rows.append([case, f"{about['rows']:,} × {about['features']}", f"{ours['seconds']:.3g}" if ours else "not reached",
+                     "" if reads is None else f"{reads:.3g}", best or "none reached it", f"{peers[best]:.3g}" if best else "",
+                     f"{peers[best] / ours['seconds']:.3g}" if best and ours else ""])
+    raced = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version and name not in ("numpy", "scipy"))
+    longest = max(run["limit"] for run in results["runs"] if run["status"] == "timed out")
+    return (f"The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, C = 1, against whatever peer was "
+            f"fastest; fits were ended after {longest:g} s ({machine_line(results['machine'])}; {raced}). Full tables: `python bench/peers.py`, picture: "
+            "`bench/results/peers/peers.svg`.\n\n"
+            + table(["data", "size", "ours, s", "reads of X", "fastest peer", "its s", "× ours"], rows))
+
+
 def rendered():
     """The README with its figures as the results have them."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
     tail = rest.split(END)[1]
-    return f"{head}{BEGIN}\n\n{passes()}\n\n{alternatives()}\n\n{fits()}\n\n{END}{tail}"
+    return f"{head}{BEGIN}\n\n{passes()}\n\n{alternatives()}\n\n{fits()}\n\n{race()}\n\n{END}{tail}"
 
 
 if __name__ == "__main__":

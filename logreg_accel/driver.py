@@ -21,8 +21,11 @@ HIGH_FLOOR = 1e-6
 _CERTIFY_UP_TO = 2000
 """Parameters up to which the distance to the optimum is measured with the full Hessian before a fit may end on it."""
 
-_PATIENCE = 4
+_PATIENCE = 2
 """Accepted points in a row without a new least value or gradient norm: after that, steps only move rounding about."""
+
+_NOTHING_LEFT = float(np.finfo(np.float64).eps)
+"""Relative suboptimality that no sum in float64 shows: whatever `tol` asks for, there is nothing left to win."""
 
 
 class Record(NamedTuple):
@@ -124,8 +127,9 @@ class _Run:
             ask.Gradient: self._gradient,
             ask.HessianVector: lambda q: self._read(objective.hessian_vector, q.w, q.v),
             ask.Diagonal: lambda q: self._read(objective.diagonal, q.w),
-            ask.Metric: lambda q: self._read(objective.factor, q.point.w),
-            ask.LineMinimum: lambda q: objective.line_minimum(q.start, q.end),
+            ask.Metric: lambda q: q.on.factor(q.point.w) if q.on else self._read(objective.factor, q.point.w),
+            ask.LineMinimum: lambda q: (q.on or objective).line_minimum(q.start, q.end),
+            ask.Sample: self._sample,
             ask.Progress: self._progress,
         }
 
@@ -163,7 +167,20 @@ class _Run:
         self.n_passes += 1
         return answer
 
+    def _sample(self, question):
+        """None where the sample would be most of the rows: then all of them serve, and are counted when they are read."""
+        share = min(2 * question.size / self.objective.dataset.n_rows, 1)
+        if self.n_passes + share > self.max_passes and self.best is not None:
+            raise _Stop(MAX_PASSES)
+        sample, share = self.objective.sample(question.size, question.seed, question.at)
+        if sample is self.objective:
+            return None
+        self.n_passes += share
+        return sample
+
     def _gradient(self, question):
+        if question.on is not None:
+            return question.on.evaluate(question.w, keep_margins=True)
         if self.satisfied and self.n_iter >= self.max_iter:
             raise _Stop(MAX_ITER)
         began = time.perf_counter()
@@ -188,8 +205,11 @@ class _Run:
         self.n_iter += 1
         norm = _norm(point.gradient)
         suboptimality = self._suboptimality(point, question.gap)
-        if question.gap is None and suboptimality <= self.tol:
-            suboptimality = self._certified(point, suboptimality)
+        if suboptimality <= self.tol:
+            if question.gap is None:
+                suboptimality = self._certified(point, suboptimality)
+            elif not self._settled(point):
+                suboptimality = math.inf
         if point.value <= self.best.value + point.rounding:
             self.best, self.best_suboptimality = point, suboptimality
         if point.value < self.least_value or norm < self.least_norm:
@@ -207,11 +227,21 @@ class _Run:
         if suboptimality <= self.tol:
             self.satisfied = True
             return True
-        if self.stale >= self.patience:
+        if suboptimality <= _NOTHING_LEFT or self.stale >= self.patience:
             raise _Stop(ask.NOISE_FLOOR)
         if self.n_iter >= self.max_iter:
             raise _Stop(MAX_ITER)
         return False
+
+    def _settled(self, point):
+        """Whether the last step changed no margin by more than 1: only then is a Newton decrement to be trusted.
+
+        Generalised self-concordance (Bach 2010, Electronic Journal of Statistics 4). On nearly separable data the bare
+        decrement said 2e-7 where the truth was 2e-2.
+        """
+        if self.accepted is None or self.accepted.margins is None or point.margins is None:
+            return True
+        return all(float(abs(new - old).max()) <= 1 for new, old in zip(point.margins, self.accepted.margins, strict=True))
 
     def _suboptimality(self, point, gap):
         """(F − F*)/F from the solver's gap, or from the gradient: ‖g‖²/(2μ).

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import driver, model_io
 from .backends import Choice, get_backend
-from .data import Block, as_dataset, as_labels, as_matrix, storage_dtype
+from .data import Block, as_dataset, as_labels, as_matrix, in_namespace_of, storage_dtype
 from .data.convert import as_weights, first_nonfinite, is_on_device, to_table
 from .losses import Logistic
 from .objective import Objective
@@ -39,7 +39,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         Estimated relative suboptimality (F − F*)/F to stop at; in effect max(tol, the arithmetic's rounding).
     fit_intercept : bool, default True
     class_weight : dict, "balanced" or None
-    solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", or settings
+    solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", or settings
         Settings such as `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
     max_iter : int, default 1000
         Steps at most.
@@ -74,7 +74,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     backend_, solver_ : str
         What ran; their `.reason` says why.
     n_passes_ : float
-        Reads of X.
+        Reads of X; a sample counts its share of the rows.
     suboptimality_ : float
         Estimated (F − F*)/F.
     suboptimality_bound_ : float
@@ -147,15 +147,18 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         matrix = as_matrix(X)
         validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
         dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
-        backend, backend_choice = get_backend(self.backend, dataset.nbytes, dataset.on_device, self.n_threads)
-        solver, name, reason = resolve_solver(self.solver, dataset.n_features)
+        backend, backend_choice = get_backend(
+            self.backend, dataset.nbytes, dataset.on_device, self.n_threads, n_rows=dataset.n_rows)
+        solver, name, reason = resolve_solver(self.solver, dataset.n_features, dataset.n_rows, dataset.nbytes)
         if self.verbose:
             _say(f"{dataset.n_rows} x {dataset.n_features} {dataset.dtype}; backend {backend_choice} "
                  f"({backend_choice.reason}); solver {name} ({reason})")
-            _say(driver.HEADINGS)
         with backend.limit_threads():
             penalty = Penalty.of_strength(self.C, dataset.total_weight)
             objective = Objective(dataset, Logistic(), penalty, backend, self.fit_intercept)
+            if self.verbose:
+                for line in (*backend.notes, driver.HEADINGS):
+                    _say(line)
             solution = driver.run(
                 solver, objective, self._start(dataset.n_features), tol=self.tol, max_iter=self.max_iter,
                 max_passes=self.max_passes, max_seconds=self.max_seconds, callback=self._callback(), seed=self._seed(),
@@ -176,7 +179,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray (n_samples,)
-            float32 or float64, after the arithmetic of X.
+            float32 or float64, after the arithmetic of X. Under scikit-learn's `array_api_dispatch` an array of X's kind,
+            where X lies; so do the other predictions.
 
         Raises
         ------
@@ -185,21 +189,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         ValueError, TypeError
             Wrong shape or names of features, or non-finite values, named by row and column.
         """
-        check_is_fitted(self)
-        X = to_table(X)
-        matrix = as_matrix(X)
-        validate_data(self, X if hasattr(X, "columns") else matrix, reset=False, skip_check_array=True)
-        W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
-        nbytes = math.prod(matrix.shape) * storage_dtype(matrix).itemsize
-        backend, _ = get_backend("auto", nbytes, is_on_device(matrix), self.n_threads)
-        with backend.limit_threads():
-            block = backend.upload(Block(matrix, None))
-            margins = backend.to_host(backend.margins(block, W))[:, 0]
-        overflowed = ~np.isfinite(margins)
-        if overflowed.any():
-            self._refuse_nonfinite(block.X)
-            margins[overflowed] = _huge_margins(backend.to_host(block.X[np.flatnonzero(overflowed)]), W)
-        return margins
+        return in_namespace_of(X, self._margins(X))
 
     def predict(self, X):
         """The likelier class of each row: classes_[1] where the margin is positive.
@@ -217,20 +207,21 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         NotFittedError, ValueError, TypeError
             As `decision_function`.
         """
-        positive = self.decision_function(X) > 0
-        return self.classes_[positive.astype(np.intp)]
+        return in_namespace_of(X, self._labels(X))
 
     def score(self, X, y, sample_weight=None):
         """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may."""
-        return super().score(X, as_labels(y), as_weights(sample_weight, len(y)))
+        from sklearn.metrics import accuracy_score
+
+        return float(accuracy_score(as_labels(y), self._labels(X), sample_weight=as_weights(sample_weight, len(y))))
 
     def predict_proba(self, X):
         """Probabilities of the classes, (n_samples, 2), in the order of `classes_`."""
-        return Logistic().probabilities(self.decision_function(X)[:, None])
+        return in_namespace_of(X, Logistic().probabilities(self._margins(X)[:, None]))
 
     def predict_log_proba(self, X):
         """Logarithms of `predict_proba`, exact where the probability itself underflows."""
-        return Logistic().log_probabilities(self.decision_function(X)[:, None])
+        return in_namespace_of(X, Logistic().log_probabilities(self._margins(X)[:, None]))
 
     def save(self, path):
         """Write the fitted model to one .npz file, whole or not at all; `logreg_accel.load` reads it.
@@ -256,6 +247,27 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         return tags
 
     # -- the pieces -----------------------------------------------------------------------------------------------------
+
+    def _labels(self, X):
+        positive = self._margins(X) > 0
+        return self.classes_[positive.astype(np.intp)]
+
+    def _margins(self, X):
+        check_is_fitted(self)
+        X = to_table(X)
+        matrix = as_matrix(X)
+        validate_data(self, X if hasattr(X, "columns") else matrix, reset=False, skip_check_array=True)
+        W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
+        nbytes = math.prod(matrix.shape) * storage_dtype(matrix).itemsize
+        backend, _ = get_backend("auto", nbytes, is_on_device(matrix), self.n_threads, upload=False)
+        with backend.limit_threads():
+            block = backend.upload(Block(matrix, None))
+            margins = backend.to_host(backend.margins(block, W))[:, 0]
+        overflowed = ~np.isfinite(margins)
+        if overflowed.any():
+            self._refuse_nonfinite(block.X)
+            margins[overflowed] = _huge_margins(backend.to_host(block.X[backend.xp.asarray(np.flatnonzero(overflowed))]), W)
+        return margins
 
     def _check_parameters(self):
         _check_number("C", self.C, "a positive number, or np.inf for no penalty", lambda v: v > 0)

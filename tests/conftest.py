@@ -1,22 +1,28 @@
 """Lists that every test file shares, each built once: backends, dtypes, layouts, problems; and the reference."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  np.dtype("bfloat16") from here on
 import numpy as np
 import pytest
 import scipy.special
+from cuda_on_cpu import fake_cupy
+from cuda_on_cpu.emulator import why_not
 
 from logreg_accel.backends import get_backend, unusable
 from logreg_accel.data import Block, compute_dtype
+from logreg_accel.kernels import cuda
+from logreg_accel.kernels.cuda import shapes
 from logreg_accel.losses import Logistic
 
 CPU_BACKENDS = ["numpy", "numba"]
-BACKENDS = [
-    *CPU_BACKENDS,
-    pytest.param("cupy", marks=[pytest.mark.gpu, pytest.mark.skipif(unusable("cupy") is not None, reason=f"cupy: {unusable('cupy')}")]),
-]
+# where there is no GPU the cupy backend runs on a stand-in for CuPy and its kernels on the processor
+EMULATED = unusable("cupy") is not None
+if EMULATED and os.environ.get("LOGREG_ACCEL_REQUIRE_GPU"):
+    raise RuntimeError(f"LOGREG_ACCEL_REQUIRE_GPU is set and the cupy backend cannot run: {unusable('cupy')}")
+BACKENDS = [*CPU_BACKENDS, pytest.param("cupy", marks=pytest.mark.gpu, id="cupy-emulated" if EMULATED else "cupy")]
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "uint16", "int8", "uint8", "bool"]
 FLOATS = ["float64", "float32"]
 
@@ -77,6 +83,65 @@ def block_of(X, y, s=None):
     return Block(X, y, None if s is None else s.astype(compute_dtype(X.dtype)))
 
 
+_early = {}
+
+
+def pytest_collection_finish(session):
+    """Compilers and other processes that tests wait for run beside the tests, on another core.
+
+    A test module names them: EARLY maps a fixture to what prepares it; the fixture returns early(its name).
+    """
+    if session.config.option.collectonly:
+        return
+    pool = ThreadPoolExecutor(1)
+    for item in session.items:
+        wanted = {"emulated_kernels": _emulated_kernels} if EMULATED and item.get_closest_marker("gpu") else {}
+        wanted |= {name: work for name, work in getattr(item.module, "EARLY", {}).items() if name in item.fixturenames}
+        for name, work in wanted.items():
+            if name not in _early:
+                _early[name] = pool.submit(work)
+    pool.shutdown(wait=False)
+
+
+def early(name):
+    return _early[name].result()
+
+
+def _emulated_kernels():
+    if why_not():
+        pytest.skip(f"cupy: {unusable('cupy')}; {why_not()}")
+    kernels = fake_cupy.Kernels()
+    passes = ("LossGradient", "HessianVector", "Diagonal", "Margins")
+    for real in FLOATS:
+        foreseen = {f"sum_slices<{'float' if real == 'float32' else 'double'}>"}
+        for dtype in (name for name in DTYPES if name in shapes.STORAGE and compute_dtype(np.dtype(name)) == real):
+            itemsize = np.dtype(dtype).itemsize
+            for n in {n for _, n in SHAPES} | {2, 4, 6, 10, 17, 20, 30} if dtype in FLOATS else {5, 17}:
+                for columns in {n, shapes.padded(n, itemsize)}:
+                    vector = shapes.widest_vector(itemsize, 0, columns, columns)
+                    foreseen |= {shapes.dense(name, dtype, 100, columns, 1, vector).kernel for name in passes}
+        kernels.foresee(cuda.source("dense.cu"), foreseen)
+    kernels.foresee(cuda.source("pointwise.cu"), [f"logistic_{name}<{real}>" for name in ("residual", "line") for real in ("float", "double")])
+    return kernels
+
+
+@pytest.fixture(scope="session")
+def emulated_kernels():
+    """The kernels of the cupy backend, compiled for the processor."""
+    return early("emulated_kernels")
+
+
+@pytest.fixture(autouse=True)
+def _emulation_where_there_is_no_gpu(request):
+    """Tests of the cupy backend run everywhere."""
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    if EMULATED and parameters.get("name") == "cupy":
+        with fake_cupy.in_place_of_cupy(request.getfixturevalue("emulated_kernels")):
+            yield
+    else:
+        yield
+
+
 def cpu_or_gpu(name):
     """A backend by its name."""
     return get_backend(name, nbytes=0)[0]
@@ -127,9 +192,37 @@ class Reference:
         rows = self.curvature * (self.X @ V)
         return self.X.T @ rows, np.abs(self.X).T @ (self.curvature * (np.abs(self.X) @ np.abs(V)) * (1 + self.reach))
 
+    def diagonal(self):
+        return (self.X**2).T @ self.curvature[:, 0], ((self.X**2).T @ (self.curvature * (1 + self.reach)))[:, 0]
+
     def hessian(self):
         H = self.X.T @ (self.curvature * self.X)
         return H, np.abs(self.X).T @ (self.curvature * (1 + self.reach) * np.abs(self.X))
+
+
+def check_all_passes(backend, X, y, s, W, loss=None, hessian=True):
+    """Each pass within the rounding of its sum; of wide rows without the Hessian, which is n x n."""
+    loss = loss or Logistic()
+    reference, block = check_loss_gradient(backend, X, y, s, W, loss)
+    V = np.random.default_rng(5).standard_normal(W.shape)
+    assert backend.loss_gradient(block, W, loss).margins is None
+    assert reference.close(backend.to_host(backend.margins(block, W)), reference.Z, reference.reach)
+    assert reference.close(backend.hessian_vector(block, W, V, loss), *reference.hessian_vector(V))
+    diagonal = backend.diagonal(block, W, loss)
+    assert reference.close(diagonal[:, 0], *reference.diagonal())
+    if hessian:
+        assert reference.close(backend.to_host(backend.hessian(block, W, loss)), *reference.hessian())
+
+
+def check_loss_gradient(backend, X, y, s, W, loss=None):
+    reference = Reference(X, y, s, W)
+    block = backend.upload(block_of(X, y, s))
+    got = backend.loss_gradient(block, W, loss or Logistic(), keep_margins=True)
+    assert got.gradient.dtype == got.value.dtype == np.float64
+    assert reference.close(got.value, *reference.value())
+    assert reference.close(got.gradient, *reference.gradient())
+    assert reference.close(backend.to_host(got.margins), reference.Z, reference.reach)
+    return reference, block
 
 
 @pytest.fixture

@@ -7,30 +7,9 @@ import types
 import numpy as np
 import pytest
 
-from conftest import BACKENDS, DTYPES, FLOATS, LAYOUTS, SHAPES, Reference, block_of, cpu_or_gpu, draw
+from conftest import BACKENDS, DTYPES, FLOATS, LAYOUTS, SHAPES, Reference, block_of, check_all_passes, cpu_or_gpu, draw
 from logreg_accel import backends as backends_package
-from logreg_accel.backends import BACKENDS as KNOWN
 from logreg_accel.backends import Backend, Choice, get_backend
-
-
-def check_all_passes(backend, X, y, s, W, loss):
-    """Each pass within the rounding of its sum."""
-    reference = Reference(X, y, s, W)
-    block = backend.upload(block_of(X, y, s))
-    V = np.random.default_rng(5).standard_normal(W.shape)
-
-    got = backend.loss_gradient(block, W, loss, keep_margins=True)
-    assert got.gradient.dtype == got.value.dtype == np.float64
-    assert reference.close(got.value, *reference.value())
-    assert reference.close(got.gradient, *reference.gradient())
-    assert reference.close(backend.to_host(got.margins), reference.Z, reference.reach)
-    assert backend.loss_gradient(block, W, loss).margins is None
-    assert reference.close(backend.to_host(backend.margins(block, W)), reference.Z, reference.reach)
-    assert reference.close(backend.hessian_vector(block, W, V, loss), *reference.hessian_vector(V))
-    H, magnitude = reference.hessian()
-    assert reference.close(backend.to_host(backend.hessian(block, W, loss)), H, magnitude)
-    diagonal = backend.diagonal(block, W, loss)
-    assert reference.close(diagonal[:, 0], np.diagonal(H), np.diagonal(magnitude))
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
@@ -160,36 +139,13 @@ def test_factor_of_a_singular_matrix_stays_finite():
     np.testing.assert_allclose(H @ x, np.ones(3), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["numpy", "numba", "cupy"])
+@pytest.mark.parametrize("name", BACKENDS)
 def test_backends_are_complete(name):
-    """Same public methods with the same signatures as the reference; read from the source where CuPy is absent."""
+    """Same public methods with the same signatures as the reference."""
     reference = {n: f for n, f in vars(Backend).items() if callable(f) and not n.startswith("_")}
-    if name == "cupy" and not _has_cupy():
-        import ast
-
-        source = inspect.getsourcefile(backends_package).replace("__init__.py", "cupy.py")
-        tree = ast.parse(open(source, encoding="utf-8").read())
-        (body,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == KNOWN["cupy"])
-        assert [base.id for base in body.bases] == ["Backend"]
-        for function in (node for node in body.body if isinstance(node, ast.FunctionDef)):
-            wanted = getattr(Backend, function.name)
-            assert [a.arg for a in function.args.args] == list(inspect.signature(wanted).parameters)
-        return
-    backend = type(get_backend(name, 0)[0]) if name != "cupy" else _cupy_class()
+    backend = type(cpu_or_gpu(name))
     for method, wanted in reference.items():
         assert inspect.signature(getattr(backend, method)) == inspect.signature(wanted), method
-
-
-def _has_cupy():
-    import importlib.util
-
-    return importlib.util.find_spec("cupy") is not None
-
-
-def _cupy_class():
-    from logreg_accel.backends.cupy import CupyBackend
-
-    return CupyBackend
 
 
 def test_backends_is_a_package_and_a_list():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import early
 from logreg_accel import plain_loss_gradient, read_bandwidth, yardstick
 from logreg_accel.cli import main
 from logreg_accel.yardstick import plain_reads
@@ -16,13 +17,24 @@ from logreg_accel.yardstick import plain_reads
 ROOT = Path(__file__).parent.parent
 
 
-def test_benchmarks_run(tmp_path):
-    done = subprocess.run(
+def run_benchmarks():
+    return subprocess.run(
         [sys.executable, "-m", "pytest", "bench", "-q", "--benchmark-disable", "-p", "no:cacheprovider"],
         cwd=ROOT, env={**os.environ, "LOGREG_ACCEL_BENCH_ROWS": "2000"}, capture_output=True, text=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout and " failed" not in done.stdout
+
+
+EARLY = {"benchmarks": run_benchmarks}
+
+
+@pytest.fixture
+def benchmarks():
+    return early("benchmarks")
+
+
+def test_benchmarks_run(benchmarks):
+    assert benchmarks.returncode == 0, benchmarks.stdout + benchmarks.stderr
+    assert " passed" in benchmarks.stdout and " failed" not in benchmarks.stdout
 
 
 def test_readme_figures_are_those_of_the_results():

@@ -1,7 +1,10 @@
 """The estimator: scikit-learn's contract and company, parameters, published numbers."""
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -235,6 +238,31 @@ def test_real_data_of_some_size(real_data, name):
     """Skin pixels, 245,057 rows: the same optimum as scikit-learn's."""
     table = np.loadtxt(real_data / "skin_nonskin/Skin_NonSkin.txt")
     X, y = table[:, :3], table[:, 3]
-    clf = LogisticRegression(backend=name).fit(X, y)
+    clf = LogisticRegression(backend=name, tol=1e-13).fit(X, y)
     reference = Sklearn(solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(X, y)
     np.testing.assert_allclose(clf.coef_, reference.coef_, rtol=1e-5)
+
+
+DISPATCH = """
+import numpy as np, array_api_strict as xp, sklearn
+from logreg_accel import LogisticRegression
+X = np.random.default_rng(0).standard_normal((50, 3))
+y = (X[:, 0] > 0).astype(int)
+plain = LogisticRegression().fit(X, y)
+there = xp.asarray(X)
+with sklearn.config_context(array_api_dispatch=True):
+    fitted = LogisticRegression().fit(there, xp.asarray(y))
+    for name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        got = getattr(fitted, name)(there)
+        assert type(got) is type(there), name
+        np.testing.assert_allclose(np.from_dlpack(got), getattr(plain, name)(X))
+    assert fitted.score(there, y) == plain.score(X, y)
+    words = LogisticRegression().fit(there, np.where(y, "yes", "no"))
+    assert words.predict(there).dtype.kind == "U"
+assert type(fitted.predict(there)) is np.ndarray
+"""
+
+
+def test_predictions_come_back_where_x_lies_under_array_api_dispatch():
+    done = subprocess.run([sys.executable, "-c", DISPATCH], env={**os.environ, "SCIPY_ARRAY_API": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -87,7 +87,7 @@ def test_random_start_is_seeded():
     assert np.isfinite(first(np.random.RandomState(0))).all()
 
 
-ALL = ["newton-cholesky", "newton-cg", "lbfgs", solvers.gd(momentum=0.9)]
+ALL = ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled", solvers.gd(momentum=0.9)]
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
@@ -104,7 +104,7 @@ def test_every_solver_finds_scikit_learns_optimum(name, solver, fit_intercept):
 
 
 @pytest.mark.parametrize("C", [1e-6, 1e-2, 1e3, np.inf])
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 def test_solvers_agree_at_any_strength(solver, C):
     X, y, _, _ = draw(500, 8)
     X = X * np.logspace(-2, 2, 8)
@@ -114,7 +114,7 @@ def test_solvers_agree_at_any_strength(solver, C):
     np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(b).max())
 
 
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 @pytest.mark.parametrize("tol", [1e-4, 1e-8])
 def test_tol_is_kept(solver, tol):
     """The optimum is truly within tol, relative to F."""
@@ -128,7 +128,7 @@ def test_tol_is_kept(solver, tol):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_the_noise_floor_ends_a_fit(name, solver, dtype):
     """tol=0 asks for more than arithmetic has: the fit stops there, near the optimum, after few passes in vain."""
@@ -284,7 +284,7 @@ def test_ctrl_c_keeps_the_best_model(solver):
     assert clf.score(X, y) > 0.5
 
 
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_separable_data_without_a_penalty(name, solver):
     X = np.linspace(-1, 1, 40)[:, None]
@@ -293,7 +293,7 @@ def test_separable_data_without_a_penalty(name, solver):
     assert clf.status_ == "separable" and np.isfinite(clf.coef_).all() and clf.score(X, X[:, 0] > 0.01) == 1
 
 
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 def test_separable_data_with_a_penalty_converge(solver):
     X = np.linspace(-1, 1, 40)[:, None]
     clf = LogisticRegression(C=1e4, solver=solver, max_iter=5000).fit(X, X[:, 0] > 0.01)
@@ -302,7 +302,7 @@ def test_separable_data_with_a_penalty_converge(solver):
     np.testing.assert_allclose(clf.coef_, reference.coef_, rtol=1e-3)
 
 
-@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 def test_hard_columns(solver):
     """Constant, duplicated and all-zero columns, and twelve decades of scale."""
     X, y, _, _ = draw(400, 6)
@@ -324,6 +324,10 @@ def test_more_features_than_rows():
 
 def test_auto_goes_by_features():
     assert solvers.choose_solver(10)[0] == "newton-cholesky" and solvers.choose_solver(5000)[0] == "lbfgs"
+    assert solvers.choose_solver(100, 1_000_000, 4 * 10**8)[0] == "newton-subsampled"
+    assert solvers.choose_solver(5, 5000, 2 * 10**5)[0] == "newton-cholesky", "too small to sample"
+    assert solvers.choose_solver(400, 30_000, 48 * 10**6)[0] == "newton-cholesky", "not tall"
+    assert solvers.choose_solver(5000, 1_000_000, 2 * 10**10)[0] == "lbfgs"
 
 
 @pytest.mark.parametrize("settings, words", [

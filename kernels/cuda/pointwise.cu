@@ -1,37 +1,58 @@
-// The pointwise line of the logistic loss on all margins, in one pass: sigma, the error and the loss.
+// Passes over margins, which read no X: between two matrix products, and along a line.
 //
-// Between the two matrix products of a gradient (z = Xw + b before, X'r after) stand, per row, with t = exp(-|z|) and
-// the margin signed by its class, z~ = z for y = 1 and -z for y = 0:
-//
-//     loss      s * (max(-z~, 0) + log1p(t))
-//     residual  -+ s * (z~ > 0 ? t : 1) / (1 + t)          (- for y = 1)
-//
-// As array code this is a dozen kernels over vectors of m; here every margin is read once and every residual written
-// once. Losses are added in double: each thread its rows in order, each block a tree of fixed shape, and the block sums
-// go out to be added in order. No atomics: the same bits on every run.
+// Losses and sums are added in double: each thread its rows in order, each block a tree of fixed shape, and block sums go out
+// to be added in order. No atomics: the same bits on every run.
 
-constexpr int kThreads = 256;
+#include "common.cuh"
+#include "pointwise.cuh"
 
-template <typename T>
-__global__ void logistic_residual(const T* z, const unsigned char* y, const T* s, long long m, T* residual,
-                                  double* block_losses) {
-    __shared__ double sums[kThreads];
-    const long long stride = (long long)gridDim.x * kThreads;
-    double loss = 0.0;
-    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
-        const bool positive = y[i] != 0;
-        const T margin = positive ? z[i] : -z[i];
-        const T t = exp(-fabs(margin));
-        const T weight = s ? s[i] : T(1);
-        const T miss = weight * ((margin > T(0) ? t : T(1)) / (T(1) + t));
-        residual[i] = positive ? -miss : miss;
-        loss += (double)(weight * ((margin < T(0) ? -margin : T(0)) + log1p(t)));
-    }
-    sums[threadIdx.x] = loss;
-    __syncthreads();
-    for (int half = kThreads / 2; half > 0; half /= 2) {
-        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+constexpr unsigned kThreads = 256;
+
+template <int kValues>
+__device__ inline void block_sum(double (&value)[kValues], double* out) {
+    SHARED_ARRAY(double, sums, kThreads);
+#pragma unroll
+    for (int i = 0; i < kValues; ++i) {
+        sums[threadIdx.x] = value[i];
+        __syncthreads();
+        for (unsigned half = kThreads / 2; half > 0; half /= 2) {
+            if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+            __syncthreads();
+        }
+        if (threadIdx.x == 0) out[blockIdx.x * kValues + i] = sums[0];
         __syncthreads();
     }
-    if (threadIdx.x == 0) block_losses[blockIdx.x] = sums[0];
+}
+
+// sigma, the error and the loss of all margins, each read once: as array code, a dozen kernels over vectors of m. What stands
+// between cuBLAS's two products where dense.cu has no kernel.
+template <class Real>
+__global__ void logistic_residual(const Real* z, const unsigned char* y, const Real* s, long long m, Real* residual,
+                                  double* block_losses) {
+    const long long stride = (long long)gridDim.x * kThreads;
+    double loss[1] = {};
+    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
+        const Logistic<Real> line(z[i], y[i] != 0);
+        const Real weight = s ? s[i] : Real(1);
+        residual[i] = weight * line.residual;
+        loss[0] += double(weight * line.loss);
+    }
+    block_sum(loss, block_losses);
+}
+
+// The loss and its two derivatives in t at the margins z0 + t * (z1 - z0), summed.
+template <class Real>
+__global__ void logistic_line(const Real* z0, const Real* z1, const unsigned char* y, const Real* s, Real t, long long m,
+                              double* block_sums) {
+    const long long stride = (long long)gridDim.x * kThreads;
+    double sums[3] = {};
+    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
+        const Real d = z1[i] - z0[i], z = z0[i] + t * d;
+        const Logistic<Real> line(z, y[i] != 0);
+        const Real weight = s ? s[i] : Real(1);
+        sums[0] += double(weight * line.loss);
+        sums[1] += double(weight * line.residual * d);
+        sums[2] += double(weight * logistic_curvature(z) * d * d);
+    }
+    block_sum(sums, block_sums);
 }

@@ -7,6 +7,7 @@ machine can use, and why not the rest.
 import functools
 import importlib
 import importlib.util
+import os
 import sys
 import types
 
@@ -55,7 +56,11 @@ def unusable(name):
     return None
 
 
-def get_backend(name, nbytes, on_device=False, n_threads=None):
+if hasattr(os, "register_at_fork"):  # CUDA does not survive a fork: a child must ask again, and is told so
+    os.register_at_fork(after_in_child=unusable.cache_clear)
+
+
+def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, upload=True):
     """The backend of that name, or for "auto" the one that should be fastest for a matrix of some size.
 
     Parameters
@@ -66,6 +71,10 @@ def get_backend(name, nbytes, on_device=False, n_threads=None):
     on_device : bool
         Whether X is in GPU memory.
     n_threads : int or None
+    n_rows : int
+        Rows of X: what lies beside X on a GPU grows with them.
+    upload : bool
+        Whether "auto" may send X to a GPU: one pass does not win that back.
 
     Returns
     -------
@@ -84,7 +93,7 @@ def get_backend(name, nbytes, on_device=False, n_threads=None):
     """
     if not isinstance(name, str) or (name != "auto" and name not in BACKENDS):
         raise ValueError(f"`backend` is {name!r}; expected 'auto' or one of {', '.join(map(repr, BACKENDS))}.")
-    choice = _choose(nbytes, on_device) if name == "auto" else Choice(name, "asked for")
+    choice = _choose(nbytes, on_device, n_rows, upload) if name == "auto" else Choice(name, "asked for")
     if reason := unusable(choice):
         raise RuntimeError(
             f"`backend='{choice}'` cannot run here: {reason}. "
@@ -100,21 +109,22 @@ def get_backend(name, nbytes, on_device=False, n_threads=None):
     return getattr(module, BACKENDS[choice])(n_threads), choice
 
 
-def _choose(nbytes, on_device):
+def _choose(nbytes, on_device, n_rows, upload):
     size = f"{nbytes / 1e6:.3g} MB of X"
     if on_device:
         return Choice("cupy", "X is on a GPU")
-    if nbytes >= CUPY_FROM_BYTES and unusable("cupy") is None and _fits_on_gpu(nbytes):
+    if upload and nbytes >= CUPY_FROM_BYTES and unusable("cupy") is None and _fits_on_gpu(nbytes, n_rows):
         return Choice("cupy", f"a GPU is usable and {size} is worth sending there")
     if nbytes >= NUMBA_FROM_BYTES and unusable("numba") is None:
         return Choice("numba", f"{size} is worth compiled loops")
     return Choice("numpy", f"{size} is small: nothing waits for a compiler")
 
 
-def _fits_on_gpu(nbytes):
-    """With room for a tile's temporaries, and a fifth of the free memory left alone."""
-    cupy_backend = importlib.import_module(".cupy", __name__)
-    return nbytes + cupy_backend.CupyBackend.tile_bytes <= 0.8 * cupy_backend.free_bytes()
+def _fits_on_gpu(nbytes, n_rows):
+    """With room for the generic bodies' temporaries, and a fifth of the free memory left alone."""
+    module = importlib.import_module(".cupy", __name__)
+    padding = 15 * n_rows  # at most
+    return module.bytes_needed(nbytes + padding, n_rows) + module.CupyBackend.tile_bytes <= 0.8 * module.free_bytes()
 
 
 class _CallablePackage(types.ModuleType):

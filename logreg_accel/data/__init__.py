@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .convert import as_labels, as_matrix, as_weights, class_weights, encode_binary
+from .convert import as_labels, as_matrix, as_weights, class_weights, encode_binary, in_namespace_of, is_on_device
 
-__all__ = ["Block", "Dataset", "as_dataset", "as_labels", "as_matrix", "compute_dtype", "storage_dtype"]
+__all__ = ["Block", "Dataset", "as_dataset", "as_labels", "as_matrix", "compute_dtype", "in_namespace_of", "storage_dtype"]
 
 
 class Block(NamedTuple):
@@ -44,7 +44,7 @@ class Dataset:
         self.n_features = first.shape[1]
         self.dtype = storage_dtype(first)
         self.n_rows = sum(block.X.shape[0] for block in self.blocks)
-        self.on_device = not isinstance(first, np.ndarray)
+        self.on_device = is_on_device(first)
         weights = [block.sample_weight for block in self.blocks]
         weighted = weights[0] is not None
         self.weight_sum = float(sum(s.sum(dtype=np.float64) for s in weights)) if weighted else float(self.n_rows)
@@ -103,7 +103,14 @@ def as_dataset(X, y, sample_weight=None, class_weight=None):
 
 def storage_dtype(X):
     """X's dtype as NumPy names it; PyTorch's and JAX's print alike."""
-    return X.dtype if isinstance(X.dtype, np.dtype) else np.dtype(str(X.dtype).removeprefix("torch."))
+    if isinstance(X.dtype, np.dtype):
+        return X.dtype
+    name = str(X.dtype).removeprefix("torch.")
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
 
 
 def compute_dtype(storage):

@@ -28,10 +28,14 @@ def as_matrix(X, name="X"):
     _refuse_masked(X, name)
     if hasattr(X, "detach"):  # a PyTorch tensor that requires a gradient exports nothing before this
         X = X.detach()
+    if hasattr(X, "to_cupy"):  # a cuDF frame; the copy is by columns
+        X = X.to_cupy()
     X = X if isinstance(X, np.ndarray) or is_on_device(X) else _from_table(X, name)
     if is_on_device(X) or (isinstance(X, np.ndarray) and X.dtype.name == "bfloat16"):  # which check_array knows not
         if len(X.shape) != 2 or 0 in X.shape:
             raise ValueError(f"`{name}` has shape {tuple(X.shape)}; expected a non-empty (n_samples, n_features).")
+        if "complex" in str(X.dtype):
+            raise ValueError(f"Complex data not supported: `{name}` has dtype {X.dtype}.")
         return X
 
     from sklearn.utils import check_array
@@ -48,6 +52,20 @@ def as_matrix(X, name="X"):
     if X.dtype.kind not in "fiub":
         raise TypeError(f"`{name}` has dtype {X.dtype}; expected real numbers. Encode the columns as numbers first.")
     return np.asarray(X)
+
+
+def in_namespace_of(X, result):
+    """The result as an array of X's kind, on X's device, where scikit-learn's `array_api_dispatch` is on; else as it is."""
+    from sklearn import get_config
+
+    if not get_config()["array_api_dispatch"] or isinstance(X, np.ndarray) or not hasattr(X, "__dlpack__"):
+        return result
+    if result.dtype.kind not in "biuf":
+        return result
+    from sklearn.utils._array_api import get_namespace_and_device
+
+    xp, _, device = get_namespace_and_device(X)
+    return xp.asarray(result, device=device)
 
 
 def to_table(X):
@@ -76,8 +94,9 @@ def to_host(vector):
             if way == "get" and hasattr(vector, "to_numpy"):
                 continue
             if hasattr(vector, way):
-                return getattr(vector, way)()
-    if hasattr(vector, "__dlpack__") and not hasattr(vector, "__array__"):
+                return np.asarray(getattr(vector, way)())
+        return np.asarray(vector)  # JAX
+    if hasattr(vector, "__dlpack__") and not isinstance(vector, np.ndarray):
         return np.from_dlpack(vector)
     if not isinstance(vector, np.ndarray):
         import narwhals as nw

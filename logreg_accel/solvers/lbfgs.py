@@ -37,7 +37,7 @@ class lbfgs:
         while True:
             if (yield Progress(here)):
                 return CONVERGED
-            there = yield from step(here, -two_loop(pairs, inverse, here.gradient))
+            there = yield from step(here, -two_loop(pairs, _scaled(pairs, inverse), here.gradient))
             if there is None and pairs:
                 pairs.clear()
                 there = yield from step(here, -inverse * here.gradient)
@@ -49,17 +49,23 @@ class lbfgs:
             here = there
 
 
-def two_loop(pairs, inverse, gradient):
-    """H·g for the inverse Hessian that the pairs describe, started from γ·diag(inverse)."""
+def two_loop(pairs, metric, gradient):
+    """H·g for the inverse Hessian that the pairs describe, started from a metric, a function v -> H₀·v."""
     q = gradient.copy()
     coefficients = []
     for s, y in reversed(pairs):
         coefficients.append(s @ q / (s @ y))
         q -= coefficients[-1] * y
-    if pairs:
-        s, y = pairs[-1]
-        q *= s @ y / (y @ (inverse * y))  # γ of eq. 7.20, in the scaled space
-    q *= inverse
+    q = metric(q)
     for (s, y), a in zip(pairs, reversed(coefficients), strict=True):
         q += (a - y @ q / (s @ y)) * s
     return q
+
+
+def _scaled(pairs, inverse):
+    """γ·diag(inverse), with γ of eq. 7.20 in the scaled space."""
+    gamma = 1.0
+    if pairs:
+        s, y = pairs[-1]
+        gamma = s @ y / (y @ (inverse * y))
+    return lambda v: gamma * inverse * v

@@ -6,11 +6,11 @@ from .questions import Gradient, LineMinimum
 
 _ENOUGH_DECREASE = 1e-4  # Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 3.6a
 _ENOUGH_FLATTENING = 0.9  # ... and eq. 3.7b
-_SAME_STEP = 0.1
+_SAME_STEP, _NO_STEP = 0.1, 1e-3  # differences in t that a read is not spent on: where the unit step descends, where not
 _OVERFLOWS = 10  # trials whose margins overflow, each a thousandth of the last
 
 
-def step(here, direction):
+def step(here, direction, on=None):
     """Ask for the point to go to from `here` along a direction: a Point, or None when rounding hides any descent.
 
     The unit step is tried first. When it falls short, the line is minimised on the margins of both ends, which costs no
@@ -20,23 +20,27 @@ def step(here, direction):
     slope = here.gradient @ direction
     if not slope < 0:
         return None
-    there = yield Gradient(here.w + direction)
+    there = yield Gradient(here.w + direction, on)
     for _ in range(_OVERFLOWS):
         if math.isfinite(there.value):
             break
         direction, slope = direction * 1e-3, slope * 1e-3
-        there = yield Gradient(here.w + direction)
+        there = yield Gradient(here.w + direction, on)
     else:
         return None
     if not _good(here, there, direction, slope):
-        t = yield LineMinimum(here, there)
-        if abs(t - 1) > _SAME_STEP:
-            there = yield Gradient(here.w + t * direction)
-        descends = there.value < here.value - here.rounding
-        flattens = there.value <= here.value + here.rounding and abs(there.gradient @ direction) < 0.5 * abs(slope)
-        if not (descends or flattens):
+        t = yield LineMinimum(here, there, on)
+        if abs(t - 1) > (_SAME_STEP if _descends(here, there, direction, slope) else _NO_STEP):
+            there = yield Gradient(here.w + t * direction, on)
+        if not _descends(here, there, direction, slope):
             return None
     return there
+
+
+def _descends(here, there, direction, slope):
+    if there.value < here.value - here.rounding:
+        return True
+    return there.value <= here.value + here.rounding and abs(there.gradient @ direction) < 0.5 * abs(slope)
 
 
 def _good(here, there, direction, slope):

@@ -30,10 +30,23 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Sample:
+    """-> a handle on about `size` rows gathered into memory, for `on=`. Costs the share of the rows that it reads.
+
+    Rows come half from either class; with `at`, a Point of the full data, in proportion to what they add to its Hessian.
+    """
+
+    size: int
+    seed: int
+    at: Point | None = None
+
+
+@dataclass(frozen=True)
 class Gradient:
-    """-> Point at w. One read of X."""
+    """-> Point at w. One read of X, or none `on` a sample."""
 
     w: np.ndarray
+    on: Any = None
 
 
 @dataclass(frozen=True)
@@ -53,9 +66,10 @@ class Diagonal:
 
 @dataclass(frozen=True)
 class Metric:
-    """-> a function v -> (∇²F(point))⁻¹·v. One read, and the factorisation."""
+    """-> a function v -> (∇²F(point))⁻¹·v. One read, or none `on` a sample, and the factorisation."""
 
     point: Point
+    on: Any = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,7 @@ class LineMinimum:
 
     start: Point
     end: Point
+    on: Any = None
 
 
 @dataclass(frozen=True)

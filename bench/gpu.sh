@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Tests, memory checker and benchmark on a machine with a GPU, in one go of at most LIMIT seconds, without a network.
+#
+#   OUT=folder   where tests.txt, sanitizer.txt, gpu.json and gpu.svg go (bench/results/gpu)
+#   LIMIT=570    seconds for everything; STEPS="tests sanitizer bench"; SECONDS_FOR_BENCH=400 at most
+#   PYTHON=python3
+#
+# A step may fail without ending the rest; the exit code is the benchmark's.
+set -u
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$repo" || exit 2
+OUT=${OUT:-bench/results/gpu}
+LIMIT=${LIMIT:-570}
+STEPS=${STEPS:-tests sanitizer bench}
+SECONDS_FOR_BENCH=${SECONDS_FOR_BENCH:-400}
+python=${PYTHON:-python3}
+mkdir -p "$OUT" || exit 2
+OUT=$(cd "$OUT" && pwd)
+SECONDS=0 # bash counts them from here on
+
+export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+export LOGREG_ACCEL_REQUIRE_GPU=1 # a broken CuPy shall fail the tests, not send them to the stand-in
+# in a plain checkout the package finds its kernels beside it, so the path is all it takes; else a folder of links, else pip
+export PYTHONPATH="$repo${PYTHONPATH:+:$PYTHONPATH}"
+importable() { (cd / && "$python" -c "import logreg_accel.kernels.cuda, logreg_accel.backends") >"$OUT/.import" 2>&1; }
+if ! importable; then
+    echo "the checkout cannot be imported as it is:"
+    tail -n 3 "$OUT/.import"
+    "$python" -m pip install -q --no-build-isolation --no-deps -e . || echo "pip failed, too"
+    importable || tail -n 3 "$OUT/.import"
+fi
+rm -f "$OUT/.import"
+
+left() { echo $((LIMIT - SECONDS)); }
+at_most() { local room=$(($(left) - $2)); echo $(($1 < room ? $1 : room)); }
+wants() { [[ " $STEPS " == *" $1 "* ]]; }
+summary=()
+
+if wants tests; then
+    seconds=$(at_most 240 120)
+    parallel=()
+    "$python" -c "import xdist" 2>/dev/null && parallel=(-n 6) # most of the time goes into compiling kernels
+    timeout -k 10 "$seconds" "$python" -m pytest tests/test_backends.py tests/test_backend_cupy.py \
+        tests/test_kernels_cuda.py tests/test_objective.py tests/test_sampling.py tests/test_subsampled.py tests/test_solvers.py \
+        tests/test_estimator.py -m gpu -q -p no:cacheprovider --tb=short ${parallel[@]+"${parallel[@]}"} \
+        --junitxml="$OUT/.junit.xml" >"$OUT/.tests" 2>&1
+    code=$?
+    {
+        echo "exit code $code after at most $seconds s (124: out of time)"
+        [ -f "$OUT/.junit.xml" ] && grep -o '<testsuite [^>]*>' "$OUT/.junit.xml" | sed -E 's/ (hostname|timestamp)="[^"]*"//g'
+        tail -n 400 "$OUT/.tests"
+    } >"$OUT/tests.txt"
+    summary+=("tests: exit code $code: $(tail -n 1 "$OUT/.tests")")
+    grep -E '^(FAILED|ERROR) ' "$OUT/.tests" | cut -c 1-200 | head -n 25
+    rm -f "$OUT/.tests" "$OUT/.junit.xml"
+fi
+
+if wants sanitizer; then
+    seconds=$(at_most 90 120)
+    if command -v compute-sanitizer >/dev/null && [ "$seconds" -gt 10 ]; then
+        timeout -k 10 "$seconds" compute-sanitizer --tool memcheck --error-exitcode 9 "$python" -m pytest tests/test_backends.py \
+            -k "cupy and awkward" -x -q -p no:cacheprovider -p no:xdist --tb=short >"$OUT/.sanitizer" 2>&1
+        code=$?
+        {
+            echo "exit code $code after at most $seconds s (124: out of time, 9: the sanitizer found something)"
+            grep -m 40 '=========' "$OUT/.sanitizer"
+            echo ...
+            tail -n 60 "$OUT/.sanitizer"
+        } >"$OUT/sanitizer.txt"
+        summary+=("sanitizer: exit code $code: $(grep -E 'ERROR SUMMARY|not supported|Error' "$OUT/.sanitizer" | tail -n 1 | cut -c 1-200)")
+        rm -f "$OUT/.sanitizer"
+    else
+        echo "compute-sanitizer is not on the PATH, or no time was left" | tee "$OUT/sanitizer.txt"
+        summary+=("sanitizer: not run")
+    fi
+fi
+
+code=0
+if wants bench; then
+    seconds=$(at_most "$SECONDS_FOR_BENCH" 20)
+    "$python" bench/gpu --seconds "$seconds" --output "$OUT" ${BENCH_OPTIONS:-} 2>&1 | tail -c 10500
+    code=${PIPESTATUS[0]}
+    summary+=("benchmark: exit code $code, up to $seconds s")
+fi
+
+printf '\n'
+printf '%s\n' "${summary[@]+"${summary[@]}"}"
+echo "$SECONDS s in all; results in $OUT"
+exit "$code"

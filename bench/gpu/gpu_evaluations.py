@@ -1,0 +1,55 @@
+"""Loss and gradient at one point: ours, two cuBLAS products, the tiled generic body, PyTorch, JAX; and with several outputs."""
+
+import time
+
+from gpu_contestants import COMPILED, OURS, QUICK, TILED, Problem, our_gradient
+from gpu_data import Pool, free_memory, reference
+from gpu_timing import Contestant, Race, measure_read, read_jobs
+
+_OTHERS = [(dtype, n) for n in (256, 1024, 4096) for dtype in ("uint8", "float64", "bfloat16")]
+
+
+def evaluate(pool, part, dtype, n, contestants, best_read, repeats, budget, outputs=1):
+    """One case: contestants (name -> function of the problem) are prepared and checked as long as the budget lasts, then timed."""
+    X = pool.matrix(dtype, n)
+    problem, longest, late = Problem(X, outputs), part.setdefault("seconds_to_prepare", {}), []
+    race = Race(reference(X, problem.y, problem.W, problem.V))
+    for name, make in contestants.items():
+        key = f"{dtype} {n} {name}"
+        if part.refuses(key):
+            race.failed[name] = "ended the process"
+        elif budget.left() < max(3.0, 1.2 * longest.get(name, 0.0)):
+            late.append(name)
+        else:
+            began = time.perf_counter()
+            with part.under(key):
+                race.enter(name, make, problem)
+            longest[name] = max(time.perf_counter() - began, longest.get(name, 0.0))
+    return {"dtype": dtype, "features": n, "outputs": outputs, "rows": X.shape[0], "bytes": X.nbytes,
+            "floor_ms": X.nbytes / best_read / 1e6, **race.run(X.nbytes, best_read, repeats), "not_measured": late}
+
+
+def evaluations(options, budget, part):
+    """All cases, in three rounds: what is quick to prepare, what has to be compiled, the other dtypes."""
+    pool = Pool(options.bytes)
+    part["read"] = read = measure_read(pool.matrix("float32", 256), options.repeats)
+    ours = OURS | {"plain read": lambda p: Contestant(read_jobs(p.X)[read["fastest"]])}
+    required = [(dtype, n) for dtype in ("float32", "float16") for n in options.features]
+    others = [case for case in _OTHERS if case[1] in options.features]
+    for label, cases, contestants, share in (("quick", required, QUICK, 1), ("compiled", required, COMPILED, 0.75),
+                                             ("other dtypes", others, QUICK, 1)):
+        limit = budget.share(share)
+        for dtype, n in cases:
+            part.case(f"{label}: {dtype} {n}", limit, evaluate, pool, part, dtype, n, ours | contestants, read["best_read_GB_per_s"],
+                      options.repeats, limit)
+            free_memory()
+
+
+def outputs(options, budget, part):
+    """2 to 16 columns of weights: ours against the generic body on tiles."""
+    pool = Pool(options.bytes)
+    part["read"] = read = measure_read(pool.matrix("float32", 64), options.repeats)
+    for n in (64, 784):
+        for k in (4, 2, 10, 16):
+            part.case(f"{n} features, {k} outputs", budget, evaluate, pool, part, "float32", n, {"ours": our_gradient, **TILED},
+                      read["best_read_GB_per_s"], options.repeats, budget, k)

@@ -1,0 +1,99 @@
+"""Results, time and errors: a file of its own for each section, written after every case, whatever goes wrong."""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+
+_LOST = ("illegal", "misaligned", "unspecified launch failure", "device-side assert", "hardware stack", "uncorrectable")
+
+
+def write_json(path, values):
+    """Whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(json.dumps(values, indent=1, default=_plain) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def read_json(path):
+    """What `write_json` wrote; empty where there is no file yet."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _plain(value):
+    """NumPy's numbers and arrays as Python's."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+class Budget:
+    """Seconds that may be spent."""
+
+    def __init__(self, seconds, clock=time.monotonic):
+        self.clock, self.end = clock, clock() + seconds
+
+    def left(self):
+        return self.end - self.clock()
+
+    def share(self, part):
+        """A part of what is left, as a budget of its own."""
+        return Budget(part * max(self.left(), 0.0), self.clock)
+
+
+class DeviceLost(Exception):
+    """An error after which CUDA answers nothing more in this process."""
+
+
+def attempt(failures, name, function, *arguments):
+    """What the function returns; None, and the reason under `name`, where it fails."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        failures[name] = f"{type(error).__name__}: {text}"[:400]
+        if any(word in text for word in _LOST):
+            raise DeviceLost(failures[name]) from error
+        return None
+
+
+class Part(dict):
+    """What a section has so far, in a file of its own; one that was there already is taken up again.
+
+    Under "under_way" stands what was running when the file was written. Found there at the start, it ended the process, and
+    is left out from then on.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        super().__init__({"cases": [], "failed": {}, "ended_the_process": [], **read_json(self.path), "not_measured": []})
+        if culprit := self.pop("under_way", None):
+            self["ended_the_process"].append(culprit)
+
+    def save(self):
+        write_json(self.path, self)
+
+    @contextlib.contextmanager
+    def under(self, name):
+        """Marks what is running; stays where it does not end."""
+        outer = self.get("under_way")
+        self["under_way"] = name
+        self.save()
+        yield
+        self["under_way"] = outer
+        self.save()
+
+    def refuses(self, name):
+        return name in self["ended_the_process"]
+
+    def case(self, name, budget, function, *arguments):
+        """What the function returns goes to the cases, unless it is there already, ended the process or there is no time."""
+        if any(case["name"] == name for case in self["cases"]):
+            return
+        if budget.left() < 3 or self.refuses(name):
+            self["not_measured"].append(name)
+            return
+        with self.under(name):
+            if values := attempt(self["failed"], name, function, *arguments):
+                self["cases"].append({"name": name, **values})

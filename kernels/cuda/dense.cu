@@ -1,0 +1,263 @@
+// A pass over dense rows that reads each row from device memory once and uses it twice: for its products with the weights,
+// and, scaled by the pointwise line between, for its share of the sum. In between the row waits in registers.
+//
+//     kLanes threads share a row: a power of two up to 32 inside a warp, or all 32 * kWarps threads of the block.
+//     Each owns kPacks vectors of kVector columns: their weights, their part of the sum, their part of the rows.
+//     kRows rows are under way at once: their loads fly together, and a sum over lanes is cheaper for many rows than for one.
+//     With fewer than 32 lanes a row, 32 / kLanes rows lie side by side in a warp, so that its loads are contiguous.
+//
+//     load rows -> products, lane by lane -> sum over lanes; now a lane owns some rows' margins -> pointwise line, once a
+//     row -> every lane of a row gets its factor -> own columns of the sum += factor * row
+//
+// A block takes one slice of rows. How rows are cut into slices depends on the shape of X alone (shapes.py), a slice's sums
+// leave as they are, and sum_slices adds them in order, in double: the same bits on every run. No atomics.
+// Row numbers and offsets are 64-bit: 2.1M x 1024 is already past 2^31.
+
+#include "common.cuh"
+#include "pointwise.cuh"
+
+// X: row-major, `stride` numbers from row to row; n columns are read: a multiple of kVector, zeros where X has none.
+// weights: kDots rows of n, then kDots intercepts. s: row weights, or null for ones. margins: kOutputs rows of m, or null.
+// sums: per slice, kOutputs rows of n. totals: per slice, kOutputs values and kOutputs sums of factors.
+template <class Pass, class Storage, class Real, int kVector, int kPacks, int kRows, int kLanes, int kWarps, bool kHeld,
+          bool kPrefetch, int kResident>
+__global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
+    dense(const Storage* __restrict__ X, long long stride, long long m, int n, const Real* __restrict__ weights,
+          const unsigned char* __restrict__ y, const Real* __restrict__ s, int slice_rows, Real* __restrict__ margins,
+          Real* __restrict__ sums, double* __restrict__ totals) {
+    constexpr int kOutputs = Pass::kOutputs, kDots = Pass::kDots;
+    constexpr bool kWholeBlock = kLanes > 32;
+    constexpr int kWarpLanes = kWholeBlock ? 32 : kLanes;          // lanes of a row within one warp
+    constexpr int kSide = 32 / kWarpLanes;                         // rows side by side in a warp
+    constexpr int kChunk = kRows * kSide;                          // rows of one step of a warp
+    constexpr int kStep = kWholeBlock ? kChunk : kWarps * kChunk;  // rows of one step of the block
+    constexpr int kOwned = kRows > kWarpLanes ? kRows / kWarpLanes : 1;   // rows whose margins a lane ends up with
+    constexpr int kOwners = kRows > kWarpLanes ? 1 : kWarpLanes / kRows;  // lanes that end up with the same row
+    static_assert(!kWholeBlock || kLanes == 32 * kWarps, "a row is shared by a part of a warp or by the whole block");
+
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int side = lane / kWarpLanes;
+    const int first_pack = kWholeBlock ? threadIdx.x : lane % kWarpLanes;
+    const int first_owned = kRows > kWarpLanes ? lane % kWarpLanes * kOwned : lane % kWarpLanes / kOwners;
+    const bool counts = lane % kOwners == 0 && (!kWholeBlock || warp == 0);  // each row's value once
+
+    auto column = [&](int pack) { return (pack * kLanes + first_pack) * kVector; };
+    auto weights_of = [&](int dot, int pack) {
+        const int j = column(pack);
+        return j < n ? load<Real, kVector>(weights + (long long)dot * n + j) : Pack<Real, kVector>{};
+    };
+    Real intercept[kDots];
+    Pack<Real, kVector> held[kHeld ? kDots : 1][kPacks];  // else they come through the L1 cache, once for kRows rows
+#pragma unroll
+    for (int d = 0; d < kDots; ++d) {
+        intercept[d] = weights[(long long)kDots * n + d];
+        if constexpr (kHeld) {
+#pragma unroll
+            for (int c = 0; c < kPacks; ++c) held[d][c] = weights_of(d, c);
+        }
+    }
+
+    // this block's slice: from here on row numbers are its own, and fit an int
+    const long long begin = (long long)blockIdx.x * slice_rows;
+    const int end = m - begin < slice_rows ? int(m - begin) : slice_rows;
+    const Storage* __restrict__ slice_X = X + begin * stride;
+
+    struct Rows {
+        Pack<Storage, kVector> x[kRows][kPacks];
+        bool positive[kOwned];
+        Real weight[kOwned];  // 0 beyond the last row
+    };
+    auto fetch = [&](Rows& rows, int base) {
+        const Storage* row = slice_X + (base + side) * stride;
+#pragma unroll
+        for (int r = 0; r < kRows; ++r, row += kSide * stride)
+#pragma unroll
+            for (int c = 0; c < kPacks; ++c) {
+                const bool there = base + r * kSide + side < end && column(c) < n;
+                rows.x[r][c] = there ? load<Storage, kVector>(row + column(c)) : Pack<Storage, kVector>{};
+            }
+        if constexpr (Pass::kSums) {
+#pragma unroll
+            for (int o = 0; o < kOwned; ++o) {
+                const int i = base + (first_owned + o) * kSide + side;
+                rows.positive[o] = i < end && y[begin + i] != 0;
+                rows.weight[o] = i < end ? (s ? s[begin + i] : Real(1)) : Real(0);
+            }
+        }
+    };
+
+    using Total = typename Choose<kOutputs == 1, double, Real>::type;  // many outputs have no registers for doubles
+    Real sum[kOutputs][kPacks * kVector] = {};
+    Total value_total[kOutputs] = {}, factor_total[kOutputs] = {};
+    SHARED_ARRAY(Real, across, kWholeBlock ? 2 * kWarps * kRows * kDots : 1);
+    int phase = 0;
+
+    Rows rows, next;
+    int base = kWholeBlock ? 0 : warp * kChunk;
+    if constexpr (kPrefetch) fetch(rows, base);
+    for (; base < end; base += kStep) {
+        if constexpr (!kPrefetch) fetch(rows, base);
+
+        Real dots[kRows][kDots] = {};
+#pragma unroll
+        for (int c = 0; c < kPacks; ++c) {
+            if constexpr (!kHeld) keep_order();  // else all weights are fetched ahead, into registers that are not there
+#pragma unroll
+            for (int d = 0; d < kDots; ++d) {
+                Pack<Real, kVector> w;
+                if constexpr (kHeld)
+                    w = held[d][c];
+                else
+                    w = weights_of(d, c);
+#pragma unroll
+                for (int r = 0; r < kRows; ++r)
+#pragma unroll
+                    for (int v = 0; v < kVector; ++v) dots[r][d] += rows.x[r][c].at(v) * w.v[v];
+            }
+        }
+        if constexpr (kPrefetch) fetch(next, base + kStep);  // travels while the sums go round
+
+        transposed_sum<kWarpLanes / 2, kRows>(dots, lane);
+        if constexpr (kWholeBlock) {
+            // two buffers in turn: a warp that writes the next step's sums meets no warp that still reads this step's
+            if (lane % kOwners == 0) {
+#pragma unroll
+                for (int d = 0; d < kDots; ++d)
+                    across[((phase * kWarps + warp) * kRows + first_owned) * kDots + d] = dots[0][d];
+            }
+            __syncthreads();
+#pragma unroll
+            for (int d = 0; d < kDots; ++d) {
+                dots[0][d] = Real(0);
+#pragma unroll
+                for (int q = 0; q < kWarps; ++q)
+                    dots[0][d] += across[((phase * kWarps + q) * kRows + first_owned) * kDots + d];
+            }
+            phase ^= 1;
+        }
+
+        Real factor[kOwned][kOutputs];
+#pragma unroll
+        for (int o = 0; o < kOwned; ++o) {
+            const int i = base + (first_owned + o) * kSide + side;
+            Real z[kDots], value[kOutputs];
+#pragma unroll
+            for (int d = 0; d < kDots; ++d) z[d] = dots[o][d] + intercept[d];
+            if (margins && counts && i < end) {
+#pragma unroll
+                for (int k = 0; k < kOutputs; ++k) margins[k * m + begin + i] = z[k];
+            }
+            if constexpr (Pass::kSums) {
+                Pass::row(z, rows.positive[o], rows.weight[o], factor[o], value);
+                if (counts && i < end) {
+#pragma unroll
+                    for (int k = 0; k < kOutputs; ++k) {
+                        value_total[k] += value[k];
+                        factor_total[k] += factor[o][k];
+                    }
+                }
+            }
+        }
+
+        if constexpr (Pass::kSums) {
+#pragma unroll
+            for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+                for (int c = 0; c < kPacks; ++c) rows.x[r][c].stay_packed();
+                const int owner = side * kWarpLanes + r * kOwners / kOwned;
+#pragma unroll
+                for (int k = 0; k < kOutputs; ++k) {
+                    const Real f = __shfl_sync(kAllLanes, factor[r % kOwned][k], owner);
+#pragma unroll
+                    for (int c = 0; c < kPacks; ++c)
+#pragma unroll
+                        for (int v = 0; v < kVector; ++v) {
+                            const Real x = rows.x[r][c].at(v);
+                            sum[k][c * kVector + v] += f * (Pass::kSquares ? x * x : x);
+                        }
+                }
+            }
+        }
+        if constexpr (kPrefetch) rows = next;
+    }
+    if constexpr (!Pass::kSums) return;
+
+    // What the block leaves: sums over its lanes and warps, in a fixed order.
+    Real* slice_sums = sums + (long long)blockIdx.x * kOutputs * n;
+    if constexpr (kWholeBlock) {
+#pragma unroll
+        for (int k = 0; k < kOutputs; ++k)
+#pragma unroll
+            for (int c = 0; c < kPacks; ++c)
+#pragma unroll
+                for (int v = 0; v < kVector; ++v)
+                    if (column(c) < n) slice_sums[(long long)k * n + column(c) + v] = sum[k][c * kVector + v];
+    } else {
+        constexpr int kColumns = kPacks * kLanes * kVector;
+        SHARED_ARRAY(Real, warp_sums, kWarps * kOutputs * kColumns);
+#pragma unroll
+        for (int k = 0; k < kOutputs; ++k)
+#pragma unroll
+            for (int c = 0; c < kPacks; ++c)
+#pragma unroll
+                for (int v = 0; v < kVector; ++v) {
+                    Real a = sum[k][c * kVector + v];
+#pragma unroll
+                    for (int offset = kWarpLanes; offset < 32; offset *= 2) a += __shfl_xor_sync(kAllLanes, a, offset);
+                    if (side == 0) warp_sums[(warp * kOutputs + k) * kColumns + column(c) + v] = a;
+                }
+        __syncthreads();
+        for (int k = 0; k < kOutputs; ++k)
+            for (int j = threadIdx.x; j < n; j += 32 * kWarps) {
+                Real a = Real(0);
+#pragma unroll
+                for (int q = 0; q < kWarps; ++q) a += warp_sums[(q * kOutputs + k) * kColumns + j];
+                slice_sums[(long long)k * n + j] = a;
+            }
+    }
+
+    SHARED_ARRAY(double, warp_totals, kWarps * 2 * kOutputs);
+#pragma unroll
+    for (int k = 0; k < kOutputs; ++k) {
+        double value = value_total[k], factors = factor_total[k];
+#pragma unroll
+        for (int offset = 16; offset > 0; offset /= 2) {
+            value += __shfl_xor_sync(kAllLanes, value, offset);
+            factors += __shfl_xor_sync(kAllLanes, factors, offset);
+        }
+        if (lane == 0) {
+            warp_totals[warp * 2 * kOutputs + k] = value;
+            warp_totals[warp * 2 * kOutputs + kOutputs + k] = factors;
+        }
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < 2 * kOutputs; i += 32 * kWarps) {
+        double a = 0.0;
+        for (int q = 0; q < kWarps; ++q) a += warp_totals[q * 2 * kOutputs + i];
+        totals[(long long)blockIdx.x * 2 * kOutputs + i] = a;
+    }
+}
+
+// out = what the slices left, added up in double: `columns` sums, then `extras` totals. A warp takes 32 neighbouring columns
+// of every blockDim.x / 32-th slice; the warps' sums are added in order.
+template <class Real>
+__global__ void sum_slices(const Real* __restrict__ sums, const double* __restrict__ totals, long long slices, int columns,
+                           int extras, double* __restrict__ out) {
+    SHARED_ARRAY(double, warp_sums, 1024);
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    const int j = blockIdx.x * 32 + lane;
+    double a = 0.0;
+    if (j < columns) {
+#pragma unroll 8
+        for (long long i = warp; i < slices; i += warps) a += double(sums[i * columns + j]);
+    }
+    else if (j < columns + extras)
+#pragma unroll 8
+        for (long long i = warp; i < slices; i += warps) a += totals[i * extras + j - columns];
+    warp_sums[threadIdx.x] = a;
+    __syncthreads();
+    if (warp == 0 && j < columns + extras) {
+        for (int q = 1; q < warps; ++q) a += warp_sums[q * 32 + lane];
+        out[j] = a;
+    }
+}

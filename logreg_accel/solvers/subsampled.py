@@ -1,0 +1,110 @@
+"""Newton's method with sub-sampled Hessians: to the optimum in a handful of reads of X."""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from .lbfgs import two_loop
+from .line_search import step
+from .questions import CONVERGED, NOISE_FLOOR, Gradient, Metric, Progress, Sample
+
+_CARRIES_OVER = 0.2  # of the loss: what the full data's may lie above the sample's
+_POOR_RATE = 0.3  # of the last decrement
+_SOLVED = 1e-4  # of the loss of the sample
+_MOST_STEPS = 20  # on a sample
+
+
+@dataclass(frozen=True)
+class newton_subsampled:
+    """Sub-sampled Newton with L-BFGS corrections.
+
+    (a) A sample by class is solved by Newton's method in memory; it grows fourfold while its optimum does not carry over.
+    (b) The metric is the Hessian of rows drawn by what they add to it, factored once.
+    (c) L-BFGS runs on the full data with that metric: a read a step.
+    (d) Where the unit step is poor, the line is minimised on stored margins, without a read (line_search.py).
+    (e) When the decrement shrinks by less than to 0.3 of the last one, a new metric is drawn here, twice as large every
+        second time; in the limit this is exact Newton.
+
+    Parameters
+    ----------
+    rows_per_parameter : int
+        Rows of a sample beside the number of parameters.
+    memory : int
+        Pairs of changes in w and in the gradient that are kept.
+
+    References
+    ----------
+    Roosta-Khorasani and Mahoney (2019), Sub-sampled Newton methods, Mathematical Programming 174; sampling by row norms: Xu et
+    al. (2016), Sub-sampled Newton methods with non-uniform sampling, NeurIPS.
+    """
+
+    rows_per_parameter: int = 50
+    memory: int = 10
+
+    def __post_init__(self):
+        for name in ("rows_per_parameter", "memory"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"`{name}` is {value!r}; expected a positive integer.")
+
+    @classmethod
+    def for_shape(cls, n_rows, n_features):
+        """Rows of a sample such that its Hessian, n² operations a row, costs at most some three reads of X.
+
+        On two cores, float32, 200,000 x 1000: 50 rows a parameter take 4.8 reads and 4.4 s, 12 take 6.4 reads and 2.1 s.
+        """
+        return cls(rows_per_parameter=int(min(max(16 * n_rows / (n_features + 1) ** 2, 12), 50)))
+
+    def __call__(self, w, seed=0):
+        here, size = yield from self._start(w, self.rows_per_parameter * len(w), seed)
+        pairs = deque(maxlen=self.memory)
+        metric, drawn = None, 0
+        while True:
+            if metric is None:
+                drawn += 1
+                metric = yield Metric(here, on=(yield Sample(size, seed + drawn, at=here)))
+                pairs.clear()
+            direction = -two_loop(pairs, metric, here.gradient)
+            decrement = -0.5 * (here.gradient @ direction)
+            if (yield Progress(here, gap=decrement)):
+                return CONVERGED
+            there = yield from step(here, direction)
+            if there is None:
+                if decrement <= here.rounding or (size == math.inf and not pairs):
+                    return NOISE_FLOOR
+                # no descent along a fresh metric: columns that the sample hardly saw; from here on all rows form it
+                size, metric = math.inf if not pairs else size, None
+                continue
+            s, y = there.w - here.w, there.gradient - here.gradient
+            if s @ y > 0:
+                pairs.append((s, y))
+            here = there
+            if 0.5 * (here.gradient @ metric(here.gradient)) > _POOR_RATE * decrement:
+                size, metric = size * (1 + drawn % 2), None
+
+    def _start(self, w, size, seed):
+        """A point of the full data near the optimum of a sample, and the size of that sample."""
+        here = (yield Gradient(w)) if w.any() else None  # a warm start needs no sample
+        while here is None:
+            sample = yield Sample(size, seed)
+            if sample is None:
+                return (yield Gradient(w)), size
+            near = yield from self._solve(sample, w)
+            here = yield Gradient(near.w)
+            if here.value > (1 + _CARRIES_OVER) * near.value:
+                w, size, here = near.w, 4 * size, None
+        return here, size
+
+    def _solve(self, sample, w):
+        """Newton's method on a sample."""
+        here = yield Gradient(w, on=sample)
+        for _ in range(_MOST_STEPS):
+            solve = yield Metric(here, on=sample)
+            direction = -solve(here.gradient)
+            if -0.5 * (here.gradient @ direction) <= _SOLVED * here.value:
+                break
+            there = yield from step(here, direction, on=sample)
+            if there is None:
+                break
+            here = there
+        return here

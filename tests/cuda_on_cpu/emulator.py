@@ -1,0 +1,245 @@
+"""CUDA kernels on the CPU: compiled by g++ with emulation.h, run in a process of their own on NumPy arrays."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+HERE = Path(__file__).parent
+SANITIZERS = {
+    None: ["-U_FORTIFY_SOURCE"],  # a fortified longjmp refuses to change stacks
+    "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "thread": ["-fsanitize=thread"],
+}
+OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1 atexit_sleep_ms=0",
+}
+ALIGNMENT = 256  # of every allocation on a GPU
+SECONDS = 600
+PROCESS_FOLDER = tempfile.TemporaryDirectory(prefix="cuda-on-cpu-")  # gone when the process ends
+DATA, HUGE = 0, 1
+NULL, POINTER, SCALAR = 0, 1, 2
+
+
+def why_not():
+    """None where the emulation can be built, or a sentence that says what is missing."""
+    if platform.system() != "Linux":
+        return "the emulation of CUDA runs on Linux"
+    if shutil.which("g++") is None:
+        return "the emulation of CUDA needs g++"
+    return None
+
+
+class CompileError(Exception):
+    """g++ refused the kernels: its own words."""
+
+
+class EmulationError(Exception):
+    """A run ended by a fault: the heart of the report. All that the process said is in `report`."""
+
+    def __init__(self, ending, report):
+        self.report = report
+        super().__init__(f"{ending}\n{_heart(report)}")
+
+
+def _heart(report):
+    """The report from its first complaint on; of the stacks, the frames in the kernels."""
+    lines = [line for line in report.splitlines() if not re.match(r"=+$|\s*$|\s+#\d+ (?!.*\.cuh?:)", line)]
+    complaint = re.compile(r"emulation: |runtime error: |(ERROR|WARNING): \w+Sanitizer: ")
+    first = next((i for i, line in enumerate(lines) if complaint.search(line)), 0)
+    last = next((i for i, line in enumerate(lines) if line.startswith("SUMMARY: ")), len(lines))
+    return "\n".join(lines[first : min(last, first + 16)])
+
+
+class Huge(NamedTuple):
+    """An argument: so many zero bytes, read-only, without memory behind them."""
+
+    nbytes: int
+
+
+class Launch(NamedTuple):
+    """One kernel launch.
+
+    An argument is an array, a NumPy scalar, None (a null pointer) or Huge. grid and block are numbers or up to three.
+    """
+
+    kernel: str
+    grid: int | tuple
+    block: int | tuple
+    args: tuple
+    shared: int = 0
+
+
+class Program:
+    """Kernels compiled for the CPU, plain or with a sanitizer: "address" (bounds, undefined behaviour) or "thread" (races).
+
+    `source` is CUDA C++, `kernels` the instantiations to run, such as "add<float, 4>". What was compiled once is found
+    again by its content, in this process or, with a folder of one's own, in a later one.
+    """
+
+    def __init__(self, source, kernels, sanitizer=None, defines=(), folder=None):
+        self.sanitizer = sanitizer
+        table = "".join(f'    {{"{name}", run<{name}>}},\n' for name in kernels)
+        files = {
+            "kernel.cu": f'#line 1 "kernel.cu"\n{source}\n',
+            "kernels.inc": f'#include "kernel.cu"\nnamespace replay {{\nconst Kernel kernels[] = {{\n{table}    {{}},\n}};\n}}\n',
+        }
+        flags = ["-std=gnu++17", "-O1", "-g1", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", "-Wno-attributes"]
+        flags += [*SANITIZERS[sanitizer], *(f"-D{define}" for define in defines)]
+        own = [(HERE / name).read_text(encoding="utf-8") for name in ("emulation.h", "replay.cpp")]
+        key = hashlib.sha256(repr((files, flags, own)).encode()).hexdigest()[:16]
+        folder = Path(folder or PROCESS_FOLDER.name).resolve() / key
+        self.path = folder / "replay"
+        if not self.path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                (folder / name).write_text(text, encoding="utf-8")
+            self._compile(folder, flags)
+
+    def _compile(self, folder, flags):
+        if why_not():
+            raise CompileError(why_not())
+        includes = [f"-I{HERE}", "-I."]
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as unfinished:
+            pass
+        command = ["g++", *flags, *includes, HERE / "replay.cpp", "-o", unfinished.name]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            os.unlink(unfinished.name)
+            raise CompileError(done.stderr)
+        os.replace(unfinished.name, self.path)  # whole, also where two compile the same at once
+
+    def run(self, launches, seed=0):
+        """Run the launches in order; then every writable array among the arguments holds what the kernels wrote.
+
+        Arrays are passed as their memory: all views of one array share one buffer, from the first byte to the last that
+        any of them covers. Raises EmulationError.
+        """
+        buffers = _Buffers(launch.args for launch in launches)
+        with tempfile.TemporaryDirectory() as folder:
+            job = Path(folder) / "job"
+            count = struct.pack("<Q", len(launches))
+            job.write_bytes(b"".join([buffers.packed(), count, *(_packed(launch, buffers) for launch in launches)]))
+            self._run(job, seed)
+            buffers.write_back(Path(f"{job}.out").read_bytes())
+
+    def _run(self, job, seed):
+        command = [self.path, job, str(seed)]
+        if self.sanitizer == "thread" and _setarch():
+            command = [*_setarch(), *command]
+        try:
+            done = subprocess.run(command, capture_output=True, env={**os.environ, **OPTIONS}, timeout=SECONDS)
+        except subprocess.TimeoutExpired as late:
+            raise EmulationError(f"not done after {SECONDS} s", (late.stderr or b"").decode(errors="replace")) from None
+        if done.returncode:
+            ending = f"signal {signal.Signals(-done.returncode).name}" if done.returncode < 0 else f"exit code {done.returncode}"
+            raise EmulationError(ending, done.stderr.decode(errors="replace"))
+
+
+@functools.cache
+def _setarch():
+    """The command before a program that turns address randomisation off: the thread sanitizer bears only little of it."""
+    command = ["setarch", platform.machine(), "-R"]
+    if shutil.which("setarch") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+        return command
+    return []
+
+
+def _extent(array):
+    """The addresses of an array's first byte and of the one after its last."""
+    return np.lib.array_utils.byte_bounds(array) if array.size else (array.ctypes.data, array.ctypes.data)
+
+
+def _owner(array):
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+class _Buffer(NamedTuple):
+    number: int
+    start: int
+    stop: int
+    phase: int
+
+
+class _Buffers:
+    """The memory behind all arguments of a run."""
+
+    def __init__(self, argument_lists):
+        arguments = [argument for arguments in argument_lists for argument in arguments]
+        self.arrays = [a for a in arguments if isinstance(a, np.ndarray)]
+        self.data = {}
+        for array in self.arrays:
+            owner = _owner(array)
+            known = self.data.get(id(owner))
+            start, stop = _extent(array)
+            if known:
+                start, stop = min(start, known.start), max(stop, known.stop)
+            phase = (start - owner.ctypes.data) % ALIGNMENT
+            self.data[id(owner)] = _Buffer(known.number if known else len(self.data), start, stop, phase)
+        self.huge = {}
+        for argument in arguments:
+            if isinstance(argument, Huge):
+                self.huge.setdefault(argument, len(self.data) + len(self.huge))
+
+    def of(self, array):
+        return self.data[id(_owner(array))]
+
+    def packed(self):
+        parts = [struct.pack("<Q", len(self.data) + len(self.huge))]
+        for buffer in self.data.values():
+            nbytes = buffer.stop - buffer.start
+            parts += [struct.pack("<3Q", DATA, nbytes, buffer.phase), ctypes.string_at(buffer.start, nbytes)]
+        parts += [struct.pack("<3Q", HUGE, huge.nbytes, 0) for huge in self.huge]
+        return b"".join(parts)
+
+    def write_back(self, contents):
+        places = {}
+        place = 0
+        for buffer in self.data.values():
+            places[buffer.number] = place
+            place += buffer.stop - buffer.start
+        for array in self.arrays:
+            if array.flags.writeable and array.size:
+                buffer = self.of(array)
+                offset = places[buffer.number] + array.ctypes.data - buffer.start
+                array[...] = np.ndarray(array.shape, array.dtype, contents, offset, array.strides)
+
+
+def _packed(launch, buffers):
+    name = launch.kernel.encode()
+    sizes = (*_three(launch.grid), *_three(launch.block), launch.shared, len(launch.args))
+    parts = [struct.pack("<Q", len(name)), name, struct.pack("<8Q", *sizes)]
+    for argument in launch.args:
+        if argument is None:
+            parts.append(struct.pack("<Q", NULL))
+        elif isinstance(argument, np.ndarray):
+            buffer = buffers.of(argument)
+            parts.append(struct.pack("<3Q", POINTER, buffer.number, argument.ctypes.data - buffer.start))
+        elif isinstance(argument, Huge):
+            parts.append(struct.pack("<3Q", POINTER, buffers.huge[argument], 0))
+        elif isinstance(argument, np.generic):
+            scalar = argument.tobytes()
+            parts += [struct.pack("<3Q", SCALAR, ord(argument.dtype.kind), len(scalar)), scalar]
+        else:
+            raise TypeError(f"{launch.kernel}: {argument!r} is no array, NumPy scalar, None or Huge")
+    return b"".join(parts)
+
+
+def _three(size):
+    size = (size,) if isinstance(size, int | np.integer) else tuple(size)
+    return *size, *(1,) * (3 - len(size))

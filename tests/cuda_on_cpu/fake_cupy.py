@@ -1,0 +1,235 @@
+"""A stand-in for CuPy over NumPy and the emulation: the whole cupy backend runs, launches included, where there is no GPU.
+
+"Device" memory is a NumPy array of its own type. As in CuPy it is not mixed with host arrays by accident, and memory that
+was not written yet holds no numbers. Only what the backend uses is here.
+"""
+
+import contextlib
+import functools
+import sys
+import types
+from unittest import mock
+
+import numpy as np
+import scipy.linalg
+
+from .emulator import Launch, Program
+
+FREE_BYTES = 8 << 30
+
+
+class OutOfMemoryError(MemoryError):
+    """As cupy.cuda.memory.OutOfMemoryError."""
+
+
+class Device:
+    def __init__(self, id=0):
+        self.id = id
+
+    def __eq__(self, other):
+        return self.id == other.id
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"<CUDA Device {self.id}>"
+
+
+class DeviceArray(np.ndarray):
+    """An array that plain NumPy arrays do not mix with."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        _refuse_host_arrays(inputs)
+        inputs = [np.asarray(a) if isinstance(a, DeviceArray) else a for a in inputs]
+        if out is not None:
+            kwargs["out"] = tuple(np.asarray(a) for a in out)
+        result = getattr(ufunc, method)(*inputs, **kwargs)
+        return out[0] if out is not None else _on_device(result)
+
+    def __array_function__(self, function, kinds, arguments, keywords):
+        _refuse_host_arrays(arguments)
+        return _on_device(super().__array_function__(function, kinds, arguments, keywords))
+
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self.ctypes.data)
+
+    @property
+    def device(self):
+        return Device()
+
+    def get(self):
+        return np.array(self, subok=False)
+
+    def set(self, array, stream=None):
+        assert isinstance(array, np.ndarray) and not isinstance(array, DeviceArray) and array.flags.c_contiguous
+        assert self.flags.c_contiguous and self.dtype == array.dtype and self.shape == array.shape
+        if stream is None:
+            self[...] = array
+        else:
+            stream.add(lambda: self.__setitem__(..., array))
+
+    @property
+    def __cuda_array_interface__(self):
+        return {**self.__array_interface__, "version": 3}
+
+
+def _refuse_host_arrays(arguments):
+    for a in arguments:
+        if isinstance(a, np.ndarray) and not isinstance(a, DeviceArray) and a.ndim:
+            raise TypeError("Unsupported type <class 'numpy.ndarray'>: a host array among device arrays")
+
+
+def _on_device(result):
+    return result.view(DeviceArray) if isinstance(result, np.ndarray) else result
+
+
+def asarray(a, dtype=None):
+    if isinstance(a, DeviceArray):
+        return a if dtype is None else a.astype(dtype, copy=False)
+    return np.array(a, dtype=dtype).view(DeviceArray)
+
+
+def asnumpy(a):
+    return np.array(a, subok=False)
+
+
+def empty(shape, dtype=float):
+    array = np.empty(shape, dtype=dtype)
+    array.reshape(-1).view(np.uint8)[...] = 0xFF  # NaN, where the type has one
+    return array.view(DeviceArray)
+
+
+def empty_like(a):
+    return empty(a.shape, a.dtype)
+
+
+class Stream:
+    """Does what it is given when somebody waits for it, and not before: a copy reads what its source then holds."""
+
+    def __init__(self, non_blocking=False):
+        self.waiting = []
+
+    def add(self, work):
+        self.waiting.append(work)
+
+    def synchronize(self):
+        self.do(len(self.waiting))
+
+    def do(self, count):
+        for _ in range(count):
+            self.waiting.pop(0)()
+
+
+class Event:
+    def __init__(self, disable_timing=False):
+        self.stream = None
+
+    def record(self, stream):
+        self.stream, self.last = stream, stream.waiting[-1] if stream.waiting else None
+
+    def synchronize(self):
+        if self.stream and self.last in self.stream.waiting:
+            self.stream.do(self.stream.waiting.index(self.last) + 1)
+
+
+class Kernels:
+    """Compiled kernels by source and name; what was not foreseen is compiled when it is first asked for.
+
+    A hundred at once take 6 s, one alone takes 1 s.
+    """
+
+    def __init__(self, sanitizer=None):
+        self.sanitizer = sanitizer
+        self.programs = {}
+        self.launched = []
+
+    def foresee(self, source, names, *sanitizer):
+        program = Program(source, sorted(names), *(sanitizer or [self.sanitizer]))
+        self.programs |= {(source, name): program for name in names}
+
+    def kernel(self, source, name):
+        if (source, name) not in self.programs:
+            self.foresee(source, [name])
+        program = self.programs[source, name]
+
+        def launch(grid, block, arguments):
+            one = Launch(name, grid, block, tuple(_argument(a) for a in arguments))
+            self.launched.append(one)
+            program.run([one], seed=len(self.launched))
+
+        return launch
+
+
+def _argument(a):
+    if isinstance(a, DeviceArray):
+        # what a kernel may touch is the allocation, from the array's first number on
+        owner = a
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        flat = np.asarray(owner).reshape(-1, order="A").view(np.uint8)
+        return flat[a.ctypes.data - owner.ctypes.data :]
+    assert a is None or isinstance(a, np.generic), f"CuPy takes device arrays, NumPy scalars and None, not {type(a)}"
+    return a
+
+
+def modules(kernels):
+    """The modules to stand in for CuPy's, by name."""
+
+    class RawModule:
+        def __init__(self, code, options=(), name_expressions=()):
+            assert "-std=c++17" in options
+            self.code, self.names = code, name_expressions
+
+        def get_function(self, name):
+            assert name in self.names
+            return kernels.kernel(self.code, name)
+
+    pool = types.SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
+    cuda = types.SimpleNamespace(
+        Device=Device, Stream=Stream, Event=Event, get_current_stream=Stream,
+        runtime=types.SimpleNamespace(memGetInfo=lambda: (FREE_BYTES, FREE_BYTES)),
+        memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+    )
+
+    cupy = types.ModuleType("cupy")
+    for name in ("zeros", "arange", "ascontiguousarray", "diagonal", "sqrt", "where", "isfinite", "concatenate"):
+        function = getattr(np, name)
+        setattr(cupy, name, functools.wraps(function)(lambda *a, f=function, **k: _on_device(f(*a, **k))))
+    vars(cupy).update(
+        ndarray=DeviceArray, asarray=asarray, asnumpy=asnumpy, empty=empty, empty_like=empty_like, cuda=cuda, RawModule=RawModule,
+        from_dlpack=asarray, get_default_memory_pool=lambda: pool, float64=np.float64,
+        linalg=types.SimpleNamespace(cholesky=lambda A: _on_device(np.linalg.cholesky(np.asarray(A)))),
+    )
+
+    def solve_triangular(L, b, lower, trans="N"):
+        _refuse_host_arrays([L, b])
+        return _on_device(scipy.linalg.solve_triangular(np.asarray(L), np.asarray(b), lower=lower, trans=trans))
+
+    cupyx = types.ModuleType("cupyx")
+    cupyx.empty_pinned = lambda shape, dtype: np.empty(shape, dtype)
+    cupyx.errstate = lambda linalg: contextlib.nullcontext()
+    cupyx.scipy = types.ModuleType("cupyx.scipy")
+    cupyx.scipy.linalg = types.ModuleType("cupyx.scipy.linalg")
+    cupyx.scipy.linalg.solve_triangular = solve_triangular
+    return {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": cupyx.scipy, "cupyx.scipy.linalg": cupyx.scipy.linalg}
+
+
+@contextlib.contextmanager
+def in_place_of_cupy(kernels):
+    """Where `import cupy` finds the stand-in, and the cupy backend can run."""
+    from logreg_accel import backends
+
+    names = ["logreg_accel.backends.cupy", *modules(kernels)]
+    before = {name: sys.modules.get(name) for name in names}
+    really = backends.unusable
+    sys.modules.update(modules(kernels))
+    sys.modules.pop("logreg_accel.backends.cupy", None)
+    try:
+        with mock.patch.object(backends, "unusable", lambda name: None if name == "cupy" else really(name)):
+            yield
+    finally:
+        for name, module in before.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module

@@ -1,0 +1,227 @@
+// replay JOB SEED: runs the launches of a job file on the emulation and writes the buffers to JOB.out.
+//
+// A job, as emulator.py writes it; numbers are 64-bit and little-endian:
+//     number of buffers; each: kind, bytes, phase, contents (none if huge)
+//     number of launches; each: length and text of the kernel's name, grid x y z, block x y z, bytes of dynamic shared
+//         memory, number of arguments; each: kind, then  pointer: buffer, offset | scalar: type, bytes, contents
+// A buffer begins `phase` bytes past a multiple of 256, where a view into a larger array begins on a GPU.
+
+#include "emulation.h"
+
+#include <cstdlib>
+#include <string>
+#include <tuple>
+#include <type_traits>
+
+namespace replay {
+
+using emulation::die;
+
+constexpr size_t kAlignment = 256;
+
+enum BufferKind : uint64_t { kData, kHuge };
+enum ArgumentKind : uint64_t { kNull, kPointer, kScalar };
+
+struct Buffer {
+    uint64_t kind;
+    uint64_t bytes;
+    char* memory;
+};
+
+struct Argument {
+    uint64_t kind;
+    void* pointer = nullptr;
+    char type = 0;  // NumPy's kind of a scalar: i, u, f, b
+    std::string scalar;
+};
+
+struct Launch {
+    std::string kernel;
+    dim3 grid;
+    dim3 block;
+    uint64_t shared_bytes;
+    std::vector<Argument> arguments;
+};
+
+struct Kernel {
+    const char* name;
+    void (*run)(const Launch&);
+};
+
+class Job {
+public:
+    explicit Job(const char* path) : file_(fopen(path, "rb")) {
+        if (!file_) {
+            die("cannot read %s", path);
+        }
+    }
+
+    void bytes(void* to, size_t count) {
+        if (count > 0 && fread(to, 1, count, file_) != count) {
+            die("the job ends early");
+        }
+    }
+
+    uint64_t number() {
+        uint64_t value;
+        bytes(&value, sizeof(value));
+        return value;
+    }
+
+    dim3 size() {
+        const unsigned x = unsigned(number());
+        const unsigned y = unsigned(number());
+        const unsigned z = unsigned(number());
+        return {x, y, z};
+    }
+
+    std::string text() {
+        std::string value(number(), '\0');
+        bytes(&value[0], value.size());
+        return value;
+    }
+
+private:
+    FILE* file_;
+};
+
+// Zeros without memory behind them, for offsets of more than 32 bits.
+char* huge(size_t bytes) {
+    void* memory = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) {
+        die("cannot map %zu bytes", bytes);
+    }
+    return static_cast<char*>(memory);
+}
+
+// An allocation of its own that ends with the buffer: the address sanitizer sees the byte after it.
+char* allocate(size_t phase, size_t bytes) {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, kAlignment, phase + bytes) != 0) {
+        die("no memory for %zu bytes", bytes);
+    }
+    emulation::poison(memory, bytes > 0 ? phase : phase + 1);
+    return static_cast<char*>(memory) + phase;
+}
+
+Buffer read_buffer(Job& job) {
+    Buffer buffer;
+    buffer.kind = job.number();
+    buffer.bytes = job.number();
+    const uint64_t phase = job.number();
+    if (buffer.kind == kHuge) {
+        buffer.memory = huge(buffer.bytes);
+    } else {
+        buffer.memory = allocate(phase, buffer.bytes);
+        job.bytes(buffer.memory, buffer.bytes);
+    }
+    return buffer;
+}
+
+Argument read_argument(Job& job, const std::vector<Buffer>& buffers) {
+    Argument argument;
+    argument.kind = job.number();
+    if (argument.kind == kPointer) {
+        const uint64_t buffer = job.number();
+        argument.pointer = buffers.at(buffer).memory + job.number();
+    } else if (argument.kind == kScalar) {
+        argument.type = char(job.number());
+        argument.scalar = job.text();
+    }
+    return argument;
+}
+
+Launch read_launch(Job& job, const std::vector<Buffer>& buffers) {
+    Launch launch;
+    launch.kernel = job.text();
+    launch.grid = job.size();
+    launch.block = job.size();
+    launch.shared_bytes = job.number();
+    const uint64_t count = job.number();
+    for (uint64_t i = 0; i < count; ++i) {
+        launch.arguments.push_back(read_argument(job, buffers));
+    }
+    return launch;
+}
+
+template <typename Parameter>
+Parameter unpack(const Launch& launch, size_t position) {
+    const Argument& argument = launch.arguments[position];
+    const char* kernel = launch.kernel.c_str();
+    if constexpr (std::is_pointer_v<Parameter>) {
+        if (argument.kind == kScalar) {
+            die("%s: argument %zu is a scalar, the kernel takes a pointer", kernel, position);
+        }
+        return static_cast<Parameter>(argument.pointer);
+    } else {
+        static_assert(std::is_trivially_copyable_v<Parameter>, "arguments are passed as bytes");
+        if (argument.kind != kScalar) {
+            die("%s: argument %zu is a pointer, the kernel takes a scalar", kernel, position);
+        }
+        const size_t bytes = argument.scalar.size();
+        if (bytes != sizeof(Parameter)) {
+            die("%s: argument %zu has %zu bytes, the kernel takes %zu", kernel, position, bytes, sizeof(Parameter));
+        }
+        if (std::is_arithmetic_v<Parameter> && std::is_floating_point_v<Parameter> != (argument.type == 'f')) {
+            die("%s: argument %zu and the kernel's parameter are not both floating-point", kernel, position);
+        }
+        Parameter value;
+        memcpy(&value, argument.scalar.data(), sizeof(value));
+        return value;
+    }
+}
+
+template <typename... Parameters, size_t... positions>
+std::tuple<Parameters...> unpack_all(const Launch& launch, std::index_sequence<positions...>) {
+    return {unpack<Parameters>(launch, positions)...};
+}
+
+template <typename... Parameters>
+void call(void (*kernel)(Parameters...), const Launch& launch) {
+    if (launch.arguments.size() != sizeof...(Parameters)) {
+        die("%s: %zu arguments, the kernel takes %zu", launch.kernel.c_str(), launch.arguments.size(), sizeof...(Parameters));
+    }
+    const auto values = unpack_all<Parameters...>(launch, std::index_sequence_for<Parameters...>());
+    emulation::launch(launch.grid, launch.block, launch.shared_bytes, [=] { std::apply(kernel, values); });
+}
+
+template <auto kernel>
+void run(const Launch& launch) {
+    call(kernel, launch);
+}
+
+}  // namespace replay
+
+#include "kernels.inc"  // the kernels, and replay::kernels: a table of their names
+
+int main(int, char** arguments) {
+    using namespace replay;
+    const std::string path = arguments[1];
+    emulation::chance.seed(strtoul(arguments[2], nullptr, 10));
+
+    Job job(path.c_str());
+    std::vector<Buffer> buffers(job.number());
+    for (Buffer& buffer : buffers) {
+        buffer = read_buffer(job);
+    }
+    const uint64_t launches = job.number();
+    for (uint64_t i = 0; i < launches; ++i) {
+        const Launch launch = read_launch(job, buffers);
+        const Kernel* kernel = kernels;
+        while (kernel->name && launch.kernel != kernel->name) {
+            ++kernel;
+        }
+        if (!kernel->name) {
+            die("no kernel %s in this program", launch.kernel.c_str());
+        }
+        kernel->run(launch);
+    }
+
+    FILE* output = fopen((path + ".out").c_str(), "wb");
+    for (const Buffer& buffer : buffers) {
+        if (buffer.kind == kData && fwrite(buffer.memory, 1, buffer.bytes, output) != buffer.bytes) {
+            die("cannot write %s.out", path.c_str());
+        }
+    }
+    return fclose(output);
+}

@@ -1,0 +1,92 @@
+"""Samples of rows: their weighted sums estimate those of all rows, and nobody is left out by construction."""
+
+import numpy as np
+import pytest
+
+from conftest import BACKENDS, cpu_or_gpu, draw
+from logreg_accel import Objective, sampling
+from logreg_accel.data import Block, Dataset
+from logreg_accel.losses import Logistic
+from logreg_accel.penalty import Penalty
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("share", [0.5, 0.01, 0.0005])
+def test_both_classes_are_drawn_and_keep_their_weight(share, weighted):
+    y = (rng(1).random(20_000) < share).astype(np.uint8)
+    y[7] = 1
+    s = 10.0 ** rng(2).uniform(-3, 3, len(y)) if weighted else None
+    rows, weights = sampling.by_class(y, s, 1000, rng())
+    assert (np.diff(rows) > 0).all() and 500 < len(rows) < 1500 and (weights > 0).all()
+    for code in (0, 1):
+        whole = (y == code).sum() if s is None else s[y == code].sum()
+        assert weights[y[rows] == code].sum() == pytest.approx(whole)
+    if not weighted and share <= 0.01:
+        assert (y[rows] == 1).sum() == y.sum(), "all of a rare class"
+
+
+def test_sums_over_samples_are_unbiased():
+    values = rng(1).standard_normal((5000, 3)) + 1
+    mass = np.abs(rng(2).standard_normal(5000)) ** 3
+    sums = []
+    for seed in range(400):
+        rows, probability = sampling.by_mass(mass, 300, rng(seed))
+        sums.append((values[rows] / probability[:, None]).sum(axis=0))
+    sums = np.array(sums)
+    error = np.abs(sums.mean(axis=0) - values.sum(axis=0))
+    assert (error < 4 * sums.std(axis=0) / np.sqrt(len(sums))).all()
+
+
+def test_heavy_rows_are_certain_and_weightless_ones_are_never_drawn():
+    mass = np.ones(1000)
+    mass[3], mass[10:500] = 1e9, 0
+    for seed in range(20):
+        rows, probability = sampling.by_mass(mass, 50, rng(seed))
+        assert 3 in rows and probability[list(rows).index(3)] == 1
+        assert not ((rows >= 10) & (rows < 500)).any()
+
+
+@pytest.mark.parametrize("mass", [np.zeros(10), np.full(10, np.inf)])
+def test_masses_that_say_nothing_are_drawn_evenly(mass):
+    rows, probability = sampling.by_mass(mass, 5, rng())
+    np.testing.assert_allclose(probability, 0.5)
+    assert 0 < len(rows) < 10
+
+
+def objective_of(X, y, s, name, blocks=1):
+    cuts = np.linspace(0, len(X), blocks + 1).astype(int)
+    parts = [Block(X[a:b], y[a:b], None if s is None else s[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    dataset = Dataset(parts, np.array([0, 1]))
+    return Objective(dataset, Logistic(), Penalty(1e-3), cpu_or_gpu(name))
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_sampled_hessians_estimate_the_full_one(name, blocks):
+    X, y, s, _ = draw(6000, 4, weighted=True)
+    X *= [1, 100, 0.01, 1]
+    objective = objective_of(X, y, s, name, blocks)
+    here = objective.evaluate(np.array([0.5, 0.01, 1.0, -0.5, 0.3]), keep_margins=True)
+    H = objective.hessian(here.w)
+    scale = 1 / np.sqrt(np.diagonal(H))
+    for at in (None, here):
+        sample, share = objective.sample(1500, 1, at)
+        assert 0 < share < 0.75 and sample is not objective
+        sampled = sample.hessian(here.w)
+        assert np.abs((sampled - H) * scale * scale[:, None]).max() < 0.2
+        assert sample.evaluate(here.w).value == pytest.approx(here.value, rel=0.1)
+    assert objective.sample(3000, 1)[0] is objective, "half of the rows is no sample"
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_samples_depend_on_the_seed_alone(name):
+    X, y, s, _ = draw(3000, 3, weighted=True)
+    objective = objective_of(X, y, s, name)
+    here = objective.evaluate(np.array([0.5, 0.1, 1.0, -0.5]), keep_margins=True)
+    for at in (None, here):
+        first, again, other = (objective.sample(300, seed, at)[0].evaluate(here.w).value for seed in (1, 1, 2))
+        assert first == again != other

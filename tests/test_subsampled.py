@@ -1,0 +1,137 @@
+"""newton-subsampled on data that breaks solvers: always the optimum or a true word about it, in a handful of reads."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from conftest import BACKENDS, FLOATS
+from logreg_accel import LogisticRegression, Objective, driver, solvers
+
+M, N = 12_000, 8
+
+
+def labels(rng, z):
+    return (rng.random(len(z)) < 1 / (1 + np.exp(-np.clip(z, -500, 500)))).astype(np.uint8)
+
+
+def families():
+    """name -> X, y, sample_weight; all tall."""
+    rng = np.random.default_rng(0)
+    X, w = rng.standard_normal((M, N)), rng.standard_normal(N) * 0.5
+    y = labels(rng, X @ w)
+    levels = np.hstack([np.eye(30)[rng.zipf(1.5, M) % 30] for _ in range(2)])
+    once = np.zeros((M, 5))
+    once[np.arange(5) * 37, np.arange(5)] = 1
+    heavy = rng.standard_t(2.1, (M, N)) * np.logspace(-3, 3, N)
+    counts = np.floor(np.exp(rng.standard_normal((M, N)) * 2))
+    order = np.argsort(y, kind="stable")
+    return {
+        "plain": (X, y, None),
+        "rare positives": (X, labels(rng, X @ w / 2 - 6.5), None),
+        "intercept at -9": (X + 30, labels(rng, X @ w - 3), None),
+        "one-hot": (levels, labels(rng, levels @ rng.standard_normal(60) - 1), None),
+        "levels that occur once": (np.hstack([X, once]), y, None),
+        "twelve decades": (X * np.logspace(-6, 6, N), y, None),
+        "heavy tails": (heavy, labels(rng, heavy @ (0.3 * rng.standard_normal(N) / np.logspace(-3, 3, N))), None),
+        "lognormal counts": (counts, labels(rng, counts @ (0.02 * rng.standard_normal(N)) - 1), None),
+        "duplicated and constant columns": (np.hstack([X, X[:, :2], np.ones((M, 1)), np.zeros((M, 1))]), y, None),
+        "nearly separable": (X, labels(rng, 20 * X @ w), None),
+        "sorted by class": (X[order], y[order], None),
+        "weights over six decades": (X, y, 10.0 ** rng.uniform(-3, 3, M)),
+        "labels at random": (X, (rng.random(M) < 0.5).astype(np.uint8), None),
+    }
+
+
+FAMILIES = families()
+STRENGTHS = [1e-6, 1.0, 1e6, np.inf]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    """X, y, s and, for every C, the least value that exact Newton, lbfgs or this method reached, in float64."""
+    X, y, s = FAMILIES[request.param]
+    return request.param, X, y, s
+
+
+def run(solver, objective, **options):
+    with np.errstate(all="ignore"):
+        return driver.run(solver, objective, np.zeros(objective.size), **options)
+
+
+@pytest.mark.parametrize("C", STRENGTHS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_optimum_and_an_honest_estimate(family, dtype, C):
+    name, X, y, s = family
+    objective = Objective.from_arrays(X.astype(dtype), y, s, C=C, backend="numba")
+    exact = run(solvers.newton_cholesky(), objective, tol=1e-13, max_iter=100)
+    steady = run(solvers.lbfgs(), objective, tol=1e-8, max_passes=400)
+    found = run(solvers.newton_subsampled(), objective, tol=1e-8, max_passes=100)
+    least = min(exact.value, steady.value, found.value)
+    true = (found.value - least) / least
+    floor = 10 * np.finfo(dtype).eps
+    assert found.status in ("converged", "noise floor")
+    assert true <= (1e-7 if dtype == "float64" else 1e-6), "within a factor 10 of tol, or of the arithmetic's rounding"
+    if name == "levels that occur once" and np.isinf(C):
+        return  # these weights have no finite optimum, so there is no truth to compare with
+    assert found.suboptimality >= true / 10 - floor
+    assert found.bound >= true - floor, "a bound is never below the truth"
+    assert found.n_passes <= 2 * max(steady.n_passes, 2)
+    if name not in ("nearly separable", "levels that occur once"):
+        assert found.n_passes <= 12
+
+
+@pytest.mark.parametrize("C", [1.0, 1e6, np.inf])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_separable_data(dtype, C):
+    X, y, _ = FAMILIES["plain"]
+    y = (X @ np.arange(1, N + 1) > 0).astype(np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clf = LogisticRegression(C=C, solver="newton-subsampled").fit(X.astype(dtype), y)
+    assert np.isfinite(clf.coef_).all() and clf.score(X, y) > 0.99
+    assert clf.status_ == ("separable" if np.isinf(C) else "converged") or (dtype == "float32" and clf.status_ == "noise floor")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_backend_takes_the_same_path(name):
+    X, y, s = FAMILIES["weights over six decades"]
+    X, y, s = X[:3000, :4], y[:3000], s[:3000]
+    found = LogisticRegression(solver="newton-subsampled", backend=name, tol=1e-10).fit(X, y, s)
+    exact = LogisticRegression(solver="newton-cholesky", backend="numpy", tol=1e-12).fit(X, y, s)
+    assert found.status_ == "converged" and 2 < found.n_passes_ < 10 and found.n_passes_ % 1 > 0, "samples count their share"
+    np.testing.assert_allclose(found.coef_, exact.coef_, rtol=1e-4, atol=1e-6)
+
+
+def test_the_same_bits_for_a_seed_at_any_number_of_threads():
+    X, y, _ = FAMILIES["plain"]
+    fits = [LogisticRegression(solver="newton-subsampled", backend="numba", n_threads=n, random_state=r, tol=1e-4).fit(X, y)
+            for n, r in [(1, 0), (2, 0), (2, 1)]]
+    assert fits[0].coef_.tobytes() == fits[1].coef_.tobytes() != fits[2].coef_.tobytes()
+
+
+def test_a_looser_tol_costs_no_more():
+    for X, y, s in FAMILIES.values():
+        passes = [LogisticRegression(solver="newton-subsampled", tol=tol).fit(X, y, s).n_passes_ for tol in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)]
+        assert passes == sorted(passes)
+
+
+def test_a_warm_start_at_the_optimum_needs_no_sample_start():
+    X, y, _ = FAMILIES["plain"]
+    clf = LogisticRegression(solver="newton-subsampled", warm_start=True).fit(X, y)
+    first = clf.n_passes_
+    assert clf.fit(X, y).n_passes_ < 2 < first
+
+
+def test_budgets_hold_with_samples():
+    X, y, _ = FAMILIES["plain"]
+    objective = Objective.from_arrays(X, y)
+    for most in (1.0, 2.5, 3.0):
+        assert run(solvers.newton_subsampled(), objective, tol=1e-12, max_passes=most).n_passes <= max(most, 1.5)
+
+
+def test_rows_of_a_sample_follow_the_shape():
+    assert solvers.newton_subsampled.for_shape(1_000_000, 100).rows_per_parameter == 50
+    assert solvers.newton_subsampled.for_shape(200_000, 1000).rows_per_parameter == 12
+    with pytest.raises(ValueError, match="`rows_per_parameter` is 0"):
+        solvers.newton_subsampled(rows_per_parameter=0)
