@@ -208,19 +208,21 @@ class Objective:
         if 2 * size >= m:
             return self, 1.0
         rng = np.random.default_rng([seed, size])
-        y, s = self._per_row("y"), self._per_row("sample_weight")
+        y, s = (self._joined([getattr(block, name) for block in self._blocks]) for name in ("y", "sample_weight"))
         sample = copy.copy(self)
         if at is None:
-            rows, weights = sampling.by_class(y, s, size, rng)
+            rows, weights = sampling.by_class(y, s, size, len(self.dataset.classes), rng, self.backend)
             sample._blocks = self._take(rows, weights)
             return sample, len(rows) / m
-        margins = np.concatenate([self.backend.to_host(z)[:, 0] for z in at.margins])
-        mass = self.loss.curvature(margins[:, None], y)[:, 0].astype(np.float64) * (1.0 if s is None else s)
-        rows, likely = sampling.by_mass(mass, 2 * size, rng)
+        mass = self.loss.curvature(self._joined(at.margins), y)[:, 0]
+        mass = mass if s is None else s * mass
+        rows, weights = sampling.by_mass(mass, 2 * size, rng, self.backend)
         sample._blocks = self._take(rows, np.ones(len(rows)))
-        kept, again = sampling.by_mass(mass[rows] / likely * sample._squared_norms(), size, rng)
-        probability = likely[kept] * again
-        weights = (1.0 if s is None else s[rows[kept]]) / probability
+        likely = self.backend.xp.asarray(weights) * mass[self.backend.xp.asarray(rows)] * sample._squared_norms()
+        kept, again = sampling.by_mass(likely, size, rng, self.backend)
+        weights = weights[kept] * again
+        if s is not None:
+            weights *= self.backend.to_host(s[self.backend.xp.asarray(rows[kept])])
         sample._blocks = sample._take(kept, weights)
         return sample, len(rows) / m
 
@@ -247,10 +249,9 @@ class Objective:
 
     # -- the pieces ---------------------------------------------------------------------------------------------------
 
-    def _per_row(self, name):
-        """y or the weights of all rows, on the host; None where there are none."""
-        parts = [getattr(block, name) for block in self.dataset]
-        return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _joined(self, parts):
+        """What the blocks have a row each of, for all rows; None where there is none."""
+        return None if parts[0] is None else parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
 
     def _take(self, rows, weights):
         """Blocks of some rows, ascending, with weights of their own."""
@@ -264,12 +265,12 @@ class Objective:
         return taken
 
     def _squared_norms(self):
-        """Σⱼ (xᵢⱼ/σⱼ)² of every row, σⱼ² the mean square of column j: (rows,), float64 on the host."""
+        """Σⱼ (xᵢⱼ/σⱼ)² of every row, σⱼ² the mean square of column j: (rows,), where the blocks are."""
         squares = [block.X.astype(self.dtype) ** 2 for block in self._blocks]
         mean = sum(part.mean(axis=0, dtype=np.float64) * len(part) for part in squares) / sum(len(part) for part in squares)
         xp = self.backend.xp
         inverse = xp.where(mean > 0, 1 / xp.where(mean > 0, mean, 1), 0).astype(self.dtype)
-        return np.concatenate([self.backend.to_host(part @ inverse) for part in squares]).astype(np.float64)
+        return self._joined([part @ inverse for part in squares])
 
     def _hessian(self, w):
         W = self._columns(w)

@@ -1,60 +1,99 @@
-"""Which rows to draw, and what each of them then counts: importance weights make a sample's sums unbiased."""
+"""Which rows to draw, and what each of them then counts: the weights make a sample's sums unbiased.
+
+A sample of k rows takes k random numbers and a few sweeps over the masses, wherever these lie. (A random number for every
+row took 22 ms for a million rows, as long as reading 100 features of them.)
+"""
 
 import numpy as np
 
-_UNIFORM = 0.1  # of the probability is spread evenly, so that no row's weight grows beyond bounds
+_UNIFORM = 0.1  # of a sample is spread evenly, so that no row's weight grows beyond bounds
+_UNIT = 1 << 32  # one expected draw as an integer: sums of integers have the same bits in any order, on any device
+_CERTAIN = 1 - 1e-6  # expected draws from which a row is simply taken
 
 
-def by_class(y, s, size, rng):
-    """About half of the rows from either class, within a class in proportion to the weights s.
+def by_class(y, s, size, n_classes, rng, backend):
+    """As many rows from every class, or all that a rare one has; within a class in proportion to the weights s.
 
     Parameters
     ----------
-    y : ndarray (m,), uint8, of 0 and 1
-    s : ndarray (m,) or None
+    y : array (m,), uint8 class codes, where the backend has them
+    s : array (m,) or None
     size : int
+    n_classes : int
     rng : numpy.random.Generator
+    backend : Backend
 
     Returns
     -------
     rows : ndarray (k,), ascending, k about `size`
     weights : ndarray (k,), float64
-        Their sum over a class is the class's own sum of weights.
+        Their sum over a class is the class's own sum of weights, s included.
     """
-    rows, weights = [], []
-    members = [np.flatnonzero(y == code) for code in (0, 1)]
-    share = min(size // 2, *(len(some) for some in members))
-    sizes = [share if len(some) == share else size - share for some in members]
-    for some, take in zip(members, sizes, strict=True):
-        mass = np.ones(len(some)) if s is None else s[some].astype(np.float64)
-        kept, probability = _poisson(mass, take, rng)
-        if not len(kept):
-            kept, probability = np.array([int(mass.argmax())]), np.ones(1)
-        weight = mass[kept] / probability
-        rows.append(some[kept])
-        weights.append(weight * (mass.sum() / weight.sum()))
-    rows, weights = np.concatenate(rows), np.concatenate(weights)
+    xp = backend.xp
+    members = [y == code for code in range(n_classes)]
+    counts = np.array([int(some.sum()) for some in members])
+    whole = counts if s is None else np.array([float(xp.where(some, s, 0).sum(dtype=np.float64)) for some in members])
+    share = np.minimum(size / n_classes, counts)
+    spare = counts - share
+    share = share + max(size - share.sum(), 0) * spare / max(spare.sum(), 1)
+    each = xp.asarray(share / np.where(whole > 0, whole, 1), dtype=np.float32 if s is None else s.dtype)[y]
+    rows, weights = _draw(each if s is None else each * s, rng, backend)
+
+    codes = backend.to_host(y[xp.asarray(rows)])
+    if s is not None:
+        weights = weights * backend.to_host(s[xp.asarray(rows)])
+    drawn = np.bincount(codes, weights, n_classes)
+    missed = np.flatnonzero((drawn == 0) & (whole > 0))
+    if len(missed):  # tiny weights beside a small size: the heaviest row stands for its class
+        heaviest = [int((members[code] if s is None else xp.where(members[code], s, -1)).argmax()) for code in missed]
+        rows, weights, codes = np.append(rows, heaviest), np.append(weights, whole[missed]), np.append(codes, missed)
+        drawn[missed] = whole[missed]
     order = np.argsort(rows, kind="stable")
-    return rows[order], weights[order]
+    return rows[order], (weights * (whole / np.where(drawn > 0, drawn, 1))[codes])[order]
 
 
-def by_mass(mass, size, rng):
-    """Rows drawn with a probability that grows with their mass, mixed with an even share; those above 1 are certain.
+def by_mass(mass, size, rng, backend):
+    """Rows drawn with a probability that grows with their mass, mixed with an even share.
+
+    Parameters
+    ----------
+    mass : array (m,) of the backend's, at least 0
+    size : int
+    rng : numpy.random.Generator
+    backend : Backend
 
     Returns
     -------
     rows : ndarray (k,), ascending
-    probability : ndarray (k,)
-        With which each of them was drawn.
+    weights : ndarray (k,), float64
+        One over the draws to be expected of a row, times those that it got; 1 for rows that are certain.
     """
-    there = mass > 0
-    if not there.any() or not np.isfinite(mass.sum()):
-        mass, there = np.ones(len(mass)), np.ones(len(mass), dtype=bool)
-    return _poisson((1 - _UNIFORM) * mass / mass.sum() + _UNIFORM * there / there.sum(), size, rng)
+    total, there = float(mass.sum(dtype=np.float64)), mass > 0
+    if not 0 < total < np.inf:
+        return _draw(backend.xp.full(len(mass), min(size / len(mass), 1.0)), rng, backend)
+    expected = mass * mass.dtype.type((1 - _UNIFORM) * size / total)
+    even = mass.dtype.type(_UNIFORM * size / int(there.sum()))
+    expected += there * even
+    return _draw(expected, rng, backend)
 
 
-def _poisson(mass, size, rng):
-    """Each row on its own with probability min(1, size · mass / Σ mass): rows and probabilities."""
-    probability = np.minimum(1.0, mass * (size / mass.sum()))
-    rows = np.flatnonzero(rng.random(len(mass)) < probability)
-    return rows, probability[rows]
+def _draw(expected, rng, backend):
+    """Rows drawn with given expectations, one random place in every stretch of the running sum that makes one draw."""
+    xp, to_host = backend.xp, backend.to_host
+    certain = expected >= _CERTAIN
+    always = to_host(xp.flatnonzero(certain))
+    units = expected * expected.dtype.type(_UNIT)
+    if len(always):
+        units[certain] = 0
+    units = units.astype(np.int64)
+    ends = xp.cumsum(units)
+    stretches = -(-int(ends[-1]) // _UNIT)
+    places = ((np.arange(stretches) + rng.random(stretches)) * _UNIT).astype(np.int64)
+    rows = to_host(xp.searchsorted(ends, xp.asarray(places[places < int(ends[-1])]), side="right"))
+    rows, draws = np.unique(rows, return_counts=True)
+    weights = draws * (_UNIT / to_host(units[xp.asarray(rows)]))
+    if len(always):
+        rows, weights = np.append(rows, always), np.append(weights, np.ones(len(always)))
+        order = np.argsort(rows, kind="stable")
+        rows, weights = rows[order], weights[order]
+    return rows, weights

@@ -5,6 +5,7 @@ import pytest
 
 from conftest import BACKENDS, cpu_or_gpu, draw
 from logreg_accel import Objective, sampling
+from logreg_accel.backends.numpy import NumpyBackend
 from logreg_accel.data import Block, Dataset
 from logreg_accel.losses import Logistic
 from logreg_accel.penalty import Penalty
@@ -20,7 +21,7 @@ def test_both_classes_are_drawn_and_keep_their_weight(share, weighted):
     y = (rng(1).random(20_000) < share).astype(np.uint8)
     y[7] = 1
     s = 10.0 ** rng(2).uniform(-3, 3, len(y)) if weighted else None
-    rows, weights = sampling.by_class(y, s, 1000, rng())
+    rows, weights = sampling.by_class(y, s, 1000, 2, rng(), NumpyBackend())
     assert (np.diff(rows) > 0).all() and 500 < len(rows) < 1500 and (weights > 0).all()
     for code in (0, 1):
         whole = (y == code).sum() if s is None else s[y == code].sum()
@@ -34,8 +35,8 @@ def test_sums_over_samples_are_unbiased():
     mass = np.abs(rng(2).standard_normal(5000)) ** 3
     sums = []
     for seed in range(400):
-        rows, probability = sampling.by_mass(mass, 300, rng(seed))
-        sums.append((values[rows] / probability[:, None]).sum(axis=0))
+        rows, weights = sampling.by_mass(mass, 300, rng(seed), NumpyBackend())
+        sums.append((values[rows] * weights[:, None]).sum(axis=0))
     sums = np.array(sums)
     error = np.abs(sums.mean(axis=0) - values.sum(axis=0))
     assert (error < 4 * sums.std(axis=0) / np.sqrt(len(sums))).all()
@@ -45,16 +46,26 @@ def test_heavy_rows_are_certain_and_weightless_ones_are_never_drawn():
     mass = np.ones(1000)
     mass[3], mass[10:500] = 1e9, 0
     for seed in range(20):
-        rows, probability = sampling.by_mass(mass, 50, rng(seed))
-        assert 3 in rows and probability[list(rows).index(3)] == 1
+        rows, weights = sampling.by_mass(mass, 50, rng(seed), NumpyBackend())
+        assert 3 in rows and weights[list(rows).index(3)] == 1
         assert not ((rows >= 10) & (rows < 500)).any()
 
 
 @pytest.mark.parametrize("mass", [np.zeros(10), np.full(10, np.inf)])
 def test_masses_that_say_nothing_are_drawn_evenly(mass):
-    rows, probability = sampling.by_mass(mass, 5, rng())
-    np.testing.assert_allclose(probability, 0.5)
-    assert 0 < len(rows) < 10
+    rows, weights = sampling.by_mass(mass, 5, rng(), NumpyBackend())
+    assert 0 < len(rows) < 10 and weights.sum() == pytest.approx(10), "ten rows, each with a probability of a half"
+    np.testing.assert_allclose(weights % 2, 0)
+
+
+@pytest.mark.parametrize("m, n_classes, size", [(1, 2, 10), (2, 2, 1), (50, 7, 20), (1000, 100, 30)])
+def test_every_class_is_drawn_however_small_the_sample(m, n_classes, size):
+    y = rng(3).integers(0, n_classes, m).astype(np.uint8)
+    for s in (None, 10.0 ** rng(4).uniform(-12, 0, m)):
+        rows, weights = sampling.by_class(y, s, size, n_classes, rng(), NumpyBackend())
+        assert (np.diff(rows) > 0).all() and set(y[rows]) == set(y)
+        whole = np.bincount(y, s, n_classes)
+        np.testing.assert_allclose(np.bincount(y[rows], weights, n_classes), whole)
 
 
 def objective_of(X, y, s, name, blocks=1):

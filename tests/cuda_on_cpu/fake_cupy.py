@@ -193,7 +193,8 @@ def modules(kernels):
     )
 
     cupy = types.ModuleType("cupy")
-    for name in ("zeros", "arange", "ascontiguousarray", "diagonal", "sqrt", "where", "isfinite", "concatenate"):
+    for name in ("zeros", "full", "arange", "ascontiguousarray", "diagonal", "sqrt", "where", "isfinite", "concatenate", "cumsum",
+                 "searchsorted", "flatnonzero"):
         function = getattr(np, name)
         setattr(cupy, name, functools.wraps(function)(lambda *a, f=function, **k: _on_device(f(*a, **k))))
     vars(cupy).update(
