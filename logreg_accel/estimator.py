@@ -78,7 +78,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     suboptimality_ : float
         Estimated (F − F*)/F.
     suboptimality_bound_ : float
-        Rigorous bound on it; inf where there is none (no penalty, or an intercept whose gradient is not exactly 0).
+        Rigorous bound on it, but for rounding (`Objective.suboptimality_bound`); inf where there is none (no penalty).
     status_ : str
         "converged", "noise floor", "separable", "max_iter", "max_passes", "max_seconds", "callback", "interrupted" or
         "diverged".

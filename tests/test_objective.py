@@ -185,11 +185,29 @@ def test_line_minimum_is_where_the_slope_vanishes():
         assert abs(there.gradient @ direction) <= 0.011 * abs(start.gradient @ direction)
 
 
-def test_bound_holds_without_an_intercept():
-    X, y, _, _ = draw(200, 5)
-    objective = Objective.from_arrays(X, y, fit_intercept=False, C=0.1)
-    best = LogisticRegression(C=0.1, fit_intercept=False, tol=0).fit(X, y).history_[-1].value
+@pytest.mark.parametrize("fit_intercept, weighted", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("C", [0.01, 10.0])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_bound_holds_and_tightens(name, C, fit_intercept, weighted):
+    """Never below the truth, wherever it is asked; and near the optimum it shrinks as the gradient's square does."""
+    X, y, s, _ = draw(400, 5, weighted=weighted)
+    options = {"C": C, "fit_intercept": fit_intercept}
+    objective = Objective.from_arrays(X, y, s, backend=name, **options)
+    exact = LogisticRegression(solver="newton-cholesky", backend="numpy", tol=0, **options).fit(X, y, s)
+    w, least = np.append(exact.coef_[0], exact.intercept_)[: objective.size], exact.history_[-1].value
     rng = np.random.default_rng(0)
-    for _ in range(20):
-        point = objective.evaluate(rng.standard_normal(5))
-        assert objective.suboptimality_bound(point) >= (point.value - best) / point.value
+    bounds = []
+    for size in (3.0, 1.0, 1e-1, 1e-3, 1e-5):
+        point = objective.evaluate(w + size * rng.standard_normal(w.shape), keep_margins=True)
+        bounds.append(objective.suboptimality_bound(point))
+        assert (point.value - least) / point.value <= bounds[-1] <= 1
+    assert bounds[-1] < 1e-3 * bounds[-2] < 1e-6 * bounds[-3]
+
+
+def test_no_bound_without_a_penalty_or_margins():
+    X, y, _, _ = draw(40, 3)
+    w = np.full(4, 0.1)
+    free = Objective.from_arrays(X, y, C=np.inf)
+    assert np.isinf(free.suboptimality_bound(free.evaluate(w, keep_margins=True)))
+    bound = Objective.from_arrays(X, y)
+    assert np.isinf(bound.suboptimality_bound(bound.evaluate(w)))
