@@ -39,7 +39,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         Estimated relative suboptimality (F − F*)/F to stop at; in effect max(tol, the arithmetic's rounding).
     fit_intercept : bool, default True
     class_weight : dict, "balanced" or None
-    solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", or settings
+    solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", "row-space", or settings
         Settings such as `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
     max_iter : int, default 1000
         Steps at most.
@@ -149,7 +149,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
         backend, backend_choice = get_backend(
             self.backend, dataset.nbytes, dataset.on_device, self.n_threads, n_rows=dataset.n_rows)
-        solver, name, reason = resolve_solver(self.solver, dataset.n_features, dataset.n_rows, dataset.nbytes)
+        solver, name, reason = resolve_solver(
+            self.solver, dataset.n_features, dataset.n_rows, dataset.nbytes, penalised=self.C < math.inf)
         if self.verbose:
             _say(f"{dataset.n_rows} x {dataset.n_features} {dataset.dtype}; backend {backend_choice} "
                  f"({backend_choice.reason}); solver {name} ({reason})")

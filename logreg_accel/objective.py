@@ -4,16 +4,18 @@ import copy
 import math
 
 import numpy as np
+import scipy.linalg.lapack
 import scipy.optimize
 
 from . import sampling
 from .backends import get_backend
-from .data import as_dataset, compute_dtype
+from .data import Block, Dataset, as_dataset, compute_dtype
 from .data.convert import first_nonfinite
 from .losses import Logistic
 from .penalty import Penalty
 from .solvers.questions import Point
 
+_GRAM_UP_TO_ROWS = 5000
 _BOUND_BYTES = 1 << 20  # of X that the bound may gather
 
 
@@ -229,6 +231,38 @@ class Objective:
             weights *= self.backend.to_host(s[self.backend.xp.asarray(rows[kept])])
         sample._blocks = sample._take(kept, weights)
         return sample, len(rows) / m
+
+    def in_row_space(self):
+        """The same problem for weights in the space of the rows, with `lift` back from there: one read for XXᵀ.
+
+        XXᵀ = LLᵀ, with pivots for rows that depend on others; w = Xᵀ(L⁻ᵀu) then has margins Lu and ‖w‖ = ‖u‖.
+        """
+        m = self.dataset.n_rows
+        if not (self.penalty.l2 > 0 and m <= _GRAM_UP_TO_ROWS):
+            raise ValueError(
+                f"`solver` is 'row-space' with C={'inf' if self.penalty.l2 == 0 else 'a number'} and {m} rows; expected a finite "
+                f"C and at most {_GRAM_UP_TO_ROWS} rows. Use solver='newton-cg'."
+            )
+        X = self._joined([block.X for block in self._blocks])
+        with np.errstate(invalid="ignore", over="ignore"):
+            gram = self.backend.gram(X)
+        self._check_sums(gram.diagonal())
+        packed, pivots, rank, _ = scipy.linalg.lapack.dpstrf(gram, lower=1)
+        pivots -= 1
+        rank = max(rank, 1)  # all rows are zero: their one weight is, too
+        L = np.empty((m, rank))
+        L[pivots] = np.tril(packed)[:, :rank]
+        basis, kept = X[self.backend.xp.asarray(pivots[:rank])], L[pivots[:rank]]
+        y, s = (self._joined([getattr(block, name) for block in self.dataset]) for name in ("y", "sample_weight"))
+        dataset = Dataset([Block(L, y, s)], self.dataset.classes)
+        reduced = Objective(dataset, self.loss, self.penalty, get_backend("numpy", 0)[0], self.fit_intercept)
+
+        def lift(u):
+            a = scipy.linalg.solve_triangular(kept, u[:rank], lower=True, trans="T") if kept.any() else np.zeros(rank)
+            return np.concatenate([self.backend.combine(basis, a), u[rank:]])
+
+        reduced.lift = lift
+        return reduced
 
     def factor(self, w):
         """A function v -> (∇²F(w))⁻¹·v."""

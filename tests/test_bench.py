@@ -67,3 +67,11 @@ def test_alternatives_run():
         cwd=ROOT, capture_output=True, text=True,
     )
     assert done.returncode == 0 and "prange" in done.stderr, done.stderr
+
+
+def test_solvers_are_compared(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "bench/auto.py", "--quick", "--output", str(tmp_path / "auto.json")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    cases = json.loads((tmp_path / "auto.json").read_text())["cases"]
+    assert all(case["times_fastest"] >= 1 and case["auto"] in case["runs"] for case in cases)

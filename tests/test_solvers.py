@@ -219,7 +219,7 @@ def test_metric_of_the_newton_method_is_the_inverse_hessian():
 
 
 def test_passes_are_counted():
-    X, y, _, _ = draw(300, 4)
+    X, y, _, _ = draw(100, 4)  # too few for a sample
     objective_reads = itertools.count()
     objective = Objective.from_arrays(X, y)
     for name in ("evaluate", "diagonal", "hessian_vector", "factor"):
@@ -322,12 +322,15 @@ def test_more_features_than_rows():
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_auto_goes_by_features():
-    assert solvers.choose_solver(10)[0] == "newton-cholesky" and solvers.choose_solver(5000)[0] == "lbfgs"
-    assert solvers.choose_solver(100, 1_000_000, 4 * 10**8)[0] == "newton-subsampled"
-    assert solvers.choose_solver(5, 5000, 2 * 10**5)[0] == "newton-cholesky", "too small to sample"
-    assert solvers.choose_solver(400, 30_000, 48 * 10**6)[0] == "newton-cholesky", "not tall"
-    assert solvers.choose_solver(5000, 1_000_000, 2 * 10**10)[0] == "lbfgs"
+@pytest.mark.parametrize("m, n, penalised, name", [
+    (1000, 10, True, "newton-cholesky"), (1_000_000, 100, True, "newton-subsampled"), (5000, 5, True, "newton-cholesky"),
+    (30_000, 90, True, "newton-subsampled"), (3000, 90, True, "newton-cholesky"), (3000, 400, True, "newton-cg"),
+    (1_000_000, 5000, True, "newton-cg"), (100, 10_000, True, "row-space"), (100, 10_000, False, "lbfgs"), (1000, 4000, True, "lbfgs"),
+    (2000, 900, True, "newton-cg"),
+])
+def test_auto_goes_by_shape(m, n, penalised, name):
+    assert solvers.choose_solver(n, m, 4 * m * n, penalised)[0] == name
+    assert solvers.resolve_solver("auto", n, m, 4 * m * n, penalised)[1] == name
 
 
 @pytest.mark.parametrize("settings, words", [

@@ -140,6 +140,19 @@ class Backend:
         sums = [(a if s is None else s * a).sum(dtype=np.float64) for a in terms]
         return np.array([float(a) for a in sums])
 
+    def gram(self, X):
+        """X·Xᵀ in float64 (m, m) on the host, some columns of X at a time."""
+        G = self.xp.zeros((len(X), len(X)), dtype=np.float64)
+        for columns in self._column_tiles(X):
+            part = X[:, columns].astype(np.float64)
+            G += part @ part.T
+        return self.to_host(G)
+
+    def combine(self, X, a):
+        """Xᵀ·a in float64 (n,) on the host, some columns of X at a time."""
+        a = self.xp.asarray(a)
+        return np.concatenate([self.to_host(a @ X[:, columns].astype(np.float64)) for columns in self._column_tiles(X)])
+
     # -- linear algebra ---------------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):
@@ -187,6 +200,11 @@ class Backend:
             s = None if block.sample_weight is None else block.sample_weight[rows, None]
             y = None if block.y is None else block.y[rows]
             yield rows, block.X[rows].astype(dtype, copy=False), y, s
+
+    def _column_tiles(self, X):
+        m, n = X.shape
+        step = max(self.tile_bytes // (8 * m), 1)
+        return [slice(start, start + step) for start in range(0, n, step)]
 
     def _value_residual(self, loss, Z, y, s):
         """The pointwise line: Σ s·ℓ per column (float64) and s·∂ℓ/∂z, from a tile's margins."""

@@ -92,10 +92,6 @@ class NumbaBackend(NumpyBackend):
         self._run(lambda i, start, stop: loop(z0, z1, y, s, z0.dtype.type(t), start, stop, sums[i]), len(z0), lanes)
         return sums.sum(axis=0)
 
-    def factor(self, H, rounding):
-        with blas_limit(1):
-            return super().factor(H, rounding)
-
     # -- lanes ------------------------------------------------------------------------------------------------------
 
     def _run(self, work, m, lanes):

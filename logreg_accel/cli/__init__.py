@@ -69,7 +69,8 @@ def _parser():
     train.add_argument("--tol", type=float, default=1e-8, help="estimated relative suboptimality to stop at")
     train.add_argument("--no-intercept", action="store_true")
     train.add_argument("--class-weight", choices=["balanced"])
-    train.add_argument("--solver", default="auto", help="auto, gd, lbfgs, newton-cholesky, newton-cg or newton-subsampled")
+    train.add_argument(
+        "--solver", default="auto", help="auto, gd, lbfgs, newton-cholesky, newton-cg, newton-subsampled or row-space")
     train.add_argument("--backend", default="auto", help="auto, numpy, numba or cupy")
     train.add_argument("--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)")
     train.add_argument("--threads", type=_count, metavar="N", help="CPU threads at most")

@@ -7,32 +7,45 @@
 from .gd import gd
 from .lbfgs import lbfgs
 from .newton import newton_cg, newton_cholesky
+from .row_space import row_space
 from .subsampled import newton_subsampled
 
-__all__ = ["SOLVERS", "choose_solver", "gd", "lbfgs", "newton_cg", "newton_cholesky", "newton_subsampled", "resolve_solver"]
+__all__ = ["SOLVERS", "choose_solver", "gd", "lbfgs", "newton_cg", "newton_cholesky", "newton_subsampled", "resolve_solver",
+           "row_space"]
 
 SOLVERS = {"gd": gd, "lbfgs": lbfgs, "newton-cholesky": newton_cholesky, "newton-cg": newton_cg,
-           "newton-subsampled": newton_subsampled}
+           "newton-subsampled": newton_subsampled, "row-space": row_space}
 
-# Up to here forming and factoring the Hessian costs less than the hundreds of reads that the others take.
-NEWTON_UP_TO_FEATURES = 500
+# The rule of "auto" was read off bench/auto.py (results/auto.json); two cores, float32, seconds to 1e-6 at C from 0.01 to 100.
+# A sample pays where it is a small part of the rows: 20,000 x 300 take 0.02 to 0.08 s, newton-cg 0.04 to 0.2; with 28 rows a
+# feature (20,000 x 700) it is 0.11 to 0.24 to newton-cg's 0.04 to 0.34. Below 0.5 MiB newton-cholesky's last full step makes
+# results agree to rounding; above 1000 features the Hessian of a sample takes longer than the reads it saves.
+SAMPLE_FROM_ROWS, SAMPLE_FROM_BYTES, SAMPLE_UP_TO_FEATURES = 50, 1 << 19, 1000
 
-# A sample pays where it is a small part of the rows: 11,055 x 68 (3 MB) take 9.6 ms instead of newton-cholesky's 14, 19,020 x 10
-# (0.8 MB) 5.0 instead of 6.2. Below, newton-cholesky's last full step makes results agree to rounding.
-SAMPLE_FROM_ROWS, SAMPLE_FROM_BYTES, SAMPLE_UP_TO_FEATURES = 100, 1 << 19, 1000
+# 3000 x 100 take 5 to 8 ms, newton-cg 3 to 14; 3000 x 400 27 to 41, newton-cg 4 to 27.
+NEWTON_UP_TO_FEATURES = 100
+
+# 100 x 10,000 take 8 to 12 ms at any C, lbfgs 2 to 48; 200 rows already take 35, lbfgs 3 to 34.
+ROW_SPACE_UP_TO_ROWS, ROW_SPACE_FROM_WIDTH = 128, 10
+
+# 1000 x 4000 take 10 to 44 ms, newton-cg 16 to 136; 2000 x 900 25 to 72, newton-cg 5 to 98.
+LBFGS_FROM_WIDTH = 2
 
 
-def choose_solver(n_features, n_rows=0, nbytes=0):
+def choose_solver(n_features, n_rows=0, nbytes=0, penalised=True):
     """The name that "auto" stands for, and why."""
-    tall = n_rows >= SAMPLE_FROM_ROWS * n_features and n_features <= SAMPLE_UP_TO_FEATURES
-    if tall and nbytes >= SAMPLE_FROM_BYTES:
+    if (n_rows >= SAMPLE_FROM_ROWS * n_features and n_features <= SAMPLE_UP_TO_FEATURES and nbytes >= SAMPLE_FROM_BYTES):
         return "newton-subsampled", f"{n_rows / n_features:.0f} rows a feature: a sample shows the curvature"
     if n_features <= NEWTON_UP_TO_FEATURES:
         return "newton-cholesky", f"{n_features} features: the Hessian is cheap to factor"
-    return "lbfgs", f"{n_features} features: the Hessian is dear to factor"
+    if penalised and n_rows <= ROW_SPACE_UP_TO_ROWS and n_features >= ROW_SPACE_FROM_WIDTH * n_rows:
+        return "row-space", f"{n_rows} rows: as many unknowns as rows are enough"
+    if n_features >= LBFGS_FROM_WIDTH * n_rows:
+        return "lbfgs", f"{n_features} features of {n_rows} rows: no Hessian is worth its price"
+    return "newton-cg", f"{n_features} features: the Hessian is dear to factor, its products are not"
 
 
-def resolve_solver(solver, n_features, n_rows=0, nbytes=0):
+def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True):
     """The solver that a user's word means.
 
     Returns
@@ -47,7 +60,7 @@ def resolve_solver(solver, n_features, n_rows=0, nbytes=0):
         An unknown name; the message lists the known ones.
     """
     if isinstance(solver, str) and solver == "auto":
-        name, reason = choose_solver(n_features, n_rows, nbytes)
+        name, reason = choose_solver(n_features, n_rows, nbytes, penalised)
         return _settings(name, n_features, n_rows), name, reason
     for name, settings in SOLVERS.items():
         if isinstance(solver, settings):

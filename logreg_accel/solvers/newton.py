@@ -68,30 +68,55 @@ class newton_cg:
         while True:
             norm = math.sqrt(here.gradient @ (inverse * here.gradient))
             forcing = min(0.3, math.sqrt(norm / first_norm))
-            direction = yield from self._solve(here, inverse, forcing)
+            direction = yield from conjugate_gradients(here, inverse, forcing, self.max_inner)
             if (yield Progress(here, gap=-0.5 * (here.gradient @ direction))):
                 return CONVERGED
             here = yield from step(here, direction)
             if here is None:
                 return NOISE_FLOOR
 
-    def _solve(self, here, inverse, forcing):
-        d = np.zeros_like(here.w)
-        r = -here.gradient
+
+def conjugate_gradients(here, inverse, forcing, most, on=None):
+    """d ≈ −H⁻¹g, preconditioned by a diagonal, down to a residual of `forcing` in the preconditioned norm."""
+    d = np.zeros_like(here.w)
+    r = -here.gradient
+    z = inverse * r
+    p, rz = z, r @ z
+    enough = forcing**2 * rz
+    for _ in range(most):
+        if rz <= enough:
+            break
+        Hp = yield HessianVector(here.w, p, on)
+        curvature = p @ Hp
+        if not curvature > 0:  # only rounding can do this: F is convex
+            break
+        alpha = rz / curvature
+        d = d + alpha * p
+        r = r - alpha * Hp
         z = inverse * r
-        p, rz = z, r @ z
-        enough = forcing**2 * rz
-        for _ in range(self.max_inner):
-            if rz <= enough:
-                break
-            Hp = yield HessianVector(here.w, p)
-            curvature = p @ Hp
-            if not curvature > 0:  # only rounding can do this: F is convex
-                break
-            alpha = rz / curvature
-            d = d + alpha * p
-            r = r - alpha * Hp
-            z = inverse * r
-            rz, previous = r @ z, rz
-            p = z + (rz / previous) * p
-        return d
+        rz, previous = r @ z, rz
+        p = z + (rz / previous) * p
+    return d
+
+
+def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
+    """Newton's method on rows in memory, down to a decrement of `enough` of the value: the Point, and its decrement.
+
+    The Hessian is factored up to some number of parameters; beyond, its system is solved by conjugate gradients.
+    """
+    here = yield Gradient(w, on)
+    if len(w) > factored_up_to:
+        diagonal = yield Diagonal(here.w, on)
+        inverse = 1 / np.where(diagonal > 0, diagonal, 1)
+    for _ in range(most_steps):
+        if len(w) > factored_up_to:
+            direction = yield from conjugate_gradients(here, inverse, 0.1, 200, on)
+        else:
+            solve = yield Metric(here, on)
+            direction = -solve(here.gradient)
+        decrement = -0.5 * (here.gradient @ direction)
+        there = (yield from step(here, direction, on)) if decrement > enough * here.value else None
+        if there is None:
+            break
+        here = there
+    return here, decrement

@@ -51,17 +51,19 @@ class Gradient:
 
 @dataclass(frozen=True)
 class HessianVector:
-    """-> ∇²F(w)·v. One read."""
+    """-> ∇²F(w)·v. One read, or none `on` a sample."""
 
     w: np.ndarray
     v: np.ndarray
+    on: Any = None
 
 
 @dataclass(frozen=True)
 class Diagonal:
-    """-> the diagonal of ∇²F(w). One read."""
+    """-> the diagonal of ∇²F(w). One read, or none `on` a sample."""
 
     w: np.ndarray
+    on: Any = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,22 @@ class LineMinimum:
     start: Point
     end: Point
     on: Any = None
+
+
+@dataclass(frozen=True)
+class RowSpace:
+    """-> a handle on the problem in the space of the rows, for `on=` and `Lift`; its size and a start at 0. One read.
+
+    Raises ValueError without a penalty, and where rows are too many for their Gram matrix.
+    """
+
+
+@dataclass(frozen=True)
+class Lift:
+    """-> w, the weights that a point u of the space of the rows stands for. One read."""
+
+    u: np.ndarray
+    on: Any
 
 
 @dataclass(frozen=True)

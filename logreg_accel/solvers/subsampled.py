@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from .lbfgs import two_loop
 from .line_search import step
+from .newton import newton_in_memory
 from .questions import CONVERGED, NOISE_FLOOR, Gradient, Metric, Progress, Sample
 
 _CARRIES_OVER = 0.2  # of the loss: what the full data's may lie above the sample's
 _POOR_RATE = 0.3  # of the last decrement
 _SOLVED = 1e-4  # of the loss of the sample
 _MOST_STEPS = 20  # on a sample
+_FACTORED_UP_TO = 200  # parameters; beyond, some eight Hessians of the first sample take longer than the reads of all rows
 
 
 @dataclass(frozen=True)
@@ -89,22 +91,8 @@ class newton_subsampled:
             sample = yield Sample(size, seed)
             if sample is None:
                 return (yield Gradient(w)), size
-            near = yield from self._solve(sample, w)
+            near, _ = yield from newton_in_memory(sample, w, _SOLVED, _MOST_STEPS, _FACTORED_UP_TO)
             here = yield Gradient(near.w)
             if here.value > (1 + _CARRIES_OVER) * near.value:
                 w, size, here = near.w, 4 * size, None
         return here, size
-
-    def _solve(self, sample, w):
-        """Newton's method on a sample."""
-        here = yield Gradient(w, on=sample)
-        for _ in range(_MOST_STEPS):
-            solve = yield Metric(here, on=sample)
-            direction = -solve(here.gradient)
-            if -0.5 * (here.gradient @ direction) <= _SOLVED * here.value:
-                break
-            there = yield from step(here, direction, on=sample)
-            if there is None:
-                break
-            here = there
-        return here

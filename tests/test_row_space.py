@@ -1,0 +1,64 @@
+"""Solving in the space of the rows: the same optimum from as many unknowns as rows, whatever the rows are."""
+
+import numpy as np
+import pytest
+
+from conftest import BACKENDS, FLOATS, draw
+from logreg_accel import LogisticRegression, Objective
+
+
+def fit(X, y, s=None, solver="row-space", **options):
+    return LogisticRegression(solver=solver, tol=1e-12, **options).fit(X, y, s)
+
+
+@pytest.mark.parametrize("fit_intercept, weighted", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_same_optimum_in_three_reads(name, dtype, fit_intercept, weighted):
+    X, y, s, _ = draw(30, 200, dtype, weighted=weighted)
+    options = {"fit_intercept": fit_intercept, "C": 3.0}
+    exact = fit(X.astype(np.float64), y, s, "newton-cholesky", backend="numpy", **options)
+    found = fit(X, y, s, backend=name, **options)
+    assert found.n_passes_ == (3 if found.status_ == "converged" else 4), "beyond the noise floor a Hessian judges"
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(found.coef_, exact.coef_, rtol=0, atol=20 * eps * np.abs(exact.coef_).max() + 1e-9)
+    assert found.suboptimality_bound_ < (1e-15 if dtype == "float64" else 1e-8)
+
+
+def test_repeated_reordered_and_dependent_rows():
+    X, y, _, _ = draw(40, 300)
+    X[5], X[6] = 0, 2 * X[7]
+    once = fit(X, y)
+    order = np.random.default_rng(0).permutation(40)
+    np.testing.assert_allclose(fit(X[order], y[order]).coef_, once.coef_, atol=1e-12)
+    twice = fit(np.vstack([X, X]), np.concatenate([y, y]), C=0.5)
+    np.testing.assert_allclose(twice.coef_, once.coef_, atol=1e-10)
+
+
+def test_rows_of_zeros_leave_the_intercept():
+    clf = fit(np.zeros((10, 50)), np.arange(10) % 5 == 0)
+    np.testing.assert_array_equal(clf.coef_, 0)
+    assert clf.intercept_[0] == pytest.approx(np.log(0.2 / 0.8))
+
+
+@pytest.mark.parametrize("shape, C", [((20, 100), np.inf), ((5001, 1), 1.0)])
+def test_what_it_cannot_do_names_another_solver(shape, C):
+    X, y, _, _ = draw(*shape)
+    with pytest.raises(ValueError, match="`solver` is 'row-space'.*newton-cg"):
+        fit(X, y, C=C)
+
+
+def test_values_that_are_not_finite_are_named():
+    X, y, _, _ = draw(20, 100)
+    X[3, 7] = np.nan
+    with pytest.raises(ValueError, match="contains NaN: first at row 3, column 7"):
+        fit(X, y)
+
+
+def test_the_problem_in_row_space_is_the_same_function():
+    X, y, s, _ = draw(25, 60, weighted=True)
+    objective = Objective.from_arrays(X, y, s)
+    reduced = objective.in_row_space()
+    for seed in range(3):
+        u = np.random.default_rng(seed).standard_normal(reduced.size)
+        assert objective.value_and_gradient(reduced.lift(u))[0] == pytest.approx(reduced.value_and_gradient(u)[0], rel=1e-11)
