@@ -131,6 +131,7 @@ class _Run:
             ask.HessianVector: lambda q: self._ask(q.on, "hessian_vector", q.w, q.v),
             ask.Diagonal: lambda q: self._ask(q.on, "diagonal", q.w),
             ask.Metric: lambda q: self._ask(q.on, "factor", q.point.w),
+            ask.Preconditioner: lambda q: self._ask(q.on, "preconditioner", q.point.w),
             ask.LineMinimum: lambda q: (q.on or objective).line_minimum(q.start, q.end),
             ask.Sample: self._sample,
             ask.RowSpace: lambda q: self._read(objective.in_row_space),

@@ -14,7 +14,7 @@ from . import driver, model_io
 from .backends import Choice, get_backend
 from .data import Block, as_dataset, as_labels, as_matrix, in_namespace_of, storage_dtype
 from .data.convert import as_weights, first_nonfinite, is_on_device, to_table
-from .losses import Logistic
+from .losses import loss_of
 from .objective import Objective
 from .penalty import Penalty
 from .plain import from_plain, to_plain
@@ -63,10 +63,10 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
     Attributes
     ----------
-    coef_ : ndarray (1, n_features)
+    coef_ : ndarray (1, n_features), or (n_classes, n_features) for more than two classes
         float32 when X is float32, float16 or bfloat16, else float64.
-    intercept_ : ndarray (1,)
-    classes_ : ndarray (2,)
+    intercept_ : ndarray (1,), or (n_classes,)
+    classes_ : ndarray (n_classes,)
     n_iter_ : ndarray (1,), int32
     n_features_in_ : int
     feature_names_in_ : ndarray
@@ -121,7 +121,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         ----------
         X : array, frame or table (n_samples, n_features)
             Any real dtype and layout; never changed, and not copied where it can be read as it is.
-        y : (n_samples,) labels of two classes
+        y : (n_samples,) labels of two or more classes
         sample_weight : (n_samples,) or None
 
         Returns
@@ -149,19 +149,20 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
         backend, backend_choice = get_backend(
             self.backend, dataset.nbytes, dataset.on_device, self.n_threads, n_rows=dataset.n_rows)
+        loss = loss_of(len(dataset.classes))
         solver, name, reason = resolve_solver(
-            self.solver, dataset.n_features, dataset.n_rows, dataset.nbytes, penalised=self.C < math.inf)
+            self.solver, dataset.n_features, dataset.n_rows, dataset.nbytes, self.C < math.inf, loss.n_outputs)
         if self.verbose:
             _say(f"{dataset.n_rows} x {dataset.n_features} {dataset.dtype}; backend {backend_choice} "
                  f"({backend_choice.reason}); solver {name} ({reason})")
         with backend.limit_threads():
             penalty = Penalty.of_strength(self.C, dataset.total_weight)
-            objective = Objective(dataset, Logistic(), penalty, backend, self.fit_intercept)
+            objective = Objective(dataset, loss, penalty, backend, self.fit_intercept)
             if self.verbose:
                 for line in (*backend.notes, driver.HEADINGS):
                     _say(line)
             solution = driver.run(
-                solver, objective, self._start(dataset.n_features), tol=self.tol, max_iter=self.max_iter,
+                solver, objective, self._start(dataset.n_features, loss.n_outputs), tol=self.tol, max_iter=self.max_iter,
                 max_passes=self.max_passes, max_seconds=self.max_seconds, callback=self._callback(), seed=self._seed(),
             )
         self._keep(solution, dataset, backend_choice, Choice(name, reason))
@@ -171,7 +172,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X):
-        """Margins x·w + b: positive for classes_[1].
+        """Margins x·w + b: of two classes positive for classes_[1], of more one a class.
 
         Parameters
         ----------
@@ -179,7 +180,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray (n_samples,)
+        ndarray (n_samples,), or (n_samples, n_classes) for more than two
             float32 or float64, after the arithmetic of X. Under scikit-learn's `array_api_dispatch` an array of X's kind,
             where X lies; so do the other predictions.
 
@@ -193,7 +194,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         return in_namespace_of(X, self._margins(X))
 
     def predict(self, X):
-        """The likelier class of each row: classes_[1] where the margin is positive.
+        """The likeliest class of each row: that of the largest margin, of two classes_[1] where it is positive.
 
         Parameters
         ----------
@@ -217,12 +218,12 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         return float(accuracy_score(as_labels(y), self._labels(X), sample_weight=as_weights(sample_weight, len(y))))
 
     def predict_proba(self, X):
-        """Probabilities of the classes, (n_samples, 2), in the order of `classes_`."""
-        return in_namespace_of(X, Logistic().probabilities(self._margins(X)[:, None]))
+        """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`."""
+        return in_namespace_of(X, self._loss_and_margins(X, "probabilities"))
 
     def predict_log_proba(self, X):
         """Logarithms of `predict_proba`, exact where the probability itself underflows."""
-        return in_namespace_of(X, Logistic().log_probabilities(self._margins(X)[:, None]))
+        return in_namespace_of(X, self._loss_and_margins(X, "log_probabilities"))
 
     def save(self, path):
         """Write the fitted model to one .npz file, whole or not at all; `logreg_accel.load` reads it.
@@ -242,16 +243,15 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         model_io.save_arrays(path, *to_plain(self))
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
-
     # -- the pieces -----------------------------------------------------------------------------------------------------
 
     def _labels(self, X):
-        positive = self._margins(X) > 0
-        return self.classes_[positive.astype(np.intp)]
+        margins = self._margins(X)
+        return self.classes_[margins.argmax(axis=1) if margins.ndim == 2 else (margins > 0).astype(np.intp)]
+
+    def _loss_and_margins(self, X, what):
+        margins = self._margins(X)
+        return getattr(loss_of(len(self.classes_)), what)(margins if margins.ndim == 2 else margins[:, None])
 
     def _margins(self, X):
         check_is_fitted(self)
@@ -263,12 +263,12 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         backend, _ = get_backend("auto", nbytes, is_on_device(matrix), self.n_threads, upload=False)
         with backend.limit_threads():
             block = backend.upload(Block(matrix, None))
-            margins = backend.to_host(backend.margins(block, W))[:, 0]
-        overflowed = ~np.isfinite(margins)
+            margins = backend.to_host(backend.margins(block, W))
+        overflowed = ~np.isfinite(margins).all(axis=1)
         if overflowed.any():
             self._refuse_nonfinite(block.X)
             margins[overflowed] = _huge_margins(backend.to_host(block.X[backend.xp.asarray(np.flatnonzero(overflowed))]), W)
-        return margins
+        return margins if margins.shape[1] > 1 else margins[:, 0]
 
     def _check_parameters(self):
         _check_number("C", self.C, "a positive number, or np.inf for no penalty", lambda v: v > 0)
@@ -285,16 +285,19 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         if not (self.callback is None or callable(self.callback)):
             raise ValueError(f"`callback` is {self.callback!r}; expected a callable (record, w) or None.")
 
-    def _start(self, n_features):
-        size = n_features + bool(self.fit_intercept)
+    def _start(self, n_features, n_outputs):
+        rows = n_features + bool(self.fit_intercept)
         if not (self.warm_start and hasattr(self, "coef_")):
-            return np.zeros(size)
+            return np.zeros(rows * n_outputs)
         if self.coef_.shape[1] != n_features:
             raise ValueError(
                 f"`warm_start=True` and the last fit had {self.coef_.shape[1]} features, this one {n_features}. "
                 "Use warm_start=False or clone the estimator."
             )
-        return np.concatenate([self.coef_[0], self.intercept_]).astype(np.float64)[:size]
+        if self.coef_.shape[0] != n_outputs:
+            raise ValueError("`warm_start=True` and the last fit had another number of classes. "
+                             "Use warm_start=False or clone the estimator.")
+        return np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)[:rows].ravel()
 
     def _seed(self):
         from sklearn.utils import check_random_state
@@ -315,9 +318,13 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
     def _keep(self, solution, dataset, backend_choice, solver_choice):
         dtype = np.float32 if dataset.dtype.itemsize <= 4 and dataset.dtype.kind not in "iub" else np.float64
-        n = dataset.n_features
-        self.coef_ = solution.w[None, :n].astype(dtype)
-        self.intercept_ = solution.w[n:].astype(dtype) if self.fit_intercept else np.zeros(1, dtype=dtype)
+        n, k = dataset.n_features, 1 if len(dataset.classes) == 2 else len(dataset.classes)
+        W = solution.w.reshape(-1, k)
+        if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
+            free = slice(0 if self.C == np.inf else n, None)
+            W[free] -= W[free].mean(axis=1, keepdims=True)
+        self.coef_ = W[:n].T.astype(dtype)
+        self.intercept_ = W[n].astype(dtype) if self.fit_intercept else np.zeros(k, dtype=dtype)
         self.classes_ = dataset.classes
         self.n_iter_ = np.array([max(solution.n_iter, 1)], dtype=np.int32)
         self.backend_, self.solver_ = backend_choice, solver_choice
@@ -380,7 +387,7 @@ def _huge_margins(X, W):
     """Margins that overflow X's arithmetic, in float64 and scaled: ±inf at worst, never nan."""
     X = X.astype(np.float64)
     scale = np.abs(X).max(axis=1)
-    return (X / scale[:, None] @ W[:-1, 0]) * scale + W[-1, 0]
+    return (X / scale[:, None] @ W[:-1]) * scale[:, None] + W[-1]
 
 
 def _check_number(name, value, expected, holds, kind=numbers.Real):

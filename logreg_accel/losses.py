@@ -20,6 +20,7 @@ class Logistic:
     """
 
     name = "logistic"
+    n_outputs = 1
     at_zero = float(np.log(2))
     """ℓ(0, y)."""
 
@@ -36,6 +37,14 @@ class Logistic:
         t = np.exp(-np.abs(z))
         return t / (1 + t) ** 2
 
+    def curvature_product(self, z, y, u):
+        """∂²ℓ/∂z² applied to u (rows, outputs)."""
+        return self.curvature(z, y) * u
+
+    def curvature_blocks(self, z, y):
+        """(a, b, ∂²ℓ/∂zₐ∂z_b (rows, 1)) for all a ≤ b."""
+        yield 0, 0, self.curvature(z, y)
+
     def probabilities(self, z):
         """P(y = 0), P(y = 1) of one model's margins: (rows, 1) -> (rows, 2)."""
         t = np.exp(-np.abs(z))
@@ -46,3 +55,72 @@ class Logistic:
         """Logarithms of `probabilities`, exact where those underflow."""
         log1p_t = np.log1p(np.exp(-np.abs(z)))
         return -np.concatenate([np.maximum(z, 0) + log1p_t, np.maximum(-z, 0) + log1p_t], axis=1)
+
+
+class Multinomial:
+    """Softmax loss; class codes are 0 to K − 1, the columns of z the margins of the classes.
+
+    With e = exp(z − max z) ≤ 1, which never overflows, and p = e/Σₖeₖ::
+
+        ℓ        = log Σₖ exp(zₖ) − z_y = (max z − z_y) + log1p(e_y − 1 + Σₖ≠y eₖ)
+        residual = ∂ℓ/∂z   = p − 1{y},   for the row's own class −Σₖ≠y pₖ
+        ∂²ℓ/∂z²  = diag(p) − p·pᵀ
+
+    Both sums go over the other classes: log Σ and p_y − 1 would lose all digits as the fit gets good.
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of classes K.
+    """
+
+    name = "multinomial"
+
+    def __init__(self, n_outputs):
+        self.n_outputs = n_outputs
+        self.at_zero = float(np.log(n_outputs))
+
+    def value_residual(self, z, y):
+        """ℓ (rows, 1) and ∂ℓ/∂z (rows, K), which share the exponentials."""
+        own = np.cumsum(np.ones_like(z[:1]), axis=1) - 1 == y[:, None]
+        z = z - z.max(axis=1, keepdims=True)
+        e = np.exp(z)
+        others = np.where(own, 0, e)
+        rest = others.sum(axis=1, keepdims=True)
+        e_own = np.where(own, e, 0).sum(axis=1, keepdims=True)
+        value = np.log1p(e_own - 1 + rest) - np.where(own, z, 0).sum(axis=1, keepdims=True)
+        return value, np.where(own, -rest, others) / (e_own + rest)
+
+    def curvature(self, z, y):
+        """The diagonal of ∂²ℓ/∂z², (rows, K)."""
+        p = self.probabilities(z)
+        return p * (1 - p)
+
+    def curvature_product(self, z, y, u):
+        """∂²ℓ/∂z² applied to u (rows, K)."""
+        p = self.probabilities(z)
+        return p * (u - (p * u).sum(axis=1, keepdims=True))
+
+    def curvature_blocks(self, z, y):
+        """(a, b, ∂²ℓ/∂zₐ∂z_b (rows, 1)) for all a ≤ b."""
+        p = self.probabilities(z)
+        columns = [p[:, a : a + 1] for a in range(self.n_outputs)]
+        for a in range(self.n_outputs):
+            yield a, a, columns[a] * (1 - columns[a])
+            for b in range(a + 1, self.n_outputs):
+                yield a, b, -columns[a] * columns[b]
+
+    def probabilities(self, z):
+        """P(y = k), (rows, K)."""
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    def log_probabilities(self, z):
+        """Logarithms of `probabilities`, exact where those underflow."""
+        z = z - z.max(axis=1, keepdims=True)
+        return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
+def loss_of(n_classes):
+    """The loss for labels of so many classes."""
+    return Logistic() if n_classes == 2 else Multinomial(n_classes)

@@ -1,17 +1,15 @@
 """The objective: sums over blocks of rows, made means, plus the penalty."""
 
 import copy
-import math
 
 import numpy as np
 import scipy.linalg.lapack
-import scipy.optimize
 
 from . import sampling
 from .backends import get_backend
 from .data import Block, Dataset, as_dataset, compute_dtype
 from .data.convert import first_nonfinite
-from .losses import Logistic
+from .losses import loss_of
 from .penalty import Penalty
 from .solvers.questions import Point
 
@@ -23,13 +21,14 @@ class Objective:
     """F(w, b) = (1/Σᵢ sᵢ)·Σᵢ sᵢ·ℓ(xᵢ·w + b, yᵢ) + (λ/2)·‖w‖², with λ = 1/(C·Σᵢ sᵢ).
 
     This is scikit-learn's objective C·Σᵢ sᵢ·ℓᵢ + ½‖w‖² divided by C·Σᵢ sᵢ: the same minimum, and tolerances mean the
-    same at every size. Points are flat float64 vectors [w, b] of shape (n_features + 1,), or [w] without an intercept.
+    same at every size. Points are flat float64 vectors [w, b] of shape (n_features + 1,), or [w] without an intercept; with K
+    outputs (softmax) the rows of a matrix (n_features + 1, K), one after the other.
     Nothing is remembered between calls: asked twice at one point it answers twice the same bits.
 
     Parameters
     ----------
     dataset : Dataset
-    loss : Logistic
+    loss : Logistic or Multinomial
     penalty : Penalty
     backend : Backend
     fit_intercept : bool
@@ -57,7 +56,7 @@ class Objective:
         Parameters
         ----------
         X : array, frame or table (n_samples, n_features)
-        y : labels (n_samples,) of two classes; the larger one is "positive"
+        y : labels (n_samples,); of two classes the larger one is "positive", more have the softmax loss
         sample_weight : (n_samples,) or None
         C : float
             Inverse strength of the penalty on w, as in scikit-learn; np.inf for none.
@@ -87,12 +86,12 @@ class Objective:
         """
         dataset = as_dataset(X, y, sample_weight, class_weight)
         chosen, _ = get_backend(backend, dataset.nbytes, dataset.on_device, n_threads, n_rows=dataset.n_rows)
-        return cls(dataset, Logistic(), Penalty.of_strength(C, dataset.total_weight), chosen, fit_intercept)
+        return cls(dataset, loss_of(len(dataset.classes)), Penalty.of_strength(C, dataset.total_weight), chosen, fit_intercept)
 
     @property
     def size(self):
         """Length of a point."""
-        return self.dataset.n_features + self.fit_intercept
+        return (self.dataset.n_features + self.fit_intercept) * self.loss.n_outputs
 
     # -- public: plain numbers and NumPy vectors ----------------------------------------------------------------------
 
@@ -147,22 +146,23 @@ class Objective:
         return self.backend.to_host(self._hessian(w))
 
     def margins(self, w):
-        """xᵢ·w + b, (n_samples,) in the arithmetic of the passes, out of one read of X."""
+        """xᵢ·w + b, (n_samples,) or (n_samples, K) in the arithmetic of the passes, out of one read of X."""
         W = self._columns(w)
-        return np.concatenate([self.backend.to_host(self.backend.margins(block, W))[:, 0] for block in self._blocks])
+        z = np.concatenate([self.backend.to_host(self.backend.margins(block, W)) for block in self._blocks])
+        return z[:, 0] if self.loss.n_outputs == 1 else z
 
     # -- for the driver -----------------------------------------------------------------------------------------------
 
     def evaluate(self, w, keep_margins=False):
         """The Point at w, rounded to the arithmetic of the passes."""
         W = self._columns(w).astype(self.dtype).astype(np.float64)
-        w = W[: self.size, 0]
+        w = self._flat(W)
         value, gradient, margins = 0.0, np.zeros(self.size), []
         with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
             for block in self._blocks:
                 part = self.backend.loss_gradient(block, W, self.loss, keep_margins)
                 value += float(part.value[0])
-                gradient += part.gradient[: self.size, 0]
+                gradient += self._flat(part.gradient)
                 margins.append(part.margins)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             self._refuse_nonfinite(w)
@@ -220,7 +220,7 @@ class Objective:
             rows, weights = sampling.by_class(y, s, size, len(self.dataset.classes), rng, self.backend)
             sample._blocks = self._take(rows, weights)
             return sample, len(rows) / m
-        mass = self.loss.curvature(self._joined(at.margins), y)[:, 0]
+        mass = self.loss.curvature(self._joined(at.margins), y).sum(axis=1)
         mass = mass if s is None else s * mass
         rows, weights = sampling.by_mass(mass, 2 * size, rng, self.backend)
         sample._blocks = self._take(rows, np.ones(len(rows)))
@@ -258,8 +258,9 @@ class Objective:
         reduced = Objective(dataset, self.loss, self.penalty, get_backend("numpy", 0)[0], self.fit_intercept)
 
         def lift(u):
-            a = scipy.linalg.solve_triangular(kept, u[:rank], lower=True, trans="T") if kept.any() else np.zeros(rank)
-            return np.concatenate([self.backend.combine(basis, a), u[rank:]])
+            U = u.reshape(-1, self.loss.n_outputs)
+            a = scipy.linalg.solve_triangular(kept, U[:rank], lower=True, trans="T") if kept.any() else 0 * U[:rank]
+            return np.concatenate([self.backend.combine(basis, a), U[rank:]]).ravel()
 
         reduced.lift = lift
         return reduced
@@ -268,12 +269,29 @@ class Objective:
         """A function v -> (∇²F(w))⁻¹·v."""
         return self.backend.factor(self._hessian(w), float(np.finfo(self.dtype).eps))
 
+    def preconditioner(self, w):
+        """A function v -> P⁻¹v: the Hessian without its blocks between classes, the classes' own replaced by their mean.
+
+        One factor of n_features + 1 instead of K times as many; for one output it is `factor`.
+        """
+        k = self.loss.n_outputs
+        W = self._columns(w)
+        with np.errstate(invalid="ignore", over="ignore"):
+            H = sum(self.backend.mean_hessian(block, W, self.loss) for block in self._blocks)
+        self._check_sums(H.diagonal())
+        H = H[: self.size // k, : self.size // k] / self.dataset.weight_sum
+        i = self.backend.xp.arange(len(H))
+        H[i, i] += self.backend.xp.asarray(self._ridge()[::k])
+        solve = self.backend.factor(H, float(np.finfo(self.dtype).eps))
+        return lambda v: np.stack([solve(column) for column in v.reshape(-1, k).T], axis=1).ravel()
+
     def suboptimality_bound(self, point):
         """A rigorous bound on (F − F*)/F, but for rounding: the gap to a point of the dual problem; inf where there is none.
 
         Residuals that a loss can have and whose weighted sum is zero, as the intercept bears no penalty, are a point of the
         dual (Boyd and Vandenberghe, Convex Optimization, § 5.5). Those at w sum to the intercept's gradient instead; so the
-        margins of some rows are shifted by one number η until the sum is zero. With r the residuals at z and r̂ at z + η::
+        margins of some rows are shifted by one number η, or one a class, until the sum is zero. With r the residuals at z and r̂
+        those at z + η::
 
             F − F* ≤ (1/Σs)·Σ s·(ℓ(z) − ℓ(z + η) + r̂·η) + ‖∇F + (1/Σs)·Xᵀs(r̂ − r)‖²/(2λ)     (sums over those rows)
 
@@ -282,7 +300,7 @@ class Objective:
         if not (point.value > 0 and self.penalty.l2 > 0):
             return np.inf
         gap, gradient = 0.0, point.gradient
-        if self.fit_intercept and gradient[-1] != 0:
+        if self.fit_intercept and gradient[-self.loss.n_outputs :].any():
             if point.margins is None:
                 return np.inf
             gap, gradient = self._to_the_dual(point)
@@ -325,24 +343,26 @@ class Objective:
         s = self._joined([block.sample_weight for block in self._blocks])
         s = np.ones((count, 1)) if s is None else self.backend.to_host(s[at]).astype(np.float64)[:, None]
 
+        k = self.loss.n_outputs
         value, residual = self.loss.value_residual(z, y)
-        missing = -point.gradient[-1] * self.dataset.weight_sum
-
-        def excess(shift):
-            return float((s * (self.loss.value_residual(z + shift, y)[1] - residual)).sum()) - missing
-
-        first = missing / float((s * self.loss.curvature(z, y)).sum() or 1)  # Newton's step from 0
-        far = math.copysign(min(max(2 * abs(first), 1e-300), 1.0), missing)
-        while excess(far) * missing < 0:
-            far *= 2
-            if abs(far) > 64:
-                return np.inf, point.gradient
-        shift = scipy.optimize.brentq(excess, 0.0, far, xtol=max(1e-12 * abs(first), 1e-300), maxiter=1000)
-        shifted, moved = self.loss.value_residual(z + shift, y)
-        gap = float((s * (value - shifted + moved * shift)).sum()) / self.dataset.weight_sum
+        missing = -point.gradient[-k:] * self.dataset.weight_sum
+        target, shift = (s * residual).sum(axis=0) + missing, np.zeros(k)
+        enough = 1e-12 * abs(missing).max() + 4 * np.finfo(np.float64).eps * self.dataset.weight_sum
+        for _ in range(100):  # Newton's method for the shift, in steps of at most 1
+            shifted, moved = self.loss.value_residual(z + shift, y)
+            excess = (s * moved).sum(axis=0) - target
+            if abs(excess).max() <= enough:
+                break
+            products = (self.loss.curvature_product(z + shift, y, np.broadcast_to(unit, z.shape)) for unit in np.eye(k))
+            curvature = np.array([(s * product).sum(axis=0) for product in products])
+            step = np.linalg.lstsq(curvature, excess)[0]
+            shift = shift - step * min(1, 1 / (abs(step).max() or 1))
+        else:
+            return np.inf, point.gradient
+        gap = float((s * (value - shifted + (moved * shift).sum(axis=1, keepdims=True))).sum()) / self.dataset.weight_sum
         gradient = point.gradient.copy()
-        gradient[:-1] += X.astype(np.float64).T @ (s * (moved - residual))[:, 0] / self.dataset.weight_sum
-        gradient[-1] = 0
+        gradient[:-k] += (X.astype(np.float64).T @ (s * (moved - residual))).ravel() / self.dataset.weight_sum
+        gradient[-k:] = 0
         return max(gap, 0.0), gradient
 
     def _squared_norms(self):
@@ -361,29 +381,38 @@ class Objective:
         H = H[: self.size, : self.size] / self.dataset.weight_sum
         xp = self.backend.xp
         H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self._ridge())
+        k = self.loss.n_outputs
+        if k > 1:  # margins of all classes may be shifted together: gradients are zero along that, and steps shall be, too
+            H4 = H.reshape(-1, k, self.size // k, k)
+            for j in range(0 if self.penalty.l2 == 0 else self.dataset.n_features, self.size // k):
+                H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
         return H
 
     def _mean(self, sums, *columns):
         with np.errstate(invalid="ignore", over="ignore"):
             total = sum(sums(block, *columns, self.loss) for block in self._blocks)
         self._check_sums(total)
-        return total[: self.size, 0] / self.dataset.weight_sum
+        return self._flat(total) / self.dataset.weight_sum
 
     def _columns(self, w):
-        """w as the passes take it: (n_features + 1, 1), the intercept last, 0 without one."""
-        w = np.asarray(w, dtype=np.float64)
+        """w as the passes take it: (n_features + 1, k), the intercept last, 0 without one."""
+        w, k = np.asarray(w, dtype=np.float64), self.loss.n_outputs
         if w.shape != (self.size,):
             parts = "n_features weights and the intercept" if self.fit_intercept else "n_features weights"
-            raise ValueError(f"`w` has shape {w.shape}; expected ({self.size},): {parts}.")
-        W = np.zeros((self.dataset.n_features + 1, 1))
-        W[: self.size, 0] = w
+            raise ValueError(f"`w` has shape {w.shape}; expected ({self.size},): {parts}{', for each class' if k > 1 else ''}.")
+        W = np.zeros((self.dataset.n_features + 1, k))
+        W[: self.size // k] = w.reshape(-1, k)
         return W
+
+    def _flat(self, W):
+        """`_columns` undone."""
+        return W[: self.size // self.loss.n_outputs].ravel()
 
     def _penalised(self, w):
         """w with the intercept, which bears no penalty, set to zero."""
         w = np.array(w, dtype=np.float64)
         if self.fit_intercept:
-            w[-1] = 0
+            w[-self.loss.n_outputs :] = 0
         return w
 
     def _ridge(self):

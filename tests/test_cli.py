@@ -183,7 +183,6 @@ BAD = {
     "nothing left": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,1\n"), "--target", "t", "--drop", "a", "--model", d / "m"], "no column left"),
     "empty file": (3, lambda d: ["train", _text(d / "x.csv", ""), "--target", "t", "--model", d / "m"], "mpty"),
     "only a header": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n"), "--target", "t", "--model", d / "m"], ""),
-    "three classes": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,1\n3,2\n"), "--target", "t", "--model", d / "m"], "Only binary"),
     "one class": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,0\n"), "--target", "t", "--model", d / "m"], "only one class"),
     "infinite value": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\ninf,1\n"), "--target", "t", "--model", d / "m"], "row 1, column 0"),
     "missing value": (3, lambda d: ["train", _text(d / "x.csv", "a,b,t\n1,1,0\n2,,1\n3,1,1\n"), "--target", "t", "--model", d / "m"], ""),

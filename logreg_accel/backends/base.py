@@ -6,7 +6,7 @@ no backend is ever incomplete and this file is the oracle for its kernels. With 
 
     loss_gradient    Σ s·ℓ(z, y)     Xᵀ(s·residual)
     hessian_vector   Xᵀ(s·curvature·(X·V[:-1] + V[-1]))
-    hessian          Xᵀ diag(s·curvature) X
+    hessian          Xᵀ diag(s·curvature) X, of every pair of outputs
     diagonal         its diagonal
     margins          Z
     line             Σ s·ℓ and its two derivatives along z0 + t·(z1 − z0): reads no X
@@ -23,7 +23,8 @@ from ..data import Block, compute_dtype
 
 
 class LossGradient(NamedTuple):
-    """value (k,) and gradient (n + 1, k), float64 on the host; margins (rows, k) on the backend's side, or None."""
+    """value (1,), or (k,) of k models, and gradient (n + 1, k), float64 on the host; margins (rows, k) where the backend has
+    them, or None."""
 
     value: Any
     gradient: Any
@@ -76,14 +77,14 @@ class Backend:
         """Σ s·ℓ and Xᵀ(s·∂ℓ/∂z) out of one sweep; with `keep_margins` also the margins, a float a row."""
         W = self._cast(W, block)
         G = self.xp.zeros(W.shape, dtype=np.float64)
-        value = self.xp.zeros(W.shape[1], dtype=np.float64)
+        value = self.xp.zeros(1, dtype=np.float64)
         kept = self.xp.empty((block.X.shape[0], W.shape[1]), dtype=W.dtype) if keep_margins else None
         for rows, X, y, s in self._tiles(block):
             Z = X @ W[:-1] + W[-1]
             if keep_margins:
                 kept[rows] = Z
             tile_value, R = self._value_residual(loss, Z, y, s)
-            value += tile_value
+            value = value + tile_value
             G[:-1] += X.T @ R
             G[-1] += R.sum(axis=0, dtype=np.float64)
         return LossGradient(self.to_host(value), self.to_host(G), kept)
@@ -93,22 +94,33 @@ class Backend:
         W, V = self._cast(W, block), self._cast(V, block)
         H = self.xp.zeros(W.shape, dtype=np.float64)
         for _, X, y, s in self._tiles(block):
-            R = self._curvature(loss, X @ W[:-1] + W[-1], y, s) * (X @ V[:-1] + V[-1])
+            R = loss.curvature_product(X @ W[:-1] + W[-1], y, X @ V[:-1] + V[-1])
+            R = R if s is None else s * R
             H[:-1] += X.T @ R
             H[-1] += R.sum(axis=0, dtype=np.float64)
         return self.to_host(H)
 
     def hessian(self, block, W, loss):
-        """Xᵀ diag(s·curvature) X of one output, (n + 1, n + 1), left on the backend's side."""
+        """Xᵀ diag(s·curvature) X, ((n + 1)·k, (n + 1)·k) in the order of W.ravel(), left on the backend's side."""
+        W = self._cast(W, block)
+        n, k = W.shape[0] - 1, W.shape[1]
+        H = self.xp.zeros((n + 1, k, n + 1, k), dtype=np.float64)
+        for _, X, y, s in self._tiles(block, min_rows=4 * n):
+            for a, b, curvature in loss.curvature_blocks(X @ W[:-1] + W[-1], y):
+                self._add_hessian(H[:, a, :, b], X, curvature, s, a == b)
+        for a in range(k):
+            for b in range(a, k):
+                H[n, a, :n, b] = H[:n, a, n, b]
+                H[:, b, :, a] = H[:, a, :, b]
+        return H.reshape((n + 1) * k, (n + 1) * k)
+
+    def mean_hessian(self, block, W, loss):
+        """The mean over the outputs of their own Hessians, (n + 1, n + 1), left on the backend's side."""
         W = self._cast(W, block)
         n = W.shape[0] - 1
         H = self.xp.zeros((n + 1, n + 1), dtype=np.float64)
         for _, X, y, s in self._tiles(block, min_rows=4 * n):
-            curvature = self._curvature(loss, X @ W[:-1] + W[-1], y, s)
-            scaled = X * self.xp.sqrt(curvature)
-            H[:n, :n] += scaled.T @ scaled  # one buffer on both sides: NumPy calls syrk, half the flops of gemm
-            H[:n, n] += (X.T @ curvature)[:, 0]
-            H[n, n] += curvature.sum(dtype=np.float64)
+            self._add_hessian(H, X, loss.curvature(X @ W[:-1] + W[-1], y).mean(axis=1, keepdims=True), s, True)
         H[n, :n] = H[:n, n]
         return H
 
@@ -136,7 +148,7 @@ class Backend:
         Z = Z0 + D.dtype.type(t) * D
         s = None if block.sample_weight is None else block.sample_weight[:, None]
         value, residual = loss.value_residual(Z, block.y)
-        terms = (value, residual * D, loss.curvature(Z, block.y) * D * D)
+        terms = (value, residual * D, loss.curvature_product(Z, block.y, D) * D)
         sums = [(a if s is None else s * a).sum(dtype=np.float64) for a in terms]
         return np.array([float(a) for a in sums])
 
@@ -149,9 +161,9 @@ class Backend:
         return self.to_host(G)
 
     def combine(self, X, a):
-        """Xᵀ·a in float64 (n,) on the host, some columns of X at a time."""
+        """Xᵀ·a in float64 (n, k) on the host, some columns of X at a time."""
         a = self.xp.asarray(a)
-        return np.concatenate([self.to_host(a @ X[:, columns].astype(np.float64)) for columns in self._column_tiles(X)])
+        return np.concatenate([self.to_host(X[:, columns].astype(np.float64).T @ a) for columns in self._column_tiles(X)])
 
     # -- linear algebra ---------------------------------------------------------------------------------------------
 
@@ -205,6 +217,18 @@ class Backend:
         m, n = X.shape
         step = max(self.tile_bytes // (8 * m), 1)
         return [slice(start, start + step) for start in range(0, n, step)]
+
+    def _add_hessian(self, H, X, curvature, s, symmetric):
+        """A tile's share of all of H but its last row."""
+        n = X.shape[1]
+        curvature = curvature if s is None else s * curvature
+        if symmetric:  # one buffer on both sides: NumPy calls syrk, half of gemm's flops
+            scaled = X * self.xp.sqrt(curvature)
+            H[:n, :n] += scaled.T @ scaled
+        else:
+            H[:n, :n] += (X * curvature).T @ X
+        H[:n, n] += (X.T @ curvature)[:, 0]
+        H[n, n] += curvature.sum(dtype=np.float64)
 
     def _value_residual(self, loss, Z, y, s):
         """The pointwise line: Σ s·ℓ per column (float64) and s·∂ℓ/∂z, from a tile's margins."""

@@ -168,6 +168,9 @@ class CupyBackend(Backend):
     def hessian(self, block, W, loss):
         return self._in_tiles(super().hessian, block, W, loss)
 
+    def mean_hessian(self, block, W, loss):
+        return self._in_tiles(super().mean_hessian, block, W, loss)
+
     def line(self, block, Z0, Z1, t, loss):
         if loss.name != "logistic" or Z0.shape[1] != 1:
             return super().line(block, Z0, Z1, t, loss)

@@ -68,9 +68,14 @@ class NumbaBackend(NumpyBackend):
 
     def hessian(self, block, W, loss):
         """BLAS on tiles, a lane a thread: nothing is copied but one scaled tile a lane."""
-        n = W.shape[0] - 1
-        lanes = max(1, min(_lane_count(block.X), block.X.shape[0] // (8 * n), _HESSIANS_BYTES // (8 * n * n)))
-        return sum(self._generic(block, lambda rows: NumpyBackend.hessian(self, rows, W, loss), lanes))
+        return self._hessian(NumpyBackend.hessian, block, W, loss, W.size)
+
+    def mean_hessian(self, block, W, loss):
+        return self._hessian(NumpyBackend.mean_hessian, block, W, loss, W.shape[0])
+
+    def _hessian(self, body, block, W, loss, size):
+        lanes = max(1, min(_lane_count(block.X), block.X.shape[0] // (8 * block.X.shape[1]), _HESSIANS_BYTES // (8 * size**2)))
+        return sum(self._generic(block, lambda rows: body(self, rows, W, loss), lanes))
 
     def margins(self, block, W):
         job = _Job.of(block, W)

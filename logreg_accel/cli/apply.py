@@ -14,30 +14,32 @@ from .train import flat, measure
 
 
 def predict(options):
-    """One line a row: the likelier class, and the probability of the second one."""
+    """One line a row: the likeliest class, and the probability of the second of two, or of every one."""
     if options.output:
         check_writable(options.output)
     model = load(options.model)
     table = read_file(options.file, features=_features(model))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        probability = model.predict_proba(table.X)[:, 1]
+        probability = model.predict_proba(table.X)
         label = model.predict(table.X)
+    classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
+    columns = [probability[:, -len(classes) + i].tolist() for i in range(len(classes))]
     if options.output:
-        write_whole(options.output, lambda file: _write_predictions(file, label, probability, model))
+        write_whole(options.output, lambda file: _write_predictions(file, label, columns, classes))
         if not options.quiet:
             print(f"{options.output}: {len(label)} predictions", file=sys.stderr)
     elif options.json:
-        print_json({"prediction": label.tolist(), "probability": probability.tolist()})
+        print_json({"prediction": label.tolist(), "probability": columns[0] if len(columns) == 1 else probability.tolist()})
     else:
-        _write_predictions(sys.stdout.buffer, label, probability, model)
+        _write_predictions(sys.stdout.buffer, label, columns, classes)
 
 
-def _write_predictions(file, label, probability, model):
+def _write_predictions(file, label, columns, classes):
     stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["prediction", f"probability_{model.classes_[1]}"])
-    writer.writerows(zip(label.tolist(), probability.tolist(), strict=True))
+    writer.writerow(["prediction", *(f"probability_{name}" for name in classes)])
+    writer.writerows(zip(label.tolist(), *columns, strict=True))
     stream.flush()
     stream.detach()
 
@@ -61,19 +63,24 @@ def inspect(options):
     """Parameters, how the fit went, and the largest coefficients."""
     model = load(options.model)
     names = _features(model) or [f"column {j}" for j in range(model.n_features_in_)]
-    order = np.argsort(-np.abs(model.coef_[0]), kind="stable")[: options.top]
+    size = np.abs(model.coef_).max(axis=0)
+    order = np.argsort(-size, kind="stable")[: options.top]
+    binary = len(model.coef_) == 1
     facts = {
         "classes": model.classes_.tolist(), "features": model.n_features_in_, "dtype": str(model.coef_.dtype),
-        "intercept": float(model.intercept_[0]), "status": model.status_, "backend": str(model.backend_),
+        "intercept": float(model.intercept_[0]) if binary else model.intercept_.tolist(),
+        "status": model.status_, "backend": str(model.backend_),
         "solver": str(model.solver_), "steps": int(model.n_iter_[0]), "passes": model.n_passes_,
         "suboptimality": model.suboptimality_, "C": model.C,
     }
     if options.json:
-        print_json({**facts, "coefficients": dict(zip(names, model.coef_[0].tolist(), strict=True))})
+        coefficients = model.coef_[0] if binary else model.coef_.T
+        print_json({**facts, "coefficients": dict(zip(names, coefficients.tolist(), strict=True))})
         return
     print_facts(options.model, flat(facts))
-    print_table(f"Largest coefficients ({len(order)} of {model.n_features_in_})", ["feature", "coefficient"],
-                [[names[j], text(float(model.coef_[0, j]))] for j in order])
+    print_table(f"Largest coefficients ({len(order)} of {model.n_features_in_})",
+                ["feature", *(["coefficient"] if binary else [str(name) for name in model.classes_])],
+                [[names[j], *(text(float(value)) for value in model.coef_[:, j])] for j in order])
 
 
 def _features(model):

@@ -62,18 +62,20 @@ def train(options):
 
 
 def measure(model, X, y):
-    """Mean loss, accuracy and area under the ROC curve."""
+    """Mean loss, accuracy and area under the ROC curve; of more than two classes the mean of one against the rest."""
     from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
         probabilities, predicted = model.predict_proba(X), model.predict(X)
-    positive = np.asarray(y) == model.classes_[1]
-    both = 0 < positive.sum() < len(positive)
+    classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
+    areas = [roc_auc_score(own, probabilities[:, -len(classes) + i]) if 0 < own.sum() < len(own) else math.nan
+             for i, own in enumerate(np.asarray(y) == label for label in classes)]
+    exact = probabilities.astype(np.float64)
     return {
-        "loss": float(log_loss(positive, probabilities[:, 1].astype(np.float64), labels=[False, True])),
+        "loss": float(log_loss(y, exact / exact.sum(axis=1, keepdims=True), labels=model.classes_)),
         "accuracy": float(accuracy_score(y, predicted)),
-        "auc": float(roc_auc_score(positive, probabilities[:, 1])) if both else math.nan,
+        "auc": float(np.mean(areas)),
     }
 
 

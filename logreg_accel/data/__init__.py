@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .convert import as_labels, as_matrix, as_weights, class_weights, encode_binary, in_namespace_of, is_on_device
+from .convert import as_labels, as_matrix, as_weights, class_weights, encode_labels, in_namespace_of, is_on_device
 
 __all__ = ["Block", "Dataset", "as_dataset", "as_labels", "as_matrix", "compute_dtype", "in_namespace_of", "storage_dtype"]
 
@@ -66,7 +66,7 @@ def as_dataset(X, y, sample_weight=None, class_weight=None):
     Parameters
     ----------
     X : array, frame or table (n_samples, n_features); see `as_matrix`
-    y : labels (n_samples,), two classes of any kind
+    y : labels (n_samples,), two or more classes of any kind
     sample_weight : (n_samples,), a number or None
     class_weight : dict, "balanced" or None
 
@@ -86,15 +86,19 @@ def as_dataset(X, y, sample_weight=None, class_weight=None):
             f"Found input variables with inconsistent numbers of samples: `X` has {X.shape[0]} rows and `y` {len(y)}. "
             "Give one label a row."
         )
-    classes, codes = encode_binary(y)
+    classes, codes = encode_labels(y)
     s = as_weights(sample_weight, X.shape[0])
     s = class_weights(class_weight, classes, codes, s)
     if s is not None:
-        if any(s[codes == code].max(initial=0) == 0 for code in (0, 1)):
+        absent = np.setdiff1d(np.arange(len(classes)), codes[s > 0])
+        if len(absent) >= len(classes) - 1:
             raise ValueError(
                 "`y` has only one class among the samples with a positive weight; two classes are needed. "
                 "Check `sample_weight` and `class_weight`."
             )
+        if len(absent):
+            raise ValueError(f"`y` has classes without a sample of positive weight: {classes[absent].tolist()}. "
+                             "Leave their rows out.")
         # a power of two brings the largest weight to between 1 and 2: any weights then fit float32, to the same bits
         scale = 2.0 ** (np.frexp(s.max())[1] - 1)
         return Dataset([Block(X, codes, (s / scale).astype(compute_dtype(storage_dtype(X))))], classes, scale)

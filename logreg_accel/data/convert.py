@@ -167,8 +167,8 @@ def as_labels(y):
     return y
 
 
-def encode_binary(y):
-    """Sorted classes of two-class labels, and each label's code.
+def encode_labels(y):
+    """Sorted classes of labels, and each label's code.
 
     Parameters
     ----------
@@ -177,13 +177,13 @@ def encode_binary(y):
 
     Returns
     -------
-    classes : ndarray (2,)
-    codes : ndarray (n_samples,), uint8
+    classes : ndarray (n_classes,)
+    codes : ndarray (n_samples,), the smallest unsigned integers that hold them
 
     Raises
     ------
     ValueError
-        One class, more than two, or floats that are not labels.
+        One class, or floats that are not labels.
     """
     if y.dtype.kind in "iub" or (y.dtype.kind == "f" and np.isin([y.min(), y.max()], np.round([y.min(), y.max()])).all()):
         # numbers: two scans instead of the sort in np.unique, which costs more than a pass over 1M x 100
@@ -192,7 +192,7 @@ def encode_binary(y):
         if low != high and np.isfinite([low, high]).all() and (is_high | (y == low)).all():
             return np.array([low, high], dtype=y.dtype), is_high.view(np.uint8)
 
-    from sklearn.utils.multiclass import check_classification_targets, type_of_target
+    from sklearn.utils.multiclass import check_classification_targets
 
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         row = int(np.flatnonzero(~np.isfinite(y))[0])
@@ -205,15 +205,9 @@ def encode_binary(y):
             raise ValueError(f"Input `y` contains a missing label (None or NaN), first in row {missing[0]}. Drop those rows.")
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) > 2:
-        raise ValueError(
-            f"Only binary classification is supported. The type of the target is {type_of_target(y)}. "
-            f"`y` has {len(classes)} classes; more than two are not supported yet: wrap the estimator in "
-            "sklearn.multiclass.OneVsRestClassifier."
-        )
     if len(classes) < 2:
         raise ValueError(f"`y` has only one class, {classes[0]!r}; at least two classes are needed to fit a classifier.")
-    return classes, codes.astype(np.uint8)
+    return classes, codes.astype(np.min_scalar_type(len(classes) - 1))
 
 
 def as_weights(sample_weight, n_samples):
@@ -247,8 +241,8 @@ def class_weights(class_weight, classes, codes, s):
     if class_weight is None:
         return s
     if isinstance(class_weight, str) and class_weight == "balanced":
-        totals = np.bincount(codes, weights=s, minlength=2)
-        per_class = totals.sum() / (2 * np.where(totals > 0, totals, 1))
+        totals = np.bincount(codes, weights=s, minlength=len(classes))
+        per_class = totals.sum() / (len(classes) * np.where(totals > 0, totals, 1))
     elif isinstance(class_weight, dict):
         unknown = [label for label in class_weight if label not in classes]
         if unknown:

@@ -4,6 +4,8 @@
 `solver=` takes a name or an instance: `LogisticRegression(solver=solvers.gd(step=0.1, momentum=0.9))`.
 """
 
+import math
+
 from .gd import gd
 from .lbfgs import lbfgs
 from .newton import newton_cg, newton_cholesky
@@ -19,7 +21,8 @@ SOLVERS = {"gd": gd, "lbfgs": lbfgs, "newton-cholesky": newton_cholesky, "newton
 # The rule of "auto" was read off bench/auto.py (results/auto.json); two cores, float32, seconds to 1e-6 at C from 0.01 to 100.
 # A sample pays where it is a small part of the rows: 20,000 x 300 take 0.02 to 0.08 s, newton-cg 0.04 to 0.2; with 28 rows a
 # feature (20,000 x 700) it is 0.11 to 0.24 to newton-cg's 0.04 to 0.34. Below 0.5 MiB newton-cholesky's last full step makes
-# results agree to rounding; above 1000 features the Hessian of a sample takes longer than the reads it saves.
+# results agree to rounding; above 1000 features the Hessian of a sample takes longer than the reads it saves, but not with many
+# classes: 60,000 x 784 of ten take 10 s, newton-cg 53 s.
 SAMPLE_FROM_ROWS, SAMPLE_FROM_BYTES, SAMPLE_UP_TO_FEATURES = 50, 1 << 19, 1000
 
 # 3000 x 100 take 5 to 8 ms, newton-cg 3 to 14; 3000 x 400 27 to 41, newton-cg 4 to 27.
@@ -32,20 +35,23 @@ ROW_SPACE_UP_TO_ROWS, ROW_SPACE_FROM_WIDTH = 128, 10
 LBFGS_FROM_WIDTH = 2
 
 
-def choose_solver(n_features, n_rows=0, nbytes=0, penalised=True):
+def choose_solver(n_features, n_rows=0, nbytes=0, penalised=True, n_outputs=1):
     """The name that "auto" stands for, and why."""
-    if (n_rows >= SAMPLE_FROM_ROWS * n_features and n_features <= SAMPLE_UP_TO_FEATURES and nbytes >= SAMPLE_FROM_BYTES):
+    size = n_features * n_outputs
+    what = f"{n_features} features" + (f" x {n_outputs} classes" if n_outputs > 1 else "")
+    most = SAMPLE_UP_TO_FEATURES if n_outputs == 1 else math.inf
+    if n_rows >= SAMPLE_FROM_ROWS * n_features and n_features <= most and nbytes >= SAMPLE_FROM_BYTES:
         return "newton-subsampled", f"{n_rows / n_features:.0f} rows a feature: a sample shows the curvature"
-    if n_features <= NEWTON_UP_TO_FEATURES:
-        return "newton-cholesky", f"{n_features} features: the Hessian is cheap to factor"
+    if size <= NEWTON_UP_TO_FEATURES:
+        return "newton-cholesky", f"{what}: the Hessian is cheap to factor"
     if penalised and n_rows <= ROW_SPACE_UP_TO_ROWS and n_features >= ROW_SPACE_FROM_WIDTH * n_rows:
         return "row-space", f"{n_rows} rows: as many unknowns as rows are enough"
     if n_features >= LBFGS_FROM_WIDTH * n_rows:
-        return "lbfgs", f"{n_features} features of {n_rows} rows: no Hessian is worth its price"
-    return "newton-cg", f"{n_features} features: the Hessian is dear to factor, its products are not"
+        return "lbfgs", f"{what}, {n_rows} rows: no Hessian is worth its price"
+    return "newton-cg", f"{what}: the Hessian is dear to factor, its products are not"
 
 
-def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True):
+def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True, n_outputs=1):
     """The solver that a user's word means.
 
     Returns
@@ -60,8 +66,8 @@ def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True):
         An unknown name; the message lists the known ones.
     """
     if isinstance(solver, str) and solver == "auto":
-        name, reason = choose_solver(n_features, n_rows, nbytes, penalised)
-        return _settings(name, n_features, n_rows), name, reason
+        name, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs)
+        return _settings(name, n_features, n_rows, n_outputs), name, reason
     for name, settings in SOLVERS.items():
         if isinstance(solver, settings):
             return solver, name, "asked for"
@@ -70,10 +76,10 @@ def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True):
             f"`solver` is {solver!r}; expected 'auto', one of {', '.join(map(repr, SOLVERS))}, or settings such as "
             "logreg_accel.solvers.gd(step=0.1)."
         )
-    return _settings(solver, n_features, n_rows), solver, "asked for"
+    return _settings(solver, n_features, n_rows, n_outputs), solver, "asked for"
 
 
-def _settings(name, n_features, n_rows):
+def _settings(name, n_features, n_rows, n_outputs):
     """The default settings; where a method has some that depend on the data's shape, those."""
     for_shape = getattr(SOLVERS[name], "for_shape", None)
-    return for_shape(n_rows, n_features) if for_shape else SOLVERS[name]()
+    return for_shape(n_rows, n_features, n_outputs) if for_shape else SOLVERS[name]()

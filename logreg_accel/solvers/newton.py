@@ -68,7 +68,7 @@ class newton_cg:
         while True:
             norm = math.sqrt(here.gradient @ (inverse * here.gradient))
             forcing = min(0.3, math.sqrt(norm / first_norm))
-            direction = yield from conjugate_gradients(here, inverse, forcing, self.max_inner)
+            direction = yield from conjugate_gradients(here, lambda r: inverse * r, forcing, self.max_inner)
             if (yield Progress(here, gap=-0.5 * (here.gradient @ direction))):
                 return CONVERGED
             here = yield from step(here, direction)
@@ -76,11 +76,11 @@ class newton_cg:
                 return NOISE_FLOOR
 
 
-def conjugate_gradients(here, inverse, forcing, most, on=None):
-    """d ≈ −H⁻¹g, preconditioned by a diagonal, down to a residual of `forcing` in the preconditioned norm."""
+def conjugate_gradients(here, precondition, forcing, most, on=None):
+    """d ≈ −H⁻¹g, down to a residual of `forcing` in the preconditioned norm."""
     d = np.zeros_like(here.w)
     r = -here.gradient
-    z = inverse * r
+    z = precondition(r)
     p, rz = z, r @ z
     enough = forcing**2 * rz
     for _ in range(most):
@@ -93,7 +93,7 @@ def conjugate_gradients(here, inverse, forcing, most, on=None):
         alpha = rz / curvature
         d = d + alpha * p
         r = r - alpha * Hp
-        z = inverse * r
+        z = precondition(r)
         rz, previous = r @ z, rz
         p = z + (rz / previous) * p
     return d
@@ -110,7 +110,7 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
         inverse = 1 / np.where(diagonal > 0, diagonal, 1)
     for _ in range(most_steps):
         if len(w) > factored_up_to:
-            direction = yield from conjugate_gradients(here, inverse, 0.1, 200, on)
+            direction = yield from conjugate_gradients(here, lambda r: inverse * r, 0.1, 200, on)
         else:
             solve = yield Metric(here, on)
             direction = -solve(here.gradient)

@@ -75,6 +75,14 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Preconditioner:
+    """-> a function v -> P⁻¹·v, where P is the Hessian with one block for all classes. Costs as `Metric`."""
+
+    point: Point
+    on: Any = None
+
+
+@dataclass(frozen=True)
 class LineMinimum:
     """-> t ≥ 0 with F least at start.w + t·(end.w − start.w), from the margins of both. No read."""
 

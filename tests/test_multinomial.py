@@ -1,0 +1,310 @@
+"""More than two classes: the softmax loss, its fits on every backend by every solver, and what comes back."""
+
+import json
+import warnings
+from decimal import Decimal, getcontext
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_iris, load_wine
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression as Sklearn
+from sklearn.metrics import log_loss, roc_auc_score
+
+import logreg_accel
+from conftest import BACKENDS, FLOATS, cpu_or_gpu, draw
+from logreg_accel import LogisticRegression, Objective, solvers
+from logreg_accel.cli import main
+from logreg_accel.data import Block, Dataset
+from logreg_accel.losses import Logistic, Multinomial
+from logreg_accel.penalty import Penalty
+
+getcontext().prec = 700
+SOLVERS = ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled", "row-space"]
+
+
+def scaled(load):
+    X, y = load(return_X_y=True)
+    return (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1), y
+
+
+def problem(m=200, n=5, k=4, dtype="float64", weighted=True, seed=0):
+    X, _, s, _ = draw(m, n, dtype, weighted=weighted, seed=seed)
+    y = np.random.default_rng(seed).integers(0, k, m)
+    y[:k] = np.arange(k)
+    return X, y, s
+
+
+# -- the loss ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("z", [[0, 0, 0], [1, 2, 3], [40, 0, -40], [100, 99, 0], [-700, 0, 1e-8], [1e4, -1e4, 0], [36.7, 0, 0]])
+@pytest.mark.parametrize("y", [0, 1, 2])
+def test_formulas_keep_their_digits(z, y):
+    exact = [Decimal(float(value)) for value in z]
+    e = [(value - max(exact)).exp() for value in exact]
+    loss = (sum(e) / e[y]).ln()
+    residual = [-sum(e[:k] + e[k + 1 :]) / sum(e) if k == y else e[k] / sum(e) for k in range(3)]
+    value, got = Multinomial(3).value_residual(np.array([z], dtype=float), np.array([y]))
+    span = float(max(exact) - min(exact))
+    assert value[0, 0] == pytest.approx(float(loss), rel=1e-15 * (4 + span), abs=0)
+    np.testing.assert_allclose(got[0], [float(r) for r in residual], rtol=1e-15 * (4 + span), atol=1e-308)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_never_nan(dtype):
+    most = np.finfo(dtype).max
+    z = np.array([[most, -most, 0], [-most, -most, -most], [most, most, 1]], dtype=dtype)
+    loss = Multinomial(3)
+    with np.errstate(over="ignore"):
+        for y in range(3):
+            for values in (*loss.value_residual(z, np.full(3, y)), loss.curvature(z, None), loss.probabilities(z)):
+                assert not np.isnan(values).any() and values.dtype == dtype
+        np.testing.assert_allclose(loss.probabilities(z).sum(axis=1), 1)
+
+
+def test_two_classes_are_the_logistic_loss():
+    """Softmax of (−z/2, z/2) is σ(z), and ‖−w/2‖² + ‖w/2‖² = ‖w‖²/2."""
+    X, y, s = problem(k=2)
+    dataset = Dataset([Block(X, y.astype(np.uint8), s)], np.array([0, 1]))
+    binary = Objective(dataset, Logistic(), Penalty(0.1), cpu_or_gpu("numpy"))
+    softmax = Objective(dataset, Multinomial(2), Penalty(0.2), cpu_or_gpu("numpy"))
+    w = np.random.default_rng(1).standard_normal(6)
+    value, gradient = binary.value_and_gradient(w)
+    both, slopes = softmax.value_and_gradient(np.stack([-w / 2, w / 2], axis=1).ravel())
+    assert both == pytest.approx(value, rel=1e-14)
+    np.testing.assert_allclose(slopes.reshape(-1, 2) @ [-0.5, 0.5], gradient, rtol=1e-12)
+
+
+# -- the objective ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("C", [0.1, np.inf])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_value_gradient_and_hessian_agree(name, C, fit_intercept):
+    X, y, s = problem()
+    objective = Objective.from_arrays(X, y, s, C=C, backend=name, fit_intercept=fit_intercept)
+    rng = np.random.default_rng(3)
+    w, v = rng.standard_normal((2, objective.size))
+    h = 1e-3
+
+    def stencil(f):
+        return (8 * (f(w + h * v) - f(w - h * v)) - (f(w + 2 * h * v) - f(w - 2 * h * v))) / (12 * h)
+
+    _, g = objective.value_and_gradient(w)
+    assert stencil(lambda u: objective.value_and_gradient(u)[0]) == pytest.approx(g @ v, rel=1e-8)
+    hv = objective.hessian_vector(w, v)
+    np.testing.assert_allclose(stencil(lambda u: objective.value_and_gradient(u)[1]), hv, rtol=1e-7, atol=1e-9)
+    if fit_intercept:
+        np.testing.assert_allclose(hv.reshape(-1, 4)[-1].sum(), 0, atol=1e-12)
+    H = objective.hessian(w)
+    together = np.kron(np.eye(objective.size // 4), np.ones((4, 4)) / 4)  # the mean over the classes
+    shared = together @ v if np.isinf(C) else np.where(np.arange(objective.size) >= 20, together @ v, 0)
+    np.testing.assert_allclose(H @ (v - shared), objective.hessian_vector(w, v - shared), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(H, H.T)
+    assert np.linalg.eigvalsh(H).min() > 0, "shifting all classes together costs something, so steps leave it alone"
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_backend_is_the_reference(name):
+    X, y, s = problem(3000, 7, 12, "float32")
+    reference = Objective.from_arrays(X.astype(np.float64), y, s, backend="numpy")
+    objective = Objective.from_arrays(X, y, s, backend=name)
+    w, v = np.random.default_rng(0).standard_normal((2, objective.size)).astype(np.float32)
+    for call in (lambda o: o.value_and_gradient(w)[0], lambda o: o.value_and_gradient(w)[1], lambda o: o.hessian_vector(w, v),
+                 lambda o: o.diagonal(w), lambda o: o.margins(w), lambda o: o.hessian(w), lambda o: o.preconditioner(w)(v)):
+        expected = np.asarray(call(reference))
+        np.testing.assert_allclose(call(objective), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("C", [0.1, 10.0])
+def test_the_bound_holds_and_tightens(C):
+    X, y, s = problem(600)
+    objective = Objective.from_arrays(X, y, s, C=C)
+    clf = LogisticRegression(solver="newton-cholesky", C=C, tol=0).fit(X, y, s)
+    w, least = np.vstack([clf.coef_.T, clf.intercept_]).ravel(), clf.history_[-1].value
+    bounds = []
+    for size in (1.0, 1e-1, 1e-3, 1e-5):
+        point = objective.evaluate(w + size * np.random.default_rng(0).standard_normal(w.shape), keep_margins=True)
+        bounds.append(objective.suboptimality_bound(point))
+        assert (point.value - least) / point.value <= bounds[-1] <= 1
+    assert bounds[-1] < 1e-3 * bounds[-2]
+
+
+# -- fits -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["auto", *SOLVERS])
+@pytest.mark.parametrize("load", [load_iris, load_wine])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_optimum_of_scikit_learn(name, load, solver):
+    X, y = scaled(load)
+    clf = LogisticRegression(backend=name, solver=solver, tol=1e-13).fit(X, y)
+    reference = Sklearn(tol=1e-12, max_iter=10_000).fit(X, y)
+    np.testing.assert_allclose(clf.coef_, reference.coef_, atol=3e-6)
+    np.testing.assert_allclose(clf.intercept_, reference.intercept_, atol=3e-6)
+    np.testing.assert_allclose(clf.predict_proba(X), reference.predict_proba(X), atol=1e-6)
+    np.testing.assert_array_equal(clf.predict(X), reference.predict(X))
+    assert clf.status_ == "converged" and clf.suboptimality_bound_ < 1e-8
+
+
+def test_float32_digits():
+    X, y = scaled(load_digits)
+    tight = LogisticRegression(solver="newton-cholesky").fit(X, y)
+    for solver in ("auto", "lbfgs", "newton-cg", "newton-subsampled"):
+        clf = LogisticRegression(solver=solver, tol=1e-7).fit(X.astype(np.float32), y)
+        assert clf.coef_.dtype == np.float32 and clf.suboptimality_ < 1e-6
+        assert log_loss(y, clf.predict_proba(X)) == pytest.approx(log_loss(y, tight.predict_proba(X)), rel=2e-3)
+
+
+def test_without_a_penalty_coefficients_sum_to_zero():
+    """scikit-learn's choice among the solutions that differ by a shift of all classes."""
+    X, y, s = problem(400)
+    clf = LogisticRegression(C=np.inf, tol=1e-13, solver="newton-cholesky").fit(X, y, s)
+    reference = Sklearn(C=np.inf, tol=1e-10, max_iter=10_000).fit(X, y, s)
+    np.testing.assert_allclose(clf.coef_.sum(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(clf.intercept_.sum(), 0, atol=1e-12)
+    np.testing.assert_allclose(clf.coef_, reference.coef_, atol=1e-6)
+
+
+def test_products_with_a_sample_take_the_place_of_a_factor(monkeypatch):
+    monkeypatch.setattr("logreg_accel.solvers.subsampled._METRIC_UP_TO", 10)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20_000, 6))
+    y = (X @ rng.standard_normal((6, 5)) + rng.gumbel(size=(20_000, 5))).argmax(axis=1)
+    exact = LogisticRegression(solver="newton-cholesky").fit(X, y)
+    clf = LogisticRegression(solver="newton-subsampled", tol=1e-10).fit(X, y)
+    assert clf.status_ == "converged" and clf.n_passes_ < 25
+    np.testing.assert_allclose(clf.coef_, exact.coef_, atol=1e-4)
+    binary = LogisticRegression(solver="newton-subsampled", tol=1e-10).fit(np.hstack([X, X**2]), y > 2)
+    assert binary.status_ == "converged"
+
+
+def test_separable_classes_without_a_penalty():
+    X = np.repeat(np.eye(3), 20, axis=0) + 0.01 * np.random.default_rng(0).standard_normal((60, 3))
+    with pytest.warns(ConvergenceWarning, match="separable"):
+        clf = LogisticRegression(C=np.inf).fit(X, np.repeat(["a", "b", "c"], 20))
+    assert clf.status_ == "separable" and np.isfinite(clf.coef_).all() and clf.score(X, np.repeat(["a", "b", "c"], 20)) == 1
+
+
+# -- what comes in and goes out ---------------------------------------------------------------------------------------
+
+
+def test_shapes_labels_and_probabilities():
+    X, y = scaled(load_iris)
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    clf = LogisticRegression().fit(X, names)
+    assert clf.coef_.shape == (3, 4) and clf.intercept_.shape == (3,) and clf.classes_.tolist() == sorted(set(names))
+    assert clf.decision_function(X).shape == (150, 3)
+    np.testing.assert_allclose(clf.predict_proba(X).sum(axis=1), 1)
+    np.testing.assert_allclose(np.exp(clf.predict_log_proba(X)), clf.predict_proba(X))
+    assert set(clf.predict(X)) == set(names) and clf.score(X, names) > 0.95
+    assert LogisticRegression(fit_intercept=False).fit(X, names).intercept_.tolist() == [0, 0, 0]
+    far = clf.predict_log_proba(1e200 * X[:1])
+    assert not np.isnan(far).any()
+
+
+def test_more_classes_than_a_byte_holds():
+    X, y, _ = problem(1200, 3, 300)
+    clf = LogisticRegression(tol=1e-4).fit(X, y)
+    assert clf.coef_.shape == (300, 3) and clf.predict(X).max() > 255 and clf.status_ == "converged"
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_weight_two_is_the_row_twice_and_zero_the_row_absent(name, solver):
+    X, y, _ = problem(120)
+    s = np.random.default_rng(1).integers(0, 3, 120).astype(float)
+    s[:4] = 1
+    weighted = LogisticRegression(backend=name, solver=solver, tol=1e-15).fit(X, y, s)
+    rows = np.repeat(np.arange(120), s.astype(int))
+    repeated = LogisticRegression(backend=name, solver=solver, tol=1e-15).fit(X[rows], y[rows])
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-7)
+
+
+def test_class_weights():
+    X, y = scaled(load_wine)
+    for class_weight in ("balanced", {0: 2.0, 2: 0.5}):
+        clf = LogisticRegression(class_weight=class_weight).fit(X, y, sample_weight=np.linspace(0.5, 2, len(y)))
+        reference = Sklearn(class_weight=class_weight, tol=1e-12, max_iter=10_000).fit(X, y, np.linspace(0.5, 2, len(y)))
+        np.testing.assert_allclose(clf.coef_, reference.coef_, atol=3e-6)
+
+
+def test_a_class_without_weight_is_named():
+    X, y, _ = problem()
+    with pytest.raises(ValueError, match=r"classes without a sample of positive weight: \[2\]"):
+        LogisticRegression().fit(X, y, sample_weight=(y != 2).astype(float))
+
+
+def test_warm_starts():
+    X, y = scaled(load_wine)
+    clf = LogisticRegression(solver="newton-cg", warm_start=True).fit(X, y)
+    first = clf.n_passes_
+    assert clf.fit(X, y).n_passes_ < first / 2
+    with pytest.raises(ValueError, match="another number of classes"):
+        clf.fit(X, y > 0)
+
+
+def test_saved_models(tmp_path):
+    X, y = scaled(load_wine)
+    clf = LogisticRegression(solver=solvers.lbfgs(memory=5)).fit(X, np.array(["ä", "b", "c"])[y])
+    clf.save(tmp_path / "model")
+    again = logreg_accel.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict_proba(X), clf.predict_proba(X))
+    assert again.predict(X).tolist() == clf.predict(X).tolist()
+
+
+@pytest.fixture
+def iris_file(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    rows = [",".join([*map(str, row), ["setosa", "versicolor", "virginica"][code]]) for row, code in zip(X, y, strict=True)]
+    path = tmp_path / "iris.csv"
+    path.write_text("\n".join(["a,b,c,d,kind", *rows]) + "\n")
+    return path
+
+
+def test_the_command_line(iris_file, tmp_path, capsys):
+    model = str(tmp_path / "model")
+    assert main(["train", str(iris_file), "--target", "kind", "--model", model, "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["train"]
+    X, y = load_iris(return_X_y=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        probabilities = logreg_accel.load(model).predict_proba(X)
+    assert trained["loss"] == pytest.approx(log_loss(y, probabilities), rel=1e-6)
+    assert trained["auc"] == pytest.approx(roc_auc_score(y, probabilities, multi_class="ovr"))
+    assert main(["evaluate", str(iris_file), "--model", model, "--target", "kind", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == trained["accuracy"] > 0.95
+    assert main(["inspect", model, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["coefficients"]["a"]) == 3
+    assert main(["inspect", model]) == 0
+    assert "virginica" in capsys.readouterr().out
+    features = tmp_path / "features.csv"
+    features.write_text("\n".join(line.rpartition(",")[0] for line in iris_file.read_text().splitlines()) + "\n")
+    assert main(["predict", str(features), "--model", model]) == 0
+    heading, first, *_ = capsys.readouterr().out.splitlines()
+    assert heading == "prediction,probability_setosa,probability_versicolor,probability_virginica" and first.startswith("setosa,0.")
+
+
+def test_published_answers(real_data):
+    """R's multinom of the UCLA programme choices, and mlogit's fishing modes on the raw income."""
+    pd = pytest.importorskip("pandas")
+    published = json.loads((real_data / "published.json").read_text())
+    choices = pd.read_csv(real_data / "small/hsbdemo.csv")
+    for level in ("middle", "high"):
+        choices[f"ses{level}"] = (choices["ses"] == level).astype(float)
+    fishing = pd.read_csv(real_data / "small/Ecdat_Fishing.csv")
+    for name, frame, target, base, columns, shape in [
+        ("UCLA_hsbdemo_multinom", choices, "prog", "academic", ["sesmiddle", "seshigh", "write"], (2, 4)),
+        ("Fishing_mode_on_income", fishing, "mode", "beach", ["income"], (3, 2)),
+    ]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            clf = LogisticRegression(C=np.inf).fit(frame[columns], frame[target])
+        both = np.hstack([clf.intercept_[:, None], clf.coef_])
+        at = list(clf.classes_).index(base)
+        others = [term.partition(":")[0] for term in published[name]["terms"]][:: shape[1]]
+        found = np.array([both[list(clf.classes_).index(label)] - both[at] for label in others])
+        np.testing.assert_allclose(found, np.reshape(published[name]["recomputed"]["coef"], shape), rtol=1e-5)
+        np.testing.assert_allclose(found, np.reshape(published[name]["coef"], shape), rtol=1e-3)
