@@ -74,13 +74,14 @@ def race():
         reads = ours and ours.get("reads")
         rows.append([case, f"{about['rows']:,} × {about['features']}", f"{ours['seconds']:.3g}" if ours else "not reached",
                      "" if reads is None else f"{reads:.3g}", best or "none reached it", f"{peers[best]:.3g}" if best else "",
-                     f"{peers[best] / ours['seconds']:.3g}" if best and ours else ""])
+                     f"{peers[best] / ours['seconds']:.3g}" if best and ours else "",
+                     str(sum(not name.startswith("ours") for name in found))])
     raced = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version and name not in ("numpy", "scipy"))
     longest = max(run["limit"] for run in results["runs"] if run["status"] == "timed out")
     return (f"The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, C = 1, against whatever peer was "
             f"fastest; fits were ended after {longest:g} s ({machine_line(results['machine'])}; {raced}). Full tables: `python bench/peers.py`, picture: "
             "`bench/results/peers/peers.svg`.\n\n"
-            + table(["data", "size", "ours, s", "reads of X", "fastest peer", "its s", "× ours"], rows))
+            + table(["data", "size", "ours, s", "reads of X", "fastest peer", "its s", "× ours", "peers raced"], rows))
 
 
 def rendered():

@@ -131,6 +131,9 @@ class _Run:
             ask.HessianVector: lambda q: self._ask(q.on, "hessian_vector", q.w, q.v),
             ask.Diagonal: lambda q: self._ask(q.on, "diagonal", q.w),
             ask.Metric: lambda q: self._ask(q.on, "factor", q.point.w),
+            ask.Hessian: lambda q: self._ask(q.on, "hessian", q.point.w),
+            ask.L1: lambda q: objective.l1(),
+            ask.LassoStep: lambda q: objective.backend.lasso(q.H, q.gradient, q.w, q.l1),
             ask.Preconditioner: lambda q: self._ask(q.on, "preconditioner", q.point.w),
             ask.LineMinimum: lambda q: (q.on or objective).line_minimum(q.start, q.end),
             ask.Sample: self._sample,
@@ -145,7 +148,7 @@ class _Run:
             while True:
                 question = generator.send(answer)
                 answer = self.answers[type(question)](question)
-                if self.seconds > self.max_seconds:
+                if self.seconds > self.max_seconds and self.best is not None:
                     raise _Stop(MAX_SECONDS)
         except StopIteration as end:
             status = end.value
@@ -216,7 +219,7 @@ class _Run:
         norm = _norm(point.gradient)
         suboptimality = self._suboptimality(point, question.gap)
         if suboptimality <= self.tol:
-            if question.gap is None:
+            if question.gap is None and not self.objective.penalty.l1 > 0:  # there it is the duality gap
                 suboptimality = self._certified(point, suboptimality)
             elif not self._settled(point):
                 suboptimality = math.inf
@@ -259,6 +262,8 @@ class _Run:
         μ is λ with a penalty (strong convexity, if the intercept's own curvature is not below it); without one it is the
         least curvature met along a step so far. Both can be wrong: `_certified` has the last word.
         """
+        if gap is None and self.objective.penalty.l1 > 0:
+            return self.objective.suboptimality_bound(point)
         if gap is None:
             gap = self.objective.penalty.suboptimality_bound(point.gradient)
             if math.isinf(gap) and self.accepted is not None:
@@ -274,6 +279,8 @@ class _Run:
         After a refusal the gradient must shrink by what was missing before it is asked again; `claimed` stands where the
         Hessian is too large.
         """
+        if self.objective.penalty.l1 > 0:
+            return self.objective.suboptimality_bound(point)
         norm = _norm(point.gradient)
         size = point.w.size
         if size > _CERTIFY_UP_TO or self.n_passes + 1 > self.max_passes:
@@ -281,6 +288,8 @@ class _Run:
         if claimed <= self.tol and norm > self.certify_below:
             return math.inf
         sample = None if point.margins is None else self._sample(ask.Sample(_CERTIFY_ROWS * size, self.n_iter, at=point))
+        if sample and not (sample.diagonal(point.w) > sample.ridge()).all():
+            sample = None  # columns that none of the rows drawn knows
         solve = sample.factor(point.w) if sample else self._read(self.objective.factor, point.w)
         measured = max(0.5 * float(point.gradient @ solve(point.gradient)), 0.0) / abs(point.value)
         if measured > self.tol > 0:

@@ -27,19 +27,22 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
     Minimises, over w and the intercept b, scikit-learn's objective::
 
-        Σᵢ sᵢ·log(1 + exp(−ỹᵢ·(xᵢ·w + b))) + (1/C)·½·‖w‖²        ỹᵢ = ±1
+        Σᵢ sᵢ·log(1 + exp(−ỹᵢ·(xᵢ·w + b))) + (1/C)·[(1 − l1_ratio)·½·‖w‖² + l1_ratio·‖w‖₁]        ỹᵢ = ±1
 
-    The intercept bears no penalty. Two classes.
+    The intercept bears no penalty. More than two classes have the softmax loss log Σₖ exp(xᵢ·wₖ + bₖ) − (xᵢ·w_y + b_y).
 
     Parameters
     ----------
     C : float, default 1.0
         Inverse strength of the penalty; np.inf for none.
+    l1_ratio : float from 0 to 1, default 0
+        0 is the L2 penalty, 1 the L1 penalty (weights that are exactly zero), between them the elastic net.
     tol : float, default 1e-8
         Estimated relative suboptimality (F − F*)/F to stop at; in effect max(tol, the arithmetic's rounding).
     fit_intercept : bool, default True
     class_weight : dict, "balanced" or None
-    solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", "row-space", or settings
+    solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", "row-space", \
+            "prox-newton", "fista", or settings
         Settings such as `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
     max_iter : int, default 1000
         Steps at most.
@@ -96,10 +99,12 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self, *, C=1.0, tol=1e-8, fit_intercept=True, class_weight=None, solver="auto", max_iter=1000, max_passes=None,
-        max_seconds=None, warm_start=False, random_state=0, verbose=0, callback=None, backend="auto", n_threads=None,
+        self, *, C=1.0, l1_ratio=0.0, tol=1e-8, fit_intercept=True, class_weight=None, solver="auto", max_iter=1000,
+        max_passes=None, max_seconds=None, warm_start=False, random_state=0, verbose=0, callback=None, backend="auto",
+        n_threads=None,
     ):
         self.C = C
+        self.l1_ratio = l1_ratio
         self.tol = tol
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
@@ -151,12 +156,13 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             self.backend, dataset.nbytes, dataset.on_device, self.n_threads, n_rows=dataset.n_rows)
         loss = loss_of(len(dataset.classes))
         solver, name, reason = resolve_solver(
-            self.solver, dataset.n_features, dataset.n_rows, dataset.nbytes, self.C < math.inf, loss.n_outputs)
+            self.solver, dataset.n_features, dataset.n_rows, dataset.nbytes, self.C < math.inf, loss.n_outputs,
+            l1=self.l1_ratio > 0 and self.C < math.inf)
         if self.verbose:
             _say(f"{dataset.n_rows} x {dataset.n_features} {dataset.dtype}; backend {backend_choice} "
                  f"({backend_choice.reason}); solver {name} ({reason})")
         with backend.limit_threads():
-            penalty = Penalty.of_strength(self.C, dataset.total_weight)
+            penalty = Penalty.of_strength(self.C, dataset.total_weight, self.l1_ratio)
             objective = Objective(dataset, loss, penalty, backend, self.fit_intercept)
             if self.verbose:
                 for line in (*backend.notes, driver.HEADINGS):
@@ -272,6 +278,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
     def _check_parameters(self):
         _check_number("C", self.C, "a positive number, or np.inf for no penalty", lambda v: v > 0)
+        _check_number("l1_ratio", self.l1_ratio, "a number from 0 (L2) to 1 (L1)", lambda v: 0 <= v <= 1)
         _check_number("tol", self.tol, "a number of at least 0", lambda v: 0 <= v < np.inf)
         _check_number("max_iter", self.max_iter, "an integer of at least 1", lambda v: v >= 1, numbers.Integral)
         if self.max_passes is not None:
@@ -384,10 +391,16 @@ def load(path):
 
 
 def _huge_margins(X, W):
-    """Margins that overflow X's arithmetic, in float64 and scaled: ±inf at worst, never nan."""
+    """Margins that overflow X's arithmetic, in float64 and scaled: ±inf at worst, never nan.
+
+    Of several classes they come less the largest one's, which changes no probability.
+    """
     X = X.astype(np.float64)
-    scale = np.abs(X).max(axis=1)
-    return (X / scale[:, None] @ W[:-1]) * scale[:, None] + W[-1]
+    scale = np.abs(X).max(axis=1, keepdims=True)
+    z = X / scale @ W[:-1]
+    if z.shape[1] > 1:
+        z -= z.max(axis=1, keepdims=True)
+    return z * scale + W[-1]
 
 
 def _check_number(name, value, expected, holds, kind=numbers.Real):

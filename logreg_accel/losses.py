@@ -5,6 +5,7 @@ A loss is a function ℓ(z, y) of a row's margins z = x·W + b and its class cod
 """
 
 import numpy as np
+from scipy.special import xlogy
 
 
 class Logistic:
@@ -36,6 +37,11 @@ class Logistic:
         """∂²ℓ/∂z², the same for both classes."""
         t = np.exp(-np.abs(z))
         return t / (1 + t) ** 2
+
+    def conjugate(self, r, y):
+        """ℓ*(r) = sup over z of r·z − ℓ(z, y), (rows, 1): less the entropy of the probabilities whose residuals are r."""
+        p = np.abs(r)
+        return xlogy(p, p) + xlogy(1 - p, 1 - p)
 
     def curvature_product(self, z, y, u):
         """∂²ℓ/∂z² applied to u (rows, outputs)."""
@@ -92,21 +98,35 @@ class Multinomial:
         return value, np.where(own, -rest, others) / (e_own + rest)
 
     def curvature(self, z, y):
-        """The diagonal of ∂²ℓ/∂z², (rows, K)."""
-        p = self.probabilities(z)
-        return p * (1 - p)
+        """The diagonal of ∂²ℓ/∂z², (rows, K): p·(1 − p), with 1 − p as a sum of the others'."""
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        top = e == 1
+        lower = np.where(top, 0, e)
+        total = e.sum(axis=1, keepdims=True)
+        ties = top.sum(axis=1, keepdims=True).astype(e.dtype)
+        rest = np.where(top, lower.sum(axis=1, keepdims=True) + (ties - 1), total - e)
+        return (e / total) * (rest / total)
+
+    def conjugate(self, r, y):
+        """ℓ*(r) = sup over z of r·z − ℓ(z, y), (rows, 1): less the entropy of the probabilities whose residuals are r."""
+        own = np.arange(self.n_outputs) == y[:, None]
+        p = np.where(own, np.maximum(1 + r, 0), r)
+        return xlogy(p, p).sum(axis=1, keepdims=True)
 
     def curvature_product(self, z, y, u):
         """∂²ℓ/∂z² applied to u (rows, K)."""
+        top = z == z.max(axis=1, keepdims=True)
+        ties = top.sum(axis=1, keepdims=True).astype(z.dtype)
+        u = u - np.where(top, u, 0).sum(axis=1, keepdims=True) / ties  # changes nothing but the digits that are kept
         p = self.probabilities(z)
         return p * (u - (p * u).sum(axis=1, keepdims=True))
 
     def curvature_blocks(self, z, y):
         """(a, b, ∂²ℓ/∂zₐ∂z_b (rows, 1)) for all a ≤ b."""
-        p = self.probabilities(z)
+        p, own = self.probabilities(z), self.curvature(z, y)
         columns = [p[:, a : a + 1] for a in range(self.n_outputs)]
         for a in range(self.n_outputs):
-            yield a, a, columns[a] * (1 - columns[a])
+            yield a, a, own[:, a : a + 1]
             for b in range(a + 1, self.n_outputs):
                 yield a, b, -columns[a] * columns[b]
 

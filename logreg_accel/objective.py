@@ -15,6 +15,7 @@ from .solvers.questions import Point
 
 _GRAM_UP_TO_ROWS = 5000
 _BOUND_BYTES = 1 << 20  # of X that the bound may gather
+_BOUND_MARGINS = 1 << 17
 
 
 class Objective:
@@ -139,7 +140,7 @@ class Objective:
 
     def diagonal(self, w):
         """The diagonal of ∇²F(w), float64 (size,), out of one read of X. Parameters and errors as `hessian_vector`."""
-        return self._mean(self.backend.diagonal, self._columns(w)) + self._ridge()
+        return self._mean(self.backend.diagonal, self._columns(w)) + self.ridge()
 
     def hessian(self, w):
         """∇²F(w), float64 (size, size), out of one read of X. Parameters and errors as `hessian_vector`."""
@@ -238,10 +239,12 @@ class Objective:
         XXᵀ = LLᵀ, with pivots for rows that depend on others; w = Xᵀ(L⁻ᵀu) then has margins Lu and ‖w‖ = ‖u‖.
         """
         m = self.dataset.n_rows
-        if not (self.penalty.l2 > 0 and m <= _GRAM_UP_TO_ROWS):
+        k = self.loss.n_outputs
+        if not (self.penalty.l2 > 0 and m * k <= _GRAM_UP_TO_ROWS):
             raise ValueError(
-                f"`solver` is 'row-space' with C={'inf' if self.penalty.l2 == 0 else 'a number'} and {m} rows; expected a finite "
-                f"C and at most {_GRAM_UP_TO_ROWS} rows. Use solver='newton-cg'."
+                f"`solver` is 'row-space' with {'no L2 penalty' if self.penalty.l2 == 0 else 'an L2 penalty'}, {m} rows and {k} "
+                f"outputs; expected a finite C, l1_ratio=0 and at most {_GRAM_UP_TO_ROWS} rows times outputs. "
+                "Use solver='newton-cg'."
             )
         X = self._joined([block.X for block in self._blocks])
         with np.errstate(invalid="ignore", over="ignore"):
@@ -253,7 +256,7 @@ class Objective:
         L = np.empty((m, rank))
         L[pivots] = np.tril(packed)[:, :rank]
         basis, kept = X[self.backend.xp.asarray(pivots[:rank])], L[pivots[:rank]]
-        y, s = (self._joined([getattr(block, name) for block in self.dataset]) for name in ("y", "sample_weight"))
+        y, s = self._of_rows("y"), self._of_rows("sample_weight")
         dataset = Dataset([Block(L, y, s)], self.dataset.classes)
         reduced = Objective(dataset, self.loss, self.penalty, get_backend("numpy", 0)[0], self.fit_intercept)
 
@@ -263,11 +266,21 @@ class Objective:
             return np.concatenate([self.backend.combine(basis, a), U[rank:]]).ravel()
 
         reduced.lift = lift
+        reduced.distance = lambda point: self.penalty.suboptimality_bound(point.gradient)
         return reduced
 
     def factor(self, w):
         """A function v -> (∇²F(w))⁻¹·v."""
-        return self.backend.factor(self._hessian(w), float(np.finfo(self.dtype).eps))
+        H, k = self._hessian(w), self.loss.n_outputs
+        if k > 1:  # margins of all classes may be shifted together: gradients are zero along that, and steps shall be, too
+            H4 = H.reshape(-1, k, self.size // k, k)
+            for j in range(0 if self.penalty.l2 == 0 else self.dataset.n_features, self.size // k):
+                H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
+        return self.backend.factor(H, float(np.finfo(self.dtype).eps))
+
+    def l1(self):
+        """l1 of every parameter, (size,): 0 for intercepts."""
+        return self.penalty.l1 * self._penalised(np.ones(self.size))
 
     def preconditioner(self, w):
         """A function v -> P⁻¹v: the Hessian without its blocks between classes, the classes' own replaced by their mean.
@@ -281,7 +294,7 @@ class Objective:
         self._check_sums(H.diagonal())
         H = H[: self.size // k, : self.size // k] / self.dataset.weight_sum
         i = self.backend.xp.arange(len(H))
-        H[i, i] += self.backend.xp.asarray(self._ridge()[::k])
+        H[i, i] += self.backend.xp.asarray(self.ridge()[::k])
         solve = self.backend.factor(H, float(np.finfo(self.dtype).eps))
         return lambda v: np.stack([solve(column) for column in v.reshape(-1, k).T], axis=1).ravel()
 
@@ -296,15 +309,24 @@ class Objective:
             F − F* ≤ (1/Σs)·Σ s·(ℓ(z) − ℓ(z + η) + r̂·η) + ‖∇F + (1/Σs)·Xᵀs(r̂ − r)‖²/(2λ)     (sums over those rows)
 
         The rows are evenly spaced, at most 1/32 of all and 1 MB of X, so that the bound costs no read of X worth counting.
+
+        With an L1 penalty it is the duality gap itself (Kim, Koh, Lustig, Boyd and Gorinevsky 2007, IEEE J. Sel. Top. Signal
+        Process. 1, § II), with residuals scaled by c until no |Xᵀr̂| is above l1 where there is no L2; a sweep over all margins::
+
+            F − F* ≤ F + (1/Σs)·Σ s·ℓ*(c·r̂) + penalty*(c·Xᵀr̂/Σs)
         """
-        if not (point.value > 0 and self.penalty.l2 > 0):
+        if not (point.value > 0 and (self.penalty.l2 > 0 or self.penalty.l1 > 0)):
             return np.inf
-        gap, gradient = 0.0, point.gradient
+        rows, moved, gap, gradient = [], None, 0.0, point.gradient
+        if point.margins is None and (self.penalty.l1 > 0 or self.fit_intercept):
+            return np.inf
         if self.fit_intercept and gradient[-self.loss.n_outputs :].any():
-            if point.margins is None:
-                return np.inf
-            gap, gradient = self._to_the_dual(point)
-        return min((gap + self.penalty.suboptimality_bound(gradient)) / point.value, 1.0)  # F* is at least 0
+            rows, moved, gap, gradient = self._to_the_dual(point)
+        if self.penalty.l1 > 0 and gap < np.inf:
+            gap = self._duality_gap(point, rows, moved, gradient)
+        else:
+            gap += self.penalty.suboptimality_bound(gradient)
+        return min(gap / point.value, 1.0)  # F* is at least 0
 
     def separates(self, value):
         """Whether F = value at some point proves that a plane separates the classes while nothing bounds the weights.
@@ -312,13 +334,18 @@ class Objective:
         If Σ s·ℓ is below the least weight times log 2, every row's loss is below log 2, so every row is on its side.
         Then, without a penalty, F has no minimum: it falls towards 0 as w grows.
         """
-        return self.penalty.l2 == 0 and value * self.dataset.weight_sum < self.dataset.least_weight * np.log(2)
+        return self.penalty.l2 == self.penalty.l1 == 0 and value * self.dataset.weight_sum < self.dataset.least_weight * np.log(2)
 
     # -- the pieces ---------------------------------------------------------------------------------------------------
 
     def _joined(self, parts):
         """What the blocks have a row each of, for all rows; None where there is none."""
         return None if parts[0] is None else parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
+
+    def _of_rows(self, name):
+        """y or the weights of all rows on the host; None where there are none."""
+        parts = [getattr(block, name) for block in self.dataset]
+        return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _take(self, rows, weights):
         """Blocks of some rows, ascending, with weights of their own."""
@@ -332,20 +359,21 @@ class Objective:
         return taken
 
     def _to_the_dual(self, point):
-        """The first term of the bound, and the gradient with the residuals of its second; inf where no shift will do."""
-        m, nbytes = self.dataset.n_rows, max(self.dataset.nbytes, 1)
-        count = int(min(max(m // 32, 1), max(_BOUND_BYTES * m // nbytes, 1)))
-        rows = (np.arange(count) * m + m // 2) // count
+        """Rows, their shifted residuals, the first term of the bound, the gradient of the second; inf where no shift will do."""
+        m, k, s = self.dataset.n_rows, self.loss.n_outputs, self._of_rows("sample_weight")
+        there = np.arange(m) if s is None else np.flatnonzero(s > 0)
+        count = max(min(len(there) // 32, _BOUND_BYTES * m // max(self.dataset.nbytes, 1), _BOUND_MARGINS // k), 1)
+        rows = there[(np.arange(count) * len(there) + len(there) // 2) // count]
         blocks = self._take(rows, np.ones(count))
         X, y = (np.concatenate([self.backend.to_host(getattr(block, name)) for block in blocks]) for name in ("X", "y"))
         at = self.backend.xp.asarray(rows)
         z = self.backend.to_host(self._joined(point.margins)[at]).astype(np.float64)
-        s = self._joined([block.sample_weight for block in self._blocks])
-        s = np.ones((count, 1)) if s is None else self.backend.to_host(s[at]).astype(np.float64)[:, None]
+        s = np.ones((count, 1)) if s is None else s[rows].astype(np.float64)[:, None]
 
-        k = self.loss.n_outputs
         value, residual = self.loss.value_residual(z, y)
         missing = -point.gradient[-k:] * self.dataset.weight_sum
+        if k > 1:  # residuals of a row sum to zero, whatever rounding makes of it
+            missing -= missing.mean()
         target, shift = (s * residual).sum(axis=0) + missing, np.zeros(k)
         enough = 1e-12 * abs(missing).max() + 4 * np.finfo(np.float64).eps * self.dataset.weight_sum
         for _ in range(100):  # Newton's method for the shift, in steps of at most 1
@@ -353,17 +381,31 @@ class Objective:
             excess = (s * moved).sum(axis=0) - target
             if abs(excess).max() <= enough:
                 break
-            products = (self.loss.curvature_product(z + shift, y, np.broadcast_to(unit, z.shape)) for unit in np.eye(k))
-            curvature = np.array([(s * product).sum(axis=0) for product in products])
+            curvature = np.zeros((k, k))
+            for a, b, block in self.loss.curvature_blocks(z + shift, y):
+                curvature[a, b] = curvature[b, a] = float((s * block).sum())
             step = np.linalg.lstsq(curvature, excess)[0]
             shift = shift - step * min(1, 1 / (abs(step).max() or 1))
         else:
-            return np.inf, point.gradient
+            return rows, residual, np.inf, point.gradient
         gap = float((s * (value - shifted + (moved * shift).sum(axis=1, keepdims=True))).sum()) / self.dataset.weight_sum
         gradient = point.gradient.copy()
         gradient[:-k] += (X.astype(np.float64).T @ (s * (moved - residual))).ravel() / self.dataset.weight_sum
         gradient[-k:] = 0
-        return max(gap, 0.0), gradient
+        return rows, moved, max(gap, 0.0), gradient
+
+    def _duality_gap(self, point, rows, moved, gradient):
+        """F less the dual function where some rows' residuals are replaced; `gradient` is that of such residuals."""
+        y, s = self._of_rows("y"), self._of_rows("sample_weight")
+        z = self.backend.to_host(self._joined(point.margins)).astype(np.float64)
+        value, residual = self.loss.value_residual(z, y)
+        residual[rows] = moved if len(rows) else 0
+        w = self._penalised(point.w)
+        v = self._penalised(gradient - self.penalty.gradient(w))
+        c = 1.0 if self.penalty.l2 > 0 else min(1.0, self.penalty.l1 / max(abs(v).max(), np.finfo(np.float64).tiny))
+        terms = value + self.loss.conjugate(c * residual, y)
+        mean = float((terms if s is None else s[:, None] * terms).sum()) / self.dataset.weight_sum
+        return max(mean + self.penalty.value(w) + self.penalty.conjugate(c * v * (1 - np.finfo(np.float64).eps)), 0.0)
 
     def _squared_norms(self):
         """Σⱼ (xᵢⱼ/σⱼ)² of every row, σⱼ² the mean square of column j: (rows,), where the blocks are."""
@@ -380,12 +422,7 @@ class Objective:
         self._check_sums(H.diagonal())
         H = H[: self.size, : self.size] / self.dataset.weight_sum
         xp = self.backend.xp
-        H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self._ridge())
-        k = self.loss.n_outputs
-        if k > 1:  # margins of all classes may be shifted together: gradients are zero along that, and steps shall be, too
-            H4 = H.reshape(-1, k, self.size // k, k)
-            for j in range(0 if self.penalty.l2 == 0 else self.dataset.n_features, self.size // k):
-                H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
+        H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self.ridge())
         return H
 
     def _mean(self, sums, *columns):
@@ -415,7 +452,8 @@ class Objective:
             w[-self.loss.n_outputs :] = 0
         return w
 
-    def _ridge(self):
+    def ridge(self):
+        """What the penalty adds to the diagonal of the Hessian."""
         return self.penalty.l2 * self._penalised(np.ones(self.size))
 
     def _check_sums(self, sums):
@@ -425,7 +463,7 @@ class Objective:
 
     def _refuse_nonfinite(self, w):
         start = 0
-        for block in self._blocks:
+        for block in self.dataset:  # all rows, also where this is a sample
             found = first_nonfinite(block.X)
             if found is not None:
                 row, column, value = found

@@ -8,6 +8,7 @@ import numpy as np
 
 _UNIFORM = 0.1  # of a sample is spread evenly, so that no row's weight grows beyond bounds
 _UNIT = 1 << 32  # one expected draw as an integer: sums of integers have the same bits in any order, on any device
+_LEAST_MASS = 1e-25  # of all rows: less says nothing, and its inverse may overflow float32
 _CERTAIN = 1 - 1e-6  # expected draws from which a row is simply taken
 
 
@@ -16,7 +17,7 @@ def by_class(y, s, size, n_classes, rng, backend):
 
     Parameters
     ----------
-    y : array (m,), uint8 class codes, where the backend has them
+    y : array (m,), class codes, where the backend has them
     s : array (m,) or None
     size : int
     n_classes : int
@@ -30,13 +31,12 @@ def by_class(y, s, size, n_classes, rng, backend):
         Their sum over a class is the class's own sum of weights, s included.
     """
     xp = backend.xp
-    members = [y == code for code in range(n_classes)]
-    counts = np.array([int(some.sum()) for some in members])
-    whole = counts if s is None else np.array([float(xp.where(some, s, 0).sum(dtype=np.float64)) for some in members])
+    counts = np.array([int((y == code).sum()) for code in range(n_classes)])
+    whole = counts if s is None else np.array([float(s[y == code].sum(dtype=np.float64)) for code in range(n_classes)])
     share = np.minimum(size / n_classes, counts)
     spare = counts - share
     share = share + max(size - share.sum(), 0) * spare / max(spare.sum(), 1)
-    each = xp.asarray(share / np.where(whole > 0, whole, 1), dtype=np.float32 if s is None else s.dtype)[y]
+    each = xp.asarray(share / np.where(whole > 0, whole, 1), dtype=np.float32 if s is None else np.float64)[y]
     rows, weights = _draw(each if s is None else each * s, rng, backend)
 
     codes = backend.to_host(y[xp.asarray(rows)])
@@ -45,7 +45,7 @@ def by_class(y, s, size, n_classes, rng, backend):
     drawn = np.bincount(codes, weights, n_classes)
     missed = np.flatnonzero((drawn == 0) & (whole > 0))
     if len(missed):  # tiny weights beside a small size: the heaviest row stands for its class
-        heaviest = [int((members[code] if s is None else xp.where(members[code], s, -1)).argmax()) for code in missed]
+        heaviest = [int((y == code if s is None else xp.where(y == code, s, -1)).argmax()) for code in missed]
         rows, weights, codes = np.append(rows, heaviest), np.append(weights, whole[missed]), np.append(codes, missed)
         drawn[missed] = whole[missed]
     order = np.argsort(rows, kind="stable")
@@ -69,7 +69,7 @@ def by_mass(mass, size, rng, backend):
         One over the draws to be expected of a row, times those that it got; 1 for rows that are certain.
     """
     total, there = float(mass.sum(dtype=np.float64)), mass > 0
-    if not 0 < total < np.inf:
+    if not _LEAST_MASS < total < np.inf:
         return _draw(backend.xp.full(len(mass), min(size / len(mass), 1.0)), rng, backend)
     expected = mass * mass.dtype.type((1 - _UNIFORM) * size / total)
     even = mass.dtype.type(_UNIFORM * size / int(there.sum()))

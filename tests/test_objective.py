@@ -204,6 +204,20 @@ def test_the_bound_holds_and_tightens(name, C, fit_intercept, weighted):
     assert bounds[-1] < 1e-3 * bounds[-2] < 1e-6 * bounds[-3]
 
 
+def test_the_bound_finds_rows_that_weigh_something():
+    X, y, _, _ = draw(3200, 3)
+    s = (np.arange(3200) % 2).astype(float)
+    clf = LogisticRegression(tol=1e-10, solver="newton-subsampled").fit(X, y, s)
+    assert clf.suboptimality_bound_ < 1e-5
+
+
+def test_a_value_that_is_not_finite_is_named_by_its_row_in_all_the_data():
+    X, y, _, _ = draw(50_000, 4)
+    X[12_345:12_400, 2] = np.nan
+    with pytest.raises(ValueError, match="first at row 12345, column 2"):
+        LogisticRegression(solver="newton-subsampled").fit(X, y)
+
+
 def test_no_bound_without_a_penalty_or_margins():
     X, y, _, _ = draw(40, 3)
     w = np.full(4, 0.1)

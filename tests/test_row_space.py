@@ -1,5 +1,7 @@
 """Solving in the space of the rows: the same optimum from as many unknowns as rows, whatever the rows are."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -8,18 +10,18 @@ from logreg_accel import LogisticRegression, Objective
 
 
 def fit(X, y, s=None, solver="row-space", **options):
-    return LogisticRegression(solver=solver, tol=1e-12, **options).fit(X, y, s)
+    return LogisticRegression(solver=solver, tol=1e-12 if X.dtype == np.float64 else 1e-7, **options).fit(X, y, s)
 
 
 @pytest.mark.parametrize("fit_intercept, weighted", [(True, False), (False, True), (True, True)])
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", BACKENDS)
-def test_the_same_optimum_in_three_reads(name, dtype, fit_intercept, weighted):
+def test_the_same_optimum_in_four_reads(name, dtype, fit_intercept, weighted):
     X, y, s, _ = draw(30, 200, dtype, weighted=weighted)
     options = {"fit_intercept": fit_intercept, "C": 3.0}
     exact = fit(X.astype(np.float64), y, s, "newton-cholesky", backend="numpy", **options)
     found = fit(X, y, s, backend=name, **options)
-    assert found.n_passes_ == (3 if found.status_ == "converged" else 4), "beyond the noise floor a Hessian judges"
+    assert found.status_ == "converged" and found.n_passes_ == 4
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(found.coef_, exact.coef_, rtol=0, atol=20 * eps * np.abs(exact.coef_).max() + 1e-9)
     assert found.suboptimality_bound_ < (1e-15 if dtype == "float64" else 1e-8)
@@ -39,6 +41,19 @@ def test_rows_of_zeros_leave_the_intercept():
     clf = fit(np.zeros((10, 50)), np.arange(10) % 5 == 0)
     np.testing.assert_array_equal(clf.coef_, 0)
     assert clf.intercept_[0] == pytest.approx(np.log(0.2 / 0.8))
+
+
+def test_a_column_that_drowns_the_others_is_noticed():
+    """Squares of large numbers have few digits left for columns of size one; those of seconds since 1970 none."""
+    for size in (1.7e6, 1.7e9):
+        X, y, _, _ = draw(60, 800)
+        X[:, 5] = size + np.arange(60)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            clf = LogisticRegression(solver="row-space", tol=1e-8).fit(X, y)
+        least = LogisticRegression(solver="newton-cholesky").fit(X, y).history_[-1].value
+        true = clf.history_[-1].value / least - 1
+        assert true < 1e-7 or (caught and clf.suboptimality_ > true / 100)
 
 
 @pytest.mark.parametrize("shape, C", [((20, 100), np.inf), ((5001, 1), 1.0)])

@@ -51,7 +51,7 @@ def test_heavy_rows_are_certain_and_weightless_ones_are_never_drawn():
         assert not ((rows >= 10) & (rows < 500)).any()
 
 
-@pytest.mark.parametrize("mass", [np.zeros(10), np.full(10, np.inf)])
+@pytest.mark.parametrize("mass", [np.zeros(10), np.full(10, np.inf), np.full(10, 1e-42, dtype=np.float32)])
 def test_masses_that_say_nothing_are_drawn_evenly(mass):
     rows, weights = sampling.by_mass(mass, 5, rng(), NumpyBackend())
     assert 0 < len(rows) < 10 and weights.sum() == pytest.approx(10), "ten rows, each with a probability of a half"

@@ -18,7 +18,7 @@ from logreg_accel.solvers.questions import Gradient, Metric, Point, Progress
 class Quadratic:
     """F(x) = a·x² + b·x + c: what the driver needs of an objective, and nothing of the package's."""
 
-    penalty = SimpleNamespace(l2=0.0, suboptimality_bound=lambda g: np.inf)
+    penalty = SimpleNamespace(l2=0.0, l1=0.0, suboptimality_bound=lambda g: np.inf)
     dataset = SimpleNamespace(nbytes=0)
 
     def __init__(self, a, b, c):
@@ -331,6 +331,25 @@ def test_more_features_than_rows():
 def test_auto_goes_by_shape(m, n, penalised, name):
     assert solvers.choose_solver(n, m, 4 * m * n, penalised)[0] == name
     assert solvers.resolve_solver("auto", n, m, 4 * m * n, penalised)[1] == name
+
+
+@pytest.mark.parametrize("m, n, k, l1, name", [
+    (150, 4, 3, False, "newton-cholesky"), (60_000, 784, 10, False, "newton-subsampled"), (2000, 64, 10, False, "newton-cg"),
+    (100, 5000, 2, False, "row-space"), (100, 5000, 50, False, "lbfgs"), (10_000, 50, 3, True, "prox-newton"),
+    (10_000, 3000, 1, True, "fista"),
+])
+def test_auto_goes_by_classes_and_penalty(m, n, k, l1, name):
+    assert solvers.choose_solver(n, m, 4 * m * n, True, k, l1)[0] == name
+
+
+@pytest.mark.parametrize("solver", ["newton-subsampled", "row-space", "prox-newton", "lbfgs"])
+@pytest.mark.parametrize("budget", [{"max_seconds": 1e-9}, {"max_passes": 1}, {"max_passes": 2.5}, {"max_iter": 1}])
+def test_budgets_leave_a_whole_model(solver, budget):
+    X, y, _, _ = draw(400, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf = LogisticRegression(solver=solver, tol=1e-14, **budget).fit(X, y)
+    assert np.isfinite(clf.coef_).all() and clf.n_passes_ <= budget.get("max_passes", 99)
 
 
 @pytest.mark.parametrize("settings, words", [

@@ -190,6 +190,15 @@ class Backend:
         scale = self.to_host(scale)
         return lambda v: scale * solve(scale * v)
 
+    def lasso(self, H, gradient, w, l1, accuracy=1e-12, most_sweeps=1000):
+        """The u that minimises g·(u − w) + ½·(u − w)ᵀH(u − w) + Σ l1·|u|, by coordinate descent on the host.
+
+        Sweeps over all coordinates alternate with sweeps over those that are not zero (Friedman, Hastie and Tibshirani 2010,
+        J. Stat. Softw. 33, § 2.6), until no move changes the model by more than `accuracy` of the first sweep's largest.
+        """
+        u, slope = w.copy(), gradient.copy()  # slope: the quadratic model's gradient at u
+        return lasso_sweeps(H, slope, u, l1, accuracy, most_sweeps)
+
     def _cholesky(self, A):
         """A function v -> A⁻¹v on host vectors; raises LinAlgError unless A is positive definite."""
         factor = scipy.linalg.cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
@@ -240,3 +249,29 @@ class Backend:
     def _curvature(self, loss, Z, y, s):
         curvature = loss.curvature(Z, y)
         return curvature if s is None else s * curvature
+
+
+def lasso_sweeps(H, slope, u, l1, accuracy, most_sweeps):
+    """The loops of `Backend.lasso`; changes slope and u, returns u."""
+    largest, active_only = 0.0, False
+    for _ in range(most_sweeps):
+        change = 0.0
+        for j in range(len(u)):
+            a = H[j, j]
+            if not a > 0 or (active_only and u[j] == 0):
+                continue
+            target = a * u[j] - slope[j]
+            new = (target - l1[j] if target > l1[j] else target + l1[j] if target < -l1[j] else 0.0) / a
+            step = new - u[j]
+            if step != 0:
+                u[j] = new
+                slope += step * H[j]
+                change = max(change, a * step * step)
+        largest = max(largest, change)
+        if change <= accuracy * largest:
+            if not active_only:
+                break
+            active_only = False
+        else:
+            active_only = True
+    return u

@@ -97,6 +97,10 @@ class NumbaBackend(NumpyBackend):
         self._run(lambda i, start, stop: loop(z0, z1, y, s, z0.dtype.type(t), start, stop, sums[i]), len(z0), lanes)
         return sums.sum(axis=0)
 
+    def lasso(self, H, gradient, w, l1, accuracy=1e-12, most_sweeps=1000):
+        sweeps = _loops("lasso").lasso_sweeps
+        return sweeps(np.ascontiguousarray(H), gradient.copy(), w.copy(), l1, accuracy, most_sweeps)
+
     # -- lanes ------------------------------------------------------------------------------------------------------
 
     def _run(self, work, m, lanes):

@@ -66,11 +66,13 @@ def _parser():
     train.add_argument("--drop", metavar="COLUMN,...", default="", help="columns to leave out")
     train.add_argument("--test-size", type=_share, default=0.0, metavar="SHARE", help="share of the rows held out (0 to 1)")
     train.add_argument("--C", type=_positive, default=1.0, help="inverse strength of the penalty; inf for none")
+    train.add_argument("--l1-ratio", type=float, default=0.0, help="0 for the L2 penalty, 1 for L1, between them elastic net")
     train.add_argument("--tol", type=float, default=1e-8, help="estimated relative suboptimality to stop at")
     train.add_argument("--no-intercept", action="store_true")
     train.add_argument("--class-weight", choices=["balanced"])
     train.add_argument(
-        "--solver", default="auto", help="auto, gd, lbfgs, newton-cholesky, newton-cg, newton-subsampled or row-space")
+        "--solver", default="auto",
+        help="auto, gd, lbfgs, newton-cholesky, newton-cg, newton-subsampled, row-space, prox-newton or fista")
     train.add_argument("--backend", default="auto", help="auto, numpy, numba or cupy")
     train.add_argument("--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)")
     train.add_argument("--threads", type=_count, metavar="N", help="CPU threads at most")

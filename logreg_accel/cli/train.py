@@ -27,7 +27,8 @@ def train(options):
         X, y, weight, held_out = _split(X, y, weight, options)
 
     model = LogisticRegression(
-        C=options.C, tol=options.tol, fit_intercept=not options.no_intercept, class_weight=options.class_weight,
+        C=options.C, l1_ratio=options.l1_ratio, tol=options.tol, fit_intercept=not options.no_intercept,
+        class_weight=options.class_weight,
         solver=options.solver, max_iter=options.max_iter, max_passes=options.max_passes, max_seconds=options.max_seconds,
         random_state=options.seed, callback=progress, backend=options.backend, n_threads=options.threads,
     )
@@ -100,6 +101,8 @@ def _check(options):
         raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(usable)}")
     if options.backend != "auto" and usable[options.backend]:
         raise UsageError(f"--backend {options.backend} cannot run here: {usable[options.backend]}")
+    if not 0 <= options.l1_ratio <= 1:
+        raise UsageError(f"--l1-ratio {options.l1_ratio}: expected a number from 0 (L2) to 1 (L1)")
     if not options.tol >= 0:
         raise UsageError(f"--tol {options.tol}: expected a number of at least 0")
 

@@ -12,7 +12,7 @@ __all__ = ["Block", "Dataset", "as_dataset", "as_labels", "as_matrix", "compute_
 class Block(NamedTuple):
     """Some rows.
 
-    X : 2-d array (rows, n_features), any real dtype and layout, host or device; y : class codes (rows,), uint8;
+    X : 2-d array (rows, n_features), any real dtype and layout, host or device; y : class codes (rows,);
     sample_weight : (rows,) of X's arithmetic dtype, or None for ones.
     """
 

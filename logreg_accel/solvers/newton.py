@@ -100,7 +100,7 @@ def conjugate_gradients(here, precondition, forcing, most, on=None):
 
 
 def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
-    """Newton's method on rows in memory, down to a decrement of `enough` of the value: the Point, and its decrement.
+    """Newton's method on rows in memory, down to a decrement of `enough` of the value: the Point, and the last decrement.
 
     The Hessian is factored up to some number of parameters; beyond, its system is solved by conjugate gradients.
     """

@@ -18,7 +18,8 @@ DIVERGED = "diverged"
 class Point(NamedTuple):
     """A place where the objective was evaluated.
 
-    w is rounded to the arithmetic of the passes: what was judged is what comes back. `rounding` is the size of changes
+    w is rounded to the arithmetic of the passes: what was judged is what comes back. value is F, with all of its penalty;
+    gradient is that of F without l1·‖w‖₁. `rounding` is the size of changes
     in value that mean nothing. `margins` is a cache on the backend's side, for `LineMinimum`.
     """
 
@@ -33,7 +34,7 @@ class Point(NamedTuple):
 class Sample:
     """-> a handle on about `size` rows gathered into memory, for `on=`. Costs the share of the rows that it reads.
 
-    Rows come half from either class; with `at`, a Point of the full data, in proportion to what they add to its Hessian.
+    Rows come as many from every class; with `at`, a Point of the full data, in proportion to what they add to its Hessian.
     """
 
     size: int
@@ -72,6 +73,29 @@ class Metric:
 
     point: Point
     on: Any = None
+
+
+@dataclass(frozen=True)
+class L1:
+    """-> l1 of every parameter, (size,): 0 for intercepts. No read."""
+
+
+@dataclass(frozen=True)
+class Hessian:
+    """-> ∇²F(point) of the smooth part, (size, size). One read, or none `on` a sample."""
+
+    point: Point
+    on: Any = None
+
+
+@dataclass(frozen=True)
+class LassoStep:
+    """-> the u that minimises g·(u − w) + ½·(u − w)ᵀH(u − w) + Σ l1·|u|. No read."""
+
+    H: np.ndarray
+    gradient: np.ndarray
+    w: np.ndarray
+    l1: np.ndarray
 
 
 @dataclass(frozen=True)

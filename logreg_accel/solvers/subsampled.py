@@ -101,7 +101,7 @@ class newton_subsampled:
         images of 784 pixels, ten classes).
         """
         here, size = yield from self._start(w, self.rows_per_parameter * len(w), seed, _WIDE_SOLVED, math.inf)
-        precondition, before, drawn = None, math.inf, 0
+        precondition, there, before, drawn = None, here, math.inf, 0
         while True:
             drawn += 1
             sample = yield Sample(size, seed + drawn, at=here)
@@ -109,10 +109,10 @@ class newton_subsampled:
                 precondition = yield Preconditioner(here, on=sample)
             direction = yield from conjugate_gradients(here, precondition, 0.1, 200, sample)
             decrement = -0.5 * (here.gradient @ direction)
-            if (yield Progress(here, gap=decrement)):
+            if there is not None and (yield Progress(here, gap=decrement)):
                 return CONVERGED
             there = yield from step(here, direction)
-            if there is None and sample is None:
+            if there is None and (sample is None or decrement <= here.rounding):
                 return NOISE_FLOOR
             if there is None or decrement > _WIDE_POOR_RATE * before:
                 size, precondition = 2 * size, None

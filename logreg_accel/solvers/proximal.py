@@ -1,0 +1,160 @@
+"""Proximal methods, for penalties with an L1 part: proximal Newton with sub-sampled Hessians, and FISTA."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .questions import CONVERGED, L1, NOISE_FLOOR, Diagonal, Gradient, Hessian, LassoStep, Progress, Sample
+
+_CARRIES_OVER = 0.2  # of the loss: what the full data's may lie above the sample's
+_POOR_RATE = 0.3  # of the last predicted decrease
+_SOLVED = 1e-4  # of the loss of the sample
+_MOST_STEPS = 20  # on a sample
+_ENOUGH_DECREASE = 1e-4
+_SHORTENINGS = 12
+
+
+@dataclass(frozen=True)
+class prox_newton:
+    """Proximal Newton with sub-sampled Hessians and BFGS corrections.
+
+    A step goes to the minimum of the quadratic model plus l1·‖w‖₁, found by coordinate descent in memory; weights that are zero
+    there are exactly zero. The model's Hessian is that of rows drawn by what they add to it, as in newton-subsampled; BFGS
+    updates correct it by what the gradients of all rows show, a read a step, and a new one is drawn, twice as large every second
+    time, when the predicted decrease shrinks by less than to 0.3 of the last one. That decrease is the estimate of the
+    distance to the optimum.
+
+    Parameters
+    ----------
+    rows_per_parameter : int
+        Rows of a sample beside the number of parameters.
+
+    References
+    ----------
+    Lee, Sun and Saunders (2014), Proximal Newton-type methods for minimizing composite functions, SIAM J. Optim. 24; the model is
+    solved as by Friedman, Hastie and Tibshirani (2010), J. Stat. Softw. 33.
+    """
+
+    rows_per_parameter: int = 50
+
+    def __post_init__(self):
+        if not (isinstance(self.rows_per_parameter, int) and self.rows_per_parameter >= 1):
+            raise ValueError(f"`rows_per_parameter` is {self.rows_per_parameter!r}; expected a positive integer.")
+
+    def __call__(self, w, seed=0):
+        l1 = yield L1()
+        here, size = yield from self._start(w, l1, self.rows_per_parameter * len(w), seed)
+        H, drawn, before = None, 0, math.inf
+        while True:
+            fresh = H is None
+            if fresh:
+                drawn += 1
+                H = yield Hessian(here, on=(yield Sample(size, seed + drawn, at=here)))
+            direction, decrease = yield from _model(here, H, l1)
+            if (yield Progress(here, gap=decrease)):
+                return CONVERGED
+            there = yield from _descend(here, direction, l1)
+            if there is None:
+                if decrease <= here.rounding or (fresh and size == math.inf):
+                    return NOISE_FLOOR
+                size, H, before = math.inf if fresh else size, None, math.inf
+                continue
+            if not fresh and decrease > _POOR_RATE * before:
+                size, H, before = size * (1 + drawn % 2), None, math.inf
+            else:
+                H, before = _bfgs(H, there.w - here.w, there.gradient - here.gradient), decrease
+            here = there
+
+    def _start(self, w, l1, size, seed):
+        """A point of the full data near the optimum of a sample, and the size of that sample."""
+        here = (yield Gradient(w)) if w.any() else None  # a warm start needs no sample
+        while here is None:
+            sample = yield Sample(size, seed)
+            if sample is None:
+                return (yield Gradient(w)), size
+            near = yield from self._solve(sample, w, l1)
+            here = yield Gradient(near.w)
+            if here.value > (1 + _CARRIES_OVER) * near.value:
+                w, size, here = near.w, 4 * size, None
+        return here, size
+
+    def _solve(self, sample, w, l1):
+        here = yield Gradient(w, sample)
+        for _ in range(_MOST_STEPS):
+            H = yield Hessian(here, sample)
+            direction, decrease = yield from _model(here, H, l1)
+            there = (yield from _descend(here, direction, l1, sample)) if decrease > _SOLVED * here.value else None
+            if there is None:
+                break
+            here = there
+        return here
+
+
+def _model(here, H, l1):
+    """The step to the minimum of the quadratic model, and the decrease that it predicts."""
+    u = yield LassoStep(H, here.gradient, here.w, l1)
+    d = u - here.w
+    return d, max(-(here.gradient @ d + 0.5 * d @ (H @ d) + _l1_change(here, d, l1)), 0.0)
+
+
+def _l1_change(here, d, l1):
+    return float(l1 @ (abs(here.w + d) - abs(here.w)))
+
+
+def _descend(here, direction, l1, on=None):
+    """The first of the steps 1, 1/2, 1/4 ... with enough decrease: a Point, or None where rounding hides any."""
+    for i in range(_SHORTENINGS):
+        d = direction * 0.5**i
+        there = yield Gradient(here.w + d, on)
+        slope = here.gradient @ d + _l1_change(here, d, l1)
+        if there.value <= here.value + _ENOUGH_DECREASE * slope + here.rounding:
+            return there
+    return None
+
+
+def _bfgs(H, s, y):
+    """The update that makes H·s = y (Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 6.19)."""
+    Hs = H @ s
+    if not s @ y > 1e-10 * (s @ Hs):
+        return H
+    return H - np.outer(Hs, Hs / (s @ Hs)) + np.outer(y, y / (s @ y))
+
+
+@dataclass(frozen=True)
+class fista:
+    """Accelerated proximal gradient descent with restarts.
+
+    The step is 1/L, with the bound L ≤ tr ∇²F(0) at first divided by the number of parameters, and raised whenever two gradients
+    show more curvature. Points are judged by their duality gap. The momentum starts again when it points uphill.
+
+    References
+    ----------
+    Beck and Teboulle (2009), SIAM J. Imaging Sci. 2; O'Donoghue and Candès (2015), Found. Comput. Math. 15.
+    """
+
+    patience: ClassVar[int] = 50  # momentum swings: longer than the driver's rule before it is called noise
+
+    def __call__(self, w, seed=0):
+        l1 = yield L1()
+        here = yield Gradient(w)
+        L = (yield Diagonal(np.zeros_like(w))).sum() / len(w)
+        x, t = here.w, 1.0
+        while True:
+            if (yield Progress(here)):
+                return CONVERGED
+            moved = here.w - here.gradient / L
+            new = np.sign(moved) * np.maximum(abs(moved) - l1 / L, 0)
+            if (here.w - new) @ (new - x) > 0:
+                t = 1.0
+            t_new = (1 + math.sqrt(1 + 4 * t * t)) / 2
+            there = yield Gradient(new + (t - 1) / t_new * (new - x))
+            s, y = there.w - here.w, there.gradient - here.gradient
+            seen = math.sqrt(y @ y / (s @ s)) if s.any() else 0.0
+            if seen > L:
+                L, t_new = 1.5 * seen, 1.0
+                if not there.value <= here.value:  # too long a step: once more from where it began
+                    x, t = here.w, 1.0
+                    continue
+            x, t, here = new, t_new, there

@@ -1,0 +1,207 @@
+"""L1 and elastic net: exact zeros, certified optima, on every backend, by both methods."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression as Sklearn
+
+import logreg_accel
+from conftest import BACKENDS, FLOATS, cpu_or_gpu, draw
+from logreg_accel import LogisticRegression, solvers
+from logreg_accel.backends.base import Backend
+from logreg_accel.data import as_dataset
+from logreg_accel.losses import Logistic, Multinomial
+from logreg_accel.objective import Objective
+from logreg_accel.penalty import Penalty
+
+SOLVERS = ["prox-newton", "fista"]
+
+
+def scaled(load):
+    X, y = load(return_X_y=True)
+    return (X - X.mean(axis=0)) / X.std(axis=0), y
+
+
+def sparse_problem(m=20_000, n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((m, n)) * np.logspace(-1, 1, n)
+    w = np.where(np.arange(n) % 5 == 0, 1.0, 0.0) / np.logspace(-1, 1, n)
+    return X, (rng.random(m) < 1 / (1 + np.exp(-(X @ w) - 0.3))).astype(int)
+
+
+def value_of(clf, X, y, C, l1_ratio, s=1.0):
+    """F of scikit-learn, C·Σsℓ + penalty, in float64."""
+    W = clf.coef_.astype(np.float64)
+    z = X @ W.T + clf.intercept_
+    if len(W) == 1:
+        loss = np.logaddexp(0, np.where(y == clf.classes_[1], -z[:, 0], z[:, 0]))
+    else:
+        loss = np.logaddexp.reduce(z, axis=1) - z[np.arange(len(y)), y]
+    return C * (s * loss).sum() + (1 - l1_ratio) / 2 * (W**2).sum() + l1_ratio * abs(W).sum()
+
+
+# -- the pieces -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_quadratic_model_is_solved(name):
+    """The subgradient of the model contains zero at u."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((30, 12))
+    H, g, w = A.T @ A / 30, rng.standard_normal(12), rng.standard_normal(12) * (np.arange(12) % 2)
+    l1 = np.append(np.full(11, 0.4), 0.0)
+    u = cpu_or_gpu(name).lasso(H, g, w, l1)
+    slope = g + H @ (u - w)
+    zero = u == 0
+    assert 0 < zero.sum() < 11 and u[-1] != 0
+    np.testing.assert_allclose(slope[~zero], -(l1 * np.sign(u))[~zero], atol=1e-5)
+    assert (abs(slope[zero]) <= l1[zero] + 1e-6).all()
+    np.testing.assert_allclose(u, Backend().lasso(H, g, w, l1), atol=1e-9)
+
+
+def test_columns_without_curvature_stay_where_they_are():
+    H, w = np.diag([1.0, 0.0]), np.array([0.0, 3.0])
+    assert Backend().lasso(H, np.array([-2.0, 0.0]), w, np.array([0.5, 0.5])).tolist() == [1.5, 3.0]
+
+
+@pytest.mark.parametrize("loss, z", [(Logistic(), [[-3.0], [0.1], [40.0]]), (Multinomial(3), [[1.0, 2.0, -3], [0, 0, 0], [50, 0, 0]])])
+def test_the_conjugate_of_the_loss(loss, z):
+    """ℓ(z) + ℓ*(r) = z·r where r is the residual at z; elsewhere it is larger."""
+    z, y = np.array(z), np.array([1, 0, 1])
+    value, r = loss.value_residual(z, y)
+    np.testing.assert_allclose(value + loss.conjugate(r, y), (z * r).sum(axis=1, keepdims=True), rtol=1e-12, atol=1e-12)
+    assert (value + loss.conjugate(0.7 * r, y) >= (0.7 * z * r).sum(axis=1, keepdims=True)).all()
+
+
+def test_the_conjugate_of_the_penalty():
+    w, v = np.random.default_rng(0).standard_normal((2, 100, 3))
+    both = Penalty(l2=0.3, l1=0.5)
+    best = np.sign(v[0]) * np.maximum(abs(v[0]) - 0.5, 0) / 0.3
+    assert both.conjugate(v[0]) == pytest.approx(v[0] @ best - both.value(best))
+    assert all(both.conjugate(v[0]) >= v[0] @ u - both.value(u) for u in w)
+    assert Penalty(l1=0.5).conjugate(np.array([0.5, -0.1])) == 0 and np.isinf(Penalty(l1=0.5).conjugate(np.array([0.6, 0.0])))
+
+
+# -- fits -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_optimum_of_scikit_learn(name, solver, l1_ratio):
+    X, y = scaled(load_breast_cancer)
+    tol = 1e-9 if solver == "prox-newton" else 1e-6 if l1_ratio == 1 else 1e-8  # of the gap: some root of the distance
+    clf = LogisticRegression(C=0.1, l1_ratio=l1_ratio, solver=solver, backend=name, tol=tol, max_iter=20_000).fit(X, y)
+    reference = Sklearn(C=0.1, l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=200_000).fit(X, y)
+    assert clf.status_ == "converged" and clf.suboptimality_bound_ < (1e-6 if l1_ratio < 1 else 1e-3)
+    assert value_of(clf, X, y, 0.1, l1_ratio) <= value_of(reference, X, y, 0.1, l1_ratio) * (1 + tol + 1e-9)
+    np.testing.assert_allclose(clf.coef_, reference.coef_, atol=1e-3)
+    assert ((clf.coef_ == 0) == (abs(reference.coef_) < 1e-6)).all() and 0 < (clf.coef_ == 0).sum() < 30
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("C", [1e-3, 0.1, 10.0])
+def test_tall_data_in_a_handful_of_reads(C, dtype):
+    X, y = sparse_problem()
+    clf = LogisticRegression(C=C, l1_ratio=1.0, tol=1e-7, backend="numba").fit(X.astype(dtype), y)
+    exact = LogisticRegression(C=C, l1_ratio=1.0, tol=1e-12, backend="numpy").fit(X, y)
+    assert clf.solver_ == "prox-newton" and clf.status_ == "converged" and clf.n_passes_ < 14
+    true = value_of(clf, X, y, C, 1.0) / value_of(exact, X, y, C, 1.0) - 1
+    assert -1e-9 <= true < 1e-6 and exact.status_ == "converged"
+    assert true <= clf.suboptimality_bound_ + 10 * np.finfo(dtype).eps
+
+
+def test_several_classes():
+    X, y = scaled(load_iris)
+    for solver, tol in (("prox-newton", 1e-10), ("fista", 1e-6)):
+        clf = LogisticRegression(C=0.5, l1_ratio=1.0, solver=solver, tol=tol, max_iter=50_000).fit(X, y)
+        reference = Sklearn(C=0.5, l1_ratio=1.0, solver="saga", tol=1e-12, max_iter=100_000).fit(X, y)
+        assert value_of(clf, X, y, 0.5, 1.0) <= value_of(reference, X, y, 0.5, 1.0) * (1 + 1e-7)
+        assert (clf.coef_ == 0).any() and clf.suboptimality_bound_ < 1e-5
+
+
+@pytest.mark.parametrize("fit_intercept, weighted", [(True, False), (True, True), (False, True)])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_duality_gap_is_above_the_truth(name, l1_ratio, fit_intercept, weighted):
+    X, y, s, _ = draw(400, 6, weighted=weighted)
+    options = {"C": 0.2, "l1_ratio": l1_ratio, "fit_intercept": fit_intercept}
+    exact = LogisticRegression(solver="prox-newton", tol=1e-13, **options).fit(X, y, s)
+    dataset = as_dataset(X, y, s)
+    objective = Objective(dataset, Logistic(), Penalty.of_strength(0.2, dataset.total_weight, l1_ratio), cpu_or_gpu(name), fit_intercept)
+    w = np.append(exact.coef_[0], exact.intercept_)[: objective.size]
+    least = objective.evaluate(w).value
+    bounds = []
+    for size in (1.0, 1e-1, 1e-3, 1e-5):
+        point = objective.evaluate(w + size * np.random.default_rng(0).standard_normal(w.shape), keep_margins=True)
+        bounds.append(objective.suboptimality_bound(point))
+        assert (point.value - least) / point.value <= bounds[-1] <= 1
+    assert bounds[-1] < 1e-3 and exact.suboptimality_bound_ < 1e-6
+
+
+def test_strong_penalties_leave_nothing_and_weak_ones_everything():
+    X, y = scaled(load_breast_cancer)
+    nothing = LogisticRegression(C=1e-4, l1_ratio=1.0).fit(X, y)
+    assert not nothing.coef_.any() and nothing.intercept_[0] == pytest.approx(np.log(y.mean() / (1 - y.mean())), rel=1e-3)
+    free = LogisticRegression(C=np.inf, l1_ratio=1.0, solver="newton-cholesky")
+    assert free.fit(X[:, :3], y).coef_.all(), "no penalty at all: any solver may do it"
+
+
+def test_a_path_of_penalties_by_warm_starts():
+    X, y = sparse_problem(5000)
+    clf = LogisticRegression(l1_ratio=1.0, warm_start=True)
+    counts, reads = [], []
+    for C in (1e-3, 1e-2, 1e-1, 1.0):
+        clf.set_params(C=C).fit(X, y)
+        cold = LogisticRegression(l1_ratio=1.0, C=C, tol=1e-10).fit(X, y)
+        np.testing.assert_array_equal(clf.coef_ == 0, cold.coef_ == 0)
+        counts.append((clf.coef_ != 0).sum())
+        reads.append(clf.n_passes_)
+    assert counts == sorted(counts) and counts[0] < counts[-1] and max(reads) < 14
+
+
+def test_l1_ratio_zero_is_the_l2_penalty():
+    X, y, _, _ = draw(300, 5)
+    np.testing.assert_allclose(LogisticRegression(solver="prox-newton", tol=1e-14).fit(X, y).coef_,
+                               LogisticRegression(solver="newton-cholesky").fit(X, y).coef_, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cholesky", "row-space", solvers.newton_cg()])
+def test_solvers_that_know_no_l1_say_so(solver):
+    with pytest.raises(ValueError, match="knows no L1 penalty.*'fista', 'prox-newton'"):
+        LogisticRegression(l1_ratio=0.5, solver=solver).fit(*draw(40, 3)[:2])
+
+
+@pytest.mark.parametrize("l1_ratio", [-0.1, 1.1, "1", None, True])
+def test_ratios_are_checked(l1_ratio):
+    with pytest.raises(ValueError, match="`l1_ratio` is .*expected a number from 0"):
+        LogisticRegression(l1_ratio=l1_ratio).fit(*draw(40, 3)[:2])
+
+
+def test_saved_models(tmp_path):
+    clf = LogisticRegression(l1_ratio=0.7, solver=solvers.prox_newton(rows_per_parameter=20)).fit(*draw(100, 5)[:2])
+    clf.save(tmp_path / "m")
+    again = logreg_accel.load(tmp_path / "m")
+    assert again.l1_ratio == 0.7 and again.solver == clf.solver and np.array_equal(again.coef_, clf.coef_)
+
+
+def test_published_answers(real_data):
+    """R's glmnet: nine penalties of one data set, no intercept."""
+    published = json.loads((real_data / "published_penalised.json").read_text())["glmnet_binomial"]
+    table = np.loadtxt(real_data / "small/enet_binomial.csv", delimiter=",")[1:]
+    y, X = table[:, 0], table[:, 1:]
+    X = (X - X.mean(axis=0)) / X.std(axis=0, ddof=1)
+    for row in published["rows"]:
+        C = 1 / (row["lam"] * len(y))
+        for solver in SOLVERS:
+            clf = LogisticRegression(C=C, l1_ratio=row["alpha"], fit_intercept=False, solver=solver, tol=1e-12, max_iter=10_000)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # fista's gap stands still at 1e-8 of rounding
+                coef = clf.fit(X, y).coef_[0]
+            np.testing.assert_allclose(coef, row["coef_recomputed"], atol=2e-6)
+            np.testing.assert_allclose(coef, row["coef_glmnet"], atol=5e-5)
+            np.testing.assert_array_equal(coef == 0, np.array(row["coef_glmnet"]) == 0)
