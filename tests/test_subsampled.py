@@ -135,3 +135,23 @@ def test_rows_of_a_sample_follow_the_shape():
     assert solvers.newton_subsampled.for_shape(200_000, 1000).rows_per_parameter == 12
     with pytest.raises(ValueError, match="`rows_per_parameter` is 0"):
         solvers.newton_subsampled(rows_per_parameter=0)
+
+
+@pytest.mark.parametrize("solver", [solvers.newton_cholesky(), solvers.newton_cg(), solvers.lbfgs(), solvers.prox_newton()],
+                         ids=lambda solver: type(solver).__name__)
+def test_the_other_solvers_estimates_are_honest_too(family, solver):
+    """Where a fit says that it converged, it is there; its bound is never below the truth; a looser tol costs no more."""
+    name, X, y, s = family
+    for C in (1.0, 1e6):
+        objective = Objective.from_arrays(X, y, s, C=C, backend="numba")
+        tight = (solvers.newton_cholesky(), solvers.newton_subsampled())
+        least = min(run(other, objective, tol=1e-13, max_iter=100).value for other in tight)
+        passes = []
+        for tol in (1e-4, 1e-6, 1e-8):
+            found = run(solver, objective, tol=tol, max_passes=400)
+            true = (found.value - least) / least
+            passes.append(found.n_passes)
+            assert found.bound >= true - 1e-13
+            if found.status == "converged":
+                assert true <= 10 * tol and found.suboptimality >= true / 10 - 1e-13, (C, tol, true, found.suboptimality)
+        assert passes == sorted(passes)

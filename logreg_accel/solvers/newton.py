@@ -40,7 +40,7 @@ class newton_cholesky:
 class newton_cg:
     """Truncated Newton: H·d = −g solved by conjugate gradients, each step of them one read of X.
 
-    Preconditioned by the diagonal of the Hessian at the start; stopped at a residual of min(0.3, √(‖g‖/‖g₀‖)), in the
+    Preconditioned by the diagonal of the Hessian at the start; stopped at a residual of min(0.1, √(‖g‖/‖g₀‖)), in the
     preconditioned norm, relative to its start.
 
     Parameters
@@ -67,7 +67,7 @@ class newton_cg:
         first_norm = math.sqrt(here.gradient @ (inverse * here.gradient)) or 1.0
         while True:
             norm = math.sqrt(here.gradient @ (inverse * here.gradient))
-            forcing = min(0.3, math.sqrt(norm / first_norm))
+            forcing = min(0.1, math.sqrt(norm / first_norm))
             direction = yield from conjugate_gradients(here, lambda r: inverse * r, forcing, self.max_inner)
             if (yield Progress(here, gap=-0.5 * (here.gradient @ direction))):
                 return CONVERGED
