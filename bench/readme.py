@@ -77,9 +77,9 @@ def race():
                      f"{peers[best] / ours['seconds']:.3g}" if best and ours else "",
                      str(sum(not name.startswith("ours") for name in found))])
     raced = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version and name not in ("numpy", "scipy"))
-    longest = max(run["limit"] for run in results["runs"] if run["status"] == "timed out")
+    limits = [run["limit"] for run in results["runs"] if run["status"] == "timed out"]
     return (f"The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, C = 1, against whatever peer was "
-            f"fastest; fits were ended after {longest:g} s ({machine_line(results['machine'])}; {raced}). Full tables: `python bench/peers.py`, picture: "
+            f"fastest; fits were ended after {min(limits):.2g} to {max(limits):.2g} s ({machine_line(results['machine'])}; {raced}). Full tables: `python bench/peers.py`, picture: "
             "`bench/results/peers/peers.svg`.\n\n"
             + table(["data", "size", "ours, s", "reads of X", "fastest peer", "its s", "× ours", "peers raced"], rows))
 
