@@ -26,7 +26,7 @@ def scaled(load):
     return (X - X.mean(axis=0)) / X.std(axis=0), y
 
 
-def sparse_problem(m=20_000, n=40, seed=0):
+def sparse_problem(m=8000, n=30, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((m, n)) * np.logspace(-1, 1, n)
     w = np.where(np.arange(n) % 5 == 0, 1.0, 0.0) / np.logspace(-1, 1, n)

@@ -41,7 +41,7 @@ class newton_cg:
     """Truncated Newton: H·d = −g solved by conjugate gradients, each step of them one read of X.
 
     Preconditioned by the diagonal of the Hessian at the start; stopped at a residual of min(0.1, √(‖g‖/‖g₀‖)), in the
-    preconditioned norm, relative to its start.
+    preconditioned norm, relative to its start. The step at hand when a point is good enough is taken, as in newton-cholesky.
 
     Parameters
     ----------
@@ -69,7 +69,11 @@ class newton_cg:
             norm = math.sqrt(here.gradient @ (inverse * here.gradient))
             forcing = min(0.1, math.sqrt(norm / first_norm))
             direction = yield from conjugate_gradients(here, lambda r: inverse * r, forcing, self.max_inner)
-            if (yield Progress(here, gap=-0.5 * (here.gradient @ direction))):
+            decrement = -0.5 * (here.gradient @ direction)
+            if (yield Progress(here, gap=decrement)):
+                last = yield Gradient(here.w + direction)
+                if last.value <= here.value + here.rounding:
+                    yield Progress(last, gap=decrement)  # at most: what is left is unknown without more products
                 return CONVERGED
             here = yield from step(here, direction)
             if here is None:
