@@ -15,7 +15,7 @@ _SOLVED = 1e-4  # of the loss of the sample
 _MOST_STEPS = 20  # on a sample
 _METRIC_UP_TO = 1000  # parameters
 _WIDE_SOLVED = 0.1  # as _SOLVED: the optimum of a few rows a parameter does not carry over, and is not asked to
-_WIDE_POOR_RATE = 0.6  # as _POOR_RATE
+_WIDE_POOR_RATE = 0.8  # as _POOR_RATE
 _FACTORED_UP_TO = 200  # parameters; beyond, some eight Hessians of the first sample take longer than the reads of all rows
 
 
@@ -31,7 +31,7 @@ class newton_subsampled:
         second time; in the limit this is exact Newton.
 
     Above 1,000 parameters, where (b) would cost more than it saves, every step is one of Newton-CG on a sample of its own, which
-    doubles when the decrement shrinks by less than to 0.6 of the last one.
+    doubles when the decrement shrinks by less than to 0.8 of the last one.
 
     Parameters
     ----------
