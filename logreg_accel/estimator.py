@@ -14,6 +14,7 @@ from . import driver, model_io
 from .backends import Choice, get_backend
 from .data import Block, as_dataset, as_labels, as_matrix, in_namespace_of, storage_dtype
 from .data.convert import as_weights, first_nonfinite, is_on_device, to_table
+from .data.sparse import conversion, is_sparse, stored_bytes
 from .losses import loss_of
 from .objective import Objective
 from .penalty import Penalty
@@ -119,12 +120,17 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         self.backend = backend
         self.n_threads = n_threads
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def fit(self, X, y, sample_weight=None):
         """Fit to data.
 
         Parameters
         ----------
-        X : array, frame or table (n_samples, n_features)
+        X : array, frame, table or sparse matrix (n_samples, n_features)
             Any real dtype and layout; never changed, and not copied where it can be read as it is.
         y : (n_samples,) labels of two or more classes
         sample_weight : (n_samples,) or None
@@ -165,8 +171,9 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             penalty = Penalty.of_strength(self.C, dataset.total_weight, self.l1_ratio)
             objective = Objective(dataset, loss, penalty, backend, self.fit_intercept)
             if self.verbose:
-                for line in (*backend.notes, driver.HEADINGS):
-                    _say(line)
+                for line in (conversion(X, matrix), *backend.notes, driver.HEADINGS):
+                    if line:
+                        _say(line)
             solution = driver.run(
                 solver, objective, self._start(dataset.n_features, loss.n_outputs), tol=self.tol, max_iter=self.max_iter,
                 max_passes=self.max_passes, max_seconds=self.max_seconds, callback=self._callback(), seed=self._seed(),
@@ -182,7 +189,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array, frame or table (n_samples, n_features)
+        X : array, frame, table or sparse matrix (n_samples, n_features)
 
         Returns
         -------
@@ -204,7 +211,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array, frame or table (n_samples, n_features)
+        X : array, frame, table or sparse matrix (n_samples, n_features)
 
         Returns
         -------
@@ -265,7 +272,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         matrix = as_matrix(X)
         validate_data(self, X if hasattr(X, "columns") else matrix, reset=False, skip_check_array=True)
         W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
-        nbytes = math.prod(matrix.shape) * storage_dtype(matrix).itemsize
+        nbytes = stored_bytes(matrix, storage_dtype(matrix))
         backend, _ = get_backend("auto", nbytes, is_on_device(matrix), self.n_threads, upload=False)
         with backend.limit_threads():
             block = backend.upload(Block(matrix, None))
@@ -395,7 +402,7 @@ def _huge_margins(X, W):
 
     Of several classes they come less the largest one's, which changes no probability.
     """
-    X = X.astype(np.float64)
+    X = (X.toarray() if is_sparse(X) else X).astype(np.float64)
     scale = np.abs(X).max(axis=1, keepdims=True)
     z = X / scale @ W[:-1]
     if z.shape[1] > 1:

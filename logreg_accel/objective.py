@@ -3,19 +3,15 @@
 import copy
 
 import numpy as np
-import scipy.linalg.lapack
 
-from . import sampling
+from . import duality, row_space, sampling
 from .backends import get_backend
-from .data import Block, Dataset, as_dataset, compute_dtype
+from .data import as_dataset, compute_dtype
 from .data.convert import first_nonfinite
+from .data.sparse import squared
 from .losses import loss_of
 from .penalty import Penalty
 from .solvers.questions import Point
-
-_GRAM_UP_TO_ROWS = 5000
-_BOUND_BYTES = 1 << 20  # of X that the bound may gather
-_BOUND_MARGINS = 1 << 17
 
 
 class Objective:
@@ -47,7 +43,7 @@ class Objective:
         self.fit_intercept = fit_intercept
         self.dtype = compute_dtype(dataset.dtype)
         self.value_at_zero = loss.at_zero
-        self._blocks = [backend.upload(block) for block in dataset]
+        self.blocks = [backend.upload(block) for block in dataset]
 
     @classmethod
     def from_arrays(cls, X, y, sample_weight=None, *, C=1.0, fit_intercept=True, class_weight=None, backend="auto",
@@ -136,7 +132,7 @@ class Objective:
             w or v has the wrong shape.
         """
         W, V = self._columns(w), self._columns(v)
-        return self._mean(self.backend.hessian_vector, W, V) + self.penalty.gradient(self._penalised(v))
+        return self._mean(self.backend.hessian_vector, W, V) + self.penalty.gradient(self.penalised(v))
 
     def diagonal(self, w):
         """The diagonal of ∇²F(w), float64 (size,), out of one read of X. Parameters and errors as `hessian_vector`."""
@@ -149,7 +145,7 @@ class Objective:
     def margins(self, w):
         """xᵢ·w + b, (n_samples,) or (n_samples, K) in the arithmetic of the passes, out of one read of X."""
         W = self._columns(w)
-        z = np.concatenate([self.backend.to_host(self.backend.margins(block, W)) for block in self._blocks])
+        z = np.concatenate([self.backend.to_host(self.backend.margins(block, W)) for block in self.blocks])
         return z[:, 0] if self.loss.n_outputs == 1 else z
 
     # -- for the driver -----------------------------------------------------------------------------------------------
@@ -160,7 +156,7 @@ class Objective:
         w = self._flat(W)
         value, gradient, margins = 0.0, np.zeros(self.size), []
         with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
-            for block in self._blocks:
+            for block in self.blocks:
                 part = self.backend.loss_gradient(block, W, self.loss, keep_margins)
                 value += float(part.value[0])
                 gradient += self._flat(part.gradient)
@@ -168,8 +164,8 @@ class Objective:
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             self._refuse_nonfinite(w)
             value = np.inf
-        value = value / self.dataset.weight_sum + self.penalty.value(self._penalised(w))
-        gradient = gradient / self.dataset.weight_sum + self.penalty.gradient(self._penalised(w))
+        value = value / self.dataset.weight_sum + self.penalty.value(self.penalised(w))
+        gradient = gradient / self.dataset.weight_sum + self.penalty.gradient(self.penalised(w))
         return Point(w, value, gradient, np.finfo(self.dtype).eps * abs(value), margins if keep_margins else None)
 
     def line_minimum(self, start, end):
@@ -177,12 +173,12 @@ class Objective:
 
         Stops where the slope is 1 % of that at the start.
         """
-        w, d = self._penalised(start.w), self._penalised(end.w) - self._penalised(start.w)
+        w, d = self.penalised(start.w), self.penalised(end.w) - self.penalised(start.w)
 
         def slope_curvature(t):
             _, slope, curvature = sum(
                 self.backend.line(block, z0, z1, t, self.loss)
-                for block, z0, z1 in zip(self._blocks, start.margins, end.margins, strict=True)
+                for block, z0, z1 in zip(self.blocks, start.margins, end.margins, strict=True)
             ) / self.dataset.weight_sum
             return slope + self.penalty.gradient(w + t * d) @ d, curvature + self.penalty.gradient(d) @ d
 
@@ -215,59 +211,23 @@ class Objective:
         if 2 * size >= m:
             return self, 1.0
         rng = np.random.default_rng([seed, size])
-        y, s = (self._joined([getattr(block, name) for block in self._blocks]) for name in ("y", "sample_weight"))
+        y, s = (self.joined([getattr(block, name) for block in self.blocks]) for name in ("y", "sample_weight"))
         sample = copy.copy(self)
         if at is None:
             rows, weights = sampling.by_class(y, s, size, len(self.dataset.classes), rng, self.backend)
-            sample._blocks = self._take(rows, weights)
+            sample.blocks = self.take(rows, weights)
             return sample, len(rows) / m
-        mass = self.loss.curvature(self._joined(at.margins), y).sum(axis=1)
+        mass = self.loss.curvature(self.joined(at.margins), y).sum(axis=1)
         mass = mass if s is None else s * mass
         rows, weights = sampling.by_mass(mass, 2 * size, rng, self.backend)
-        sample._blocks = self._take(rows, np.ones(len(rows)))
+        sample.blocks = self.take(rows, np.ones(len(rows)))
         likely = self.backend.xp.asarray(weights) * mass[self.backend.xp.asarray(rows)] * sample._squared_norms()
         kept, again = sampling.by_mass(likely, size, rng, self.backend)
         weights = weights[kept] * again
         if s is not None:
             weights *= self.backend.to_host(s[self.backend.xp.asarray(rows[kept])])
-        sample._blocks = sample._take(kept, weights)
+        sample.blocks = sample.take(kept, weights)
         return sample, len(rows) / m
-
-    def in_row_space(self):
-        """The same problem for weights in the space of the rows, with `lift` back from there: one read for XXᵀ.
-
-        XXᵀ = LLᵀ, with pivots for rows that depend on others; w = Xᵀ(L⁻ᵀu) then has margins Lu and ‖w‖ = ‖u‖.
-        """
-        m = self.dataset.n_rows
-        k = self.loss.n_outputs
-        if not (self.penalty.l2 > 0 and m * k <= _GRAM_UP_TO_ROWS):
-            raise ValueError(
-                f"`solver` is 'row-space' with {'no L2 penalty' if self.penalty.l2 == 0 else 'an L2 penalty'}, {m} rows and {k} "
-                f"outputs; expected a finite C, l1_ratio=0 and at most {_GRAM_UP_TO_ROWS} rows times outputs. "
-                "Use solver='newton-cg'."
-            )
-        X = self._joined([block.X for block in self._blocks])
-        with np.errstate(invalid="ignore", over="ignore"):
-            gram = self.backend.gram(X)
-        self._check_sums(gram.diagonal())
-        packed, pivots, rank, _ = scipy.linalg.lapack.dpstrf(gram, lower=1)
-        pivots -= 1
-        rank = max(rank, 1)  # all rows are zero: their one weight is, too
-        L = np.empty((m, rank))
-        L[pivots] = np.tril(packed)[:, :rank]
-        basis, kept = X[self.backend.xp.asarray(pivots[:rank])], L[pivots[:rank]]
-        y, s = self._of_rows("y"), self._of_rows("sample_weight")
-        dataset = Dataset([Block(L, y, s)], self.dataset.classes)
-        reduced = Objective(dataset, self.loss, self.penalty, get_backend("numpy", 0)[0], self.fit_intercept)
-
-        def lift(u):
-            U = u.reshape(-1, self.loss.n_outputs)
-            a = scipy.linalg.solve_triangular(kept, U[:rank], lower=True, trans="T") if kept.any() else 0 * U[:rank]
-            return np.concatenate([self.backend.combine(basis, a), U[rank:]]).ravel()
-
-        reduced.lift = lift
-        reduced.distance = lambda point: self.penalty.suboptimality_bound(point.gradient)
-        return reduced
 
     def factor(self, w):
         """A function v -> (∇²F(w))⁻¹·v."""
@@ -280,7 +240,7 @@ class Objective:
 
     def l1(self):
         """l1 of every parameter, (size,): 0 for intercepts."""
-        return self.penalty.l1 * self._penalised(np.ones(self.size))
+        return self.penalty.l1 * self.penalised(np.ones(self.size))
 
     def preconditioner(self, w):
         """A function v -> P⁻¹v: the Hessian without its blocks between classes, the classes' own replaced by their mean.
@@ -290,8 +250,8 @@ class Objective:
         k = self.loss.n_outputs
         W = self._columns(w)
         with np.errstate(invalid="ignore", over="ignore"):
-            H = sum(self.backend.mean_hessian(block, W, self.loss) for block in self._blocks)
-        self._check_sums(H.diagonal())
+            H = sum(self.backend.mean_hessian(block, W, self.loss) for block in self.blocks)
+        self.check_sums(H.diagonal())
         H = H[: self.size // k, : self.size // k] / self.dataset.weight_sum
         i = self.backend.xp.arange(len(H))
         H[i, i] += self.backend.xp.asarray(self.ridge()[::k])
@@ -299,34 +259,12 @@ class Objective:
         return lambda v: np.stack([solve(column) for column in v.reshape(-1, k).T], axis=1).ravel()
 
     def suboptimality_bound(self, point):
-        """A rigorous bound on (F − F*)/F, but for rounding: the gap to a point of the dual problem; inf where there is none.
+        """A rigorous bound on (F − F*)/F, but for rounding; inf where there is none. See `logreg_accel.duality`."""
+        return duality.suboptimality_bound(self, point)
 
-        Residuals that a loss can have and whose weighted sum is zero, as the intercept bears no penalty, are a point of the
-        dual (Boyd and Vandenberghe, Convex Optimization, § 5.5). Those at w sum to the intercept's gradient instead; so the
-        margins of some rows are shifted by one number η, or one a class, until the sum is zero. With r the residuals at z and r̂
-        those at z + η::
-
-            F − F* ≤ (1/Σs)·Σ s·(ℓ(z) − ℓ(z + η) + r̂·η) + ‖∇F + (1/Σs)·Xᵀs(r̂ − r)‖²/(2λ)     (sums over those rows)
-
-        The rows are evenly spaced, at most 1/32 of all and 1 MB of X, so that the bound costs no read of X worth counting.
-
-        With an L1 penalty it is the duality gap itself (Kim, Koh, Lustig, Boyd and Gorinevsky 2007, IEEE J. Sel. Top. Signal
-        Process. 1, § II), with residuals scaled by c until no |Xᵀr̂| is above l1 where there is no L2; a sweep over all margins::
-
-            F − F* ≤ F + (1/Σs)·Σ s·ℓ*(c·r̂) + penalty*(c·Xᵀr̂/Σs)
-        """
-        if not (point.value > 0 and (self.penalty.l2 > 0 or self.penalty.l1 > 0)):
-            return np.inf
-        rows, moved, gap, gradient = [], None, 0.0, point.gradient
-        if point.margins is None and (self.penalty.l1 > 0 or self.fit_intercept):
-            return np.inf
-        if self.fit_intercept and gradient[-self.loss.n_outputs :].any():
-            rows, moved, gap, gradient = self._to_the_dual(point)
-        if self.penalty.l1 > 0 and gap < np.inf:
-            gap = self._duality_gap(point, rows, moved, gradient)
-        else:
-            gap += self.penalty.suboptimality_bound(gradient)
-        return min(gap / point.value, 1.0)  # F* is at least 0
+    def in_row_space(self):
+        """The same problem with as many weights as rows, and `lift` back from there. See `logreg_accel.row_space`."""
+        return row_space.reduce(self)
 
     def separates(self, value):
         """Whether F = value at some point proves that a plane separates the classes while nothing bounds the weights.
@@ -338,19 +276,19 @@ class Objective:
 
     # -- the pieces ---------------------------------------------------------------------------------------------------
 
-    def _joined(self, parts):
+    def joined(self, parts):
         """What the blocks have a row each of, for all rows; None where there is none."""
         return None if parts[0] is None else parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
 
-    def _of_rows(self, name):
+    def of_rows(self, name):
         """y or the weights of all rows on the host; None where there are none."""
         parts = [getattr(block, name) for block in self.dataset]
         return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _take(self, rows, weights):
+    def take(self, rows, weights):
         """Blocks of some rows, ascending, with weights of their own."""
         taken, start = [], 0
-        for block in self._blocks:
+        for block in self.blocks:
             stop = start + block.X.shape[0]
             mine = slice(*np.searchsorted(rows, [start, stop]))
             if mine.stop > mine.start:
@@ -358,68 +296,19 @@ class Objective:
             start = stop
         return taken
 
-    def _to_the_dual(self, point):
-        """Rows, their shifted residuals, the first term of the bound, the gradient of the second; inf where no shift will do."""
-        m, k, s = self.dataset.n_rows, self.loss.n_outputs, self._of_rows("sample_weight")
-        there = np.arange(m) if s is None else np.flatnonzero(s > 0)
-        count = max(min(len(there) // 32, _BOUND_BYTES * m // max(self.dataset.nbytes, 1), _BOUND_MARGINS // k), 1)
-        rows = there[(np.arange(count) * len(there) + len(there) // 2) // count]
-        blocks = self._take(rows, np.ones(count))
-        X, y = (np.concatenate([self.backend.to_host(getattr(block, name)) for block in blocks]) for name in ("X", "y"))
-        at = self.backend.xp.asarray(rows)
-        z = self.backend.to_host(self._joined(point.margins)[at]).astype(np.float64)
-        s = np.ones((count, 1)) if s is None else s[rows].astype(np.float64)[:, None]
-
-        value, residual = self.loss.value_residual(z, y)
-        missing = -point.gradient[-k:] * self.dataset.weight_sum
-        if k > 1:  # residuals of a row sum to zero, whatever rounding makes of it
-            missing -= missing.mean()
-        target, shift = (s * residual).sum(axis=0) + missing, np.zeros(k)
-        enough = 1e-12 * abs(missing).max() + 4 * np.finfo(np.float64).eps * self.dataset.weight_sum
-        for _ in range(100):  # Newton's method for the shift, in steps of at most 1
-            shifted, moved = self.loss.value_residual(z + shift, y)
-            excess = (s * moved).sum(axis=0) - target
-            if abs(excess).max() <= enough:
-                break
-            curvature = np.zeros((k, k))
-            for a, b, block in self.loss.curvature_blocks(z + shift, y):
-                curvature[a, b] = curvature[b, a] = float((s * block).sum())
-            step = np.linalg.lstsq(curvature, excess)[0]
-            shift = shift - step * min(1, 1 / (abs(step).max() or 1))
-        else:
-            return rows, residual, np.inf, point.gradient
-        gap = float((s * (value - shifted + (moved * shift).sum(axis=1, keepdims=True))).sum()) / self.dataset.weight_sum
-        gradient = point.gradient.copy()
-        gradient[:-k] += (X.astype(np.float64).T @ (s * (moved - residual))).ravel() / self.dataset.weight_sum
-        gradient[-k:] = 0
-        return rows, moved, max(gap, 0.0), gradient
-
-    def _duality_gap(self, point, rows, moved, gradient):
-        """F less the dual function where some rows' residuals are replaced; `gradient` is that of such residuals."""
-        y, s = self._of_rows("y"), self._of_rows("sample_weight")
-        z = self.backend.to_host(self._joined(point.margins)).astype(np.float64)
-        value, residual = self.loss.value_residual(z, y)
-        residual[rows] = moved if len(rows) else 0
-        w = self._penalised(point.w)
-        v = self._penalised(gradient - self.penalty.gradient(w))
-        c = 1.0 if self.penalty.l2 > 0 else min(1.0, self.penalty.l1 / max(abs(v).max(), np.finfo(np.float64).tiny))
-        terms = value + self.loss.conjugate(c * residual, y)
-        mean = float((terms if s is None else s[:, None] * terms).sum()) / self.dataset.weight_sum
-        return max(mean + self.penalty.value(w) + self.penalty.conjugate(c * v * (1 - np.finfo(np.float64).eps)), 0.0)
-
     def _squared_norms(self):
         """Σⱼ (xᵢⱼ/σⱼ)² of every row, σⱼ² the mean square of column j: (rows,), where the blocks are."""
-        squares = [block.X.astype(self.dtype) ** 2 for block in self._blocks]
-        mean = sum(part.mean(axis=0, dtype=np.float64) * len(part) for part in squares) / sum(len(part) for part in squares)
+        squares = [squared(block.X.astype(self.dtype)) for block in self.blocks]
+        mean = sum(part.sum(axis=0, dtype=np.float64) for part in squares) / sum(part.shape[0] for part in squares)
         xp = self.backend.xp
         inverse = xp.where(mean > 0, 1 / xp.where(mean > 0, mean, 1), 0).astype(self.dtype)
-        return self._joined([part @ inverse for part in squares])
+        return self.joined([part @ inverse for part in squares])
 
     def _hessian(self, w):
         W = self._columns(w)
         with np.errstate(invalid="ignore", over="ignore"):
-            H = sum(self.backend.hessian(block, W, self.loss) for block in self._blocks)
-        self._check_sums(H.diagonal())
+            H = sum(self.backend.hessian(block, W, self.loss) for block in self.blocks)
+        self.check_sums(H.diagonal())
         H = H[: self.size, : self.size] / self.dataset.weight_sum
         xp = self.backend.xp
         H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self.ridge())
@@ -427,8 +316,8 @@ class Objective:
 
     def _mean(self, sums, *columns):
         with np.errstate(invalid="ignore", over="ignore"):
-            total = sum(sums(block, *columns, self.loss) for block in self._blocks)
-        self._check_sums(total)
+            total = sum(sums(block, *columns, self.loss) for block in self.blocks)
+        self.check_sums(total)
         return self._flat(total) / self.dataset.weight_sum
 
     def _columns(self, w):
@@ -445,7 +334,7 @@ class Objective:
         """`_columns` undone."""
         return W[: self.size // self.loss.n_outputs].ravel()
 
-    def _penalised(self, w):
+    def penalised(self, w):
         """w with the intercept, which bears no penalty, set to zero."""
         w = np.array(w, dtype=np.float64)
         if self.fit_intercept:
@@ -454,9 +343,9 @@ class Objective:
 
     def ridge(self):
         """What the penalty adds to the diagonal of the Hessian."""
-        return self.penalty.l2 * self._penalised(np.ones(self.size))
+        return self.penalty.l2 * self.penalised(np.ones(self.size))
 
-    def _check_sums(self, sums):
+    def check_sums(self, sums):
         """Sums of squares of finite X overflow before sums of X do."""
         if not bool(np.isfinite(sums).all()):
             self._refuse_nonfinite(np.zeros(1))

@@ -20,6 +20,7 @@ import numpy as np
 import scipy.linalg
 
 from ..data import Block, compute_dtype
+from ..data.sparse import is_sparse, rows_between, squared, stored_bytes
 
 
 class LossGradient(NamedTuple):
@@ -130,7 +131,7 @@ class Backend:
         D = self.xp.zeros(W.shape, dtype=np.float64)
         for _, X, y, s in self._tiles(block):
             curvature = self._curvature(loss, X @ W[:-1] + W[-1], y, s)
-            D[:-1] += (X * X).T @ curvature
+            D[:-1] += squared(X).T @ curvature
             D[-1] += curvature.sum(axis=0, dtype=np.float64)
         return self.to_host(D)
 
@@ -154,6 +155,9 @@ class Backend:
 
     def gram(self, X):
         """X·Xᵀ in float64 (m, m) on the host, some columns of X at a time."""
+        if is_sparse(X):
+            X = X.astype(np.float64)
+            return (X @ X.T).toarray()
         G = self.xp.zeros((len(X), len(X)), dtype=np.float64)
         for columns in self._column_tiles(X):
             part = X[:, columns].astype(np.float64)
@@ -163,6 +167,8 @@ class Backend:
     def combine(self, X, a):
         """Xᵀ·a in float64 (n, k) on the host, some columns of X at a time."""
         a = self.xp.asarray(a)
+        if is_sparse(X):
+            return self.to_host(X.astype(np.float64).T @ a)
         return np.concatenate([self.to_host(X[:, columns].astype(np.float64).T @ a) for columns in self._column_tiles(X)])
 
     # -- linear algebra ---------------------------------------------------------------------------------------------
@@ -215,12 +221,17 @@ class Backend:
         dtype = compute_dtype(block.X.dtype)
         if self.tile_bytes < type(self).tile_bytes:  # memory was short
             min_rows = 1
-        step = max(self.tile_bytes // (n * dtype.itemsize), min_rows, 1)
+        step = max(self.tile_bytes // self._row_bytes(block.X, dtype), min_rows, 1)
         for start in range(0, m, step):
-            rows = slice(start, start + step)
+            rows = slice(start, min(start + step, m))
             s = None if block.sample_weight is None else block.sample_weight[rows, None]
             y = None if block.y is None else block.y[rows]
-            yield rows, block.X[rows].astype(dtype, copy=False), y, s
+            yield rows, rows_between(block.X, rows.start, rows.stop).astype(dtype, copy=False), y, s
+
+    def _row_bytes(self, X, dtype):
+        """Of a row of a tile; of a sparse X on the average."""
+        m, n = X.shape
+        return stored_bytes(X, X.dtype) // max(m, 1) + 1 if is_sparse(X) else n * dtype.itemsize
 
     def _column_tiles(self, X):
         m, n = X.shape
@@ -231,7 +242,9 @@ class Backend:
         """A tile's share of all of H but its last row."""
         n = X.shape[1]
         curvature = curvature if s is None else s * curvature
-        if symmetric:  # one buffer on both sides: NumPy calls syrk, half of gemm's flops
+        if is_sparse(X):
+            H[:n, :n] += (X.T @ X.multiply(curvature)).toarray()
+        elif symmetric:  # one buffer on both sides: NumPy calls syrk, half of gemm's flops
             scaled = X * self.xp.sqrt(curvature)
             H[:n, :n] += scaled.T @ scaled
         else:

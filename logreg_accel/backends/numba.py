@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import Block, compute_dtype
+from ..data.sparse import is_sparse, rows_between, stored_bytes
 from .base import LossGradient
 from .numpy import NumpyBackend
 from .threads import blas_limit, run_lanes, usable_threads
@@ -22,6 +23,8 @@ _ROW_TILE_BYTES = 1 << 18  # half of a common L2 cache; 128 kB to 512 kB measure
 _ROW_TILE_ROWS = 1024  # so that the vectors beside the tile stay in the L1 cache
 _COLUMN_TILE_BYTES = 1 << 22  # from 1 MB to 4 MB it gains 10 to 20 %: longer runs of each column outweigh the L2 cache
 _COLUMN_TILE_ROWS = (256, 4096)  # at least, at most
+_SPARSE_LANE_BYTES = 1 << 21  # 0.3 ms: a second thread takes 0.1 to 0.2 ms to come and go
+_SPARSE_TILE_ROWS = 1024
 _MOST_OUTPUTS = 8  # at 16 and 1,024 features BLAS on a tile wins (75 ms for 86); at 8 the loops do (46 for 55)
 _HESSIANS_BYTES = 1 << 28  # sums of lanes that wait to be added
 _BITS = {"float16": np.uint16, "bfloat16": np.int16}  # how kernels/cpu/storage.py wants them
@@ -47,7 +50,7 @@ class NumbaBackend(NumpyBackend):
             job.loops.loss_gradient(
                 job.A, job.y, job.s, job.W, job.b, start, stop, job.scratch(), kept, value[i], gradient[i])
 
-        self._run(work, job.m, job.lanes)
+        self._run(work, job.bounds)
         return LossGradient(value.sum(axis=0), gradient.sum(axis=0).T, kept.T if keep_margins else None)
 
     def hessian_vector(self, block, W, V, loss):
@@ -67,7 +70,7 @@ class NumbaBackend(NumpyBackend):
             job.A, job.s, job.W, job.b, start, stop, job.scratch(), out))
 
     def hessian(self, block, W, loss):
-        """BLAS on tiles, a lane a thread: nothing is copied but one scaled tile a lane."""
+        """BLAS on tiles, a lane a thread: nothing is copied but one scaled tile a lane. Of a sparse X, a loop over entries."""
         return self._hessian(NumpyBackend.hessian, block, W, loss, W.size)
 
     def mean_hessian(self, block, W, loss):
@@ -75,7 +78,14 @@ class NumbaBackend(NumpyBackend):
 
     def _hessian(self, body, block, W, loss, size):
         lanes = max(1, min(_lane_count(block.X), block.X.shape[0] // (8 * block.X.shape[1]), _HESSIANS_BYTES // (8 * size**2)))
-        return sum(self._generic(block, lambda rows: body(self, rows, W, loss), lanes))
+        job = _Job.of(block, W, loss) if is_sparse(block.X) and W.shape[1] == 1 else None
+        if job is None:
+            return sum(self._generic(block, lambda rows: body(self, rows, W, loss), lanes))
+        sums = [np.zeros((size, size)) for _ in range(min(lanes, len(job.bounds) - 1))]
+        self._run(lambda i, start, stop: job.loops.hessian(job.A, job.s, job.W, job.b, start, stop, job.scratch(), sums[i]),
+                  _row_bounds(block.X, len(sums)))
+        H = sum(sums)
+        return H + np.triu(H, 1).T
 
     def margins(self, block, W):
         job = _Job.of(block, W)
@@ -83,7 +93,7 @@ class NumbaBackend(NumpyBackend):
             return np.concatenate(
                 self._generic(block, lambda rows: NumpyBackend.margins(self, rows, W), _lane_count(block.X)))
         z = np.empty((job.k, job.m), dtype=job.W.dtype)
-        self._run(lambda i, start, stop: job.loops.margins(job.A, job.W, job.b, start, stop, job.scratch(), z), job.m, job.lanes)
+        self._run(lambda i, start, stop: job.loops.margins(job.A, job.W, job.b, start, stop, job.scratch(), z), job.bounds)
         return z.T
 
     def line(self, block, Z0, Z1, t, loss):
@@ -94,7 +104,7 @@ class NumbaBackend(NumpyBackend):
         lanes = max(1, min(_MAX_LANES, len(z0) // 16384))
         sums = np.zeros((lanes, 3))
         loop = _loops("pointwise").line
-        self._run(lambda i, start, stop: loop(z0, z1, y, s, z0.dtype.type(t), start, stop, sums[i]), len(z0), lanes)
+        self._run(lambda i, start, stop: loop(z0, z1, y, s, z0.dtype.type(t), start, stop, sums[i]), _even(len(z0), lanes))
         return sums.sum(axis=0)
 
     def lasso(self, H, gradient, w, l1, accuracy=1e-12, most_sweeps=1000):
@@ -103,14 +113,15 @@ class NumbaBackend(NumpyBackend):
 
     # -- lanes ------------------------------------------------------------------------------------------------------
 
-    def _run(self, work, m, lanes):
-        """work(i, start, stop) for lane i and its rows."""
-        run_lanes(lambda i: work(i, m * i // lanes, m * (i + 1) // lanes), lanes, self.n_threads or usable_threads())
+    def _run(self, work, bounds):
+        """work(i, start, stop) for lane i and its rows: bounds[i] to bounds[i + 1]."""
+        lanes = len(bounds) - 1
+        run_lanes(lambda i: work(i, bounds[i], bounds[i + 1]), lanes, self.n_threads or usable_threads())
 
     def _sum(self, job, loop):
         """Σ over lanes of what loop(start, stop, out) adds to out (k, n + 1); back as (n + 1, k)."""
         sums = np.zeros((job.lanes, job.k, job.n + 1))
-        self._run(lambda i, start, stop: loop(start, stop, sums[i]), job.m, job.lanes)
+        self._run(lambda i, start, stop: loop(start, stop, sums[i]), job.bounds)
         return sums.sum(axis=0).T
 
     def _generic(self, block, body, lanes):
@@ -118,18 +129,18 @@ class NumbaBackend(NumpyBackend):
         parts = [None] * lanes
 
         def work(i, start, stop):
-            parts[i] = body(Block(*(None if array is None else array[start:stop] for array in block)))
+            parts[i] = body(Block(*(None if array is None else rows_between(array, start, stop) for array in block)))
 
         with blas_limit(1):
-            self._run(work, block.X.shape[0], lanes)
+            self._run(work, _row_bounds(block.X, lanes))
         return parts
 
 
 class _Job(NamedTuple):
     """What the loops are called with."""
 
-    loops: Any  # kernels.cpu.rows or kernels.cpu.columns
-    A: np.ndarray  # X by rows or Xᵀ by rows, padded ones as they are
+    loops: Any  # kernels.cpu.rows, columns or sparse
+    A: Any  # X by rows or Xᵀ by rows, padded ones as they are; data, indices and indptr of a sparse X
     y: np.ndarray
     s: np.ndarray
     W: np.ndarray  # (k, n)
@@ -137,8 +148,12 @@ class _Job(NamedTuple):
     m: int
     n: int
     k: int
-    lanes: int
+    bounds: list  # of lanes of rows
     tile: int
+
+    @property
+    def lanes(self):
+        return len(self.bounds) - 1
 
     def scratch(self):
         return self.loops.scratch(self.W, self.tile)
@@ -149,20 +164,22 @@ class _Job(NamedTuple):
         X, k = block.X, W.shape[1]
         if k > _MOST_OUTPUTS or not (loss is None or loss.name == "logistic"):
             return None
-        A, by_rows = _long_rows(X), True
-        if A is None:
+        (m, n), dtype = X.shape, compute_dtype(X.dtype)
+        A, by_rows = (_entries(X) if is_sparse(X) else _long_rows(X)), True
+        if A is None and not is_sparse(X):
             A, by_rows = _long_rows(X.T), False
         if A is None:
             return None
-        (m, n), dtype = X.shape, compute_dtype(X.dtype)
-        if by_rows:
+        if is_sparse(X):
+            tile = _SPARSE_TILE_ROWS
+        elif by_rows:
             tile = max(4, min(_ROW_TILE_ROWS, _ROW_TILE_BYTES // (n * X.itemsize)) // 4 * 4)
         else:
             least, most = _COLUMN_TILE_ROWS
             tile = max(least, min(most, _COLUMN_TILE_BYTES // (n * X.itemsize)))
         y = np.empty(0, dtype=np.uint8) if block.y is None else np.ascontiguousarray(block.y)
-        return cls(_loops("rows" if by_rows else "columns"), A, y, _weights(block, dtype), *_split(W, dtype), m, n, k,
-                   _lane_count(X), tile)
+        loops = _loops("sparse" if is_sparse(X) else "rows" if by_rows else "columns")
+        return cls(loops, A, y, _weights(block, dtype), *_split(W, dtype), m, n, k, _row_bounds(X, _lane_count(X)), tile)
 
 
 @functools.cache
@@ -188,6 +205,19 @@ def _long_rows(X):
     return X
 
 
+def _entries(X):
+    """data, indices and indptr of a sparse X as one compiled loop for each pair of dtypes takes them; None for odd dtypes."""
+    if X.dtype.name not in _STORED or not all(a.dtype.isnative and a.flags.aligned for a in (X.data, X.indices, X.indptr)):
+        return None
+    index = np.result_type(X.indices, X.indptr)
+    unsigned = np.dtype(f"u{index.itemsize}")
+    indices, indptr = (a.astype(index, copy=False).view(unsigned) for a in (X.indices, X.indptr))
+    parts = [np.ascontiguousarray(a).view() for a in (X.data, indices, indptr)]
+    for a in parts:
+        a.flags.writeable = False
+    return tuple(parts)
+
+
 def _split(W, dtype):
     """W (n + 1, k) as weights (k, n) and intercepts (k,)."""
     return np.ascontiguousarray(W[:-1].T, dtype=dtype), W[-1].astype(dtype)
@@ -198,4 +228,20 @@ def _weights(block, dtype):
 
 
 def _lane_count(X):
-    return max(1, min(_MAX_LANES, X.shape[0] * X.shape[1] * X.itemsize // _LANE_BYTES, X.shape[0]))
+    """Lanes of rows; of a sparse X no more than have a sum of n_features each for ten entries a feature."""
+    if is_sparse(X):
+        return max(1, min(_MAX_LANES, stored_bytes(X, X.dtype) // _SPARSE_LANE_BYTES, max(X.data.size // (10 * X.shape[1]), 2),
+                          X.shape[0]))
+    return max(1, min(_MAX_LANES, stored_bytes(X, X.dtype) // _LANE_BYTES, X.shape[0]))
+
+
+def _even(m, lanes):
+    return [m * i // lanes for i in range(lanes + 1)]
+
+
+def _row_bounds(X, lanes):
+    """Where lanes of rows begin and end; of a sparse X with as many entries each."""
+    if not is_sparse(X) or lanes == 1:
+        return _even(X.shape[0], lanes)
+    inner = np.searchsorted(X.indptr, [X.data.size * i // lanes for i in range(1, lanes)])
+    return [0, *(int(row) for row in inner), X.shape[0]]

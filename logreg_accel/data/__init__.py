@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .convert import as_labels, as_matrix, as_weights, class_weights, encode_labels, in_namespace_of, is_on_device
+from .sparse import stored_bytes
 
 __all__ = ["Block", "Dataset", "as_dataset", "as_labels", "as_matrix", "compute_dtype", "in_namespace_of", "storage_dtype"]
 
@@ -12,7 +13,8 @@ __all__ = ["Block", "Dataset", "as_dataset", "as_labels", "as_matrix", "compute_
 class Block(NamedTuple):
     """Some rows.
 
-    X : 2-d array (rows, n_features), any real dtype and layout, host or device; y : class codes (rows,);
+    X : 2-d array (rows, n_features), any real dtype and layout, or in compressed rows (`sparse`); host or device.
+    y : class codes (rows,);
     sample_weight : (rows,) of X's arithmetic dtype, or None for ones.
     """
 
@@ -57,7 +59,7 @@ class Dataset:
     @property
     def nbytes(self):
         """Bytes that one read of X moves."""
-        return self.n_rows * self.n_features * self.dtype.itemsize
+        return sum(stored_bytes(block.X, self.dtype) for block in self.blocks)
 
 
 def as_dataset(X, y, sample_weight=None, class_weight=None):

@@ -8,6 +8,8 @@ import numbers
 
 import numpy as np
 
+from .sparse import as_csr, is_sparse
+
 _CUDA = {2, 13}  # DLPack device types: kDLCUDA, kDLCUDAManaged
 
 
@@ -15,16 +17,19 @@ def as_matrix(X, name="X"):
     """X as a 2-d real array: a NumPy view where possible, or an array on a GPU as it is.
 
     Takes NumPy arrays of any order, stride and real dtype (memory-mapped too), lists, numeric object arrays, pandas and
-    polars frames, pyarrow tables and whatever speaks `__arrow_c_stream__`, DLPack or `__cuda_array_interface__`.
+    polars frames, pyarrow tables and whatever speaks `__arrow_c_stream__`, DLPack or `__cuda_array_interface__`. Sparse
+    matrices of SciPy and CuPy come back in compressed rows, see `logreg_accel.data.sparse`.
 
     Raises
     ------
     TypeError
-        Sparse data, columns that are not numbers (named), a dtype that NumPy cannot read.
+        Columns that are not numbers (named), a dtype that NumPy cannot read.
     ValueError
         Not two-dimensional, no rows, no columns, complex.
     """
     X = to_table(X)
+    if hasattr(X, "tocsr"):
+        return _sparse_on_device(X, name) if is_on_device(X) else as_csr(X, name)
     _refuse_masked(X, name)
     if hasattr(X, "detach"):  # a PyTorch tensor that requires a gradient exports nothing before this
         X = X.detach()
@@ -52,6 +57,16 @@ def as_matrix(X, name="X"):
     if X.dtype.kind not in "fiub":
         raise TypeError(f"`{name}` has dtype {X.dtype}; expected real numbers. Encode the columns as numbers first.")
     return np.asarray(X)
+
+
+def _sparse_on_device(X, name):
+    if 0 in X.shape:
+        raise ValueError(f"`{name}` has shape {tuple(X.shape)}; expected a non-empty (n_samples, n_features).")
+    X = X.tocsr()
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def in_namespace_of(X, result):
@@ -115,6 +130,8 @@ def is_on_device(X):
     """Whether X lies in the memory of a CUDA GPU."""
     if hasattr(X, "__cuda_array_interface__"):
         return True
+    if hasattr(X, "tocsr"):  # CuPy's sparse matrices say so themselves
+        return type(X).__module__.startswith("cupyx.")
     device = getattr(X, "__dlpack_device__", None)
     return device is not None and not isinstance(X, np.ndarray) and int(device()[0]) in _CUDA
 
@@ -257,6 +274,13 @@ def class_weights(class_weight, classes, codes, s):
 
 def first_nonfinite(X, tile_rows=4096):
     """Row, column and value ("NaN" or "infinity") of the first entry of X that is not finite, or None."""
+    if is_sparse(X):
+        bad = ~np.isfinite(X.data)
+        if not bad.any():
+            return None
+        at = int(bad.argmax())
+        row = int((X.indptr <= at).sum()) - 1
+        return row, int(X.indices[at]), "NaN" if bool(np.isnan(X.data[at])) else "infinity"
     for start in range(0, X.shape[0], tile_rows):
         tile = X[start : start + tile_rows]
         bad = ~np.isfinite(tile)
