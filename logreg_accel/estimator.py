@@ -407,7 +407,8 @@ def _huge_margins(X, W):
     z = X / scale @ W[:-1]
     if z.shape[1] > 1:
         z -= z.max(axis=1, keepdims=True)
-    return z * scale + W[-1]
+    with np.errstate(over="ignore"):
+        return z * scale + W[-1]
 
 
 def _check_number(name, value, expected, holds, kind=numbers.Real):

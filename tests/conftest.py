@@ -7,6 +7,7 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401  np.dtype("bfloat16") from here on
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.special
 from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import why_not
@@ -58,6 +59,40 @@ LAYOUTS = {
     "rows and columns reversed": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
     "read-only": _read_only,
     "swapped bytes": lambda X: X.astype(X.dtype.newbyteorder()),
+}
+
+def _repeated(X):
+    """Every entry as two halves of it, in an order of no meaning."""
+    halves = scipy.sparse.coo_array(X)
+    order = np.random.default_rng(0).permutation(2 * halves.nnz)
+    rows, columns = (np.tile(a, 2)[order] for a in halves.coords)
+    X = scipy.sparse.csr_array((np.tile(halves.data / 2, 2)[order], (rows, columns)), shape=X.shape)
+    counts = np.bincount(rows, minlength=X.shape[0])
+    by_row = np.argsort(rows, kind="stable")
+    return scipy.sparse.csr_array((np.tile(halves.data / 2, 2)[order][by_row], columns[by_row], np.append(0, counts.cumsum())),
+                                  shape=X.shape)
+
+
+def _unsorted(X):
+    X = scipy.sparse.csr_array(X)
+    order = np.concatenate([np.arange(a, b)[::-1] for a, b in zip(X.indptr[:-1], X.indptr[1:], strict=True)])
+    return scipy.sparse.csr_array((X.data[order], X.indices[order], X.indptr), shape=X.shape)
+
+
+def _int64_indices(X):
+    X = scipy.sparse.csr_array(X)
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    return X
+
+
+SPARSE = {
+    "csr_array": scipy.sparse.csr_array,
+    "csr_matrix": scipy.sparse.csr_matrix,
+    "64-bit indices": _int64_indices,
+    "unsorted": _unsorted,
+    "repeated entries": _repeated,
+    "csc": scipy.sparse.csc_array,
+    "coo": scipy.sparse.coo_matrix,
 }
 
 # rows: none, one, around four at a time, around a tile (1024 rows up to 64 features, fewer beyond) and more than one lane;
@@ -200,10 +235,10 @@ class Reference:
         return H, np.abs(self.X).T @ (self.curvature * (1 + self.reach) * np.abs(self.X))
 
 
-def check_all_passes(backend, X, y, s, W, loss=None, hessian=True):
-    """Each pass within the rounding of its sum; of wide rows without the Hessian, which is n x n."""
+def check_all_passes(backend, X, y, s, W, loss=None, hessian=True, stored=None):
+    """Each pass within the rounding of its sum; of wide rows without the Hessian, which is n x n. `stored` is X as it is read."""
     loss = loss or Logistic()
-    reference, block = check_loss_gradient(backend, X, y, s, W, loss)
+    reference, block = check_loss_gradient(backend, X, y, s, W, loss, stored)
     V = np.random.default_rng(5).standard_normal(W.shape)
     assert backend.loss_gradient(block, W, loss).margins is None
     assert reference.close(backend.to_host(backend.margins(block, W)), reference.Z, reference.reach)
@@ -214,9 +249,9 @@ def check_all_passes(backend, X, y, s, W, loss=None, hessian=True):
         assert reference.close(backend.to_host(backend.hessian(block, W, loss)), *reference.hessian())
 
 
-def check_loss_gradient(backend, X, y, s, W, loss=None):
+def check_loss_gradient(backend, X, y, s, W, loss=None, stored=None):
     reference = Reference(X, y, s, W)
-    block = backend.upload(block_of(X, y, s))
+    block = backend.upload(block_of(X if stored is None else stored, y, s))
     got = backend.loss_gradient(block, W, loss or Logistic(), keep_margins=True)
     assert got.gradient.dtype == got.value.dtype == np.float64
     assert reference.close(got.value, *reference.value())

@@ -209,13 +209,14 @@ def _entries(X):
     """data, indices and indptr of a sparse X as one compiled loop for each pair of dtypes takes them; None for odd dtypes."""
     if X.dtype.name not in _STORED or not all(a.dtype.isnative and a.flags.aligned for a in (X.data, X.indices, X.indptr)):
         return None
-    index = np.result_type(X.indices, X.indptr)
-    unsigned = np.dtype(f"u{index.itemsize}")
-    indices, indptr = (a.astype(index, copy=False).view(unsigned) for a in (X.indices, X.indptr))
-    parts = [np.ascontiguousarray(a).view() for a in (X.data, indices, indptr)]
+    parts = [np.ascontiguousarray(a).view() for a in (X.data, _unsigned(X.indices), _unsigned(X.indptr))]
     for a in parts:
         a.flags.writeable = False
     return tuple(parts)
+
+
+def _unsigned(a):
+    return a.view(f"u{a.itemsize}")
 
 
 def _split(W, dtype):

@@ -57,10 +57,11 @@ def _parser():
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         return sub
 
-    data = "data: .npy, .npz, .csv, .tsv, .parquet or .feather"
+    data = "data: .npy, .npz, .csv, .tsv, .parquet, .feather, or svmlight (.svm, .svmlight, .libsvm, .t or no suffix)"
     train = verb("train", "train", "fit a model to a file and save it", quiet=True)
     train.add_argument("file", metavar="FILE", help=data)
-    train.add_argument("--target", required=True, metavar="COLUMN", help="the labels (a number for .npy)")
+    target = "the labels (a number for .npy, none for svmlight)"
+    train.add_argument("--target", metavar="COLUMN", help=target)
     train.add_argument("--model", required=True, metavar="OUT.npz", help="where the model goes")
     train.add_argument("--weight", metavar="COLUMN", help="sample weights")
     train.add_argument("--drop", metavar="COLUMN,...", default="", help="columns to leave out")
@@ -90,7 +91,7 @@ def _parser():
     evaluate = verb("evaluate", "apply", "measure a model on labelled rows")
     evaluate.add_argument("file", metavar="FILE", help=data)
     evaluate.add_argument("--model", required=True, metavar="MODEL.npz")
-    evaluate.add_argument("--target", required=True, metavar="COLUMN")
+    evaluate.add_argument("--target", metavar="COLUMN", help=target)
 
     inspect = verb("inspect", "apply", "show what a model file holds")
     inspect.add_argument("model", metavar="MODEL.npz")

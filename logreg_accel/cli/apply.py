@@ -3,14 +3,13 @@
 import csv
 import io
 import sys
-import warnings
 
 import numpy as np
 
 from .. import load, read_file
 from ..model_io import write_whole
 from .output import check_writable, print_facts, print_json, print_table, text
-from .train import flat, measure
+from .train import check_target, flat, measure, predicted, probabilities
 
 
 def predict(options):
@@ -18,11 +17,8 @@ def predict(options):
     if options.output:
         check_writable(options.output)
     model = load(options.model)
-    table = read_file(options.file, features=_features(model))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        probability = model.predict_proba(table.X)
-        label = model.predict(table.X)
+    table = read_file(options.file, features=_features(model), n_features=model.n_features_in_)
+    probability, label = probabilities(model, table.X), predicted(model, table.X)
     classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
     columns = [probability[:, -len(classes) + i].tolist() for i in range(len(classes))]
     if options.output:
@@ -47,16 +43,22 @@ def _write_predictions(file, label, columns, classes):
 def evaluate(options):
     """Loss, accuracy and AUC on labelled rows."""
     model = load(options.model)
-    table = read_file(options.file, target=options.target, features=_features(model))
+    table = read_file(options.file, target=options.target, features=_features(model), n_features=model.n_features_in_)
+    check_target(table, options)
     strange = np.setdiff1d(table.target, model.classes_)
     if len(strange):
         raise ValueError(f"{options.file}: {options.target!r} has labels that the model does not know: "
                          f"{strange[:5].tolist()}; it knows {model.classes_.tolist()}.")
+    from sklearn.metrics import confusion_matrix
+
     facts = {"rows": len(table.target), **measure(model, table.X, table.target)}
+    confusion = confusion_matrix(table.target, predicted(model, table.X), labels=model.classes_).tolist()
     if options.json:
-        print_json(facts)
-    else:
-        print_facts(f"{options.model} on {options.file}", facts)
+        print_json({**facts, "classes": model.classes_.tolist(), "confusion": confusion})
+        return
+    print_facts(f"{options.model} on {options.file}", facts)
+    print_table("Rows of a class (left), and what they were taken for", ["", *(str(name) for name in model.classes_)],
+                [[str(name), *map(str, row)] for name, row in zip(model.classes_, confusion, strict=True)])
 
 
 def inspect(options):

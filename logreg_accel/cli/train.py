@@ -19,6 +19,7 @@ def train(options):
     table = read_file(
         options.file, target=options.target, weight=options.weight, drop=tuple(filter(None, options.drop.split(",")))
     )
+    check_target(table, options)
     X, y, weight = table.X, table.target, table.weight
     if options.dtype:
         X = X.astype(options.dtype, copy=False)
@@ -66,18 +67,36 @@ def measure(model, X, y):
     """Mean loss, accuracy and area under the ROC curve; of more than two classes the mean of one against the rest."""
     from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        probabilities, predicted = model.predict_proba(X), model.predict(X)
+    proba = probabilities(model, X)
     classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
-    areas = [roc_auc_score(own, probabilities[:, -len(classes) + i]) if 0 < own.sum() < len(own) else math.nan
+    areas = [roc_auc_score(own, proba[:, -len(classes) + i]) if 0 < own.sum() < len(own) else math.nan
              for i, own in enumerate(np.asarray(y) == label for label in classes)]
-    exact = probabilities.astype(np.float64)
+    exact = proba.astype(np.float64)
     return {
         "loss": float(log_loss(y, exact / exact.sum(axis=1, keepdims=True), labels=model.classes_)),
-        "accuracy": float(accuracy_score(y, predicted)),
+        "accuracy": float(accuracy_score(y, predicted(model, X))),
         "auc": float(np.mean(areas)),
     }
+
+
+def probabilities(model, X):
+    """Of a file's rows, which have no names where the model's have."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        return model.predict_proba(X)
+
+
+def predicted(model, X):
+    """The likeliest classes, as `probabilities`."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        return model.predict(X)
+
+
+def check_target(table, options):
+    """Only svmlight files bring a target unasked."""
+    if table.target is None:
+        raise UsageError(f"{options.file}: --target is missing; expected the column of the labels")
 
 
 def flat(summary):

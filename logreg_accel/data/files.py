@@ -1,4 +1,4 @@
-"""Tables in files: .npy (memory-mapped), .npz, CSV, Parquet and Feather."""
+"""Tables in files: .npy (memory-mapped), .npz, CSV, Parquet, Feather and svmlight."""
 
 import csv
 import difflib
@@ -11,7 +11,9 @@ from .convert import as_matrix
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _ARROW = {".parquet", ".feather", ".arrow"}
-SUFFIXES = (".npy", ".npz", *_SEPARATORS, *sorted(_ARROW))
+_SVMLIGHT = {".svm", ".svmlight", ".libsvm", ".t", ""}  # the data sets of LIBSVM have no suffix, their test sets .t
+_PACKED = {".gz", ".bz2"}  # which scikit-learn's reader unpacks
+SUFFIXES = (".npy", ".npz", *_SEPARATORS, *sorted(_ARROW), *sorted(_SVMLIGHT - {""}))
 
 
 class Table(NamedTuple):
@@ -23,20 +25,23 @@ class Table(NamedTuple):
     weight: Any = None
 
 
-def read_file(path, *, target=None, weight=None, features=None, drop=()):
+def read_file(path, *, target=None, weight=None, features=None, drop=(), n_features=None):
     """Read a matrix of features, and with them a target and a weight column.
 
     Parameters
     ----------
     path : path-like
         By its suffix: .npy holds one 2-d array, memory-mapped, whose columns go by number; .npz holds `X` and 1-d arrays
-        by name; .csv and .tsv have a header; .parquet, .feather and .arrow need pyarrow.
+        by name; .csv and .tsv have a header; .parquet, .feather and .arrow need pyarrow; .svm, .svmlight, .libsvm, .t (with .gz
+        or .bz2 too) and files without a suffix hold svmlight's lines, whose X is sparse and whose target is in the file.
     target, weight : str or None
         Names (numbers for .npy) of columns that are no features.
     features : list of str or None
         Columns to take, in this order; None takes all that are neither target, weight nor dropped.
     drop : sequence of str
         Columns to leave out.
+    n_features : int or None
+        Of an svmlight file, which does not say it: columns without an entry would be missing at the end.
 
     Returns
     -------
@@ -59,6 +64,8 @@ def read_file(path, *, target=None, weight=None, features=None, drop=()):
         if drop:
             raise ValueError(f"{path!r}: columns can be dropped from tables and .npy files, not from the `X` of an .npz file.")
         return _read_npz(path, target, weight)
+    if suffix in _SVMLIGHT or (suffix in _PACKED and os.path.splitext(path[: -len(suffix)])[1].lower() in _SVMLIGHT):
+        return _read_svmlight(path, target, weight, drop, n_features)
     if suffix in _SEPARATORS:
         columns, get = (_open_csv_arrow if _has_pyarrow() else _open_csv)(path, _SEPARATORS[suffix])
     elif suffix in _ARROW:
@@ -126,6 +133,25 @@ def _read_npz(path, target, weight):
     for name in (target, weight):
         _find(name, list(arrays), path)
     return Table(arrays["X"], None, arrays.get(target), arrays.get(weight))
+
+
+def _read_svmlight(path, target, weight, drop, n_features):
+    for name, given in (("target", target), ("weight", weight), ("drop", drop)):
+        if given:
+            raise ValueError(f"{path!r} is read as an svmlight file, whose lines begin with the target and whose columns have no "
+                             f"names; `{name}` is {given!r}, expected none.")
+    from sklearn.datasets import load_svmlight_file
+
+    try:
+        X, y = load_svmlight_file(path, n_features=n_features, zero_based=False)
+    except (ValueError, OverflowError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise ValueError(f"{path!r} is not a readable svmlight file ({error}). Its lines are 'label index:value index:value ...', "
+                         "indices from 1 on.") from error
+    if (y == y.astype(np.int64)).all():
+        y = y.astype(np.int64)
+    return Table(as_matrix(X), None, y)
 
 
 # -- text and columns: (names of the columns, get(features, target, weight) -> X and one(name) -> column) -------------------

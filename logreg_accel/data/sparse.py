@@ -64,8 +64,9 @@ def squared(X):
 
 def rows_between(X, start, stop):
     """X[start:stop] as a view."""
-    if not is_sparse(X) or stop - start == X.shape[0]:
-        return X[start:stop] if not is_sparse(X) else X
+    if not is_sparse(X):
+        return X[start:stop]
     first, last = int(X.indptr[start]), int(X.indptr[stop])
-    parts = X.data[first:last], X.indices[first:last], X.indptr[start : stop + 1] - first
-    return type(X)(parts, shape=(stop - start, X.shape[1]), copy=False)
+    part = type(X)((stop - start, X.shape[1]), dtype=X.dtype)
+    part.data, part.indices, part.indptr = X.data[first:last], X.indices[first:last], X.indptr[start : stop + 1] - first
+    return part
