@@ -12,7 +12,7 @@ from .solvers import questions as ask
 MAX_ITER, MAX_PASSES, MAX_SECONDS = "max_iter", "max_passes", "max_seconds"
 CALLBACK, INTERRUPTED, SEPARABLE = "callback", "interrupted", "separable"
 
-SATISFIED = {ask.CONVERGED, ask.NOISE_FLOOR, CALLBACK, INTERRUPTED}
+SATISFIED = {ask.CONVERGED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
 """Statuses that call for no ConvergenceWarning (the noise floor does, where it lies above `HIGH_FLOOR`)."""
 
 HIGH_FLOOR = 1e-6
@@ -123,8 +123,9 @@ class _Run:
         self.best = self.accepted = None
         self.best_suboptimality = math.nan
         self.least_value = self.least_norm = self.least_curvature = math.inf
+        self.least_score = math.inf
         self.stale = 0
-        self.satisfied = False
+        self.satisfied = self.batched = False
         self.certify_below = math.inf
         self.answers = {
             ask.Gradient: self._gradient,
@@ -137,6 +138,8 @@ class _Run:
             ask.Preconditioner: lambda q: self._ask(q.on, "preconditioner", q.point.w),
             ask.LineMinimum: lambda q: (q.on or objective).line_minimum(q.start, q.end),
             ask.Sample: self._sample,
+            ask.Batches: lambda q: objective.batches(q.size),
+            ask.Batch: self._batch,
             ask.RowSpace: lambda q: self._read(objective.in_row_space),
             ask.Lift: lambda q: self._read(q.on.lift, q.u),
             ask.Progress: self._progress,
@@ -162,6 +165,8 @@ class _Run:
             generator.close()
         if status == ask.NOISE_FLOOR and not self.best_suboptimality <= self.tol:
             self.best_suboptimality = min(self.best_suboptimality, self._certified(self.best, math.inf))
+        elif math.isnan(self.best_suboptimality) and status in (ask.STALLED, ask.DIVERGED, MAX_ITER):
+            self.best_suboptimality = self._certified(self.best, math.nan)
         return self._solution(status)
 
     @property
@@ -191,6 +196,14 @@ class _Run:
         self.n_passes += share
         return sample
 
+    def _batch(self, question):
+        share = len(question.numbers) / question.of
+        if self.n_passes + share > self.max_passes and self.best is not None:
+            raise _Stop(MAX_PASSES)
+        self.n_passes += share
+        self.batched = True
+        return self.objective.batch(question.numbers, question.of)
+
     def _gradient(self, question):
         if question.on is not None:
             return question.on.evaluate(question.w, keep_margins=True)
@@ -198,7 +211,8 @@ class _Run:
             raise _Stop(MAX_ITER)
         began = time.perf_counter()
         point = self._read(lambda w: self.objective.evaluate(w, keep_margins=True), question.w)
-        if self.best is None and question.w.any() and not point.value <= getattr(self.objective, "value_at_zero", math.inf):
+        first = self.best is None and not self.batched
+        if first and question.w.any() and not point.value <= getattr(self.objective, "value_at_zero", math.inf):
             # a start that is worse than no model at all, as an old one on rescaled data: its curvature may be nil
             point = self._read(lambda w: self.objective.evaluate(w, keep_margins=True), np.zeros_like(question.w))
         took = time.perf_counter() - began
@@ -218,13 +232,18 @@ class _Run:
         self.n_iter += 1
         norm = _norm(point.gradient)
         suboptimality = self._suboptimality(point, question.gap)
+        unsure = question.gap is None or question.rough
         if suboptimality <= self.tol:
-            if question.gap is None and not self.objective.penalty.l1 > 0:  # there it is the duality gap
+            if unsure and not self.objective.penalty.l1 > 0:  # there it is the duality gap
                 suboptimality = self._certified(point, suboptimality)
             elif not self._settled(point):
                 suboptimality = math.inf
-        if point.value <= self.best.value + point.rounding:
+        elif question.rough:
+            suboptimality = math.nan
+        better = point.value <= self.best.value + point.rounding if question.score is None else question.score < self.least_score
+        if better:
             self.best, self.best_suboptimality = point, suboptimality
+            self.least_score = math.inf if question.score is None else question.score
         if point.value < self.least_value or norm < self.least_norm:
             self.stale = 0
         else:
@@ -262,6 +281,8 @@ class _Run:
         μ is λ with a penalty (strong convexity, if the intercept's own curvature is not below it); without one it is the
         least curvature met along a step so far. Both can be wrong: `_certified` has the last word.
         """
+        if not math.isfinite(point.value):
+            return math.inf
         if gap is None and self.objective.penalty.l1 > 0:
             return self.objective.suboptimality_bound(point)
         if gap is None:

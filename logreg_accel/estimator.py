@@ -8,9 +8,11 @@ import warnings
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import driver, model_io
+from . import driver, model_io, solvers
 from .backends import Choice, get_backend
 from .data import Block, as_dataset, as_labels, as_matrix, in_namespace_of, storage_dtype
 from .data.convert import as_weights, first_nonfinite, is_on_device, to_table
@@ -21,6 +23,14 @@ from .penalty import Penalty
 from .plain import from_plain, to_plain
 from .solvers import questions as ask
 from .solvers import resolve_solver
+from .solvers.sgd import State as Epochs
+
+
+def _by_batches(estimator):
+    """Whether the solver makes epochs that a later call can go on from."""
+    if estimator.solver == "sgd" or isinstance(estimator.solver, solvers.sgd):
+        return True
+    raise AttributeError(f"`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); `solver` is {estimator.solver!r}.")
 
 
 class LogisticRegression(ClassifierMixin, BaseEstimator):
@@ -154,10 +164,62 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             The fit ended above `tol`.
         """
         self._check_parameters()
+        self._epochs = None
         X = to_table(X)
         matrix = as_matrix(X)
         validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
         dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
+        start = self._start(dataset.n_features, loss_of(len(dataset.classes)).n_outputs)
+        self._run(X, matrix, dataset, dataset.total_weight, start)
+        return self
+
+    @available_if(_by_batches)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """One epoch of mini-batches over these rows, from where the last call ended; for solver="sgd".
+
+        The penalty is 1/C beside the sum over all rows seen so far. `save` keeps the model, not the averages and steps that
+        the next call would go on from.
+
+        Parameters
+        ----------
+        X : array, frame, table or sparse matrix (n_samples, n_features)
+        y : (n_samples,) labels
+        classes : array (n_classes,) or None
+            All labels that will ever come; needed in the first call.
+        sample_weight : (n_samples,) or None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As `fit`; no `classes` in the first call, other ones in a later call, or labels not among them.
+        """
+        self._check_parameters()
+        if isinstance(self.class_weight, str):
+            raise ValueError(f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know from a part of the rows; "
+                             "expected a dict or None.")
+        X = to_table(X)
+        matrix = as_matrix(X)
+        first = _check_partial_fit_first_call(self, classes)
+        if first and len(self.classes_) < 2:
+            raise ValueError(f"`classes` is {list(classes)}; expected two labels or more.")
+        validate_data(self, X if hasattr(X, "columns") else matrix, reset=first, skip_check_array=True)
+        dataset = as_dataset(matrix, y, sample_weight, self.class_weight, self.classes_)
+        k = loss_of(len(self.classes_)).n_outputs
+        if first or getattr(self, "_epochs", None) is None:
+            rows = dataset.n_features + bool(self.fit_intercept)
+            w = np.zeros(rows * k) if first else self._stored(rows)
+            self._epochs = Epochs(w)
+        self._epochs.weight_seen += dataset.total_weight
+        self._run(X, matrix, dataset, self._epochs.weight_seen, self._epochs.w)
+        self.n_iter_ = np.array([self._epochs.epochs], dtype=np.int32)
+        return self
+
+    def _run(self, X, matrix, dataset, total_weight, start):
+        """Solve, and keep what was found; X as it was given and as a matrix."""
         backend, backend_choice = get_backend(
             self.backend, dataset.nbytes, dataset.on_device, self.n_threads, n_rows=dataset.n_rows)
         loss = loss_of(len(dataset.classes))
@@ -168,21 +230,21 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             _say(f"{dataset.n_rows} x {dataset.n_features} {dataset.dtype}; backend {backend_choice} "
                  f"({backend_choice.reason}); solver {name} ({reason})")
         with backend.limit_threads():
-            penalty = Penalty.of_strength(self.C, dataset.total_weight, self.l1_ratio)
+            penalty = Penalty.of_strength(self.C, total_weight, self.l1_ratio)
             objective = Objective(dataset, loss, penalty, backend, self.fit_intercept)
             if self.verbose:
                 for line in (conversion(X, matrix), *backend.notes, driver.HEADINGS):
                     if line:
                         _say(line)
             solution = driver.run(
-                solver, objective, self._start(dataset.n_features, loss.n_outputs), tol=self.tol, max_iter=self.max_iter,
+                solver.continued(self._epochs) if self._epochs else solver,
+                objective, start, tol=self.tol, max_iter=self.max_iter,
                 max_passes=self.max_passes, max_seconds=self.max_seconds, callback=self._callback(), seed=self._seed(),
             )
         self._keep(solution, dataset, backend_choice, Choice(name, reason))
         if solution.status == driver.INTERRUPTED:
             raise KeyboardInterrupt
         self._warn(solution)
-        return self
 
     def decision_function(self, X):
         """Margins x·w + b: of two classes positive for classes_[1], of more one a class.
@@ -280,7 +342,8 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         overflowed = ~np.isfinite(margins).all(axis=1)
         if overflowed.any():
             self._refuse_nonfinite(block.X)
-            margins[overflowed] = _huge_margins(backend.to_host(block.X[backend.xp.asarray(np.flatnonzero(overflowed))]), W)
+            rows = block.X[backend.xp.asarray(np.flatnonzero(overflowed))]
+            margins[overflowed] = _huge_margins(backend.to_host(rows.toarray() if is_sparse(rows) else rows), W)
         return margins if margins.shape[1] > 1 else margins[:, 0]
 
     def _check_parameters(self):
@@ -311,6 +374,10 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         if self.coef_.shape[0] != n_outputs:
             raise ValueError("`warm_start=True` and the last fit had another number of classes. "
                              "Use warm_start=False or clone the estimator.")
+        return self._stored(rows)
+
+    def _stored(self, rows):
+        """coef_ and intercept_ as a point of the objective."""
         return np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)[:rows].ravel()
 
     def _seed(self):
@@ -353,7 +420,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             warnings.warn(
                 "The classes are separable and C is inf: the loss falls towards 0 without a minimum, and the weights "
                 "returned are only one of the directions that separate them. Use a finite C.",
-                ConvergenceWarning, stacklevel=3,
+                ConvergenceWarning, stacklevel=4,
             )
             return
         high_floor = solution.status == ask.NOISE_FLOOR and not solution.suboptimality <= max(self.tol, driver.HIGH_FLOOR)
@@ -362,6 +429,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
                 ask.NOISE_FLOOR: "Lower the step of gd, or leave it out: 1/L is safe." if self.solver_ == "gd" else
                                  "Rounding hides any further descent from it: scale the columns, pass float64 or use "
                                  "solver='newton-cholesky'.",
+                ask.STALLED: "Raise `n_iter_no_change`, lower `step`, or use solver='auto': it takes a handful of reads.",
                 driver.MAX_ITER: f"Raise `max_iter` (now {self.max_iter}), scale the columns, or try another solver.",
                 driver.MAX_PASSES: f"Raise `max_passes` (now {self.max_passes}).",
                 driver.MAX_SECONDS: f"Raise `max_seconds` (now {self.max_seconds}).",
@@ -369,7 +437,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             warnings.warn(
                 f"Solver {self.solver_!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an estimated "
                 f"relative suboptimality of {solution.suboptimality:.2g}, above `tol`={self.tol:g}. {advice}",
-                ConvergenceWarning, stacklevel=3,
+                ConvergenceWarning, stacklevel=4,
             )
 
     def _refuse_nonfinite(self, X):
@@ -402,7 +470,7 @@ def _huge_margins(X, W):
 
     Of several classes they come less the largest one's, which changes no probability.
     """
-    X = (X.toarray() if is_sparse(X) else X).astype(np.float64)
+    X = X.astype(np.float64)
     scale = np.abs(X).max(axis=1, keepdims=True)
     z = X / scale @ W[:-1]
     if z.shape[1] > 1:

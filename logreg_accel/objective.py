@@ -43,6 +43,7 @@ class Objective:
         self.fit_intercept = fit_intercept
         self.dtype = compute_dtype(dataset.dtype)
         self.value_at_zero = loss.at_zero
+        self.weight_sum = dataset.weight_sum
         self.blocks = [backend.upload(block) for block in dataset]
 
     @classmethod
@@ -164,8 +165,8 @@ class Objective:
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             self._refuse_nonfinite(w)
             value = np.inf
-        value = value / self.dataset.weight_sum + self.penalty.value(self.penalised(w))
-        gradient = gradient / self.dataset.weight_sum + self.penalty.gradient(self.penalised(w))
+        value = value / self.weight_sum + self.penalty.value(self.penalised(w))
+        gradient = gradient / self.weight_sum + self.penalty.gradient(self.penalised(w))
         return Point(w, value, gradient, np.finfo(self.dtype).eps * abs(value), margins if keep_margins else None)
 
     def line_minimum(self, start, end):
@@ -179,7 +180,7 @@ class Objective:
             _, slope, curvature = sum(
                 self.backend.line(block, z0, z1, t, self.loss)
                 for block, z0, z1 in zip(self.blocks, start.margins, end.margins, strict=True)
-            ) / self.dataset.weight_sum
+            ) / self.weight_sum
             return slope + self.penalty.gradient(w + t * d) @ d, curvature + self.penalty.gradient(d) @ d
 
         enough = 0.01 * abs(slope_curvature(0.0)[0])
@@ -229,6 +230,18 @@ class Objective:
         sample.blocks = sample.take(kept, weights)
         return sample, len(rows) / m
 
+    def batches(self, size=None):
+        """Into how many batches the rows are cut; None takes 500 of them, or fewer of 32 rows, or more of 65,536."""
+        m = self.dataset.n_rows
+        return max(1, round(m / (size or min(max(m // 500, 32), 65536))))
+
+    def batch(self, numbers, of):
+        """The objective on the rows of some of the batches, which are views, with sums scaled to estimate those of all rows."""
+        batch = copy.copy(self)
+        batch.blocks = [part for block in self.blocks for number in numbers for part in self.backend.batch(block, number, of)]
+        batch.weight_sum = self.weight_sum * sum(part.X.shape[0] for part in batch.blocks) / self.dataset.n_rows
+        return batch
+
     def factor(self, w):
         """A function v -> (∇²F(w))⁻¹·v."""
         H, k = self._hessian(w), self.loss.n_outputs
@@ -252,7 +265,7 @@ class Objective:
         with np.errstate(invalid="ignore", over="ignore"):
             H = sum(self.backend.mean_hessian(block, W, self.loss) for block in self.blocks)
         self.check_sums(H.diagonal())
-        H = H[: self.size // k, : self.size // k] / self.dataset.weight_sum
+        H = H[: self.size // k, : self.size // k] / self.weight_sum
         i = self.backend.xp.arange(len(H))
         H[i, i] += self.backend.xp.asarray(self.ridge()[::k])
         solve = self.backend.factor(H, float(np.finfo(self.dtype).eps))
@@ -309,7 +322,7 @@ class Objective:
         with np.errstate(invalid="ignore", over="ignore"):
             H = sum(self.backend.hessian(block, W, self.loss) for block in self.blocks)
         self.check_sums(H.diagonal())
-        H = H[: self.size, : self.size] / self.dataset.weight_sum
+        H = H[: self.size, : self.size] / self.weight_sum
         xp = self.backend.xp
         H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self.ridge())
         return H
@@ -318,7 +331,7 @@ class Objective:
         with np.errstate(invalid="ignore", over="ignore"):
             total = sum(sums(block, *columns, self.loss) for block in self.blocks)
         self.check_sums(total)
-        return self._flat(total) / self.dataset.weight_sum
+        return self._flat(total) / self.weight_sum
 
     def _columns(self, w):
         """w as the passes take it: (n_features + 1, k), the intercept last, 0 without one."""

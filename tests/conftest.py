@@ -130,12 +130,16 @@ def pytest_collection_finish(session):
         return
     pool = ThreadPoolExecutor(1)
     for item in session.items:
-        wanted = {"emulated_kernels": _emulated_kernels} if EMULATED and item.get_closest_marker("gpu") else {}
+        wanted = {"emulated_kernels": _emulated_kernels} if EMULATED and _on_stand_in(item) else {}
         wanted |= {name: work for name, work in getattr(item.module, "EARLY", {}).items() if name in item.fixturenames}
         for name, work in wanted.items():
             if name not in _early:
                 _early[name] = pool.submit(work)
     pool.shutdown(wait=False)
+
+
+def _on_stand_in(item):
+    return item.get_closest_marker("gpu") or "emulated_kernels" in item.fixturenames
 
 
 def early(name):
@@ -156,14 +160,18 @@ def _emulated_kernels():
                     vector = shapes.widest_vector(itemsize, 0, columns, columns)
                     foreseen |= {shapes.dense(name, dtype, 100, columns, 1, vector).kernel for name in passes}
         kernels.foresee(cuda.source("dense.cu"), foreseen)
+    names = (*passes, "transposed", "weighted_gram", "reaches")
+    entries = {(dtype, row, k) for dtype in FLOATS for row in (1, 20, 200) for k in (1, 3)[: 1 + (dtype == "float64" and row == 1)]}
+    entries |= {(dtype, 1, 1) for dtype in ("int8", "uint8")}
+    kernels.foresee(cuda.source("sparse.cu"), {shapes.sparse(name, dtype, 100, 100 * row, k)[0] for name in names for dtype, row, k in entries})
     kernels.foresee(cuda.source("pointwise.cu"), [f"logistic_{name}<{real}>" for name in ("residual", "line") for real in ("float", "double")])
     return kernels
 
 
 @pytest.fixture(scope="session")
 def emulated_kernels():
-    """The kernels of the cupy backend, compiled for the processor."""
-    return early("emulated_kernels")
+    """The kernels of the cupy backend, compiled for the processor; None where there is a GPU."""
+    return early("emulated_kernels") if EMULATED else None
 
 
 @pytest.fixture(autouse=True)

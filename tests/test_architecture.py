@@ -28,7 +28,9 @@ ROOMS = {
     "solvers": set(),
     "data": set(),
     "backends": {"data", "losses", "kernels"},
-    "objective": {"backends", "data", "losses", "penalty", "sampling", "solvers"},
+    "duality": set(),
+    "row_space": {"backends", "data"},
+    "objective": {"backends", "data", "duality", "losses", "penalty", "row_space", "sampling", "solvers"},
     "driver": {"objective", "solvers"},
     "yardstick": {"backends", "data", "kernels"},
     "plain": {"backends", "driver", "solvers"},
@@ -40,7 +42,7 @@ ROOMS = {
 # where a library may be imported
 HOMES = {
     "numba": {"kernels/cpu"},
-    "cupy": {"logreg_accel/backends/cupy.py"},
+    "cupy": {"logreg_accel/backends/cupy"},
     "pyarrow": {"logreg_accel/data/files.py"},
     "matplotlib": {"logreg_accel/cli/report.py"},
     "rich": {"logreg_accel/cli/output.py"},

@@ -372,7 +372,7 @@ def test_a_factor_from_the_wrong_lane_is_caught(monkeypatch):
 # -- sources ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["dense.cu", "pointwise.cu"])
+@pytest.mark.parametrize("name", ["dense.cu", "pointwise.cu", "sparse.cu"])
 def test_headers_are_part_of_the_source(name):
     """CuPy's cache of compiled kernels sees the text alone, so nothing of ours may come by #include."""
     text = cuda.source(name)

@@ -6,24 +6,6 @@
 #include "common.cuh"
 #include "pointwise.cuh"
 
-constexpr unsigned kThreads = 256;
-
-template <int kValues>
-__device__ inline void block_sum(double (&value)[kValues], double* out) {
-    SHARED_ARRAY(double, sums, kThreads);
-#pragma unroll
-    for (int i = 0; i < kValues; ++i) {
-        sums[threadIdx.x] = value[i];
-        __syncthreads();
-        for (unsigned half = kThreads / 2; half > 0; half /= 2) {
-            if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-            __syncthreads();
-        }
-        if (threadIdx.x == 0) out[blockIdx.x * kValues + i] = sums[0];
-        __syncthreads();
-    }
-}
-
 // sigma, the error and the loss of all margins, each read once: as array code, a dozen kernels over vectors of m. What stands
 // between cuBLAS's two products where dense.cu has no kernel.
 template <class Real>

@@ -27,6 +27,9 @@ _SLICE_ROWS = 256
 _LEAST_STEPS = 4
 _MOST_TERMS = 1024
 
+THREADS = 256  # kThreads in common.cuh
+_SPARSE_BLOCKS = 2048  # an H200 runs 1,056 at once
+
 
 class Launch(NamedTuple):
     """A kernel and how to start it.
@@ -143,6 +146,31 @@ def _mapping(n, itemsize, words, outputs, dots, vector):
     # Threads that a multiprocessor shall hold, so that the compiler keeps to their registers: unasked it takes 20 to 90 more.
     resident = 256 if outputs > 1 else 512 if (sums + weights) * words <= 32 else 384
     return packs, rows, lanes, warps, held, prefetch, max(resident, 32 * warps)
+
+
+def sparse(name, dtype, m, entries, outputs=1):
+    """Kernel and grid of a pass over compressed rows, in blocks of `THREADS`; None where none fits.
+
+    Parameters
+    ----------
+    name : a pass as in `dense`, or "transposed", "weighted_gram" or "reaches"
+    dtype : name of the storage dtype of the entries
+    m, entries : of the matrix
+    outputs : columns of W
+    """
+    if dtype not in STORAGE or outputs > MOST_OUTPUTS:
+        return None
+    storage, real = STORAGE[dtype]
+    lanes = next(lanes for lanes in (2, 8, 32) if lanes == 32 or entries <= 4 * lanes * m)
+    if name == "reaches":
+        kernel, lanes = f"reaches<{storage}>", 1
+    elif name == "weighted_gram":
+        kernel = f"weighted_gram<{storage}, {real}, {lanes}>"
+    elif name == "transposed":
+        kernel = f"transposed<{outputs}, {storage}, {real}, {lanes}>"
+    else:
+        kernel = f"sparse<{name}<{outputs}>, {storage}, {real}, {lanes}>"
+    return kernel, max(1, min(_SPARSE_BLOCKS, -(-m * lanes // THREADS)))
 
 
 def sum_slices(real, slices, numbers):

@@ -20,7 +20,9 @@ import numpy as np
 import scipy.linalg
 
 from ..data import Block, compute_dtype
-from ..data.sparse import is_sparse, rows_between, squared, stored_bytes
+from ..data.sparse import is_sparse, rows_between, squared, stored_bytes, weighted_gram
+
+_RUNS = 4
 
 
 class LossGradient(NamedTuple):
@@ -65,6 +67,27 @@ class Backend:
     def take(self, block, rows, weights):
         """Some rows of an uploaded block as a block of their own; weights (len(rows),) in place of the block's."""
         return Block(block.X[rows], block.y[rows], weights.astype(compute_dtype(block.X.dtype)))
+
+    def batch(self, block, number, of):
+        """Parts of an uploaded block: a batch of `of`, as views that together hold every row once.
+
+        Every `of`-th row where rows lie in one piece: data sorted by class are no worse than others. A column that is read
+        so costs as much as all of it, so X by columns is cut into runs, and a sparse one, each batch in four places.
+        """
+        X = block.X
+        m = X.shape[0]
+        if not is_sparse(X) and (X.shape[1] == 1 or X.strides[1] == X.itemsize):
+            slices = [slice(number, m, of)]
+        else:
+            slices = [slice(*(lo + (hi - lo) * i // of for i in (number, number + 1)))
+                      for lo, hi in ((m * i // _RUNS, m * (i + 1) // _RUNS) for i in range(_RUNS))]
+        return [self.rows(block, rows) for rows in slices if rows.start < rows.stop]
+
+    def rows(self, block, rows):
+        """A slice of an uploaded block's rows."""
+        X = rows_between(block.X, rows.start, rows.stop) if is_sparse(block.X) else block.X[rows]
+        s = block.sample_weight
+        return block._replace(X=X, y=block.y[rows], sample_weight=None if s is None else s[rows])
 
     def limit_threads(self):
         """A context in which this backend's libraries keep to `n_threads`."""
@@ -243,7 +266,7 @@ class Backend:
         n = X.shape[1]
         curvature = curvature if s is None else s * curvature
         if is_sparse(X):
-            H[:n, :n] += (X.T @ X.multiply(curvature)).toarray()
+            H[:n, :n] += weighted_gram(X, curvature)
         elif symmetric:  # one buffer on both sides: NumPy calls syrk, half of gemm's flops
             scaled = X * self.xp.sqrt(curvature)
             H[:n, :n] += scaled.T @ scaled

@@ -4,7 +4,6 @@ The solver's vectors stay on the host. An evaluation sends the weights down, lau
 buffer back: one transfer, one synchronisation. How a pass maps to threads is `kernels/cuda/shapes.py`'s affair.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import cupy
@@ -14,9 +13,11 @@ import numpy as np
 
 from ..data import Block, compute_dtype
 from ..data.convert import is_on_device
-from ..kernels import cuda
+from ..data.sparse import is_sparse, stored_bytes
 from ..kernels.cuda import shapes
 from .base import Backend, LossGradient
+from .cupy_kernels import REAL, kernel
+from .cupy_sparse import DeviceCSR, sparse_pass
 from .threads import run_lanes, usable_threads
 
 _THREADS = 256  # kThreads in pointwise.cu
@@ -28,12 +29,14 @@ _SMALLER = {8: "float32", 4: "float16"}
 
 
 class DeviceBlock(NamedTuple):
-    """A Block on the device. `columns` may be read of every row of X: all n, and the zeros that pad a row."""
+    """A Block on the device. `columns` may be read of every row of X: all n, and the zeros that pad a row; no weight is above
+    `heaviest`."""
 
     X: Any
     y: Any
     sample_weight: Any
     columns: int
+    heaviest: float
 
 
 class CupyBackend(Backend):
@@ -65,20 +68,29 @@ class CupyBackend(Backend):
         ValueError
             X lies on another device than the current one.
         """
-        X, columns = self._to_rows(block.X)
+        X, columns = self._to_device_csr(block.X) if is_sparse(block.X) else self._to_rows(block.X)
         y, s = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in (block.y, block.sample_weight))
-        return DeviceBlock(X, y, s, columns)
+        return DeviceBlock(X, y, s, columns, 1.0 if s is None else float(s.max()))
 
     def to_host(self, array):
         return cupy.asnumpy(array)
 
     def take(self, block, rows, weights):
         rows, n = cupy.asarray(rows), block.X.shape[1]
+        heaviest = float(weights.max())
+        weights = cupy.asarray(weights, dtype=compute_dtype(block.X.dtype))
+        if is_sparse(block.X):
+            return DeviceBlock(block.X[rows], block.y[rows], weights, n, heaviest)
         columns = _padded(block.X.dtype, n)
         stored = cupy.zeros((len(rows), columns), dtype=block.X.dtype)
         stored[:, :n] = block.X[rows]
-        weights = cupy.asarray(weights, dtype=compute_dtype(block.X.dtype))
-        return DeviceBlock(stored[:, :n], block.y[rows], weights, columns)
+        return DeviceBlock(stored[:, :n], block.y[rows], weights, columns, heaviest)
+
+    def rows(self, block, rows):
+        """Labels and weights of every k-th row are gathered: kernels take their strides for 1."""
+        part = super().rows(block, rows)
+        y, s = (None if array is None else cupy.ascontiguousarray(array) for array in (part.y, part.sample_weight))
+        return part._replace(y=y, sample_weight=s)
 
     def _to_rows(self, X):
         """X on the device by rows, and how many columns of a row may be read."""
@@ -102,6 +114,14 @@ class CupyBackend(Backend):
         stored = cupy.zeros((m, columns), dtype=X.dtype)
         stored[:, :n] = X
         return stored[:, :n], columns
+
+    def _to_device_csr(self, X):
+        if not is_on_device(X):
+            need, free = bytes_needed(stored_bytes(X, X.dtype), *X.shape), free_bytes()
+            if need > free:
+                raise MemoryError(f"`X` needs {need / 1e9:.3g} GB of GPU memory and {free / 1e9:.3g} GB are free. "
+                                  "backend='numba' reads host memory.")
+        return DeviceCSR.of(X, lambda part, dtype: self._send(part[:, None], 1, dtype)[:, 0]), X.shape[1]
 
     def _check_room(self, X, m, columns, itemsize):
         """Before the first byte is sent."""
@@ -150,19 +170,19 @@ class CupyBackend(Backend):
     # -- passes -----------------------------------------------------------------------------------------------------
 
     def loss_gradient(self, block, W, loss, keep_margins=False):
-        sums = _dense("LossGradient", block, loss, W, keep_margins=keep_margins)
+        sums = _fused("LossGradient", block, loss, W, keep_margins=keep_margins)
         return self._in_tiles(super().loss_gradient, block, W, loss, keep_margins) if sums is None else sums
 
     def hessian_vector(self, block, W, V, loss):
-        sums = _dense("HessianVector", block, loss, W, V)
+        sums = _fused("HessianVector", block, loss, W, V)
         return self._in_tiles(super().hessian_vector, block, W, V, loss) if sums is None else sums.gradient
 
     def diagonal(self, block, W, loss):
-        sums = _dense("Diagonal", block, loss, W)
+        sums = _fused("Diagonal", block, loss, W)
         return self._in_tiles(super().diagonal, block, W, loss) if sums is None else sums.gradient
 
     def margins(self, block, W):
-        sums = _dense("Margins", block, None, W, keep_margins=True)
+        sums = _fused("Margins", block, None, W, keep_margins=True)
         return self._in_tiles(super().margins, block, W) if sums is None else sums.margins
 
     def hessian(self, block, W, loss):
@@ -171,14 +191,24 @@ class CupyBackend(Backend):
     def mean_hessian(self, block, W, loss):
         return self._in_tiles(super().mean_hessian, block, W, loss)
 
+    def gram(self, X):
+        """Of a sparse X some rows at a time, as dense vectors."""
+        if not is_sparse(X):
+            return super().gram(X)
+        X, G = X.astype(np.float64), np.empty((X.shape[0], X.shape[0]))
+        for start in range(0, X.shape[0], shapes.MOST_OUTPUTS):
+            some = X.between(start, min(start + shapes.MOST_OUTPUTS, X.shape[0]))
+            G[:, start : start + shapes.MOST_OUTPUTS] = self.to_host(X @ some.toarray().T)
+        return G
+
     def line(self, block, Z0, Z1, t, loss):
         if loss.name != "logistic" or Z0.shape[1] != 1:
             return super().line(block, Z0, Z1, t, loss)
         blocks = _block_count(Z0.size)
         sums = cupy.empty((blocks, 3), dtype=np.float64)
-        kernel = _kernel("pointwise.cu", f"logistic_line<{_REAL[Z0.dtype.name]}>")
+        run = kernel("pointwise.cu", f"logistic_line<{REAL[Z0.dtype.name]}>")
         vectors = (cupy.ascontiguousarray(Z) for Z in (Z0, Z1))  # a RawKernel ignores strides
-        kernel((blocks,), (_THREADS,),
+        run((blocks,), (_THREADS,),
                (*vectors, block.y, block.sample_weight, Z0.dtype.type(t), np.int64(Z0.size), sums))
         return cupy.asnumpy(sums).sum(axis=0)
 
@@ -188,9 +218,9 @@ class CupyBackend(Backend):
         Z = cupy.ascontiguousarray(Z)
         blocks = _block_count(Z.size)
         residual, losses = cupy.empty_like(Z), cupy.empty(blocks, dtype=np.float64)
-        kernel = _kernel("pointwise.cu", f"logistic_residual<{_REAL[Z.dtype.name]}>")
+        run = kernel("pointwise.cu", f"logistic_residual<{REAL[Z.dtype.name]}>")
         s = None if s is None else cupy.ascontiguousarray(s)
-        kernel((blocks,), (_THREADS,), (Z, cupy.ascontiguousarray(y), s, np.int64(Z.size), residual, losses))
+        run((blocks,), (_THREADS,), (Z, cupy.ascontiguousarray(y), s, np.int64(Z.size), residual, losses))
         return losses.sum(keepdims=True), residual
 
     def _in_tiles(self, body, block, *arguments):
@@ -218,7 +248,8 @@ class CupyBackend(Backend):
         return solve
 
 
-_REAL = {"float32": "float", "float64": "double"}
+def _fused(name, block, loss, W, V=None, keep_margins=False):
+    return (sparse_pass if is_sparse(block.X) else _dense)(name, block, loss, W, V, keep_margins)
 
 
 def _dense(name, block, loss, W, V=None, keep_margins=False):
@@ -246,27 +277,21 @@ def _dense(name, block, loss, W, V=None, keep_margins=False):
     if name != "Margins":
         sums = cupy.empty((launch.grid, k * columns), dtype=real)
         totals = cupy.empty((launch.grid, 2 * k), dtype=np.float64)
-    _kernel("dense.cu", launch.kernel)((launch.grid,), (launch.block,), (
+    kernel("dense.cu", launch.kernel)((launch.grid,), (launch.block,), (
         X, np.int64(stride), np.int64(m), np.int32(columns), cupy.asarray(weights), block.y,
         block.sample_weight, np.int32(launch.slice_rows), margins, sums, totals))
     if name == "Margins":
         return LossGradient(None, None, margins.T)
 
     packed = cupy.empty(k * columns + 2 * k, dtype=np.float64)
-    kernel, grid, threads = shapes.sum_slices(_REAL[real.name], launch.grid, packed.size)
-    _kernel("dense.cu", kernel)((grid,), (threads,), (
+    summing, grid, threads = shapes.sum_slices(REAL[real.name], launch.grid, packed.size)
+    kernel("dense.cu", summing)((grid,), (threads,), (
         sums, totals, np.int64(launch.grid), np.int32(k * columns), np.int32(2 * k), packed))
     packed = cupy.asnumpy(packed)
     G = np.empty((n + 1, k))
     G[:-1] = packed[: k * columns].reshape(k, columns)[:, :n].T
     G[-1] = packed[-k:]
     return LossGradient(packed[-2 * k : -k], G, None if margins is None else margins.T)
-
-
-@functools.cache
-def _kernel(file, expression):
-    module = cupy.RawModule(code=cuda.source(file), options=("-std=c++17",), name_expressions=(expression,))
-    return module.get_function(expression)
 
 
 def _block_count(size):

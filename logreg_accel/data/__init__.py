@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .convert import as_labels, as_matrix, as_weights, class_weights, encode_labels, in_namespace_of, is_on_device
+from .convert import as_labels, as_matrix, as_weights, class_weights, codes_of, encode_labels, in_namespace_of, is_on_device
 from .sparse import stored_bytes
 
 __all__ = ["Block", "Dataset", "as_dataset", "as_labels", "as_matrix", "compute_dtype", "in_namespace_of", "storage_dtype"]
@@ -62,7 +62,7 @@ class Dataset:
         return sum(stored_bytes(block.X, self.dtype) for block in self.blocks)
 
 
-def as_dataset(X, y, sample_weight=None, class_weight=None):
+def as_dataset(X, y, sample_weight=None, class_weight=None, classes=None):
     """Check X, y and the weights and lay them out for the passes, without a copy of X where that can be.
 
     Parameters
@@ -71,6 +71,8 @@ def as_dataset(X, y, sample_weight=None, class_weight=None):
     y : labels (n_samples,), two or more classes of any kind
     sample_weight : (n_samples,), a number or None
     class_weight : dict, "balanced" or None
+    classes : ndarray or None
+        Sorted labels that there are, of which y may lack some; None takes those of y.
 
     Returns
     -------
@@ -88,10 +90,11 @@ def as_dataset(X, y, sample_weight=None, class_weight=None):
             f"Found input variables with inconsistent numbers of samples: `X` has {X.shape[0]} rows and `y` {len(y)}. "
             "Give one label a row."
         )
-    classes, codes = encode_labels(y)
+    given = classes
+    classes, codes = encode_labels(y) if given is None else (given, codes_of(y, given))
     s = as_weights(sample_weight, X.shape[0])
     s = class_weights(class_weight, classes, codes, s)
-    if s is not None:
+    if s is not None and given is None:
         absent = np.setdiff1d(np.arange(len(classes)), codes[s > 0])
         if len(absent) >= len(classes) - 1:
             raise ValueError(
@@ -101,6 +104,7 @@ def as_dataset(X, y, sample_weight=None, class_weight=None):
         if len(absent):
             raise ValueError(f"`y` has classes without a sample of positive weight: {classes[absent].tolist()}. "
                              "Leave their rows out.")
+    if s is not None:
         # a power of two brings the largest weight to between 1 and 2: any weights then fit float32, to the same bits
         scale = 2.0 ** (np.frexp(s.max())[1] - 1)
         return Dataset([Block(X, codes, (s / scale).astype(compute_dtype(storage_dtype(X))))], classes, scale)

@@ -227,6 +227,22 @@ def encode_labels(y):
     return classes, codes.astype(np.min_scalar_type(len(classes) - 1))
 
 
+def codes_of(y, classes):
+    """Each label's place in the sorted classes.
+
+    Raises
+    ------
+    ValueError
+        Labels that are not among them.
+    """
+    codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    strange = classes[codes] != y
+    if strange.any():
+        raise ValueError(f"`y` has labels that are not in `classes`: {np.unique(np.asarray(y)[strange])[:5].tolist()}; "
+                         f"the classes are {classes.tolist()}.")
+    return codes.astype(np.min_scalar_type(len(classes) - 1))
+
+
 def as_weights(sample_weight, n_samples):
     """sample_weight as float64 (n_samples,), or None.
 

@@ -147,7 +147,7 @@ def _read_svmlight(path, target, weight, drop, n_features):
     except (ValueError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        raise ValueError(f"{path!r} is not a readable svmlight file ({error}). Its lines are 'label index:value index:value ...', "
+        raise ValueError(f"{path!r} is not a readable svmlight file ({error}). Its lines are 'label index:value ...', "
                          "indices from 1 on.") from error
     if (y == y.astype(np.int64)).all():
         y = y.astype(np.int64)

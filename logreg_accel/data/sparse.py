@@ -43,7 +43,7 @@ def as_csr(X, name="X"):
 def stored_bytes(X, dtype):
     """Bytes that one read of X moves; dtype is its storage dtype."""
     if is_sparse(X):
-        return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
+        return int(X.nbytes if hasattr(X, "between") else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
     return math.prod(X.shape) * dtype.itemsize
 
 
@@ -62,10 +62,17 @@ def squared(X):
     return X.power(2) if is_sparse(X) else X * X
 
 
+def weighted_gram(X, c):
+    """Xᵀ·diag(c)·X of a sparse X and c (m, 1), as an array."""
+    return X.weighted_gram(c) if hasattr(X, "weighted_gram") else (X.T @ X.multiply(c)).toarray()
+
+
 def rows_between(X, start, stop):
     """X[start:stop] as a view."""
     if not is_sparse(X):
         return X[start:stop]
+    if hasattr(X, "between"):  # on a GPU
+        return X.between(start, stop)
     first, last = int(X.indptr[start]), int(X.indptr[stop])
     part = type(X)((stop - start, X.shape[1]), dtype=X.dtype)
     part.data, part.indices, part.indptr = X.data[first:last], X.indices[first:last], X.indptr[start : stop + 1] - first

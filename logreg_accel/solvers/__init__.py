@@ -9,14 +9,15 @@ from .lbfgs import lbfgs
 from .newton import newton_cg, newton_cholesky
 from .proximal import fista, prox_newton
 from .row_space import row_space
+from .sgd import sgd
 from .subsampled import newton_subsampled
 
 __all__ = ["SOLVERS", "choose_solver", "fista", "gd", "lbfgs", "newton_cg", "newton_cholesky", "newton_subsampled", "prox_newton",
-           "resolve_solver", "row_space"]
+           "resolve_solver", "row_space", "sgd"]
 
 SOLVERS = {"gd": gd, "lbfgs": lbfgs, "newton-cholesky": newton_cholesky, "newton-cg": newton_cg,
            "newton-subsampled": newton_subsampled, "row-space": row_space, "prox-newton": prox_newton,
-           "fista": fista}
+           "fista": fista, "sgd": sgd}
 
 FOR_L1 = {"prox-newton", "fista"}
 """Solvers that know what to do with an L1 penalty."""

@@ -13,6 +13,8 @@ import numpy as np
 CONVERGED = "converged"
 NOISE_FLOOR = "noise floor"
 DIVERGED = "diverged"
+STALLED = "stalled"
+PARTIAL = "partial"
 
 
 class Point(NamedTuple):
@@ -40,6 +42,21 @@ class Sample:
     size: int
     seed: int
     at: Point | None = None
+
+
+@dataclass(frozen=True)
+class Batches:
+    """-> into how many batches the rows are cut for batches of a size; None leaves the size to the driver. No read."""
+
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """-> a handle on the rows of some of the batches, as views, for `on=`. Costs the share of the rows."""
+
+    numbers: tuple
+    of: int
 
 
 @dataclass(frozen=True)
@@ -135,8 +152,11 @@ class Lift:
 class Progress:
     """Tells of an accepted point; -> True when it is good enough for `tol`.
 
-    gap estimates F(point) − F*; None leaves the estimate to the driver.
+    gap estimates F(point) − F*; None leaves the estimate to the driver, and a `rough` one is measured before a fit ends on
+    it. The best point is that of the least value, or of the least score where the solver has one (loss on rows held out).
     """
 
     point: Point
     gap: float | None = None
+    score: float | None = None
+    rough: bool = False

@@ -9,7 +9,7 @@
 // sanitizer: each fiber counts as a thread, and only the barriers order the accesses of two of them, so every race
 // within a warp, between warps and between blocks is one that the sanitizer sees, whatever the order they ran in.
 //
-// Not here: masks of a part of a warp, atomics, clusters, asynchronous copies, anything about speed. Memory is
+// Not here: masks of a part of a warp, atomics of other types than 64-bit integers, clusters, asynchronous copies, anything about speed. Memory is
 // sequentially consistent, and the functions of math.h are the C library's.
 #pragma once
 
@@ -578,6 +578,17 @@ using std::min;
 #define EMULATION_TEXT(line) EMULATION_TEXT_OF(line)
 #define EMULATION_SITE(operation) operation " (" __FILE__ ":" EMULATION_TEXT(__LINE__) ")"
 #define __syncthreads() emulation::sync_threads(EMULATION_SITE("__syncthreads"))
+inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long more) {
+    return __atomic_fetch_add(at, more, __ATOMIC_RELAXED);
+}
+inline unsigned long long atomicMax(unsigned long long* at, unsigned long long least) {
+    const unsigned long long before = __atomic_load_n(at, __ATOMIC_RELAXED);
+    if (least > before) {
+        __atomic_store_n(at, least, __ATOMIC_RELAXED);  // threads run one at a time: nobody comes between
+    }
+    return before;
+}
+
 #define __syncwarp(...) emulation::sync_warp(EMULATION_SITE("__syncwarp"), ##__VA_ARGS__)
 #define __shfl_sync(...) emulation::shuffle(EMULATION_SITE("__shfl_sync"), __VA_ARGS__)
 #define __shfl_xor_sync(...) emulation::shuffle_xor(EMULATION_SITE("__shfl_xor_sync"), __VA_ARGS__)

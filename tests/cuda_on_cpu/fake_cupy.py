@@ -194,12 +194,12 @@ def modules(kernels):
 
     cupy = types.ModuleType("cupy")
     for name in ("zeros", "full", "arange", "ascontiguousarray", "diagonal", "sqrt", "where", "isfinite", "concatenate", "cumsum",
-                 "searchsorted", "flatnonzero"):
+                 "searchsorted", "flatnonzero", "ldexp"):
         function = getattr(np, name)
         setattr(cupy, name, functools.wraps(function)(lambda *a, f=function, **k: _on_device(f(*a, **k))))
     vars(cupy).update(
         ndarray=DeviceArray, asarray=asarray, asnumpy=asnumpy, empty=empty, empty_like=empty_like, cuda=cuda, RawModule=RawModule,
-        from_dlpack=asarray, get_default_memory_pool=lambda: pool, float64=np.float64,
+        from_dlpack=asarray, triu=lambda a, k=0: _on_device(np.triu(np.asarray(a), k)), get_default_memory_pool=lambda: pool, float64=np.float64,
         linalg=types.SimpleNamespace(cholesky=lambda A: _on_device(np.linalg.cholesky(np.asarray(A)))),
     )
 
@@ -221,11 +221,13 @@ def in_place_of_cupy(kernels):
     """Where `import cupy` finds the stand-in, and the cupy backend can run."""
     from logreg_accel import backends
 
-    names = ["logreg_accel.backends.cupy", *modules(kernels)]
+    ours = [f"logreg_accel.backends.{name}" for name in ("cupy", "cupy_sparse", "cupy_kernels")]
+    names = [*ours, *modules(kernels)]
     before = {name: sys.modules.get(name) for name in names}
     really = backends.unusable
     sys.modules.update(modules(kernels))
-    sys.modules.pop("logreg_accel.backends.cupy", None)
+    for name in ours:
+        sys.modules.pop(name, None)
     try:
         with mock.patch.object(backends, "unusable", lambda name: None if name == "cupy" else really(name)):
             yield

@@ -1,0 +1,213 @@
+"""Sparse X on a GPU: compressed rows with the products that the generic bodies ask for, and the passes by kernels/cuda/sparse.cu.
+
+CuPy's own sparse matrices have 32-bit indices of entries, and cuSPARSE's transposed product has other bits on every run.
+"""
+
+import functools
+
+import cupy
+import numpy as np
+
+from ..data import compute_dtype
+from ..kernels.cuda import shapes
+from .base import LossGradient
+from .cupy_kernels import kernel
+
+_BITS = 62  # of a sum in fixed point
+
+
+class DeviceCSR:
+    """A matrix in compressed rows on the device.
+
+    Parameters
+    ----------
+    data, indices, indptr : device arrays
+        Entries of a dtype in `shapes.STORAGE`; int32 columns, ascending within a row; int64 places in data, (m + 1,), of which
+        the first one need not be 0: rows are cut off by cutting indptr.
+    n : int
+        Columns.
+    """
+
+    def __init__(self, data, indices, indptr, n):
+        self.data, self.indices, self.indptr = data, indices, indptr
+        self.shape = (indptr.size - 1, n)
+        self.dtype = data.dtype
+
+    @classmethod
+    def of(cls, X, send):
+        """From a matrix of SciPy's or CuPy's; `send` brings an array of the host."""
+        dtype = X.dtype if X.dtype.name in shapes.STORAGE else compute_dtype(X.dtype)
+        if X.shape[1] > np.iinfo(np.int32).max:
+            raise ValueError(f"`X` has {X.shape[1]} columns; expected fewer than 2^31 on a GPU. Use backend='numba'.")
+        dtypes = {"data": dtype, "indices": np.dtype(np.int32), "indptr": np.dtype(np.int64)}
+        parts = {}
+        for name, wanted in dtypes.items():
+            part = getattr(X, name)
+            parts[name] = part.astype(wanted, copy=False) if isinstance(part, cupy.ndarray) else send(part, wanted)
+        return cls(**parts, n=X.shape[1])
+
+    def between(self, start, stop):
+        """Some rows, where they are; sums of theirs reach no further than those of all."""
+        part = DeviceCSR(self.data, self.indices, self.indptr[start : stop + 1], self.shape[1])
+        part.reach = self.reach
+        return part
+
+    def __getitem__(self, rows):
+        """A copy of some rows, by their numbers."""
+        begin, length = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
+        indptr = cupy.zeros(rows.size + 1, dtype=np.int64)
+        indptr[1:] = cupy.cumsum(length)
+        places = cupy.arange(int(indptr[-1]))
+        owner = cupy.searchsorted(indptr[1:], places, side="right")
+        places = places - indptr[owner] + begin[owner]
+        return DeviceCSR(self.data[places], self.indices[places], indptr, self.shape[1])
+
+    def astype(self, dtype, copy=False):
+        if dtype == self.dtype:
+            return self
+        first, last = int(self.indptr[0]), int(self.indptr[-1])
+        return DeviceCSR(self.data[first:last].astype(dtype), self.indices[first:last], self.indptr - first, self.shape[1])
+
+    def power(self, exponent):
+        return DeviceCSR(self.data**exponent, self.indices, self.indptr, self.shape[1])
+
+    def toarray(self):
+        m, n = self.shape
+        first, last = int(self.indptr[0]), int(self.indptr[-1])
+        rows = cupy.searchsorted(self.indptr[1:], cupy.arange(first, last), side="right")
+        dense = cupy.zeros((m, n), dtype=self.dtype)
+        dense[rows, self.indices[first:last]] = self.data[first:last]
+        return dense
+
+    @functools.cached_property
+    def nbytes(self):
+        return int(self.indptr[-1] - self.indptr[0]) * (self.dtype.itemsize + 4) + self.indptr.nbytes
+
+    def __matmul__(self, W):
+        """X·W for W (n,) or (n, k) on the device, in the arithmetic of X."""
+        real = compute_dtype(self.dtype)
+        W2 = W.reshape(self.shape[1], -1)
+        Z = cupy.empty((self.shape[0], W2.shape[1]), dtype=real)
+        for k in range(0, W2.shape[1], shapes.MOST_OUTPUTS):
+            some = W2[:, k : k + shapes.MOST_OUTPUTS]
+            weights = cupy.zeros((self.shape[1] + 1, some.shape[1]), dtype=real)
+            weights[:-1] = some
+            margins = cupy.empty((some.shape[1], self.shape[0]), dtype=real)
+            self.launch("Margins", some.shape[1], np.int32(self.shape[1]), weights, None, None, None, None, margins, None, None)
+            Z[:, k : k + shapes.MOST_OUTPUTS] = margins.T
+        return Z.reshape(self.shape[0], *W.shape[1:])
+
+    @property
+    def T(self):
+        return _Transposed(self)
+
+    def sum(self, axis, dtype):
+        """Of every column, float64 (n,)."""
+        return self.T @ cupy.full(self.shape[0], 1, dtype=compute_dtype(self.dtype))
+
+    def weighted_gram(self, c):
+        """Xᵀ·diag(c)·X in float64 (n, n), c (m, 1)."""
+        m, n = self.shape
+        c = cupy.ascontiguousarray(c.astype(compute_dtype(self.dtype), copy=False))
+        _, largest, _ = self.reach
+        shift = _BITS - _exponent(float(abs(c).max())) - _exponent(m)
+        sums = cupy.zeros((n, n), dtype=np.int64)
+        exponents = cupy.asarray(-largest)
+        self.launch("weighted_gram", 1, np.int32(n), c, exponents, np.int32(shift), sums)
+        H = cupy.ldexp(sums.astype(np.float64), cupy.asarray(largest[:, None] + largest - np.int32(shift)))
+        return H + cupy.triu(H, 1).T
+
+    # -- fixed point ------------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def reach(self):
+        """Exponents that a column's sums and its sums of squares have at most for factors up to 1; its largest magnitude's
+        exponent, as int32 arrays (n,) on the host; and the largest norm of a row."""
+        n = self.shape[1]
+        largest, counts = cupy.zeros(n, dtype=np.int64), cupy.zeros(n, dtype=np.int64)
+        squared_norm = cupy.zeros(1, dtype=np.int64)
+        self.launch("reaches", 1, largest, counts, squared_norm)
+        exponent = np.frexp(cupy.asnumpy(largest).view(np.float64))[1].astype(np.int32)
+        many = np.frexp(cupy.asnumpy(counts).astype(np.float64))[1].astype(np.int32)
+        norm = float(np.sqrt(cupy.asnumpy(squared_norm).view(np.float64)[0]))
+        return (exponent + many, 2 * exponent + many), exponent, norm
+
+    @functools.cached_property
+    def exponents(self):
+        """Of the units of a column's sums and its sums of squares, on the device."""
+        return [cupy.asarray(-sums) for sums in self.reach[0]]
+
+    def from_fixed(self, sums, shifts, squares=False):
+        """float64 of sums (n, k) in units of the columns and of shifts (k,), on the host."""
+        return np.ldexp(sums.astype(np.float64), self.reach[0][squares][:, None] - shifts)
+
+    def launch(self, name, outputs, *arguments):
+        """A kernel of sparse.cu on this matrix."""
+        found, grid = shapes.sparse(name, self.dtype.name, self.shape[0], self.data.size, outputs)
+        kernel("sparse.cu", found)((grid,), (shapes.THREADS,), (
+            self.data, self.indices, self.indptr, np.int64(self.shape[0]), *arguments))
+        return grid
+
+
+class _Transposed:
+    def __init__(self, X):
+        self.X = X
+
+    def __matmul__(self, R):
+        """Xᵀ·R in float64 for R (m,) or (m, k) on the device."""
+        X, real = self.X, compute_dtype(self.X.dtype)
+        m, n = X.shape
+        R2 = R.reshape(m, -1)
+        G = cupy.empty((n, R2.shape[1]), dtype=np.float64)
+        for k in range(0, R2.shape[1], shapes.MOST_OUTPUTS):
+            some = cupy.ascontiguousarray(R2[:, k : k + shapes.MOST_OUTPUTS].astype(real, copy=False))
+            shifts = _shifts(cupy.asnumpy(abs(some).max(axis=0)))
+            sums = cupy.zeros((n, len(shifts)), dtype=np.int64)
+            X.launch("transposed", len(shifts), some, X.exponents[0], cupy.asarray(shifts), sums)
+            exponents = cupy.asarray(X.reach[0][0][:, None] - shifts)
+            G[:, k : k + shapes.MOST_OUTPUTS] = cupy.ldexp(sums.astype(np.float64), exponents)
+        return G.reshape(n, *R.shape[1:])
+
+
+def sparse_pass(name, block, loss, W, V=None, keep_margins=False):
+    """A pass by kernels/cuda/sparse.cu, as a LossGradient of what it sums; None where it has no kernel."""
+    X, k = block.X, W.shape[1]
+    m, n = X.shape
+    if m == 0 or not (loss is None or loss.name == "logistic") or k > shapes.MOST_OUTPUTS:
+        return None
+    real = compute_dtype(X.dtype)
+    weights = (W if V is None else np.hstack([W, V])).astype(real)  # the intercepts are its last row, as the kernel has them
+    margins = cupy.empty((k, m), dtype=real) if keep_margins else None
+    if name == "Margins":
+        X.launch(name, k, np.int32(n), cupy.asarray(weights), None, None, None, None, margins, None, None)
+        return LossGradient(None, None, margins.T)
+
+    heaviest = block.heaviest
+    if name == "LossGradient":
+        bound = np.full(k, heaviest)
+    elif name == "Diagonal":
+        bound = np.full(k, heaviest / 4)
+    else:  # Cauchy and Schwarz
+        bound = heaviest / 4 * (X.reach[2] * np.linalg.norm(V[:-1], axis=0) * (1 + 1e-6) + abs(V[-1]))
+    squares, shifts = name == "Diagonal", _shifts(bound)
+    grid = shapes.sparse(name, X.dtype.name, m, X.data.size, k)[1]
+    packed = cupy.zeros(n * k + grid * 2 * k, dtype=np.int64)
+    sums, totals = packed[: n * k], packed[n * k :]
+    X.launch(name, k, np.int32(n), cupy.asarray(weights), block.y, block.sample_weight, X.exponents[squares],
+             cupy.asarray(shifts), margins, sums, totals)
+    packed = cupy.asnumpy(packed)
+    totals = packed[n * k :].view(np.float64).reshape(grid, 2 * k).sum(axis=0)
+    G = np.empty((n + 1, k))
+    G[:-1] = X.from_fixed(packed[: n * k].reshape(n, k), shifts, squares) if np.isfinite(bound).all() else np.nan
+    G[-1] = totals[k:]
+    return LossGradient(totals[:k], G, None if margins is None else margins.T)
+
+
+def _exponent(x):
+    """The least e with x < 2^e."""
+    return int(np.frexp(x)[1])
+
+
+def _shifts(bound):
+    """Of the units of sums whose factors are at most `bound`, int32."""
+    return (_BITS - np.frexp(np.where(np.isfinite(bound), bound, 1))[1]).astype(np.int32)

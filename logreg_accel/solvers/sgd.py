@@ -1,0 +1,166 @@
+"""Stochastic gradient descent on mini-batches."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .questions import CONVERGED, DIVERGED, PARTIAL, STALLED, Batch, Batches, Diagonal, Gradient, HessianVector, Progress, Sample
+
+SCHEDULES = ("constant", "inverse-scaling", "adaptive")
+_ROWS_PER_PARAMETER = 20  # of the sample that the scale of a parameter is read off
+_POWER_STEPS = 10
+_LATE = 3  # the average gives step t a weight that grows as t³: the way from the start is soon forgotten
+_LEAST_STEP = 1e-3  # of the first one, for "adaptive"
+
+
+@dataclass
+class State:
+    """Where a run stands: what `partial_fit` keeps between calls."""
+
+    w: np.ndarray
+    mean: np.ndarray = None
+    velocity: np.ndarray = None
+    inverse: np.ndarray = None
+    scale: float = math.nan
+    step: float = math.nan
+    t: int = 0
+    epochs: int = 0
+    weight_seen: float = 0.0
+
+
+@dataclass(frozen=True)
+class sgd:
+    """Mini-batch stochastic gradient descent with averaged iterates.
+
+    A step goes down the gradient of some rows, divided by the diagonal of the Hessian of a sample at the start, so that the scale
+    of columns matters little: w ← w − η_t·g/diag. A batch is every k-th row, or a few runs of rows where X is stored by
+    columns or sparse; batches come in another random order each epoch, and no row is copied. After an epoch the answer is judged
+    by a read of all rows.
+
+    Parameters
+    ----------
+    batch_size : int or None
+        Rows of a step; None takes a 500th of all, from 32 to 65,536.
+    schedule : "inverse-scaling", "constant" or "adaptive"
+        η_t is η₀/(1 + t/e)^power with e the steps of an epoch, or η₀, or η₀ divided by five whenever `n_iter_no_change` epochs in
+        a row brought too little; below η₀/1000 it ends.
+    step : float or None
+        η₀; None takes 1/L, where L is the largest eigenvalue of a batch's Hessian, scaled by that diagonal.
+    power : float
+    momentum : float
+        From 0 to below 1: of the last step, what is added to the next one.
+    average : bool
+        Whether the answer is the mean of the iterates, late ones weighing most (Shamir and Zhang), or the last one.
+    validation_share : float
+        Of the batches, held out for early stopping: the answer is then the one of the least loss on those rows.
+    n_iter_no_change : int
+        Epochs that may pass without the loss (that of the held-out rows, where there are some) improving by `min_improvement`.
+    min_improvement : float
+        Relative to the loss.
+
+    References
+    ----------
+    Bottou, Curtis and Nocedal (2018), Optimization methods for large-scale machine learning, SIAM Rev. 60; Polyak and Juditsky
+    (1992), SIAM J. Control Optim. 30; Shamir and Zhang (2013), ICML.
+    """
+
+    batch_size: int | None = None
+    schedule: str = "inverse-scaling"
+    step: float | None = None
+    power: float = 0.5
+    momentum: float = 0.0
+    average: bool = True
+    validation_share: float = 0.0
+    n_iter_no_change: int = 5
+    min_improvement: float = 1e-4
+    patience: ClassVar[float] = math.inf  # its own rule says when it no longer improves
+
+    def __post_init__(self):
+        for name, holds, expected in (
+            ("batch_size", lambda v: v is None or (isinstance(v, int) and v >= 1), "a positive integer or None"),
+            ("schedule", lambda v: v in SCHEDULES, f"one of {', '.join(map(repr, SCHEDULES))}"),
+            ("step", lambda v: v is None or 0 < v < math.inf, "a positive number or None"),
+            ("power", lambda v: 0 <= v <= 1, "a number from 0 to 1"),
+            ("momentum", lambda v: 0 <= v < 1, "a number from 0 to below 1"),
+            ("validation_share", lambda v: 0 <= v < 1, "a number from 0 to below 1"),
+            ("n_iter_no_change", lambda v: isinstance(v, int) and v >= 1, "a positive integer"),
+            ("min_improvement", lambda v: v >= 0, "a number of at least 0"),
+        ):
+            value = getattr(self, name)
+            try:
+                right = holds(value)
+            except TypeError:
+                right = False
+            if not right:
+                raise ValueError(f"`{name}` is {value!r}; expected {expected}.")
+
+    def __call__(self, w, seed=0):
+        state, of = State(w.copy()), (yield Batches(self.batch_size))
+        kept = math.ceil(of * (1 - self.validation_share)) if of > 1 else 1
+        held_out = (yield Batch(tuple(range(kept, of)), of)) if kept < of else None
+        here = yield Gradient(w)
+        yield from self._scale(state, seed, (yield Batch((0,), of)))
+        least, since, factor = math.inf, 0, 1.0
+        while True:
+            score = (yield Gradient(here.w, held_out)).value if held_out else None
+            gap = 0.5 * state.scale * (here.gradient @ (state.inverse * here.gradient))
+            if (yield Progress(here, gap, score, rough=True)):
+                return CONVERGED
+            loss = here.value if score is None else score
+            since = 0 if loss < least * (1 - self.min_improvement) else since + 1
+            least = min(least, loss)
+            if since >= self.n_iter_no_change:
+                factor, since = factor / 5, 0
+                if self.schedule != "adaptive" or factor < _LEAST_STEP:
+                    return STALLED
+            yield from self.epoch(state, seed, of, kept, factor)
+            answer = state.mean if self.average else state.w
+            if not np.isfinite(answer).all():
+                return DIVERGED
+            here = yield Gradient(answer)
+
+    def continued(self, state):
+        """A solver that makes one epoch from where `state` stands and changes it: for `partial_fit`."""
+
+        def solve(w, seed):
+            yield from self.epoch(state, seed, (yield Batches(self.batch_size)))
+            here = yield Gradient(state.mean if self.average else state.w)
+            yield Progress(here)
+            return PARTIAL if np.isfinite(here.value) else DIVERGED
+
+        return solve
+
+    def epoch(self, state, seed, of, kept=None, factor=1.0):
+        """All batches of the rows, once each, from where `state` stands."""
+        kept = of if kept is None else kept
+        rng = np.random.default_rng([seed, state.epochs])
+        order = rng.permutation(kept).tolist()
+        if state.inverse is None:
+            yield from self._scale(state, seed, (yield Batch((0,), of)))
+        for number in order:
+            here = yield Gradient(state.w, on=(yield Batch((number,), of)))
+            decay = (1 + state.t / of) ** -self.power if self.schedule == "inverse-scaling" else factor
+            if not np.isfinite(here.value):
+                return
+            state.velocity = self.momentum * state.velocity - state.step * decay * state.inverse * here.gradient
+            state.w = state.w + state.velocity
+            state.t += 1
+            state.mean = state.mean + (_LATE + 1) / (state.t + _LATE) * (state.w - state.mean)
+        state.epochs += 1
+
+    def _scale(self, state, seed, batch):
+        """The scale of the parameters, and the first step."""
+        rng = np.random.default_rng(seed)
+        sample = yield Sample(_ROWS_PER_PARAMETER * len(state.w), seed)
+        diagonal = yield Diagonal(state.w, on=sample)
+        seen = diagonal > 1e-3 * np.median(diagonal) if not sample else diagonal > 0
+        state.inverse = 1 / np.where(seen, diagonal, diagonal.max() or 1)
+        state.mean, state.velocity = state.w.copy(), np.zeros_like(state.w)
+        root, v, largest = np.sqrt(state.inverse), rng.standard_normal(len(state.w)), 1.0
+        for _ in range(_POWER_STEPS):
+            v = root * (yield HessianVector(state.w, root * v / (np.linalg.norm(v) or 1), on=batch))
+            largest = np.linalg.norm(v) or 1.0
+        state.scale = 1 / largest
+        state.step = state.scale if self.step is None else self.step
