@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import driver, model_io, solvers
 from .backends import Choice, get_backend
+from .callbacks import FRAMES, CallbackSupportMixin, Steps, with_callbacks
 from .data import Block, as_dataset, as_labels, as_matrix, in_namespace_of, storage_dtype
 from .data.convert import as_weights, first_nonfinite, is_on_device, to_table
 from .data.sparse import conversion, is_sparse, stored_bytes
@@ -33,7 +34,7 @@ def _by_batches(estimator):
     raise AttributeError(f"`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); `solver` is {estimator.solver!r}.")
 
 
-class LogisticRegression(ClassifierMixin, BaseEstimator):
+class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Logistic regression trained to the optimum, with one read of X an evaluation.
 
     Minimises, over w and the intercept b, scikit-learn's objective::
@@ -135,6 +136,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
+    @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Fit to data.
 
@@ -170,10 +172,11 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
         dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
         start = self._start(dataset.n_features, loss_of(len(dataset.classes)).n_outputs)
-        self._run(X, matrix, dataset, dataset.total_weight, start)
+        self._run(X, matrix, dataset, dataset.total_weight, start, Steps.of(self, X, y, sample_weight))
         return self
 
     @available_if(_by_batches)
+    @with_callbacks
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """One epoch of mini-batches over these rows, from where the last call ended; for solver="sgd".
 
@@ -218,7 +221,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         self.n_iter_ = np.array([self._epochs.epochs], dtype=np.int32)
         return self
 
-    def _run(self, X, matrix, dataset, total_weight, start):
+    def _run(self, X, matrix, dataset, total_weight, start, steps=None):
         """Solve, and keep what was found; X as it was given and as a matrix."""
         backend, backend_choice = get_backend(
             self.backend, dataset.nbytes, dataset.on_device, self.n_threads, n_rows=dataset.n_rows)
@@ -239,9 +242,12 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             solution = driver.run(
                 solver.continued(self._epochs) if self._epochs else solver,
                 objective, start, tol=self.tol, max_iter=self.max_iter,
-                max_passes=self.max_passes, max_seconds=self.max_seconds, callback=self._callback(), seed=self._seed(),
+                max_passes=self.max_passes, max_seconds=self.max_seconds, callback=self._callback(dataset, steps),
+                seed=self._seed(),
             )
         self._keep(solution, dataset, backend_choice, Choice(name, reason))
+        if steps:
+            steps.end(lambda: self._coefficients(solution.w, dataset))
         if solution.status == driver.INTERRUPTED:
             raise KeyboardInterrupt
         self._warn(solution)
@@ -387,26 +393,32 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _callback(self):
-        if not self.verbose:
+    def _callback(self, dataset, steps):
+        if not self.verbose and steps is None:
             return self.callback
 
         def tell(record, w):
-            _say(driver.format_record(record))
-            return self.callback is not None and self.callback(record, w)
+            if self.verbose:
+                _say(driver.format_record(record))
+            stop = self.callback is not None and self.callback(record, w)
+            return (steps is not None and steps.taken(lambda: self._coefficients(w, dataset))) or stop
 
         return tell
 
-    def _keep(self, solution, dataset, backend_choice, solver_choice):
+    def _coefficients(self, w, dataset):
+        """The attributes that a point of the objective makes."""
         dtype = np.float32 if dataset.dtype.itemsize <= 4 and dataset.dtype.kind not in "iub" else np.float64
         n, k = dataset.n_features, 1 if len(dataset.classes) == 2 else len(dataset.classes)
-        W = solution.w.reshape(-1, k)
+        W = np.array(w).reshape(-1, k)
         if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
             free = slice(0 if self.C == np.inf else n, None)
             W[free] -= W[free].mean(axis=1, keepdims=True)
-        self.coef_ = W[:n].T.astype(dtype)
-        self.intercept_ = W[n].astype(dtype) if self.fit_intercept else np.zeros(k, dtype=dtype)
-        self.classes_ = dataset.classes
+        intercept = W[n].astype(dtype) if self.fit_intercept else np.zeros(k, dtype=dtype)
+        return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": dataset.classes}
+
+    def _keep(self, solution, dataset, backend_choice, solver_choice):
+        for name, value in self._coefficients(solution.w, dataset).items():
+            setattr(self, name, value)
         self.n_iter_ = np.array([max(solution.n_iter, 1)], dtype=np.int32)
         self.backend_, self.solver_ = backend_choice, solver_choice
         self.n_passes_ = float(solution.n_passes)
@@ -420,7 +432,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             warnings.warn(
                 "The classes are separable and C is inf: the loss falls towards 0 without a minimum, and the weights "
                 "returned are only one of the directions that separate them. Use a finite C.",
-                ConvergenceWarning, stacklevel=4,
+                ConvergenceWarning, stacklevel=4 + FRAMES,
             )
             return
         high_floor = solution.status == ask.NOISE_FLOOR and not solution.suboptimality <= max(self.tol, driver.HIGH_FLOOR)
@@ -437,7 +449,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             warnings.warn(
                 f"Solver {self.solver_!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an estimated "
                 f"relative suboptimality of {solution.suboptimality:.2g}, above `tol`={self.tol:g}. {advice}",
-                ConvergenceWarning, stacklevel=4,
+                ConvergenceWarning, stacklevel=4 + FRAMES,
             )
 
     def _refuse_nonfinite(self, X):

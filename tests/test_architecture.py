@@ -34,8 +34,11 @@ ROOMS = {
     "driver": {"objective", "solvers"},
     "yardstick": {"backends", "data", "kernels"},
     "plain": {"backends", "driver", "solvers"},
-    "estimator": {"plain", "driver", "objective", "backends", "data", "losses", "penalty", "solvers", "model_io"},
+    "callbacks": set(),
+    "estimator": {"callbacks", "plain", "driver", "objective", "backends", "data", "losses", "penalty", "solvers", "model_io"},
     "cli": {"estimator", "objective", "driver", "backends", "data", "model_io", "solvers", "yardstick", "__init__"},
+    "patching": {"callbacks", "estimator"},
+    "accelerate": {"patching"},
     "__init__": set(),
     "__main__": {"cli"},
 }
@@ -108,7 +111,7 @@ def test_rooms_are_listed():
 @pytest.mark.parametrize("code, late", [
     ("import logreg_accel", {"numpy", "scipy", "sklearn", "numba", "cupy", "pyarrow", "matplotlib", "narwhals"}),
     ("from logreg_accel import LogisticRegression; LogisticRegression().fit([[0.0], [1.0]], [0, 1])",
-     {"numba", "cupy", "matplotlib", "rich"}),
+     {"numba", "cupy", "matplotlib"}),
 ])
 def test_libraries_load_late(code, late):
     told = f"import sys\n{code}\nprint(sorted({late!r} & set(sys.modules)))"

@@ -1,5 +1,6 @@
 """The estimator: scikit-learn's contract and company, parameters, published numbers."""
 
+import importlib.util
 import json
 import os
 import pickle
@@ -8,7 +9,10 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
+import sklearn
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer
@@ -29,6 +33,7 @@ from logreg_accel import LogisticRegression, solvers
     *(LogisticRegression(backend=name) for name in CPU_BACKENDS),
     LogisticRegression(backend="numpy", solver="lbfgs", class_weight="balanced"),
     LogisticRegression(backend="numpy", solver="newton-cg"),
+    LogisticRegression(backend="numpy", solver="sgd"),
 ])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
@@ -189,7 +194,7 @@ def test_verbose_says_what_was_chosen(capsys):
     ("C", 0, "`C` is 0; expected a positive number"), ("C", -1.0, "`C`"), ("C", np.nan, "`C`"), ("C", "1", "`C`"),
     ("tol", -1, "`tol`"), ("tol", np.inf, "`tol`"), ("max_iter", 0, "`max_iter`"), ("max_iter", 1.5, "`max_iter`"),
     ("max_passes", 0, "`max_passes`"), ("max_seconds", -1, "`max_seconds`"), ("n_threads", 0, "`n_threads`"),
-    ("callback", 3, "`callback`"), ("solver", "sgd", "`solver` is 'sgd'"), ("backend", "torch", "`backend` is 'torch'"),
+    ("callback", 3, "`callback`"), ("solver", "adam", "`solver` is 'adam'"), ("backend", "torch", "`backend` is 'torch'"),
     ("class_weight", "even", "`class_weight` is 'even'"), ("class_weight", {7: 1.0}, r"not in `y`: \[7\]"),
     ("class_weight", {0: -1.0}, "not negative"),
 ])
@@ -266,3 +271,92 @@ assert type(fitted.predict(there)) is np.ndarray
 def test_predictions_come_back_where_x_lies_under_array_api_dispatch():
     done = subprocess.run([sys.executable, "-c", DISPATCH], env={**os.environ, "SCIPY_ARRAY_API": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# -- scikit-learn's protocols -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
+def test_scikit_learns_names_of_solvers_mean_the_same(solver):
+    X, y, _, _ = draw(300, 5)
+    ours = LogisticRegression(solver=solver, tol=1e-12).fit(X, y)
+    peer = Sklearn(solver=solver, tol=1e-10, max_iter=1000).fit(X, y)
+    np.testing.assert_allclose(ours.coef_, peer.coef_, atol=1e-6)
+
+
+def test_weights_are_routed_to_fit_and_score():
+    X, y, s, _ = draw(200, 4, weighted=True)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = LogisticRegression().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        search = GridSearchCV(model, {"C": [1.0]}, cv=2).fit(X, y, sample_weight=s)
+    direct = LogisticRegression().fit(X, y, sample_weight=s)
+    np.testing.assert_allclose(search.best_estimator_.coef_, direct.coef_)
+    assert (search.best_estimator_.coef_ != LogisticRegression().fit(X, y).coef_).any()
+
+
+def test_set_output_changes_nothing():
+    X, y, _, _ = draw(50, 3)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    with sklearn.config_context(transform_output="pandas"):
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, y)
+        assert isinstance(model.predict_proba(frame), np.ndarray)
+    assert model[-1].feature_names_in_.tolist() == ["a", "b", "c"]
+
+
+def test_predict_leaves_the_model_as_it_was():
+    X, y, _, _ = draw(50, 3)
+    for model in (LogisticRegression().fit(X, y), LogisticRegression(solver="sgd").partial_fit(X, y, [0, 1])):
+        before = pickle.dumps(model)
+        model.predict_proba(X)
+        model.predict(sp.csr_array(X))
+        assert pickle.dumps(model) == before
+
+
+callbacks_known = pytest.mark.skipif(importlib.util.find_spec("sklearn.callback") is None, reason="scikit-learn before 1.9 has no callbacks")
+
+
+class Listener:
+    def __init__(self, stop_after=None):
+        self.events, self.stop_after = [], stop_after
+
+    def setup(self, estimator, context):
+        self.events.append("setup")
+
+    def teardown(self, estimator, context):
+        self.events.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context, *, metadata=None):
+        self.events.append(("begin", context.task_name, metadata is not None))
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+        score = None if fitted_estimator is None else fitted_estimator.score(X, y)
+        self.events.append(("end", context.task_name, score))
+        return self.stop_after is not None and sum(event[0] == "end" for event in self.events) >= self.stop_after
+
+
+@callbacks_known
+def test_scikit_learns_callbacks_hear_of_every_step():
+    X, y, s, _ = draw(300, 4, weighted=True)
+    listener = Listener()
+    model = LogisticRegression().set_callbacks(listener).fit(X, y, sample_weight=s)
+    events = listener.events
+    assert events[0] == "setup" and events[-1] == "teardown" and events[1] == ("begin", "fit", True)
+    assert events[-2] == ("end", "fit", model.score(X, y))
+    steps = [event for event in events if event[:2] == ("end", "step")]
+    assert len(steps) == sum(not np.isnan(record.suboptimality) for record in model.history_) + 1  # and one that was none
+    assert sum(event[:2] == ("begin", "step") for event in events) == len(steps)
+    stopped = LogisticRegression().set_callbacks(Listener(stop_after=2)).fit(X, y)
+    assert stopped.status_ == "callback" and stopped.n_iter_[0] <= 2
+
+
+@callbacks_known
+def test_scikit_learns_callbacks_are_torn_down_and_propagated():
+    X, y, _, _ = draw(100, 4)
+    listener = Listener()
+    with pytest.raises(ValueError, match="not finite|contains NaN"):
+        LogisticRegression().set_callbacks(listener).fit(np.where(X > 2, np.nan, X), y)
+    assert listener.events[-1] == "teardown"
+    from sklearn.callback import ProgressBar
+
+    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2).set_callbacks(ProgressBar())
+    assert search.fit(X, y).best_estimator_.status_ == "converged"

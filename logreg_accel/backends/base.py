@@ -219,14 +219,58 @@ class Backend:
         scale = self.to_host(scale)
         return lambda v: scale * solve(scale * v)
 
-    def lasso(self, H, gradient, w, l1, accuracy=1e-12, most_sweeps=1000):
-        """The u that minimises g·(u − w) + ½·(u − w)ᵀH(u − w) + Σ l1·|u|, by coordinate descent on the host.
+    def lasso(self, H, gradient, w, l1, start=None):
+        """The u that minimises g·(u − w) + ½·(u − w)ᵀH(u − w) + Σ l1·|u|, on the host, looked for from `start` or w on.
 
-        Sweeps over all coordinates alternate with sweeps over those that are not zero (Friedman, Hastie and Tibshirani 2010,
-        J. Stat. Softw. 33, § 2.6), until no move changes the model by more than `accuracy` of the first sweep's largest.
+        Feature-sign search (Lee, Battle, Raina and Ng 2007, NIPS): the minimum for given signs is a linear system; on the way
+        there the best of the points where a sign changes is taken, until no sign does and no zero would leave 0. Coordinate
+        descent in Python takes 40 ms for a model of 123 parameters that takes 4 ms so, and where columns are collinear, as
+        one-hot ones are beside an intercept, it creeps: 18 reads of a9a then, for 7.
         """
-        u, slope = w.copy(), gradient.copy()  # slope: the quadratic model's gradient at u
-        return lasso_sweeps(H, slope, u, l1, accuracy, most_sweeps)
+        curvature = H.diagonal()
+        usable = curvature > 0  # else no row of a sample has the column: it stays
+        b, u = H @ w - gradient, (w if start is None else start).copy()
+        free = usable & (l1 == 0)
+        size = np.sqrt(np.where(usable, curvature, 1))
+        enough = 1e-12 * (abs(b) / size).max(initial=np.finfo(float).tiny)
+        signs, several = np.sign(u), True
+        for _ in range(20 * len(u) + 100):
+            slope = H @ u - b
+            active = usable & ((signs != 0) | free)
+            miss = abs(np.where(active, slope + l1 * signs, 0)) / size
+            if miss.max() <= enough:
+                beyond = np.where(usable & ~active, abs(slope) - l1, 0) / size
+                worst = np.argsort(-beyond)[: 8 + active.sum() // 2 if several else 1]
+                worst = worst[beyond[worst] > enough]
+                if not len(worst):
+                    break
+                signs[worst] = -np.sign(slope[worst])
+                active[worst] = True
+            A = np.flatnonzero(active)
+            H_A = H[np.ix_(A, A)]
+            d = -self._solve_lifted(H_A, slope[A] + l1[A] * signs[A])
+            crosses = (l1[A] > 0) & (u[A] * (u[A] + d) < 0)
+            t = np.append(np.unique(-u[A][crosses] / d[crosses]), 1.0)
+            values = t * (slope[A] @ d) + 0.5 * t * t * (d @ H_A @ d) + abs(u[A] + t[:, None] * d) @ l1[A]
+            best = t[values.argmin()]
+            several = bool(values.min() < l1[A] @ abs(u[A]))
+            moved = u[A] + best * d
+            moved[crosses & (abs(moved) <= 1e-14 * abs(u[A]))] = 0
+            u[A] = moved
+            signs = np.sign(u)
+        return u
+
+    def _solve_lifted(self, A, b):
+        """A⁻¹b of a symmetric A whose diagonal is lifted a little, or more until there is a solution: columns may be
+        collinear, and a step along those goes far, to where a weight is zero."""
+        diagonal, lift = A.diagonal().copy(), 1e-10
+        while True:
+            lifted = A.copy()
+            lifted[np.diag_indices(len(A))] = diagonal * (1 + lift)
+            try:
+                return self._cholesky(lifted)(b)
+            except np.linalg.LinAlgError:
+                lift *= 10
 
     def _cholesky(self, A):
         """A function v -> A⁻¹v on host vectors; raises LinAlgError unless A is positive definite."""
@@ -285,29 +329,3 @@ class Backend:
     def _curvature(self, loss, Z, y, s):
         curvature = loss.curvature(Z, y)
         return curvature if s is None else s * curvature
-
-
-def lasso_sweeps(H, slope, u, l1, accuracy, most_sweeps):
-    """The loops of `Backend.lasso`; changes slope and u, returns u."""
-    largest, active_only = 0.0, False
-    for _ in range(most_sweeps):
-        change = 0.0
-        for j in range(len(u)):
-            a = H[j, j]
-            if not a > 0 or (active_only and u[j] == 0):
-                continue
-            target = a * u[j] - slope[j]
-            new = (target - l1[j] if target > l1[j] else target + l1[j] if target < -l1[j] else 0.0) / a
-            step = new - u[j]
-            if step != 0:
-                u[j] = new
-                slope += step * H[j]
-                change = max(change, a * step * step)
-        largest = max(largest, change)
-        if change <= accuracy * largest:
-            if not active_only:
-                break
-            active_only = False
-        else:
-            active_only = True
-    return u

@@ -16,3 +16,8 @@ class NumpyBackend(Backend):
         """
         with blas_limit(1):
             return super().factor(H, rounding)
+
+    def lasso(self, H, gradient, w, l1, start=None):
+        """On one thread, as `factor`."""
+        with blas_limit(1):
+            return super().lasso(H, gradient, w, l1, start)

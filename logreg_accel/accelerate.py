@@ -1,0 +1,39 @@
+"""`python -m logreg_accel.accelerate script.py args`: a script as it is, with scikit-learn's LogisticRegression fitted here."""
+
+import argparse
+import logging
+import os
+import runpy
+import sys
+
+from .patching import patch_sklearn
+
+
+def main(argv=None):
+    """Run a script or, after -m, a module, under `patch_sklearn`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m logreg_accel.accelerate",
+        description="Run a Python script with scikit-learn's LogisticRegression fitted by logreg_accel.",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr who made each fit, and why")
+    parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT is the name of a module, as for python -m")
+    parser.add_argument("script", metavar="SCRIPT")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for the script")
+    options = parser.parse_args(argv)
+    if options.verbose:
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("logreg_accel").setLevel(logging.INFO)
+    if not options.module and not os.path.exists(options.script):
+        parser.exit(2, f"{parser.prog}: there is no file {options.script!r}\n")
+    patch_sklearn()
+    sys.argv = [options.script, *options.arguments]
+    if options.module:
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(options.script, run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = os.path.dirname(os.path.abspath(options.script))
+        runpy.run_path(options.script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

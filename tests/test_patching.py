@@ -1,0 +1,181 @@
+"""scikit-learn's class fitted by ours: patch_sklearn and `python -m logreg_accel.accelerate`."""
+
+import logging
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+import sklearn
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import logreg_accel
+from logreg_accel import patch_sklearn, unpatch_sklearn
+
+X, Y = load_breast_cancer(return_X_y=True)
+X = StandardScaler().fit_transform(X)
+modern = pytest.mark.skipif("penalty" not in LogisticRegression().get_params(), reason="this scikit-learn has no `penalty`")
+
+
+@pytest.fixture(autouse=True)
+def patched(caplog):
+    caplog.set_level(logging.INFO, logger="logreg_accel")
+    patch_sklearn()
+    yield
+    unpatch_sklearn()
+
+
+def by_us(caplog):
+    return ["fitted by logreg_accel" in record.message for record in caplog.records]
+
+
+def apart(**settings):
+    """The same fit by scikit-learn, to its own tolerance's end."""
+    unpatch_sklearn()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return LogisticRegression(**{"tol": 1e-10, "max_iter": 100_000, **settings})
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"C": 0.01, "fit_intercept": False}, {"class_weight": "balanced", "solver": "newton-cg"}, {"solver": "newton-cholesky"},
+    {"l1_ratio": 1, "C": 0.1, "solver": "saga", "tol": 1e-6}, {"l1_ratio": 0.5, "C": 0.1, "solver": "saga", "tol": 1e-6},
+    {"solver": "liblinear", "fit_intercept": False},
+], ids=str)
+def test_the_same_answers(settings, caplog):
+    fit = LogisticRegression(**settings).fit(X, Y)
+    assert by_us(caplog) == [True] and type(fit) is LogisticRegression
+    peer = apart(**settings).fit(X, Y)
+    if peer.solver in ("sag", "saga"):  # whose tol is about steps
+        assert fit.score(X, Y) == pytest.approx(peer.score(X, Y), abs=0.01)
+    else:
+        np.testing.assert_allclose(fit.predict_proba(X), peer.predict_proba(X), atol=1e-3)
+    for name in ("coef_", "intercept_", "classes_", "n_iter_"):
+        a, b = (np.asarray(getattr(model, name)) for model in (fit, peer))
+        if name == "intercept_" and settings.get("solver") == "liblinear":
+            b = b.reshape(1)  # 0.0 there
+        assert a.shape == b.shape and a.dtype == b.dtype, name
+
+
+def test_several_classes_strings_weights_and_sparse_data():
+    A, y = load_iris(return_X_y=True)
+    s = np.random.default_rng(0).random(len(y)) + 0.5
+    names = np.array(["x", "y", "z"])[y]
+    fit = LogisticRegression().fit(scipy.sparse.csc_matrix(A), names, s)
+    peer = apart().fit(A, names, s)
+    np.testing.assert_allclose(fit.coef_, peer.coef_, atol=1e-3)
+    assert (fit.predict(A) == peer.predict(A)).all()
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-8])
+def test_the_tolerance_is_at_least_as_tight_by_scikit_learns_own_rule(tol):
+    raw, y = load_breast_cancer(return_X_y=True)  # columns over five decades: a small gap can be a large gradient
+    fit = LogisticRegression(tol=tol, max_iter=10_000).fit(raw, y)
+    z = raw @ fit.coef_[0] + fit.intercept_[0]
+    residual = 1 / (1 + np.exp(-z)) - y
+    gradient = np.append(residual @ raw + fit.coef_[0], residual.sum()) / len(y)
+    assert abs(gradient).max() <= tol
+
+
+def test_float32_stays_and_integers_become_float64():
+    assert LogisticRegression().fit(X.astype(np.float32), Y).coef_.dtype == np.float32
+    for dtype in (np.int8, np.float16):
+        assert LogisticRegression().fit(X.astype(dtype), Y).coef_.dtype == np.float64
+
+
+@pytest.mark.parametrize("settings, reason", [
+    ({"solver": "liblinear"}, "penalises the intercept"), ({"solver": "liblinear", "dual": True, "fit_intercept": False, "random_state": 0}, "dual=True"),
+])
+def test_what_means_something_else_stays(settings, reason, caplog):
+    fit = LogisticRegression(**settings).fit(X, Y)
+    assert by_us(caplog) == [False] and reason in caplog.text
+    assert (fit.coef_ == apart(**{"tol": 1e-4, "max_iter": 100, **settings}).fit(X, Y).coef_).all()
+
+
+@modern
+@pytest.mark.parametrize("settings, same", [
+    ({"penalty": None}, {"C": np.inf}), ({"penalty": "l2", "C": 0.1}, {"C": 0.1}),
+    ({"penalty": "l1", "solver": "saga", "C": 0.1, "l1_ratio": 1}, {"l1_ratio": 1, "C": 0.1}), ({"l1_ratio": None}, {}), ({"n_jobs": 2}, {}),
+], ids=str)
+def test_deprecated_arguments_are_taken_and_told(settings, same, caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
+        with pytest.warns(FutureWarning):
+            fit = LogisticRegression(**settings).fit(X[:, :5], Y)
+    assert by_us(caplog) == [True]
+    ours = logreg_accel.LogisticRegression(**same).fit(X[:, :5], Y)
+    np.testing.assert_allclose(fit.coef_, ours.coef_, atol=1e-3)
+
+
+@pytest.mark.parametrize("settings", [{"C": -1}, {"solver": "newton"}, {"tol": "x"}, {"l1_ratio": 1}, {"max_iter": "x"}], ids=str)
+def test_scikit_learns_own_errors(settings):
+    with pytest.raises(ValueError):
+        LogisticRegression(**settings).fit(X, Y)
+    with pytest.raises(ValueError, match="class"):
+        LogisticRegression().fit(X, np.ones(len(X)))
+
+
+def test_whoever_imported_the_class_before(caplog):
+    """A pipeline, a search over copies, a pickle, a warm start."""
+    search = GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [0.1, 1.0]}, cv=2).fit(X, Y)
+    assert all(by_us(caplog)) and len(by_us(caplog)) == 5
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
+    assert (again.predict(X) == search.predict(X)).all() and type(again[-1]).__module__.startswith("sklearn.")
+    warm = LogisticRegression(warm_start=True).fit(X, Y)
+    assert (warm.fit(X, Y).n_iter_ <= 3).all()
+
+
+def test_it_is_done_once_and_undone():
+    before = LogisticRegression.fit
+    patch_sklearn()
+    assert LogisticRegression.fit is before
+    unpatch_sklearn()
+    unpatch_sklearn()
+    assert not hasattr(LogisticRegression.fit, "original")
+
+
+def test_cross_validated_paths_are_left_alone(caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        LogisticRegressionCV(Cs=2, cv=2).fit(X, Y)
+    assert not caplog.records
+
+
+SCRIPT = """
+import sys
+from sklearn.datasets import make_classification
+from sklearn.linear_model import LogisticRegression
+X, y = make_classification(200, random_state=0)
+print(__name__, sys.argv[1:], type(LogisticRegression().fit(X, y)).__module__)
+"""
+
+
+@pytest.mark.parametrize("as_module", [False, True])
+def test_a_script_runs_as_it_is(tmp_path, as_module):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    way = ["-m", "script"] if as_module else [str(tmp_path / "script.py")]
+    command = [sys.executable, "-m", "logreg_accel.accelerate", "-v", *way, "--rate", "0.1", "-v"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "__main__ ['--rate', '0.1', '-v'] sklearn.linear_model._logistic\n", done.stderr
+    assert "LogisticRegression: fitted by logreg_accel, backend numpy" in done.stderr
+
+
+def test_a_script_that_is_not_there(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "logreg_accel.accelerate", "nothing.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "there is no file 'nothing.py'" in done.stderr
+
+
+def test_scikit_learns_checks_of_its_own_class():
+    code = ("import warnings; warnings.simplefilter('ignore'); import logreg_accel; logreg_accel.patch_sklearn()\n"
+            "from sklearn.linear_model import LogisticRegression; from sklearn.utils.estimator_checks import check_estimator\n"
+            "results = check_estimator(LogisticRegression(), on_fail=None)\n"
+            "print([r['check_name'] for r in results if r['status'] == 'failed'], len(results))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.startswith("[] "), done.stdout + done.stderr
