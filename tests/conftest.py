@@ -26,6 +26,15 @@ if EMULATED and os.environ.get("LOGREG_ACCEL_REQUIRE_GPU"):
 BACKENDS = [*CPU_BACKENDS, pytest.param("cupy", marks=pytest.mark.gpu, id="cupy-emulated" if EMULATED else "cupy")]
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "uint16", "int8", "uint8", "bool"]
 FLOATS = ["float64", "float32"]
+COMPILED = {"float64", "float32", "float16", "uint8"}  # each takes Numba some 3 s a layout; the others are compiled by `-m slow`
+
+
+def backends_and(dtypes):
+    """Every backend with every dtype."""
+    slow = [pytest.mark.slow]
+    return [pytest.param(*name.values, dtype, marks=name.marks, id=f"{name.id}-{dtype}") if hasattr(name, "marks") else
+            pytest.param(name, dtype, marks=slow if name == "numba" and dtype not in COMPILED else [], id=f"{name}-{dtype}")
+            for name in BACKENDS for dtype in dtypes]
 
 
 def _wider(X):
@@ -133,8 +142,9 @@ def pytest_collection_finish(session):
         wanted = {"emulated_kernels": _emulated_kernels} if EMULATED and _on_stand_in(item) else {}
         wanted |= {name: work for name, work in getattr(item.module, "EARLY", {}).items() if name in item.fixturenames}
         for name, work in wanted.items():
-            if name not in _early:
-                _early[name] = pool.submit(work)
+            assert _early.setdefault(name, (work, None))[0] is work, f"two test modules prepare a {name!r}"
+            if _early[name][1] is None:
+                _early[name] = (work, pool.submit(work))
     pool.shutdown(wait=False)
 
 
@@ -143,7 +153,7 @@ def _on_stand_in(item):
 
 
 def early(name):
-    return _early[name].result()
+    return _early[name][1].result()
 
 
 def _emulated_kernels():

@@ -7,7 +7,19 @@ import types
 import numpy as np
 import pytest
 
-from conftest import BACKENDS, DTYPES, FLOATS, LAYOUTS, SHAPES, Reference, block_of, check_all_passes, cpu_or_gpu, draw
+from conftest import (
+    BACKENDS,
+    DTYPES,
+    FLOATS,
+    LAYOUTS,
+    SHAPES,
+    Reference,
+    backends_and,
+    block_of,
+    check_all_passes,
+    cpu_or_gpu,
+    draw,
+)
 from logreg_accel import backends as backends_package
 from logreg_accel.backends import Backend, Choice, get_backend
 
@@ -22,8 +34,7 @@ def test_passes_at_awkward_sizes(name, dtype, shape, weighted, loss):
 
 
 @pytest.mark.parametrize("order", ["C", "F", "padded"])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name, dtype", backends_and(DTYPES))
 def test_passes_of_every_dtype(name, dtype, order, loss):
     X, y, s, W = draw(301, 17, dtype, weighted=True)
     X = {"C": X, "F": np.asfortranarray(X), "padded": LAYOUTS["columns of a wider table"](X)}[order]

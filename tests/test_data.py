@@ -158,12 +158,6 @@ def test_bad_x(kind):
         LogisticRegression().fit(bad, Y[: len(bad)] if len(bad) else Y)
 
 
-def test_sparse_is_not_read_as_something_else():
-    scipy_sparse = pytest.importorskip("scipy.sparse")
-    with pytest.raises(TypeError, match="[Ss]parse"):
-        LogisticRegression().fit(scipy_sparse.csr_array(X), Y)
-
-
 @pytest.mark.parametrize("frame", [
     lambda: pytest.importorskip("pandas").DataFrame({"age": [1.0, 2], "city": ["a", "b"]}),
     lambda: pytest.importorskip("polars").DataFrame({"age": [1.0, 2], "city": ["a", "b"]}),

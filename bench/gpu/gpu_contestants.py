@@ -27,7 +27,7 @@ class Problem:
 
 def our_launches(call):
     """The result of a call to the backend and the kernel launches it made: (function, expression, grid, block, arguments)."""
-    real, launches = cupy_backend._kernel, []
+    real, launches = cupy_backend.kernel, []
 
     def recording(file, expression):
         def launch(*arguments):
@@ -36,7 +36,7 @@ def our_launches(call):
 
         return launch
 
-    with mock.patch.object(cupy_backend, "_kernel", recording):
+    with mock.patch.object(cupy_backend, "kernel", recording):
         return call(), launches
 
 

@@ -22,7 +22,7 @@ _WRONG = 1e-4  # relative distance of a variant's gradient from the base launch'
 def compile_kernel(name):
     """Into CuPy's cache on disk, in a process of its own; an error comes up again where the kernel is launched."""
     with contextlib.suppress(Exception):
-        cupy_backend._kernel("dense.cu", name)
+        cupy_backend.kernel("dense.cu", name)
 
 
 def measure_launch(problem, launch, repeats, expected=None):

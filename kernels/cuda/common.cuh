@@ -104,25 +104,6 @@ __device__ inline void transposed_sum(Real (&dots)[kAll][kValues], int lane) {
     }
 }
 
-constexpr unsigned kThreads = 256;  // of a block of those kernels that do not say it themselves
-
-// Sums of a block of kThreads: a tree of fixed shape. out: kValues numbers a block.
-template <int kValues>
-__device__ inline void block_sum(double (&value)[kValues], double* out) {
-    SHARED_ARRAY(double, sums, kThreads);
-#pragma unroll
-    for (int i = 0; i < kValues; ++i) {
-        sums[threadIdx.x] = value[i];
-        __syncthreads();
-        for (unsigned half = kThreads / 2; half > 0; half /= 2) {
-            if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-            __syncthreads();
-        }
-        if (threadIdx.x == 0) out[blockIdx.x * kValues + i] = sums[0];
-        __syncthreads();
-    }
-}
-
 template <bool kFirst, class A, class B>
 struct Choose {
     using type = A;

@@ -4,6 +4,7 @@
 // to be added in order. No atomics: the same bits on every run.
 
 #include "common.cuh"
+#include "blocks.cuh"
 #include "pointwise.cuh"
 
 // sigma, the error and the loss of all margins, each read once: as array code, a dozen kernels over vectors of m. What stands

@@ -27,7 +27,7 @@ _SLICE_ROWS = 256
 _LEAST_STEPS = 4
 _MOST_TERMS = 1024
 
-THREADS = 256  # kThreads in common.cuh
+THREADS = 256  # kThreads in blocks.cuh
 _SPARSE_BLOCKS = 2048  # an H200 runs 1,056 at once
 
 

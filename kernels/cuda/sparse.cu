@@ -10,6 +10,7 @@
 // Rows, entries and offsets are 64-bit, columns 32-bit.
 
 #include "common.cuh"
+#include "blocks.cuh"
 #include "pointwise.cuh"
 
 // A term as an integer in units of 2^-exponent; negative ones as their complement, which is how they are subtracted.

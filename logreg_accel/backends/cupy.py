@@ -20,7 +20,6 @@ from .cupy_kernels import REAL, kernel
 from .cupy_sparse import DeviceCSR, sparse_pass
 from .threads import run_lanes, usable_threads
 
-_THREADS = 256  # kThreads in pointwise.cu
 _MAX_BLOCKS = 1024
 _STAGE_BYTES = 32 << 20  # of each of two pinned buffers: filled by the processor while the other one travels
 _LEAST_TILE_BYTES = 1 << 20
@@ -29,8 +28,8 @@ _SMALLER = {8: "float32", 4: "float16"}
 
 
 class DeviceBlock(NamedTuple):
-    """A Block on the device. `columns` may be read of every row of X: all n, and the zeros that pad a row; no weight is above
-    `heaviest`."""
+    """A Block on the device. `columns` may be read of every row of X: all n, and the zeros that pad a row; no weight
+    of a sparse X is above `heaviest`."""
 
     X: Any
     y: Any
@@ -70,14 +69,14 @@ class CupyBackend(Backend):
         """
         X, columns = self._to_device_csr(block.X) if is_sparse(block.X) else self._to_rows(block.X)
         y, s = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in (block.y, block.sample_weight))
-        return DeviceBlock(X, y, s, columns, 1.0 if s is None else float(s.max()))
+        return DeviceBlock(X, y, s, columns, float(s.max()) if is_sparse(X) and s is not None else 1.0)
 
     def to_host(self, array):
         return cupy.asnumpy(array)
 
     def take(self, block, rows, weights):
         rows, n = cupy.asarray(rows), block.X.shape[1]
-        heaviest = float(weights.max())
+        heaviest = float(weights.max(initial=0))
         weights = cupy.asarray(weights, dtype=compute_dtype(block.X.dtype))
         if is_sparse(block.X):
             return DeviceBlock(block.X[rows], block.y[rows], weights, n, heaviest)
@@ -208,7 +207,7 @@ class CupyBackend(Backend):
         sums = cupy.empty((blocks, 3), dtype=np.float64)
         run = kernel("pointwise.cu", f"logistic_line<{REAL[Z0.dtype.name]}>")
         vectors = (cupy.ascontiguousarray(Z) for Z in (Z0, Z1))  # a RawKernel ignores strides
-        run((blocks,), (_THREADS,),
+        run((blocks,), (shapes.THREADS,),
                (*vectors, block.y, block.sample_weight, Z0.dtype.type(t), np.int64(Z0.size), sums))
         return cupy.asnumpy(sums).sum(axis=0)
 
@@ -220,7 +219,7 @@ class CupyBackend(Backend):
         residual, losses = cupy.empty_like(Z), cupy.empty(blocks, dtype=np.float64)
         run = kernel("pointwise.cu", f"logistic_residual<{REAL[Z.dtype.name]}>")
         s = None if s is None else cupy.ascontiguousarray(s)
-        run((blocks,), (_THREADS,), (Z, cupy.ascontiguousarray(y), s, np.int64(Z.size), residual, losses))
+        run((blocks,), (shapes.THREADS,), (Z, cupy.ascontiguousarray(y), s, np.int64(Z.size), residual, losses))
         return losses.sum(keepdims=True), residual
 
     def _in_tiles(self, body, block, *arguments):
@@ -295,7 +294,7 @@ def _dense(name, block, loss, W, V=None, keep_margins=False):
 
 
 def _block_count(size):
-    return max(1, min(_MAX_BLOCKS, -(-size // _THREADS)))
+    return max(1, min(_MAX_BLOCKS, -(-size // shapes.THREADS)))
 
 
 def _padded(dtype, n):
