@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # where the package is not installed, the checkout serves
 
-from race.contestants import CONTESTANTS, missing  # noqa: E402
+from race.child import bytes_of  # noqa: E402
+from race.contestants import CONTESTANTS, can, missing  # noqa: E402
 from race.problems import CASES, absent, load  # noqa: E402
 from race.referee import Track  # noqa: E402
 from race.report import OURS, picture, table  # noqa: E402
@@ -31,7 +32,7 @@ from logreg_accel.backends.threads import available_threads  # noqa: E402
 from logreg_accel.cli.doctor import machine  # noqa: E402
 
 _PACKAGES = ("logreg-accel", "numpy", "scipy", "numba", "scikit-learn", "scikit-learn-intelex", "snapml", "glum", "tabmat",
-             "torch")
+             "skglm", "torch")
 _READS = "reads of ours"  # in `finished`, beside the contestants
 
 
@@ -95,13 +96,15 @@ def write(path, text):
 def race(case, names, results, options):
     """One case: reference, contestants, then how many reads ours takes, and its time in a fresh process."""
     X, y = load(case, options.rows_scale, options.data)
+    problem = CASES[case]
     results.values["cases"][case] = {
-        "rows": X.shape[0], "features": X.shape[1], "positives": int(y.sum()), "bytes": X.nbytes, "about": CASES[case].about,
-        "generated": bool(CASES[case].rows), "C": 1.0,
+        "rows": X.shape[0], "features": X.shape[1], "positives": int(y.sum()) if y.max() == 1 else None,
+        "bytes": bytes_of(X), "about": problem.about, "generated": bool(problem.rows), "C": problem.C, "l1_ratio": problem.l1_ratio,
     }
     print(f"{case}: {X.shape[0]} x {X.shape[1]}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="race-") as place:
-        track = Track(case, X, y, place, options.threads, options.seconds_per_run, results.keep, repeats=options.repeats)
+        track = Track(case, X, y, place, options.threads, options.seconds_per_run, results.keep, problem.C, options.repeats,
+                      problem.l1_ratio)
         del X, y  # the contestants load their own
         if "value" not in results.values["references"].get(case, {}):
             results.values["references"][case] = track.reference()
@@ -109,7 +112,9 @@ def race(case, names, results, options):
                          + [run["value"] for run in results.values["runs"] if run["case"] == case and run["status"] == "ok"])
         results.write()
         for name in names:
-            if name == _READS:
+            if name == _READS and not track.plain:
+                pass  # newton-subsampled is asked about dense data of two classes
+            elif name == _READS:
                 results.values["steps"] += track.reads()
                 results.values["cold"][case] = track.run("ours", "float32", {"tol": 1e-6}, warm=False)
             else:
@@ -174,7 +179,8 @@ def main(words=None):
         for case in (case for case in options.cases if case not in left_out):
             if options.again:
                 results.forget(case, names)
-            if todo := [name for name in names if not results.finished(case, name)]:
+            able = [name for name in names if name == _READS or can(name, CASES[case].needs)]
+            if todo := [name for name in able if not results.finished(case, name)]:
                 results.forget(case, todo)  # what a killed race left half done
                 race(case, todo, results, options)
         results.write()

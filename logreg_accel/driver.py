@@ -129,7 +129,7 @@ class _Run:
         self.certify_below = math.inf
         self.answers = {
             ask.Gradient: self._gradient,
-            ask.HessianVector: lambda q: self._ask(q.on, "hessian_vector", q.w, q.v),
+            ask.HessianVector: lambda q: self._ask(q.on, "hessian_vector", q.w, q.v, q.margins),
             ask.Diagonal: lambda q: self._ask(q.on, "diagonal", q.w),
             ask.Metric: lambda q: self._ask(q.on, "factor", q.point.w),
             ask.Hessian: lambda q: self._ask(q.on, "hessian", q.point.w),

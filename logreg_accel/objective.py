@@ -116,12 +116,14 @@ class Objective:
         point = self.evaluate(w)
         return point.value, point.gradient
 
-    def hessian_vector(self, w, v):
+    def hessian_vector(self, w, v, margins=None):
         """∇²F(w)·v out of one read of X.
 
         Parameters
         ----------
         w, v : array (size,)
+        margins : those of the Point at w, where it is at hand
+            They spare a product with X.
 
         Returns
         -------
@@ -133,11 +135,18 @@ class Objective:
             w or v has the wrong shape.
         """
         W, V = self._columns(w), self._columns(v)
-        return self._mean(self.backend.hessian_vector, W, V) + self.penalty.gradient(self.penalised(v))
+        known = [None] * len(self.blocks) if margins is None else margins
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = sum(self.backend.hessian_vector(block, W, V, self.loss, Z)
+                        for block, Z in zip(self.blocks, known, strict=True))
+        return self._mean(total) + self.penalty.gradient(self.penalised(v))
 
     def diagonal(self, w):
         """The diagonal of ∇²F(w), float64 (size,), out of one read of X. Parameters and errors as `hessian_vector`."""
-        return self._mean(self.backend.diagonal, self._columns(w)) + self.ridge()
+        W = self._columns(w)
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = sum(self.backend.diagonal(block, W, self.loss) for block in self.blocks)
+        return self._mean(total) + self.ridge()
 
     def hessian(self, w):
         """∇²F(w), float64 (size, size), out of one read of X. Parameters and errors as `hessian_vector`."""
@@ -327,9 +336,7 @@ class Objective:
         H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self.ridge())
         return H
 
-    def _mean(self, sums, *columns):
-        with np.errstate(invalid="ignore", over="ignore"):
-            total = sum(sums(block, *columns, self.loss) for block in self.blocks)
+    def _mean(self, total):
         self.check_sums(total)
         return self._flat(total) / self.weight_sum
 

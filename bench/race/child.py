@@ -22,15 +22,21 @@ _READ_FROM = 100e6  # bytes of X: a smaller one is read from the cache
 _PAUSE = 0.05  # before a fit: OpenBLAS's threads spin for some 30 ms after a product and would take a core from it
 
 
-def objective(X, y, w, b, C):
-    """C·Σ log(1 + exp(−ỹ·(x·w + b))) + ½‖w‖² in float64, whatever X is stored as: X (m, n), y (m,) of 0 and 1, w (n,)."""
-    w = np.asarray(w, dtype=np.float64).ravel()
+def objective(X, y, w, b, C, l1_ratio=0.0):
+    """C·Σ log(1 + exp(−ỹ·(x·w + b))) + (1 − l1_ratio)·½‖w‖² + l1_ratio·‖w‖₁ in float64, whatever X is stored as: X (m, n), y (m,)
+    of 0 and 1, w (n,); with w (K, n) the softmax loss of y from 0 to K − 1."""
+    w, b = np.atleast_2d(np.asarray(w, dtype=np.float64)), np.ravel(np.asarray(b, dtype=np.float64))
     rows = max(1, (1 << 22) // max(X.shape[1], 1))
     sums = []
     for start in range(0, len(y), rows):
-        z = X[start : start + rows].astype(np.float64) @ w + float(b)
-        sums.append(float(np.logaddexp(0, np.where(y[start : start + rows] > 0, -z, z)).sum()))
-    return C * math.fsum(sums) + 0.5 * float(w @ w)
+        z, codes = X[start : start + rows].astype(np.float64) @ w.T + b, y[start : start + rows]
+        if len(w) == 1:
+            z = z[:, 0]
+            sums.append(float(np.logaddexp(0, np.where(codes > 0, -z, z)).sum()))
+        else:
+            top = z.max(axis=1)
+            sums.append(float((np.log(np.exp(z - top[:, None]).sum(axis=1)) + top - z[np.arange(len(z)), codes]).sum()))
+    return C * math.fsum(sums) + (1 - l1_ratio) * 0.5 * float((w * w).sum()) + l1_ratio * float(abs(w).sum())
 
 
 def memory(peak=False):
@@ -53,22 +59,30 @@ def forget_peak():
 
 
 def slice_of(X, y, rows):
-    """Some rows of both classes, in X's layout."""
-    half = max(rows // 2, 1)
-    keep = np.sort(np.concatenate([np.flatnonzero(y == code)[:half] for code in (0, 1)]))
+    """Some rows of every class, in X's layout."""
+    codes = np.unique(y)
+    each = max(rows // len(codes), 1)
+    keep = np.sort(np.concatenate([np.flatnonzero(y == code)[:each] for code in codes]))
+    if hasattr(X, "indptr"):
+        return X[keep], y[keep]
     return np.asarray(X[keep], order="F" if X.flags.f_contiguous and not X.flags.c_contiguous else "C"), y[keep]
 
 
-def warm_up(name, contestant, X, y, C, threads):
+def bytes_of(X):
+    """Bytes of X, of a sparse one those of its entries and indices."""
+    return sum(part.nbytes for part in (X.data, X.indices, X.indptr)) if hasattr(X, "indptr") else X.nbytes
+
+
+def warm_up(name, contestant, X, y, C, threads, more):
     """A fit on a slice: imports, compilation, pools of threads. Ours must see samples and the backend of the whole."""
     from .contestants import backend_of
 
     is_ours, n = name.startswith("ours"), X.shape[1]
     setting = contestant.ladder(*X.shape)[0]
     if is_ours:
-        setting = {"tol": 1e-6, "backend": backend_of(X.nbytes)}
+        setting = {"tol": 1e-6, "backend": backend_of(bytes_of(X))}
     some = slice_of(X, y, (200 if is_ours else 20) * (n + 1) + 1000)
-    contestant.fit(*some, C, threads, **setting)
+    contestant.fit(*some, C, threads, **setting, **more)
 
 
 def timed(fit, most):
@@ -84,20 +98,20 @@ def timed(fit, most):
     return result, seconds
 
 
-def run(contestant, X, y, C, threads, setting, repeats=20):
+def run(contestant, X, y, C, threads, setting, more, repeats=20):
     """Answers to one setting: seconds of the fastest run and of all, the objective, the most memory above X and y, in MB."""
     forget_peak()
     held = memory()
-    fitted, seconds = timed(lambda: contestant.fit(X, y, C, threads, **setting), repeats)
+    fitted, seconds = timed(lambda: contestant.fit(X, y, C, threads, **setting, **more), repeats)
     above = max(0, memory(peak=True) - held)
-    value = objective(X, y, fitted.w, fitted.b, C)
+    value = objective(X, y, fitted.w, fitted.b, C, **more)
     finite = math.isfinite(value)
     answer = {
         "status": "ok" if finite else "not finite", "seconds": min(seconds), "all_seconds": seconds,
         "value": value if finite else None,
         "iterations": fitted.iterations, "reads": fitted.reads, "memory_MB": round(above / 1e6, 1), "note": fitted.note,
     }
-    if contestant.module == "logreg_accel" and X.nbytes > _READ_FROM:
+    if contestant.module == "logreg_accel" and not hasattr(X, "indptr") and X.nbytes > _READ_FROM:
         from logreg_accel import read_bandwidth
 
         answer["plain_read_seconds"] = X.nbytes / (1e9 * read_bandwidth(X, repeats=3, n_threads=threads))
@@ -125,12 +139,18 @@ def main(spec):
     from .contestants import CONTESTANTS
 
     contestant = CONTESTANTS[spec["contestant"]]
-    X = np.array(np.load(spec["X"], mmap_mode="r"), dtype=spec["dtype"], order=contestant.order)
+    if spec["X"].endswith(".npz"):
+        import scipy.sparse
+
+        X = scipy.sparse.load_npz(spec["X"]).astype(spec["dtype"])
+    else:
+        X = np.array(np.load(spec["X"], mmap_mode="r"), dtype=spec["dtype"], order=contestant.order)
+    more = {"l1_ratio": spec["l1_ratio"]} if spec["l1_ratio"] else {}
     y, C, threads = np.load(spec["y"]), spec["C"], spec["threads"]
     from threadpoolctl import threadpool_limits
 
     if spec["warm"]:
-        warm_up(spec["contestant"], contestant, X, y, C, threads)
+        warm_up(spec["contestant"], contestant, X, y, C, threads, more)
     else:
         from logreg_accel import LogisticRegression  # noqa: F401  the import is not what a cold fit is about
     with threadpool_limits(threads):  # after the imports: it knows the libraries that are loaded
@@ -139,7 +159,7 @@ def main(spec):
             setting = json.loads(line)
             try:
                 say(steps(X, y, C, threads, **setting["steps"]) if "steps" in setting
-                    else run(contestant, X, y, C, threads, setting, spec["repeats"]))
+                    else run(contestant, X, y, C, threads, setting, more, spec["repeats"]))
             except Exception as error:  # whatever a peer raises is its result
                 say({"status": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"})
 

@@ -1,4 +1,4 @@
-"""Who races, and how each is called: the same objective C·Σ loss + ½‖w‖², the intercept free, at a ladder of settings.
+"""Who races, and how each is called: the same objective C·Σ loss + penalty, the intercept free, at a ladder of settings.
 
 Peers get what suits them best: the layout and the solver that measured fastest, no limit on iterations that would stop them
 early, and a second ladder in float64 where float32 does not take them to the tightest target. None is a dependency, and each
@@ -16,7 +16,7 @@ _ENDLESS = 1_000_000  # iterations: the clock ends a run, not this
 
 
 class Fitted(NamedTuple):
-    """What a fit returned: weights (n,), intercept; iterations and reads of X where they are told, else None."""
+    """What a fit returned: weights (n,) or (K, n), intercepts; iterations and reads of X where they are told, else None."""
 
     w: Any
     b: float
@@ -28,6 +28,7 @@ class Fitted(NamedTuple):
 class Contestant(NamedTuple):
     """fit(X, y, C, threads, **setting) -> Fitted, for every setting of `ladder(m, n)`, from loose to tight.
 
+    does : what it can do of what cases need; with "l1", `fit` takes an l1_ratio too.
     module, package : what must be importable, and what installs it.
     dtypes : storages of X to try, in this order.
     order : layout of X that it reads fastest.
@@ -40,6 +41,7 @@ class Contestant(NamedTuple):
     dtypes: tuple = ("float32", "float64")
     order: str = "C"
     note: str = ""
+    does: tuple = ("dense",)
 
 
 def missing(name):
@@ -50,6 +52,12 @@ def missing(name):
     return None
 
 
+def can(name, needs):
+    """Whether a contestant can do what a case needs."""
+    does = CONTESTANTS[name].does
+    return set(needs) <= set(does) and ("l1" in needs or "l1 alone" not in does)
+
+
 def _by_tol(tols=_TOLS):
     return lambda m, n: [{"tol": tol} for tol in tols]
 
@@ -58,11 +66,12 @@ def _by_tol(tols=_TOLS):
 
 
 def ours(solver):
-    def fit(X, y, C, threads, tol, backend="auto"):
+    def fit(X, y, C, threads, tol, backend="auto", l1_ratio=0.0):
         from logreg_accel import LogisticRegression
 
-        clf = LogisticRegression(C=C, tol=tol, solver=solver, n_threads=threads, backend=backend, max_iter=_ENDLESS).fit(X, y)
-        return Fitted(clf.coef_[0], clf.intercept_[0], int(clf.n_iter_[0]), float(clf.n_passes_), f"{clf.solver_}, {clf.status_}")
+        clf = LogisticRegression(C=C, l1_ratio=l1_ratio, tol=tol, solver=solver, n_threads=threads, backend=backend,
+                                 max_iter=_ENDLESS).fit(X, y)
+        return Fitted(clf.coef_, clf.intercept_, int(clf.n_iter_[0]), float(clf.n_passes_), f"{clf.solver_}, {clf.status_}")
     return fit
 
 
@@ -92,14 +101,14 @@ def backend_of(nbytes):
 
 def _of_sklearn(clf, X, y):
     clf.fit(X, y)
-    return Fitted(clf.coef_[0], clf.intercept_[0], int(np.max(clf.n_iter_)))
+    return Fitted(clf.coef_, clf.intercept_, int(np.max(clf.n_iter_)))
 
 
 def scikit_learn(solver):
-    def fit(X, y, C, threads, tol):
+    def fit(X, y, C, threads, tol, l1_ratio=0.0):
         from sklearn.linear_model import LogisticRegression
 
-        return _of_sklearn(LogisticRegression(C=C, solver=solver, tol=tol, max_iter=_ENDLESS, random_state=0), X, y)
+        return _of_sklearn(LogisticRegression(C=C, l1_ratio=l1_ratio, solver=solver, tol=tol, max_iter=_ENDLESS, random_state=0), X, y)
     return fit
 
 
@@ -110,12 +119,12 @@ def scikit_learn_intelex(X, y, C, threads, tol):
     return _of_sklearn(LogisticRegression(C=C, solver="lbfgs", tol=tol, max_iter=_ENDLESS), X, y)
 
 
-def liblinear(X, y, C, threads, tol, scaling):
-    """It penalises (b / scaling)²: a small scaling misses the optimum, a large one slows it down."""
+def liblinear(X, y, C, threads, tol, scaling, l1_ratio=0.0):
+    """It penalises b / scaling as a weight: a small scaling misses the optimum, a large one slows it down."""
     from sklearn.linear_model import LogisticRegression
 
-    dual = X.shape[1] > X.shape[0]
-    return _of_sklearn(LogisticRegression(C=C, solver="liblinear", dual=dual, intercept_scaling=scaling, tol=tol,
+    dual = X.shape[1] > X.shape[0] and not l1_ratio
+    return _of_sklearn(LogisticRegression(C=C, l1_ratio=l1_ratio, solver="liblinear", dual=dual, intercept_scaling=scaling, tol=tol,
                                           max_iter=_ENDLESS, random_state=0), X, y)
 
 
@@ -132,14 +141,50 @@ def snap_ml(X, y, C, threads, tol, scaling):
     return Fitted(np.ravel(clf.coef_), float(np.ravel(clf.intercept_)[0]) * scaling, int(clf.n_iter_))
 
 
-def glum(X, y, C, threads, tol):
-    """It minimises mean loss + (alpha/2)·‖w‖²."""
+def glum(X, y, C, threads, tol, l1_ratio=0.0):
+    """It minimises mean loss + alpha times the penalty; a sparse X goes in by columns, as it stores it."""
     from glum import GeneralizedLinearRegressor
 
-    model = GeneralizedLinearRegressor(family="binomial", link="logit", alpha=1 / (C * len(y)), l1_ratio=0, solver="irls-ls",
-                                       gradient_tol=tol, max_iter=1000)
-    model.fit(X, y.astype(X.dtype))
+    model = GeneralizedLinearRegressor(family="binomial", link="logit", alpha=1 / (C * len(y)), l1_ratio=l1_ratio,
+                                       solver="irls-cd" if l1_ratio else "irls-ls", gradient_tol=tol, max_iter=1000)
+    model.fit(X.tocsc() if hasattr(X, "tocsc") else X, y.astype(X.dtype))
     return Fitted(model.coef_, float(model.intercept_), int(model.n_iter_))
+
+
+def skglm(X, y, C, threads, tol, l1_ratio=0.0):
+    """It minimises mean loss + alpha·‖w‖₁ with a free intercept; a sparse X goes in by columns, as it wants it."""
+    from skglm import SparseLogisticRegression
+
+    clf = SparseLogisticRegression(alpha=1 / (C * len(y)), tol=tol, max_iter=1000, max_epochs=100_000, fit_intercept=True)
+    clf.fit(X.tocsc() if hasattr(X, "tocsc") else X, y)
+    return Fitted(clf.coef_, clf.intercept_, int(np.max(clf.n_iter_)))
+
+
+def torch_softmax(X, y, C, threads, tol):
+    """As `torch_lbfgs`, for several classes."""
+    import torch
+
+    torch.set_num_threads(threads)
+    m, n = X.shape
+    X, k = torch.from_numpy(X), int(y.max()) + 1
+    own = torch.nn.functional.one_hot(torch.from_numpy(y.astype(np.int64)), k).to(X.dtype)
+    w = torch.zeros((n + 1) * k, dtype=X.dtype)
+    penalty, evaluations = 1 / (C * m), 0
+
+    def closure():
+        nonlocal evaluations
+        evaluations += 1
+        W = w.view(n + 1, k)
+        logs = torch.log_softmax(X @ W[:n] + W[n], dim=1)
+        residual = (logs.exp() - own) / m
+        w.grad = torch.cat([X.T @ residual + penalty * W[:n], residual.sum(dim=0)[None]]).ravel()
+        return -(logs * own).sum() / m + 0.5 * penalty * (W[:n] * W[:n]).sum()
+
+    optimiser = torch.optim.LBFGS([w], lr=1, max_iter=_ENDLESS, tolerance_grad=tol, tolerance_change=tol**2, history_size=10,
+                                  line_search_fn="strong_wolfe")
+    optimiser.step(closure)
+    W = w.view(n + 1, k).numpy()
+    return Fitted(W[:n].T, W[n], optimiser.state[w]["n_iter"], 2.0 * evaluations)
 
 
 def torch_lbfgs(X, y, C, threads, tol):
@@ -147,6 +192,8 @@ def torch_lbfgs(X, y, C, threads, tol):
     import torch
 
     torch.set_num_threads(threads)
+    if y.max() > 1:
+        return torch_softmax(X, y, C, threads, tol)
     m, n = X.shape
     X = torch.from_numpy(X)
     side = torch.from_numpy(1 - 2 * y.astype(np.float64)).to(X.dtype)
@@ -176,23 +223,31 @@ _SNAP = _penalised_intercept((1e-2, 1.0), (1e-3, 1.0), (1e-4, 3.0), (1e-6, 3.0),
 _OURS = _by_tol([10.0**-k for k in range(3, 11)])
 
 CONTESTANTS = {
-    "ours": Contestant(ours("auto"), _OURS, "logreg_accel", "logreg-accel", note='solver="auto"'),
+    "ours": Contestant(ours("auto"), _OURS, "logreg_accel", "logreg-accel", note='solver="auto"',
+                       does=("dense", "sparse", "classes", "l1")),
     "ours newton-subsampled": Contestant(ours("newton-subsampled"), _OURS, "logreg_accel", "logreg-accel"),
     "ours newton-cholesky": Contestant(ours("newton-cholesky"), _OURS, "logreg_accel", "logreg-accel"),
     "ours lbfgs": Contestant(ours("lbfgs"), _OURS, "logreg_accel", "logreg-accel"),
-    "scikit-learn lbfgs": Contestant(scikit_learn("lbfgs"), _by_tol(), "sklearn", "scikit-learn"),
-    "scikit-learn newton-cholesky": Contestant(scikit_learn("newton-cholesky"), _by_tol(), "sklearn", "scikit-learn"),
-    "scikit-learn newton-cg": Contestant(scikit_learn("newton-cg"), _by_tol(), "sklearn", "scikit-learn"),
+    "scikit-learn lbfgs": Contestant(scikit_learn("lbfgs"), _by_tol(), "sklearn", "scikit-learn", does=("dense", "sparse", "classes")),
+    "scikit-learn newton-cholesky": Contestant(scikit_learn("newton-cholesky"), _by_tol(), "sklearn", "scikit-learn",
+                                               does=("dense", "sparse", "classes")),
+    "scikit-learn newton-cg": Contestant(scikit_learn("newton-cg"), _by_tol(), "sklearn", "scikit-learn", does=("dense", "sparse", "classes")),
     "scikit-learn saga": Contestant(scikit_learn("saga"), _by_tol([10.0**-k for k in (1, 2, 3, 4, 6, 8)]), "sklearn",
-                                    "scikit-learn"),
-    "scikit-learn-intelex lbfgs": Contestant(scikit_learn_intelex, _by_tol(), "sklearnex", "scikit-learn-intelex"),
+                                    "scikit-learn", does=("dense", "sparse", "l1")),
+    "scikit-learn-intelex lbfgs": Contestant(scikit_learn_intelex, _by_tol(), "sklearnex", "scikit-learn-intelex",
+                                             does=("dense", "classes")),
     "liblinear": Contestant(
         liblinear, _penalised_intercept((1e-2, 10.0), (1e-4, 10.0), (1e-6, 10.0), (1e-6, 100.0), (1e-8, 100.0), (1e-8, 1000.0),
                                         (1e-10, 1000.0)),
-        "sklearn", "scikit-learn", dtypes=("float64",), note="through scikit-learn; float64 only, one thread"),
-    "Snap ML": Contestant(snap_ml, _SNAP, "snapml", "snapml", dtypes=("float32",), note="dual"),
+        "sklearn", "scikit-learn", dtypes=("float64",), note="through scikit-learn; float64 only, one thread",
+        does=("dense", "sparse", "l1")),
+    "Snap ML": Contestant(snap_ml, _SNAP, "snapml", "snapml", dtypes=("float32",), note="dual", does=("dense", "sparse")),
     "Snap ML one thread": Contestant(lambda X, y, C, threads, **setting: snap_ml(X, y, C, 1, **setting), _SNAP, "snapml",
-                                     "snapml", dtypes=("float32",), note="at times faster than two"),
-    "glum": Contestant(glum, _by_tol(), "glum", "glum", order="F", note="irls-ls; X by columns, which it reads faster"),
-    "PyTorch L-BFGS": Contestant(torch_lbfgs, _by_tol(), "torch", "torch", note="strong_wolfe, two products"),
+                                     "snapml", dtypes=("float32",), note="at times faster than two", does=("dense", "sparse")),
+    "glum": Contestant(glum, _by_tol(), "glum", "glum", order="F", note="irls-ls, irls-cd for L1; X by columns, which it reads faster",
+                       does=("dense", "sparse", "l1")),
+    "skglm": Contestant(skglm, _by_tol([10.0**-k for k in (2, 3, 4, 5, 6, 8)]), "skglm", "skglm", order="F",
+                        note="L1 alone", does=("dense", "sparse", "l1", "l1 alone")),
+    "PyTorch L-BFGS": Contestant(torch_lbfgs, _by_tol(), "torch", "torch", note="strong_wolfe, two products",
+                                 does=("dense", "classes")),
 }

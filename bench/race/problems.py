@@ -1,4 +1,4 @@
-"""What is raced: generated families and real data, each as float32 X (m, n), C order, and y (m,), uint8 of 0 and 1.
+"""What is raced: generated families and real data, each as float32 X (m, n), in C order or sparse, and y (m,), uint8 codes.
 
 Real sets come from a folder that the user names and are in none of our files; breast cancer ships with scikit-learn. Columns
 in different units are standardised where the name says so or where the raw ones mean little; a penalty is for scaled columns.
@@ -15,13 +15,19 @@ _KEEP = 500  # rows at least, however small a race is wanted
 
 
 class Case(NamedTuple):
-    """make(rows, rng) for generated data, make(folder, None) for real ones; `rows` and `features` are 0 for those."""
+    """make(rows, rng) for generated data, make(folder, None) for real ones; `rows` and `features` are 0 for those.
+
+    `needs` is what a contestant must be able to do: "dense" or "sparse", "classes" for more than two, "l1" for an `l1_ratio`.
+    """
 
     make: Callable
     rows: int = 0
     features: int = 0
     file: str = ""
     about: str = ""
+    needs: tuple = ("dense",)
+    l1_ratio: float = 0.0
+    C: float = 1.0
 
 
 def load(case, scale=1.0, folder=None):
@@ -44,7 +50,13 @@ def load(case, scale=1.0, folder=None):
         if scale < 1:
             keep = np.linspace(0, len(y) - 1, max(min(_KEEP, len(y)), round(len(y) * scale))).astype(np.intp)
             X, y = X[keep], y[keep]
-    return np.ascontiguousarray(X, dtype=np.float32), np.ascontiguousarray(y, dtype=np.uint8)
+    y = np.ascontiguousarray(y, dtype=np.uint8)
+    if not hasattr(X, "tocsr"):
+        return np.ascontiguousarray(X, dtype=np.float32), y
+    X = X.tocsr().astype(np.float32)
+    X.sort_indices()  # every contestant gets what it would else do itself
+    X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)  # liblinear takes no others
+    return X, y
 
 
 def absent(case, folder):
@@ -186,13 +198,36 @@ def _numbers(file, label):
     return make
 
 
-def _svmlight(file):
+def _svmlight(file, dense=True):
     def make(folder, rng):
         from sklearn.datasets import load_svmlight_file
 
         X, y = load_svmlight_file(str(folder / file))
-        return X.toarray(), y > 0
+        return X.toarray() if dense else X, y > 0
     return make
+
+
+def _reviews(folder, rng):
+    """Sentences of film reviews, TF-IDF of their words; 1 where the critic liked it."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = [[line for line in (folder / f"rt_polarity/rt-polarity.{side}").read_bytes().decode("latin-1").split("\n") if line]
+             for side in ("neg", "pos")]
+    X = TfidfVectorizer().fit_transform(texts[0] + texts[1])
+    return X, np.repeat([0, 1], [len(side) for side in texts])
+
+
+def _digits(folder, rng):
+    """Ten classes, pixels from 0 to 1; the training part."""
+    with np.load(folder / "mnist/mnist_63k.npz") as stored:
+        return stored["X"][:60_000].astype(np.float32) / 255, stored["y"][:60_000]
+
+
+def _few_of_many(m, rng):
+    """Normal columns of which a fifth bear on the class."""
+    X = _filled(m, 200, lambda rows: rng.standard_normal((rows, 200)))
+    w = np.where(rng.random(200) < 0.2, rng.standard_normal(200), 0)
+    return X, _drawn(X @ w.astype(np.float32), rng)
 
 
 def _letter(folder, rng):
@@ -252,4 +287,14 @@ CASES = {
                  about="standardised"),
     "mnist-even": Case(_mnist, file="mnist/mnist_63k.npz", about="even against odd digits"),
     "arcene": Case(_arcene, file="arcene/arcene_train.data", about="more features than rows"),
+    "a9a-sparse": Case(_svmlight("a9a/a9a", dense=False), file="a9a/a9a", about="one-hot, sparse", needs=("sparse",)),
+    "phishing-sparse": Case(_svmlight("phishing/phishing", dense=False), file="phishing/phishing", about="one-hot, sparse",
+                            needs=("sparse",)),
+    "reviews": Case(_reviews, file="rt_polarity/rt-polarity.pos", about="TF-IDF of words, sparse", needs=("sparse",)),
+    "mnist": Case(_digits, file="mnist/mnist_63k.npz", about="ten classes", needs=("dense", "classes")),
+    "a9a-l1": Case(_svmlight("a9a/a9a"), file="a9a/a9a", about="one-hot, dense, L1", needs=("dense", "l1"), l1_ratio=1.0),
+    "a9a-l1-sparse": Case(_svmlight("a9a/a9a", dense=False), file="a9a/a9a", about="one-hot, sparse, L1", needs=("sparse", "l1"),
+                          l1_ratio=1.0),
+    "sparse-truth-200k-200": Case(_few_of_many, 200_000, 200, about="a fifth of the columns matter, L1", needs=("dense", "l1"),
+                                  l1_ratio=1.0, C=0.01),
 }

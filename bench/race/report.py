@@ -87,7 +87,7 @@ def _case(results, case):
     # ours first, then by their time to 1e-6, then by how far they came
     names = sorted(contestants_of(results, case), key=lambda name: (name != OURS, *_rank(standing(results, case, name))))
     headings = ["", *(f"s to {target:.0e}" for target in TARGETS), "reads or iterations", "MB above X", "× ours"]
-    lines = [f"### {case}: {about['rows']:,} × {about['features']}, {about['about']}, {about['positives']:,} positives", "",
+    lines = [f"### {case}: {about['rows']:,} × {about['features']}, {about['about']}{_classes(about)}", "",
              "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
     lines += ["| " + " | ".join(_row(results, case, name, ours)) + " |" for name in names]
     counts = [f"{dtype} {_number(reads_to(results, case, dtype, 1e-6))} / {_number(reads_to(results, case, dtype, 1e-10))}"
@@ -100,6 +100,11 @@ def _case(results, case):
     if ours and "plain_read_seconds" in ours:
         after.append(f"Ours to 1e-6 takes {ours['seconds'] / ours['plain_read_seconds']:.3g} plain reads of X.")
     return "\n".join(lines) + ("\n\n" + " ".join(after) if after else "")
+
+
+def _classes(about):
+    strength = f", C = {about['C']:g}" if about.get("C", 1.0) != 1 else ""
+    return strength + (f", {about['positives']:,} positives" if about["positives"] is not None else "")
 
 
 def _rank(found):
@@ -137,7 +142,7 @@ def _number(reads):
 def _medians(results):
     """Reads over the generated cases with at least 100 rows a feature, nearly separable data apart."""
     cases = [name for name, about in results["cases"].items()
-             if about.get("generated") and about["rows"] >= 100 * about["features"] and "separable" not in name]
+             if about.get("generated") and not about.get("l1_ratio") and about["rows"] >= 100 * about["features"] and "separable" not in name]
     said = []
     for dtype, target in (("float32", 1e-6), ("float64", 1e-6), ("float64", 1e-10)):
         counts = sorted((reads_to(results, case, dtype, target) or math.inf) for case in cases

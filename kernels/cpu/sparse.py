@@ -73,14 +73,18 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
 
 
 @njit(**ENTRIES)
-def hessian_vector(A, s, W, b, V, d, start, stop, work, result):
-    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it."""
+def hessian_vector(A, s, W, b, V, d, margins_at_W, start, stop, work, result):
+    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it; those at W may be given (k, m)."""
     z, u = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         for c in range(W.shape[0]):
-            tile_margins(A, W[c], b[c], lo, q, z)
+            if margins_at_W.size:
+                for i in range(q):
+                    z[i] = margins_at_W[c, lo + i]
+            else:
+                tile_margins(A, W[c], b[c], lo, q, z)
             tile_margins(A, V[c], d[c], lo, q, u)
             curvature(z, s[lo : lo + q], q)
             for i in range(q):

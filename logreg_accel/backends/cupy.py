@@ -172,9 +172,9 @@ class CupyBackend(Backend):
         sums = _fused("LossGradient", block, loss, W, keep_margins=keep_margins)
         return self._in_tiles(super().loss_gradient, block, W, loss, keep_margins) if sums is None else sums
 
-    def hessian_vector(self, block, W, V, loss):
+    def hessian_vector(self, block, W, V, loss, Z=None):
         sums = _fused("HessianVector", block, loss, W, V)
-        return self._in_tiles(super().hessian_vector, block, W, V, loss) if sums is None else sums.gradient
+        return self._in_tiles(super().hessian_vector, block, W, V, loss, Z) if sums is None else sums.gradient
 
     def diagonal(self, block, W, loss):
         sums = _fused("Diagonal", block, loss, W)

@@ -54,14 +54,15 @@ class NumbaBackend(NumpyBackend):
         self._run(work, job.bounds)
         return LossGradient(value.sum(axis=0), gradient.sum(axis=0).T, kept.T if keep_margins else None)
 
-    def hessian_vector(self, block, W, V, loss):
+    def hessian_vector(self, block, W, V, loss, Z=None):
         job = _Job.of(block, W, loss)
         if job is None:
             return sum(self._generic(
                 block, lambda rows: NumpyBackend.hessian_vector(self, rows, W, V, loss), _lane_count(block.X)))
         v, d = _split(V, job.W.dtype)
+        z = (np.ascontiguousarray(Z.T) if Z is not None else np.empty((job.k, 0), job.W.dtype),) if is_sparse(block.X) else ()
         return self._sum(job, lambda start, stop, out: job.loops.hessian_vector(
-            job.A, job.s, job.W, job.b, v, d, start, stop, job.scratch(), out))
+            job.A, job.s, job.W, job.b, v, d, *z, start, stop, job.scratch(), out))
 
     def diagonal(self, block, W, loss):
         job = _Job.of(block, W, loss)

@@ -68,7 +68,7 @@ class newton_cg:
         while True:
             norm = math.sqrt(here.gradient @ (inverse * here.gradient))
             forcing = min(0.1, math.sqrt(norm / first_norm))
-            direction = yield from conjugate_gradients(here, lambda r: inverse * r, forcing, self.max_inner)
+            direction = yield from conjugate_gradients(here, lambda r: inverse * r, forcing, self.max_inner, margins=here.margins)
             decrement = -0.5 * (here.gradient @ direction)
             if (yield Progress(here, gap=decrement)):
                 last = yield Gradient(here.w + direction)
@@ -80,8 +80,8 @@ class newton_cg:
                 return NOISE_FLOOR
 
 
-def conjugate_gradients(here, precondition, forcing, most, on=None):
-    """d ≈ −H⁻¹g, down to a residual of `forcing` in the preconditioned norm."""
+def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None):
+    """d ≈ −H⁻¹g, down to a residual of `forcing` in the preconditioned norm; margins: those of `here`, if on the same rows."""
     d = np.zeros_like(here.w)
     r = -here.gradient
     z = precondition(r)
@@ -90,7 +90,7 @@ def conjugate_gradients(here, precondition, forcing, most, on=None):
     for _ in range(most):
         if rz <= enough:
             break
-        Hp = yield HessianVector(here.w, p, on)
+        Hp = yield HessianVector(here.w, p, on, margins)
         curvature = p @ Hp
         if not curvature > 0:  # only rounding can do this: F is convex
             break
@@ -114,7 +114,7 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
         inverse = 1 / np.where(diagonal > 0, diagonal, 1)
     for _ in range(most_steps):
         if len(w) > factored_up_to:
-            direction = yield from conjugate_gradients(here, lambda r: inverse * r, 0.1, 200, on)
+            direction = yield from conjugate_gradients(here, lambda r: inverse * r, 0.1, 200, on, here.margins)
         else:
             solve = yield Metric(here, on)
             direction = -solve(here.gradient)

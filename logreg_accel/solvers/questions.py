@@ -69,11 +69,12 @@ class Gradient:
 
 @dataclass(frozen=True)
 class HessianVector:
-    """-> ∇²F(w)·v. One read, or none `on` a sample."""
+    """-> ∇²F(w)·v. One read, or none `on` a sample. `margins`: of a Point at w on the same rows, which spare work."""
 
     w: np.ndarray
     v: np.ndarray
     on: Any = None
+    margins: Any = None
 
 
 @dataclass(frozen=True)
