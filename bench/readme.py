@@ -72,16 +72,17 @@ def race():
         peers = {name: run["seconds"] for name, run in found.items() if run and not name.startswith("ours")}
         ours, best = found.get(OURS), min(peers, key=peers.get, default=None)
         reads = ours and ours.get("reads")
-        rows.append([case, f"{about['rows']:,} × {about['features']}", f"{ours['seconds']:.3g}" if ours else "not reached",
+        strength = f", C = {about['C']:g}" if about["C"] != 1 else ""
+        rows.append([case, f"{about['rows']:,} × {about['features']}", about["about"] + strength, f"{ours['seconds']:.3g}" if ours else "not reached",
                      "" if reads is None else f"{reads:.3g}", best or "none reached it", f"{peers[best]:.3g}" if best else "",
                      f"{peers[best] / ours['seconds']:.3g}" if best and ours else "",
                      str(sum(not name.startswith("ours") for name in found))])
     raced = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version and name not in ("numpy", "scipy"))
     limits = [run["limit"] for run in results["runs"] if run["status"] == "timed out"]
-    return (f"The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, C = 1, against whatever peer was "
+    return (f"The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, C = 1 where nothing else is said, against whatever peer was "
             f"fastest; fits were ended after {min(limits):.2g} to {max(limits):.2g} s ({machine_line(results['machine'])}; {raced}). Full tables: `python bench/peers.py`, picture: "
             "`bench/results/peers/peers.svg`.\n\n"
-            + table(["data", "size", "ours, s", "reads of X", "fastest peer", "its s", "× ours", "peers raced"], rows))
+            + table(["data", "size", "what", "ours, s", "reads of X", "fastest peer", "its s", "× ours", "peers raced"], rows))
 
 
 def rendered():

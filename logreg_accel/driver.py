@@ -24,6 +24,9 @@ _CERTIFY_UP_TO = 2000
 _CERTIFY_ROWS = 12
 """Rows of that Hessian for a parameter. All rows of 150,000 x 1200 took as long as 60 reads, these as long as 6."""
 
+_LIFT = 1e-10
+"""Of the diagonal of a model under an L1 penalty, relative."""
+
 _PATIENCE = 2
 """Accepted points in a row without a new least value or gradient norm: after that, steps only move rounding about."""
 
@@ -134,7 +137,7 @@ class _Run:
             ask.Metric: lambda q: self._ask(q.on, "factor", q.point.w),
             ask.Hessian: lambda q: self._ask(q.on, "hessian", q.point.w),
             ask.L1: lambda q: objective.l1(),
-            ask.LassoStep: lambda q: objective.backend.lasso(q.H, q.gradient, q.w, q.l1),
+            ask.LassoStep: self._lasso,
             ask.Preconditioner: lambda q: self._ask(q.on, "preconditioner", q.point.w),
             ask.LineMinimum: lambda q: (q.on or objective).line_minimum(q.start, q.end),
             ask.Sample: self._sample,
@@ -195,6 +198,12 @@ class _Run:
             return None
         self.n_passes += share
         return sample
+
+    def _lasso(self, question):
+        """The diagonal is lifted by the rounding of H, which may make it indefinite where columns are collinear."""
+        H = question.H.copy()
+        H[np.diag_indices_from(H)] *= 1 + max(_LIFT, 200 * float(np.finfo(self.objective.dtype).eps))
+        return self.objective.backend.lasso(H, question.gradient, question.w, question.l1)
 
     def _batch(self, question):
         share = len(question.numbers) / question.of

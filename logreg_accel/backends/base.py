@@ -264,9 +264,9 @@ class Backend:
         return u
 
     def _solve_lifted(self, A, b):
-        """A⁻¹b of a symmetric A whose diagonal is lifted a little, or more until there is a solution: columns may be
-        collinear, and a step along those goes far, to where a weight is zero."""
-        diagonal, lift = A.diagonal().copy(), 1e-10
+        """A⁻¹b of a symmetric A whose diagonal is lifted until there is a solution: columns may be collinear, and a step
+        along those goes far, to where a weight is zero."""
+        diagonal, lift = A.diagonal().copy(), 1e-12
         while True:
             lifted = A.copy()
             lifted[np.diag_indices(len(A))] = diagonal * (1 + lift)
