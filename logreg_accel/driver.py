@@ -101,7 +101,8 @@ def run(solver, objective, w0, *, tol=1e-8, max_iter=1000, max_passes=None, max_
         Of the best point, whatever the status; Ctrl-C is caught and told as status "interrupted".
     """
     patience = getattr(solver, "patience", _PATIENCE)
-    return _Run(objective, tol, max_iter, max_passes, max_seconds, callback, patience).follow(solver(w0, seed))
+    partial = getattr(solver, "partial", False)
+    return _Run(objective, tol, max_iter, max_passes, max_seconds, callback, patience, partial).follow(solver(w0, seed))
 
 
 def _norm(vector):
@@ -114,12 +115,13 @@ class _Stop(Exception):
 
 
 class _Run:
-    def __init__(self, objective, tol, max_iter, max_passes, max_seconds, callback, patience):
+    def __init__(self, objective, tol, max_iter, max_passes, max_seconds, callback, patience, partial):
         self.objective = objective
         self.tol, self.max_iter, self.callback = tol, max_iter, callback
         self.max_passes = math.inf if max_passes is None else max_passes
         self.max_seconds = math.inf if max_seconds is None else max_seconds
         self.patience = patience
+        self.partial = partial  # of the rows: what they alone would prove is nothing
         self.started = time.perf_counter()
         self.n_iter, self.n_passes = -1, 0.0  # the start is not a step
         self.history = []
@@ -142,7 +144,8 @@ class _Run:
             ask.LineMinimum: lambda q: (q.on or objective).line_minimum(q.start, q.end),
             ask.Sample: self._sample,
             ask.Batches: lambda q: objective.batches(q.size),
-            ask.Batch: self._batch,
+            ask.Batch: lambda q: objective.batch(q.numbers, q.of),
+            ask.Ridge: lambda q: objective.ridge(),
             ask.RowSpace: lambda q: self._read(objective.in_row_space),
             ask.Lift: lambda q: self._read(q.on.lift, q.u),
             ask.Progress: self._progress,
@@ -185,8 +188,18 @@ class _Run:
         return answer
 
     def _ask(self, on, name, *arguments):
-        """A sample in memory, or the whole for one read."""
-        return getattr(on, name)(*arguments) if on else self._read(getattr(self.objective, name), *arguments)
+        """A sample in memory, a batch for its share, or the whole for one read."""
+        if not on:
+            return self._read(getattr(self.objective, name), *arguments)
+        if on.share:
+            self._count(on.share)
+            self.batched = True
+        return getattr(on, name)(*arguments)
+
+    def _count(self, share):
+        if self.n_passes + share > self.max_passes and self.best is not None:
+            raise _Stop(MAX_PASSES)
+        self.n_passes += share
 
     def _sample(self, question):
         """None where the sample would be most of the rows: then all of them serve, and are counted when they are read."""
@@ -205,17 +218,9 @@ class _Run:
         H[np.diag_indices_from(H)] *= 1 + max(_LIFT, 200 * float(np.finfo(self.objective.dtype).eps))
         return self.objective.backend.lasso(H, question.gradient, question.w, question.l1)
 
-    def _batch(self, question):
-        share = len(question.numbers) / question.of
-        if self.n_passes + share > self.max_passes and self.best is not None:
-            raise _Stop(MAX_PASSES)
-        self.n_passes += share
-        self.batched = True
-        return self.objective.batch(question.numbers, question.of)
-
     def _gradient(self, question):
         if question.on is not None:
-            return question.on.evaluate(question.w, keep_margins=True)
+            return self._ask(question.on, "evaluate", question.w, not question.on.share)
         if self.satisfied and self.n_iter >= self.max_iter:
             raise _Stop(MAX_ITER)
         began = time.perf_counter()
@@ -243,7 +248,9 @@ class _Run:
         suboptimality = self._suboptimality(point, question.gap)
         unsure = question.gap is None or question.rough
         if suboptimality <= self.tol:
-            if unsure and not self.objective.penalty.l1 > 0:  # there it is the duality gap
+            if question.rough:  # no bound: where it cannot be measured, what the gradient alone says holds
+                suboptimality = self._certified(point, self._suboptimality(point, None))
+            elif unsure and not self.objective.penalty.l1 > 0:  # there it is the duality gap
                 suboptimality = self._certified(point, suboptimality)
             elif not self._settled(point):
                 suboptimality = math.inf
@@ -263,7 +270,7 @@ class _Run:
 
         if self.callback is not None and self.callback(record, point.w.copy()):
             raise _Stop(CALLBACK)
-        if self.objective.separates(point.value):
+        if not self.partial and self.objective.separates(point.value):
             raise _Stop(SEPARABLE)
         if suboptimality <= self.tol:
             self.satisfied = True
@@ -313,7 +320,8 @@ class _Run:
             return self.objective.suboptimality_bound(point)
         norm = _norm(point.gradient)
         size = point.w.size
-        if size > _CERTIFY_UP_TO or self.n_passes + 1 > self.max_passes:
+        share = min(2 * _CERTIFY_ROWS * size / self.objective.dataset.n_rows, 1)
+        if size > _CERTIFY_UP_TO or self.n_passes + 1 + share > self.max_passes:
             return claimed
         if claimed <= self.tol and norm > self.certify_below:
             return math.inf

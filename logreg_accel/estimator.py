@@ -1,5 +1,6 @@
 """LogisticRegression: scikit-learn's words in, `coef_` out. No numerics here."""
 
+import dataclasses
 import math
 import numbers
 import sys
@@ -24,7 +25,6 @@ from .penalty import Penalty
 from .plain import from_plain, to_plain
 from .solvers import questions as ask
 from .solvers import resolve_solver
-from .solvers.sgd import State as Epochs
 
 
 def _by_batches(estimator):
@@ -54,7 +54,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     fit_intercept : bool, default True
     class_weight : dict, "balanced" or None
     solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", "row-space", \
-            "prox-newton", "fista", or settings
+            "prox-newton", "fista", "sgd", or settings
         Settings such as `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
     max_iter : int, default 1000
         Steps at most.
@@ -95,8 +95,8 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     suboptimality_bound_ : float
         Rigorous bound on it, but for rounding (`Objective.suboptimality_bound`); inf where there is none (no penalty).
     status_ : str
-        "converged", "noise floor", "separable", "max_iter", "max_passes", "max_seconds", "callback", "interrupted" or
-        "diverged".
+        "converged", "noise floor", "separable", "max_iter", "max_passes", "max_seconds", "callback", "interrupted",
+        "stalled" (sgd no longer improves), "partial" (partial_fit) or "diverged".
     history_ : list of Record
         One for every evaluation.
 
@@ -166,12 +166,13 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             The fit ended above `tol`.
         """
         self._check_parameters()
-        self._epochs = None
+        self._state = None
         X = to_table(X)
         matrix = as_matrix(X)
         validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
         dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
         start = self._start(dataset.n_features, loss_of(len(dataset.classes)).n_outputs)
+        self._weight_fitted = dataset.total_weight
         self._run(X, matrix, dataset, dataset.total_weight, start, Steps.of(self, X, y, sample_weight))
         return self
 
@@ -180,8 +181,8 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """One epoch of mini-batches over these rows, from where the last call ended; for solver="sgd".
 
-        The penalty is 1/C beside the sum over all rows seen so far. `save` keeps the model, not the averages and steps that
-        the next call would go on from.
+        The penalty is 1/C beside the sum over all rows seen so far, those of an earlier `fit` included. `save` keeps the model,
+        not how many rows it has seen nor the averages and steps that the next call would go on from.
 
         Parameters
         ----------
@@ -200,10 +201,20 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ValueError, TypeError, RuntimeError
             As `fit`; no `classes` in the first call, other ones in a later call, or labels not among them.
         """
+        before = vars(self).copy()
+        try:
+            return self._partial_fit(X, y, classes, sample_weight)
+        except Exception:  # a part that is refused leaves no trace
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _partial_fit(self, X, y, classes, sample_weight):
         self._check_parameters()
         if isinstance(self.class_weight, str):
             raise ValueError(f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know from a part of the rows; "
                              "expected a dict or None.")
+        steps_of = Steps.of(self, X, y, sample_weight)
         X = to_table(X)
         matrix = as_matrix(X)
         first = _check_partial_fit_first_call(self, classes)
@@ -211,18 +222,20 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(f"`classes` is {list(classes)}; expected two labels or more.")
         validate_data(self, X if hasattr(X, "columns") else matrix, reset=first, skip_check_array=True)
         dataset = as_dataset(matrix, y, sample_weight, self.class_weight, self.classes_)
-        k = loss_of(len(self.classes_)).n_outputs
-        if first or getattr(self, "_epochs", None) is None:
-            rows = dataset.n_features + bool(self.fit_intercept)
-            w = np.zeros(rows * k) if first else self._stored(rows)
-            self._epochs = Epochs(w)
-        self._epochs.weight_seen += dataset.total_weight
-        self._run(X, matrix, dataset, self._epochs.weight_seen, self._epochs.w)
-        self.n_iter_ = np.array([self._epochs.epochs], dtype=np.int32)
+        state, rows = getattr(self, "_state", None), dataset.n_features + bool(self.fit_intercept)
+        if state is None:
+            start = np.zeros(rows * loss_of(len(self.classes_)).n_outputs) if first else self._stored(rows)
+            state = solvers.sgd.State(start, weight_seen=getattr(self, "_weight_fitted", 0.0))
+        elif not dataset.weight_sum:  # classes of no weight: nothing to learn from
+            return self
+        state = dataclasses.replace(state, weight_seen=state.weight_seen + dataset.total_weight)
+        self._run(X, matrix, dataset, state.weight_seen, state.w, steps_of, state)
+        self._state = state
+        self.n_iter_ = np.array([state.epochs], dtype=np.int32)
         return self
 
-    def _run(self, X, matrix, dataset, total_weight, start, steps=None):
-        """Solve, and keep what was found; X as it was given and as a matrix."""
+    def _run(self, X, matrix, dataset, total_weight, start, steps, state=None):
+        """Solve, and keep what was found; X as it was given and as a matrix, `state` that of a run to go on with."""
         backend, backend_choice = get_backend(
             self.backend, dataset.nbytes, dataset.on_device, self.n_threads, n_rows=dataset.n_rows)
         loss = loss_of(len(dataset.classes))
@@ -240,7 +253,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                     if line:
                         _say(line)
             solution = driver.run(
-                solver.continued(self._epochs) if self._epochs else solver,
+                solver.continued(state) if state else solver,
                 objective, start, tol=self.tol, max_iter=self.max_iter,
                 max_passes=self.max_passes, max_seconds=self.max_seconds, callback=self._callback(dataset, steps),
                 seed=self._seed(),
@@ -445,7 +458,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 driver.MAX_ITER: f"Raise `max_iter` (now {self.max_iter}), scale the columns, or try another solver.",
                 driver.MAX_PASSES: f"Raise `max_passes` (now {self.max_passes}).",
                 driver.MAX_SECONDS: f"Raise `max_seconds` (now {self.max_seconds}).",
-            }.get(solution.status, "Lower the step of gd, or leave it out: 1/L is safe.")
+            }.get(solution.status, f"Lower the step of {self.solver_!s}, or leave it out: 1/L is safe.")
             warnings.warn(
                 f"Solver {self.solver_!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an estimated "
                 f"relative suboptimality of {solution.suboptimality:.2g}, above `tol`={self.tol:g}. {advice}",

@@ -44,6 +44,7 @@ class Objective:
         self.dtype = compute_dtype(dataset.dtype)
         self.value_at_zero = loss.at_zero
         self.weight_sum = dataset.weight_sum
+        self.share = 0.0  # of the rows, where this is a batch
         self.blocks = [backend.upload(block) for block in dataset]
 
     @classmethod
@@ -248,7 +249,8 @@ class Objective:
         """The objective on the rows of some of the batches, which are views, with sums scaled to estimate those of all rows."""
         batch = copy.copy(self)
         batch.blocks = [part for block in self.blocks for number in numbers for part in self.backend.batch(block, number, of)]
-        batch.weight_sum = self.weight_sum * sum(part.X.shape[0] for part in batch.blocks) / self.dataset.n_rows
+        batch.share = sum(part.X.shape[0] for part in batch.blocks) / self.dataset.n_rows
+        batch.weight_sum = self.weight_sum * batch.share
         return batch
 
     def factor(self, w):

@@ -18,6 +18,7 @@ from .estimator import LogisticRegression
 
 _LOG = logging.getLogger("logreg_accel")
 _SMOOTH = {"lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"}
+_SHARES = {"l2": 0.0, "l1": 1.0, None: 0.0}
 _TIGHTEST = 1e-14
 
 
@@ -25,11 +26,13 @@ def patch_sklearn():
     """Let `sklearn.linear_model.LogisticRegression.fit` be done by `logreg_accel.LogisticRegression`.
 
     All of its arguments are taken, deprecated ones too, and checked by scikit-learn. The same objective is minimised, until the
-    largest entry of its gradient is at most `tol`, scikit-learn's own rule, and the estimated relative suboptimality is at most
-    1e-8. These stay scikit-learn's, and are logged with the reason under the name "logreg_accel":
-    solver="liblinear" with an intercept (it penalises it) or dual=True; multi_class="ovr" and whatever else older
-    versions know; arrays of other libraries under `array_api_dispatch`; fits that callbacks are set for.
-    `LogisticRegressionCV` is left alone.
+    estimated relative suboptimality is at most 1e-8 and, without an L1 penalty, the largest entry of the gradient at most `tol`,
+    scikit-learn's own rule, unless `max_iter` or the rounding of X's arithmetic comes first.
+
+    These stay scikit-learn's, and are logged with the reason under the name "logreg_accel": solver="liblinear" with an
+    intercept (it penalises it) or dual=True; multi_class of older versions; arguments that contradict each other; arrays of
+    other libraries under `array_api_dispatch`; fits that callbacks are set for; what this package refuses.
+    `LogisticRegressionCV` is left alone. Worker processes that joblib starts import scikit-learn anew, unpatched.
 
     See Also
     --------
@@ -49,14 +52,14 @@ def unpatch_sklearn():
 def _fit_in_place_of(original):
     @functools.wraps(original)
     def fit(self, X, y, sample_weight=None):
-        reason = _why_not(self, X)
+        reason = _why_not(self, X, y)
         if reason is None:
             if not sklearn.get_config()["skip_parameter_validation"]:
                 self._validate_params()
             try:
                 model = _fitted(self, X, y, sample_weight)
-            except (ValueError, TypeError) as error:  # in scikit-learn's own words, where it minds too
-                reason = str(error)
+            except (ValueError, TypeError, MemoryError, ArithmeticError, RuntimeError) as error:
+                reason = str(error) or type(error).__name__  # in scikit-learn's own words, where it minds too
         if reason:
             _LOG.info("%s: fitted by scikit-learn, %s", type(self).__name__, reason)
             return original(self, X, y, sample_weight)
@@ -73,22 +76,28 @@ def _fit_in_place_of(original):
     return fit
 
 
-def _why_not(model, X):
+def _why_not(model, X, y):
     """Why a fit means something else here, or None."""
     penalty = getattr(model, "penalty", "deprecated")
     if model.dual:
         return "dual=True"
-    if getattr(model, "multi_class", "auto") not in ("auto", "deprecated", "multinomial"):
+    if getattr(model, "multi_class", "auto") not in ("auto", "deprecated"):
         return f"multi_class={model.multi_class!r}"
     if model.solver == "liblinear" and model.fit_intercept:
         return "solver='liblinear' penalises the intercept"
+    if model.solver == "liblinear" and (penalty is None or model.C == math.inf or len(np.unique(np.asarray(y))) != 2):
+        return "solver='liblinear' needs a penalty and two classes"
     if model.solver not in _SMOOTH | {"liblinear"}:
         return f"solver={model.solver!r}"
-    if penalty not in ("deprecated", "l1", "l2", "elasticnet", None):
+    if penalty not in _SHARES and penalty not in ("deprecated", "elasticnet"):
         return f"penalty={penalty!r}"
+    if _contradicts(model, penalty):
+        return f"penalty={penalty!r} with l1_ratio={model.l1_ratio!r} and C={model.C!r}"
     share = _l1_ratio(model)
-    if share is None or (model.solver != "saga" and not (share == 0 or (share == 1 and model.solver == "liblinear"))):
-        return "scikit-learn knows what is wrong with this penalty and solver"
+    if share is None or (penalty == "elasticnet" or share) and model.solver not in ("saga", "liblinear"):
+        return f"solver={model.solver!r} with this penalty"
+    if model.solver == "liblinear" and (share not in (0, 1) or penalty == "elasticnet"):
+        return "solver='liblinear' with an elastic net"
     if callbacks.are_set(model):
         return "callbacks are set"
     if sklearn.get_config().get("array_api_dispatch") and not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__"):
@@ -96,12 +105,19 @@ def _why_not(model, X):
     return None
 
 
+def _contradicts(model, penalty):
+    """Whether scikit-learn warns that an argument is ignored."""
+    if penalty is None:
+        return model.C != 1.0
+    return penalty in ("l1", "l2") and model.l1_ratio not in (None, _SHARES[penalty], _default("l1_ratio"))
+
+
 def _l1_ratio(model):
-    """What the penalty, l1_ratio and their deprecated spellings come to."""
+    """What the penalty, l1_ratio and their deprecated spellings come to; None where they say nothing."""
     penalty = getattr(model, "penalty", "deprecated")
-    if penalty in ("l2", None):
-        return 0.0
-    return 1.0 if penalty == "l1" else (None if penalty == "elasticnet" else 0.0) if model.l1_ratio is None else model.l1_ratio
+    if penalty in _SHARES:
+        return _SHARES[penalty]
+    return 0.0 if penalty == "deprecated" and model.l1_ratio is None else model.l1_ratio
 
 
 def _tell_deprecated(model):
@@ -133,13 +149,25 @@ def _fitted(model, X, y, sample_weight):
     )
     if model.warm_start and hasattr(model, "coef_"):
         ours.coef_, ours.intercept_ = np.asarray(model.coef_), np.asarray(model.intercept_)
-    ours.fit(X, y, sample_weight=sample_weight)
-    while ours.l1_ratio == 0 and ours.status_ == "converged" and _last_norm(ours) > model.tol and ours.tol > _TIGHTEST:
-        ours.set_params(tol=max(ours.tol * min((model.tol / _last_norm(ours)) ** 2, 0.1), _TIGHTEST), warm_start=True)
+    steps = 0
+    while True:
         ours.fit(X, y, sample_weight=sample_weight)
-    if ours.coef_.dtype == np.float32 and getattr(X, "dtype", None) != np.float32:
+        steps += int(ours.n_iter_[0])
+        norm = _last_norm(ours)
+        if ours.l1_ratio or ours.status_ != "converged" or norm <= model.tol or ours.tol <= _TIGHTEST or steps >= model.max_iter:
+            break
+        tol = max(ours.tol * min((model.tol / norm) ** 2, 0.1), _TIGHTEST)
+        ours.set_params(tol=tol, warm_start=True, max_iter=model.max_iter - steps)
+    ours.n_iter_ = np.array([steps], dtype=np.int32)
+    if ours.coef_.dtype == np.float32 and _is_narrow(X):
         ours.coef_, ours.intercept_ = ours.coef_.astype(np.float64), ours.intercept_.astype(np.float64)
     return ours
+
+
+def _is_narrow(X):
+    """16-bit numbers, which scikit-learn makes float64 of."""
+    dtypes = [X.dtype] if hasattr(X, "dtype") else list(getattr(X, "dtypes", []))
+    return any("float16" in str(dtype) or "Float16" in str(dtype) for dtype in dtypes)
 
 
 def _last_norm(model):

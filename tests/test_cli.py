@@ -1,6 +1,7 @@
 """The command line, run as a user runs it."""
 
 import csv
+import gzip
 import json
 import os
 import signal
@@ -10,9 +11,11 @@ import time
 
 import numpy as np
 import pytest
+from sklearn.datasets import dump_svmlight_file
+from sklearn.metrics import confusion_matrix
 
 from conftest import draw
-from logreg_accel import load
+from logreg_accel import LogisticRegression, load
 from logreg_accel.cli import main
 from logreg_accel.data import files
 
@@ -64,8 +67,6 @@ def test_train_evaluate_predict(tmp_path, capsys, suffix):
     summary = json.loads(out)
     assert summary["status"] == "converged" and summary["backend"] == "numpy" and summary["train"]["auc"] > 0.4
     assert "iter  passes" in err
-    from logreg_accel import LogisticRegression
-
     expected = LogisticRegression().fit(X, Y)
     np.testing.assert_allclose(load(model).coef_, expected.coef_, rtol=1e-12)
 
@@ -79,6 +80,35 @@ def test_train_evaluate_predict(tmp_path, capsys, suffix):
     rows = list(csv.reader(open(predictions)))
     assert rows[0][0] == "prediction" and len(rows) == 201
     np.testing.assert_allclose([float(row[1]) for row in rows[1:]], expected.predict_proba(X)[:, 1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["data.svm", "data.libsvm.gz", "data", "data.t"])
+def test_svmlight_files(tmp_path, capsys, name):
+    """Sparse, labels in the file; the last column has no entry in the rows that are predicted."""
+    A, labels, model = np.where(abs(X) > 0.5, X, 0), np.array([-1, 1, 3])[np.arange(len(X)) % 3], tmp_path / "model.npz"
+    plain = tmp_path / "plain"
+    dump_svmlight_file(A, labels, str(plain), zero_based=False)
+    data = tmp_path / name
+    data.write_bytes(gzip.compress(plain.read_bytes()) if name.endswith(".gz") else plain.read_bytes())
+    code, out, err = run("train", data, "--model", model, "--test-size", "0.2", "--json", capsys=capsys)
+    assert code == 0 and json.loads(out)["status"] == "converged", err
+    assert run("train", data, "--model", model, "--quiet") == 0
+    fitted = load(model)
+    np.testing.assert_allclose(fitted.coef_, LogisticRegression().fit(A, labels).coef_, atol=1e-6)
+    code, out, _ = run("evaluate", data, "--model", model, "--json", capsys=capsys)
+    facts = json.loads(out)
+    assert code == 0 and facts["classes"] == [-1, 1, 3]
+    assert facts["confusion"] == confusion_matrix(labels, fitted.predict(A)).tolist()
+    code, out, _ = run("evaluate", data, "--model", model, capsys=capsys)
+    assert code == 0 and "taken for" in out
+
+    B = A[:10].copy()
+    B[:, -1] = 0
+    dump_svmlight_file(B, labels[:10], str(data), zero_based=False)
+    if name.endswith(".gz"):
+        data.write_bytes(gzip.compress(data.read_bytes()))
+    code, out, _ = run("predict", data, "--model", model, "--json", capsys=capsys)
+    assert code == 0 and json.loads(out)["prediction"] == fitted.predict(B).tolist()
 
 
 def test_without_pyarrow_csv_reads_the_same(tmp_path, monkeypatch):
@@ -177,6 +207,11 @@ BAD = {
     "no such column": (3, lambda d: ["train", write(d / "x.csv"), "--target", "tt", "--model", d / "m"], "Did you mean 't'?"),
     "no such number": (3, lambda d: ["train", write(d / "x.npy"), "--target", "9", "--model", d / "m"], "0 to 3"),
     "no such array": (3, lambda d: ["train", write(d / "x.npz"), "--target", "q", "--model", d / "m"], "no column 'q'"),
+    "no target": (2, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,1\n"), "--model", d / "m"], "--target is missing"),
+    "target of svmlight": (3, lambda d: ["train", _text(d / "x.svm", "1 1:2\n0 2:1\n"), "--target", "t", "--model", d / "m"], "expected none"),
+    "text as svmlight": (3, lambda d: ["train", _text(d / "x", "a,t\n1,0\n"), "--model", d / "m"], "not a readable svmlight file"),
+    "svmlight from 0": (3, lambda d: ["train", _text(d / "x.svm", "1 0:2\n0 2:1\n"), "--model", d / "m"], "indices from 1 on"),
+    "empty svmlight": (3, lambda d: ["train", _text(d / "x.svm", ""), "--model", d / "m"], ""),
     "unknown suffix": (3, lambda d: ["train", _text(d / "x.txt", "a,t\n1,0\n"), "--target", "t", "--model", d / "m"], "suffix '.txt'"),
     "text column": (3, lambda d: ["train", _text(d / "x.csv", "a,b,t\n1,x,0\n2,y,1\n"), "--target", "t", "--model", d / "m"], "not numbers"),
     "two of a name": (3, lambda d: ["train", _text(d / "x.csv", "a,a,t\n1,2,0\n2,1,1\n"), "--target", "t", "--model", d / "m"], "two columns of one name"),

@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import sklearn
@@ -120,6 +121,30 @@ def test_scikit_learns_own_errors(settings):
         LogisticRegression(**settings).fit(X, Y)
     with pytest.raises(ValueError, match="class"):
         LogisticRegression().fit(X, np.ones(len(X)))
+
+
+@modern
+@pytest.mark.parametrize("settings", [
+    {"solver": "liblinear", "fit_intercept": False, "C": np.inf}, {"penalty": "elasticnet", "l1_ratio": 0},
+    {"penalty": "elasticnet", "l1_ratio": 1, "solver": "liblinear", "fit_intercept": False}, {"penalty": "elasticnet", "l1_ratio": None, "solver": "saga"},
+], ids=str)
+def test_what_scikit_learn_refuses_is_refused(settings):
+    with warnings.catch_warnings(), pytest.raises((ValueError, TypeError)):
+        warnings.simplefilter("ignore")
+        LogisticRegression(**settings).fit(X, Y)
+
+
+def test_liblinear_of_three_classes_is_refused_by_scikit_learn():
+    A, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError):
+        LogisticRegression(solver="liblinear", fit_intercept=False).fit(A, y)
+
+
+def test_frames_keep_their_dtype():
+    frame = pd.DataFrame(X.astype(np.float32)).add_prefix("column ")
+    fit = LogisticRegression().fit(frame, Y)
+    assert fit.coef_.dtype == np.float32 and fit.feature_names_in_[0] == "column 0"
+    assert LogisticRegression().fit(frame.astype(np.float64), Y).coef_.dtype == np.float64
 
 
 def test_whoever_imported_the_class_before(caplog):

@@ -169,6 +169,50 @@ def test_settings_are_checked(setting):
         sgd(**setting)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("layout", ["C", "Fortran", "csr"])
+def test_batches_of_a_few_rows(layout, size):
+    X, y = problem(37, 3)
+    stored = scipy.sparse.csr_array(X) if layout == "csr" else LAYOUTS[layout](X)
+    fit = quietly(LogisticRegression(solver=sgd(batch_size=size, validation_share=0.2), max_iter=3), stored, y)
+    assert np.isfinite(fit.coef_).all()
+    objective = Objective.from_arrays(stored, y)
+    of = objective.batches(size)
+    assert sum(objective.batch((i,), of).share for i in range(of)) == pytest.approx(1) and all(objective.batch((i,), of).blocks for i in range(of))
+
+
+def test_every_read_is_counted():
+    X, y = problem(1000)
+    fit = quietly(LogisticRegression(solver=sgd(batch_size=100, validation_share=0.2), max_iter=4), X, y)
+    # a read an evaluation, the epochs without what is held out, that at every evaluation, ten products of a batch, two samples
+    assert fit.n_passes_ == pytest.approx(5 + 4 * 0.8 + 5 * 0.2 + 10 * 0.1 + 0.22 + 0.264, abs=0.1)
+
+
+def test_columns_that_the_first_sample_did_not_see_stay_calm():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20_000, 5))
+    X[:, 4] = 0
+    X[[77, 12_345], 4] = 1.0
+    y = (X[:, 0] + rng.logistic(size=len(X)) > 0).astype(int)
+    fit = quietly(LogisticRegression(solver="sgd", max_iter=2), X, y)
+    assert abs(fit.coef_[0, 4]) < 3
+
+
+def test_a_start_that_is_worse_than_none_is_left():
+    X, y = problem(3000)
+    model = quietly(LogisticRegression(solver="sgd", max_iter=2, warm_start=True), X, y)
+    model.coef_ = -1e4 * model.coef_
+    assert suboptimality(quietly(model, X, y), X, y) < 1e-2
+
+
+def test_a_guess_is_not_taken_for_a_measurement():
+    """Beyond 2,000 parameters no Hessian is made: the fit may not end on the estimate that its own scale suggests."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((500, 2500)), rng.integers(0, 2, 500)
+    fit = quietly(LogisticRegression(solver="sgd", tol=1e-2, max_iter=3), X, y)
+    assert fit.status_ != "converged" or suboptimality(fit, X, y) < 1e-2
+
+
 # -- partial_fit ----------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +233,46 @@ def test_one_part_of_one_class_is_no_error():
     X, y = problem(1000)
     model = LogisticRegression(solver="sgd").partial_fit(X[y == 0], y[y == 0], classes=[0, 1]).partial_fit(X[y == 1], y[y == 1])
     assert np.isfinite(model.coef_).all() and model.predict_proba(X).shape == (1000, 2)
+
+
+def test_a_part_that_is_refused_leaves_no_trace():
+    X, y = problem(400)
+    model = LogisticRegression(solver=sgd(batch_size=20))
+    with pytest.raises(ValueError, match="not in `classes`"):
+        model.partial_fit(X, y + 7, classes=[0, 1])
+    with pytest.raises(ValueError, match="two labels or more"):
+        model.partial_fit(X, y, classes=[0])
+    assert not hasattr(model, "classes_")
+    model.partial_fit(X, y, classes=[0, 1])
+    other = pickle.loads(pickle.dumps(model))
+    bad = X.copy()
+    bad[399] = np.nan
+    with pytest.raises(ValueError, match="row 399"):
+        model.partial_fit(bad, y)
+    assert (model.partial_fit(X, y).coef_ == other.partial_fit(X, y).coef_).all()
+
+
+def test_a_part_without_weight_changes_nothing():
+    X, y = problem(400)
+    model = LogisticRegression(solver="sgd", class_weight={0: 0.0, 1: 1.0}).partial_fit(X, y, classes=[0, 1])
+    before = model.coef_.copy()
+    model.partial_fit(X[y == 0], y[y == 0])
+    assert (model.coef_ == before).all()
+
+
+def test_a_part_proves_nothing_about_all_rows():
+    X, y = problem(400)
+    model = LogisticRegression(solver="sgd", C=np.inf).partial_fit(X[:1], y[:1], classes=[0, 1])
+    for start in range(0, 400, 4):
+        model.partial_fit(X[start : start + 4], y[start : start + 4])
+        assert model.status_ == "partial"
+
+
+def test_the_penalty_counts_the_rows_of_an_earlier_fit():
+    X, y = problem(20_000)
+    model = LogisticRegression(solver="sgd", C=1e-3)
+    quietly(model, X, y).partial_fit(X[:100], y[:100])
+    assert model._state.weight_seen == 20_100
 
 
 def test_it_exists_for_sgd_alone():

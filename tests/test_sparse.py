@@ -27,6 +27,12 @@ def thin(m, n, dtype="float64", share=0.2, weighted=False):
     return X, y, s, W
 
 
+def quietly(model, *arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(*arguments)
+
+
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("kind", SPARSE)
 @pytest.mark.parametrize("name", BACKENDS)
@@ -116,6 +122,23 @@ def test_scikit_learns_optimum_on_words(name, classes):
     peer = Peer(tol=1e-10, max_iter=10_000).fit(X.astype(np.float64), y)
     np.testing.assert_allclose(ours.coef_, peer.coef_, atol=1e-5)
     np.testing.assert_allclose(ours.predict_proba(X), peer.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_weight_of_two_is_a_row_twice_and_of_zero_none(name, solver):
+    X, y, _, _ = thin(300, 6)
+    s = np.random.default_rng(0).integers(0, 3, len(X)).astype(float)
+    kept = np.repeat(np.arange(len(X)), s.astype(int))
+    settings = dict(solver=solver, tol=1e-14, backend=name, class_weight={0: 1.0, 1: 2.0})
+    weighted = quietly(LogisticRegression(**settings), scipy.sparse.csr_array(X), y, s)
+    repeated = quietly(LogisticRegression(**settings), scipy.sparse.csr_array(X[kept]), y[kept])
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-7)
+    a, b = (Objective.from_arrays(scipy.sparse.csr_array(A), codes, weights, backend=name)
+            for A, codes, weights in ((X, y, s), (X[kept], y[kept], None)))
+    w = np.random.default_rng(1).standard_normal(a.size)
+    for one, other in zip(a.value_and_gradient(w), b.value_and_gradient(w), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
 
 
 def test_entries_are_read_where_they_are():

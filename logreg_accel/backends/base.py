@@ -79,8 +79,9 @@ class Backend:
         if not is_sparse(X) and (X.shape[1] == 1 or X.strides[1] == X.itemsize):
             slices = [slice(number, m, of)]
         else:
+            runs = max(1, min(_RUNS, m // of))
             slices = [slice(*(lo + (hi - lo) * i // of for i in (number, number + 1)))
-                      for lo, hi in ((m * i // _RUNS, m * (i + 1) // _RUNS) for i in range(_RUNS))]
+                      for lo, hi in ((m * i // runs, m * (i + 1) // runs) for i in range(runs))]
         return [self.rows(block, rows) for rows in slices if rows.start < rows.stop]
 
     def rows(self, block, rows):
@@ -236,12 +237,13 @@ class Backend:
         free = usable & (l1 == 0)
         size = np.sqrt(np.where(usable, curvature, 1))
         enough = 1e-12 * (abs(b) / size).max(initial=np.finfo(float).tiny)
-        signs, several = np.sign(u), True
+        signs, several, settled = np.sign(u), True, False
         for _ in range(20 * len(u) + 100):
             slope = H @ u - b
             active = usable & ((signs != 0) | free)
             miss = abs(np.where(active, slope + l1 * signs, 0)) / size
-            if miss.max() <= enough:
+            leaving = settled or miss.max() <= enough
+            if leaving:
                 beyond = np.where(usable & ~active, abs(slope) - l1, 0) / size
                 worst = np.argsort(-beyond)[: 8 + active.sum() // 2 if several else 1]
                 worst = worst[beyond[worst] > enough]
@@ -255,8 +257,12 @@ class Backend:
             crosses = (l1[A] > 0) & (u[A] * (u[A] + d) < 0)
             t = np.append(np.unique(-u[A][crosses] / d[crosses]), 1.0)
             values = t * (slope[A] @ d) + 0.5 * t * t * (d @ H_A @ d) + abs(u[A] + t[:, None] * d) @ l1[A]
-            best = t[values.argmin()]
-            several = bool(values.min() < l1[A] @ abs(u[A]))
+            if not values.min() < l1[A] @ abs(u[A]):  # rounding, or zeros that left 0 together are in each other's way
+                if leaving and not several:
+                    break
+                signs, settled, several = np.sign(u), True, several and not leaving
+                continue
+            settled, several, best = False, True, t[values.argmin()]
             moved = u[A] + best * d
             moved[crosses & (abs(moved) <= 1e-14 * abs(u[A]))] = 0
             u[A] = moved
@@ -271,9 +277,11 @@ class Backend:
             lifted = A.copy()
             lifted[np.diag_indices(len(A))] = diagonal * (1 + lift)
             try:
-                return self._cholesky(lifted)(b)
+                return Backend._cholesky(self, lifted)(b)  # on the host, whatever the backend
             except np.linalg.LinAlgError:
                 lift *= 10
+                if not lift < 1e3:
+                    raise FloatingPointError("The Hessian has entries that are not finite.") from None
 
     def _cholesky(self, A):
         """A function v -> A⁻¹v on host vectors; raises LinAlgError unless A is positive definite."""

@@ -116,7 +116,7 @@ class CupyBackend(Backend):
 
     def _to_device_csr(self, X):
         if not is_on_device(X):
-            need, free = bytes_needed(stored_bytes(X, X.dtype), *X.shape), free_bytes()
+            need, free = bytes_needed(stored_bytes(X, X.dtype), X.shape[0]) + 8 * shapes.MOST_OUTPUTS * X.shape[1], free_bytes()
             if need > free:
                 raise MemoryError(f"`X` needs {need / 1e9:.3g} GB of GPU memory and {free / 1e9:.3g} GB are free. "
                                   "backend='numba' reads host memory.")

@@ -28,10 +28,11 @@ class DeviceCSR:
         Columns.
     """
 
-    def __init__(self, data, indices, indptr, n):
+    def __init__(self, data, indices, indptr, n, row_entries=None):
         self.data, self.indices, self.indptr = data, indices, indptr
         self.shape = (indptr.size - 1, n)
         self.dtype = data.dtype
+        self.row_entries = data.size // max(self.shape[0], 1) if row_entries is None else row_entries  # on the average
 
     @classmethod
     def of(cls, X, send):
@@ -43,13 +44,16 @@ class DeviceCSR:
         parts = {}
         for name, wanted in dtypes.items():
             part = getattr(X, name)
-            parts[name] = part.astype(wanted, copy=False) if isinstance(part, cupy.ndarray) else send(part, wanted)
+            parts[name] = cupy.ascontiguousarray(part, dtype=wanted) if isinstance(part, cupy.ndarray) else send(part, wanted)
+        if parts["data"].device != cupy.cuda.Device():
+            raise ValueError(f"`X` lies on {parts['data'].device} and the current device is {cupy.cuda.Device()}. "
+                             f"Fit inside `with cupy.cuda.Device({parts['data'].device.id}):`.")
         return cls(**parts, n=X.shape[1])
 
     def between(self, start, stop):
         """Some rows, where they are; sums of theirs reach no further than those of all."""
-        part = DeviceCSR(self.data, self.indices, self.indptr[start : stop + 1], self.shape[1])
-        part.reach = self.reach
+        part = DeviceCSR(self.data, self.indices, self.indptr[start : stop + 1], self.shape[1], self.row_entries)
+        part.reach, part.exponents = self.reach, self.exponents
         return part
 
     def __getitem__(self, rows):
@@ -69,7 +73,8 @@ class DeviceCSR:
         return DeviceCSR(self.data[first:last].astype(dtype), self.indices[first:last], self.indptr - first, self.shape[1])
 
     def power(self, exponent):
-        return DeviceCSR(self.data**exponent, self.indices, self.indptr, self.shape[1])
+        first, last = int(self.indptr[0]), int(self.indptr[-1])
+        return DeviceCSR(self.data[first:last] ** exponent, self.indices[first:last], self.indptr - first, self.shape[1])
 
     def toarray(self):
         m, n = self.shape
@@ -143,10 +148,9 @@ class DeviceCSR:
 
     def launch(self, name, outputs, *arguments):
         """A kernel of sparse.cu on this matrix."""
-        found, grid = shapes.sparse(name, self.dtype.name, self.shape[0], self.data.size, outputs)
+        found, grid = shapes.sparse(name, self.dtype.name, self.shape[0], self.row_entries * self.shape[0], outputs)
         kernel("sparse.cu", found)((grid,), (shapes.THREADS,), (
             self.data, self.indices, self.indptr, np.int64(self.shape[0]), *arguments))
-        return grid
 
 
 class _Transposed:
@@ -176,7 +180,7 @@ def sparse_pass(name, block, loss, W, V=None, keep_margins=False):
     if m == 0 or not (loss is None or loss.name == "logistic") or k > shapes.MOST_OUTPUTS:
         return None
     real = compute_dtype(X.dtype)
-    weights = (W if V is None else np.hstack([W, V])).astype(real)  # the intercepts are its last row, as the kernel has them
+    weights = np.ascontiguousarray(W if V is None else np.hstack([W, V]), dtype=real)  # the intercepts last
     margins = cupy.empty((k, m), dtype=real) if keep_margins else None
     if name == "Margins":
         X.launch(name, k, np.int32(n), cupy.asarray(weights), None, None, None, None, margins, None, None)
@@ -190,7 +194,7 @@ def sparse_pass(name, block, loss, W, V=None, keep_margins=False):
     else:  # Cauchy and Schwarz
         bound = heaviest / 4 * (X.reach[2] * np.linalg.norm(V[:-1], axis=0) * (1 + 1e-6) + abs(V[-1]))
     squares, shifts = name == "Diagonal", _shifts(bound)
-    grid = shapes.sparse(name, X.dtype.name, m, X.data.size, k)[1]
+    grid = shapes.sparse(name, X.dtype.name, m, X.row_entries * m, k)[1]
     packed = cupy.zeros(n * k + grid * 2 * k, dtype=np.int64)
     sums, totals = packed[: n * k], packed[n * k :]
     X.launch(name, k, np.int32(n), cupy.asarray(weights), block.y, block.sample_weight, X.exponents[squares],

@@ -58,7 +58,7 @@ class NumbaBackend(NumpyBackend):
         job = _Job.of(block, W, loss)
         if job is None:
             return sum(self._generic(
-                block, lambda rows: NumpyBackend.hessian_vector(self, rows, W, V, loss), _lane_count(block.X)))
+                block, lambda rows, Z: NumpyBackend.hessian_vector(self, rows, W, V, loss, Z), _lane_count(block.X), Z))
         v, d = _split(V, job.W.dtype)
         z = (np.ascontiguousarray(Z.T) if Z is not None else np.empty((job.k, 0), job.W.dtype),) if is_sparse(block.X) else ()
         return self._sum(job, lambda start, stop, out: job.loops.hessian_vector(
@@ -129,12 +129,13 @@ class NumbaBackend(NumpyBackend):
         self._run(lambda i, start, stop: loop(start, stop, sums[i]), job.bounds)
         return sums.sum(axis=0).T
 
-    def _generic(self, block, body, lanes):
-        """[body(rows of a lane) for every lane], in order."""
+    def _generic(self, block, body, lanes, *vectors):
+        """[body(rows of a lane, those of vectors) for every lane], in order."""
         parts = [None] * lanes
 
         def work(i, start, stop):
-            parts[i] = body(Block(*(None if array is None else rows_between(array, start, stop) for array in block)))
+            mine = [None if array is None else rows_between(array, start, stop) for array in (*block, *vectors)]
+            parts[i] = body(Block(*mine[:3]), *mine[3:])
 
         with blas_limit(1):
             self._run(work, _row_bounds(block.X, lanes))

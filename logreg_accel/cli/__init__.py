@@ -73,7 +73,7 @@ def _parser():
     train.add_argument("--class-weight", choices=["balanced"])
     train.add_argument(
         "--solver", default="auto",
-        help="auto, gd, lbfgs, newton-cholesky, newton-cg, newton-subsampled, row-space, prox-newton or fista")
+        help="auto, gd, lbfgs, newton-cholesky, newton-cg, newton-subsampled, row-space, prox-newton, fista or sgd")
     train.add_argument("--backend", default="auto", help="auto, numpy, numba or cupy")
     train.add_argument("--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)")
     train.add_argument("--threads", type=_count, metavar="N", help="CPU threads at most")

@@ -47,7 +47,7 @@ def evaluate(options):
     check_target(table, options)
     strange = np.setdiff1d(table.target, model.classes_)
     if len(strange):
-        raise ValueError(f"{options.file}: {options.target!r} has labels that the model does not know: "
+        raise ValueError(f"{options.file} has labels that the model does not know: "
                          f"{strange[:5].tolist()}; it knows {model.classes_.tolist()}.")
     from sklearn.metrics import confusion_matrix
 

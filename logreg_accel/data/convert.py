@@ -63,6 +63,10 @@ def _sparse_on_device(X, name):
     if 0 in X.shape:
         raise ValueError(f"`{name}` has shape {tuple(X.shape)}; expected a non-empty (n_samples, n_features).")
     X = X.tocsr()
+    if X.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: `{name}` has dtype {X.dtype}.")
+    if X.indices.size and not 0 <= int(X.indices.min()) <= int(X.indices.max()) < X.shape[1]:  # kernels trust them
+        raise ValueError(f"`{name}` has indices outside of its {X.shape[1]} columns.")
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

@@ -144,6 +144,7 @@ def _read_svmlight(path, target, weight, drop, n_features):
 
     try:
         X, y = load_svmlight_file(path, n_features=n_features, zero_based=False)
+        X = as_matrix(X)
     except (ValueError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
@@ -151,7 +152,7 @@ def _read_svmlight(path, target, weight, drop, n_features):
                          "indices from 1 on.") from error
     if (y == y.astype(np.int64)).all():
         y = y.astype(np.int64)
-    return Table(as_matrix(X), None, y)
+    return Table(X, None, y)
 
 
 # -- text and columns: (names of the columns, get(features, target, weight) -> X and one(name) -> column) -------------------

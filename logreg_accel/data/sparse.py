@@ -27,6 +27,8 @@ def as_csr(X, name="X"):
     import scipy.sparse
     from sklearn.utils import check_array
 
+    if getattr(X, "checked", False):
+        return X
     if X.dtype.kind not in "fiubc":
         raise TypeError(f"`{name}` has dtype {X.dtype}; expected real numbers. Encode the columns as numbers first.")
     if X.dtype.kind == "c":
@@ -39,6 +41,7 @@ def as_csr(X, name="X"):
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
+    X.checked = True  # ours alone: SciPy's arrays are not
     return X
 
 
@@ -51,11 +54,13 @@ def stored_bytes(X, dtype):
 
 def conversion(given, X):
     """What was done to make X of the sparse matrix given, for those who want to know; None if nothing was."""
-    if not is_sparse(X) or getattr(given, "indices", None) is None or given.format != "csr":
-        kind = getattr(given, "format", None)
-        return f"X was converted from {kind} to csr ({stored_bytes(X, X.dtype) / 1e6:.3g} MB)" if is_sparse(X) and kind else None
-    if X.data.size and not np.shares_memory(X.data, given.data):
-        return f"X was copied ({stored_bytes(X, X.dtype) / 1e6:.3g} MB): its entries were not sorted, or repeated"
+    if given is X or not is_sparse(X) or not hasattr(given, "format"):
+        return None
+    size = f"({stored_bytes(X, X.dtype) / 1e6:.3g} MB)"
+    if given.format != "csr":
+        return f"X was converted from {given.format} to csr {size}"
+    if X.data.size and not (isinstance(X.data, np.ndarray) and np.shares_memory(X.data, given.data)):
+        return f"X was copied {size}: its entries were not sorted, or repeated, or not in this machine's byte order"
     return None
 
 

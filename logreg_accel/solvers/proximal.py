@@ -20,7 +20,7 @@ _SHORTENINGS = 12
 class prox_newton:
     """Proximal Newton with sub-sampled Hessians and BFGS corrections.
 
-    A step goes to the minimum of the quadratic model plus l1·‖w‖₁, found by coordinate descent in memory; weights that are zero
+    A step goes to the minimum of the quadratic model plus l1·‖w‖₁, found in memory (`Backend.lasso`); weights that are zero
     there are exactly zero. The model's Hessian is that of rows drawn by what they add to it, as in newton-subsampled; BFGS
     updates correct it by what the gradients of all rows show, a read a step, and a new one is drawn, twice as large every second
     time, when the predicted decrease shrinks by less than to 0.3 of the last one. That decrease is the estimate of the
@@ -34,7 +34,7 @@ class prox_newton:
     References
     ----------
     Lee, Sun and Saunders (2014), Proximal Newton-type methods for minimizing composite functions, SIAM J. Optim. 24; the model is
-    solved as by Friedman, Hastie and Tibshirani (2010), J. Stat. Softw. 33.
+    solved by feature-sign search: Lee, Battle, Raina and Ng (2007), NIPS.
     """
 
     rows_per_parameter: int = 50

@@ -53,7 +53,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class Batch:
-    """-> a handle on the rows of some of the batches, as views, for `on=`. Costs the share of the rows."""
+    """-> a handle on the rows of some of the batches, for `on=`: views, so that every question on it costs their share."""
 
     numbers: tuple
     of: int
@@ -96,6 +96,11 @@ class Metric:
 @dataclass(frozen=True)
 class L1:
     """-> l1 of every parameter, (size,): 0 for intercepts. No read."""
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """-> what the penalty adds to the diagonal of the Hessian, (size,): 0 for intercepts. No read."""
 
 
 @dataclass(frozen=True)

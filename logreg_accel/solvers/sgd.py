@@ -6,7 +6,20 @@ from typing import ClassVar
 
 import numpy as np
 
-from .questions import CONVERGED, DIVERGED, PARTIAL, STALLED, Batch, Batches, Diagonal, Gradient, HessianVector, Progress, Sample
+from .questions import (
+    CONVERGED,
+    DIVERGED,
+    PARTIAL,
+    STALLED,
+    Batch,
+    Batches,
+    Diagonal,
+    Gradient,
+    HessianVector,
+    Progress,
+    Ridge,
+    Sample,
+)
 
 SCHEDULES = ("constant", "inverse-scaling", "adaptive")
 _ROWS_PER_PARAMETER = 20  # of the sample that the scale of a parameter is read off
@@ -75,6 +88,7 @@ class sgd:
     validation_share: float = 0.0
     n_iter_no_change: int = 5
     min_improvement: float = 1e-4
+    State: ClassVar[type] = State
     patience: ClassVar[float] = math.inf  # its own rule says when it no longer improves
 
     def __post_init__(self):
@@ -97,10 +111,13 @@ class sgd:
                 raise ValueError(f"`{name}` is {value!r}; expected {expected}.")
 
     def __call__(self, w, seed=0):
-        state, of = State(w.copy()), (yield Batches(self.batch_size))
-        kept = math.ceil(of * (1 - self.validation_share)) if of > 1 else 1
-        held_out = (yield Batch(tuple(range(kept, of)), of)) if kept < of else None
         here = yield Gradient(w)
+        state, of = State(here.w.copy()), (yield Batches(self.batch_size))
+        kept = of
+        if self.validation_share:
+            of = max(of, 2)
+            kept = min(max(of - round(of * self.validation_share), 1), of - 1)
+        held_out = (yield Batch(tuple(range(kept, of)), of)) if kept < of else None
         yield from self._scale(state, seed, (yield Batch((0,), of)))
         least, since, factor = math.inf, 0, 1.0
         while True:
@@ -115,7 +132,7 @@ class sgd:
                 factor, since = factor / 5, 0
                 if self.schedule != "adaptive" or factor < _LEAST_STEP:
                     return STALLED
-            yield from self.epoch(state, seed, of, kept, factor)
+            yield from self._epoch(state, seed, of, kept, factor)
             answer = state.mean if self.average else state.w
             if not np.isfinite(answer).all():
                 return DIVERGED
@@ -125,21 +142,21 @@ class sgd:
         """A solver that makes one epoch from where `state` stands and changes it: for `partial_fit`."""
 
         def solve(w, seed):
-            yield from self.epoch(state, seed, (yield Batches(self.batch_size)))
+            of = yield Batches(self.batch_size)
+            if state.inverse is None:
+                yield from self._scale(state, seed, (yield Batch((0,), of)))
+            yield from self._epoch(state, seed, of, of)
             here = yield Gradient(state.mean if self.average else state.w)
             yield Progress(here)
             return PARTIAL if np.isfinite(here.value) else DIVERGED
 
+        solve.partial = True
         return solve
 
-    def epoch(self, state, seed, of, kept=None, factor=1.0):
-        """All batches of the rows, once each, from where `state` stands."""
-        kept = of if kept is None else kept
+    def _epoch(self, state, seed, of, kept, factor=1.0):
+        """The batches that are kept for training, once each, from where `state` stands."""
         rng = np.random.default_rng([seed, state.epochs])
-        order = rng.permutation(kept).tolist()
-        if state.inverse is None:
-            yield from self._scale(state, seed, (yield Batch((0,), of)))
-        for number in order:
+        for number in rng.permutation(kept).tolist():
             here = yield Gradient(state.w, on=(yield Batch((number,), of)))
             decay = (1 + state.t / of) ** -self.power if self.schedule == "inverse-scaling" else factor
             if not np.isfinite(here.value):
@@ -155,7 +172,7 @@ class sgd:
         rng = np.random.default_rng(seed)
         sample = yield Sample(_ROWS_PER_PARAMETER * len(state.w), seed)
         diagonal = yield Diagonal(state.w, on=sample)
-        seen = diagonal > 1e-3 * np.median(diagonal) if not sample else diagonal > 0
+        seen = diagonal > (1 + 1e-9) * (yield Ridge())  # of columns that no row drawn has, the curvature is not known
         state.inverse = 1 / np.where(seen, diagonal, diagonal.max() or 1)
         state.mean, state.velocity = state.w.copy(), np.zeros_like(state.w)
         root, v, largest = np.sqrt(state.inverse), rng.standard_normal(len(state.w)), 1.0

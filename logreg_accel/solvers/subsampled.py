@@ -107,7 +107,8 @@ class newton_subsampled:
             sample = yield Sample(size, seed + drawn, at=here)
             if precondition is None:
                 precondition = yield Preconditioner(here, on=sample)
-            direction = yield from conjugate_gradients(here, precondition, 0.1, 200, sample)
+            known = (yield Gradient(here.w, sample)) if sample else here
+            direction = yield from conjugate_gradients(here, precondition, 0.1, 200, sample, known.margins)
             decrement = -0.5 * (here.gradient @ direction)
             if there is not None and (yield Progress(here, gap=decrement)):
                 return CONVERGED

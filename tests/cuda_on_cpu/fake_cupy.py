@@ -192,6 +192,11 @@ def modules(kernels):
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     )
 
+    def cholesky(A):
+        if not isinstance(A, DeviceArray):
+            raise np.linalg.LinAlgError("cupy.linalg only supports cupy.ndarray")  # as CuPy says it
+        return _on_device(np.linalg.cholesky(np.asarray(A)))
+
     cupy = types.ModuleType("cupy")
     for name in ("zeros", "full", "arange", "ascontiguousarray", "diagonal", "sqrt", "where", "isfinite", "concatenate", "cumsum",
                  "searchsorted", "flatnonzero", "ldexp"):
@@ -200,7 +205,7 @@ def modules(kernels):
     vars(cupy).update(
         ndarray=DeviceArray, asarray=asarray, asnumpy=asnumpy, empty=empty, empty_like=empty_like, cuda=cuda, RawModule=RawModule,
         from_dlpack=asarray, triu=lambda a, k=0: _on_device(np.triu(np.asarray(a), k)), get_default_memory_pool=lambda: pool, float64=np.float64,
-        linalg=types.SimpleNamespace(cholesky=lambda A: _on_device(np.linalg.cholesky(np.asarray(A)))),
+        linalg=types.SimpleNamespace(cholesky=cholesky),
     )
 
     def solve_triangular(L, b, lower, trans="N"):
