@@ -16,6 +16,7 @@ _MOST_STEPS = 20  # on a sample
 _METRIC_UP_TO = 1000  # parameters
 _WIDE_SOLVED = 0.1  # as _SOLVED: the optimum of a few rows a parameter does not carry over, and is not asked to
 _WIDE_POOR_RATE = 0.8  # as _POOR_RATE
+_WIDE_STEPS = 4  # as _MOST_STEPS
 _FACTORED_UP_TO = 200  # parameters; beyond, some eight Hessians of the first sample take longer than the reads of all rows
 
 
@@ -62,7 +63,7 @@ class newton_subsampled:
         On two cores, float32, 200,000 x 1000: 50 rows a parameter take 4.8 reads and 4.4 s, 12 take 6.4 reads and 2.1 s.
         A row says as much of each of its outputs as it would of one.
         """
-        least, most = (max(1, round(rows / n_outputs)) for rows in (12, 50))
+        least, most = (max(2, round(rows / n_outputs)) for rows in (12, 50))
         return cls(rows_per_parameter=int(min(max(16 * n_rows / (n_outputs * n_features + 1) ** 2, least), most)))
 
     def __call__(self, w, seed=0):
@@ -100,7 +101,7 @@ class newton_subsampled:
         L-BFGS on top of it, with the sample kept as long as the rate is good, took as many reads and a third more time (60,000
         images of 784 pixels, ten classes).
         """
-        here, size = yield from self._start(w, self.rows_per_parameter * len(w), seed, _WIDE_SOLVED, math.inf)
+        here, size = yield from self._start(w, self.rows_per_parameter * len(w), seed, _WIDE_SOLVED, math.inf, _WIDE_STEPS)
         precondition, there, before, drawn = None, here, math.inf, 0
         while True:
             drawn += 1
@@ -119,14 +120,14 @@ class newton_subsampled:
                 size, precondition = 2 * size, None
             here, before = there or here, decrement
 
-    def _start(self, w, size, seed, enough=_SOLVED, carries_over=_CARRIES_OVER):
+    def _start(self, w, size, seed, enough=_SOLVED, carries_over=_CARRIES_OVER, most_steps=_MOST_STEPS):
         """A point of the full data near the optimum of a sample, and the size of that sample."""
         here = (yield Gradient(w)) if w.any() else None  # a warm start needs no sample
         while here is None:
             sample = yield Sample(size, seed)
             if sample is None:
                 return (yield Gradient(w)), size
-            near, _ = yield from newton_in_memory(sample, w, enough, _MOST_STEPS, _FACTORED_UP_TO)
+            near, _ = yield from newton_in_memory(sample, w, enough, most_steps, _FACTORED_UP_TO)
             here = yield Gradient(near.w)
             if here.value > (1 + carries_over) * near.value:
                 w, size, here = near.w, 4 * size, None
