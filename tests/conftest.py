@@ -26,7 +26,7 @@ if EMULATED and os.environ.get("LOGREG_ACCEL_REQUIRE_GPU"):
 BACKENDS = [*CPU_BACKENDS, pytest.param("cupy", marks=pytest.mark.gpu, id="cupy-emulated" if EMULATED else "cupy")]
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "uint16", "int8", "uint8", "bool"]
 FLOATS = ["float64", "float32"]
-COMPILED = {"float64", "float32", "float16", "uint8"}  # each takes Numba some 3 s a layout; the others are compiled by `-m slow`
+COMPILED = {"float64", "float32"}  # each takes Numba some 3 s a layout; the others are compiled by `-m slow`
 
 
 def backends_and(dtypes):

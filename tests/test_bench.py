@@ -42,8 +42,8 @@ def test_readme_figures_are_those_of_the_results():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("layout", ["C", "F"])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint8"])
+@pytest.mark.parametrize("layout", ["C", pytest.param("F", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", ["float32", "float16", *(pytest.param(name, marks=pytest.mark.slow) for name in ("float64", "int8", "uint8"))])
 def test_the_bench_verb_measures_every_storage(dtype, layout, capsys, tmp_path):
     code = main(["bench", "--dtypes", dtype, "--layout", layout, "--features", "7,64", "--gigabytes", "0.001", "--repeats", "1", "--json",
                  "--output", str(tmp_path / "roofline.svg")])
@@ -61,6 +61,7 @@ def test_plain_reads_read_all_of_x():
     assert value == pytest.approx(3 * np.log(2)) and gradient[-1] == pytest.approx(-0.5)
 
 
+@pytest.mark.slow
 def test_alternatives_run():
     done = subprocess.run(
         [sys.executable, "bench/alternatives.py", "--gigabytes", "0.001", "--repeats", "1", "--features", "16"],

@@ -254,7 +254,7 @@ def test_several_outputs_under_sanitizers(sanitized):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("n, outputs", [(10, 2), (100, 10), (257, 16), (1025, 3)])
+@pytest.mark.parametrize("n, outputs", [(10, 2), (100, 10), pytest.param(257, 16, marks=pytest.mark.slow), (1025, 3)])
 def test_several_outputs(plain, n, outputs):
     check_several_outputs(plain, 70, n, outputs)
 
