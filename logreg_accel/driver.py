@@ -143,6 +143,7 @@ class _Run:
             ask.Preconditioner: lambda q: self._ask(q.on, "preconditioner", q.point.w),
             ask.LineMinimum: lambda q: (q.on or objective).line_minimum(q.start, q.end),
             ask.Sample: self._sample,
+            ask.RowNorms: lambda q: self._read(objective.row_squares, self._read(objective.column_squares)),
             ask.Batches: lambda q: objective.batches(q.size),
             ask.Batch: lambda q: objective.batch(q.numbers, q.of),
             ask.Ridge: lambda q: objective.ridge(),
@@ -203,10 +204,10 @@ class _Run:
 
     def _sample(self, question):
         """None where the sample would be most of the rows: then all of them serve, and are counted when they are read."""
-        share = min(2 * question.size / self.objective.dataset.n_rows, 1)
+        share = min((2 if question.norms is None else 1) * question.size / self.objective.dataset.n_rows, 1)
         if self.n_passes + share > self.max_passes and self.best is not None:
             raise _Stop(MAX_PASSES)
-        sample, share = self.objective.sample(question.size, question.seed, question.at)
+        sample, share = self.objective.sample(question.size, question.seed, question.at, question.norms)
         if sample is self.objective:
             return None
         self.n_passes += share

@@ -13,8 +13,8 @@ from numba import njit
 
 from conftest import FLOATS, Reference, block_of, cpu_or_gpu, draw
 from logreg_accel.kernels import cpu
-from logreg_accel.kernels.cpu import pointwise, storage
-from logreg_accel.losses import Logistic
+from logreg_accel.kernels.cpu import pointwise, softmax, storage
+from logreg_accel.losses import Logistic, Multinomial
 
 MARGINS = np.concatenate([[0.0], np.logspace(-8, np.log10(80), 4001)])
 
@@ -50,6 +50,50 @@ def test_pointwise_lines_beyond_the_range_of_exp(dtype):
     np.testing.assert_allclose(values[:-1], np.maximum(-z[:-1], 0), rtol=1e-6, atol=tiny)
     np.testing.assert_allclose(got[:-1], np.where(z[:-1] < 0, -1.0, 0.0), atol=tiny)
     assert np.isnan(values[-1]) and np.isnan(got[-1])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("k", [3, 10])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_softmax_lines_keep_their_digits(dtype, k, weighted):
+    """Relative to float64 formulas, at margins whose differences are exact, ties among them."""
+    rng = np.random.default_rng(0)
+    rows = 3001
+    z = np.round(64 * 10 ** rng.uniform(-2, 1.8, (rows, 1)) * rng.standard_normal((rows, k))) / 64
+    z = np.clip(z, z.max(axis=1, keepdims=True) - 80, None)
+    z[::5, 1] = z[::5].max(axis=1)
+    codes = rng.integers(0, k, rows).astype(np.uint8)
+    u = rng.standard_normal((rows, k)).astype(dtype)
+    s = rng.uniform(0.5, 2, rows).astype(dtype) if weighted else np.empty(0, dtype)
+    weight = s.astype(float)[:, None] if weighted else 1.0
+    loss, limit, work = Multinomial(k), (8 + k) * float(np.finfo(dtype).eps), np.empty((4, rows), dtype)
+    value, residual = (weight * a for a in loss.value_residual(z, codes))
+    got = np.array(z.T, dtype=dtype, order="C")
+    assert softmax.loss_residual(got, codes, s, rows, work) == pytest.approx(value.sum(), rel=limit)
+    np.testing.assert_allclose(got.T, residual, rtol=limit)
+    got = np.array(z.T, dtype=dtype, order="C")
+    softmax.curvature(got, s, rows, work)
+    np.testing.assert_allclose(got.T, weight * loss.curvature(z, codes), rtol=limit)
+    got = np.array(z.T, dtype=dtype, order="C")
+    softmax.curvature_product(got, np.array(u.T, order="C"), s, rows, work)
+    reach = 2 * abs(u).max(axis=1, keepdims=True).astype(float)
+    exact = weight * loss.curvature_product(z, codes, u.astype(float))
+    assert (abs(got.T - exact) <= limit * reach * weight * loss.curvature(z, codes) + 1e-30).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_softmax_lines_beyond_the_range_of_exp(dtype):
+    huge = np.finfo(dtype).max
+    z = np.array([[1e4, -1e4, 0], [huge, 0, 1], [-huge, 0, 0], [np.nan, 0, 1], [1, 0, np.nan], [np.inf, 0, 1]], dtype=dtype)
+    got = np.array(z.T, order="C")
+    values = []
+    for i in range(6):
+        row = got[:, i : i + 1].copy()
+        values.append(softmax.loss_residual(row, np.zeros(1, dtype=np.uint8), np.empty(0, dtype), 1, np.empty((4, 1), dtype)))
+        got[:, i : i + 1] = row
+    np.testing.assert_allclose(got.T[:3], [[0, 0, 0], [0, 0, 0], [-1, 0.5, 0.5]], atol=1e-37)  # exp does not go below
+    np.testing.assert_allclose(values[:3], [0, 0, float(huge)], atol=1e-37)
+    assert np.isnan(values[3:]).all(), "what is not finite must show in the sum"
 
 
 @njit(error_model="numpy")

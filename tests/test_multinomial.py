@@ -6,13 +6,14 @@ from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Sklearn
 from sklearn.metrics import log_loss, roc_auc_score
 
 import logreg_accel
-from conftest import BACKENDS, FLOATS, cpu_or_gpu, draw
+from conftest import BACKENDS, FLOATS, backends_and, block_of, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression, Objective, solvers
 from logreg_accel.cli import main
 from logreg_accel.data import Block, Dataset
@@ -135,6 +136,29 @@ def test_every_backend_is_the_reference(name):
         np.testing.assert_allclose(call(objective), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("k", [3, 4, 10])
+@pytest.mark.parametrize("name, dtype", backends_and(FLOATS))
+def test_passes_within_the_rounding_of_their_sums(name, dtype, k):
+    """Against float64, relative to the sums of magnitudes; an error in a margin counts with the residual that it moves."""
+    X, y, s = problem(1003, 13, k, dtype)
+    backend, loss = cpu_or_gpu(name), Multinomial(k)
+    block = backend.upload(block_of(X, y.astype(np.uint8), s))
+    W, V = np.random.default_rng(1).standard_normal((2, 14, k)).astype(dtype).astype(np.float64)
+    exact = np.hstack([X.astype(np.float64), np.ones((len(X), 1))])
+    Z, U, weights = exact @ W, exact @ V, s.astype(dtype).astype(np.float64)[:, None]
+    value, residual = loss.value_residual(Z, y)
+    limit = 8 * np.finfo(dtype).eps * np.sqrt(len(X))
+    reach = 1 + abs(exact) @ abs(W).max(axis=1, keepdims=True)
+    got = backend.loss_gradient(block, W, loss, keep_margins=True)
+    assert got.value[0] == pytest.approx((weights * value).sum(), rel=limit)
+    assert (abs(got.gradient - exact.T @ (weights * residual)) <= limit * abs(exact).T @ (weights * reach)).all()
+    assert (abs(backend.to_host(got.margins) - Z) <= limit * reach).all()
+    product = exact.T @ (weights * loss.curvature_product(Z, y, U))
+    for known in (None, got.margins):
+        error = abs(backend.hessian_vector(block, W, V, loss, known) - product)
+        assert (error <= limit * abs(exact).T @ (weights * reach * abs(U).max(axis=1, keepdims=True))).all()
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("C", [0.1, 10.0])
 def test_the_bound_holds_and_tightens(C, dtype):
@@ -165,6 +189,20 @@ def test_the_optimum_of_scikit_learn(name, load, solver):
     np.testing.assert_allclose(clf.predict_proba(X), reference.predict_proba(X), atol=1e-6)
     np.testing.assert_array_equal(clf.predict(X), reference.predict(X))
     assert clf.status_ == "converged" and clf.suboptimality_bound_ < 1e-8
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_a_hundred_classes(name, sparse):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4000, 12)) * (rng.random((4000, 12)) < 0.5)
+    margins = X @ rng.standard_normal((12, 100)) + rng.gumbel(size=(4000, 100))
+    y = margins.argmax(axis=1)
+    assert len(np.unique(y)) == 100
+    clf = LogisticRegression(backend=name).fit(scipy.sparse.csr_array(X) if sparse else X, y)
+    reference = Sklearn(tol=1e-6, max_iter=10_000).fit(X, y)
+    assert clf.status_ == "converged" and clf.suboptimality_bound_ < 1e-8
+    np.testing.assert_allclose(clf.predict_proba(X), reference.predict_proba(X), atol=1e-4)
 
 
 def test_float32_digits():

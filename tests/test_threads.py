@@ -14,6 +14,7 @@ from conftest import FLOATS, block_of, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.backends import get_backend
 from logreg_accel.backends.threads import available_threads, blas_limit, run_lanes, usable_threads
+from logreg_accel.losses import Multinomial
 
 
 def every_second(X):
@@ -38,6 +39,24 @@ def test_the_same_bits_at_any_number_of_threads(dtype, weighted, layout, loss):
             sums.value, sums.gradient, sums.margins, backend.hessian_vector(block, W, W, loss), backend.diagonal(block, W, loss),
             backend.hessian(block, W, loss), backend.margins(block, W), backend.line(block, sums.margins, sums.margins * 2, 0.7, loss),
         ))
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_same_bits_with_many_classes(dtype):
+    X, y, s, _ = draw(40_000, 100, dtype, weighted=True)
+    block, loss = block_of(X, y + 2 * np.arange(len(y), dtype=np.uint8) % 6, s), Multinomial(6)
+    W, V = np.random.default_rng(0).standard_normal((2, 101, 6))
+    results = []
+    for n_threads in (1, 2, 3):
+        backend, _ = get_backend("numba", X.nbytes, n_threads=n_threads)
+        sums = backend.loss_gradient(block, W, loss, keep_margins=True)
+        taken = backend.take(block, np.arange(0, 40_000, 2), np.ones(20_000))
+        results.append((sums.value, sums.gradient, sums.margins, taken.X, backend.hessian_vector(block, W, V, loss),
+                        backend.hessian_vector(block, W, V, loss, sums.margins), backend.column_squares(block),
+                        backend.row_squares(block, np.ones(100))))
+        assert np.array_equal(*results[-1][4:6])
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 

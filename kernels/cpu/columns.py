@@ -110,14 +110,18 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
 
 
 @njit(**LOOP)
-def hessian_vector(A, s, W, b, V, d, start, stop, work, result):
-    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c]))."""
+def hessian_vector(A, s, W, b, V, d, known, start, stop, work, result):
+    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])); `known` may give the margins at W."""
     z, u = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         for c in range(W.shape[0]):
-            tile_margins(A, lo, W[c], b[c], q, z)
+            if known.size:
+                for i in range(q):
+                    z[i] = known[c, lo + i]
+            else:
+                tile_margins(A, lo, W[c], b[c], q, z)
             tile_margins(A, lo, V[c], d[c], q, u)
             curvature(z, s[lo : lo + q], q)
             for i in range(q):

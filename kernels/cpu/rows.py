@@ -11,8 +11,8 @@ on a tile (6 GB/s: the pointwise line is a dozen NumPy calls), no tile at all (1
 bench/alternatives.py measures them.
 
 Shapes: A (m, at least n: rows may be padded or part of a wider table), y (m,) codes 0/1, s (m,) weights or empty for
-ones, W (k, n) one output a row, b (k,), work from `scratch`, kept (k, m) or empty, gradient (k, n + 1) float64, its
-last column for b.
+ones, W (k, n) one output a row, b (k,), work from `scratch`, kept and known (k, m) or empty, gradient (k, n + 1)
+float64, its last column for b.
 """
 
 import numpy as np
@@ -128,15 +128,19 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
 
 
 @njit(**LOOP)
-def hessian_vector(A, s, W, b, V, d, start, stop, work, result):
-    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it."""
+def hessian_vector(A, s, W, b, V, d, known, start, stop, work, result):
+    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it; `known` may give those at W."""
     g, z, u = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         T = A[lo : lo + q]
         for c in range(W.shape[0]):
-            tile_margins(T, W[c], b[c], q, z)
+            if known.size:
+                for i in range(q):
+                    z[i] = known[c, lo + i]
+            else:
+                tile_margins(T, W[c], b[c], q, z)
             tile_margins(T, V[c], d[c], q, u)
             curvature(z, s[lo : lo + q], q)
             for i in range(q):

@@ -73,16 +73,16 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
 
 
 @njit(**ENTRIES)
-def hessian_vector(A, s, W, b, V, d, margins_at_W, start, stop, work, result):
-    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it; those at W may be given (k, m)."""
+def hessian_vector(A, s, W, b, V, d, known, start, stop, work, result):
+    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it; `known` may give those at W."""
     z, u = work
     tile = z.size
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         for c in range(W.shape[0]):
-            if margins_at_W.size:
+            if known.size:
                 for i in range(q):
-                    z[i] = margins_at_W[c, lo + i]
+                    z[i] = known[c, lo + i]
             else:
                 tile_margins(A, W[c], b[c], lo, q, z)
             tile_margins(A, V[c], d[c], lo, q, u)

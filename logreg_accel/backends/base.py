@@ -20,7 +20,7 @@ import numpy as np
 import scipy.linalg
 
 from ..data import Block, compute_dtype
-from ..data.sparse import is_sparse, rows_between, squared, stored_bytes, weighted_gram
+from ..data.sparse import is_sparse, rows_between, squared, stored_bytes, transposed_product, weighted_gram
 
 _RUNS = 4
 
@@ -110,7 +110,7 @@ class Backend:
                 kept[rows] = Z
             tile_value, R = self._value_residual(loss, Z, y, s)
             value = value + tile_value
-            G[:-1] += X.T @ R
+            G[:-1] += transposed_product(X, R)
             G[-1] += R.sum(axis=0, dtype=np.float64)
         return LossGradient(self.to_host(value), self.to_host(G), kept)
 
@@ -122,9 +122,8 @@ class Backend:
         W, V = self._cast(W, block), self._cast(V, block)
         H = self.xp.zeros(W.shape, dtype=np.float64)
         for rows, X, y, s in self._tiles(block):
-            R = loss.curvature_product(X @ W[:-1] + W[-1] if Z is None else Z[rows], y, X @ V[:-1] + V[-1])
-            R = R if s is None else s * R
-            H[:-1] += X.T @ R
+            R = self._curvature_product(loss, X @ W[:-1] + W[-1] if Z is None else Z[rows], y, X @ V[:-1] + V[-1], s)
+            H[:-1] += transposed_product(X, R)
             H[-1] += R.sum(axis=0, dtype=np.float64)
         return self.to_host(H)
 
@@ -158,7 +157,7 @@ class Backend:
         D = self.xp.zeros(W.shape, dtype=np.float64)
         for _, X, y, s in self._tiles(block):
             curvature = self._curvature(loss, X @ W[:-1] + W[-1], y, s)
-            D[:-1] += squared(X).T @ curvature
+            D[:-1] += transposed_product(squared(X), curvature)
             D[-1] += curvature.sum(axis=0, dtype=np.float64)
         return self.to_host(D)
 
@@ -169,6 +168,21 @@ class Backend:
         for rows, X, _, _ in self._tiles(block):
             Z[rows] = X @ W[:-1] + W[-1]
         return Z
+
+    def column_squares(self, block):
+        """Σ x² of every column, float64 (n,) on the host."""
+        sums = self.xp.zeros(block.X.shape[1], dtype=np.float64)
+        for _, X, _, _ in self._tiles(block):
+            sums += transposed_product(squared(X), self.xp.full((X.shape[0], 1), 1, dtype=compute_dtype(X.dtype)))[:, 0]
+        return self.to_host(sums)
+
+    def row_squares(self, block, scale):
+        """Σⱼ scaleⱼ·xᵢⱼ² of every row, (rows,), left on the backend's side; scale (n,) on the host."""
+        norms = self.xp.empty(block.X.shape[0], dtype=compute_dtype(block.X.dtype))
+        scale = self.xp.asarray(scale, dtype=norms.dtype)
+        for rows, X, _, _ in self._tiles(block):
+            norms[rows] = squared(X) @ scale
+        return norms
 
     def line(self, block, Z0, Z1, t, loss):
         """Σ s·ℓ, its slope and its curvature in t at the margins z0 + t·(z1 − z0), float64 (3,); reads no X."""
@@ -201,7 +215,7 @@ class Backend:
     # -- linear algebra ---------------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):
-        """A function v -> H⁻¹v for a symmetric, positive semidefinite H (p, p) of this backend.
+        """A function v -> H⁻¹v, for v (p,) or (p, k) on the host, of a symmetric, positive semidefinite H (p, p) of this backend.
 
         H is scaled to a unit diagonal (columns may differ by decades) and lifted by `rounding`, the relative error of
         its entries, times ten as often as Cholesky's method asks for it.
@@ -221,7 +235,7 @@ class Backend:
                 if not lift < 1e3:
                     raise FloatingPointError("The Hessian has entries that are not finite.") from None
         scale = self.to_host(scale)
-        return lambda v: scale * solve(scale * v)
+        return lambda v: (scale * solve((scale * v.T).T).T).T
 
     def lasso(self, H, gradient, w, l1, start=None):
         """The u that minimises g·(u − w) + ½·(u − w)ᵀH(u − w) + Σ l1·|u|, on the host, looked for from `start` or w on.
@@ -284,7 +298,7 @@ class Backend:
                     raise FloatingPointError("The Hessian has entries that are not finite.") from None
 
     def _cholesky(self, A):
-        """A function v -> A⁻¹v on host vectors; raises LinAlgError unless A is positive definite."""
+        """A function v -> A⁻¹v on host vectors and matrices; raises LinAlgError unless A is positive definite."""
         factor = scipy.linalg.cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
         return lambda v: scipy.linalg.cho_solve(factor, v, check_finite=False)
 
@@ -331,7 +345,7 @@ class Backend:
         H[n, n] += curvature.sum(dtype=np.float64)
 
     def _value_residual(self, loss, Z, y, s):
-        """The pointwise line: Σ s·ℓ per column (float64) and s·∂ℓ/∂z, from a tile's margins."""
+        """A pointwise line: Σ s·ℓ per column (float64) and s·∂ℓ/∂z, from a tile's margins; and so the next two."""
         value, residual = loss.value_residual(Z, y)
         if s is not None:
             value, residual = s * value, s * residual
@@ -340,3 +354,7 @@ class Backend:
     def _curvature(self, loss, Z, y, s):
         curvature = loss.curvature(Z, y)
         return curvature if s is None else s * curvature
+
+    def _curvature_product(self, loss, Z, y, U, s):
+        product = loss.curvature_product(Z, y, U)
+        return product if s is None else s * product

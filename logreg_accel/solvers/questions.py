@@ -36,12 +36,19 @@ class Point(NamedTuple):
 class Sample:
     """-> a handle on about `size` rows gathered into memory, for `on=`. Costs the share of the rows that it reads.
 
-    Rows come as many from every class; with `at`, a Point of the full data, in proportion to what they add to its Hessian.
+    Rows come as many from every class; with `at`, a Point of the full data, in proportion to what they add to its Hessian,
+    for which it helps to have the `RowNorms`.
     """
 
     size: int
     seed: int
     at: Point | None = None
+    norms: Any = None
+
+
+@dataclass(frozen=True)
+class RowNorms:
+    """-> the squared norms of all rows in columns scaled to one size, for `Sample`. Two reads."""
 
 
 @dataclass(frozen=True)

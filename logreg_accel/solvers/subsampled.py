@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .lbfgs import two_loop
 from .line_search import step
 from .newton import conjugate_gradients, newton_in_memory
-from .questions import CONVERGED, NOISE_FLOOR, Gradient, Metric, Preconditioner, Progress, Sample
+from .questions import CONVERGED, NOISE_FLOOR, Gradient, Metric, Preconditioner, Progress, RowNorms, Sample
 
 _CARRIES_OVER = 0.2  # of the loss: what the full data's may lie above the sample's
 _POOR_RATE = 0.3  # of the last decrement
@@ -16,7 +16,7 @@ _MOST_STEPS = 20  # on a sample
 _METRIC_UP_TO = 1000  # parameters
 _WIDE_SOLVED = 0.1  # as _SOLVED: the optimum of a few rows a parameter does not carry over, and is not asked to
 _WIDE_POOR_RATE = 0.8  # as _POOR_RATE
-_WIDE_STEPS = 4  # as _MOST_STEPS
+_WIDE_STEPS = 3  # as _MOST_STEPS
 _FACTORED_UP_TO = 200  # parameters; beyond, some eight Hessians of the first sample take longer than the reads of all rows
 
 
@@ -102,10 +102,11 @@ class newton_subsampled:
         images of 784 pixels, ten classes).
         """
         here, size = yield from self._start(w, self.rows_per_parameter * len(w), seed, _WIDE_SOLVED, math.inf, _WIDE_STEPS)
+        norms = yield RowNorms()
         precondition, there, before, drawn = None, here, math.inf, 0
         while True:
             drawn += 1
-            sample = yield Sample(size, seed + drawn, at=here)
+            sample = yield Sample(size, seed + drawn, here, norms)
             if precondition is None:
                 precondition = yield Preconditioner(here, on=sample)
             known = (yield Gradient(here.w, sample)) if sample else here
