@@ -27,11 +27,21 @@ class Logistic:
 
     def value_residual(self, z, y):
         """ℓ and ∂ℓ/∂z, which share the exponential."""
-        positive = (y != 0)[:, None]
-        signed = np.where(positive, z, -z)
-        t = np.exp(-np.abs(z))
-        miss = np.where(signed > 0, t, 1) / (1 + t)
-        return np.maximum(-signed, 0) + np.log1p(t), np.where(positive, -miss, miss)
+        side, wrong, t = self._sides(z, y)
+        return np.maximum(wrong, 0) + np.log1p(t), side * (np.maximum(t, wrong >= 0) / (1 + t))
+
+    def line_terms(self, z, y, d):
+        """∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, the derivatives along a direction d of the margins, which share the exponential."""
+        side, wrong, t = self._sides(z, y)
+        p = 1 / (1 + t)
+        return side * np.maximum(t, wrong >= 0) * p * d, t * p * p * d * d
+
+    @staticmethod
+    def _sides(z, y):
+        """−1 for y = 1 and 1 for y = 0; −z̃; t. Products, since np.where takes ten times as long as one of them."""
+        two = z.dtype.type(2)
+        side = (y == 0)[:, None] * two - two / 2
+        return side, side * z, np.exp(-np.abs(z))
 
     def curvature(self, z, y):
         """∂²ℓ/∂z², the same for both classes."""
@@ -120,6 +130,10 @@ class Multinomial:
         u = u - np.where(top, u, 0).sum(axis=1, keepdims=True) / ties  # changes nothing but the digits that are kept
         p = self.probabilities(z)
         return p * (u - (p * u).sum(axis=1, keepdims=True))
+
+    def line_terms(self, z, y, d):
+        """∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, (rows, K)."""
+        return self.value_residual(z, y)[1] * d, self.curvature_product(z, y, d) * d
 
     def curvature_blocks(self, z, y):
         """(a, b, ∂²ℓ/∂zₐ∂z_b (rows, 1)) for all a ≤ b."""

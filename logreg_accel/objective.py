@@ -186,7 +186,7 @@ class Objective:
         w, d = self.penalised(start.w), self.penalised(end.w) - self.penalised(start.w)
 
         def slope_curvature(t):
-            _, slope, curvature = sum(
+            slope, curvature = sum(
                 self.backend.line(block, z0, z1, t, self.loss)
                 for block, z0, z1 in zip(self.blocks, start.margins, end.margins, strict=True)
             ) / self.weight_sum

@@ -125,9 +125,8 @@ def test_line_is_the_objective_along_the_margins(name, loss):
     V = np.random.default_rng(2).standard_normal(W.shape)
     Z0, Z1 = backend.margins(block, W), backend.margins(block, W + V)
     for t in (0.0, 0.3, 1.0, 2.5):
-        value, slope, curvature = backend.line(block, Z0, Z1, t, loss)
+        slope, curvature = backend.line(block, Z0, Z1, t, loss)
         there = backend.loss_gradient(block, W + t * V, loss)
-        assert value == pytest.approx(float(there.value[0]), rel=1e-12)
         assert slope == pytest.approx(float((there.gradient * V).sum()), rel=1e-10)
         assert curvature == pytest.approx(float((backend.hessian_vector(block, W + t * V, V, loss) * V).sum()), rel=1e-10)
 

@@ -157,6 +157,11 @@ def test_passes_within_the_rounding_of_their_sums(name, dtype, k):
     for known in (None, got.margins):
         error = abs(backend.hessian_vector(block, W, V, loss, known) - product)
         assert (error <= limit * abs(exact).T @ (weights * reach * abs(U).max(axis=1, keepdims=True))).all()
+    slope, curvature = backend.line(block, got.margins, backend.margins(block, W + V), 0.5, loss)
+    there = Z + 0.5 * U
+    reach = float((weights * reach * abs(U).max(axis=1, keepdims=True) ** 2).sum())
+    assert slope == pytest.approx(float((weights * loss.value_residual(there, y)[1] * U).sum()), abs=limit * reach)
+    assert curvature == pytest.approx(float((weights * loss.curvature_product(there, y, U) * U).sum()), abs=limit * reach)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -151,7 +151,7 @@ def curvature(z, s, q):
 
 
 @njit(**POINTWISE)
-def _line_tile(z0, z1, y, s, t, q, values, slopes, curvatures):
+def _line_tile(z0, z1, y, s, t, q, slopes, curvatures):
     one = z0.dtype.type(1)
     zero = z0.dtype.type(0)
     for i in range(q):
@@ -160,25 +160,22 @@ def _line_tile(z0, z1, y, s, t, q, values, slopes, curvatures):
         signed = sign * (z0[i] + t * step)
         e = _exp_nonpositive(-abs(signed))
         miss = (e if signed > zero else one) / (one + e)
-        values[i] = (-signed if signed < zero else zero) + _log1p_unit(e)
         slopes[i] = -sign * miss * step
         curvatures[i] = e / ((one + e) * (one + e)) * (step * step)
     if s.size:
         for i in range(q):
-            values[i] *= s[i]
             slopes[i] *= s[i]
             curvatures[i] *= s[i]
 
 
 @njit(**POINTWISE)
 def line(z0, z1, y, s, t, start, stop, sums):
-    """sums (3,) += Σ s·ℓ, its slope and its curvature in t at the margins z0 + t·(z1 − z0) of the lane's rows."""
+    """sums (2,) += slope and curvature in t of Σ s·ℓ at the margins z0 + t·(z1 − z0) of the lane's rows."""
     tile = 512
-    values, slopes, curvatures = np.empty(tile, z0.dtype), np.empty(tile, z0.dtype), np.empty(tile, z0.dtype)
+    slopes, curvatures = np.empty(tile, z0.dtype), np.empty(tile, z0.dtype)
     for lo in range(start, stop, tile):
         hi = min(lo + tile, stop)
-        _line_tile(z0[lo:hi], z1[lo:hi], y[lo:hi], s[lo:hi], t, hi - lo, values, slopes, curvatures)
+        _line_tile(z0[lo:hi], z1[lo:hi], y[lo:hi], s[lo:hi], t, hi - lo, slopes, curvatures)
         for i in range(hi - lo):
-            sums[0] += values[i]
-            sums[1] += slopes[i]
-            sums[2] += curvatures[i]
+            sums[0] += slopes[i]
+            sums[1] += curvatures[i]

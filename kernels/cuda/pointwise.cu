@@ -23,19 +23,18 @@ __global__ void logistic_residual(const Real* z, const unsigned char* y, const R
     block_sum(loss, block_losses);
 }
 
-// The loss and its two derivatives in t at the margins z0 + t * (z1 - z0), summed.
+// The two derivatives in t of the loss at the margins z0 + t * (z1 - z0), summed.
 template <class Real>
 __global__ void logistic_line(const Real* z0, const Real* z1, const unsigned char* y, const Real* s, Real t, long long m,
                               double* block_sums) {
     const long long stride = (long long)gridDim.x * kThreads;
-    double sums[3] = {};
+    double sums[2] = {};
     for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
         const Real d = z1[i] - z0[i], z = z0[i] + t * d;
         const Logistic<Real> line(z, y[i] != 0);
         const Real weight = s ? s[i] : Real(1);
-        sums[0] += double(weight * line.loss);
-        sums[1] += double(weight * line.residual * d);
-        sums[2] += double(weight * logistic_curvature(z) * d * d);
+        sums[0] += double(weight * line.residual * d);
+        sums[1] += double(weight * logistic_curvature(z) * d * d);
     }
     block_sum(sums, block_sums);
 }

@@ -9,7 +9,7 @@ no backend is ever incomplete and this file is the oracle for its kernels. With 
     hessian          Xᵀ diag(s·curvature) X, of every pair of outputs
     diagonal         its diagonal
     margins          Z
-    line             Σ s·ℓ and its two derivatives along z0 + t·(z1 − z0): reads no X
+    line             the two derivatives of Σ s·ℓ along z0 + t·(z1 − z0): reads no X
 
 Arithmetic inside a tile is `compute_dtype(X)`; tile sums are added up in float64.
 """
@@ -185,14 +185,11 @@ class Backend:
         return norms
 
     def line(self, block, Z0, Z1, t, loss):
-        """Σ s·ℓ, its slope and its curvature in t at the margins z0 + t·(z1 − z0), float64 (3,); reads no X."""
+        """Slope and curvature in t of Σ s·ℓ at the margins z0 + t·(z1 − z0), float64 (2,); reads no X."""
         D = Z1 - Z0
-        Z = Z0 + D.dtype.type(t) * D
         s = None if block.sample_weight is None else block.sample_weight[:, None]
-        value, residual = loss.value_residual(Z, block.y)
-        terms = (value, residual * D, loss.curvature_product(Z, block.y, D) * D)
-        sums = [(a if s is None else s * a).sum(dtype=np.float64) for a in terms]
-        return np.array([float(a) for a in sums])
+        terms = loss.line_terms(Z0 + D.dtype.type(t) * D, block.y, D)
+        return np.array([float((a if s is None else s * a).sum(dtype=np.float64)) for a in terms])
 
     def gram(self, X):
         """X·Xᵀ in float64 (m, m) on the host, some columns of X at a time."""

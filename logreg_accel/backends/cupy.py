@@ -204,7 +204,7 @@ class CupyBackend(Backend):
         if loss.name != "logistic" or Z0.shape[1] != 1:
             return super().line(block, Z0, Z1, t, loss)
         blocks = _block_count(Z0.size)
-        sums = cupy.empty((blocks, 3), dtype=np.float64)
+        sums = cupy.empty((blocks, 2), dtype=np.float64)
         run = kernel("pointwise.cu", f"logistic_line<{REAL[Z0.dtype.name]}>")
         vectors = (cupy.ascontiguousarray(Z) for Z in (Z0, Z1))  # a RawKernel ignores strides
         run((blocks,), (shapes.THREADS,),

@@ -123,7 +123,7 @@ class NumbaBackend(NumpyBackend):
         z0, z1 = Z0[:, 0], Z1[:, 0]
         s, y = _weights(block, z0.dtype), np.ascontiguousarray(block.y)
         lanes = max(1, min(_MAX_LANES, len(z0) // 16384))
-        sums = np.zeros((lanes, 3))
+        sums = np.zeros((lanes, 2))
         loop = _loops("pointwise").line
         self._run(lambda i, start, stop: loop(z0, z1, y, s, z0.dtype.type(t), start, stop, sums[i]), _even(len(z0), lanes))
         return sums.sum(axis=0)
