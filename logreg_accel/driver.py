@@ -221,18 +221,28 @@ class _Run:
 
     def _gradient(self, question):
         if question.on is not None:
-            return self._ask(question.on, "evaluate", question.w, not question.on.share)
+            return self._ask(question.on, "evaluate", question.w, not question.on.share, question.diagonal)
         if self.satisfied and self.n_iter >= self.max_iter:
             raise _Stop(MAX_ITER)
         began = time.perf_counter()
-        point = self._read(lambda w: self.objective.evaluate(w, keep_margins=True), question.w)
+        more = self.objective.backend.reads_for_diagonal if question.diagonal else 0
+        diagonal = question.diagonal and self.n_passes + 1 + more <= self.max_passes
+
+        def evaluate(w):
+            point = self._read(self.objective.evaluate, w, True, diagonal)
+            self.n_passes += more * diagonal
+            return point
+
+        point = evaluate(question.w)
         first = self.best is None and not self.batched
         if first and question.w.any() and not point.value <= getattr(self.objective, "value_at_zero", math.inf):
             # a start that is worse than no model at all, as an old one on rescaled data: its curvature may be nil
-            point = self._read(lambda w: self.objective.evaluate(w, keep_margins=True), np.zeros_like(question.w))
+            point = evaluate(np.zeros_like(question.w))
         took = time.perf_counter() - began
         if self.best is None:
             self.best = point
+        if question.diagonal and not diagonal:
+            raise _Stop(MAX_PASSES)
         step = _norm(point.w - self.accepted.w) if self.accepted else 0.0
         rate = getattr(self.objective.dataset, "nbytes", 0) / took / 1e9
         norm = _norm(point.gradient)

@@ -160,23 +160,25 @@ class Objective:
 
     # -- for the driver -----------------------------------------------------------------------------------------------
 
-    def evaluate(self, w, keep_margins=False):
-        """The Point at w, rounded to the arithmetic of the passes."""
+    def evaluate(self, w, keep_margins=False, diagonal=False):
+        """The Point at w, rounded to the arithmetic of the passes, with what else is wanted of that read."""
         W = self._columns(w).astype(self.dtype).astype(np.float64)
         w = self._flat(W)
-        value, gradient, margins = 0.0, np.zeros(self.size), []
+        value, gradient, margins, curvatures = 0.0, np.zeros(self.size), [], 0.0
         with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
             for block in self.blocks:
-                part = self.backend.loss_gradient(block, W, self.loss, keep_margins)
+                part = self.backend.loss_gradient(block, W, self.loss, keep_margins, diagonal)
                 value += float(part.value[0])
                 gradient += self._flat(part.gradient)
                 margins.append(part.margins)
+                curvatures = curvatures + part.diagonal if diagonal else None
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
             self._refuse_nonfinite(w)
             value = np.inf
         value = value / self.weight_sum + self.penalty.value(self.penalised(w))
         gradient = gradient / self.weight_sum + self.penalty.gradient(self.penalised(w))
-        return Point(w, value, gradient, np.finfo(self.dtype).eps * abs(value), margins if keep_margins else None)
+        curvatures = self._mean(curvatures) + self.ridge() if diagonal else None
+        return Point(w, value, gradient, np.finfo(self.dtype).eps * abs(value), margins if keep_margins else None, curvatures)
 
     def line_minimum(self, start, end):
         """t ≥ 0 with F least at start.w + t·(end.w − start.w): a safeguarded Newton iteration on margins, no read of X.

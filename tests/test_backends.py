@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from conftest import (
     BACKENDS,
@@ -22,6 +23,7 @@ from conftest import (
 )
 from logreg_accel import backends as backends_package
 from logreg_accel.backends import Backend, Choice, get_backend
+from logreg_accel.losses import Multinomial
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
@@ -115,6 +117,24 @@ def test_nonfinite_values_show_in_the_sums(name, dtype, where, bad, loss):
     for weights in (W, np.zeros_like(W)):
         got = backend.loss_gradient(backend.upload(block_of(X, y)), weights, loss)
         assert not (np.isfinite(got.value).all() and np.isfinite(got.gradient).all())
+
+
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array], ids=["C", "F", "sparse"])
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("name, dtype", backends_and(FLOATS))
+def test_the_diagonal_out_of_the_same_read(name, dtype, k, layout, loss):
+    X, y, s, _ = draw(700, 6, dtype, weighted=True)
+    W = np.random.default_rng(0).standard_normal((7, k))
+    backend = cpu_or_gpu(name)
+    block = backend.upload(block_of(layout(X), y, s))
+    for which in (loss, Multinomial(3)) if k == 3 else (loss,):  # three models at once; three classes
+        alone = backend.loss_gradient(block, W, which, keep_margins=True)
+        both = backend.loss_gradient(block, W, which, keep_margins=True, diagonal=True)
+        assert alone.diagonal is None and both.diagonal.shape == W.shape
+        rtol = 50 * np.finfo(dtype).eps
+        for a, b in zip((*alone[:2], backend.to_host(alone.margins), backend.diagonal(block, W, which)),
+                        (*both[:2], backend.to_host(both.margins), both.diagonal), strict=True):
+            np.testing.assert_allclose(b, a, rtol=rtol, atol=rtol * abs(a).max())
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 
 from conftest import BACKENDS, FLOATS, draw
 from logreg_accel import LogisticRegression, Objective, driver, solvers
+from logreg_accel.backends.numpy import NumpyBackend
 from logreg_accel.solvers.questions import Gradient, Metric, Point, Progress
 
 
@@ -20,11 +21,12 @@ class Quadratic:
 
     penalty = SimpleNamespace(l2=0.0, l1=0.0, suboptimality_bound=lambda g: np.inf)
     dataset = SimpleNamespace(nbytes=0)
+    backend = SimpleNamespace(reads_for_diagonal=0)
 
     def __init__(self, a, b, c):
         self.a, self.b, self.c = a, b, c
 
-    def evaluate(self, w, keep_margins=False):
+    def evaluate(self, w, keep_margins=False, diagonal=False):
         x = w[0]
         return Point(w, self.a * x * x + self.b * x + self.c, np.array([2 * self.a * x + self.b]), 0.0)
 
@@ -253,6 +255,18 @@ def test_budgets():
         assert clf.n_passes_ == 1 and clf.status_ == "max_seconds"
         with pytest.warns(ConvergenceWarning, match="max_passes"):
             assert LogisticRegression(solver=solver, max_passes=1).fit(X, y).n_passes_ == 1
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_a_diagonal_that_takes_a_read_of_its_own_is_counted(solver, monkeypatch):
+    X, y, _, _ = draw(100, 4)  # too few for a sample
+    one = LogisticRegression(solver=solver, backend="numpy").fit(X, y)
+    monkeypatch.setattr(NumpyBackend, "reads_for_diagonal", 1)
+    two = LogisticRegression(solver=solver, backend="numpy").fit(X, y)
+    assert two.n_passes_ == one.n_passes_ + 1 and np.array_equal(two.coef_, one.coef_)
+    for limit in (1, 2):
+        with pytest.warns(ConvergenceWarning, match="max_passes"):
+            assert LogisticRegression(solver=solver, backend="numpy", max_passes=limit).fit(X, y).n_passes_ == limit
 
 
 def test_callback_sees_every_step_and_can_stop():

@@ -110,6 +110,30 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
 
 
 @njit(**LOOP)
+def loss_gradient_diagonal(A, y, s, W, b, start, stop, work, kept, value, gradient, diagonal):
+    """As `loss_gradient`, and diagonal[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²: what a solver that scales its steps asks for first."""
+    z, values = work
+    tile = z.size
+    for lo in range(start, stop, tile):
+        q = min(tile, stop - lo)
+        for c in range(W.shape[0]):
+            tile_margins(A, lo, W[c], b[c], q, z)
+            if kept.size:
+                for i in range(q):
+                    kept[c, lo + i] = z[i]
+            for i in range(q):
+                values[i] = z[i]
+            curvature(values, s[lo : lo + q], q)
+            tile_squares(A, lo, values, q, diagonal[c])
+            loss_residual(z, y[lo : lo + q], s[lo : lo + q], q, values)
+            total = 0.0
+            for i in range(q):
+                total += values[i]
+            value[c] += total
+            tile_gradient(A, lo, z, q, gradient[c])
+
+
+@njit(**LOOP)
 def hessian_vector(A, s, W, b, V, d, known, start, stop, work, result):
     """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])); `known` may give the margins at W."""
     z, u = work

@@ -128,6 +128,31 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
 
 
 @njit(**LOOP)
+def loss_gradient_diagonal(A, y, s, W, b, start, stop, work, kept, value, gradient, diagonal):
+    """As `loss_gradient`, and diagonal[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²: what a solver that scales its steps asks for first."""
+    g, z, values = work
+    tile = z.size
+    for lo in range(start, stop, tile):
+        q = min(tile, stop - lo)
+        T = A[lo : lo + q]
+        for c in range(W.shape[0]):
+            tile_margins(T, W[c], b[c], q, z)
+            if kept.size:
+                for i in range(q):
+                    kept[c, lo + i] = z[i]
+            for i in range(q):
+                values[i] = z[i]
+            curvature(values, s[lo : lo + q], q)
+            tile_squares(T, values, q, g, diagonal[c])
+            loss_residual(z, y[lo : lo + q], s[lo : lo + q], q, values)
+            total = 0.0
+            for i in range(q):
+                total += values[i]
+            value[c] += total
+            tile_gradient(T, z, q, g, gradient[c])
+
+
+@njit(**LOOP)
 def hessian_vector(A, s, W, b, V, d, known, start, stop, work, result):
     """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it; `known` may give those at W."""
     g, z, u = work

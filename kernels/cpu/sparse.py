@@ -46,6 +46,21 @@ def tile_gradient(A, r, lo, q, gradient):
     gradient[gradient.size - 1] += total
 
 
+@njit(**ENTRIES)
+def tile_squares(A, c, lo, q, diagonal):
+    """diagonal[j] += Σ c[i]·X[lo + i, j]² over the q rows of a tile, its last entry += Σc."""
+    data, indices, indptr = A
+    zero = c.dtype.type(0)
+    total = 0.0
+    for i in range(q):
+        factor = c[i]
+        total += factor
+        for e in range(np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])):
+            x = load(data[e], zero)
+            diagonal[indices[e]] += factor * (x * x)
+    diagonal[diagonal.size - 1] += total
+
+
 def scratch(W, tile):
     """What a call of a pass works in: two vectors for a tile's rows."""
     dtype = W.dtype
@@ -64,6 +79,30 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
             if kept.size:
                 for i in range(q):
                     kept[c, lo + i] = z[i]
+            loss_residual(z, y[lo : lo + q], s[lo : lo + q], q, values)
+            total = 0.0
+            for i in range(q):
+                total += values[i]
+            value[c] += total
+            tile_gradient(A, z, lo, q, gradient[c])
+
+
+@njit(**ENTRIES)
+def loss_gradient_diagonal(A, y, s, W, b, start, stop, work, kept, value, gradient, diagonal):
+    """As `loss_gradient`, and diagonal[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²: what a solver that scales its steps asks for first."""
+    z, values = work
+    tile = z.size
+    for lo in range(start, stop, tile):
+        q = min(tile, stop - lo)
+        for c in range(W.shape[0]):
+            tile_margins(A, W[c], b[c], lo, q, z)
+            if kept.size:
+                for i in range(q):
+                    kept[c, lo + i] = z[i]
+            for i in range(q):
+                values[i] = z[i]
+            curvature(values, s[lo : lo + q], q)
+            tile_squares(A, values, lo, q, diagonal[c])
             loss_residual(z, y[lo : lo + q], s[lo : lo + q], q, values)
             total = 0.0
             for i in range(q):
@@ -95,22 +134,14 @@ def hessian_vector(A, s, W, b, V, d, known, start, stop, work, result):
 @njit(**ENTRIES)
 def diagonal(A, s, W, b, start, stop, work, result):
     """result[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²."""
-    data, indices, indptr = A
     z, _ = work
     tile = z.size
-    zero = z.dtype.type(0)
     for lo in range(start, stop, tile):
         q = min(tile, stop - lo)
         for c in range(W.shape[0]):
             tile_margins(A, W[c], b[c], lo, q, z)
             curvature(z, s[lo : lo + q], q)
-            total = 0.0
-            for i in range(q):
-                total += z[i]
-                for e in range(np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])):
-                    x = load(data[e], zero)
-                    result[c, indices[e]] += z[i] * (x * x)
-            result[c, result.shape[1] - 1] += total
+            tile_squares(A, z, lo, q, result[c])
 
 
 @njit(**ENTRIES)

@@ -49,6 +49,7 @@ class CupyBackend(Backend):
 
     name = "cupy"
     xp = cupy
+    reads_for_diagonal = 1  # no kernel adds up both: a pass of its own
     tile_bytes = 1 << 30  # bounds the generic bodies' temporaries; a launch costs more than a cache-sized tile takes
 
     def __init__(self, n_threads=None):
@@ -168,9 +169,11 @@ class CupyBackend(Backend):
 
     # -- passes -----------------------------------------------------------------------------------------------------
 
-    def loss_gradient(self, block, W, loss, keep_margins=False):
+    def loss_gradient(self, block, W, loss, keep_margins=False, diagonal=False):
         sums = _fused("LossGradient", block, loss, W, keep_margins=keep_margins)
-        return self._in_tiles(super().loss_gradient, block, W, loss, keep_margins) if sums is None else sums
+        if sums is None:
+            sums = self._in_tiles(super().loss_gradient, block, W, loss, keep_margins)
+        return sums._replace(diagonal=self.diagonal(block, W, loss)) if diagonal else sums
 
     def hessian_vector(self, block, W, V, loss, Z=None):
         sums = _fused("HessianVector", block, loss, W, V)

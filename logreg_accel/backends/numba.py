@@ -49,22 +49,25 @@ class NumbaBackend(NumpyBackend):
                   _even(len(rows), _lane_count(taken)))
         return Block(taken, block.y[rows], weights.astype(compute_dtype(X.dtype)))
 
-    def loss_gradient(self, block, W, loss, keep_margins=False):
-        job = _Job.of(block, W, loss)
+    def loss_gradient(self, block, W, loss, keep_margins=False, diagonal=False):
+        job = None if diagonal and loss.name == "multinomial" else _Job.of(block, W, loss)
         if job is None:
-            parts = self._generic(
-                block, lambda rows: NumpyBackend.loss_gradient(self, rows, W, loss, keep_margins), _lane_count(block.X))
+            parts = self._generic(block, lambda rows: NumpyBackend.loss_gradient(self, rows, W, loss, keep_margins, diagonal),
+                                  _lane_count(block.X))
             margins = np.concatenate([part.margins for part in parts]) if keep_margins else None
-            return LossGradient(sum(part.value for part in parts), sum(part.gradient for part in parts), margins)
+            return LossGradient(sum(part.value for part in parts), sum(part.gradient for part in parts), margins,
+                                sum(part.diagonal for part in parts) if diagonal else None)
         kept = np.empty((job.k if keep_margins else 0, job.m), dtype=job.W.dtype)
-        value, gradient = np.zeros((job.lanes, job.k if loss.name == "logistic" else 1)), np.zeros((job.lanes, job.k, job.n + 1))
+        value = np.zeros((job.lanes, job.k if loss.name == "logistic" else 1))
+        sums = np.zeros((1 + diagonal, job.lanes, job.k, job.n + 1))  # the gradient; the diagonal
+        loop = job.loops.loss_gradient_diagonal if diagonal else job.loops.loss_gradient
 
         def work(i, start, stop):
-            job.loops.loss_gradient(
-                job.A, job.y, job.s, job.W, job.b, start, stop, job.scratch(), kept, value[i], gradient[i])
+            loop(job.A, job.y, job.s, job.W, job.b, start, stop, job.scratch(), kept, value[i], *sums[:, i])
 
         self._run(work, job.bounds)
-        return LossGradient(value.sum(axis=0), gradient.sum(axis=0).T, kept.T if keep_margins else None)
+        return LossGradient(value.sum(axis=0), sums[0].sum(axis=0).T, kept.T if keep_margins else None,
+                            sums[1].sum(axis=0).T if diagonal else None)
 
     def hessian_vector(self, block, W, V, loss, Z=None):
         job = _Job.of(block, W, loss)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .line_search import step
-from .questions import CONVERGED, NOISE_FLOOR, Diagonal, Gradient, Progress
+from .questions import CONVERGED, NOISE_FLOOR, Gradient, Progress
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,8 @@ class lbfgs:
             raise ValueError(f"`memory` is {self.memory!r}; expected a positive integer.")
 
     def __call__(self, w, seed=0):
-        here = yield Gradient(w)
-        diagonal = yield Diagonal(here.w)
-        inverse = 1 / np.where(diagonal > 0, diagonal, 1)
+        here = yield Gradient(w, diagonal=True)
+        inverse = 1 / np.where(here.diagonal > 0, here.diagonal, 1)
         pairs = deque(maxlen=self.memory)
         while True:
             if (yield Progress(here)):

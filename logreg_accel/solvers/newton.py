@@ -61,9 +61,8 @@ class newton_cg:
             raise ValueError(f"`max_inner` is {self.max_inner!r}; expected a positive integer.")
 
     def __call__(self, w, seed=0):
-        here = yield Gradient(w)
-        diagonal = yield Diagonal(here.w)
-        inverse = 1 / np.where(diagonal > 0, diagonal, 1)
+        here = yield Gradient(w, diagonal=True)
+        inverse = 1 / np.where(here.diagonal > 0, here.diagonal, 1)
         first_norm = math.sqrt(here.gradient @ (inverse * here.gradient)) or 1.0
         while True:
             norm = math.sqrt(here.gradient @ (inverse * here.gradient))

@@ -22,7 +22,8 @@ class Point(NamedTuple):
 
     w is rounded to the arithmetic of the passes: what was judged is what comes back. value is F, with all of its penalty;
     gradient is that of F without l1·‖w‖₁. `rounding` is the size of changes
-    in value that mean nothing. `margins` is a cache on the backend's side, for `LineMinimum`.
+    in value that mean nothing. `margins` is a cache on the backend's side, for `LineMinimum`; `diagonal` that of ∇²F(w), where
+    it was asked for.
     """
 
     w: np.ndarray
@@ -30,6 +31,7 @@ class Point(NamedTuple):
     gradient: np.ndarray
     rounding: float
     margins: Any = None
+    diagonal: Any = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Gradient:
-    """-> Point at w. One read of X, or none `on` a sample."""
+    """-> Point at w, with the diagonal of the Hessian if wanted. One read of X, or none `on` a sample."""
 
     w: np.ndarray
     on: Any = None
+    diagonal: bool = False
 
 
 @dataclass(frozen=True)
