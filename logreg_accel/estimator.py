@@ -236,9 +236,9 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _run(self, X, matrix, dataset, total_weight, start, steps, state=None):
         """Solve, and keep what was found; X as it was given and as a matrix, `state` that of a run to go on with."""
-        backend, backend_choice = get_backend(
-            self.backend, dataset.nbytes, dataset.on_device, self.n_threads, n_rows=dataset.n_rows)
         loss = loss_of(len(dataset.classes))
+        backend, backend_choice = get_backend(self.backend, dataset.nbytes, dataset.on_device, self.n_threads,
+                                              n_rows=dataset.n_rows, n_outputs=loss.n_outputs)
         solver, name, reason = resolve_solver(
             self.solver, dataset.n_features, dataset.n_rows, dataset.nbytes, self.C < math.inf, loss.n_outputs,
             l1=self.l1_ratio > 0 and self.C < math.inf)

@@ -83,8 +83,10 @@ class Objective:
         True
         """
         dataset = as_dataset(X, y, sample_weight, class_weight)
-        chosen, _ = get_backend(backend, dataset.nbytes, dataset.on_device, n_threads, n_rows=dataset.n_rows)
-        return cls(dataset, loss_of(len(dataset.classes)), Penalty.of_strength(C, dataset.total_weight), chosen, fit_intercept)
+        loss = loss_of(len(dataset.classes))
+        chosen, _ = get_backend(
+            backend, dataset.nbytes, dataset.on_device, n_threads, n_rows=dataset.n_rows, n_outputs=loss.n_outputs)
+        return cls(dataset, loss, Penalty.of_strength(C, dataset.total_weight), chosen, fit_intercept)
 
     @property
     def size(self):

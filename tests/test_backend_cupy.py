@@ -171,6 +171,21 @@ def test_what_does_not_fit_says_what_would(module, kernels, monkeypatch, dtype, 
     assert not sent, "the check comes before the first byte"
 
 
+def test_margins_of_many_classes_are_counted(module, kernels, monkeypatch):
+    from logreg_accel.backends import CUPY_FROM_BYTES, get_backend
+
+    m = CUPY_FROM_BYTES // 16
+    monkeypatch.setattr(fake_cupy, "FREE_BYTES", 4 * module.bytes_needed(CUPY_FROM_BYTES, m) + 2 * module.CupyBackend.tile_bytes)
+    assert get_backend("auto", CUPY_FROM_BYTES, n_rows=m)[1] == "cupy"
+    assert get_backend("auto", CUPY_FROM_BYTES, n_rows=m, n_outputs=1000)[1] == "numba"
+    X, _, _, _ = draw(1000, 4, "float32")
+    y = np.arange(1000) % 100
+    monkeypatch.setattr(fake_cupy, "FREE_BYTES", module.bytes_needed(X.nbytes, 1000, 4))
+    module.CupyBackend().upload(block_of(X, (y % 2).astype(np.uint8)))
+    with pytest.raises(MemoryError, match="GB of GPU memory"):
+        module.CupyBackend().upload(block_of(X, y.astype(np.uint8)))
+
+
 def test_auto_leaves_alone_a_gpu_that_is_too_small(module, kernels, monkeypatch):
     from logreg_accel.backends import CUPY_FROM_BYTES, get_backend
 

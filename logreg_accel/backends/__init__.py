@@ -60,7 +60,7 @@ if hasattr(os, "register_at_fork"):  # CUDA does not survive a fork: a child mus
     os.register_at_fork(after_in_child=unusable.cache_clear)
 
 
-def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, upload=True):
+def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, n_outputs=1, upload=True):
     """The backend of that name, or for "auto" the one that should be fastest for a matrix of some size.
 
     Parameters
@@ -71,8 +71,8 @@ def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, uplo
     on_device : bool
         Whether X is in GPU memory.
     n_threads : int or None
-    n_rows : int
-        Rows of X: what lies beside X on a GPU grows with them.
+    n_rows, n_outputs : int
+        Rows of X, margins of a row: what lies beside X on a GPU grows with them.
     upload : bool
         Whether "auto" may send X to a GPU: one pass does not win that back.
 
@@ -93,7 +93,7 @@ def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, uplo
     """
     if not isinstance(name, str) or (name != "auto" and name not in BACKENDS):
         raise ValueError(f"`backend` is {name!r}; expected 'auto' or one of {', '.join(map(repr, BACKENDS))}.")
-    choice = _choose(nbytes, on_device, n_rows, upload) if name == "auto" else Choice(name, "asked for")
+    choice = _choose(nbytes, on_device, n_rows, n_outputs, upload) if name == "auto" else Choice(name, "asked for")
     if reason := unusable(choice):
         raise RuntimeError(
             f"`backend='{choice}'` cannot run here: {reason}. "
@@ -109,22 +109,23 @@ def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, uplo
     return getattr(module, BACKENDS[choice])(n_threads), choice
 
 
-def _choose(nbytes, on_device, n_rows, upload):
+def _choose(nbytes, on_device, n_rows, n_outputs, upload):
     size = f"{nbytes / 1e6:.3g} MB of X"
     if on_device:
         return Choice("cupy", "X is on a GPU")
-    if upload and nbytes >= CUPY_FROM_BYTES and unusable("cupy") is None and _fits_on_gpu(nbytes, n_rows):
+    if upload and nbytes >= CUPY_FROM_BYTES and unusable("cupy") is None and _fits_on_gpu(nbytes, n_rows, n_outputs):
         return Choice("cupy", f"a GPU is usable and {size} is worth sending there")
     if nbytes >= NUMBA_FROM_BYTES and unusable("numba") is None:
         return Choice("numba", f"{size} is worth compiled loops")
     return Choice("numpy", f"{size} is small: nothing waits for a compiler")
 
 
-def _fits_on_gpu(nbytes, n_rows):
+def _fits_on_gpu(nbytes, n_rows, n_outputs):
     """With room for the generic bodies' temporaries, and a fifth of the free memory left alone."""
     module = importlib.import_module(".cupy", __name__)
     padding = 15 * n_rows  # at most
-    return module.bytes_needed(nbytes + padding, n_rows) + module.CupyBackend.tile_bytes <= 0.8 * module.free_bytes()
+    needed = module.bytes_needed(nbytes + padding, n_rows, 0, n_outputs) + module.CupyBackend.tile_bytes
+    return needed <= 0.8 * module.free_bytes()
 
 
 class _CallablePackage(types.ModuleType):

@@ -68,7 +68,8 @@ class CupyBackend(Backend):
         ValueError
             X lies on another device than the current one.
         """
-        X, columns = self._to_device_csr(block.X) if is_sparse(block.X) else self._to_rows(block.X)
+        n_outputs = 1 if block.y is None or block.y.max() < 2 else int(block.y.max()) + 1
+        X, columns = (self._to_device_csr if is_sparse(block.X) else self._to_rows)(block.X, n_outputs)
         y, s = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in (block.y, block.sample_weight))
         return DeviceBlock(X, y, s, columns, float(s.max()) if is_sparse(X) and s is not None else 1.0)
 
@@ -92,13 +93,13 @@ class CupyBackend(Backend):
         y, s = (None if array is None else cupy.ascontiguousarray(array) for array in (part.y, part.sample_weight))
         return part._replace(y=y, sample_weight=s)
 
-    def _to_rows(self, X):
+    def _to_rows(self, X, n_outputs):
         """X on the device by rows, and how many columns of a row may be read."""
         m, n = X.shape
         if not is_on_device(X):
             dtype = X.dtype.newbyteorder("=") if X.itemsize <= 8 else np.dtype(np.float64)  # as CUDA knows them
             columns = _padded(dtype, n)
-            self._check_room(X, m, columns, dtype.itemsize)
+            self._check_room(X, m, columns, dtype.itemsize, n_outputs)
             stored = self._send(X, columns, dtype)
             return stored[:, :n], columns
         X = to_device(X)
@@ -109,23 +110,24 @@ class CupyBackend(Backend):
         if by_rows and X.strides[0] >= n * X.itemsize:
             return X, n
         columns = _padded(X.dtype, n)
-        self._check_room(X, m, columns, X.itemsize)
+        self._check_room(X, m, columns, X.itemsize, n_outputs)
         self.notes.append(f"X was copied on the GPU ({m * columns * X.itemsize / 1e6:.3g} MB): it is not stored by rows")
         stored = cupy.zeros((m, columns), dtype=X.dtype)
         stored[:, :n] = X
         return stored[:, :n], columns
 
-    def _to_device_csr(self, X):
+    def _to_device_csr(self, X, n_outputs):
         if not is_on_device(X):
-            need, free = bytes_needed(stored_bytes(X, X.dtype), X.shape[0]) + 8 * shapes.MOST_OUTPUTS * X.shape[1], free_bytes()
+            need = bytes_needed(stored_bytes(X, X.dtype), X.shape[0], 0, n_outputs) + 8 * shapes.MOST_OUTPUTS * X.shape[1]
+            free = free_bytes()
             if need > free:
                 raise MemoryError(f"`X` needs {need / 1e9:.3g} GB of GPU memory and {free / 1e9:.3g} GB are free. "
                                   "backend='numba' reads host memory.")
         return DeviceCSR.of(X, lambda part, dtype: self._send(part[:, None], 1, dtype)[:, 0]), X.shape[1]
 
-    def _check_room(self, X, m, columns, itemsize):
+    def _check_room(self, X, m, columns, itemsize, n_outputs):
         """Before the first byte is sent."""
-        need, free = bytes_needed(m * columns * itemsize, m, columns), free_bytes()
+        need, free = bytes_needed(m * columns * itemsize, m, columns, n_outputs), free_bytes()
         if need <= free:
             return
         ways = []
@@ -327,9 +329,9 @@ def to_device(array):
     return cupy.from_dlpack(array) if hasattr(array, "__dlpack__") else cupy.asarray(array)
 
 
-def bytes_needed(nbytes, n_rows, columns=0):
-    """Of device memory, for X stored in nbytes: with labels, weights and three vectors of margins, and the sums of slices."""
-    return nbytes + n_rows * (1 + 4 * 8) + max(4096, n_rows // 1024) * columns * 8 + _SPARE_BYTES
+def bytes_needed(nbytes, n_rows, columns=0, n_outputs=1):
+    """Of device memory, for X stored in nbytes: with labels, weights and three times the margins, and the sums of slices."""
+    return nbytes + n_rows * (1 + 8 + 3 * 8 * n_outputs) + max(4096, n_rows // 1024) * columns * 8 + _SPARE_BYTES
 
 
 def free_bytes():
