@@ -143,7 +143,7 @@ class _Run:
             ask.Preconditioner: lambda q: self._ask(q.on, "preconditioner", q.point.w),
             ask.LineMinimum: lambda q: (q.on or objective).line_minimum(q.start, q.end),
             ask.Sample: self._sample,
-            ask.RowNorms: lambda q: self._read(objective.row_squares, self._read(objective.column_squares)),
+            ask.RowNorms: self._norms,
             ask.Batches: lambda q: objective.batches(q.size),
             ask.Batch: lambda q: objective.batch(q.numbers, q.of),
             ask.Ridge: lambda q: objective.ridge(),
@@ -213,6 +213,11 @@ class _Run:
         self.n_passes += share
         return sample
 
+    def _norms(self, question):
+        if question.size >= self.objective.dataset.n_rows:
+            return None
+        return self._read(self.objective.row_squares, self._read(self.objective.mean_squares))
+
     def _lasso(self, question):
         """The diagonal is lifted by the rounding of H, which may make it indefinite where columns are collinear."""
         H = question.H.copy()
@@ -224,31 +229,31 @@ class _Run:
             return self._ask(question.on, "evaluate", question.w, not question.on.share, question.diagonal)
         if self.satisfied and self.n_iter >= self.max_iter:
             raise _Stop(MAX_ITER)
-        began = time.perf_counter()
-        more = self.objective.backend.reads_for_diagonal if question.diagonal else 0
-        diagonal = question.diagonal and self.n_passes + 1 + more <= self.max_passes
-
-        def evaluate(w):
-            point = self._read(self.objective.evaluate, w, True, diagonal)
-            self.n_passes += more * diagonal
-            return point
-
-        point = evaluate(question.w)
+        began, reads = time.perf_counter(), self.n_passes
+        point = self._evaluate(question.w, question.diagonal)
         first = self.best is None and not self.batched
         if first and question.w.any() and not point.value <= getattr(self.objective, "value_at_zero", math.inf):
             # a start that is worse than no model at all, as an old one on rescaled data: its curvature may be nil
-            point = evaluate(np.zeros_like(question.w))
-        took = time.perf_counter() - began
+            point = self._evaluate(np.zeros_like(question.w), question.diagonal)
+        took = (time.perf_counter() - began) / (self.n_passes - reads)
         if self.best is None:
             self.best = point
-        if question.diagonal and not diagonal:
-            raise _Stop(MAX_PASSES)
         step = _norm(point.w - self.accepted.w) if self.accepted else 0.0
         rate = getattr(self.objective.dataset, "nbytes", 0) / took / 1e9
         norm = _norm(point.gradient)
         self.history.append(
             Record(max(self.n_iter, 0), self.n_passes, point.value, norm, math.nan, step, self.seconds, rate)
         )
+        if question.diagonal and point.diagonal is None:
+            raise _Stop(MAX_PASSES)
+        return point
+
+    def _evaluate(self, w, diagonal):
+        """A Point of all rows; without the diagonal where that takes a read that is not left."""
+        more = self.objective.backend.reads_for_diagonal if diagonal else 0
+        diagonal = diagonal and self.n_passes + 1 + more <= self.max_passes
+        point = self._read(self.objective.evaluate, w, True, diagonal)
+        self.n_passes += more if diagonal else 0
         return point
 
     def _progress(self, question):

@@ -179,7 +179,7 @@ class Objective:
             value = np.inf
         value = value / self.weight_sum + self.penalty.value(self.penalised(w))
         gradient = gradient / self.weight_sum + self.penalty.gradient(self.penalised(w))
-        curvatures = self._mean(curvatures) + self.ridge() if diagonal else None
+        curvatures = self._mean(curvatures) + self.ridge() if diagonal and np.isfinite(value) else None
         return Point(w, value, gradient, np.finfo(self.dtype).eps * abs(value), margins if keep_margins else None, curvatures)
 
     def line_minimum(self, start, end):
@@ -219,7 +219,8 @@ class Objective:
         Rows are drawn by class, or, with a Point that holds margins, in proportion to what they add to its Hessian: weight
         × curvature × squared norm in columns scaled to one size (else a large column owns the norm). The norms are those of
         twice as many candidates drawn by weight × curvature alone, so that no read goes into norms: with the norms of all
-        rows in hand it took one read less on lognormal counts, and nothing less elsewhere.
+        rows in hand it took one read less on lognormal counts, and nothing less elsewhere. Rows of Fortran order are gathered one
+        by one too: 45 ms of 225 for 150,000 x 400, by rows 26 of 212; runs of rows would not stand for sorted data.
 
         With `norms` (m,), for those who draw many samples, half of the rows are drawn by weight × curvature alone: images
         have rare pixels, and norms alone took 13 to 16 steps where this takes 8; none of them took twice as many reads on
@@ -240,17 +241,18 @@ class Objective:
         if norms is None:
             rows, weights = sampling.by_mass(mass, 2 * size, rng, self.backend)
             sample.blocks = self.take(rows, np.ones(len(rows)))
-            norms = sample.row_squares(sample.column_squares())
+            norms = sample.row_squares(sample.mean_squares())
             likely = self.backend.xp.asarray(weights) * mass[self.backend.xp.asarray(rows)] * norms
             kept, again = sampling.by_mass(likely, size, rng, self.backend)
             sample.blocks = sample.take(kept, self._weighted(rows[kept], weights[kept] * again))
         else:
-            both = [part / part.sum(dtype=np.float64).astype(part.dtype) for part in (mass, mass * norms)]
+            with np.errstate(invalid="ignore"):  # no mass at all: rows are drawn evenly
+                both = [part / part.sum(dtype=np.float64).astype(part.dtype) for part in (mass, mass * norms)]
             rows, weights = sampling.by_mass(both[0] + both[1], size, rng, self.backend)
             sample.blocks = self.take(rows, self._weighted(rows, weights))
         return sample, len(rows) / m
 
-    def column_squares(self):
+    def mean_squares(self):
         """The mean square of every column, (n_features,), out of one read of X."""
         sums = sum(self.backend.column_squares(block) for block in self.blocks)
         return sums / sum(block.X.shape[0] for block in self.blocks)

@@ -227,6 +227,16 @@ def test_temporaries_that_do_not_fit_are_made_smaller(module, kernels):
     expected = cpu_or_gpu("numpy").hessian(block_of(X.astype(float), y), W, Logistic())
     np.testing.assert_allclose(H.get(), expected, rtol=1e-4, atol=1e-2)
 
+    backend.tile_bytes = module.CupyBackend.tile_bytes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.Backend, "_tiles", with_little_memory)
+        squares = backend.column_squares(block)
+        backend.tile_bytes = module.CupyBackend.tile_bytes
+        norms = backend.row_squares(block, np.ones(30))
+    assert len(refused) == 15
+    np.testing.assert_allclose(squares, (X.astype(float) ** 2).sum(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(norms.get(), (X.astype(float) ** 2).sum(axis=1), rtol=1e-5)
+
     def with_none(self, block, min_rows=1):
         raise fake_cupy.OutOfMemoryError("out of memory")
 

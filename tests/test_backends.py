@@ -110,10 +110,13 @@ def test_margins_beyond_overflow(name, dtype, loss):
 @pytest.mark.parametrize("where", [(0, 0), (299, 4), (150, 2)])
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", BACKENDS)
-def test_nonfinite_values_show_in_the_sums(name, dtype, where, bad, loss):
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_nonfinite_values_show_in_the_sums(name, dtype, where, bad, k, loss):
     X, y, _, W = draw(300, 5, dtype)
     X[where] = bad
     backend = cpu_or_gpu(name)
+    if k > 1:
+        loss, W = Multinomial(k), np.random.default_rng(0).standard_normal((6, k))
     for weights in (W, np.zeros_like(W)):
         got = backend.loss_gradient(backend.upload(block_of(X, y)), weights, loss)
         assert not (np.isfinite(got.value).all() and np.isfinite(got.gradient).all())
@@ -135,6 +138,17 @@ def test_the_diagonal_out_of_the_same_read(name, dtype, k, layout, loss):
         for a, b in zip((*alone[:2], backend.to_host(alone.margins), backend.diagonal(block, W, which)),
                         (*both[:2], backend.to_host(both.margins), both.diagonal), strict=True):
             np.testing.assert_allclose(b, a, rtol=rtol, atol=rtol * abs(a).max())
+
+
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array], ids=["C", "F", "sparse"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_squares_of_columns_and_rows(name, layout):
+    X = draw(300, 7, "float32")[0] * (np.arange(300) % 3 > 0)[:, None]  # with empty rows
+    backend, scale = cpu_or_gpu(name), np.logspace(-3, 3, 7)
+    block = backend.upload(block_of(layout(X), np.zeros(300, dtype=np.uint8)))
+    squares = X.astype(np.float64) ** 2
+    np.testing.assert_allclose(backend.column_squares(block), squares.sum(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(backend.to_host(backend.row_squares(block, scale)), squares @ scale, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -66,7 +66,7 @@ def test_softmax_lines_keep_their_digits(dtype, k, weighted):
     u = rng.standard_normal((rows, k)).astype(dtype)
     s = rng.uniform(0.5, 2, rows).astype(dtype) if weighted else np.empty(0, dtype)
     weight = s.astype(float)[:, None] if weighted else 1.0
-    loss, limit, work = Multinomial(k), (8 + k) * float(np.finfo(dtype).eps), np.empty((4, rows), dtype)
+    loss, limit, work = Multinomial(k), (8 + k) * float(np.finfo(dtype).eps), np.empty((5, rows), dtype)
     value, residual = (weight * a for a in loss.value_residual(z, codes))
     got = np.array(z.T, dtype=dtype, order="C")
     assert softmax.loss_residual(got, codes, s, rows, work) == pytest.approx(value.sum(), rel=limit)
@@ -89,7 +89,7 @@ def test_softmax_lines_beyond_the_range_of_exp(dtype):
     values = []
     for i in range(6):
         row = got[:, i : i + 1].copy()
-        values.append(softmax.loss_residual(row, np.zeros(1, dtype=np.uint8), np.empty(0, dtype), 1, np.empty((4, 1), dtype)))
+        values.append(softmax.loss_residual(row, np.zeros(1, dtype=np.uint8), np.empty(0, dtype), 1, np.empty((5, 1), dtype)))
         got[:, i : i + 1] = row
     np.testing.assert_allclose(got.T[:3], [[0, 0, 0], [0, 0, 0], [-1, 0.5, 0.5]], atol=1e-37)  # exp does not go below
     np.testing.assert_allclose(values[:3], [0, 0, float(huge)], atol=1e-37)

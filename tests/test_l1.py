@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Sklearn
 
 import logreg_accel
-from conftest import BACKENDS, FLOATS, cpu_or_gpu, draw
+from conftest import BACKENDS, FLOATS, SPECTOR, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression, solvers
 from logreg_accel.backends.base import Backend
 from logreg_accel.data import as_dataset
@@ -202,6 +202,20 @@ def test_saved_models(tmp_path):
     clf.save(tmp_path / "m")
     again = logreg_accel.load(tmp_path / "m")
     assert again.l1_ratio == 0.7 and again.solver == clf.solver and np.array_equal(again.coef_, clf.coef_)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_statsmodels_answer_for_spector(name, solver):
+    """Its L1 fit with α = 3 on GPA, TUCE and PSI (results_discrete.py, DiscreteL1): two coefficients are zero, the constant is free."""
+    X, y = SPECTOR[:, :3], SPECTOR[:, 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fista creeps along raw columns
+        clf = LogisticRegression(C=1 / 3, l1_ratio=1.0, solver=solver, backend=name, tol=1e-12, max_iter=20_000).fit(X, y)
+    np.testing.assert_allclose([*clf.intercept_, *clf.coef_[0]], [-4.10271595, 0, 0.15493781, 0], atol=2e-5)
+    np.testing.assert_array_equal(clf.coef_[0] == 0, [True, False, True])
+    log_likelihood = clf.predict_log_proba(X)[np.arange(32), y.astype(int)].sum()
+    assert 2 * 2 - 2 * log_likelihood == pytest.approx(42.09143936858367, abs=1e-4)  # AIC of two parameters
 
 
 def test_published_answers(real_data):

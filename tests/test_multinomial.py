@@ -13,10 +13,10 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 from sklearn.metrics import log_loss, roc_auc_score
 
 import logreg_accel
-from conftest import BACKENDS, FLOATS, backends_and, block_of, cpu_or_gpu, draw
+from conftest import BACKENDS, DTYPES, FLOATS, backends_and, block_of, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression, Objective, solvers
 from logreg_accel.cli import main
-from logreg_accel.data import Block, Dataset
+from logreg_accel.data import Block, Dataset, compute_dtype
 from logreg_accel.losses import Logistic, Multinomial
 from logreg_accel.penalty import Penalty
 
@@ -137,10 +137,11 @@ def test_every_backend_is_the_reference(name):
 
 
 @pytest.mark.parametrize("k", [3, 4, 10])
-@pytest.mark.parametrize("name, dtype", backends_and(FLOATS))
+@pytest.mark.parametrize("name, dtype", backends_and(DTYPES))
 def test_passes_within_the_rounding_of_their_sums(name, dtype, k):
     """Against float64, relative to the sums of magnitudes; an error in a margin counts with the residual that it moves."""
     X, y, s = problem(1003, 13, k, dtype)
+    dtype = compute_dtype(X.dtype)
     backend, loss = cpu_or_gpu(name), Multinomial(k)
     block = backend.upload(block_of(X, y.astype(np.uint8), s))
     W, V = np.random.default_rng(1).standard_normal((2, 14, k)).astype(dtype).astype(np.float64)
@@ -266,9 +267,10 @@ def test_shapes_labels_and_probabilities():
             assert np.isfinite(clf.predict_proba(far)).all() and clf.predict(far) in names
 
 
-def test_more_classes_than_a_byte_holds():
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_more_classes_than_a_byte_holds(name):
     X, y, _ = problem(1200, 3, 300)
-    clf = LogisticRegression(tol=1e-4).fit(X, y)
+    clf = LogisticRegression(tol=1e-4, backend=name).fit(X, y)
     assert clf.coef_.shape == (300, 3) and clf.predict(X).max() > 255 and clf.status_ == "converged"
 
 

@@ -84,13 +84,16 @@ def test_sampled_hessians_estimate_the_full_one(name, blocks):
     here = objective.evaluate(np.array([0.5, 0.01, 1.0, -0.5, 0.3]), keep_margins=True)
     H = objective.hessian(here.w)
     scale = 1 / np.sqrt(np.diagonal(H))
-    for at in (None, here):
-        sample, share = objective.sample(1500, 1, at)
+    norms = objective.row_squares(objective.mean_squares())
+    for drawn in ((), (here,), (here, norms)):
+        sample, share = objective.sample(1500, 1, *drawn)
         assert 0 < share < 0.75 and sample is not objective
         sampled = sample.hessian(here.w)
         assert np.abs((sampled - H) * scale * scale[:, None]).max() < 0.2
         assert sample.evaluate(here.w).value == pytest.approx(here.value, rel=0.1)
     assert objective.sample(3000, 1)[0] is objective, "half of the rows is no sample"
+    assert objective.sample(3000, 1, here, norms)[1] < 0.5, "with norms there are no candidates"
+    assert objective.sample(6000, 1, here, norms)[0] is objective
 
 
 @pytest.mark.parametrize("name", BACKENDS)

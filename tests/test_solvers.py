@@ -266,7 +266,21 @@ def test_a_diagonal_that_takes_a_read_of_its_own_is_counted(solver, monkeypatch)
     assert two.n_passes_ == one.n_passes_ + 1 and np.array_equal(two.coef_, one.coef_)
     for limit in (1, 2):
         with pytest.warns(ConvergenceWarning, match="max_passes"):
-            assert LogisticRegression(solver=solver, backend="numpy", max_passes=limit).fit(X, y).n_passes_ == limit
+            clf = LogisticRegression(solver=solver, backend="numpy", max_passes=limit).fit(X, y)
+        assert clf.n_passes_ == limit and len(clf.history_) == 1 and np.isfinite(clf.coef_).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_a_start_whose_margins_overflow_is_left(solver):
+    """X is not to blame: the fit begins at zero, as it would from any start that is worse."""
+    X, y, _, _ = draw(200, 2, "float32")
+    fresh = LogisticRegression(solver=solver).fit(X, y)
+    clf = LogisticRegression(solver=solver, warm_start=True).fit(X, y)
+    clf.coef_ = np.array([[3e38, -3e38]], dtype=np.float32)
+    with np.errstate(all="ignore"):
+        clf.fit(10 * X, y)
+    np.testing.assert_allclose(10 * clf.coef_, fresh.coef_, rtol=0.1)
 
 
 def test_callback_sees_every_step_and_can_stop():

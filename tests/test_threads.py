@@ -57,6 +57,7 @@ def test_the_same_bits_with_many_classes(dtype):
                         backend.hessian_vector(block, W, V, loss, sums.margins), backend.column_squares(block),
                         backend.row_squares(block, np.ones(100))))
         assert np.array_equal(*results[-1][4:6])
+        assert np.array_equal(taken.X, X[::2]) and np.array_equal(taken.y, block.y[::2]) and (taken.sample_weight == 1).all()
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 

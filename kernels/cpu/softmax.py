@@ -10,7 +10,9 @@ dozen calls a tile take as long as one of the two products with X (10 classes, 7
 
 The passes go as in rows.py, and four outputs at a time: 16 products for every 8 numbers that are loaded. BLAS on a tile,
 which the generic body calls, packs what it multiplies, and does 47 GFlop/s of 107 with ten columns: a Hessian product of
-15,690 x 784 with ten classes takes it 8.4 ms on two threads, these loops 4.5. Shapes as in rows.py.
+15,690 x 784 with ten classes takes it 8.4 ms on two threads, these loops 4.5.
+
+Shapes as in rows.py, but y are codes of the classes, and value is (1,).
 """
 
 import math
@@ -25,7 +27,7 @@ from .storage import LOOP, load
 
 @njit(**POINTWISE)
 def exponentials(Z, q, work):
-    """Z becomes exp(z − max z), work[0] the place of the maximum, work[1] the sum over the other classes."""
+    """Z becomes exp(z − max z), work[0] the place of the maximum, work[1] the sum over the other classes, work[2] max z."""
     place, lower, top = work[0], work[1], work[2]
     k = Z.shape[0]
     zero = Z.dtype.type(0)
@@ -50,17 +52,16 @@ def exponentials(Z, q, work):
 @njit(**POINTWISE)
 def loss_residual(Z, y, s, q, work):
     """Σ s·ℓ; Z becomes s·∂ℓ/∂z; an empty s means ones."""
-    lower, miss, rest = work[1], work[2], work[3]
+    lower, top, own, rest = work[1], work[2], work[3], work[4]
     k = Z.shape[0]
     one, zero = Z.dtype.type(1), Z.dtype.type(0)
     for i in range(q):
-        miss[i] = Z[y[i], i]
-    own = miss[:q].copy()
+        own[i] = Z[y[i], i]
     exponentials(Z, q, work)
     value = 0.0
     for i in range(q):
         weight = s[i] if s.size else one
-        value += weight * (math.log1p(lower[i]) + (miss[i] - own[i]))
+        value += weight * (math.log1p(lower[i]) + (top[i] - own[i]))
         lower[i] = weight / (one + lower[i])
         rest[i] = zero
     for c in range(k):
@@ -204,9 +205,9 @@ def all_gradients(T, R, q, G, gradient):
 
 
 def scratch(W, tile):
-    """What a call of a pass works in: sums of n, two matrices for a tile's margins and four vectors for its rows."""
+    """What a call of a pass works in: sums of n, two matrices for a tile's margins and five vectors for its rows."""
     (k, n), dtype = W.shape, W.dtype
-    return np.empty((4, n), dtype), np.empty((k, tile), dtype), np.empty((k, tile), dtype), np.empty((4, tile), dtype)
+    return np.empty((4, n), dtype), np.empty((k, tile), dtype), np.empty((k, tile), dtype), np.empty((5, tile), dtype)
 
 
 @njit(**LOOP)

@@ -125,8 +125,8 @@ class Backend:
 
         Z, the margins at W, spare a product where they are at hand; a body that reads X once anyway may leave them.
         """
-        W, V = self._cast(W, block), self._cast(V, block)
-        H = self.xp.zeros(W.shape, dtype=np.float64)
+        W, V = self._cast(W, block) if Z is None else None, self._cast(V, block)
+        H = self.xp.zeros(V.shape, dtype=np.float64)
         for rows, X, y, s in self._tiles(block):
             R = self._curvature_product(loss, X @ W[:-1] + W[-1] if Z is None else Z[rows], y, X @ V[:-1] + V[-1], s)
             H[:-1] += transposed_product(X, R)

@@ -68,7 +68,8 @@ class CupyBackend(Backend):
         ValueError
             X lies on another device than the current one.
         """
-        n_outputs = 1 if block.y is None or block.y.max() < 2 else int(block.y.max()) + 1
+        highest = 0 if block.y is None or not len(block.y) else int(block.y.max())
+        n_outputs = highest + 1 if highest > 1 else 1
         X, columns = (self._to_device_csr if is_sparse(block.X) else self._to_rows)(block.X, n_outputs)
         y, s = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in (block.y, block.sample_weight))
         return DeviceBlock(X, y, s, columns, float(s.max()) if is_sparse(X) and s is not None else 1.0)
@@ -194,6 +195,12 @@ class CupyBackend(Backend):
 
     def mean_hessian(self, block, W, loss):
         return self._in_tiles(super().mean_hessian, block, W, loss)
+
+    def column_squares(self, block):
+        return self._in_tiles(super().column_squares, block)
+
+    def row_squares(self, block, scale):
+        return self._in_tiles(super().row_squares, block, scale)
 
     def gram(self, X):
         """Of a sparse X some rows at a time, as dense vectors."""

@@ -106,10 +106,6 @@ class DeviceCSR:
     def T(self):
         return _Transposed(self)
 
-    def sum(self, axis, dtype):
-        """Of every column, float64 (n,)."""
-        return self.T @ cupy.full(self.shape[0], 1, dtype=compute_dtype(self.dtype))
-
     def weighted_gram(self, c):
         """Xᵀ·diag(c)·X in float64 (n, n), c (m, 1)."""
         m, n = self.shape

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..data import Block, compute_dtype
 from ..data.sparse import is_sparse, rows_between, stored_bytes
-from .base import LossGradient
+from .base import Backend, LossGradient
 from .numpy import NumpyBackend
 from .threads import blas_limit, run_lanes, usable_threads
 
@@ -42,7 +42,9 @@ class NumbaBackend(NumpyBackend):
     def take(self, block, rows, weights):
         """Of X by rows on all threads: 50 MB took 40 ms on one, most of it the kernel's, for fresh pages."""
         X = block.X
-        if is_sparse(X) or not X.flags.c_contiguous or len(rows) * X.shape[1] * X.itemsize < 2 * _LANE_BYTES:
+        if is_sparse(X):  # with loops of its own
+            return Backend.take(self, block, rows, weights)
+        if not X.flags.c_contiguous or len(rows) * X.shape[1] * X.itemsize < 2 * _LANE_BYTES:
             return super().take(block, rows, weights)
         taken = np.empty((len(rows), X.shape[1]), dtype=X.dtype)
         self._run(lambda i, start, stop: np.take(X, rows[start:stop], axis=0, out=taken[start:stop], mode="clip"),
@@ -54,7 +56,7 @@ class NumbaBackend(NumpyBackend):
         if job is None:
             parts = self._generic(block, lambda rows: NumpyBackend.loss_gradient(self, rows, W, loss, keep_margins, diagonal),
                                   _lane_count(block.X))
-            margins = np.concatenate([part.margins for part in parts]) if keep_margins else None
+            margins = np.concatenate([part.margins.T for part in parts], axis=1).T if keep_margins else None  # as loops want them
             return LossGradient(sum(part.value for part in parts), sum(part.gradient for part in parts), margins,
                                 sum(part.diagonal for part in parts) if diagonal else None)
         kept = np.empty((job.k if keep_margins else 0, job.m), dtype=job.W.dtype)
@@ -158,7 +160,7 @@ class NumbaBackend(NumpyBackend):
         """What a loop of kernels/cpu/softmax.py returns, and what it makes of Z (rows, K)."""
         Z = np.array(Z.T, order="C")
         weights = np.empty(0, dtype=Z.dtype) if s is None else np.ascontiguousarray(s[:, 0], dtype=Z.dtype)
-        result = getattr(_loops("softmax"), name)(Z, *more, weights, Z.shape[1], np.empty((4, Z.shape[1]), dtype=Z.dtype))
+        result = getattr(_loops("softmax"), name)(Z, *more, weights, Z.shape[1], np.empty((5, Z.shape[1]), dtype=Z.dtype))
         return result, Z.T
 
     # -- lanes ------------------------------------------------------------------------------------------------------

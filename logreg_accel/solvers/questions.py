@@ -38,8 +38,8 @@ class Point(NamedTuple):
 class Sample:
     """-> a handle on about `size` rows gathered into memory, for `on=`. Costs the share of the rows that it reads.
 
-    Rows come as many from every class; with `at`, a Point of the full data, in proportion to what they add to its Hessian,
-    for which it helps to have the `RowNorms`.
+    Rows come as many from every class; with `at`, a Point of the full data, in proportion to what they add to its Hessian.
+    With the `RowNorms` half of them come by weight and curvature alone, and it reads half as many.
     """
 
     size: int
@@ -50,7 +50,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class RowNorms:
-    """-> the squared norms of all rows in columns scaled to one size, for `Sample`. Two reads."""
+    """-> the squared norms of all rows in columns scaled to one size, for samples of at least `size`. Two reads.
+
+    None, and no read, where such a sample would be all rows.
+    """
+
+    size: int
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Gradient:
-    """-> Point at w, with the diagonal of the Hessian if wanted. One read of X, or none `on` a sample."""
+    """-> Point at w, with the diagonal of the Hessian if wanted. One read of X, or none `on` a sample.
+
+    On a GPU the diagonal takes a read of its own.
+    """
 
     w: np.ndarray
     on: Any = None

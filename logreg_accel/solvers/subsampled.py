@@ -31,8 +31,8 @@ class newton_subsampled:
     (e) When the decrement shrinks by less than to 0.3 of the last one, a new metric is drawn here, twice as large every
         second time; in the limit this is exact Newton.
 
-    Above 1,000 parameters, where (b) would cost more than it saves, every step is one of Newton-CG on a sample of its own, which
-    doubles when the decrement shrinks by less than to 0.8 of the last one.
+    Above 1,000 parameters, where (b) would cost more than it saves, every step is one of Newton-CG on a sample of its own, drawn
+    with the norms of all rows in hand, which doubles when the decrement shrinks by less than to 0.8 of the last one.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class newton_subsampled:
         images of 784 pixels, ten classes).
         """
         here, size = yield from self._start(w, self.rows_per_parameter * len(w), seed, _WIDE_SOLVED, math.inf, _WIDE_STEPS)
-        norms = yield RowNorms()
+        norms = yield RowNorms(size)
         precondition, there, before, drawn = None, here, math.inf, 0
         while True:
             drawn += 1
