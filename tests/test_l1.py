@@ -204,14 +204,11 @@ def test_saved_models(tmp_path):
     assert again.l1_ratio == 0.7 and again.solver == clf.solver and np.array_equal(again.coef_, clf.coef_)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", BACKENDS)
-def test_statsmodels_answer_for_spector(name, solver):
+def test_statsmodels_answer_for_spector(name):
     """Its L1 fit with α = 3 on GPA, TUCE and PSI (results_discrete.py, DiscreteL1): two coefficients are zero, the constant is free."""
     X, y = SPECTOR[:, :3], SPECTOR[:, 3]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fista creeps along raw columns
-        clf = LogisticRegression(C=1 / 3, l1_ratio=1.0, solver=solver, backend=name, tol=1e-12, max_iter=20_000).fit(X, y)
+    clf = LogisticRegression(C=1 / 3, l1_ratio=1.0, backend=name, tol=1e-10).fit(X, y)
     np.testing.assert_allclose([*clf.intercept_, *clf.coef_[0]], [-4.10271595, 0, 0.15493781, 0], atol=2e-5)
     np.testing.assert_array_equal(clf.coef_[0] == 0, [True, False, True])
     log_likelihood = clf.predict_log_proba(X)[np.arange(32), y.astype(int)].sum()

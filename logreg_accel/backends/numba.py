@@ -26,6 +26,7 @@ _COLUMN_TILE_ROWS = (256, 4096)  # at least, at most
 _SPARSE_LANE_BYTES = 1 << 21  # 0.3 ms: a second thread takes 0.1 to 0.2 ms to come and go
 _SPARSE_TILE_ROWS = 1024
 _MOST_OUTPUTS = 8  # at 16 and 1,024 features BLAS on a tile wins (75 ms for 86); at 8 the loops do (46 for 55)
+_MOST_SOFTMAX_WEIGHTS = 500_000  # 4,000 features x 100 classes 22 ms for 24 of BLAS on a tile, 8,000 x 100 54 for 36
 _SWEEPS = 30
 _HESSIANS_BYTES = 1 << 28  # sums of lanes that wait to be added
 _BITS = {"float16": np.uint16, "bfloat16": np.int16}  # how kernels/cpu/storage.py wants them
@@ -222,7 +223,7 @@ class _Job(NamedTuple):
         A, kind = (_entries(X), "sparse") if is_sparse(X) else (_long_rows(X), "rows")
         if A is None and kind == "rows":
             A, kind = _long_rows(X.T), "columns"
-        if A is None or (softmax and kind != "rows"):
+        if A is None or (softmax and (kind != "rows" or k * n > _MOST_SOFTMAX_WEIGHTS)):
             return None
         if kind == "sparse":
             tile = _SPARSE_TILE_ROWS
