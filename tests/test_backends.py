@@ -105,12 +105,12 @@ def test_margins_beyond_overflow(name, dtype, loss):
                 got.gradient, reference.gradient()[0], rtol=(32 + 2 * min(abs(row[0]), 100)) * np.finfo(dtype).eps, atol=2 * floor)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", [(0, 0), (299, 4), (150, 2)])
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", BACKENDS)
-@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("k", [1, 5])
 def test_nonfinite_values_show_in_the_sums(name, dtype, where, bad, k, loss):
     X, y, _, W = draw(300, 5, dtype)
     X[where] = bad

@@ -90,7 +90,8 @@ def thin(m, n, dtype, share, weighted=True):
 
 
 @emulated
-@pytest.mark.parametrize("m, n, share", [(1, 1, 1.0), (130, 5, 0.2), (40, 50, 0.4), (9, 400, 0.5)])
+@pytest.mark.parametrize("m, n, share", [
+    (1, 1, 1.0), (130, 5, 0.2), pytest.param(40, 50, 0.4, marks=pytest.mark.slow), (9, 400, 0.5)])
 def test_passes_under_sanitizers(sanitized_sparse, m, n, share):
     which, device = sanitized_sparse
     if which == "thread":

@@ -1,5 +1,6 @@
 """L1 and elastic net: exact zeros, certified optima, on every backend, by both methods."""
 
+import functools
 import json
 import warnings
 
@@ -104,6 +105,11 @@ def test_the_conjugate_of_the_penalty():
 # -- fits -------------------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def scikit_learns(l1_ratio):
+    return Sklearn(C=0.1, l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=200_000).fit(*scaled(load_breast_cancer))
+
+
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", BACKENDS)
@@ -111,7 +117,7 @@ def test_the_optimum_of_scikit_learn(name, solver, l1_ratio):
     X, y = scaled(load_breast_cancer)
     tol = 1e-9 if solver == "prox-newton" else 1e-6 if l1_ratio == 1 else 1e-8  # of the gap: some root of the distance
     clf = LogisticRegression(C=0.1, l1_ratio=l1_ratio, solver=solver, backend=name, tol=tol, max_iter=20_000).fit(X, y)
-    reference = Sklearn(C=0.1, l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=200_000).fit(X, y)
+    reference = scikit_learns(l1_ratio)
     assert clf.status_ == "converged" and clf.suboptimality_bound_ < (1e-6 if l1_ratio < 1 else 1e-3)
     assert value_of(clf, X, y, 0.1, l1_ratio) <= value_of(reference, X, y, 0.1, l1_ratio) * (1 + tol + 1e-9)
     np.testing.assert_allclose(clf.coef_, reference.coef_, atol=1e-3)
