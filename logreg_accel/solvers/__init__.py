@@ -26,7 +26,8 @@ FOR_L1 = {"prox-newton", "fista"}
 # A sample pays where it is a small part of the rows: 20,000 x 300 take 0.02 to 0.08 s, newton-cg 0.04 to 0.2; with 28 rows a
 # feature (20,000 x 700) it is 0.11 to 0.24 to newton-cg's 0.04 to 0.34. Below 0.5 MiB newton-cholesky's last full step makes
 # results agree to rounding; above 1000 features the Hessian of a sample takes longer than the reads it saves, but not with many
-# classes: 60,000 x 784 of ten take 10 s, newton-cg 53 s (up to where one block of their Hessian is 200 MB).
+# classes: 60,000 x 784 of ten took 10 s, newton-cg 53 s, before softmax had compiled loops (3 s now; up to where one block of
+# their Hessian is 200 MB).
 SAMPLE_FROM_ROWS, SAMPLE_FROM_BYTES, SAMPLE_UP_TO_FEATURES, SAMPLE_UP_TO_FEATURES_OF_CLASSES = 50, 1 << 19, 1000, 5000
 
 # 3000 x 100 take 5 to 8 ms, newton-cg 3 to 14; 3000 x 400 27 to 41, newton-cg 4 to 27.
