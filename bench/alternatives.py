@@ -3,11 +3,11 @@
 python bench/alternatives.py [--gigabytes 0.5] [--output FILE.json]
 
     four rows, a quarter apart   what the library runs
-    four neighbouring rows       the same loops, rows i .. i + 3: up to 256 features the four streams share a page
-    one row at a time            w and the gradient are loaded for every row
-    one row, no tile             dot, sigma and gradient of a row before the next: no vector of margins to vectorise exp over
-    prange                       one row at a time, with Numba's own threads instead of lanes on a pool
-    BLAS on a tile               the generic body of the backends, threaded over lanes
+    four neighbouring rows       the same loops, rows i .. i + 3: up to 256 features the four streams share a
+    page one row at a time            w and the gradient are loaded for every row
+    one row, no tile             dot, sigma and gradient of a row before the next: no vector of margins to
+    vectorise exp over prange                       one row at a time, with Numba's own threads instead of
+    lanes on a pool BLAS on a tile               the generic body of the backends, threaded over lanes
     plain NumPy                  X @ w, the formulas, X.T @ r, each over the whole of X
 """
 
@@ -19,12 +19,12 @@ import numpy as np
 from numba import njit, prange
 
 from logreg_accel import plain_loss_gradient
+from logreg_accel.backends import passes
 from logreg_accel.backends.numba import NumbaBackend
-from logreg_accel.backends.numpy import NumpyBackend
 from logreg_accel.backends.threads import run_lanes, usable_threads
 from logreg_accel.cli.bench import _matrix
 from logreg_accel.cli.doctor import machine
-from logreg_accel.data import Block
+from logreg_accel.data import Block, as_matrix
 from logreg_accel.kernels.cpu.pointwise import loss_residual
 from logreg_accel.losses import Logistic
 from logreg_accel.yardstick import fastest, plain_reads
@@ -36,7 +36,12 @@ FAST = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract
 @njit(**FAST)
 def four_neighbours(X, y, w, start, stop, gradient):
     n, tile = w.size, max(4, min(1024, (1 << 18) // (4 * w.size)) // 4 * 4)
-    z, values, none, g = np.empty(tile, w.dtype), np.empty(tile, w.dtype), np.empty(0, w.dtype), np.empty(n, w.dtype)
+    z, values, none, g = (
+        np.empty(tile, w.dtype),
+        np.empty(tile, w.dtype),
+        np.empty(0, w.dtype),
+        np.empty(n, w.dtype),
+    )
     value = 0.0
     for lo in range(start, stop - tile + 1, tile):
         for i in range(0, tile, 4):
@@ -65,7 +70,12 @@ def four_neighbours(X, y, w, start, stop, gradient):
 @njit(**FAST)
 def one_row(X, y, w, start, stop, gradient):
     n, tile = w.size, max(4, min(1024, (1 << 18) // (4 * w.size)) // 4 * 4)
-    z, values, none, g = np.empty(tile, w.dtype), np.empty(tile, w.dtype), np.empty(0, w.dtype), np.empty(n, w.dtype)
+    z, values, none, g = (
+        np.empty(tile, w.dtype),
+        np.empty(tile, w.dtype),
+        np.empty(0, w.dtype),
+        np.empty(n, w.dtype),
+    )
     value = 0.0
     for lo in range(start, stop - tile + 1, tile):
         for i in range(tile):
@@ -107,7 +117,9 @@ def with_prange(X, y, w, gradients):
     lanes = gradients.shape[0]
     values = np.zeros(lanes)
     for lane in prange(lanes):
-        values[lane] = one_row(X, y, w, X.shape[0] * lane // lanes, X.shape[0] * (lane + 1) // lanes, gradients[lane])
+        values[lane] = one_row(
+            X, y, w, X.shape[0] * lane // lanes, X.shape[0] * (lane + 1) // lanes, gradients[lane]
+        )
     return values.sum()
 
 
@@ -119,23 +131,30 @@ def prange_gradient(X, y, w, lanes):
 
 def jobs_for(X, y, n_threads):
     w = (np.random.default_rng(1).standard_normal(X.shape[1]) / X.shape[1]).astype(X.dtype)
-    W, block, loss, lanes = np.append(w, 0.0)[:, None].astype(np.float64), Block(X, y), Logistic(), 64
-    ours, generic = NumbaBackend(), NumpyBackend()
+    W, block, loss, lanes = (
+        np.append(w, 0.0)[:, None].astype(np.float64),
+        Block(as_matrix(X), y),
+        Logistic(),
+        64,
+    )
+    ours = NumbaBackend()
     m = len(X)
 
     def over_lanes(loop):
         def run():
             gradients = np.zeros((lanes, X.shape[1]))
-            run_lanes(lambda i: loop(X, y, w, m * i // lanes, m * (i + 1) // lanes, gradients[i]), lanes, n_threads)
+            run_lanes(
+                lambda i: loop(X, y, w, m * i // lanes, m * (i + 1) // lanes, gradients[i]), lanes, n_threads
+            )
             return gradients.sum(axis=0)
 
         return run
 
     def blas():
-        return sum(ours._generic(block, lambda rows: generic.loss_gradient(rows, W, loss).gradient, lanes))[:-1, 0]
+        return ours.generic(passes.LossGradient(W, loss), block).gradient[:-1, 0]
 
     jobs = {
-        "four rows, a quarter apart": lambda: ours.loss_gradient(block, W, loss).gradient[:-1, 0],
+        "four rows, a quarter apart": lambda: ours.run(passes.LossGradient(W, loss), block).gradient[:-1, 0],
         "four neighbouring rows": over_lanes(four_neighbours),
         "one row at a time": over_lanes(one_row),
         "one row, no tile": over_lanes(no_tile),
@@ -165,13 +184,17 @@ def main():
         seconds = fastest({**plain_reads(X), **jobs_for(X, y, usable_threads())}, options.repeats)
         read = min(seconds.pop(name) for name in plain_reads(X))
         rates = {name: round(X.nbytes / took / 1e9, 1) for name, took in seconds.items()}
-        rows.append({"features": n, "plain_read_GB_per_s": round(X.nbytes / read / 1e9, 1), "GB_per_s": rates})
+        rows.append(
+            {"features": n, "plain_read_GB_per_s": round(X.nbytes / read / 1e9, 1), "GB_per_s": rates}
+        )
         print(f"{n} features, plain read {rows[-1]['plain_read_GB_per_s']} GB/s", file=sys.stderr)
         for name, rate in rates.items():
             print(f"  {name:30s} {rate:5.1f} GB/s", file=sys.stderr)
     if options.output:
         with open(options.output, "w") as file:
-            json.dump({"machine": machine(), "gigabytes": options.gigabytes, "alternatives": rows}, file, indent=1)
+            json.dump(
+                {"machine": machine(), "gigabytes": options.gigabytes, "alternatives": rows}, file, indent=1
+            )
             file.write("\n")
 
 

@@ -1,8 +1,8 @@
 """Which solver is fastest where, and what "auto" takes: python bench/auto.py [--output FILE] [--quick]
 
-Fits every solver to generated float32 data over shapes, strengths of the penalty and conditioning, to tol=1e-6 on the backend that
-"auto" takes there. A solver counts where its value is within 1e-5 of the least one found. The rule in
-logreg_accel/solvers/__init__.py was read off this table.
+Fits every solver to generated float32 data over shapes, strengths of the penalty and conditioning, to
+tol=1e-6 on the backend that "auto" takes there. A solver counts where its value is within 1e-5 of the least
+one found. The rule in logreg_accel/solvers/__init__.py was read off this table.
 """
 
 import argparse
@@ -18,9 +18,25 @@ from logreg_accel import LogisticRegression
 from logreg_accel.cli.doctor import machine
 from logreg_accel.solvers import choose_solver
 
-SHAPES = [(100, 2_000), (100, 10_000), (200, 10_000), (400, 10_000), (1_000, 4_000), (2_000, 900), (600, 50), (3_000, 100), (3_000, 200),
-          (3_000, 400), (20_000, 100), (20_000, 300), (20_000, 700), (50_000, 1_500), (100_000, 300), (100_000, 700),
-          (150_000, 1_200)]
+SHAPES = [
+    (100, 2_000),
+    (100, 10_000),
+    (200, 10_000),
+    (400, 10_000),
+    (1_000, 4_000),
+    (2_000, 900),
+    (600, 50),
+    (3_000, 100),
+    (3_000, 200),
+    (3_000, 400),
+    (20_000, 100),
+    (20_000, 300),
+    (20_000, 700),
+    (50_000, 1_500),
+    (100_000, 300),
+    (100_000, 700),
+    (150_000, 1_200),
+]
 STRENGTHS = [0.01, 1.0, 100.0]
 SPECTRA = {"flat": 0.0, "steep": 1.0}
 SOLVERS = ["lbfgs", "newton-cg", "newton-cholesky", "newton-subsampled", "row-space"]
@@ -33,7 +49,9 @@ def problem(m, n, decay, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((m, n), dtype=np.float32)
     X *= (np.arange(1, n + 1) ** -decay).astype(np.float32)
-    for _ in range(2 if decay else 0):  # two reflections mix the columns at the price of a rank-one update each
+    for _ in range(
+        2 if decay else 0
+    ):  # two reflections mix the columns at the price of a rank-one update each
         v = rng.standard_normal(n).astype(np.float32)
         v /= np.linalg.norm(v)
         X -= np.outer(X @ v, 2 * v)
@@ -44,7 +62,11 @@ def problem(m, n, decay, seed=0):
 
 def eligible(solver, m, n, C):
     """Whether a fit can end within the limit."""
-    return {"newton-cholesky": n <= 1_500, "newton-subsampled": n <= 1_500, "row-space": m <= 1_000 and C < math.inf}.get(solver, True)
+    return {
+        "newton-cholesky": n <= 1_500,
+        "newton-subsampled": n <= 1_500,
+        "row-space": m <= 1_000 and C < math.inf,
+    }.get(solver, True)
 
 
 def timed(X, y, C, solver):
@@ -72,10 +94,23 @@ def measure(shapes, strengths):
                 auto, _ = choose_solver(n, m, X.nbytes)
                 fastest = min(runs, key=lambda solver: runs[solver]["seconds"])
                 ratio = runs[auto]["seconds"] / runs[fastest]["seconds"] if auto in runs else math.inf
-                print(f"{m:>7} x {n:<6} {spectrum:5} C={C:<6g} " + "  ".join(
-                    f"{solver} {run['seconds']:.4f} ({run['reads']:.0f})" for solver, run in runs.items())
-                    + f"  | auto {auto} {ratio:.2f}", flush=True)
-                yield {"rows": m, "features": n, "spectrum": spectrum, "C": C, "runs": runs, "auto": auto, "times_fastest": ratio}
+                print(
+                    f"{m:>7} x {n:<6} {spectrum:5} C={C:<6g} "
+                    + "  ".join(
+                        f"{solver} {run['seconds']:.4f} ({run['reads']:.0f})" for solver, run in runs.items()
+                    )
+                    + f"  | auto {auto} {ratio:.2f}",
+                    flush=True,
+                )
+                yield {
+                    "rows": m,
+                    "features": n,
+                    "spectrum": spectrum,
+                    "C": C,
+                    "runs": runs,
+                    "auto": auto,
+                    "times_fastest": ratio,
+                }
 
 
 def main():

@@ -11,13 +11,15 @@ import pytest
 from logreg_accel import read_bandwidth
 from logreg_accel.backends import get_backend, unusable
 from logreg_accel.cli.doctor import machine
-from logreg_accel.data import Block
+from logreg_accel.data import Block, as_matrix
 
 ROWS = int(os.environ.get("LOGREG_ACCEL_BENCH_ROWS", 1_000_000))
 BACKENDS = [
     "numpy",
     "numba",
-    pytest.param("cupy", marks=pytest.mark.skipif(unusable("cupy") is not None, reason=f"cupy: {unusable('cupy')}")),
+    pytest.param(
+        "cupy", marks=pytest.mark.skipif(unusable("cupy") is not None, reason=f"cupy: {unusable('cupy')}")
+    ),
 ]
 DTYPES = ["float32", "float64"]
 SHAPES = [(4_000_000, 16), (1_000_000, 100), (200_000, 512), (50_000, 2048)]
@@ -44,7 +46,7 @@ class Problem:
         w = rng.standard_normal(n) / np.sqrt(n)
         self.y = (rng.random(m) < 1 / (1 + np.exp(-(self.X @ w.astype(dtype))))).astype(np.uint8)
         self.W = np.append(w, 0.1)[:, None] * 0.7
-        self.block = Block(self.X, self.y)
+        self.block = Block(as_matrix(self.X), self.y)
         self.read = {"cpu": read_bandwidth(self.X, repeats=5 if ROWS >= 1_000_000 else 1)}
 
 
@@ -65,15 +67,19 @@ def backend_and_block(name, problem):
     backend, _ = get_backend(name, problem.X.nbytes)
     block = backend.upload(problem.block)
     if name == "cupy" and "gpu" not in problem.read:
-        problem.read["gpu"] = read_bandwidth(block.X)
+        problem.read["gpu"] = read_bandwidth(block.X.stored)
     return backend, block, "gpu" if name == "cupy" else "cpu"
 
 
 def report(benchmark, problem, where, reads=1):
     """GB/s of X and the share of the plain read, beside the times in the JSON."""
     read = problem.read[where]
-    benchmark.extra_info.update(rows=problem.X.shape[0], features=problem.X.shape[1], dtype=str(problem.X.dtype),
-                                plain_read_GB_per_s=round(read, 2))
+    benchmark.extra_info.update(
+        rows=problem.X.shape[0],
+        features=problem.X.shape[1],
+        dtype=str(problem.X.dtype),
+        plain_read_GB_per_s=round(read, 2),
+    )
     if benchmark.enabled:
         rate = reads * problem.X.nbytes / benchmark.stats.stats.min / 1e9
         benchmark.extra_info.update(GB_per_s=round(rate, 2), share_of_plain_read=round(rate / read, 3))

@@ -1,12 +1,14 @@
-"""The race against every peer: python bench/peers.py [--data DIR] [--cases A,B] [--peers A,B] [--output DIR] [--quick]
+"""The race against every peer: python bench/peers.py [--data DIR] [--cases A,B] [--peers A,B] [--output DIR]
+[--quick]
 
-Whatever is installed of scikit-learn, scikit-learn-intelex, Snap ML, glum, PyTorch and liblinear fits the same data with the same
-objective on the same threads as ours, each run in a process of its own after a warm-up on a slice of the data. Every contestant
-climbs a ladder of settings; what counts is the time of its fastest setting that reaches a relative suboptimality of 1e-4, 1e-6,
-1e-8, judged in float64 by one formula for all, against the least objective that anything found.
+Whatever is installed of scikit-learn, scikit-learn-intelex, Snap ML, glum, PyTorch and liblinear fits the
+same data with the same objective on the same threads as ours, each run in a process of its own after a
+warm-up on a slice of the data. Every contestant climbs a ladder of settings; what counts is the time of its
+fastest setting that reaches a relative suboptimality of 1e-4, 1e-6, 1e-8, judged in float64 by one formula
+for all, against the least objective that anything found.
 
-Tables go to stdout, all runs to DIR/peers.json after each of them, a picture to DIR/peers.svg. Run again with the same output, it
-skips what is finished. `--list` names cases and contestants.
+Tables go to stdout, all runs to DIR/peers.json after each of them, a picture to DIR/peers.svg. Run again with
+the same output, it skips what is finished. `--list` names cases and contestants.
 """
 
 import argparse
@@ -31,8 +33,19 @@ from race.report import OURS, picture, table  # noqa: E402
 from logreg_accel.backends.threads import available_threads  # noqa: E402
 from logreg_accel.cli.doctor import machine  # noqa: E402
 
-_PACKAGES = ("logreg-accel", "numpy", "scipy", "numba", "scikit-learn", "scikit-learn-intelex", "snapml", "glum", "tabmat",
-             "skglm", "torch")
+_PACKAGES = (
+    "logreg-accel",
+    "numpy",
+    "scipy",
+    "numba",
+    "scikit-learn",
+    "scikit-learn-intelex",
+    "snapml",
+    "glum",
+    "tabmat",
+    "skglm",
+    "torch",
+)
 _READS = "reads of ours"  # in `finished`, beside the contestants
 
 
@@ -51,12 +64,30 @@ class Results:
 
     def __init__(self, path, threads, rows_scale):
         self.path = path
-        fresh = {"machine": machine(), "versions": versions(), "threads": threads, "rows_scale": rows_scale, "missing": {},
-                 "left_out": {}, "cases": {}, "references": {}, "runs": [], "steps": [], "cold": {}, "finished": []}
+        fresh = {
+            "machine": machine(),
+            "versions": versions(),
+            "threads": threads,
+            "rows_scale": rows_scale,
+            "missing": {},
+            "left_out": {},
+            "cases": {},
+            "references": {},
+            "runs": [],
+            "steps": [],
+            "cold": {},
+            "finished": [],
+        }
         self.values = json.loads(path.read_text()) if path.exists() else fresh
-        for what in (lambda kept: kept["threads"], lambda kept: kept["rows_scale"], lambda kept: kept["machine"]["processor"]):
+        for what in (
+            lambda kept: kept["threads"],
+            lambda kept: kept["rows_scale"],
+            lambda kept: kept["machine"]["processor"],
+        ):
             if what(self.values) != what(fresh):  # what two halves of one race must share
-                sys.exit(f"{path} is of {what(self.values)!r}, this run of {what(fresh)!r}: give another --output.")
+                sys.exit(
+                    f"{path} is of {what(self.values)!r}, this run of {what(fresh)!r}: give another --output."
+                )
         self.values["versions"] = fresh["versions"]
         self.values["missing"] = self.values["left_out"] = {}
 
@@ -65,7 +96,9 @@ class Results:
         self.values["runs"].append(run)
         self.write()
         outcome = f"{run['seconds']:.3g} s, F {run['value']:.12g}" if run["status"] == "ok" else run["status"]
-        print(f"  {run['contestant']}, {run['dtype']}, {run['setting']}: {outcome}", file=sys.stderr, flush=True)
+        print(
+            f"  {run['contestant']}, {run['dtype']}, {run['setting']}: {outcome}", file=sys.stderr, flush=True
+        )
 
     def finished(self, case, name):
         return [case, name] in self.values["finished"]
@@ -98,18 +131,40 @@ def race(case, names, results, options):
     X, y = load(case, options.rows_scale, options.data)
     problem = CASES[case]
     results.values["cases"][case] = {
-        "rows": X.shape[0], "features": X.shape[1], "positives": int(y.sum()) if y.max() == 1 else None,
-        "bytes": bytes_of(X), "about": problem.about, "generated": bool(problem.rows), "C": problem.C, "l1_ratio": problem.l1_ratio,
+        "rows": X.shape[0],
+        "features": X.shape[1],
+        "positives": int(y.sum()) if y.max() == 1 else None,
+        "bytes": bytes_of(X),
+        "about": problem.about,
+        "generated": bool(problem.rows),
+        "C": problem.C,
+        "l1_ratio": problem.l1_ratio,
     }
     print(f"{case}: {X.shape[0]} x {X.shape[1]}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="race-") as place:
-        track = Track(case, X, y, place, options.threads, options.seconds_per_run, results.keep, problem.C, options.repeats,
-                      problem.l1_ratio)
+        track = Track(
+            case,
+            X,
+            y,
+            place,
+            options.threads,
+            options.seconds_per_run,
+            results.keep,
+            problem.C,
+            options.repeats,
+            problem.l1_ratio,
+        )
         del X, y  # the contestants load their own
         if "value" not in results.values["references"].get(case, {}):
             results.values["references"][case] = track.reference()
-        track.best = min([track.best, results.values["references"][case].get("value", track.best)]
-                         + [run["value"] for run in results.values["runs"] if run["case"] == case and run["status"] == "ok"])
+        track.best = min(
+            [track.best, results.values["references"][case].get("value", track.best)]
+            + [
+                run["value"]
+                for run in results.values["runs"]
+                if run["case"] == case and run["status"] == "ok"
+            ]
+        )
         results.write()
         for name in names:
             if name == _READS and not track.plain:
@@ -120,29 +175,57 @@ def race(case, names, results, options):
             else:
                 track.climb(name)
                 if name == OURS and options.times_ours:
-                    mine = [run["seconds"] for run in results.values["runs"]
-                            if (run["case"], run["contestant"], run["status"]) == (case, OURS, "ok")]
+                    mine = [
+                        run["seconds"]
+                        for run in results.values["runs"]
+                        if (run["case"], run["contestant"], run["status"]) == (case, OURS, "ok")
+                    ]
                     slowest = max(mine, default=track.seconds)
                     track.seconds = min(track.seconds, max(2.0, options.times_ours * slowest))
             results.finish(case, name)
 
 
 def arguments(words=None):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="folder with real data sets; without it generated ones and breast cancer are raced")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", help="folder with real data sets; without it generated ones and breast cancer are raced"
+    )
     parser.add_argument("--cases", help="names, separated by commas; all by default")
-    parser.add_argument("--peers", help="names of contestants, or their beginnings, separated by commas; all by default. 'ours', "
-                        "which the rest is set against, always races")
+    parser.add_argument(
+        "--peers",
+        help="names of contestants, or their beginnings, separated by commas; all by default. 'ours', "
+        "which the rest is set against, always races",
+    )
     parser.add_argument("--rows-scale", type=float, default=1.0, help="share of the rows")
-    parser.add_argument("--seconds-per-run", type=float, default=None,
-                        help="a fit that takes longer is ended (60; 5 with --quick)")
-    parser.add_argument("--repeats", type=int, default=None, help="of fits under 0.3 s, the fastest counts (20; 2 with --quick)")
-    parser.add_argument("--times-ours", type=float, default=None, metavar="K",
-                        help="also end fits that take K times as long as the slowest of 'ours' on that data, and 2 s at least")
+    parser.add_argument(
+        "--seconds-per-run",
+        type=float,
+        default=None,
+        help="a fit that takes longer is ended (60; 5 with --quick)",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=None,
+        help="of fits under 0.3 s, the fastest counts (20; 2 with --quick)",
+    )
+    parser.add_argument(
+        "--times-ours",
+        type=float,
+        default=None,
+        metavar="K",
+        help="also end fits that take K times as long as the slowest of 'ours' on that data, and 2 s at least",
+    )
     parser.add_argument("--threads", type=int, default=available_threads())
     parser.add_argument("--output", type=Path, help="folder for peers.json and peers.svg")
     parser.add_argument("--quick", action="store_true", help="a fiftieth of the rows")
-    parser.add_argument("--fits-only", action="store_true", help="neither count the reads of ours nor time it in a fresh process")
+    parser.add_argument(
+        "--fits-only",
+        action="store_true",
+        help="neither count the reads of ours nor time it in a fresh process",
+    )
     parser.add_argument("--again", action="store_true", help="race what is finished once more")
     parser.add_argument("--list", action="store_true", help="name cases and contestants, and what is missing")
     options = parser.parse_args(words)
@@ -153,11 +236,17 @@ def arguments(words=None):
     if unknown := [name for name in options.cases if name not in CASES]:
         parser.error(f"--cases {', '.join(unknown)}: expected some of {', '.join(CASES)}")
     wanted = [word.strip() for word in options.peers.split(",")] if options.peers is not None else [""]
-    meant = {word: [word] if word in CONTESTANTS else [name for name in CONTESTANTS if name.lower().startswith(word.lower())]
-             for word in wanted}
+    meant = {
+        word: [word]
+        if word in CONTESTANTS
+        else [name for name in CONTESTANTS if name.lower().startswith(word.lower())]
+        for word in wanted
+    }
     if unknown := [word for word in wanted if not meant[word]]:
         parser.error(f"--peers {', '.join(unknown)}: expected some of {', '.join(CONTESTANTS)}")
-    options.names = [name for name in CONTESTANTS if name == OURS or any(name in names for names in meant.values())]
+    options.names = [
+        name for name in CONTESTANTS if name == OURS or any(name in names for names in meant.values())
+    ]
     return options
 
 
@@ -166,8 +255,15 @@ def main(words=None):
     lacking = {name: why for name in options.names if (why := missing(name))}
     left_out = {case: why for case in options.cases if (why := absent(case, options.data))}
     if options.list:
-        for title, all_of, why in (("cases", options.cases, left_out), ("contestants", options.names, lacking)):
-            print(f"{title}:", *(f"  {name}" + (f" ({why[name]})" if name in why else "") for name in all_of), sep="\n")
+        for title, all_of, why in (
+            ("cases", options.cases, left_out),
+            ("contestants", options.names, lacking),
+        ):
+            print(
+                f"{title}:",
+                *(f"  {name}" + (f" ({why[name]})" if name in why else "") for name in all_of),
+                sep="\n",
+            )
         return
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)

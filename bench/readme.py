@@ -18,24 +18,47 @@ def table(headings, rows):
 
 
 def machine_line(machine):
-    return (f"{machine['processor']}, {machine['threads']} threads, {machine['memory_GiB']:g} GiB, Python {machine['python']}, "
-            f"{machine['blas'].split(',')[0]}")
+    return (
+        f"{machine['processor']}, {machine['threads']} threads, {machine['memory_GiB']:g} GiB, Python {machine['python']}, "
+        f"{machine['blas'].split(',')[0]}"
+    )
 
 
 def passes():
     """Loss and gradient on the Numba backend against the plain read and the plain way."""
     report = json.loads((RESULTS / "passes.json").read_text())
     rows = [
-        [str(r["features"]), r["dtype"], "rows" if r["layout"] == "C" else "columns", f"{r['rows_per_s'] / 1e6:.3g}",
-         f"{r['GB_per_s']:.1f}", f"{r['plain_read_GB_per_s']:.1f}", f"{r['share_of_plain_read']:.2f}",
-         "" if r["times_plain_numpy"] is None else f"{r['times_plain_numpy']:.1f}", f"{r['times_one_thread']:.2f}"]
+        [
+            str(r["features"]),
+            r["dtype"],
+            "rows" if r["layout"] == "C" else "columns",
+            f"{r['rows_per_s'] / 1e6:.3g}",
+            f"{r['GB_per_s']:.1f}",
+            f"{r['plain_read_GB_per_s']:.1f}",
+            f"{r['share_of_plain_read']:.2f}",
+            "" if r["times_plain_numpy"] is None else f"{r['times_plain_numpy']:.1f}",
+            f"{r['times_one_thread']:.2f}",
+        ]
         for r in report["passes"]
     ]
     return (
         f"One evaluation (loss and gradient) on the Numba backend, X of {report['gigabytes']:g} GB, best of {report['repeats']} runs taken in "
         f"turns ({machine_line(report['machine'])}). The plain read is the fastest of a streaming sum and BLAS's `X @ w` in the same run; plain "
         "NumPy is `X @ w`, the formulas, `X.T @ r`. Measure yours with `logreg-accel bench`.\n\n"
-        + table(["features", "stored as", "by", "M rows/s", "GB/s", "plain read GB/s", "share", "× plain NumPy", "× one thread"], rows)
+        + table(
+            [
+                "features",
+                "stored as",
+                "by",
+                "M rows/s",
+                "GB/s",
+                "plain read GB/s",
+                "share",
+                "× plain NumPy",
+                "× one thread",
+            ],
+            rows,
+        )
     )
 
 
@@ -44,8 +67,9 @@ def alternatives():
     report = json.loads((RESULTS / "alternatives.json").read_text())
     names = list(report["alternatives"][0]["GB_per_s"])
     rows = [[name, *(f"{entry['GB_per_s'][name]:.1f}" for entry in report["alternatives"])] for name in names]
-    return ("What lost, in GB/s of float32 X by features (`bench/alternatives.py`):\n\n"
-            + table(["loop", *(str(entry["features"]) for entry in report["alternatives"])], rows))
+    return "What lost, in GB/s of float32 X by features (`bench/alternatives.py`):\n\n" + table(
+        ["loop", *(str(entry["features"]) for entry in report["alternatives"])], rows
+    )
 
 
 def fits():
@@ -57,10 +81,20 @@ def fits():
             info = run["extra_info"]
             key = f"{info['rows']:,} × {info['features']}", run["params"]["solver"]
             found.setdefault(key, {})[run["params"]["name"]] = (run["stats"]["min"], info["passes"])
-    rows = [[size, solver, *(f"{seconds:.2f} s, {reads:.0f}" for seconds, reads in (by[name] for name in ("numpy", "numba")))]
-            for (size, solver), by in found.items()]
-    return (f"Whole fits, float32, `tol=1e-6` ({machine_line(report['machine_info'])}):\n\n"
-            + table(["data", "solver", "numpy: seconds, reads of X", "numba: seconds, reads of X"], rows))
+    rows = [
+        [
+            size,
+            solver,
+            *(
+                f"{seconds:.2f} s, {reads:.0f}"
+                for seconds, reads in (by[name] for name in ("numpy", "numba"))
+            ),
+        ]
+        for (size, solver), by in found.items()
+    ]
+    return f"Whole fits, float32, `tol=1e-6` ({machine_line(report['machine_info'])}):\n\n" + table(
+        ["data", "solver", "numpy: seconds, reads of X", "numba: seconds, reads of X"], rows
+    )
 
 
 def race():
@@ -68,21 +102,51 @@ def race():
     results = json.loads((RESULTS / "peers" / "peers.json").read_text())
     rows = []
     for case, about in results["cases"].items():
-        found = {name: standing(results, case, name)["targets"][1e-6] for name in contestants_of(results, case)}
+        found = {
+            name: standing(results, case, name)["targets"][1e-6] for name in contestants_of(results, case)
+        }
         peers = {name: run["seconds"] for name, run in found.items() if run and not name.startswith("ours")}
         ours, best = found.get(OURS), min(peers, key=peers.get, default=None)
         reads = ours and ours.get("reads")
         strength = f", C = {about['C']:g}" if about["C"] != 1 else ""
-        rows.append([case, f"{about['rows']:,} × {about['features']}", about["about"] + strength, f"{ours['seconds']:.3g}" if ours else "not reached",
-                     "" if reads is None else f"{reads:.3g}", best or "none reached it", f"{peers[best]:.3g}" if best else "",
-                     f"{peers[best] / ours['seconds']:.3g}" if best and ours else "",
-                     str(sum(not name.startswith("ours") for name in found))])
-    raced = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version and name not in ("numpy", "scipy"))
+        rows.append(
+            [
+                case,
+                f"{about['rows']:,} × {about['features']}",
+                about["about"] + strength,
+                f"{ours['seconds']:.3g}" if ours else "not reached",
+                "" if reads is None else f"{reads:.3g}",
+                best or "none reached it",
+                f"{peers[best]:.3g}" if best else "",
+                f"{peers[best] / ours['seconds']:.3g}" if best and ours else "",
+                str(sum(not name.startswith("ours") for name in found)),
+            ]
+        )
+    raced = ", ".join(
+        f"{name} {version}"
+        for name, version in results["versions"].items()
+        if version and name not in ("numpy", "scipy")
+    )
     limits = [run["limit"] for run in results["runs"] if run["status"] == "timed out"]
-    return (f"The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, C = 1 where nothing else is said, against whatever peer was "
-            f"fastest; fits were ended after {min(limits):.2g} to {max(limits):.2g} s ({machine_line(results['machine'])}; {raced}). Full tables: `python bench/peers.py`, picture: "
-            "`bench/results/peers/peers.svg`.\n\n"
-            + table(["data", "size", "what", "ours, s", "reads of X", "fastest peer", "its s", "× ours", "peers raced"], rows))
+    return (
+        f"The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, C = 1 where nothing else is said, against whatever peer was "
+        f"fastest; fits were ended after {min(limits):.2g} to {max(limits):.2g} s ({machine_line(results['machine'])}; {raced}). Full tables: `python bench/peers.py`, picture: "
+        "`bench/results/peers/peers.svg`.\n\n"
+        + table(
+            [
+                "data",
+                "size",
+                "what",
+                "ours, s",
+                "reads of X",
+                "fastest peer",
+                "its s",
+                "× ours",
+                "peers raced",
+            ],
+            rows,
+        )
+    )
 
 
 def rendered():

@@ -5,14 +5,14 @@ import pytest
 
 from conftest import BACKENDS, DTYPES, SHAPE_PARAMS, backend_and_block, report
 from logreg_accel import plain_loss_gradient
-from logreg_accel.backends import get_backend
+from logreg_accel.backends import get_backend, passes
 from logreg_accel.losses import Logistic
 
 LOSS = Logistic()
 
 
 def reference(problem):
-    return get_backend("numpy", 0)[0].loss_gradient(problem.block, problem.W, LOSS)
+    return get_backend("numpy", 0)[0].run(passes.LossGradient(problem.W, LOSS), problem.block)
 
 
 def limit(problem):
@@ -21,7 +21,9 @@ def limit(problem):
 
 def assert_same(actual, expected, problem):
     """To the rounding of the arithmetic, relative to the largest component."""
-    assert np.abs(actual - expected).max() <= limit(problem) * np.sqrt(len(problem.X)) * np.abs(expected).max()
+    assert (
+        np.abs(actual - expected).max() <= limit(problem) * np.sqrt(len(problem.X)) * np.abs(expected).max()
+    )
 
 
 def run(benchmark, function):
@@ -46,10 +48,10 @@ def test_plain_way(benchmark, problem):
 @pytest.mark.benchmark(group="loss_gradient")
 def test_loss_gradient(benchmark, name, problem):
     backend, block, where = backend_and_block(name, problem)
-    got, expected = backend.loss_gradient(block, problem.W, LOSS), reference(problem)
+    got, expected = backend.run(passes.LossGradient(problem.W, LOSS), block), reference(problem)
     assert got.value[0] == pytest.approx(expected.value[0], rel=limit(problem))
     assert_same(got.gradient, expected.gradient, problem)
-    run(benchmark, lambda: backend.loss_gradient(block, problem.W, LOSS))
+    run(benchmark, lambda: backend.run(passes.LossGradient(problem.W, LOSS), block))
     report(benchmark, problem, where)
 
 
@@ -60,9 +62,9 @@ def test_loss_gradient(benchmark, name, problem):
 def test_hessian_vector(benchmark, name, problem):
     backend, block, where = backend_and_block(name, problem)
     V = np.random.default_rng(1).standard_normal(problem.W.shape)
-    expected = get_backend("numpy", 0)[0].hessian_vector(problem.block, problem.W, V, LOSS)
-    assert_same(backend.hessian_vector(block, problem.W, V, LOSS), expected, problem)
-    run(benchmark, lambda: backend.hessian_vector(block, problem.W, V, LOSS))
+    expected = get_backend("numpy", 0)[0].run(passes.HessianVector(problem.W, V, LOSS), problem.block)
+    assert_same(backend.run(passes.HessianVector(problem.W, V, LOSS), block), expected, problem)
+    run(benchmark, lambda: backend.run(passes.HessianVector(problem.W, V, LOSS), block))
     report(benchmark, problem, where)
 
 
@@ -72,9 +74,9 @@ def test_hessian_vector(benchmark, name, problem):
 @pytest.mark.benchmark(group="margins")
 def test_margins(benchmark, name, problem):
     backend, block, where = backend_and_block(name, problem)
-    expected = get_backend("numpy", 0)[0].margins(problem.block, problem.W)
-    assert_same(backend.to_host(backend.margins(block, problem.W)), expected, problem)
-    run(benchmark, lambda: backend.to_host(backend.margins(block, problem.W)))
+    expected = get_backend("numpy", 0)[0].run(passes.Margins(problem.W), problem.block)
+    assert_same(backend.to_host(backend.run(passes.Margins(problem.W), block)), expected, problem)
+    run(benchmark, lambda: backend.to_host(backend.run(passes.Margins(problem.W), block)))
     report(benchmark, problem, where)
 
 
@@ -84,7 +86,9 @@ def test_margins(benchmark, name, problem):
 @pytest.mark.benchmark(group="hessian")
 def test_hessian(benchmark, name, problem):
     backend, block, where = backend_and_block(name, problem)
-    expected = get_backend("numpy", 0)[0].hessian(problem.block, problem.W, LOSS)
-    assert_same(backend.to_host(backend.hessian(block, problem.W, LOSS)), expected, problem)
-    benchmark.pedantic(lambda: backend.to_host(backend.hessian(block, problem.W, LOSS)), rounds=3, iterations=1)
+    expected = get_backend("numpy", 0)[0].run(passes.Hessian(problem.W, LOSS), problem.block)
+    assert_same(backend.to_host(backend.run(passes.Hessian(problem.W, LOSS), block)), expected, problem)
+    benchmark.pedantic(
+        lambda: backend.to_host(backend.run(passes.Hessian(problem.W, LOSS), block)), rounds=3, iterations=1
+    )
     report(benchmark, problem, where)

@@ -15,12 +15,12 @@ _HOMES = {
     "Objective": "objective",
     "backends": "backends",
     "load": "estimator",
-    "patch_sklearn": "patching",
+    "patch_sklearn": "interop.patching",
     "plain_loss_gradient": "yardstick",
     "read_bandwidth": "yardstick",
     "read_file": "data.files",
     "solvers": "solvers",
-    "unpatch_sklearn": "patching",
+    "unpatch_sklearn": "interop.patching",
 }
 __all__ = [*_HOMES, "__version__"]
 

@@ -6,7 +6,7 @@ import os
 import runpy
 import sys
 
-from .patching import patch_sklearn
+from .interop.patching import patch_sklearn
 
 
 def main(argv=None):
@@ -15,8 +15,12 @@ def main(argv=None):
         prog="python -m logreg_accel.accelerate",
         description="Run a Python script with scikit-learn's LogisticRegression fitted by logreg_accel.",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="say on stderr who made each fit, and why")
-    parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT is the name of a module, as for python -m")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="say on stderr who made each fit, and why"
+    )
+    parser.add_argument(
+        "-m", dest="module", action="store_true", help="SCRIPT is the name of a module, as for python -m"
+    )
     parser.add_argument("script", metavar="SCRIPT")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for the script")
     options = parser.parse_args(argv)

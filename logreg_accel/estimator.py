@@ -1,47 +1,39 @@
 """LogisticRegression: scikit-learn's words in, `coef_` out. No numerics here."""
 
 import dataclasses
-import math
-import numbers
-import sys
-import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import driver, model_io, solvers
-from .backends import Choice, get_backend
-from .callbacks import FRAMES, CallbackSupportMixin, Steps, with_callbacks
-from .data import Block, as_dataset, as_labels, as_matrix, in_namespace_of, storage_dtype
-from .data.convert import as_weights, first_nonfinite, is_on_device, to_table
-from .data.sparse import conversion, is_sparse, stored_bytes
+from . import driver, fitting, persistence, solvers
+from .data import as_labelled, as_matrix
+from .data.convert import to_table
+from .interop.callbacks import Steps
+from .interop.hooks import FRAMES, CallbackSupportMixin, first_partial_fit, with_callbacks
 from .losses import loss_of
-from .objective import Objective
-from .penalty import Penalty
-from .plain import from_plain, to_plain
-from .solvers import questions as ask
-from .solvers import resolve_solver
+from .prediction import Predictor
 
 
 def _by_batches(estimator):
     """Whether the solver makes epochs that a later call can go on from."""
     if estimator.solver == "sgd" or isinstance(estimator.solver, solvers.sgd):
         return True
-    raise AttributeError(f"`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); `solver` is {estimator.solver!r}.")
+    raise AttributeError(
+        f"`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); `solver` is {estimator.solver!r}."
+    )
 
 
-class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseEstimator):
     """Logistic regression trained to the optimum, with one read of X an evaluation.
 
     Minimises, over w and the intercept b, scikit-learn's objective::
 
         Σᵢ sᵢ·log(1 + exp(−ỹᵢ·(xᵢ·w + b))) + (1/C)·[(1 − l1_ratio)·½·‖w‖² + l1_ratio·‖w‖₁]        ỹᵢ = ±1
 
-    The intercept bears no penalty. More than two classes have the softmax loss log Σₖ exp(xᵢ·wₖ + bₖ) − (xᵢ·w_y + b_y).
+    The intercept bears no penalty. More than two classes have the softmax loss log Σₖ exp(xᵢ·wₖ + bₖ) −
+    (xᵢ·w_y + b_y).
 
     Parameters
     ----------
@@ -71,8 +63,8 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     callback : callable (record, w) -> bool or None
         Called at every step with a `logreg_accel.driver.Record` and [w, b]; True stops the fit.
     backend : "auto", "numpy", "numba" or "cupy"
-        Where X is read. "auto": CuPy when X is on a GPU, or large and a GPU is usable; Numba when X is large; else NumPy.
-        One that cannot run raises RuntimeError and says why.
+        Where X is read. "auto": CuPy when X is on a GPU, or large and a GPU is usable; Numba when X is large;
+        else NumPy. One that cannot run raises RuntimeError and says why.
     n_threads : int or None
         CPU threads at most.
 
@@ -93,10 +85,11 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     suboptimality_ : float
         Estimated (F − F*)/F.
     suboptimality_bound_ : float
-        Rigorous bound on it, but for rounding (`Objective.suboptimality_bound`); inf where there is none (no penalty).
+        Rigorous bound on it, but for rounding (`Objective.suboptimality_bound`); inf where there is none (no
+        penalty).
     status_ : str
-        "converged", "noise floor", "separable", "max_iter", "max_passes", "max_seconds", "callback", "interrupted",
-        "stalled" (sgd no longer improves), "partial" (partial_fit) or "diverged".
+        "converged", "noise floor", "separable", "max_iter", "max_passes", "max_seconds", "callback",
+        "interrupted", "stalled" (sgd no longer improves), "partial" (partial_fit) or "diverged".
     history_ : list of Record
         One for every evaluation.
 
@@ -111,8 +104,22 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self, *, C=1.0, l1_ratio=0.0, tol=1e-8, fit_intercept=True, class_weight=None, solver="auto", max_iter=1000,
-        max_passes=None, max_seconds=None, warm_start=False, random_state=0, verbose=0, callback=None, backend="auto",
+        self,
+        *,
+        C=1.0,
+        l1_ratio=0.0,
+        tol=1e-8,
+        fit_intercept=True,
+        class_weight=None,
+        solver="auto",
+        max_iter=1000,
+        max_passes=None,
+        max_seconds=None,
+        warm_start=False,
+        random_state=0,
+        verbose=0,
+        callback=None,
+        backend="auto",
         n_threads=None,
     ):
         self.C = C
@@ -165,15 +172,17 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ConvergenceWarning
             The fit ended above `tol`.
         """
-        self._check_parameters()
-        self._state = None
-        X = to_table(X)
-        matrix = as_matrix(X)
-        validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
-        dataset = as_dataset(matrix, y, sample_weight, self.class_weight)
-        start = self._start(dataset.n_features, loss_of(len(dataset.classes)).n_outputs)
-        self._weight_fitted = dataset.total_weight
-        self._run(X, matrix, dataset, dataset.total_weight, start, Steps.of(self, X, y, sample_weight))
+        fitting.check_parameters(self)
+        steps = Steps.of(self, X, y, sample_weight)
+        with fitting.unchanged_where_refused(self):
+            X = to_table(X)
+            matrix = as_matrix(X)
+            validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
+            labelled = as_labelled(matrix, y, sample_weight, self.class_weight)
+            start = self._start(matrix.shape[1], loss_of(len(labelled.classes)).n_outputs)
+            fitted = self._run(X, labelled, labelled.total_weight, start, steps)
+        self._state, self._weight_fitted = None, labelled.total_weight
+        self._finish(fitted)
         return self
 
     @available_if(_by_batches)
@@ -181,8 +190,9 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """One epoch of mini-batches over these rows, from where the last call ended; for solver="sgd".
 
-        The penalty is 1/C beside the sum over all rows seen so far, those of an earlier `fit` included. `save` keeps the model,
-        not how many rows it has seen nor the averages and steps that the next call would go on from.
+        The penalty is 1/C beside the sum over all rows seen so far, those of an earlier `fit` included.
+        `save` keeps the model, not how many rows it has seen nor the averages and steps that the next call
+        would go on from.
 
         Parameters
         ----------
@@ -201,123 +211,60 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         ValueError, TypeError, RuntimeError
             As `fit`; no `classes` in the first call, other ones in a later call, or labels not among them.
         """
-        before = vars(self).copy()
-        try:
-            return self._partial_fit(X, y, classes, sample_weight)
-        except Exception:  # a part that is refused leaves no trace
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
-    def _partial_fit(self, X, y, classes, sample_weight):
-        self._check_parameters()
+        fitting.check_parameters(self)
         if isinstance(self.class_weight, str):
-            raise ValueError(f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know from a part of the rows; "
-                             "expected a dict or None.")
-        steps_of = Steps.of(self, X, y, sample_weight)
-        X = to_table(X)
-        matrix = as_matrix(X)
-        first = _check_partial_fit_first_call(self, classes)
-        if first and len(self.classes_) < 2:
-            raise ValueError(f"`classes` is {list(classes)}; expected two labels or more.")
-        validate_data(self, X if hasattr(X, "columns") else matrix, reset=first, skip_check_array=True)
-        dataset = as_dataset(matrix, y, sample_weight, self.class_weight, self.classes_)
-        state, rows = getattr(self, "_state", None), dataset.n_features + bool(self.fit_intercept)
-        if state is None:
-            start = np.zeros(rows * loss_of(len(self.classes_)).n_outputs) if first else self._stored(rows)
-            state = solvers.sgd.State(start, weight_seen=getattr(self, "_weight_fitted", 0.0))
-        elif not dataset.weight_sum:  # classes of no weight: nothing to learn from
-            return self
-        state = dataclasses.replace(state, weight_seen=state.weight_seen + dataset.total_weight)
-        self._run(X, matrix, dataset, state.weight_seen, state.w, steps_of, state)
+            raise ValueError(
+                f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know from a part of the rows; "
+                "expected a dict or None."
+            )
+        steps = Steps.of(self, X, y, sample_weight)
+        with fitting.unchanged_where_refused(self):
+            X = to_table(X)
+            matrix = as_matrix(X)
+            first = first_partial_fit(self, classes)
+            if first and len(self.classes_) < 2:
+                raise ValueError(f"`classes` is {list(classes)}; expected two labels or more.")
+            validate_data(self, X if hasattr(X, "columns") else matrix, reset=first, skip_check_array=True)
+            labelled = as_labelled(matrix, y, sample_weight, self.class_weight, self.classes_)
+            state = self._state_of(matrix.shape[1], first)
+            if not first and not labelled.total_weight and getattr(self, "_state", None) is not None:
+                return self  # classes of no weight: nothing to learn from
+            state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)
+            fitted = self._run(
+                X, labelled, state.weight_seen, state.w, steps, lambda solver: solver.continued(state)
+            )
         self._state = state
         self.n_iter_ = np.array([state.epochs], dtype=np.int32)
+        self._finish(fitted)
         return self
 
-    def _run(self, X, matrix, dataset, total_weight, start, steps, state=None):
-        """Solve, and keep what was found; X as it was given and as a matrix, `state` that of a run to go on with."""
-        loss = loss_of(len(dataset.classes))
-        backend, backend_choice = get_backend(self.backend, dataset.nbytes, dataset.on_device, self.n_threads,
-                                              n_rows=dataset.n_rows, n_outputs=loss.n_outputs)
-        solver, name, reason = resolve_solver(
-            self.solver, dataset.n_features, dataset.n_rows, dataset.nbytes, self.C < math.inf, loss.n_outputs,
-            l1=self.l1_ratio > 0 and self.C < math.inf)
-        if self.verbose:
-            _say(f"{dataset.n_rows} x {dataset.n_features} {dataset.dtype}; backend {backend_choice} "
-                 f"({backend_choice.reason}); solver {name} ({reason})")
-        with backend.limit_threads():
-            penalty = Penalty.of_strength(self.C, total_weight, self.l1_ratio)
-            objective = Objective(dataset, loss, penalty, backend, self.fit_intercept)
-            if self.verbose:
-                for line in (conversion(X, matrix), *backend.notes, driver.HEADINGS):
-                    if line:
-                        _say(line)
-            solution = driver.run(
-                solver.continued(state) if state else solver,
-                objective, start, tol=self.tol, max_iter=self.max_iter,
-                max_passes=self.max_passes, max_seconds=self.max_seconds, callback=self._callback(dataset, steps),
-                seed=self._seed(),
-            )
-        self._keep(solution, dataset, backend_choice, Choice(name, reason))
+    def _state_of(self, n_features, first):
+        """Where the mini-batches go on from."""
+        state = getattr(self, "_state", None)
+        if state is not None:
+            return state
+        rows = n_features + bool(self.fit_intercept)
+        start = np.zeros(rows * loss_of(len(self.classes_)).n_outputs) if first else self._stored(rows)
+        return solvers.sgd.State(start, weight_seen=getattr(self, "_weight_fitted", 0.0))
+
+    def _run(self, X, labelled, total_weight, start, steps, continued=None):
+        """Solve, and keep what was found."""
+
+        def taken(w):
+            return steps.taken(lambda: self._coefficients(w, labelled))
+
+        progress = fitting.Progress(self.callback, taken if steps else None)
+        fitted = fitting.solve(self, X, labelled, total_weight, start, progress, continued)
+        self._keep(fitted, labelled)
         if steps:
-            steps.end(lambda: self._coefficients(solution.w, dataset))
-        if solution.status == driver.INTERRUPTED:
+            steps.end(lambda: self._coefficients(fitted.solution.w, labelled))
+        return fitted
+
+    def _finish(self, fitted):
+        """Tell of a fit that ended early."""
+        if fitted.solution.status == driver.INTERRUPTED:
             raise KeyboardInterrupt
-        self._warn(solution)
-
-    def decision_function(self, X):
-        """Margins x·w + b: of two classes positive for classes_[1], of more one a class.
-
-        Parameters
-        ----------
-        X : array, frame, table or sparse matrix (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray (n_samples,), or (n_samples, n_classes) for more than two
-            float32 or float64, after the arithmetic of X. Under scikit-learn's `array_api_dispatch` an array of X's kind,
-            where X lies; so do the other predictions.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        ValueError, TypeError
-            Wrong shape or names of features, or non-finite values, named by row and column.
-        """
-        return in_namespace_of(X, self._margins(X))
-
-    def predict(self, X):
-        """The likeliest class of each row: that of the largest margin, of two classes_[1] where it is positive.
-
-        Parameters
-        ----------
-        X : array, frame, table or sparse matrix (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray (n_samples,) of labels
-
-        Raises
-        ------
-        NotFittedError, ValueError, TypeError
-            As `decision_function`.
-        """
-        return in_namespace_of(X, self._labels(X))
-
-    def score(self, X, y, sample_weight=None):
-        """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may."""
-        from sklearn.metrics import accuracy_score
-
-        return float(accuracy_score(as_labels(y), self._labels(X), sample_weight=as_weights(sample_weight, len(y))))
-
-    def predict_proba(self, X):
-        """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`."""
-        return in_namespace_of(X, self._loss_and_margins(X, "probabilities"))
-
-    def predict_log_proba(self, X):
-        """Logarithms of `predict_proba`, exact where the probability itself underflows."""
-        return in_namespace_of(X, self._loss_and_margins(X, "log_probabilities"))
+        fitting.warn(self, fitted, stacklevel=3 + FRAMES)
 
     def save(self, path):
         """Write the fitted model to one .npz file, whole or not at all; `logreg_accel.load` reads it.
@@ -335,51 +282,10 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             The file cannot be written; what was there before is untouched.
         """
         check_is_fitted(self)
-        model_io.save_arrays(path, *to_plain(self))
+        persistence.save_arrays(path, *persistence.to_plain(self))
 
-    # -- the pieces -----------------------------------------------------------------------------------------------------
-
-    def _labels(self, X):
-        margins = self._margins(X)
-        return self.classes_[margins.argmax(axis=1) if margins.ndim == 2 else (margins > 0).astype(np.intp)]
-
-    def _loss_and_margins(self, X, what):
-        margins = self._margins(X)
-        return getattr(loss_of(len(self.classes_)), what)(margins if margins.ndim == 2 else margins[:, None])
-
-    def _margins(self, X):
-        check_is_fitted(self)
-        X = to_table(X)
-        matrix = as_matrix(X)
-        validate_data(self, X if hasattr(X, "columns") else matrix, reset=False, skip_check_array=True)
-        W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
-        nbytes = stored_bytes(matrix, storage_dtype(matrix))
-        backend, _ = get_backend("auto", nbytes, is_on_device(matrix), self.n_threads, upload=False)
-        with backend.limit_threads():
-            block = backend.upload(Block(matrix, None))
-            margins = backend.to_host(backend.margins(block, W))
-        overflowed = ~np.isfinite(margins).all(axis=1)
-        if overflowed.any():
-            self._refuse_nonfinite(block.X)
-            rows = block.X[backend.xp.asarray(np.flatnonzero(overflowed))]
-            margins[overflowed] = _huge_margins(backend.to_host(rows.toarray() if is_sparse(rows) else rows), W)
-        return margins if margins.shape[1] > 1 else margins[:, 0]
-
-    def _check_parameters(self):
-        _check_number("C", self.C, "a positive number, or np.inf for no penalty", lambda v: v > 0)
-        _check_number("l1_ratio", self.l1_ratio, "a number from 0 (L2) to 1 (L1)", lambda v: 0 <= v <= 1)
-        _check_number("tol", self.tol, "a number of at least 0", lambda v: 0 <= v < np.inf)
-        _check_number("max_iter", self.max_iter, "an integer of at least 1", lambda v: v >= 1, numbers.Integral)
-        if self.max_passes is not None:
-            _check_number("max_passes", self.max_passes, "a positive number or None", lambda v: v > 0)
-        if self.max_seconds is not None:
-            _check_number("max_seconds", self.max_seconds, "a positive number or None", lambda v: v > 0)
-        if self.n_threads is not None:
-            _check_number("n_threads", self.n_threads, "an integer of at least 1, or None", lambda v: v >= 1, numbers.Integral)
-        if not isinstance(self.fit_intercept, bool | np.bool_):
-            raise ValueError(f"`fit_intercept` is {self.fit_intercept!r}; expected True or False.")
-        if not (self.callback is None or callable(self.callback)):
-            raise ValueError(f"`callback` is {self.callback!r}; expected a callable (record, w) or None.")
+    # -- the pieces
+    # -----------------------------------------------------------------------------------------------------
 
     def _start(self, n_features, n_outputs):
         rows = n_features + bool(self.fit_intercept)
@@ -391,85 +297,39 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 "Use warm_start=False or clone the estimator."
             )
         if self.coef_.shape[0] != n_outputs:
-            raise ValueError("`warm_start=True` and the last fit had another number of classes. "
-                             "Use warm_start=False or clone the estimator.")
+            raise ValueError(
+                "`warm_start=True` and the last fit had another number of classes. "
+                "Use warm_start=False or clone the estimator."
+            )
         return self._stored(rows)
 
     def _stored(self, rows):
         """coef_ and intercept_ as a point of the objective."""
         return np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)[:rows].ravel()
 
-    def _seed(self):
-        from sklearn.utils import check_random_state
-
-        if isinstance(self.random_state, numbers.Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _callback(self, dataset, steps):
-        if not self.verbose and steps is None:
-            return self.callback
-
-        def tell(record, w):
-            if self.verbose:
-                _say(driver.format_record(record))
-            stop = self.callback is not None and self.callback(record, w)
-            return (steps is not None and steps.taken(lambda: self._coefficients(w, dataset))) or stop
-
-        return tell
-
-    def _coefficients(self, w, dataset):
+    def _coefficients(self, w, labelled):
         """The attributes that a point of the objective makes."""
-        dtype = np.float32 if dataset.dtype.itemsize <= 4 and dataset.dtype.kind not in "iub" else np.float64
-        n, k = dataset.n_features, 1 if len(dataset.classes) == 2 else len(dataset.classes)
+        stored = labelled.block.X.dtype
+        dtype = np.float32 if stored.itemsize <= 4 and stored.kind not in "iub" else np.float64
+        n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
         W = np.array(w).reshape(-1, k)
         if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
             free = slice(0 if self.C == np.inf else n, None)
             W[free] -= W[free].mean(axis=1, keepdims=True)
         intercept = W[n].astype(dtype) if self.fit_intercept else np.zeros(k, dtype=dtype)
-        return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": dataset.classes}
+        return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
 
-    def _keep(self, solution, dataset, backend_choice, solver_choice):
-        for name, value in self._coefficients(solution.w, dataset).items():
+    def _keep(self, fitted, labelled):
+        solution = fitted.solution
+        for name, value in self._coefficients(solution.w, labelled).items():
             setattr(self, name, value)
         self.n_iter_ = np.array([max(solution.n_iter, 1)], dtype=np.int32)
-        self.backend_, self.solver_ = backend_choice, solver_choice
+        self.backend_, self.solver_ = fitted.backend, fitted.solver
         self.n_passes_ = float(solution.n_passes)
         self.suboptimality_ = float(solution.suboptimality)
         self.suboptimality_bound_ = float(solution.bound)
         self.status_ = solution.status
         self.history_ = solution.history
-
-    def _warn(self, solution):
-        if solution.status == driver.SEPARABLE:
-            warnings.warn(
-                "The classes are separable and C is inf: the loss falls towards 0 without a minimum, and the weights "
-                "returned are only one of the directions that separate them. Use a finite C.",
-                ConvergenceWarning, stacklevel=4 + FRAMES,
-            )
-            return
-        high_floor = solution.status == ask.NOISE_FLOOR and not solution.suboptimality <= max(self.tol, driver.HIGH_FLOOR)
-        if high_floor or solution.status not in driver.SATISFIED:
-            advice = {
-                ask.NOISE_FLOOR: "Lower the step of gd, or leave it out: 1/L is safe." if self.solver_ == "gd" else
-                                 "Rounding hides any further descent from it: scale the columns, pass float64 or use "
-                                 "solver='newton-cholesky'.",
-                ask.STALLED: "Raise `n_iter_no_change`, lower `step`, or use solver='auto': it takes a handful of reads.",
-                driver.MAX_ITER: f"Raise `max_iter` (now {self.max_iter}), scale the columns, or try another solver.",
-                driver.MAX_PASSES: f"Raise `max_passes` (now {self.max_passes}).",
-                driver.MAX_SECONDS: f"Raise `max_seconds` (now {self.max_seconds}).",
-            }.get(solution.status, f"Lower the step of {self.solver_!s}, or leave it out: 1/L is safe.")
-            warnings.warn(
-                f"Solver {self.solver_!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an estimated "
-                f"relative suboptimality of {solution.suboptimality:.2g}, above `tol`={self.tol:g}. {advice}",
-                ConvergenceWarning, stacklevel=4 + FRAMES,
-            )
-
-    def _refuse_nonfinite(self, X):
-        found = first_nonfinite(X)
-        if found is not None:
-            raise ValueError(f"Input `X` contains {found[2]}: first at row {found[0]}, column {found[1]}; NaN and inf "
-                             "cannot be classified.")
 
 
 def load(path):
@@ -487,27 +347,4 @@ def load(path):
     ValueError
         It is no such file, is damaged or cut short, or was written by a newer version.
     """
-    return from_plain(LogisticRegression, *model_io.load_arrays(path))
-
-
-def _huge_margins(X, W):
-    """Margins that overflow X's arithmetic, in float64 and scaled: ±inf at worst, never nan.
-
-    Of several classes they come less the largest one's, which changes no probability.
-    """
-    X = X.astype(np.float64)
-    scale = np.abs(X).max(axis=1, keepdims=True)
-    z = X / scale @ W[:-1]
-    if z.shape[1] > 1:
-        z -= z.max(axis=1, keepdims=True)
-    with np.errstate(over="ignore"):
-        return z * scale + W[-1]
-
-
-def _check_number(name, value, expected, holds, kind=numbers.Real):
-    if isinstance(value, bool | np.bool_) or not isinstance(value, kind) or not holds(value):
-        raise ValueError(f"`{name}` is {value!r}; expected {expected}.")
-
-
-def _say(line):
-    print(line, file=sys.stderr, flush=True)
+    return persistence.from_plain(LogisticRegression, *persistence.load_arrays(path))

@@ -1,7 +1,8 @@
 """Pointwise formulas of the losses, in array code: the oracle for every kernel.
 
-A loss is a function ℓ(z, y) of a row's margins z = x·W + b and its class code y. Arrays are (rows, outputs) for z and
-(rows,) for y; each function returns (rows, outputs). NumPy's functions dispatch, so CuPy arrays stay on their device.
+A loss is a function ℓ(z, y) of a row's margins z = x·W + b and its class code y. Arrays are (rows, outputs)
+for z and (rows,) for y; each function returns (rows, outputs). NumPy's functions dispatch, so CuPy arrays
+stay on their device.
 """
 
 import numpy as np
@@ -127,7 +128,9 @@ class Multinomial:
         """∂²ℓ/∂z² applied to u (rows, K)."""
         top = z == z.max(axis=1, keepdims=True)
         ties = top.sum(axis=1, keepdims=True).astype(z.dtype)
-        u = u - np.where(top, u, 0).sum(axis=1, keepdims=True) / ties  # changes nothing but the digits that are kept
+        u = (
+            u - np.where(top, u, 0).sum(axis=1, keepdims=True) / ties
+        )  # changes nothing but the digits that are kept
         p = self.probabilities(z)
         return p * (u - (p * u).sum(axis=1, keepdims=True))
 

@@ -1,54 +1,68 @@
-"""The objective: sums over blocks of rows, made means, plus the penalty."""
-
-import copy
+"""The objective: what a pass over the rows sums, made a mean, plus the penalty."""
 
 import numpy as np
 
-from . import duality, row_space, sampling
-from .backends import get_backend
-from .data import as_dataset, compute_dtype
-from .data.convert import first_nonfinite
+from . import duality
+from .backends import get_backend, passes
+from .backends.threads import blas_limit
+from .coordinates import Coordinates
+from .data import as_labelled
 from .losses import loss_of
 from .penalty import Penalty
-from .solvers.questions import Point
+from .rows import MemoryRows, RowSpace
+from .solvers import line_search, quadratic
+from .solvers import questions as ask
 
 
 class Objective:
-    """F(w, b) = (1/Σᵢ sᵢ)·Σᵢ sᵢ·ℓ(xᵢ·w + b, yᵢ) + (λ/2)·‖w‖², with λ = 1/(C·Σᵢ sᵢ).
+    """F(w, b) = (1/Σᵢ sᵢ)·Σᵢ sᵢ·ℓ(xᵢ·w + b, yᵢ) + (λ/2)·‖w‖² + λ₁·‖w‖₁, with λ = (1 − l1_ratio)/(C·Σᵢ sᵢ).
 
-    This is scikit-learn's objective C·Σᵢ sᵢ·ℓᵢ + ½‖w‖² divided by C·Σᵢ sᵢ: the same minimum, and tolerances mean the
-    same at every size. Points are flat float64 vectors [w, b] of shape (n_features + 1,), or [w] without an intercept; with K
-    outputs (softmax) the rows of a matrix (n_features + 1, K), one after the other.
-    Nothing is remembered between calls: asked twice at one point it answers twice the same bits.
+    This is scikit-learn's objective C·Σᵢ sᵢ·ℓᵢ + ½‖w‖² divided by C·Σᵢ sᵢ: the same minimum, and tolerances
+    mean the same at every size. Points are flat float64 vectors [w, b] of shape (n_features + 1,), or [w]
+    without an intercept; with K outputs (softmax) the rows of a matrix (n_features + 1, K), one after the
+    other. Nothing is remembered between calls: asked twice at one point it answers twice the same bits.
+
+    It translates a question into a pass (`to_pass`) and the pass's sums into an answer (`from_sums`);
+    `answer` is both halves around a read.
 
     Parameters
     ----------
-    dataset : Dataset
-    loss : Logistic or Multinomial
+    rows : Rows
+    loss : Logistic, Multinomial or another loss
     penalty : Penalty
-    backend : Backend
     fit_intercept : bool
+    model : passes.Model or None
+        Which of the rows' targets and splits this is about; None where they have one target and no splits.
 
     See Also
     --------
     Objective.from_arrays : the way in for pipelines that bring their own optimiser.
     """
 
-    def __init__(self, dataset, loss, penalty, backend, fit_intercept=True):
-        self.dataset = dataset
+    def __init__(self, rows, loss, penalty, fit_intercept=True, model=None):
+        self.rows = rows
         self.loss = loss
         self.penalty = penalty
-        self.backend = backend
         self.fit_intercept = fit_intercept
-        self.dtype = compute_dtype(dataset.dtype)
-        self.value_at_zero = loss.at_zero
-        self.weight_sum = dataset.weight_sum
-        self.share = 0.0  # of the rows, where this is a batch
-        self.blocks = [backend.upload(block) for block in dataset]
+        self.at = Coordinates(rows.n_features, loss.n_outputs, fit_intercept, rows.dtype)
+        self.models = None if model is None else (model,)
+        self.weight_sum = (
+            rows.weight_sum if model is None else float(rows.sweep(passes.WeightSum((model,)))[0])
+        )
 
     @classmethod
-    def from_arrays(cls, X, y, sample_weight=None, *, C=1.0, fit_intercept=True, class_weight=None, backend="auto",
-                    n_threads=None):
+    def from_arrays(
+        cls,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        C: float = 1.0,
+        fit_intercept: bool = True,
+        class_weight=None,
+        backend: str = "auto",
+        n_threads: int | None = None,
+    ) -> "Objective":
         """The logistic objective of some arrays, for an optimiser of your own.
 
         Parameters
@@ -62,6 +76,7 @@ class Objective:
         class_weight : dict, "balanced" or None
         backend : "auto", "numpy", "numba" or "cupy"
         n_threads : int or None
+            CPU threads at most.
 
         Returns
         -------
@@ -82,24 +97,28 @@ class Objective:
         >>> bool(result.success)
         True
         """
-        dataset = as_dataset(X, y, sample_weight, class_weight)
-        loss = loss_of(len(dataset.classes))
+        labelled = as_labelled(X, y, sample_weight, class_weight)
+        loss = loss_of(len(labelled.classes))
+        X = labelled.block.X
         chosen, _ = get_backend(
-            backend, dataset.nbytes, dataset.on_device, n_threads, n_rows=dataset.n_rows, n_outputs=loss.n_outputs)
-        return cls(dataset, loss, Penalty.of_strength(C, dataset.total_weight), chosen, fit_intercept)
+            backend, X.nbytes, X.on_device, n_threads, n_rows=X.shape[0], n_outputs=loss.n_outputs
+        )
+        rows = MemoryRows([labelled.block], chosen, len(labelled.classes))
+        return cls(rows, loss, Penalty.of_strength(C, labelled.total_weight), fit_intercept)
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Length of a point."""
-        return (self.dataset.n_features + self.fit_intercept) * self.loss.n_outputs
+        return self.at.size
 
-    # -- public: plain numbers and NumPy vectors ----------------------------------------------------------------------
+    # -- for pipelines: plain numbers and NumPy vectors
+    # -------------------------------------------------------------------
 
-    def value_and_gradient(self, w):
+    def value_and_gradient(self, w) -> tuple[float, np.ndarray]:
         """F and its gradient at w, out of one read of X.
 
-        Where the arithmetic is float32 (float32, 16-bit and 8-bit X), w is rounded to float32 first: F is then a function
-        of the rounded w, and does not see changes below 1e-7 of a weight.
+        Where the arithmetic is float32 (float32, 16-bit and 8-bit X), w is rounded to float32 first: F is
+        then a function of the rounded w, and does not see changes below 1e-7 of a weight.
 
         Parameters
         ----------
@@ -115,17 +134,16 @@ class Objective:
         ValueError
             X has a value that is not finite (named), or w has the wrong shape.
         """
-        point = self.evaluate(w)
+        sums = self.rows.sum(passes.LossGradient(self.at.rounded(w), self.loss, models=self.models))
+        point = self._point(self.at.flat(self.at.rounded(w)), sums)
         return point.value, point.gradient
 
-    def hessian_vector(self, w, v, margins=None):
+    def hessian_vector(self, w, v) -> np.ndarray:
         """∇²F(w)·v out of one read of X.
 
         Parameters
         ----------
         w, v : array (size,)
-        margins : those of the Point at w, where it is at hand
-            They spare a product with X.
 
         Returns
         -------
@@ -136,274 +154,189 @@ class Objective:
         ValueError
             w or v has the wrong shape.
         """
-        W, V = self._columns(w), self._columns(v)
-        known = [None] * len(self.blocks) if margins is None else margins
-        with np.errstate(invalid="ignore", over="ignore"):
-            total = sum(self.backend.hessian_vector(block, W, V, self.loss, Z)
-                        for block, Z in zip(self.blocks, known, strict=True))
-        return self._mean(total) + self.penalty.gradient(self.penalised(v))
+        return self.answer(ask.HessianVector(w, v))
 
-    def diagonal(self, w):
+    def diagonal(self, w) -> np.ndarray:
         """The diagonal of ∇²F(w), float64 (size,), out of one read of X. Parameters and errors as `hessian_vector`."""
-        W = self._columns(w)
-        with np.errstate(invalid="ignore", over="ignore"):
-            total = sum(self.backend.diagonal(block, W, self.loss) for block in self.blocks)
-        return self._mean(total) + self.ridge()
+        return self.answer(ask.Curvature(w, ask.DIAGONAL))
 
-    def hessian(self, w):
+    def hessian(self, w) -> np.ndarray:
         """∇²F(w), float64 (size, size), out of one read of X. Parameters and errors as `hessian_vector`."""
-        return self.backend.to_host(self._hessian(w))
+        return self.answer(ask.Curvature(w, ask.MATRIX))
 
-    def margins(self, w):
+    def margins(self, w) -> np.ndarray:
         """xᵢ·w + b, (n_samples,) or (n_samples, K) in the arithmetic of the passes, out of one read of X."""
-        W = self._columns(w)
-        z = np.concatenate([self.backend.to_host(self.backend.margins(block, W)) for block in self.blocks])
+        with self.rows.backend.limit_threads():
+            z = self.rows.to_host(self.rows.sum(passes.Margins(self.at.columns(w))))
         return z[:, 0] if self.loss.n_outputs == 1 else z
 
-    # -- for the driver -----------------------------------------------------------------------------------------------
+    # -- for the driver
+    # ---------------------------------------------------------------------------------------------------
 
-    def evaluate(self, w, keep_margins=False, diagonal=False):
-        """The Point at w, rounded to the arithmetic of the passes, with what else is wanted of that read."""
-        W = self._columns(w).astype(self.dtype).astype(np.float64)
-        w = self._flat(W)
-        value, gradient, margins, curvatures = 0.0, np.zeros(self.size), [], 0.0
-        with np.errstate(invalid="ignore", over="ignore"):  # told below, with the place
-            for block in self.blocks:
-                part = self.backend.loss_gradient(block, W, self.loss, keep_margins, diagonal)
-                value += float(part.value[0])
-                gradient += self._flat(part.gradient)
-                margins.append(part.margins)
-                curvatures = curvatures + part.diagonal if diagonal else None
+    def start(self, w, seed=0):
+        """What a solver knows before it asks: a `questions.Start`."""
+        l1 = self.penalty.l1 * self.at.penalised(np.ones(self.size))
+        rounding, sweeps = float(np.finfo(self.rows.dtype).eps), self.rows.backend.lasso_sweeps
+
+        def lasso(H, gradient, w):
+            with blas_limit(1):
+                return quadratic.lasso(H, gradient, w, l1, rounding, sweeps)
+
+        return ask.Start(w, seed, self.rows.n_rows, l1, self._ridge(), lasso)
+
+    def answer(self, question):
+        """The answer to a question about these rows."""
+        with self.rows.backend.limit_threads():
+            match question:
+                case ask.Draw():
+                    return self._draw(question.what)
+                case ask.LineMinimum():
+                    return line_search.minimum(self._slopes(question.start, question.end))
+                case ask.LargestChange():
+                    return self._largest_change(question.start, question.end)
+                case ask.DualValue():
+                    return duality.gap(self, question.point)
+                case ask.Combine():
+                    return self.rows.lift(question.u.reshape(-1, self.loss.n_outputs)).ravel()
+            return self.from_sums(question, self.rows.sum(self.to_pass(question)))
+
+    def reads(self, question):
+        """Reads of all rows that the answer costs; of a Sample, about."""
+        match question:
+            case ask.Draw(ask.Sample(size, by_norms=by_norms)):
+                return self.rows.reads_to_draw(size, by_norms)
+            case ask.Draw(ask.RowSpace()) | ask.Combine():
+                return 1
+            case ask.Evaluate() | ask.HessianVector() | ask.Curvature():
+                return self.rows.reads(self.to_pass(question))
+        return 0
+
+    def to_pass(self, question):
+        """The pass whose sums answer a question."""
+        match question:
+            case ask.Evaluate():
+                keep = self.rows.share in (0, 1)  # a batch is asked about once
+                return passes.LossGradient(
+                    self.at.rounded(question.w), self.loss, keep, question.diagonal, self.models
+                )
+            case ask.HessianVector(w, v, _, margins):
+                return passes.HessianVector(
+                    self.at.columns(w), self.at.columns(v), self.loss, margins, self.models
+                )
+        kind = {ask.DIAGONAL: passes.Diagonal, ask.CLASS_MEAN: passes.MeanHessian}.get(
+            question.form, passes.Hessian
+        )
+        return kind(self.at.columns(question.w), self.loss, self.models)
+
+    def from_sums(self, question, sums):
+        """The answer to a question, from the sums of its pass over all rows."""
+        match question:
+            case ask.Evaluate():
+                return self._point(self.at.flat(self.at.rounded(question.w)), sums)
+            case ask.HessianVector():
+                return self._mean(sums) + self.penalty.gradient(self.at.penalised(question.v))
+        if question.form == ask.DIAGONAL:
+            return self._mean(sums) + self._ridge()
+        if question.form == ask.CLASS_MEAN:
+            return self._class_mean_solve(sums)
+        H = self._hessian(sums)
+        return self.rows.backend.to_host(H) if question.form == ask.MATRIX else self._solve(H)
+
+    # -- answers
+    # ----------------------------------------------------------------------------------------------------------
+
+    def _point(self, w, sums):
+        value, gradient = float(sums.value[0]), self.at.flat(sums.gradient)
         if not (np.isfinite(value) and np.isfinite(gradient).all()):
-            self._refuse_nonfinite(w)
+            self.rows.refuse_nonfinite()
+            if not w.any():
+                self.rows.refuse_overflow()
             value = np.inf
-        value = value / self.weight_sum + self.penalty.value(self.penalised(w))
-        gradient = gradient / self.weight_sum + self.penalty.gradient(self.penalised(w))
-        curvatures = self._mean(curvatures) + self.ridge() if diagonal and np.isfinite(value) else None
-        return Point(w, value, gradient, np.finfo(self.dtype).eps * abs(value), margins if keep_margins else None, curvatures)
+        value = value / self.weight_sum + self.penalty.value(self.at.penalised(w))
+        gradient = gradient / self.weight_sum + self.penalty.gradient(self.at.penalised(w))
+        known = sums.diagonal is not None and np.isfinite(value)
+        diagonal = self._mean(sums.diagonal) + self._ridge() if known else None
+        return ask.Point(
+            w, value, gradient, np.finfo(self.rows.dtype).eps * abs(value), sums.margins, diagonal
+        )
 
-    def line_minimum(self, start, end):
-        """t ≥ 0 with F least at start.w + t·(end.w − start.w): a safeguarded Newton iteration on margins, no read of X.
-
-        Stops where the slope is 1 % of that at the start.
-        """
-        w, d = self.penalised(start.w), self.penalised(end.w) - self.penalised(start.w)
-
-        def slope_curvature(t):
-            slope, curvature = sum(
-                self.backend.line(block, z0, z1, t, self.loss)
-                for block, z0, z1 in zip(self.blocks, start.margins, end.margins, strict=True)
-            ) / self.weight_sum
-            return slope + self.penalty.gradient(w + t * d) @ d, curvature + self.penalty.gradient(d) @ d
-
-        enough = 0.01 * abs(slope_curvature(0.0)[0])
-        low, high, t = 0.0, np.inf, 1.0
-        for _ in range(60):
-            slope, curvature = slope_curvature(t)
-            if abs(slope) <= enough:
-                break
-            low, high = (t, high) if slope < 0 else (low, t)
-            newton = t - slope / curvature if curvature > 0 else np.inf
-            if not low < newton < min(high, 10 * t):
-                newton = 4 * t if high == np.inf else 0.5 * (low + high)
-            if newton > 1e6:
-                break
-            t = newton
-        return t
-
-    def sample(self, size, seed, at=None, norms=None):
-        """The objective on some of the rows, weighted so that its sums estimate those of all; and the share of rows read.
-
-        The objective itself where the sample would be most of the rows.
-
-        Rows are drawn by class, or, with a Point that holds margins, in proportion to what they add to its Hessian: weight
-        × curvature × squared norm in columns scaled to one size (else a large column owns the norm). The norms are those of
-        twice as many candidates drawn by weight × curvature alone, so that no read goes into norms: with the norms of all
-        rows in hand it took one read less on lognormal counts, and nothing less elsewhere. Rows of Fortran order are gathered one
-        by one too: 45 ms of 225 for 150,000 x 400, by rows 26 of 212; runs of rows would not stand for sorted data.
-
-        With `norms` (m,), for those who draw many samples, half of the rows are drawn by weight × curvature alone: images
-        have rare pixels, and norms alone took 13 to 16 steps where this takes 8; none of them took twice as many reads on
-        heavy tails.
-        """
-        m = self.dataset.n_rows
-        if (2 if norms is None else 1) * size >= m:
-            return self, 1.0
-        rng = np.random.default_rng([seed, size])
-        y, s = (self.joined([getattr(block, name) for block in self.blocks]) for name in ("y", "sample_weight"))
-        sample = copy.copy(self)
-        if at is None:
-            rows, weights = sampling.by_class(y, s, size, len(self.dataset.classes), rng, self.backend)
-            sample.blocks = self.take(rows, weights)
-            return sample, len(rows) / m
-        mass = self.loss.curvature(self.joined(at.margins), y).sum(axis=1)
-        mass = mass if s is None else s * mass
-        if norms is None:
-            rows, weights = sampling.by_mass(mass, 2 * size, rng, self.backend)
-            sample.blocks = self.take(rows, np.ones(len(rows)))
-            norms = sample.row_squares(sample.mean_squares())
-            likely = self.backend.xp.asarray(weights) * mass[self.backend.xp.asarray(rows)] * norms
-            kept, again = sampling.by_mass(likely, size, rng, self.backend)
-            sample.blocks = sample.take(kept, self._weighted(rows[kept], weights[kept] * again))
-        else:
-            with np.errstate(invalid="ignore"):  # no mass at all: rows are drawn evenly
-                both = [part / part.sum(dtype=np.float64).astype(part.dtype) for part in (mass, mass * norms)]
-            rows, weights = sampling.by_mass(both[0] + both[1], size, rng, self.backend)
-            sample.blocks = self.take(rows, self._weighted(rows, weights))
-        return sample, len(rows) / m
-
-    def mean_squares(self):
-        """The mean square of every column, (n_features,), out of one read of X."""
-        sums = sum(self.backend.column_squares(block) for block in self.blocks)
-        return sums / sum(block.X.shape[0] for block in self.blocks)
-
-    def row_squares(self, columns):
-        """‖xᵢ‖² in columns scaled to one size, their mean squares: (rows,), where the blocks are, out of one read of X."""
-        scale = np.divide(1, columns, out=np.zeros_like(columns), where=columns > 0)
-        return self.joined([self.backend.row_squares(block, scale) for block in self.blocks])
-
-    def batches(self, size=None):
-        """Into how many batches the rows are cut; None takes 500 of them, or fewer of 32 rows, or more of 65,536."""
-        m = self.dataset.n_rows
-        return max(1, round(m / (size or min(max(m // 500, 32), 65536))))
-
-    def batch(self, numbers, of):
-        """The objective on the rows of some of the batches, which are views, with sums scaled to estimate those of all rows."""
-        batch = copy.copy(self)
-        batch.blocks = [part for block in self.blocks for number in numbers for part in self.backend.batch(block, number, of)]
-        batch.share = sum(part.X.shape[0] for part in batch.blocks) / self.dataset.n_rows
-        batch.weight_sum = self.weight_sum * batch.share
-        return batch
-
-    def factor(self, w):
-        """A function v -> (∇²F(w))⁻¹·v."""
-        H, k = self._hessian(w), self.loss.n_outputs
-        if k > 1:  # margins of all classes may be shifted together: gradients are zero along that, and steps shall be, too
-            H4 = H.reshape(-1, k, self.size // k, k)
-            for j in range(0 if self.penalty.l2 == 0 else self.dataset.n_features, self.size // k):
-                H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
-        return self.backend.factor(H, float(np.finfo(self.dtype).eps))
-
-    def l1(self):
-        """l1 of every parameter, (size,): 0 for intercepts."""
-        return self.penalty.l1 * self.penalised(np.ones(self.size))
-
-    def preconditioner(self, w):
-        """A function v -> P⁻¹v: the Hessian without its blocks between classes, the classes' own replaced by their mean.
-
-        One factor of n_features + 1 instead of K times as many; for one output it is `factor`.
-        """
-        k = self.loss.n_outputs
-        W = self._columns(w)
-        with np.errstate(invalid="ignore", over="ignore"):
-            H = sum(self.backend.mean_hessian(block, W, self.loss) for block in self.blocks)
-        self.check_sums(H.diagonal())
-        H = H[: self.size // k, : self.size // k] / self.weight_sum
-        i = self.backend.xp.arange(len(H))
-        H[i, i] += self.backend.xp.asarray(self.ridge()[::k])
-        solve = self.backend.factor(H, float(np.finfo(self.dtype).eps))
-        return lambda v: solve(v.reshape(-1, k)).ravel()
-
-    def suboptimality_bound(self, point):
-        """A rigorous bound on (F − F*)/F, but for rounding; inf where there is none. See `logreg_accel.duality`."""
-        return duality.suboptimality_bound(self, point)
-
-    def in_row_space(self):
-        """The same problem with as many weights as rows, and `lift` back from there. See `logreg_accel.row_space`."""
-        return row_space.reduce(self)
-
-    def separates(self, value):
-        """Whether F = value at some point proves that a plane separates the classes while nothing bounds the weights.
-
-        If Σ s·ℓ is below the least weight times log 2, every row's loss is below log 2, so every row is on its side.
-        Then, without a penalty, F has no minimum: it falls towards 0 as w grows.
-        """
-        return self.penalty.l2 == self.penalty.l1 == 0 and value * self.dataset.weight_sum < self.dataset.least_weight * np.log(2)
-
-    # -- the pieces ---------------------------------------------------------------------------------------------------
-
-    def joined(self, parts):
-        """What the blocks have a row each of, for all rows; None where there is none."""
-        return None if parts[0] is None else parts[0] if len(parts) == 1 else self.backend.xp.concatenate(parts)
-
-    def of_rows(self, name):
-        """y or the weights of all rows on the host; None where there are none."""
-        parts = [getattr(block, name) for block in self.dataset]
-        return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def take(self, rows, weights):
-        """Blocks of some rows, ascending, with weights of their own."""
-        taken, start = [], 0
-        for block in self.blocks:
-            stop = start + block.X.shape[0]
-            mine = slice(*np.searchsorted(rows, [start, stop]))
-            if mine.stop > mine.start:
-                taken.append(self.backend.take(block, rows[mine] - start, weights[mine]))
-            start = stop
-        return taken
-
-    def _weighted(self, rows, weights):
-        """Weights of a draw times those of the rows drawn, on the host."""
-        s = self.joined([block.sample_weight for block in self.blocks])
-        return weights if s is None else weights * self.backend.to_host(s[self.backend.xp.asarray(rows)])
-
-    def _hessian(self, w):
-        W = self._columns(w)
-        with np.errstate(invalid="ignore", over="ignore"):
-            H = sum(self.backend.hessian(block, W, self.loss) for block in self.blocks)
-        self.check_sums(H.diagonal())
+    def _hessian(self, H):
+        self._check_sums(H.diagonal())
         H = H[: self.size, : self.size] / self.weight_sum
-        xp = self.backend.xp
-        H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self.ridge())
+        xp = self.rows.backend.xp
+        H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self._ridge())
         return H
 
+    def _solve(self, H):
+        k = self.loss.n_outputs
+        if k > 1:
+            # Margins of all classes may be shifted together: gradients are zero along that, and steps shall
+            # be, too.
+            H4 = H.reshape(-1, k, self.size // k, k)
+            for j in range(0 if self.penalty.l2 == 0 else self.rows.n_features, self.size // k):
+                H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
+        return self.rows.backend.factor(H, float(np.finfo(self.rows.dtype).eps))
+
+    def _class_mean_solve(self, H):
+        k, backend = self.loss.n_outputs, self.rows.backend
+        self._check_sums(H.diagonal())
+        H = H[: self.size // k, : self.size // k] / self.weight_sum
+        i = backend.xp.arange(len(H))
+        H[i, i] += backend.xp.asarray(self._ridge()[::k])
+        solve = backend.factor(H, float(np.finfo(self.rows.dtype).eps))
+        return lambda v: solve(v.reshape(-1, k)).ravel()
+
+    def _slopes(self, start, end):
+        """A function t -> slope and curvature of F along the line, from margins."""
+        w, d = self.at.penalised(start.w), self.at.penalised(end.w) - self.at.penalised(start.w)
+
+        def slope_and_curvature(t):
+            line = passes.Line(start.margins, end.margins, t, self.loss, self.models)
+            slope, curvature = self.rows.sweep(line) / self.weight_sum
+            return slope + self.penalty.gradient(w + t * d) @ d, curvature + self.penalty.gradient(d) @ d
+
+        return slope_and_curvature
+
+    def _largest_change(self, start, end):
+        if start.margins is None or end.margins is None:
+            return 0.0
+        return self.rows.sweep(passes.LargestChange(start.margins, end.margins))
+
+    def _draw(self, what):
+        match what:
+            case ask.Sample(size, seed, at, by_norms):
+                mass = (
+                    None
+                    if at is None
+                    else self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
+                )
+                rows = self.rows.draw(size, seed, mass, by_norms)
+            case ask.Batch(numbers, of):
+                rows = self.rows.batch(numbers, of)
+            case ask.RowSpace():
+                rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.l2 > 0)
+        return None if rows is None else self._on(rows)
+
+    def _on(self, rows):
+        """The same objective on other rows that stand for these, or for a share of them."""
+        objective = Objective(rows, self.loss, self.penalty, self.fit_intercept)
+        objective.models = self.models
+        objective.weight_sum = self.weight_sum * rows.share if 0 < rows.share < 1 else self.weight_sum
+        return objective
+
+    # -- the pieces
+    # -------------------------------------------------------------------------------------------------------
+
     def _mean(self, total):
-        self.check_sums(total)
-        return self._flat(total) / self.weight_sum
+        self._check_sums(total)
+        return self.at.flat(total) / self.weight_sum
 
-    def _columns(self, w):
-        """w as the passes take it: (n_features + 1, k), the intercept last, 0 without one."""
-        w, k = np.asarray(w, dtype=np.float64), self.loss.n_outputs
-        if w.shape != (self.size,):
-            parts = "n_features weights and the intercept" if self.fit_intercept else "n_features weights"
-            raise ValueError(f"`w` has shape {w.shape}; expected ({self.size},): {parts}{', for each class' if k > 1 else ''}.")
-        W = np.zeros((self.dataset.n_features + 1, k))
-        W[: self.size // k] = w.reshape(-1, k)
-        return W
-
-    def _flat(self, W):
-        """`_columns` undone."""
-        return W[: self.size // self.loss.n_outputs].ravel()
-
-    def penalised(self, w):
-        """w with the intercept, which bears no penalty, set to zero."""
-        w = np.array(w, dtype=np.float64)
-        if self.fit_intercept:
-            w[-self.loss.n_outputs :] = 0
-        return w
-
-    def ridge(self):
+    def _ridge(self):
         """What the penalty adds to the diagonal of the Hessian."""
-        return self.penalty.l2 * self.penalised(np.ones(self.size))
+        return self.penalty.l2 * self.at.penalised(np.ones(self.size))
 
-    def check_sums(self, sums):
+    def _check_sums(self, sums):
         """Sums of squares of finite X overflow before sums of X do."""
         if not bool(np.isfinite(sums).all()):
-            self._refuse_nonfinite(np.zeros(1))
-
-    def _refuse_nonfinite(self, w):
-        start = 0
-        for block in self.dataset:  # all rows, also where this is a sample
-            found = first_nonfinite(block.X)
-            if found is not None:
-                row, column, value = found
-                raise ValueError(
-                    f"Input `X` contains {value}: first at row {start + row}, column {column}. NaN and inf cannot be "
-                    "fitted; drop those rows or impute them (sklearn.impute)."
-                )
-            start += block.X.shape[0]
-        if not w.any():
-            raise ValueError(
-                f"Sums over `X` overflow {self.dtype}: its values are too large. Scale the columns "
-                "(sklearn.preprocessing.StandardScaler)" + (" or pass float64." if self.dtype == np.float32 else ".")
-            )
+            self.rows.refuse_nonfinite()
+            self.rows.refuse_overflow()

@@ -7,6 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 
+def check_number(name, value, expected, holds, kind=numbers.Real):
+    """Raise ValueError unless a parameter is a number for which `holds`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, kind) or not holds(value):
+        raise ValueError(f"`{name}` is {value!r}; expected {expected}.")
+
+
+def check_strength(C, l1_ratio=0.0):
+    """Raise ValueError unless C is positive and l1_ratio from 0 to 1."""
+    check_number("C", C, "a positive number, or np.inf for no penalty", lambda v: v > 0)
+    check_number("l1_ratio", l1_ratio, "a number from 0 (L2) to 1 (L1)", lambda v: 0 <= v <= 1)
+
+
 @dataclass(frozen=True)
 class Penalty:
     """½·l2·‖w‖² + l1·‖w‖₁.
@@ -14,8 +26,8 @@ class Penalty:
     Parameters
     ----------
     l2, l1 : float
-        (1 − l1_ratio) / (C · Σᵢ sᵢ) and l1_ratio / (C · Σᵢ sᵢ): the strengths beside the *mean* loss. Both 0 is no penalty
-        (C = inf).
+        (1 − l1_ratio) / (C · Σᵢ sᵢ) and l1_ratio / (C · Σᵢ sᵢ): the strengths beside the *mean* loss. Both 0
+        is no penalty (C = inf).
     """
 
     l2: float = 0.0
@@ -30,12 +42,11 @@ class Penalty:
         ValueError
             C is no positive number, or so small that 1/(C·Σs) overflows; l1_ratio is not from 0 to 1.
         """
-        if isinstance(C, bool) or not isinstance(C, numbers.Real) or not C > 0:
-            raise ValueError(f"`C` is {C!r}; expected a positive number, or np.inf for no penalty.")
-        if isinstance(l1_ratio, bool) or not isinstance(l1_ratio, numbers.Real) or not 0 <= l1_ratio <= 1:
-            raise ValueError(f"`l1_ratio` is {l1_ratio!r}; expected a number from 0 (L2) to 1 (L1).")
+        check_strength(C, l1_ratio)
         if C * total_weight == 0 or math.isinf(1 / (C * total_weight)):
-            raise ValueError(f"`C` is {C!r}, too small beside a sum of weights of {total_weight:g}: 1/(C·Σs) overflows.")
+            raise ValueError(
+                f"`C` is {C!r}, too small beside a sum of weights of {total_weight:g}: 1/(C·Σs) overflows."
+            )
         strength = 1 / (C * total_weight)
         return cls(l2=(1 - l1_ratio) * strength, l1=l1_ratio * strength)
 

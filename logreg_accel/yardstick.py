@@ -12,10 +12,11 @@ _PAUSE = 0.05
 
 
 def fastest(jobs, repeats):
-    """Seconds of the fastest run of each job, taken in turns so that a slow spell of the machine hits all alike.
+    """Seconds of the fastest run of each job, taken in turns so that a slow spell of the machine hits all
+    alike.
 
-    A pause goes before each run: OpenBLAS's threads spin for some 30 ms after a product and would take a core from the
-    next job (measured: 31 GB/s becomes 19).
+    A pause goes before each run: OpenBLAS's threads spin for some 30 ms after a product and would take a core
+    from the next job (measured: 31 GB/s becomes 19).
 
     Parameters
     ----------

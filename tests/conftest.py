@@ -12,19 +12,37 @@ import scipy.special
 from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import why_not
 
-from logreg_accel.backends import get_backend, unusable
-from logreg_accel.data import Block, compute_dtype
+from logreg_accel.backends import get_backend, passes, unusable
+from logreg_accel.certificate import Certificate
+from logreg_accel.data import Block, Matrix, compute_dtype
 from logreg_accel.kernels import cuda
 from logreg_accel.kernels.cuda import shapes
 from logreg_accel.losses import Logistic
+from logreg_accel.rows import MemoryRows
+from logreg_accel.solvers import questions
 
 CPU_BACKENDS = ["numpy", "numba"]
 # where there is no GPU the cupy backend runs on a stand-in for CuPy and its kernels on the processor
 EMULATED = unusable("cupy") is not None
 if EMULATED and os.environ.get("LOGREG_ACCEL_REQUIRE_GPU"):
     raise RuntimeError(f"LOGREG_ACCEL_REQUIRE_GPU is set and the cupy backend cannot run: {unusable('cupy')}")
-BACKENDS = [*CPU_BACKENDS, pytest.param("cupy", marks=pytest.mark.gpu, id="cupy-emulated" if EMULATED else "cupy")]
-DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "uint16", "int8", "uint8", "bool"]
+BACKENDS = [
+    *CPU_BACKENDS,
+    pytest.param("cupy", marks=pytest.mark.gpu, id="cupy-emulated" if EMULATED else "cupy"),
+]
+DTYPES = [
+    "float64",
+    "float32",
+    "float16",
+    "bfloat16",
+    "int64",
+    "int32",
+    "int16",
+    "uint16",
+    "int8",
+    "uint8",
+    "bool",
+]
 FLOATS = ["float64", "float32"]
 COMPILED = {"float64", "float32"}  # each takes Numba some 3 s a layout; the others are compiled by `-m slow`
 
@@ -32,9 +50,15 @@ COMPILED = {"float64", "float32"}  # each takes Numba some 3 s a layout; the oth
 def backends_and(dtypes):
     """Every backend with every dtype."""
     slow = [pytest.mark.slow]
-    return [pytest.param(*name.values, dtype, marks=name.marks, id=f"{name.id}-{dtype}") if hasattr(name, "marks") else
-            pytest.param(name, dtype, marks=slow if name == "numba" and dtype not in COMPILED else [], id=f"{name}-{dtype}")
-            for name in BACKENDS for dtype in dtypes]
+    return [
+        pytest.param(*name.values, dtype, marks=name.marks, id=f"{name.id}-{dtype}")
+        if hasattr(name, "marks")
+        else pytest.param(
+            name, dtype, marks=slow if name == "numba" and dtype not in COMPILED else [], id=f"{name}-{dtype}"
+        )
+        for name in BACKENDS
+        for dtype in dtypes
+    ]
 
 
 def _wider(X):
@@ -70,6 +94,7 @@ LAYOUTS = {
     "swapped bytes": lambda X: X.astype(X.dtype.newbyteorder()),
 }
 
+
 def _repeated(X):
     """Every entry as two halves of it, in an order of no meaning."""
     halves = scipy.sparse.coo_array(X)
@@ -78,8 +103,10 @@ def _repeated(X):
     X = scipy.sparse.csr_array((np.tile(halves.data / 2, 2)[order], (rows, columns)), shape=X.shape)
     counts = np.bincount(rows, minlength=X.shape[0])
     by_row = np.argsort(rows, kind="stable")
-    return scipy.sparse.csr_array((np.tile(halves.data / 2, 2)[order][by_row], columns[by_row], np.append(0, counts.cumsum())),
-                                  shape=X.shape)
+    return scipy.sparse.csr_array(
+        (np.tile(halves.data / 2, 2)[order][by_row], columns[by_row], np.append(0, counts.cumsum())),
+        shape=X.shape,
+    )
 
 
 def _unsorted(X):
@@ -104,9 +131,22 @@ SPARSE = {
     "coo": scipy.sparse.coo_matrix,
 }
 
-# rows: none, one, around four at a time, around a tile (1024 rows up to 64 features, fewer beyond) and more than one lane;
-# columns: one, odd, a vector's width
-SHAPES = [(0, 3), (1, 1), (1, 5), (3, 1), (4, 8), (5, 2), (31, 33), (1023, 3), (1024, 7), (1025, 16), (656, 100), (3000, 257)]
+# rows: none, one, around four at a time, around a tile (1024 rows up to 64 features, fewer beyond) and more
+# than one lane; columns: one, odd, a vector's width
+SHAPES = [
+    (0, 3),
+    (1, 1),
+    (1, 5),
+    (3, 1),
+    (4, 8),
+    (5, 2),
+    (31, 33),
+    (1023, 3),
+    (1024, 7),
+    (1025, 16),
+    (656, 100),
+    (3000, 257),
+]
 
 
 def draw(m, n, dtype="float64", seed=0, weighted=False):
@@ -124,7 +164,33 @@ def draw(m, n, dtype="float64", seed=0, weighted=False):
 
 
 def block_of(X, y, s=None):
-    return Block(X, y, None if s is None else s.astype(compute_dtype(X.dtype)))
+    return Block(
+        X if isinstance(X, Matrix) else Matrix(X), y, None if s is None else s.astype(compute_dtype(X.dtype))
+    )
+
+
+def rows_of(X, y, s=None, name="numpy", blocks=1, n_classes=2):
+    """Rows in memory, in some blocks."""
+    cuts = np.linspace(0, X.shape[0], blocks + 1).astype(int)
+    parts = [
+        block_of(X[a:b], y[a:b], None if s is None else s[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)
+    ]
+    return MemoryRows(parts, cpu_or_gpu(name), n_classes)
+
+
+def evaluate(objective, w):
+    """The Point at w, with margins."""
+    return objective.answer(questions.Evaluate(w))
+
+
+def bound_on(objective, point):
+    """The certificate's bound on the suboptimality of a point."""
+    asked = Certificate(objective.penalty, objective.rows.n_rows, 0.0, 0.0, None).bound(point)
+    question = next(asked)
+    try:
+        asked.send(objective.answer(question))
+    except StopIteration as end:
+        return end.value
 
 
 _early = {}
@@ -140,7 +206,11 @@ def pytest_collection_finish(session):
     pool = ThreadPoolExecutor(1)
     for item in session.items:
         wanted = {"emulated_kernels": _emulated_kernels} if EMULATED and _on_stand_in(item) else {}
-        wanted |= {name: work for name, work in getattr(item.module, "EARLY", {}).items() if name in item.fixturenames}
+        wanted |= {
+            name: work
+            for name, work in getattr(item.module, "EARLY", {}).items()
+            if name in item.fixturenames
+        }
         for name, work in wanted.items():
             assert _early.setdefault(name, (work, None))[0] is work, f"two test modules prepare a {name!r}"
             if _early[name][1] is None:
@@ -160,21 +230,34 @@ def _emulated_kernels():
     if why_not():
         pytest.skip(f"cupy: {unusable('cupy')}; {why_not()}")
     kernels = fake_cupy.Kernels()
-    passes = ("LossGradient", "HessianVector", "Diagonal", "Margins")
+    dense = ("LossGradient", "HessianVector", "Diagonal", "Margins")
     for real in FLOATS:
         foreseen = {f"sum_slices<{'float' if real == 'float32' else 'double'}>"}
-        for dtype in (name for name in DTYPES if name in shapes.STORAGE and compute_dtype(np.dtype(name)) == real):
+        for dtype in (
+            name for name in DTYPES if name in shapes.STORAGE and compute_dtype(np.dtype(name)) == real
+        ):
             itemsize = np.dtype(dtype).itemsize
             for n in {n for _, n in SHAPES} | {2, 4, 6, 10, 17, 20, 30} if dtype in FLOATS else {5, 17}:
                 for columns in {n, shapes.padded(n, itemsize)}:
                     vector = shapes.widest_vector(itemsize, 0, columns, columns)
-                    foreseen |= {shapes.dense(name, dtype, 100, columns, 1, vector).kernel for name in passes}
+                    foreseen |= {shapes.dense(name, dtype, 100, columns, 1, vector).kernel for name in dense}
         kernels.foresee(cuda.source("dense.cu"), foreseen)
-    names = (*passes, "transposed", "weighted_gram", "reaches")
-    entries = {(dtype, row, k) for dtype in FLOATS for row in (1, 20, 200) for k in (1, 3)[: 1 + (dtype == "float64" and row == 1)]}
+    names = (*dense, "transposed", "weighted_gram", "reaches")
+    entries = {
+        (dtype, row, k)
+        for dtype in FLOATS
+        for row in (1, 20, 200)
+        for k in (1, 3)[: 1 + (dtype == "float64" and row == 1)]
+    }
     entries |= {(dtype, 1, 1) for dtype in ("int8", "uint8")}
-    kernels.foresee(cuda.source("sparse.cu"), {shapes.sparse(name, dtype, 100, 100 * row, k)[0] for name in names for dtype, row, k in entries})
-    kernels.foresee(cuda.source("pointwise.cu"), [f"logistic_{name}<{real}>" for name in ("residual", "line") for real in ("float", "double")])
+    kernels.foresee(
+        cuda.source("sparse.cu"),
+        {shapes.sparse(name, dtype, 100, 100 * row, k)[0] for name in names for dtype, row, k in entries},
+    )
+    kernels.foresee(
+        cuda.source("pointwise.cu"),
+        [f"logistic_{name}<{real}>" for name in ("residual", "line") for real in ("float", "double")],
+    )
     return kernels
 
 
@@ -206,10 +289,11 @@ def tolerance(dtype, length, factor=8):
 
 
 class Reference:
-    """The passes in float64 by other formulas than the package's, with the magnitudes that their rounding scales with.
+    """The passes in float64 by other formulas than the package's, with the magnitudes that their rounding
+    scales with.
 
-    W is rounded to the arithmetic first, as a backend does. An error δ in a margin moves a sum by curvature·δ a row, so
-    the magnitudes count |x|·|w| too.
+    W is rounded to the arithmetic first, as a backend does. An error δ in a margin moves a sum by curvature·δ
+    a row, so the magnitudes count |x|·|w| too.
     """
 
     def __init__(self, X, y, s, W):
@@ -243,10 +327,14 @@ class Reference:
     def hessian_vector(self, V):
         V = V.astype(self.dtype).astype(np.float64)
         rows = self.curvature * (self.X @ V)
-        return self.X.T @ rows, np.abs(self.X).T @ (self.curvature * (np.abs(self.X) @ np.abs(V)) * (1 + self.reach))
+        return self.X.T @ rows, np.abs(self.X).T @ (
+            self.curvature * (np.abs(self.X) @ np.abs(V)) * (1 + self.reach)
+        )
 
     def diagonal(self):
-        return (self.X**2).T @ self.curvature[:, 0], ((self.X**2).T @ (self.curvature * (1 + self.reach)))[:, 0]
+        return (self.X**2).T @ self.curvature[:, 0], ((self.X**2).T @ (self.curvature * (1 + self.reach)))[
+            :, 0
+        ]
 
     def hessian(self):
         H = self.X.T @ (self.curvature * self.X)
@@ -258,19 +346,23 @@ def check_all_passes(backend, X, y, s, W, loss=None, hessian=True, stored=None):
     loss = loss or Logistic()
     reference, block = check_loss_gradient(backend, X, y, s, W, loss, stored)
     V = np.random.default_rng(5).standard_normal(W.shape)
-    assert backend.loss_gradient(block, W, loss).margins is None
-    assert reference.close(backend.to_host(backend.margins(block, W)), reference.Z, reference.reach)
-    assert reference.close(backend.hessian_vector(block, W, V, loss), *reference.hessian_vector(V))
-    diagonal = backend.diagonal(block, W, loss)
+    assert backend.run(passes.LossGradient(W, loss), block).margins is None
+    assert reference.close(
+        backend.to_host(backend.run(passes.Margins(W), block)), reference.Z, reference.reach
+    )
+    assert reference.close(backend.run(passes.HessianVector(W, V, loss), block), *reference.hessian_vector(V))
+    diagonal = backend.run(passes.Diagonal(W, loss), block)
     assert reference.close(diagonal[:, 0], *reference.diagonal())
     if hessian:
-        assert reference.close(backend.to_host(backend.hessian(block, W, loss)), *reference.hessian())
+        assert reference.close(
+            backend.to_host(backend.run(passes.Hessian(W, loss), block)), *reference.hessian()
+        )
 
 
 def check_loss_gradient(backend, X, y, s, W, loss=None, stored=None):
     reference = Reference(X, y, s, W)
     block = backend.upload(block_of(X if stored is None else stored, y, s))
-    got = backend.loss_gradient(block, W, loss or Logistic(), keep_margins=True)
+    got = backend.run(passes.LossGradient(W, loss or Logistic(), keep_margins=True), block)
     assert got.gradient.dtype == got.value.dtype == np.float64
     assert reference.close(got.value, *reference.value())
     assert reference.close(got.gradient, *reference.gradient())
@@ -293,11 +385,39 @@ def real_data():
 
 
 # spector: 32 students, GPA, TUCE, PSI, GRADE (Spector and Mazzeo 1980)
-SPECTOR = np.array([
-    [2.66, 20, 0, 0], [2.89, 22, 0, 0], [3.28, 24, 0, 0], [2.92, 12, 0, 0], [4, 21, 0, 1], [2.86, 17, 0, 0],
-    [2.76, 17, 0, 0], [2.87, 21, 0, 0], [3.03, 25, 0, 0], [3.92, 29, 0, 1], [2.63, 20, 0, 0], [3.32, 23, 0, 0],
-    [3.57, 23, 0, 0], [3.26, 25, 0, 1], [3.53, 26, 0, 0], [2.74, 19, 0, 0], [2.75, 25, 0, 0], [2.83, 19, 0, 0],
-    [3.12, 23, 1, 0], [3.16, 25, 1, 1], [2.06, 22, 1, 0], [3.62, 28, 1, 1], [2.89, 14, 1, 0], [3.51, 26, 1, 0],
-    [3.54, 24, 1, 1], [2.83, 27, 1, 1], [3.39, 17, 1, 1], [2.67, 24, 1, 0], [3.65, 21, 1, 1], [4, 23, 1, 1],
-    [3.1, 21, 1, 0], [2.39, 19, 1, 1],
-])
+SPECTOR = np.array(
+    [
+        [2.66, 20, 0, 0],
+        [2.89, 22, 0, 0],
+        [3.28, 24, 0, 0],
+        [2.92, 12, 0, 0],
+        [4, 21, 0, 1],
+        [2.86, 17, 0, 0],
+        [2.76, 17, 0, 0],
+        [2.87, 21, 0, 0],
+        [3.03, 25, 0, 0],
+        [3.92, 29, 0, 1],
+        [2.63, 20, 0, 0],
+        [3.32, 23, 0, 0],
+        [3.57, 23, 0, 0],
+        [3.26, 25, 0, 1],
+        [3.53, 26, 0, 0],
+        [2.74, 19, 0, 0],
+        [2.75, 25, 0, 0],
+        [2.83, 19, 0, 0],
+        [3.12, 23, 1, 0],
+        [3.16, 25, 1, 1],
+        [2.06, 22, 1, 0],
+        [3.62, 28, 1, 1],
+        [2.89, 14, 1, 0],
+        [3.51, 26, 1, 0],
+        [3.54, 24, 1, 1],
+        [2.83, 27, 1, 1],
+        [3.39, 17, 1, 1],
+        [2.67, 24, 1, 0],
+        [3.65, 21, 1, 1],
+        [4, 23, 1, 1],
+        [3.1, 21, 1, 0],
+        [2.39, 19, 1, 1],
+    ]
+)

@@ -27,7 +27,9 @@ def _library():
     for place in spec.submodule_search_locations if spec else ():
         for library in sorted(Path(place).glob("*/lib/libnvrtc.so.1[23]")):
             for builtins in library.parent.glob("libnvrtc-builtins.so.1*"):
-                ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)  # the wheel of 13.0 does not look beside itself
+                ctypes.CDLL(
+                    str(builtins), mode=ctypes.RTLD_GLOBAL
+                )  # the wheel of 13.0 does not look beside itself
             return ctypes.CDLL(str(library))
     return None
 
@@ -52,7 +54,9 @@ def compile(source, kernels, architecture):
         for kernel in kernels:
             _check(library.nvrtcAddNameExpression(program, kernel.encode()))
         options = [f"-arch={architecture}".encode(), *(flag.encode() for flag in FLAGS)]
-        failed = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+        failed = library.nvrtcCompileProgram(
+            program, len(options), (ctypes.c_char_p * len(options))(*options)
+        )
         log = _text(library.nvrtcGetProgramLogSize, library.nvrtcGetProgramLog, program)
         if failed or "warning" in log:
             raise CompileError(log)
@@ -73,8 +77,14 @@ def _resources(log):
     for report in re.split(r"Compiling entry function ", log)[1:]:
         name = re.match(r"'(\w+)'", report)[1]
         shared = re.search(r"(\d+) bytes smem", report)
-        yield name, Resources(int(re.search(r"Used (\d+) registers", report)[1]),
-                              int(re.search(r"(\d+) bytes spill stores", report)[1]), int(shared[1]) if shared else 0)
+        yield (
+            name,
+            Resources(
+                int(re.search(r"Used (\d+) registers", report)[1]),
+                int(re.search(r"(\d+) bytes spill stores", report)[1]),
+                int(shared[1]) if shared else 0,
+            ),
+        )
 
 
 def _text(size_of, read, program):

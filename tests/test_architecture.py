@@ -20,25 +20,37 @@ PACKAGE = ROOT / "logreg_accel"
 
 # what a room may import of ours
 ROOMS = {
+    "kernels": set(),
     "losses": set(),
     "penalty": set(),
-    "sampling": set(),
-    "model_io": set(),
-    "kernels": set(),
-    "solvers": set(),
+    "coordinates": set(),
+    "history": set(),
     "data": set(),
+    "solvers": set(),
     "backends": {"data", "losses", "kernels"},
+    "rows": {"backends", "data"},
     "duality": set(),
-    "row_space": {"backends", "data"},
-    "objective": {"backends", "data", "duality", "losses", "penalty", "row_space", "sampling", "solvers"},
-    "driver": {"objective", "solvers"},
+    "objective": {"backends", "coordinates", "data", "duality", "losses", "penalty", "rows", "solvers"},
+    "certificate": {"solvers"},
+    "driver": {"certificate", "history", "solvers"},
+    "fitting": {"backends", "data", "driver", "history", "losses", "objective", "penalty", "rows", "solvers"},
+    "interop": {"estimator"},
+    "prediction": {"backends", "data", "interop", "losses"},
+    "persistence": {"backends", "history", "solvers"},
+    "estimator": {"data", "driver", "fitting", "interop", "losses", "persistence", "prediction", "solvers"},
     "yardstick": {"backends", "data", "kernels"},
-    "plain": {"backends", "driver", "solvers"},
-    "callbacks": set(),
-    "estimator": {"callbacks", "plain", "driver", "objective", "backends", "data", "losses", "penalty", "solvers", "model_io"},
-    "cli": {"estimator", "objective", "driver", "backends", "data", "model_io", "solvers", "yardstick", "__init__"},
-    "patching": {"callbacks", "estimator"},
-    "accelerate": {"patching"},
+    "cli": {
+        "__init__",
+        "backends",
+        "data",
+        "estimator",
+        "history",
+        "objective",
+        "persistence",
+        "solvers",
+        "yardstick",
+    },
+    "accelerate": {"interop"},
     "__init__": set(),
     "__main__": {"cli"},
 }
@@ -71,8 +83,12 @@ def imports_of(path):
     """(what is imported, whether at module level), relative imports made absolute."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     relative = path.relative_to(ROOT)
-    package = ("logreg_accel", *relative.parts[:-1]) if relative.parts[0] == "kernels" else relative.parts[:-1]
-    top = set(ast.walk(ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)], [])))
+    package = (
+        ("logreg_accel", *relative.parts[:-1]) if relative.parts[0] == "kernels" else relative.parts[:-1]
+    )
+    top = set(
+        ast.walk(ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)], []))
+    )
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
@@ -101,18 +117,28 @@ def test_imports_point_one_way(path):
         if parts[0] in LATE:
             assert not at_top, f"{path} imports {name} before it is needed"
         if parts[0] in HOMES:
-            assert any(str(path.relative_to(ROOT)).startswith(home) for home in HOMES[parts[0]]), f"{path} imports {name}"
+            assert any(str(path.relative_to(ROOT)).startswith(home) for home in HOMES[parts[0]]), (
+                f"{path} imports {name}"
+            )
 
 
 def test_rooms_are_listed():
     assert {room_of(path) for path in modules()} == set(ROOMS)
 
 
-@pytest.mark.parametrize("code, late", [
-    ("import logreg_accel", {"numpy", "scipy", "sklearn", "numba", "cupy", "pyarrow", "matplotlib", "narwhals"}),
-    ("from logreg_accel import LogisticRegression; LogisticRegression().fit([[0.0], [1.0]], [0, 1])",
-     {"numba", "cupy", "matplotlib"}),
-])
+@pytest.mark.parametrize(
+    "code, late",
+    [
+        (
+            "import logreg_accel",
+            {"numpy", "scipy", "sklearn", "numba", "cupy", "pyarrow", "matplotlib", "narwhals"},
+        ),
+        (
+            "from logreg_accel import LogisticRegression; LogisticRegression().fit([[0.0], [1.0]], [0, 1])",
+            {"numba", "cupy", "matplotlib"},
+        ),
+    ],
+)
 def test_libraries_load_late(code, late):
     told = f"import sys\n{code}\nprint(sorted({late!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
@@ -126,14 +152,20 @@ def test_public_names():
         logreg_accel.Logistics  # noqa: B018
 
 
-USE = ("import logreg_accel, logreg_accel.kernels.cuda as cuda\n"
-       "print(logreg_accel.LogisticRegression(backend='numba').fit([[0.0], [1.0]], [0, 1]).predict([[1.0]])[0], "
-       "'__global__' in cuda.source('pointwise.cu'), logreg_accel.__file__)")
+USE = (
+    "import logreg_accel, logreg_accel.kernels.cuda as cuda\n"
+    "print(logreg_accel.LogisticRegression(backend='numba').fit([[0.0], [1.0]], [0, 1]).predict([[1.0]])[0], "
+    "'__global__' in cuda.source('pointwise.cu'), logreg_accel.__file__)"
+)
 
 
 def _python(code, folder, path=None, *flags):
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | ({"PYTHONPATH": str(path)} if path else {})
-    done = subprocess.run([sys.executable, *flags, "-c", code], cwd=folder, env=env, capture_output=True, text=True)
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | (
+        {"PYTHONPATH": str(path)} if path else {}
+    )
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", code], cwd=folder, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -163,8 +195,12 @@ def test_wheel(checkout, tmp_path):
         wheel.extractall(site)
         names = wheel.namelist()
     assert not [n for n in names if n.startswith(("kernels/", "tests/", "bench/"))]
-    python = {str(p.relative_to(ROOT)).replace("kernels/", "logreg_accel/kernels/", 1) if room_of(p) == "kernels"
-              else str(p.relative_to(ROOT)) for p in modules()}
+    python = {
+        str(p.relative_to(ROOT)).replace("kernels/", "logreg_accel/kernels/", 1)
+        if room_of(p) == "kernels"
+        else str(p.relative_to(ROOT))
+        for p in modules()
+    }
     assert python <= set(names)
     assert _python(USE, tmp_path, site, "-P").startswith(f"1 True {site}")
 
@@ -180,7 +216,16 @@ def test_top_level_is_fixed():
     if tracked.returncode:
         pytest.skip("not a git checkout")
     top = {line.split("/")[0] for line in tracked.stdout.splitlines()}
-    allowed = {"pyproject.toml", "logreg_accel", "kernels", "tests", "bench", "README.md", "LICENSE", "CHANGELOG.md"}
+    allowed = {
+        "pyproject.toml",
+        "logreg_accel",
+        "kernels",
+        "tests",
+        "bench",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+    }
     assert {name for name in top if not name.startswith(".")} <= allowed
 
 

@@ -12,6 +12,7 @@ from cuda_on_cpu import fake_cupy
 
 from conftest import EMULATED, LAYOUTS, block_of, check_all_passes, check_loss_gradient, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression
+from logreg_accel.backends import generic, passes
 from logreg_accel.losses import Logistic
 
 pytestmark = pytest.mark.gpu
@@ -28,7 +29,11 @@ def kernels(request):
 @pytest.fixture
 def module(request):
     """The backend's module, over CuPy or the stand-in."""
-    with fake_cupy.in_place_of_cupy(request.getfixturevalue("emulated_kernels")) if EMULATED else contextlib.nullcontext():
+    with (
+        fake_cupy.in_place_of_cupy(request.getfixturevalue("emulated_kernels"))
+        if EMULATED
+        else contextlib.nullcontext()
+    ):
         import logreg_accel.backends.cupy as module
 
         yield module
@@ -39,32 +44,36 @@ def module(request):
 def test_uploads_in_pieces_hold_the_same_numbers(module, monkeypatch, dtype, layout):
     """Several pinned buffers' worth, padded where our kernels read it."""
     X, y, s, _ = draw(301, 17, dtype, weighted=True)
-    monkeypatch.setattr(module, "_STAGE_BYTES", 16 * X.itemsize * 20)
+    monkeypatch.setattr(module.upload, "_STAGE_BYTES", 16 * X.itemsize * 20)
     block = cpu_or_gpu("cupy").upload(block_of(LAYOUTS[layout](X), y, s))
-    np.testing.assert_array_equal(block.X.get(), X)
+    np.testing.assert_array_equal(block.X.stored.get(), X)
     np.testing.assert_array_equal(block.y.get(), y)
-    assert block.columns == (20 if dtype == "float32" else 24 if dtype == "float16" else 32 if dtype == "bool" else 17)
-    padding = block.X.base.get()[:, 17:] if block.columns > 17 else np.zeros(0)
+    assert block.X.columns == (
+        20 if dtype == "float32" else 24 if dtype == "float16" else 32 if dtype == "bool" else 17
+    )
+    padding = block.X.stored.base.get()[:, 17:] if block.X.columns > 17 else np.zeros(0)
     assert not padding.any(), "padding is multiplied by zero weights, and NaN times zero is NaN"
 
 
 @pytest.mark.parametrize("wait", ["done.synchronize()", "stream.synchronize()"])
 def test_uploads_that_do_not_wait_are_caught(module, kernels, monkeypatch, wait):
     """A buffer that is filled again while it travels, and an upload that returns before it has arrived."""
-    source = inspect.getsource(module.CupyBackend._send)
+    source = inspect.getsource(module.upload.Uploader.send)
     assert source.count(wait) == 1
-    scope = {**vars(module), "_STAGE_BYTES": 20 * 4 * 20}
+    scope = {**vars(module.upload), "_STAGE_BYTES": 20 * 4 * 20}
     exec(textwrap.dedent(source.replace(wait, "pass")), scope)
-    monkeypatch.setattr(module.CupyBackend, "_send", scope["_send"])
+    monkeypatch.setattr(module.upload.Uploader, "send", scope["send"])
     X, y, _, _ = draw(301, 17, "float32")
-    assert not np.array_equal(cpu_or_gpu("cupy").upload(block_of(X, y)).X.get(), X)
+    assert not np.array_equal(cpu_or_gpu("cupy").upload(block_of(X, y)).X.stored.get(), X)
 
 
 def test_an_interrupted_upload_waits_for_what_travels(module, kernels, monkeypatch):
     X, y, _, _ = draw(301, 17, "float32")
-    monkeypatch.setattr(module, "_STAGE_BYTES", 20 * 4 * 20)
+    monkeypatch.setattr(module.upload, "_STAGE_BYTES", 20 * 4 * 20)
     streams, calls = [], []
-    monkeypatch.setattr(module.cupy.cuda, "Stream", lambda **k: streams.append(fake_cupy.Stream()) or streams[-1])
+    monkeypatch.setattr(
+        module.cupy.cuda, "Stream", lambda **k: streams.append(fake_cupy.Stream()) or streams[-1]
+    )
 
     def interrupted(work, lanes, threads):
         calls.append(work)
@@ -73,7 +82,7 @@ def test_an_interrupted_upload_waits_for_what_travels(module, kernels, monkeypat
         for lane in range(lanes):
             work(lane)
 
-    monkeypatch.setattr(module, "run_lanes", interrupted)
+    monkeypatch.setattr(module.upload, "run_lanes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cpu_or_gpu("cupy").upload(block_of(X, y))
     assert len(streams) == 1 and not streams[0].waiting
@@ -86,7 +95,7 @@ def test_an_evaluation_is_two_launches_and_one_transfer_back(module, kernels, mo
     back = []
     monkeypatch.setattr(module.cupy, "asnumpy", lambda a: back.append(a.nbytes) or fake_cupy.asnumpy(a))
     before = len(kernels.launched)
-    got = backend.loss_gradient(block, W, Logistic(), keep_margins=True)
+    got = backend.run(passes.LossGradient(W, Logistic(), keep_margins=True), block)
     assert [launch.kernel.split("<")[0] for launch in kernels.launched[before:]] == ["dense", "sum_slices"]
     assert back == [(36 + 2) * 8], "columns with their padding, the value and the sum of errors"
     assert isinstance(got.margins, fake_cupy.DeviceArray), "margins stay on the device"
@@ -95,11 +104,20 @@ def test_an_evaluation_is_two_launches_and_one_transfer_back(module, kernels, mo
 def test_device_arrays_are_read_where_they_are(module):
     X, y, s, W = draw(64, 17, "float32")
     backend = cpu_or_gpu("cupy")
-    for there in (module.cupy.asarray(X), module.cupy.asarray(np.hstack([X, X]))[:, :17], module.cupy.asarray(X[:, :1])):
+    for there in (
+        module.cupy.asarray(X),
+        module.cupy.asarray(np.hstack([X, X]))[:, :17],
+        module.cupy.asarray(X[:, :1]),
+    ):
         block = backend.upload(block_of(there, y))
-        assert block.X.data.ptr == there.data.ptr and not backend.notes
+        assert block.X.stored.data.ptr == there.data.ptr and not backend.notes
         check = W[[*range(block.X.shape[1]), -1]]
-        np.testing.assert_allclose(backend.margins(block, check).get(), there.get() @ check[:-1] + check[-1], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            backend.run(passes.Margins(check), block).get(),
+            there.get() @ check[:-1] + check[-1],
+            rtol=1e-4,
+            atol=1e-5,
+        )
 
 
 def test_device_arrays_by_columns_cost_a_copy_and_say_so(module, capsys):
@@ -113,8 +131,8 @@ def test_device_arrays_by_columns_cost_a_copy_and_say_so(module, capsys):
 
 
 def check_loss_gradient_there(backend, there, X, y, W):
-    got = backend.loss_gradient(backend.upload(block_of(there, y)), W, Logistic())
-    expected = cpu_or_gpu("numpy").loss_gradient(block_of(X, y), W, Logistic())
+    got = backend.run(passes.LossGradient(W, Logistic()), backend.upload(block_of(there, y)))
+    expected = cpu_or_gpu("numpy").run(passes.LossGradient(W, Logistic()), block_of(X, y))
     np.testing.assert_allclose(got.gradient, expected.gradient, rtol=1e-4, atol=1e-5)
 
 
@@ -125,7 +143,12 @@ def test_device_data_fits_and_results_are_numpy(module):
     assert fitted.backend_ == "cupy" and fitted.backend_.reason == "X is on a GPU"
     expected = LogisticRegression(backend="numpy").fit(X, y)
     np.testing.assert_allclose(fitted.coef_, expected.coef_, rtol=1e-4, atol=1e-5)
-    for result in (fitted.coef_, fitted.predict(there), fitted.predict_proba(there), fitted.decision_function(there)):
+    for result in (
+        fitted.coef_,
+        fitted.predict(there),
+        fitted.predict_proba(there),
+        fitted.decision_function(there),
+    ):
         assert type(result) is np.ndarray
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict(X), fitted.predict(there))
@@ -149,7 +172,9 @@ def test_frames_on_the_device_go_by_cupy(module, kernels, capsys):
     X, y, _, _ = draw(100, 3, "float32")
     fitted = LogisticRegression(verbose=1).fit(FrameOnTheDevice(X, ["a", "b", "c"]), y)
     assert fitted.backend_ == "cupy" and "copied on the GPU" in capsys.readouterr().err
-    np.testing.assert_allclose(fitted.coef_, LogisticRegression(backend="numpy").fit(X, y).coef_, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        fitted.coef_, LogisticRegression(backend="numpy").fit(X, y).coef_, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_margins_beyond_float32_are_found_on_the_device(module):
@@ -163,10 +188,12 @@ def test_margins_beyond_float32_are_found_on_the_device(module):
 @pytest.mark.parametrize("dtype, way", [("float64", "float32"), ("float32", "float16")])
 def test_what_does_not_fit_says_what_would(module, kernels, monkeypatch, dtype, way):
     X, y, _, _ = draw(1000, 17, dtype)
-    monkeypatch.setattr(fake_cupy, "FREE_BYTES", module._SPARE_BYTES + X.nbytes // 2)
+    monkeypatch.setattr(fake_cupy, "FREE_BYTES", module.upload._SPARE_BYTES + X.nbytes // 2)
     sent = []
-    monkeypatch.setattr(module.CupyBackend, "_send", lambda *a: sent.append(a))
-    with pytest.raises(MemoryError, match=f"`X` needs .* GB of GPU memory .*X.astype\\('{way}'\\).*backend='numba'"):
+    monkeypatch.setattr(module.upload.Uploader, "send", lambda *a: sent.append(a))
+    with pytest.raises(
+        MemoryError, match=f"`X` needs .* GB of GPU memory .*X.astype\\('{way}'\\).*backend='numba'"
+    ):
         LogisticRegression(backend="cupy").fit(X, y)
     assert not sent, "the check comes before the first byte"
 
@@ -175,7 +202,11 @@ def test_margins_of_many_classes_are_counted(module, kernels, monkeypatch):
     from logreg_accel.backends import CUPY_FROM_BYTES, get_backend
 
     m = CUPY_FROM_BYTES // 16
-    monkeypatch.setattr(fake_cupy, "FREE_BYTES", 4 * module.bytes_needed(CUPY_FROM_BYTES, m) + 2 * module.CupyBackend.tile_bytes)
+    monkeypatch.setattr(
+        fake_cupy,
+        "FREE_BYTES",
+        4 * module.bytes_needed(CUPY_FROM_BYTES, m) + 2 * module.CupyBackend.tile_bytes,
+    )
     assert get_backend("auto", CUPY_FROM_BYTES, n_rows=m)[1] == "cupy"
     assert get_backend("auto", CUPY_FROM_BYTES, n_rows=m, n_outputs=1000)[1] == "numba"
     X, _, _, _ = draw(1000, 4, "float32")
@@ -190,7 +221,9 @@ def test_auto_leaves_alone_a_gpu_that_is_too_small(module, kernels, monkeypatch)
     from logreg_accel.backends import CUPY_FROM_BYTES, get_backend
 
     assert get_backend("auto", CUPY_FROM_BYTES)[1] == "cupy"
-    assert get_backend("auto", CUPY_FROM_BYTES, upload=False)[1] == "numba", "one pass does not win an upload back"
+    assert get_backend("auto", CUPY_FROM_BYTES, upload=False)[1] == "numba", (
+        "one pass does not win an upload back"
+    )
     monkeypatch.setattr(fake_cupy, "FREE_BYTES", CUPY_FROM_BYTES)
     assert get_backend("auto", CUPY_FROM_BYTES)[1] == "numba"
 
@@ -212,38 +245,38 @@ def test_temporaries_that_do_not_fit_are_made_smaller(module, kernels):
     X, y, s, W = draw(4000, 30, "float32")
     backend = cpu_or_gpu("cupy")
     block = backend.upload(block_of(X, y))
-    really, refused = module.Backend._tiles, []
+    really, refused = generic.tiles, []
 
-    def with_little_memory(self, block, min_rows=1):
-        if self.tile_bytes > 2 << 20:
-            refused.append(self.tile_bytes)
+    def with_little_memory(backend, block, min_rows=1):
+        if backend.tile_bytes > 2 << 20:
+            refused.append(backend.tile_bytes)
             raise fake_cupy.OutOfMemoryError("out of memory")
-        return really(self, block, min_rows)
+        return really(backend, block, min_rows)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Backend, "_tiles", with_little_memory)
-        H = backend.hessian(block, W, Logistic())
+        patch.setattr(generic, "tiles", with_little_memory)
+        H = backend.run(passes.Hessian(W, Logistic()), block)
     assert len(refused) == 5 and backend.tile_bytes <= 2 << 20
-    expected = cpu_or_gpu("numpy").hessian(block_of(X.astype(float), y), W, Logistic())
+    expected = cpu_or_gpu("numpy").run(passes.Hessian(W, Logistic()), block_of(X.astype(float), y))
     np.testing.assert_allclose(H.get(), expected, rtol=1e-4, atol=1e-2)
 
     backend.tile_bytes = module.CupyBackend.tile_bytes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Backend, "_tiles", with_little_memory)
-        squares = backend.column_squares(block)
+        patch.setattr(generic, "tiles", with_little_memory)
+        squares = backend.run(passes.ColumnSquares(), block)
         backend.tile_bytes = module.CupyBackend.tile_bytes
-        norms = backend.row_squares(block, np.ones(30))
+        norms = backend.run(passes.RowSquares(np.ones(30)), block)
     assert len(refused) == 15
     np.testing.assert_allclose(squares, (X.astype(float) ** 2).sum(axis=0), rtol=1e-5)
     np.testing.assert_allclose(norms.get(), (X.astype(float) ** 2).sum(axis=1), rtol=1e-5)
 
-    def with_none(self, block, min_rows=1):
+    def with_none(backend, block, min_rows=1):
         raise fake_cupy.OutOfMemoryError("out of memory")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Backend, "_tiles", with_none)
+        patch.setattr(generic, "tiles", with_none)
         with pytest.raises(MemoryError, match="even in tiles of 1 MB"):
-            backend.hessian(block, W, Logistic())
+            backend.run(passes.Hessian(W, Logistic()), block)
 
 
 def test_labels_and_weights_that_only_numpy_can_fetch(module):
@@ -295,9 +328,13 @@ def test_what_no_kernel_covers_runs_in_tiles(module, kernels, n, outputs):
     W = np.random.default_rng(0).standard_normal((n + 1, outputs)) / np.sqrt(n)
     before = len(kernels.launched)
     backend = cpu_or_gpu("cupy")
-    got = backend.loss_gradient(backend.upload(block_of(X, y, s)), W, Logistic(), keep_margins=True)
+    got = backend.run(
+        passes.LossGradient(W, Logistic(), keep_margins=True), backend.upload(block_of(X, y, s))
+    )
     assert not any(launch.kernel.startswith("dense") for launch in kernels.launched[before:])
-    expected = cpu_or_gpu("numpy").loss_gradient(block_of(X.astype(float), y, s), W, Logistic(), keep_margins=True)
+    expected = cpu_or_gpu("numpy").run(
+        passes.LossGradient(W, Logistic(), keep_margins=True), block_of(X.astype(float), y, s)
+    )
     np.testing.assert_allclose(got.gradient, expected.gradient, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(got.margins.get(), expected.margins, rtol=1e-4, atol=1e-4)
 
@@ -306,13 +343,16 @@ def test_fits_side_by_side(module):
     problems = [draw(100 + 10 * i, 5, "float32", seed=i) for i in range(6)]
     alone = [LogisticRegression(backend="cupy").fit(X, y).coef_.tobytes() for X, y, _, _ in problems]
     with ThreadPoolExecutor(3) as pool:
-        together = list(pool.map(lambda p: LogisticRegression(backend="cupy").fit(p[0], p[1]).coef_.tobytes(), problems))
+        together = list(
+            pool.map(lambda p: LogisticRegression(backend="cupy").fit(p[0], p[1]).coef_.tobytes(), problems)
+        )
     assert alone == together
 
 
 def test_a_kernel_that_counts_wrong_is_no_usable_backend(module, monkeypatch):
     module.probe()
-    monkeypatch.setattr(module, "_dense", lambda *a, **k: module.LossGradient(np.ones(1), np.ones((2, 1))))
+    wrong = {key: lambda *_: passes.Sums(np.ones(1), np.ones((2, 1))) for key in module.CupyBackend.kernels}
+    monkeypatch.setattr(module.CupyBackend, "kernels", wrong)
     with pytest.raises(RuntimeError, match="wrong result"):
         module.probe()
 

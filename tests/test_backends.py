@@ -22,7 +22,7 @@ from conftest import (
     draw,
 )
 from logreg_accel import backends as backends_package
-from logreg_accel.backends import Backend, Choice, get_backend
+from logreg_accel.backends import Backend, Choice, get_backend, passes
 from logreg_accel.losses import Multinomial
 
 
@@ -71,15 +71,27 @@ def test_several_outputs_equal_one_at_a_time(name, outputs, order, loss):
     W, V = np.random.default_rng(1).standard_normal((2, 13, outputs)) / 4
     backend = cpu_or_gpu(name)
     block = backend.upload(block_of(X, y, s))
-    together = backend.loss_gradient(block, W, loss, keep_margins=True)
+    together = backend.run(passes.LossGradient(W, loss, keep_margins=True), block)
     assert together.value.shape == (outputs,) and together.gradient.shape == (13, outputs)
-    products, diagonals = backend.hessian_vector(block, W, V, loss), backend.diagonal(block, W, loss)
+    products, diagonals = (
+        backend.run(passes.HessianVector(W, V, loss), block),
+        backend.run(passes.Diagonal(W, loss), block),
+    )
     for j in range(outputs):
         one = slice(j, j + 1)
-        alone = backend.loss_gradient(block, W[:, one], loss, keep_margins=True)
-        np.testing.assert_allclose(backend.to_host(together.margins)[:, one], backend.to_host(alone.margins), rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(products[:, one], backend.hessian_vector(block, W[:, one], V[:, one], loss), rtol=1e-9, atol=1e-11)
-        np.testing.assert_allclose(diagonals[:, one], backend.diagonal(block, W[:, one], loss), rtol=1e-10)
+        alone = backend.run(passes.LossGradient(W[:, one], loss, keep_margins=True), block)
+        np.testing.assert_allclose(
+            backend.to_host(together.margins)[:, one], backend.to_host(alone.margins), rtol=1e-9, atol=1e-12
+        )
+        np.testing.assert_allclose(
+            products[:, one],
+            backend.run(passes.HessianVector(W[:, one], V[:, one], loss), block),
+            rtol=1e-9,
+            atol=1e-11,
+        )
+        np.testing.assert_allclose(
+            diagonals[:, one], backend.run(passes.Diagonal(W[:, one], loss), block), rtol=1e-10
+        )
         np.testing.assert_allclose(together.value[j], alone.value[0], rtol=1e-12)
         np.testing.assert_allclose(together.gradient[:, j], alone.gradient[:, 0], rtol=1e-9, atol=1e-11)
 
@@ -95,14 +107,20 @@ def test_margins_beyond_overflow(name, dtype, loss):
     for y in (0, 1):
         for row in X:
             X1, y1 = row[None], np.array([y], dtype=np.uint8)
-            got = backend.loss_gradient(backend.upload(block_of(X1, y1)), W, loss)
+            got = backend.run(passes.LossGradient(W, loss), backend.upload(block_of(X1, y1)))
             reference = Reference(X1, y1, None, W)
             assert np.isfinite(got.value).all() and np.isfinite(got.gradient).all()
             # below the dtype's normal numbers the loss may vanish, never spoil a sum
             floor = float(np.finfo(dtype).tiny) * (1 + np.abs(row[0]))
-            np.testing.assert_allclose(got.value, reference.value()[0], rtol=32 * np.finfo(dtype).eps, atol=floor)
             np.testing.assert_allclose(
-                got.gradient, reference.gradient()[0], rtol=(32 + 2 * min(abs(row[0]), 100)) * np.finfo(dtype).eps, atol=2 * floor)
+                got.value, reference.value()[0], rtol=32 * np.finfo(dtype).eps, atol=floor
+            )
+            np.testing.assert_allclose(
+                got.gradient,
+                reference.gradient()[0],
+                rtol=(32 + 2 * min(abs(row[0]), 100)) * np.finfo(dtype).eps,
+                atol=2 * floor,
+            )
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
@@ -118,11 +136,13 @@ def test_nonfinite_values_show_in_the_sums(name, dtype, where, bad, k, loss):
     if k > 1:
         loss, W = Multinomial(k), np.random.default_rng(0).standard_normal((6, k))
     for weights in (W, np.zeros_like(W)):
-        got = backend.loss_gradient(backend.upload(block_of(X, y)), weights, loss)
+        got = backend.run(passes.LossGradient(weights, loss), backend.upload(block_of(X, y)))
         assert not (np.isfinite(got.value).all() and np.isfinite(got.gradient).all())
 
 
-@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array], ids=["C", "F", "sparse"])
+@pytest.mark.parametrize(
+    "layout", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array], ids=["C", "F", "sparse"]
+)
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("name, dtype", backends_and(FLOATS))
 def test_the_diagonal_out_of_the_same_read(name, dtype, k, layout, loss):
@@ -131,24 +151,31 @@ def test_the_diagonal_out_of_the_same_read(name, dtype, k, layout, loss):
     backend = cpu_or_gpu(name)
     block = backend.upload(block_of(layout(X), y, s))
     for which in (loss, Multinomial(3)) if k == 3 else (loss,):  # three models at once; three classes
-        alone = backend.loss_gradient(block, W, which, keep_margins=True)
-        both = backend.loss_gradient(block, W, which, keep_margins=True, diagonal=True)
+        alone = backend.run(passes.LossGradient(W, which, keep_margins=True), block)
+        both = backend.run(passes.LossGradient(W, which, keep_margins=True, diagonal=True), block)
         assert alone.diagonal is None and both.diagonal.shape == W.shape
         rtol = 50 * np.finfo(dtype).eps
-        for a, b in zip((*alone[:2], backend.to_host(alone.margins), backend.diagonal(block, W, which)),
-                        (*both[:2], backend.to_host(both.margins), both.diagonal), strict=True):
+        for a, b in zip(
+            (*alone[:2], backend.to_host(alone.margins), backend.run(passes.Diagonal(W, which), block)),
+            (*both[:2], backend.to_host(both.margins), both.diagonal),
+            strict=True,
+        ):
             np.testing.assert_allclose(b, a, rtol=rtol, atol=rtol * abs(a).max())
 
 
-@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array], ids=["C", "F", "sparse"])
+@pytest.mark.parametrize(
+    "layout", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array], ids=["C", "F", "sparse"]
+)
 @pytest.mark.parametrize("name", BACKENDS)
 def test_squares_of_columns_and_rows(name, layout):
     X = draw(300, 7, "float32")[0] * (np.arange(300) % 3 > 0)[:, None]  # with empty rows
     backend, scale = cpu_or_gpu(name), np.logspace(-3, 3, 7)
     block = backend.upload(block_of(layout(X), np.zeros(300, dtype=np.uint8)))
     squares = X.astype(np.float64) ** 2
-    np.testing.assert_allclose(backend.column_squares(block), squares.sum(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(backend.to_host(backend.row_squares(block, scale)), squares @ scale, rtol=1e-5)
+    np.testing.assert_allclose(backend.run(passes.ColumnSquares(), block), squares.sum(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(
+        backend.to_host(backend.run(passes.RowSquares(scale), block)), squares @ scale, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -157,12 +184,14 @@ def test_line_is_the_objective_along_the_margins(name, loss):
     backend = cpu_or_gpu(name)
     block = backend.upload(block_of(X, y, s))
     V = np.random.default_rng(2).standard_normal(W.shape)
-    Z0, Z1 = backend.margins(block, W), backend.margins(block, W + V)
+    Z0, Z1 = backend.run(passes.Margins(W), block), backend.run(passes.Margins(W + V), block)
     for t in (0.0, 0.3, 1.0, 2.5):
-        slope, curvature = backend.line(block, Z0, Z1, t, loss)
-        there = backend.loss_gradient(block, W + t * V, loss)
+        slope, curvature = backend.run(passes.Line(Z0, Z1, t, loss), block)
+        there = backend.run(passes.LossGradient(W + t * V, loss), block)
         assert slope == pytest.approx(float((there.gradient * V).sum()), rel=1e-10)
-        assert curvature == pytest.approx(float((backend.hessian_vector(block, W + t * V, V, loss) * V).sum()), rel=1e-10)
+        assert curvature == pytest.approx(
+            float((backend.run(passes.HessianVector(W + t * V, V, loss), block) * V).sum()), rel=1e-10
+        )
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -199,12 +228,17 @@ def test_backends_is_a_package_and_a_list():
 
 
 def test_unknown_backend_lists_the_known_ones():
-    with pytest.raises(ValueError, match="`backend` is 'jax'; expected 'auto' or one of 'numpy', 'numba', 'cupy'"):
+    with pytest.raises(
+        ValueError, match="`backend` is 'jax'; expected 'auto' or one of 'numpy', 'numba', 'cupy'"
+    ):
         get_backend("jax", 0)
 
 
 def test_a_backend_that_cannot_run_raises_and_says_why(monkeypatch):
-    monkeypatch.setattr("logreg_accel.backends.unusable", lambda name: "no NVIDIA driver was found" if name == "cupy" else None)
+    monkeypatch.setattr(
+        "logreg_accel.backends.unusable",
+        lambda name: "no NVIDIA driver was found" if name == "cupy" else None,
+    )
     with pytest.raises(RuntimeError, match="no NVIDIA driver was found"):
         get_backend("cupy", 0)
     assert get_backend("auto", 1 << 40)[1] == "numba"

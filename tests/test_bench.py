@@ -20,7 +20,10 @@ ROOT = Path(__file__).parent.parent
 def run_benchmarks():
     return subprocess.run(
         [sys.executable, "-m", "pytest", "bench", "-q", "--benchmark-disable", "-p", "no:cacheprovider"],
-        cwd=ROOT, env={**os.environ, "LOGREG_ACCEL_BENCH_ROWS": "2000"}, capture_output=True, text=True,
+        cwd=ROOT,
+        env={**os.environ, "LOGREG_ACCEL_BENCH_ROWS": "2000"},
+        capture_output=True,
+        text=True,
     )
 
 
@@ -38,15 +41,39 @@ def test_benchmarks_run(benchmarks):
 
 
 def test_readme_figures_are_those_of_the_results():
-    done = subprocess.run([sys.executable, "bench/readme.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "bench/readme.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("layout", ["C", pytest.param("F", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("dtype", ["float32", *(pytest.param(name, marks=pytest.mark.slow) for name in ("float64", "float16", "int8", "uint8"))])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "float32",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("float64", "float16", "int8", "uint8")),
+    ],
+)
 def test_the_bench_verb_measures_every_storage(dtype, layout, capsys, tmp_path):
-    code = main(["bench", "--dtypes", dtype, "--layout", layout, "--features", "7,64", "--gigabytes", "0.001", "--repeats", "1", "--json",
-                 "--output", str(tmp_path / "roofline.svg")])
+    code = main(
+        [
+            "bench",
+            "--dtypes",
+            dtype,
+            "--layout",
+            layout,
+            "--features",
+            "7,64",
+            "--gigabytes",
+            "0.001",
+            "--repeats",
+            "1",
+            "--json",
+            "--output",
+            str(tmp_path / "roofline.svg"),
+        ]
+    )
     report = json.loads(capsys.readouterr().out)
     assert code == 0 and [row["features"] for row in report["passes"]] == [7, 64]
     assert all(row["GB_per_s"] > 0 and row["share_of_plain_read"] > 0 for row in report["passes"])
@@ -64,15 +91,30 @@ def test_plain_reads_read_all_of_x():
 @pytest.mark.slow
 def test_alternatives_run():
     done = subprocess.run(
-        [sys.executable, "bench/alternatives.py", "--gigabytes", "0.001", "--repeats", "1", "--features", "16"],
-        cwd=ROOT, capture_output=True, text=True,
+        [
+            sys.executable,
+            "bench/alternatives.py",
+            "--gigabytes",
+            "0.001",
+            "--repeats",
+            "1",
+            "--features",
+            "16",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0 and "prange" in done.stderr, done.stderr
 
 
 def test_solvers_are_compared(tmp_path):
     done = subprocess.run(
-        [sys.executable, "bench/auto.py", "--quick", "--output", str(tmp_path / "auto.json")], cwd=ROOT, capture_output=True, text=True)
+        [sys.executable, "bench/auto.py", "--quick", "--output", str(tmp_path / "auto.json")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     cases = json.loads((tmp_path / "auto.json").read_text())["cases"]
     assert all(case["times_fastest"] >= 1 and case["auto"] in case["runs"] for case in cases)

@@ -20,7 +20,8 @@ from race.contestants import CONTESTANTS, Contestant, Fitted, missing  # noqa: E
 LBFGS = "scikit-learn lbfgs"
 
 
-# -- judging --------------------------------------------------------------------------------------------------------------
+# -- judging
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -60,7 +61,8 @@ def test_peak_memory_is_seen_and_forgotten():
     assert child.memory(peak=True) - ground < 40e6
 
 
-# -- data -----------------------------------------------------------------------------------------------------------------
+# -- data
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", [name for name, case in problems.CASES.items() if case.rows])
@@ -68,7 +70,9 @@ def test_generated_cases_are_float32_and_the_same_every_time(case):
     X, y = problems.load(case, 0.01)
     again, _ = problems.load(case, 0.01)
     assert X.dtype == np.float32 and y.dtype == np.uint8 and X.flags.c_contiguous and np.isfinite(X).all()
-    assert X.shape == (problems.CASES[case].rows // 100, problems.CASES[case].features) and set(np.unique(y)) == {0, 1}
+    assert X.shape == (problems.CASES[case].rows // 100, problems.CASES[case].features) and set(
+        np.unique(y)
+    ) == {0, 1}
     np.testing.assert_array_equal(X, again)
 
 
@@ -83,7 +87,9 @@ def test_the_ill_conditioned_case_is():
 
 
 def test_real_data_are_read_from_the_folder(tmp_path):
-    assert "--data" in problems.absent("spambase", None) and "spam.data" in problems.absent("spambase", tmp_path)
+    assert "--data" in problems.absent("spambase", None) and "spam.data" in problems.absent(
+        "spambase", tmp_path
+    )
     assert problems.absent("breast-cancer", None) is None
     (tmp_path / "spambase").mkdir()
     (tmp_path / "magic04").mkdir()
@@ -99,12 +105,25 @@ def test_real_data_are_read_from_the_folder(tmp_path):
     assert X.tolist() == [[1, 0, 1], [0, 1, 0]] and y.tolist() == [0, 1]
 
 
-# -- the race itself ------------------------------------------------------------------------------------------------------
+# -- the race itself
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_the_race_runs_and_is_not_run_twice(tmp_path):
-    command = [sys.executable, "bench/peers.py", "--quick", "--rows-scale", "0.1", "--cases", "tall-3M-30,spambase",
-               "--peers", LBFGS, "--output", str(tmp_path), "--fits-only"]
+    command = [
+        sys.executable,
+        "bench/peers.py",
+        "--quick",
+        "--rows-scale",
+        "0.1",
+        "--cases",
+        "tall-3M-30,spambase",
+        "--peers",
+        LBFGS,
+        "--output",
+        str(tmp_path),
+        "--fits-only",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "peers.json").read_text())
@@ -134,14 +153,18 @@ def _sleep(X, y, C, threads, seconds):
 @pytest.fixture
 def track(tmp_path):
     X = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
-    return referee.Track("a case", X, (X[:, 0] > 0).astype(np.uint8), tmp_path, threads=1, seconds=1.0, keep=[].append)
+    return referee.Track(
+        "a case", X, (X[:, 0] > 0).astype(np.uint8), tmp_path, threads=1, seconds=1.0, keep=[].append
+    )
 
 
 def test_a_run_out_of_time_is_recorded_and_the_next_one_goes_on(track):
     kept = []
     track.keep, track.seconds = kept.append, 1e-6
     track.climb(LBFGS)
-    assert [(run["dtype"], run["status"], run["limit"]) for run in kept] == [(d, "timed out", 1e-6) for d in ("float32", "float64")]
+    assert [(run["dtype"], run["status"], run["limit"]) for run in kept] == [
+        (d, "timed out", 1e-6) for d in ("float32", "float64")
+    ]
     kept.clear()
     track.seconds = 60.0
     track.climb(LBFGS)
@@ -155,16 +178,24 @@ def test_what_a_peer_raises_and_how_it_dies_is_its_result(track):
 
 def test_reads_of_ours_are_counted_in_both_precisions_and_a_fresh_process_is_timed(track):
     found = track.reads()
-    assert [entry["dtype"] for entry in found] == ["float32", "float64"] and all(entry["status"] == "ok" for entry in found)
+    assert [entry["dtype"] for entry in found] == ["float32", "float64"] and all(
+        entry["status"] == "ok" for entry in found
+    )
     for entry in found:
         reads, values = zip(*entry["points"], strict=True)
-        assert list(reads) == sorted(reads) and reads[0] > 0 and values[-1] < values[0] <= 300 * np.log(2) * (1 + 1e-7)
+        assert (
+            list(reads) == sorted(reads)
+            and reads[0] > 0
+            and values[-1] < values[0] <= 300 * np.log(2) * (1 + 1e-7)
+        )
     cold = track.run("ours", "float32", {"tol": 1e-6}, warm=False)
     assert cold["status"] == "ok" and cold["value"] == pytest.approx(found[1]["points"][-1][1], rel=1e-5)
 
 
 def test_a_missing_peer_is_listed_as_missing(monkeypatch, capsys):
-    monkeypatch.setitem(CONTESTANTS, "nobody", Contestant(_sleep, lambda m, n: [], "no_such_module", "no-such-package"))
+    monkeypatch.setitem(
+        CONTESTANTS, "nobody", Contestant(_sleep, lambda m, n: [], "no_such_module", "no-such-package")
+    )
     assert missing("nobody") == "no-such-package is not installed" and missing(LBFGS) is None
     peers.main(["--list"])
     assert "  nobody (no-such-package is not installed)" in capsys.readouterr().out
@@ -188,7 +219,8 @@ def test_two_halves_of_a_race_must_be_alike(tmp_path):
         peers.Results(tmp_path / "peers.json", 1, 1.0)
 
 
-# -- the report -----------------------------------------------------------------------------------------------------------
+# -- the report
+# -----------------------------------------------------------------------------------------------------------
 
 
 def _run(contestant, seconds, value, status="ok", **more):
@@ -199,8 +231,13 @@ def _run(contestant, seconds, value, status="ok", **more):
 
 
 RESULTS = {
-    "machine": {"processor": "A processor", "memory_GiB": 8.0, "python": "3.12.0"}, "threads": 2, "versions": {"numpy": "2.0", "glum": None},
-    "missing": {"glum": "glum is not installed"}, "left_out": {}, "references": {"a": {"value": 100.0}}, "cold": {},
+    "machine": {"processor": "A processor", "memory_GiB": 8.0, "python": "3.12.0"},
+    "threads": 2,
+    "versions": {"numpy": "2.0", "glum": None},
+    "missing": {"glum": "glum is not installed"},
+    "left_out": {},
+    "references": {"a": {"value": 100.0}},
+    "cold": {},
     "cases": {"a": {"rows": 1000, "features": 7, "positives": 300, "about": "made up", "generated": True}},
     "runs": [
         _run("ours", 0.5, 100.0 * (1 + 5e-7), reads=4.5, plain_read_seconds=0.1),
@@ -231,20 +268,34 @@ def test_the_reference_gives_way_to_anything_lower():
 
 
 def test_reads_to_a_target_are_those_of_the_first_point_there():
-    assert [report.reads_to(RESULTS, "a", "float64", target) for target in (0.2, 1e-6, 1e-10)] == [1.5, 2.5, 4.5]
+    assert [report.reads_to(RESULTS, "a", "float64", target) for target in (0.2, 1e-6, 1e-10)] == [
+        1.5,
+        2.5,
+        4.5,
+    ]
     assert report.reads_to(RESULTS, "a", "float32", 1e-6) is None
 
 
 def test_the_table():
     text = report.table(RESULTS)
-    rows = {line.split(" | ")[0][2:]: [cell.strip() for cell in line.strip("|").split(" | ")][1:] for line in text.splitlines()
-            if re.match(r"\| \w", line)}
+    rows = {
+        line.split(" | ")[0][2:]: [cell.strip() for cell in line.strip("|").split(" | ")][1:]
+        for line in text.splitlines()
+        if re.match(r"\| \w", line)
+    }
     assert rows["ours"] == ["0.4", "0.5", "0.8", "4.5 reads", "12", "1"]
-    assert rows["slow"][:3] == ["2", "6 (float64)", "not reached (best 8e-07 in 9 s)"] and rows["slow"][-1] == "12"
+    assert (
+        rows["slow"][:3] == ["2", "6 (float64)", "not reached (best 8e-07 in 9 s)"]
+        and rows["slow"][-1] == "12"
+    )
     assert rows["never"][:2] == ["not reached (best 3e-02 in 3 s; stopped at 60 s)", "—"]
     assert rows["broken"][0] == "not reached (no answer; ValueError: no)"
     assert list(rows) == ["ours", "slow", "never", "broken"]  # ours, then by time to 1e-6
-    assert "Missing: glum (glum is not installed)." in text and "5 plain reads of X" in text and "float64 2.5 / 4.5" in text
+    assert (
+        "Missing: glum (glum is not installed)." in text
+        and "5 plain reads of X" in text
+        and "float64 2.5 / 4.5" in text
+    )
 
 
 def test_the_picture_has_a_panel_a_case_and_names_all():

@@ -34,7 +34,10 @@ def write(path, X=X, y=Y, labels=("no", "yes")):
         with open(path, "w", newline="") as file:
             writer = csv.writer(file, delimiter="," if path.suffix == ".csv" else "\t")
             writer.writerow([*NAMES, "w", "t"])
-            writer.writerows([*map(repr, map(float, row)), repr(float(s)), labels[code]] for row, s, code in zip(X, S, y, strict=True))
+            writer.writerows(
+                [*map(repr, map(float, row)), repr(float(s)), labels[code]]
+                for row, s, code in zip(X, S, y, strict=True)
+            )
     else:
         pa = pytest.importorskip("pyarrow")
         from pyarrow.feather import write_feather
@@ -65,7 +68,9 @@ def test_train_evaluate_predict(tmp_path, capsys, suffix):
     code, out, err = run("train", data, "--target", target, *drop, "--model", model, "--json", capsys=capsys)
     assert code == 0, err
     summary = json.loads(out)
-    assert summary["status"] == "converged" and summary["backend"] == "numpy" and summary["train"]["auc"] > 0.4
+    assert (
+        summary["status"] == "converged" and summary["backend"] == "numpy" and summary["train"]["auc"] > 0.4
+    )
     assert "iter  passes" in err
     expected = LogisticRegression().fit(X, Y)
     np.testing.assert_allclose(load(model).coef_, expected.coef_, rtol=1e-12)
@@ -79,13 +84,19 @@ def test_train_evaluate_predict(tmp_path, capsys, suffix):
     assert run("predict", data, "--model", model, "--output", predictions) == 0
     rows = list(csv.reader(open(predictions)))
     assert rows[0][0] == "prediction" and len(rows) == 201
-    np.testing.assert_allclose([float(row[1]) for row in rows[1:]], expected.predict_proba(X)[:, 1], rtol=1e-12)
+    np.testing.assert_allclose(
+        [float(row[1]) for row in rows[1:]], expected.predict_proba(X)[:, 1], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["data.svm", "data.libsvm.gz", "data", "data.t"])
 def test_svmlight_files(tmp_path, capsys, name):
     """Sparse, labels in the file; the last column has no entry in the rows that are predicted."""
-    A, labels, model = np.where(abs(X) > 0.5, X, 0), np.array([-1, 1, 3])[np.arange(len(X)) % 3], tmp_path / "model.npz"
+    A, labels, model = (
+        np.where(abs(X) > 0.5, X, 0),
+        np.array([-1, 1, 3])[np.arange(len(X)) % 3],
+        tmp_path / "model.npz",
+    )
     plain = tmp_path / "plain"
     dump_svmlight_file(A, labels, str(plain), zero_based=False)
     data = tmp_path / name
@@ -150,29 +161,93 @@ def test_npy_stays_memory_mapped(tmp_path):
 def test_options_reach_the_fit(tmp_path, capsys):
     data, model = write(tmp_path / "data.csv"), tmp_path / "m"
     code, out, err = run(
-        "train", data, "--target", "t", "--weight", "w", "--model", model, "--C", "inf", "--solver", "lbfgs", "--backend", "numba",
-        "--threads", 1, "--no-intercept", "--class-weight", "balanced", "--dtype", "float32", "--test-size", 0.25, "--tol", 1e-4,
-        "--seed", 3, "--quiet", "--json", capsys=capsys,
+        "train",
+        data,
+        "--target",
+        "t",
+        "--weight",
+        "w",
+        "--model",
+        model,
+        "--C",
+        "inf",
+        "--solver",
+        "lbfgs",
+        "--backend",
+        "numba",
+        "--threads",
+        1,
+        "--no-intercept",
+        "--class-weight",
+        "balanced",
+        "--dtype",
+        "float32",
+        "--test-size",
+        0.25,
+        "--tol",
+        1e-4,
+        "--seed",
+        3,
+        "--quiet",
+        "--json",
+        capsys=capsys,
     )
     assert code == 0 and err == ""
     clf, summary = load(model), json.loads(out)
     assert summary["solver"] == "lbfgs" and set(summary["test"]) == {"loss", "accuracy", "auc"}
     assert clf.C == np.inf and clf.backend_ == "numba" and clf.n_threads == 1 and not clf.fit_intercept
-    assert clf.coef_.dtype == np.float32 and clf.class_weight == "balanced" and clf.feature_names_in_.tolist() == NAMES
+    assert (
+        clf.coef_.dtype == np.float32
+        and clf.class_weight == "balanced"
+        and clf.feature_names_in_.tolist() == NAMES
+    )
 
 
 def test_summary_for_people(tmp_path, capsys):
     data = write(tmp_path / "data.csv")
-    code, out, _ = run("train", data, "--target", "t", "--drop", "w", "--model", tmp_path / "m", "--test-size", 0.5, capsys=capsys)
+    code, out, _ = run(
+        "train",
+        data,
+        "--target",
+        "t",
+        "--drop",
+        "w",
+        "--model",
+        tmp_path / "m",
+        "--test-size",
+        0.5,
+        capsys=capsys,
+    )
     assert code == 0
-    for word in ("backend", "passes", "seconds", "GB per s", "suboptimality", "train loss", "train auc", "test accuracy"):
+    for word in (
+        "backend",
+        "passes",
+        "seconds",
+        "GB per s",
+        "suboptimality",
+        "train loss",
+        "train auc",
+        "test accuracy",
+    ):
         assert word in out
-    code, out, err = run("train", data, "--target", "t", "--drop", "w", "--model", tmp_path / "m", "--quiet", capsys=capsys)
+    code, out, err = run(
+        "train", data, "--target", "t", "--drop", "w", "--model", tmp_path / "m", "--quiet", capsys=capsys
+    )
     assert (code, out, err) == (0, "", "")
 
 
 def test_inspect(tmp_path, capsys):
-    run("train", write(tmp_path / "data.csv"), "--target", "t", "--drop", "w", "--model", tmp_path / "m", "--quiet")
+    run(
+        "train",
+        write(tmp_path / "data.csv"),
+        "--target",
+        "t",
+        "--drop",
+        "w",
+        "--model",
+        tmp_path / "m",
+        "--quiet",
+    )
     code, out, _ = run("inspect", tmp_path / "m", capsys=capsys)
     assert code == 0 and "Largest coefficients (3 of 3)" in out and "newton-cholesky" in out
     code, out, _ = run("inspect", tmp_path / "m", "--json", capsys=capsys)
@@ -191,9 +266,13 @@ def test_columns_are_matched_by_name(tmp_path, capsys):
     run("train", write(tmp_path / "data.csv"), "--target", "t", "--drop", "w", "--model", model, "--quiet")
     shuffled = tmp_path / "shuffled.csv"
     with open(shuffled, "w") as file:
-        file.write("c,extra,a,b\n" + "\n".join(f"{float(c)!r},9,{float(a)!r},{float(b)!r}" for a, b, c in X) + "\n")
+        file.write(
+            "c,extra,a,b\n" + "\n".join(f"{float(c)!r},9,{float(a)!r},{float(b)!r}" for a, b, c in X) + "\n"
+        )
     code, out, _ = run("predict", shuffled, "--model", model, "--json", capsys=capsys)
-    np.testing.assert_allclose(json.loads(out)["probability"], load(model).predict_proba(_frame())[:, 1], rtol=1e-12)
+    np.testing.assert_allclose(
+        json.loads(out)["probability"], load(model).predict_proba(_frame())[:, 1], rtol=1e-12
+    )
 
 
 def _frame():
@@ -202,34 +281,142 @@ def _frame():
 
 BAD = {
     "missing file": (5, lambda d: ["train", d / "none.csv", "--target", "t", "--model", d / "m"], "none.csv"),
-    "missing folder": (5, lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "no" / "m"], "no folder"),
+    "missing folder": (
+        5,
+        lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "no" / "m"],
+        "no folder",
+    ),
     "missing model": (5, lambda d: ["predict", write(d / "x.csv"), "--model", d / "none"], "none"),
-    "no such column": (3, lambda d: ["train", write(d / "x.csv"), "--target", "tt", "--model", d / "m"], "Did you mean 't'?"),
-    "no such number": (3, lambda d: ["train", write(d / "x.npy"), "--target", "9", "--model", d / "m"], "0 to 3"),
-    "no such array": (3, lambda d: ["train", write(d / "x.npz"), "--target", "q", "--model", d / "m"], "no column 'q'"),
-    "no target": (2, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,1\n"), "--model", d / "m"], "--target is missing"),
-    "target of svmlight": (3, lambda d: ["train", _text(d / "x.svm", "1 1:2\n0 2:1\n"), "--target", "t", "--model", d / "m"], "expected none"),
-    "text as svmlight": (3, lambda d: ["train", _text(d / "x", "a,t\n1,0\n"), "--model", d / "m"], "not a readable svmlight file"),
-    "svmlight from 0": (3, lambda d: ["train", _text(d / "x.svm", "1 0:2\n0 2:1\n"), "--model", d / "m"], "indices from 1 on"),
+    "no such column": (
+        3,
+        lambda d: ["train", write(d / "x.csv"), "--target", "tt", "--model", d / "m"],
+        "Did you mean 't'?",
+    ),
+    "no such number": (
+        3,
+        lambda d: ["train", write(d / "x.npy"), "--target", "9", "--model", d / "m"],
+        "0 to 3",
+    ),
+    "no such array": (
+        3,
+        lambda d: ["train", write(d / "x.npz"), "--target", "q", "--model", d / "m"],
+        "no column 'q'",
+    ),
+    "no target": (
+        2,
+        lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,1\n"), "--model", d / "m"],
+        "--target is missing",
+    ),
+    "target of svmlight": (
+        3,
+        lambda d: ["train", _text(d / "x.svm", "1 1:2\n0 2:1\n"), "--target", "t", "--model", d / "m"],
+        "expected none",
+    ),
+    "text as svmlight": (
+        3,
+        lambda d: ["train", _text(d / "x", "a,t\n1,0\n"), "--model", d / "m"],
+        "not a readable svmlight file",
+    ),
+    "svmlight from 0": (
+        3,
+        lambda d: ["train", _text(d / "x.svm", "1 0:2\n0 2:1\n"), "--model", d / "m"],
+        "indices from 1 on",
+    ),
     "empty svmlight": (3, lambda d: ["train", _text(d / "x.svm", ""), "--model", d / "m"], ""),
-    "unknown suffix": (3, lambda d: ["train", _text(d / "x.txt", "a,t\n1,0\n"), "--target", "t", "--model", d / "m"], "suffix '.txt'"),
-    "text column": (3, lambda d: ["train", _text(d / "x.csv", "a,b,t\n1,x,0\n2,y,1\n"), "--target", "t", "--model", d / "m"], "not numbers"),
-    "two of a name": (3, lambda d: ["train", _text(d / "x.csv", "a,a,t\n1,2,0\n2,1,1\n"), "--target", "t", "--model", d / "m"], "two columns of one name"),
-    "nothing left": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,1\n"), "--target", "t", "--drop", "a", "--model", d / "m"], "no column left"),
-    "empty file": (3, lambda d: ["train", _text(d / "x.csv", ""), "--target", "t", "--model", d / "m"], "mpty"),
-    "only a header": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n"), "--target", "t", "--model", d / "m"], ""),
-    "one class": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,0\n"), "--target", "t", "--model", d / "m"], "only one class"),
-    "infinite value": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\ninf,1\n"), "--target", "t", "--model", d / "m"], "row 1, column 0"),
-    "missing value": (3, lambda d: ["train", _text(d / "x.csv", "a,b,t\n1,1,0\n2,,1\n3,1,1\n"), "--target", "t", "--model", d / "m"], ""),
-    "missing label": (3, lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,\n3,1\n"), "--target", "t", "--model", d / "m"], "missing"),
+    "unknown suffix": (
+        3,
+        lambda d: ["train", _text(d / "x.txt", "a,t\n1,0\n"), "--target", "t", "--model", d / "m"],
+        "suffix '.txt'",
+    ),
+    "text column": (
+        3,
+        lambda d: ["train", _text(d / "x.csv", "a,b,t\n1,x,0\n2,y,1\n"), "--target", "t", "--model", d / "m"],
+        "not numbers",
+    ),
+    "two of a name": (
+        3,
+        lambda d: ["train", _text(d / "x.csv", "a,a,t\n1,2,0\n2,1,1\n"), "--target", "t", "--model", d / "m"],
+        "two columns of one name",
+    ),
+    "nothing left": (
+        3,
+        lambda d: [
+            "train",
+            _text(d / "x.csv", "a,t\n1,0\n2,1\n"),
+            "--target",
+            "t",
+            "--drop",
+            "a",
+            "--model",
+            d / "m",
+        ],
+        "no column left",
+    ),
+    "empty file": (
+        3,
+        lambda d: ["train", _text(d / "x.csv", ""), "--target", "t", "--model", d / "m"],
+        "mpty",
+    ),
+    "only a header": (
+        3,
+        lambda d: ["train", _text(d / "x.csv", "a,t\n"), "--target", "t", "--model", d / "m"],
+        "",
+    ),
+    "one class": (
+        3,
+        lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,0\n"), "--target", "t", "--model", d / "m"],
+        "only one class",
+    ),
+    "infinite value": (
+        3,
+        lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\ninf,1\n"), "--target", "t", "--model", d / "m"],
+        "row 1, column 0",
+    ),
+    "missing value": (
+        3,
+        lambda d: [
+            "train",
+            _text(d / "x.csv", "a,b,t\n1,1,0\n2,,1\n3,1,1\n"),
+            "--target",
+            "t",
+            "--model",
+            d / "m",
+        ],
+        "",
+    ),
+    "missing label": (
+        3,
+        lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,\n3,1\n"), "--target", "t", "--model", d / "m"],
+        "missing",
+    ),
     "damaged model": (3, lambda d: ["inspect", _text(d / "m", "PK nonsense")], "not a complete model file"),
     "unknown label": (3, lambda d: _evaluate_with_other_labels(d), "labels that the model does not know"),
-    "bad C": (2, lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "m", "--C", "0"], "positive number"),
-    "bad share": (2, lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "m", "--test-size", "1.5"], "share"),
-    "unknown solver": (2, lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "m", "--solver", "sag"], "newton-cg"),
-    "unknown backend": (2, lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "m", "--backend", "gpu"], "cupy"),
+    "bad C": (
+        2,
+        lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "m", "--C", "0"],
+        "positive number",
+    ),
+    "bad share": (
+        2,
+        lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "m", "--test-size", "1.5"],
+        "share",
+    ),
+    "unknown solver": (
+        2,
+        lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "m", "--solver", "sag"],
+        "newton-cg",
+    ),
+    "unknown backend": (
+        2,
+        lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "m", "--backend", "gpu"],
+        "cupy",
+    ),
     "no verb": (2, lambda d: [], "VERB"),
-    "model is a folder": (5, lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d], "is a folder"),
+    "model is a folder": (
+        5,
+        lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d],
+        "is a folder",
+    ),
 }
 
 
@@ -240,7 +427,14 @@ def _text(path, text):
 
 def _evaluate_with_other_labels(folder):
     run("train", write(folder / "x.csv"), "--target", "t", "--drop", "w", "--model", folder / "m", "--quiet")
-    return ["evaluate", write(folder / "y.csv", labels=("no", "maybe")), "--target", "t", "--model", folder / "m"]
+    return [
+        "evaluate",
+        write(folder / "y.csv", labels=("no", "maybe")),
+        "--target",
+        "t",
+        "--model",
+        folder / "m",
+    ]
 
 
 @pytest.mark.parametrize("reader", ["pyarrow", "numpy"])
@@ -272,7 +466,20 @@ def test_truncated_files(tmp_path, capsys, suffix):
 
 
 def test_strict(tmp_path, capsys):
-    arguments = ["train", write(tmp_path / "x.csv"), "--target", "t", "--drop", "w", "--model", tmp_path / "m", "--solver", "gd", "--max-iter", 2]
+    arguments = [
+        "train",
+        write(tmp_path / "x.csv"),
+        "--target",
+        "t",
+        "--drop",
+        "w",
+        "--model",
+        tmp_path / "m",
+        "--solver",
+        "gd",
+        "--max-iter",
+        2,
+    ]
     code, _, err = run(*arguments, capsys=capsys)
     assert code == 0 and "warning: Solver gd stopped (max_iter)" in err
     assert run(*arguments, "--strict") == 4 and (tmp_path / "m").exists()
@@ -288,7 +495,9 @@ def test_a_full_disk(tmp_path, capsys):
     run("train", data, "--target", "t", "--drop", "w", "--model", tmp_path / "m", "--quiet")
     done = subprocess.run(
         [sys.executable, "-m", "logreg_accel", "predict", str(data), "--model", str(tmp_path / "m")],
-        stdout=open("/dev/full", "w"), stderr=subprocess.PIPE, text=True,
+        stdout=open("/dev/full", "w"),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert done.returncode == 5 and "No space left" in done.stderr
 
@@ -299,8 +508,25 @@ def test_ctrl_c(tmp_path):
     A = rng.standard_normal((20_000, 50)) * np.logspace(-4, 4, 50)
     np.save(tmp_path / "x.npy", np.column_stack([A, rng.random(20_000) < 0.5]))
     child = subprocess.Popen(
-        [sys.executable, "-m", "logreg_accel", "train", str(tmp_path / "x.npy"), "--target", "-1", "--model", str(tmp_path / "m"),
-         "--solver", "gd", "--tol", "0", "--max-iter", "100000000"], stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            "-m",
+            "logreg_accel",
+            "train",
+            str(tmp_path / "x.npy"),
+            "--target",
+            "-1",
+            "--model",
+            str(tmp_path / "m"),
+            "--solver",
+            "gd",
+            "--tol",
+            "0",
+            "--max-iter",
+            "100000000",
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     for line in child.stderr:
         if line.split()[:1] == ["5"]:
@@ -314,10 +540,15 @@ def test_ctrl_c(tmp_path):
 
 def test_help_is_quick_to_import():
     """No library that takes long to load is touched before a verb runs."""
-    code = ("import sys, contextlib, io\nfrom logreg_accel.cli import main\n"
-            "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main(['--help'])\n"
-            "print(sorted({'numpy', 'scipy', 'sklearn', 'numba', 'cupy', 'pyarrow', 'matplotlib', 'rich', 'pandas'} & set(sys.modules)))")
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        "import sys, contextlib, io\nfrom logreg_accel.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main(['--help'])\n"
+        "print(sorted({'numpy', 'scipy', 'sklearn', 'numba', 'cupy', 'pyarrow', 'matplotlib', 'rich', 'pandas'} & set(sys.modules)))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 def test_demo(tmp_path, capsys):

@@ -5,7 +5,7 @@ import pytest
 
 from conftest import DTYPES, LAYOUTS, _memory_mapped, draw
 from logreg_accel import LogisticRegression
-from logreg_accel.data import as_dataset, as_labels, as_matrix, compute_dtype
+from logreg_accel.data import as_array, as_labelled, as_labels, compute_dtype
 
 X, Y, S, _ = draw(80, 4, weighted=True)
 
@@ -83,16 +83,23 @@ def test_every_kind_of_input(kind):
     expected = LogisticRegression().fit(X, Y)
     clf = LogisticRegression().fit(INPUTS[kind](), Y)
     np.testing.assert_allclose(clf.coef_, expected.coef_, rtol=1e-12)
-    np.testing.assert_allclose(clf.decision_function(INPUTS[kind]()), expected.decision_function(X), rtol=1e-9)
+    np.testing.assert_allclose(
+        clf.decision_function(INPUTS[kind]()), expected.decision_function(X), rtol=1e-9
+    )
     assert clf.n_features_in_ == 4
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
 def test_labels_and_weights_as_columns(kind):
     module = pytest.importorskip(kind)
-    y, s = {"pandas": lambda: (module.Series(Y), module.Series(S)), "polars": lambda: (module.Series(Y), module.Series(S)),
-            "pyarrow": lambda: (module.chunked_array([Y]), module.chunked_array([S]))}[kind]()
-    np.testing.assert_array_equal(LogisticRegression().fit(X, y, s).coef_, LogisticRegression().fit(X, Y, S).coef_)
+    y, s = {
+        "pandas": lambda: (module.Series(Y), module.Series(S)),
+        "polars": lambda: (module.Series(Y), module.Series(S)),
+        "pyarrow": lambda: (module.chunked_array([Y]), module.chunked_array([S])),
+    }[kind]()
+    np.testing.assert_array_equal(
+        LogisticRegression().fit(X, y, s).coef_, LogisticRegression().fit(X, Y, S).coef_
+    )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -106,11 +113,11 @@ def test_every_layout(layout, name):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_no_copy_of_an_array(layout):
     laid = LAYOUTS[layout](X)
-    assert np.shares_memory(as_dataset(laid, Y).blocks[0].X, laid)
+    assert np.shares_memory(as_labelled(laid, Y).block.X.stored, laid)
 
 
 def test_no_copy_through_dlpack():
-    assert np.shares_memory(as_matrix(OnlyDLPack()), X)
+    assert np.shares_memory(as_array(OnlyDLPack()), X)
 
 
 @pytest.mark.parametrize("name", ["numpy", "numba"])
@@ -118,7 +125,7 @@ def test_memory_mapped(tmp_path, name):
     mapped = _memory_mapped(X, tmp_path)
     clf = LogisticRegression(backend=name).fit(mapped, Y)
     np.testing.assert_allclose(clf.coef_, LogisticRegression().fit(X, Y).coef_, rtol=1e-9)
-    assert np.shares_memory(as_matrix(mapped), mapped)
+    assert np.shares_memory(as_array(mapped), mapped)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -129,13 +136,25 @@ def test_every_dtype_gives_the_answer_of_its_values(dtype, name):
     expected = LogisticRegression(backend="numpy").fit(A.astype(np.float64), y)
     single = compute_dtype(A.dtype) == np.float32
     np.testing.assert_allclose(clf.coef_, expected.coef_, atol=1e-4 if single else 1e-12)
-    assert clf.coef_.dtype == (np.float32 if A.dtype.name in ("float32", "float16", "bfloat16") else np.float64)
+    assert clf.coef_.dtype == (
+        np.float32 if A.dtype.name in ("float32", "float16", "bfloat16") else np.float64
+    )
 
 
 def test_arithmetic_of_a_dtype():
-    names = {"float64": "float64", "float32": "float32", "float16": "float32", "uint8": "float32", "int8": "float32",
-             "bool": "float32", "bfloat16": "float32", "int16": "float64", "uint16": "float64", "int64": "float64",
-             "longdouble": "float64"}
+    names = {
+        "float64": "float64",
+        "float32": "float32",
+        "float16": "float32",
+        "uint8": "float32",
+        "int8": "float32",
+        "bool": "float32",
+        "bfloat16": "float32",
+        "int16": "float64",
+        "uint16": "float64",
+        "int64": "float64",
+        "longdouble": "float64",
+    }
     assert {name: compute_dtype(np.dtype(name)).name for name in names} == names
 
 
@@ -158,11 +177,14 @@ def test_bad_x(kind):
         LogisticRegression().fit(bad, Y[: len(bad)] if len(bad) else Y)
 
 
-@pytest.mark.parametrize("frame", [
-    lambda: pytest.importorskip("pandas").DataFrame({"age": [1.0, 2], "city": ["a", "b"]}),
-    lambda: pytest.importorskip("polars").DataFrame({"age": [1.0, 2], "city": ["a", "b"]}),
-    lambda: pytest.importorskip("pyarrow").table({"age": [1.0, 2], "city": ["a", "b"]}),
-])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        lambda: pytest.importorskip("pandas").DataFrame({"age": [1.0, 2], "city": ["a", "b"]}),
+        lambda: pytest.importorskip("polars").DataFrame({"age": [1.0, 2], "city": ["a", "b"]}),
+        lambda: pytest.importorskip("pyarrow").table({"age": [1.0, 2], "city": ["a", "b"]}),
+    ],
+)
 def test_text_columns_are_refused_by_name(frame):
     with pytest.raises(TypeError, match="columns that are not numbers: 'city'.*OneHotEncoder"):
         LogisticRegression().fit(frame(), [0, 1])
@@ -228,7 +250,9 @@ def test_bad_weights(kind):
 
 
 def test_a_number_as_weight():
-    np.testing.assert_allclose(LogisticRegression().fit(X, Y, 2.0).coef_, LogisticRegression(C=2.0).fit(X, Y).coef_, rtol=1e-9)
+    np.testing.assert_allclose(
+        LogisticRegression().fit(X, Y, 2.0).coef_, LogisticRegression(C=2.0).fit(X, Y).coef_, rtol=1e-9
+    )
 
 
 def test_column_of_labels_warns():

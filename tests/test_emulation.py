@@ -28,7 +28,9 @@ def programs():
     """The three builds, compiled side by side."""
     source = (FOLDER / "faults.cu").read_text(encoding="utf-8")
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(BUILDS, pool.map(lambda sanitizer: Program(source, KERNELS, sanitizer), BUILDS), strict=True))
+        return dict(
+            zip(BUILDS, pool.map(lambda sanitizer: Program(source, KERNELS, sanitizer), BUILDS), strict=True)
+        )
 
 
 @pytest.fixture(params=BUILDS, ids=["address", "thread", "plain"])
@@ -58,7 +60,12 @@ def test_a_correct_kernel_is_clean_and_right(program):
 def test_lanes_in_blocks_of_any_shape(programs, block):
     shape = block if isinstance(block, tuple) else (block, 1, 1)
     n = int(np.prod(shape))
-    origin, down, segment, place = np.zeros(n, np.int32), np.zeros(n, np.float32), np.zeros(n, np.int64), np.zeros(n, np.int32)
+    origin, down, segment, place = (
+        np.zeros(n, np.int32),
+        np.zeros(n, np.float32),
+        np.zeros(n, np.int64),
+        np.zeros(n, np.int32),
+    )
     programs[None].run([Launch("lanes", 1, block, (origin, down, segment, place))])
     t = np.arange(n)
     exists = t // 32 * 32 + 3 < n
@@ -82,7 +89,12 @@ def test_launches_in_order_on_views_of_one_array(program):
     row, column = table[0, :4], table[:, 5]
     doubled = floats(4)
     stride = np.int64(6)
-    program.run([Launch("double_all", 1, 4, (column, stride, row)), Launch("double_all", 1, 4, (row, np.int64(1), doubled))])
+    program.run(
+        [
+            Launch("double_all", 1, 4, (column, stride, row)),
+            Launch("double_all", 1, 4, (row, np.int64(1), doubled)),
+        ]
+    )
     np.testing.assert_array_equal(row, [10, 22, 34, 46])
     np.testing.assert_array_equal(doubled, [20, 44, 68, 92])
     np.testing.assert_array_equal(table[1:], np.arange(6, 24).reshape(3, 6))
@@ -104,7 +116,9 @@ def test_arrays_are_bytes(programs, dtype):
 
 
 def test_none_is_a_null_pointer_and_empty_arrays_pass(program):
-    program.run([Launch("nothing", 1, 1, (None, np.int32(1))), Launch("nothing", 1, 1, (floats(0), np.int32(1)))])
+    program.run(
+        [Launch("nothing", 1, 1, (None, np.int32(1))), Launch("nothing", 1, 1, (floats(0), np.int32(1)))]
+    )
 
 
 @pytest.mark.parametrize("program", ["address"], indirect=True)
@@ -117,7 +131,9 @@ class TestAddress:
 
     def test_reads_past_the_end_of_a_view(self, program):
         whole, y = floats(64), floats(1)
-        assert "heap-buffer-overflow" in report(program, "reads_past_the_end", 1, 1, (whole[:63], np.int32(63), y))
+        assert "heap-buffer-overflow" in report(
+            program, "reads_past_the_end", 1, 1, (whole[:63], np.int32(63), y)
+        )
         names_the_whole = Launch("nothing", 1, 1, (whole, np.int32(0)))
         program.run([Launch("reads_past_the_end", 1, 1, (whole[:63], np.int32(63), y)), names_the_whole])
 
@@ -125,7 +141,9 @@ class TestAddress:
         assert "use-after-poison" in report(program, "reads_past_shared", 1, 64, (floats(64),))
 
     def test_reads_past_dynamic_shared(self, program):
-        assert "use-after-poison" in report(program, "reads_past_dynamic_shared", 1, 64, (floats(64),), shared=256)
+        assert "use-after-poison" in report(
+            program, "reads_past_dynamic_shared", 1, 64, (floats(64),), shared=256
+        )
         program.run([Launch("reads_past_dynamic_shared", 1, 64, (floats(64),), shared=260)])
 
     def test_null_pointer(self, program):
@@ -134,8 +152,12 @@ class TestAddress:
     def test_misaligned_vector(self, program):
         x, y = floats(16), floats(4)
         program.run([Launch("loads_a_vector_from_anywhere", 1, 4, (x, np.int32(4), y))])
-        assert "misaligned address" in report(program, "loads_a_vector_from_anywhere", 1, 4, (x, np.int32(1), y))
-        assert "misaligned address" in report(program, "loads_a_vector_from_anywhere", 1, 4, (x[1:], np.int32(0), y))
+        assert "misaligned address" in report(
+            program, "loads_a_vector_from_anywhere", 1, 4, (x, np.int32(1), y)
+        )
+        assert "misaligned address" in report(
+            program, "loads_a_vector_from_anywhere", 1, 4, (x[1:], np.int32(0), y)
+        )
 
     def test_offset_of_32_bits(self, program):
         m, n = 70_000, 40_000
@@ -146,7 +168,9 @@ class TestAddress:
         np.testing.assert_array_equal(y, np.ones(32))
 
     def test_shift(self, program):
-        assert "shift exponent 32 is too large" in report(program, "shifts_too_far", 1, 2, (floats(2, np.int32),))
+        assert "shift exponent 32 is too large" in report(
+            program, "shifts_too_far", 1, 2, (floats(2, np.int32),)
+        )
 
 
 RACES = {
@@ -178,9 +202,20 @@ def test_shared_memory_starts_as_nan(programs):
 
 
 MEETINGS = {
-    "has_a_barrier_for_some": ["__syncthreads (kernel.cu:", "not reached by all threads of the block", "thread 0 waits"],
-    "has_two_barriers_for_one": ["threads of the block meet at different places", "thread 0 at __syncthreads (kernel.cu:"],
-    "leaves_a_lane_out": ["__shfl_xor_sync (kernel.cu:", "not reached by all lanes of the warp", "thread 5 has ended"],
+    "has_a_barrier_for_some": [
+        "__syncthreads (kernel.cu:",
+        "not reached by all threads of the block",
+        "thread 0 waits",
+    ],
+    "has_two_barriers_for_one": [
+        "threads of the block meet at different places",
+        "thread 0 at __syncthreads (kernel.cu:",
+    ],
+    "leaves_a_lane_out": [
+        "__shfl_xor_sync (kernel.cu:",
+        "not reached by all lanes of the warp",
+        "thread 5 has ended",
+    ],
     "splits_a_shuffle": ["lanes of the warp meet at different places"],
     "shuffles_a_part": ["mask 0000ffff names a part of the warp"],
 }

@@ -29,12 +29,14 @@ from conftest import BACKENDS, CPU_BACKENDS, FLOATS, SPECTOR, draw
 from logreg_accel import LogisticRegression, solvers
 
 
-@parametrize_with_checks([
-    *(LogisticRegression(backend=name) for name in CPU_BACKENDS),
-    LogisticRegression(backend="numpy", solver="lbfgs", class_weight="balanced"),
-    LogisticRegression(backend="numpy", solver="newton-cg"),
-    LogisticRegression(backend="numpy", solver="sgd"),
-])
+@parametrize_with_checks(
+    [
+        *(LogisticRegression(backend=name) for name in CPU_BACKENDS),
+        LogisticRegression(backend="numpy", solver="lbfgs", class_weight="balanced"),
+        LogisticRegression(backend="numpy", solver="newton-cg"),
+        LogisticRegression(backend="numpy", solver="sgd"),
+    ]
+)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -45,7 +47,9 @@ def test_spector(name):
     clf = LogisticRegression(C=np.inf, backend=name).fit(SPECTOR[:, :3], SPECTOR[:, 3])
     np.testing.assert_allclose(clf.coef_[0], [2.82611297201, 0.0951576702557, 2.37868772835], rtol=1e-6)
     np.testing.assert_allclose(clf.intercept_, [-13.0213483201], rtol=1e-6)
-    assert -32 * clf.history_[-1].value == pytest.approx(-12.8896334653335, rel=1e-7)  # the printed fit is good to 1e-7
+    assert -32 * clf.history_[-1].value == pytest.approx(
+        -12.8896334653335, rel=1e-7
+    )  # the printed fit is good to 1e-7
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -56,7 +60,10 @@ def test_breast_cancer_equals_scikit_learn(name, dtype):
     clf = LogisticRegression(backend=name).fit(X.astype(dtype), y)
     assert clf.coef_.dtype == clf.intercept_.dtype == np.dtype(dtype)
     np.testing.assert_allclose(
-        clf.predict_proba(X.astype(dtype)), reference.predict_proba(X), atol=1e-3 if dtype == "float32" else 1e-7)
+        clf.predict_proba(X.astype(dtype)),
+        reference.predict_proba(X),
+        atol=1e-3 if dtype == "float32" else 1e-7,
+    )
 
 
 def test_backends_agree():
@@ -70,8 +77,14 @@ def test_company():
     X, y = load_breast_cancer(return_X_y=True)
     pipe = make_pipeline(StandardScaler(), LogisticRegression())
     assert cross_val_score(pipe, X, y, cv=3).mean() > 0.96
-    search = GridSearchCV(pipe, {"logisticregression__C": [0.01, 1.0, np.inf],
-                                 "logisticregression__solver": ["newton-cholesky", solvers.lbfgs(memory=5)]}, cv=3)
+    search = GridSearchCV(
+        pipe,
+        {
+            "logisticregression__C": [0.01, 1.0, np.inf],
+            "logisticregression__solver": ["newton-cholesky", solvers.lbfgs(memory=5)],
+        },
+        cv=3,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         assert search.fit(X, y).best_score_ > 0.96
@@ -105,10 +118,19 @@ def test_feature_names_are_remembered_and_compared():
         clf.predict(X)
 
 
-@pytest.mark.parametrize("labels", [
-    np.array(["no", "yes"]), np.array(["no", "yes"], dtype=object), np.array([False, True]), np.array([1, 2]),
-    np.array([-1, 1]), np.array([0.0, 1.0]), np.array([-(2**62), 2**62]), np.array([0, 1], dtype=np.uint8),
-])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["no", "yes"]),
+        np.array(["no", "yes"], dtype=object),
+        np.array([False, True]),
+        np.array([1, 2]),
+        np.array([-1, 1]),
+        np.array([0.0, 1.0]),
+        np.array([-(2**62), 2**62]),
+        np.array([0, 1], dtype=np.uint8),
+    ],
+)
 def test_labels_of_any_kind(labels):
     X, y, _, _ = draw(60, 3)
     clf = LogisticRegression().fit(X, labels[y])
@@ -132,7 +154,9 @@ def test_weights_of_any_size(scale, dtype):
     """Only C times the weights matters."""
     X, y, s, _ = draw(100, 3, dtype, weighted=True)
     a = LogisticRegression(C=1 / scale).fit(X, y, s * scale)
-    np.testing.assert_allclose(a.coef_, LogisticRegression().fit(X, y, s).coef_, rtol=1e-9 if dtype == "float64" else 1e-4)
+    np.testing.assert_allclose(
+        a.coef_, LogisticRegression().fit(X, y, s).coef_, rtol=1e-9 if dtype == "float64" else 1e-4
+    )
 
 
 def test_class_weights_and_sample_weights_multiply():
@@ -148,7 +172,9 @@ def test_weight_two_is_a_row_twice(name, solver):
     X, y, _, _ = draw(150, 4)
     times = np.random.default_rng(0).integers(0, 3, 150)
     a = LogisticRegression(backend=name, solver=solver, tol=1e-16).fit(X, y, times)
-    b = LogisticRegression(backend=name, solver=solver, tol=1e-16).fit(np.repeat(X, times, axis=0), np.repeat(y, times))
+    b = LogisticRegression(backend=name, solver=solver, tol=1e-16).fit(
+        np.repeat(X, times, axis=0), np.repeat(y, times)
+    )
     np.testing.assert_allclose(a.coef_, b.coef_, rtol=1e-7, atol=1e-9)
 
 
@@ -190,14 +216,28 @@ def test_verbose_says_what_was_chosen(capsys):
     assert "50 x 3 float64; backend numpy (0.0012 MB of X is small" in told.err and "iter  passes" in told.err
 
 
-@pytest.mark.parametrize("name, value, words", [
-    ("C", 0, "`C` is 0; expected a positive number"), ("C", -1.0, "`C`"), ("C", np.nan, "`C`"), ("C", "1", "`C`"),
-    ("tol", -1, "`tol`"), ("tol", np.inf, "`tol`"), ("max_iter", 0, "`max_iter`"), ("max_iter", 1.5, "`max_iter`"),
-    ("max_passes", 0, "`max_passes`"), ("max_seconds", -1, "`max_seconds`"), ("n_threads", 0, "`n_threads`"),
-    ("callback", 3, "`callback`"), ("solver", "adam", "`solver` is 'adam'"), ("backend", "torch", "`backend` is 'torch'"),
-    ("class_weight", "even", "`class_weight` is 'even'"), ("class_weight", {7: 1.0}, r"not in `y`: \[7\]"),
-    ("class_weight", {0: -1.0}, "not negative"),
-])
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("C", 0, "`C` is 0; expected a positive number"),
+        ("C", -1.0, "`C`"),
+        ("C", np.nan, "`C`"),
+        ("C", "1", "`C`"),
+        ("tol", -1, "`tol`"),
+        ("tol", np.inf, "`tol`"),
+        ("max_iter", 0, "`max_iter`"),
+        ("max_iter", 1.5, "`max_iter`"),
+        ("max_passes", 0, "`max_passes`"),
+        ("max_seconds", -1, "`max_seconds`"),
+        ("n_threads", 0, "`n_threads`"),
+        ("callback", 3, "`callback`"),
+        ("solver", "adam", "`solver` is 'adam'"),
+        ("backend", "torch", "`backend` is 'torch'"),
+        ("class_weight", "even", "`class_weight` is 'even'"),
+        ("class_weight", {7: 1.0}, r"not in `y`: \[7\]"),
+        ("class_weight", {0: -1.0}, "not negative"),
+    ],
+)
 def test_parameters_are_checked(name, value, words):
     X, y, _, _ = draw(20, 2)
     with pytest.raises(ValueError, match=words):
@@ -220,7 +260,9 @@ def test_x_is_never_changed():
 def test_the_same_call_gives_the_same_bits():
     X, y, _, _ = draw(3000, 20, "float32")
     for name in CPU_BACKENDS:
-        assert np.array_equal(LogisticRegression(backend=name).fit(X, y).coef_, LogisticRegression(backend=name).fit(X, y).coef_)
+        assert np.array_equal(
+            LogisticRegression(backend=name).fit(X, y).coef_, LogisticRegression(backend=name).fit(X, y).coef_
+        )
 
 
 def test_published_answers(real_data):
@@ -232,7 +274,10 @@ def test_published_answers(real_data):
     admissions = pd.read_csv(real_data / "small/admissions_binary.csv")
     for level in (2, 3, 4):
         admissions[f"rank{level}"] = (admissions["rank"] == level).astype(float)
-    for name, frame, target in [("SAheart_ESL_table4.2", heart, "chd"), ("UCLA_admissions", admissions, "admit")]:
+    for name, frame, target in [
+        ("SAheart_ESL_table4.2", heart, "chd"),
+        ("UCLA_admissions", admissions, "admit"),
+    ]:
         terms, coef = published[name]["terms"], published[name]["coef"]
         clf = LogisticRegression(C=np.inf).fit(frame[terms[1:]], frame[target])
         np.testing.assert_allclose(np.append(clf.intercept_, clf.coef_), coef, rtol=2e-4, atol=1e-6)
@@ -269,11 +314,17 @@ assert type(fitted.predict(there)) is np.ndarray
 
 
 def test_predictions_come_back_where_x_lies_under_array_api_dispatch():
-    done = subprocess.run([sys.executable, "-c", DISPATCH], env={**os.environ, "SCIPY_ARRAY_API": "1"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", DISPATCH],
+        env={**os.environ, "SCIPY_ARRAY_API": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
-# -- scikit-learn's protocols -----------------------------------------------------------------------------------------------
+# -- scikit-learn's protocols
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
@@ -312,7 +363,9 @@ def test_predict_leaves_the_model_as_it_was():
         assert pickle.dumps(model) == before
 
 
-callbacks_known = pytest.mark.skipif(importlib.util.find_spec("sklearn.callback") is None, reason="scikit-learn before 1.9 has no callbacks")
+callbacks_known = pytest.mark.skipif(
+    importlib.util.find_spec("sklearn.callback") is None, reason="scikit-learn before 1.9 has no callbacks"
+)
 
 
 class Listener:
@@ -331,7 +384,9 @@ class Listener:
     def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
         score = None if fitted_estimator is None else fitted_estimator.score(X, y)
         self.events.append(("end", context.task_name, score))
-        return self.stop_after is not None and sum(event[0] == "end" for event in self.events) >= self.stop_after
+        return (
+            self.stop_after is not None and sum(event[0] == "end" for event in self.events) >= self.stop_after
+        )
 
 
 @callbacks_known
@@ -343,7 +398,9 @@ def test_scikit_learns_callbacks_hear_of_every_step():
     assert events[0] == "setup" and events[-1] == "teardown" and events[1] == ("begin", "fit", True)
     assert events[-2] == ("end", "fit", model.score(X, y))
     steps = [event for event in events if event[:2] == ("end", "step")]
-    assert len(steps) == sum(not np.isnan(record.suboptimality) for record in model.history_) + 1  # and one that was none
+    assert (
+        len(steps) == sum(not np.isnan(record.suboptimality) for record in model.history_) + 1
+    )  # and one that was none
     assert sum(event[:2] == ("begin", "step") for event in events) == len(steps)
     stopped = LogisticRegression().set_callbacks(Listener(stop_after=2)).fit(X, y)
     assert stopped.status_ == "callback" and stopped.n_iter_[0] <= 2

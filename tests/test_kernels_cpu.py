@@ -12,6 +12,7 @@ import pytest
 from numba import njit
 
 from conftest import FLOATS, Reference, block_of, cpu_or_gpu, draw
+from logreg_accel.backends import passes
 from logreg_accel.kernels import cpu
 from logreg_accel.kernels.cpu import pointwise, softmax, storage
 from logreg_accel.losses import Logistic, Multinomial
@@ -43,7 +44,10 @@ def test_pointwise_lines_keep_their_digits(dtype, sign, y, weighted):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_pointwise_lines_beyond_the_range_of_exp(dtype):
-    z = np.array([-np.inf, -np.finfo(dtype).max, -1e4, -800, 800, 1e4, np.finfo(dtype).max, np.inf, np.nan], dtype=dtype)
+    z = np.array(
+        [-np.inf, -np.finfo(dtype).max, -1e4, -800, 800, 1e4, np.finfo(dtype).max, np.inf, np.nan],
+        dtype=dtype,
+    )
     got, values = z.copy(), np.empty_like(z)
     pointwise.loss_residual(got, np.ones(len(z), np.uint8), np.empty(0, dtype), len(z), values)
     tiny = np.finfo(dtype).tiny * 2
@@ -84,14 +88,23 @@ def test_softmax_lines_keep_their_digits(dtype, k, weighted):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_softmax_lines_beyond_the_range_of_exp(dtype):
     huge = np.finfo(dtype).max
-    z = np.array([[1e4, -1e4, 0], [huge, 0, 1], [-huge, 0, 0], [np.nan, 0, 1], [1, 0, np.nan], [np.inf, 0, 1]], dtype=dtype)
+    z = np.array(
+        [[1e4, -1e4, 0], [huge, 0, 1], [-huge, 0, 0], [np.nan, 0, 1], [1, 0, np.nan], [np.inf, 0, 1]],
+        dtype=dtype,
+    )
     got = np.array(z.T, order="C")
     values = []
     for i in range(6):
         row = got[:, i : i + 1].copy()
-        values.append(softmax.loss_residual(row, np.zeros(1, dtype=np.uint8), np.empty(0, dtype), 1, np.empty((5, 1), dtype)))
+        values.append(
+            softmax.loss_residual(
+                row, np.zeros(1, dtype=np.uint8), np.empty(0, dtype), 1, np.empty((5, 1), dtype)
+            )
+        )
         got[:, i : i + 1] = row
-    np.testing.assert_allclose(got.T[:3], [[0, 0, 0], [0, 0, 0], [-1, 0.5, 0.5]], atol=1e-37)  # exp does not go below
+    np.testing.assert_allclose(
+        got.T[:3], [[0, 0, 0], [0, 0, 0], [-1, 0.5, 0.5]], atol=1e-37
+    )  # exp does not go below
     np.testing.assert_allclose(values[:3], [0, 0, float(huge)], atol=1e-37)
     assert np.isnan(values[3:]).all(), "what is not finite must show in the sum"
 
@@ -117,7 +130,9 @@ def test_every_float16(convert):
     out = np.empty(len(bits), dtype=np.float32)
     convert(bits, out)
     expected = bits.view(np.float16).astype(np.float32)
-    np.testing.assert_array_equal(out.view(np.int32)[~np.isnan(expected)], expected.view(np.int32)[~np.isnan(expected)])
+    np.testing.assert_array_equal(
+        out.view(np.int32)[~np.isnan(expected)], expected.view(np.int32)[~np.isnan(expected)]
+    )
     assert np.isnan(out[np.isnan(expected)]).all()
 
 
@@ -126,7 +141,9 @@ def test_every_bfloat16():
     out = np.empty(len(bits), dtype=np.float32)
     load_all(bits.view(np.int16), out)
     expected = bits.view(ml_dtypes.bfloat16).astype(np.float32)
-    np.testing.assert_array_equal(out.view(np.int32)[~np.isnan(expected)], expected.view(np.int32)[~np.isnan(expected)])
+    np.testing.assert_array_equal(
+        out.view(np.int32)[~np.isnan(expected)], expected.view(np.int32)[~np.isnan(expected)]
+    )
     assert np.isnan(out[np.isnan(expected)]).all()
 
 
@@ -137,14 +154,14 @@ def test_every_bfloat16():
 def test_gradient_within_a_few_units_of_rounding(dtype, weighted, scale, order):
     """Each component against float64, relative to Σ|s·residual·x|, where the margins themselves are exact.
 
-    One feature carries the margin and its weight is a power of two; the other columns have weight 0. So what is measured is
-    the pointwise line and the sums, not the rounding of margins.
+    One feature carries the margin and its weight is a power of two; the other columns have weight 0. So what
+    is measured is the pointwise line and the sums, not the rounding of margins.
     """
     X, y, s, _ = draw(5000, 9, dtype, weighted=weighted)
     X = np.asarray(X, order=order)
     W = np.zeros((10, 1))
     W[4] = 2.0 ** np.round(np.log2(scale))
-    got = cpu_or_gpu("numba").loss_gradient(block_of(X, y, s), W, Logistic())
+    got = cpu_or_gpu("numba").run(passes.LossGradient(W, Logistic()), block_of(X, y, s))
     reference = Reference(X, y, s, W)
     rows = reference.s * reference.miss
     magnitude = np.abs(reference.X).T @ np.abs(rows)
@@ -155,7 +172,9 @@ def test_gradient_within_a_few_units_of_rounding(dtype, weighted, scale, order):
 
 def test_the_cache_is_named_by_all_sources(tmp_path):
     """A change in any file of the folder takes another cache: Numba itself looks at a function's own file only."""
-    sources = shutil.copytree(Path(cpu.__file__).parent, tmp_path / "cpu", ignore=shutil.ignore_patterns("__pycache__"))
+    sources = shutil.copytree(
+        Path(cpu.__file__).parent, tmp_path / "cpu", ignore=shutil.ignore_patterns("__pycache__")
+    )
     before = cpu._cache_folder(sources)
     assert before == cpu._cache_folder()
     for path in sources.glob("*.py"):
@@ -165,13 +184,17 @@ def test_the_cache_is_named_by_all_sources(tmp_path):
         before = after
     code = "from logreg_accel.kernels import cpu; print(cpu.rows.loss_gradient.stats.cache_path)"
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    ).stdout
     assert told.startswith(str(tmp_path))
 
 
 def test_a_cache_that_cannot_be_written_is_no_error():
-    code = ("import numpy as np, logreg_accel as la; rng = np.random.default_rng(0)\n"
-            "print(la.LogisticRegression(backend='numba', max_iter=2).fit(rng.random((20, 2)), np.arange(20) % 2).coef_.shape)")
+    code = (
+        "import numpy as np, logreg_accel as la; rng = np.random.default_rng(0)\n"
+        "print(la.LogisticRegression(backend='numba', max_iter=2).fit(rng.random((20, 2)), np.arange(20) % 2).coef_.shape)"
+    )
     env = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere", "HOME": "/dev/null"}
     env.pop("XDG_CACHE_HOME", None)
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)

@@ -1,6 +1,8 @@
-"""The CUDA kernels and their launches without a GPU: compiled by NVIDIA's compiler, and run on the processor under sanitizers.
+"""The CUDA kernels and their launches without a GPU: compiled by NVIDIA's compiler, and run on the processor
+under sanitizers.
 
-Every run goes through the whole cupy backend, so that uploads, launch arithmetic and results are proven with the kernels.
+Every run goes through the whole cupy backend, so that uploads, launch arithmetic and results are proven with
+the kernels.
 """
 
 import contextlib
@@ -13,7 +15,18 @@ import pytest
 from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import EmulationError, Huge, Launch, Program, why_not
 
-from conftest import DTYPES, EMULATED, FLOATS, block_of, check_all_passes, check_loss_gradient, cpu_or_gpu, draw, early
+from conftest import (
+    DTYPES,
+    EMULATED,
+    FLOATS,
+    block_of,
+    check_all_passes,
+    check_loss_gradient,
+    cpu_or_gpu,
+    draw,
+    early,
+)
+from logreg_accel.backends import passes
 from logreg_accel.data import compute_dtype
 from logreg_accel.kernels import cuda
 from logreg_accel.kernels.cuda import shapes
@@ -39,13 +52,16 @@ def kernels_of(dtypes, columns, passes=PASSES, outputs=(1,), padded=True, m=100)
             width = shapes.padded(n, itemsize) if padded else n
             for name in passes:
                 for k in outputs:
-                    launch = shapes.dense(name, dtype, m, width, k, shapes.widest_vector(itemsize, 0, width, width))
+                    launch = shapes.dense(
+                        name, dtype, m, width, k, shapes.widest_vector(itemsize, 0, width, width)
+                    )
                     if launch:
                         names.add(launch.kernel)
     return names
 
 
-# -- NVIDIA's compiler ------------------------------------------------------------------------------------------------
+# -- NVIDIA's compiler
+# ------------------------------------------------------------------------------------------------
 
 ARCHITECTURES = ["sm_75", "sm_80", "sm_90", "sm_100", "sm_120"]
 TARGETS = [16, 64, 256, 1024, 4096, 8192]
@@ -54,16 +70,26 @@ REGISTERS = 65536  # of a multiprocessor
 
 def compile_for_every_architecture():
     """(architecture, kernel) -> Resources of a set that has every shape of the kernel; all dtypes for sm_90."""
-    some = kernels_of(["float32", "float16"], TARGETS, ["LossGradient"]) | kernels_of(["float32"], [1024], PASSES, [3])
-    some |= kernels_of(["float64", "uint8"], [64, 2048], ["LossGradient"]) | kernels_of(["float32"], [4096], ["HessianVector"])
+    some = kernels_of(["float32", "float16"], TARGETS, ["LossGradient"]) | kernels_of(
+        ["float32"], [1024], PASSES, [3]
+    )
+    some |= kernels_of(["float64", "uint8"], [64, 2048], ["LossGradient"]) | kernels_of(
+        ["float32"], [4096], ["HessianVector"]
+    )
     all_shapes = some | kernels_of(STORED, TARGETS, ["LossGradient", "HessianVector"])
     pointwise = [f"logistic_{name}<{real}>" for name in ("line", "residual") for real in ("float", "double")]
-    jobs = [("dense.cu", sorted(all_shapes if arch == "sm_90" else some) + SUMS, arch) for arch in ARCHITECTURES]
+    jobs = [
+        ("dense.cu", sorted(all_shapes if arch == "sm_90" else some) + SUMS, arch) for arch in ARCHITECTURES
+    ]
     jobs += [("pointwise.cu", pointwise, arch) for arch in ARCHITECTURES]
     jobs.sort(key=lambda job: -len(job[1]))
     with ThreadPoolExecutor(2) as pool:
         done = pool.map(lambda job: nvrtc.compile(cuda.source(job[0]), job[1], job[2]), jobs)
-        return {(job[2], kernel): taken for job, result in zip(jobs, done, strict=True) for kernel, taken in result.items()}
+        return {
+            (job[2], kernel): taken
+            for job, result in zip(jobs, done, strict=True)
+            for kernel, taken in result.items()
+        }
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +107,27 @@ def test_every_shape_of_the_kernel_compiles_for_every_architecture(machine_code)
 def test_nothing_spills_where_speed_counts(machine_code):
     """The gradient of one output keeps to its registers; the rest may put a few values of the whole loop aside."""
     for architecture in ARCHITECTURES:
-        check_spills({kernel: taken for (where, kernel), taken in machine_code.items() if where == architecture})
+        check_spills(
+            {kernel: taken for (where, kernel), taken in machine_code.items() if where == architecture}
+        )
 
 
 def check_spills(taken):
     spilled = {kernel: resources.spilled for kernel, resources in taken.items() if resources.spilled}
     assert max(spilled.values(), default=0) <= 40, spilled
-    assert not [kernel for kernel in spilled if "LossGradient<1>" in kernel and "double" not in kernel], spilled
+    assert not [kernel for kernel in spilled if "LossGradient<1>" in kernel and "double" not in kernel], (
+        spilled
+    )
 
 
 @compiled
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_dtype_and_pass_compiles_for_every_architecture(architecture):
-    kernels = sorted(kernels_of(STORED, [4, *TARGETS, 2048]) | kernels_of(["float32", "float16"], [16, 256], outputs=[2, 10, 16]))
+    kernels = sorted(
+        kernels_of(STORED, [4, *TARGETS, 2048])
+        | kernels_of(["float32", "float16"], [16, 256], outputs=[2, 10, 16])
+    )
     taken = nvrtc.compile(cuda.source("dense.cu"), kernels, architecture)
     assert set(taken) == set(kernels)
     check_spills(taken)
@@ -107,7 +140,11 @@ def test_registers_leave_enough_loads_in_flight(machine_code, dtype):
     for n in TARGETS:
         launch = shapes.dense("LossGradient", dtype, 2**32 // n, n)
         taken = machine_code["sm_90", launch.kernel]
-        blocks = min(REGISTERS // (-(-taken.registers // 8) * 8 * launch.block), 227 * 1024 // (taken.shared + 1024), 32)
+        blocks = min(
+            REGISTERS // (-(-taken.registers // 8) * 8 * launch.block),
+            227 * 1024 // (taken.shared + 1024),
+            32,
+        )
         rows = launch.rows * (1 if launch.lanes > 32 else launch.block // launch.lanes)
         in_flight = blocks * rows * n * np.dtype(dtype).itemsize
         assert in_flight >= 48 << 10, (n, taken, blocks)
@@ -119,11 +156,13 @@ def test_a_mistake_in_a_kernel_fails_the_compilation():
         nvrtc.compile(cuda.source("dense.cu").replace("a += totals[i", "a += total[i"), SUMS, "sm_90")
 
 
-# -- the same source on the processor -----------------------------------------------------------------------------------
+# -- the same source on the processor
+# -----------------------------------------------------------------------------------
 
 
 class Device:
-    """The cupy backend on emulated kernels of one build; compiled ahead, since a hundred kernels take as long as six.
+    """The cupy backend on emulated kernels of one build; compiled ahead, since a hundred kernels take as long
+    as six.
 
     Where there is a GPU, `plain` is that.
     """
@@ -169,7 +208,10 @@ def test_passes_at_every_awkward_size(plain, dtype, n):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype, n", [("float32", 2500), ("float32", 4100), ("float32", 8192), ("float64", 4100), ("float16", 4100)])
+@pytest.mark.parametrize(
+    "dtype, n",
+    [("float32", 2500), ("float32", 4100), ("float32", 8192), ("float64", 4100), ("float16", 4100)],
+)
 def test_passes_of_wide_rows(plain, dtype, n):
     X, y, s, W = draw(19, n, dtype, weighted=True)
     with plain as backend:
@@ -179,7 +221,9 @@ def test_passes_of_wide_rows(plain, dtype, n):
 def prepare_sanitized():
     """The kernels under the address sanitizer (with undefined behaviour) and under the thread sanitizer."""
     # one of each way to share a row: a lane, some lanes, a warp, packs, a block; with and without prefetching
-    names = kernels_of(["float32"], [1, 3, 31, 257, 1025]) | kernels_of(["float32"], [4100, 257], PASSES[:2], outputs=[1, 5])
+    names = kernels_of(["float32"], [1, 3, 31, 257, 1025]) | kernels_of(
+        ["float32"], [4100, 257], PASSES[:2], outputs=[1, 5]
+    )
     names |= kernels_of(["float32"], [5, 17], PASSES[:1], padded=False)
     more = kernels_of(["float64"], [3, 31, 257]) | kernels_of(STORED, [3, 31, 257], PASSES[:1])
     return {"address": Device(names | more, "address"), "thread": Device(names, "thread")}
@@ -190,7 +234,11 @@ def sanitized(request):
     return request.param, early("sanitized")[request.param]
 
 
-EARLY = {"machine_code": compile_for_every_architecture, "plain": prepare_plain, "sanitized": prepare_sanitized}
+EARLY = {
+    "machine_code": compile_for_every_architecture,
+    "plain": prepare_plain,
+    "sanitized": prepare_sanitized,
+}
 
 
 @emulated
@@ -227,7 +275,9 @@ def test_the_sum_over_slices_has_no_race(slices):
     kernel, grid, block = shapes.sum_slices("double", slices, 42)
     out = np.full(42, np.nan)
     program = Program(cuda.source("dense.cu"), SUMS, "thread")
-    program.run([Launch(kernel, grid, block, (sums, totals, np.int64(slices), np.int32(40), np.int32(2), out))])
+    program.run(
+        [Launch(kernel, grid, block, (sums, totals, np.int64(slices), np.int32(40), np.int32(2), out))]
+    )
     np.testing.assert_allclose(out, np.r_[sums.sum(axis=0), slices, slices], rtol=1e-12, atol=1e-13 * slices)
 
 
@@ -240,10 +290,12 @@ def test_odd_rows_of_device_arrays_under_sanitizers(sanitized):
             wide, y, s, W = draw(21, n + first, "float32")
             there = fake_cupy.asarray(wide)[:, first:]
             block = backend.upload(block_of(there, y))
-            assert np.shares_memory(block.X, there)
+            assert np.shares_memory(block.X.stored, there)
             loss = Logistic()
-            got = backend.loss_gradient(block, W[first:], loss)
-            expected = cpu_or_gpu("numpy").loss_gradient(block_of(wide[:, first:], y), W[first:], loss)
+            got = backend.run(passes.LossGradient(W[first:], loss), block)
+            expected = cpu_or_gpu("numpy").run(
+                passes.LossGradient(W[first:], loss), block_of(wide[:, first:], y)
+            )
             np.testing.assert_allclose(got.gradient, expected.gradient, rtol=1e-4, atol=1e-5)
 
 
@@ -254,7 +306,9 @@ def test_several_outputs_under_sanitizers(sanitized):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("n, outputs", [(10, 2), (100, 10), pytest.param(257, 16, marks=pytest.mark.slow), (1025, 3)])
+@pytest.mark.parametrize(
+    "n, outputs", [(10, 2), (100, 10), pytest.param(257, 16, marks=pytest.mark.slow), (1025, 3)]
+)
 def test_several_outputs(plain, n, outputs):
     check_several_outputs(plain, 70, n, outputs)
 
@@ -264,14 +318,16 @@ def check_several_outputs(device, m, n, outputs):
     W, V = np.random.default_rng(0).standard_normal((2, n + 1, outputs)) / np.sqrt(n)
     with device as backend:
         block, loss = backend.upload(block_of(X, y, s)), Logistic()
-        got = backend.loss_gradient(block, W, loss)
-        products = backend.hessian_vector(block, W, V, loss)
+        got = backend.run(passes.LossGradient(W, loss), block)
+        products = backend.run(passes.HessianVector(W, V, loss), block)
     reference = cpu_or_gpu("numpy")
     block = block_of(X.astype(np.float64), y, s)
-    expected = reference.loss_gradient(block, W, loss)
+    expected = reference.run(passes.LossGradient(W, loss), block)
     np.testing.assert_allclose(got.gradient, expected.gradient, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(got.value, expected.value, rtol=1e-5)
-    np.testing.assert_allclose(products, reference.hessian_vector(block, W, V, loss), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        products, reference.run(passes.HessianVector(W, V, loss), block), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.gpu
@@ -279,11 +335,14 @@ def test_the_same_bits_whatever_the_schedule(plain):
     X, y, s, W = draw(257, 100, "float32", weighted=True)
     with plain as backend:
         block = backend.upload(block_of(X, y, s))
-        results = [backend.loss_gradient(block, W, Logistic()) for _ in range(5)]  # each launch draws its own schedule
+        results = [
+            backend.run(passes.LossGradient(W, Logistic()), block) for _ in range(5)
+        ]  # each launch draws its own schedule
     assert len({(got.value.tobytes(), got.gradient.tobytes()) for got in results}) == 1
 
 
-# -- faults planted in our own kernels: would the proofs above see them? ------------------------------------------------
+# -- faults planted in our own kernels: would the proofs above see them?
+# ------------------------------------------------
 
 
 def planted(monkeypatch, fault, repaired="", count=1):
@@ -297,7 +356,7 @@ def one_gradient(sanitizer, m, n, X=None):
     with Device(sanitizer=sanitizer) as backend:
         drawn, y, _, W = draw(m, n, "float32")
         block = backend.upload(block_of(drawn if X is None else X, y))
-        return backend.loss_gradient(block, W, Logistic()), block_of(drawn, y), W
+        return backend.run(passes.LossGradient(W, Logistic()), block), block_of(drawn, y), W
 
 
 @emulated
@@ -308,7 +367,10 @@ def test_a_read_past_the_row_is_caught(monkeypatch):
 
 
 @emulated
-@pytest.mark.parametrize("n, fault", [(1025, "            __syncthreads();\n"), (100, "        __syncthreads();\n        for (int k")])
+@pytest.mark.parametrize(
+    "n, fault",
+    [(1025, "            __syncthreads();\n"), (100, "        __syncthreads();\n        for (int k")],
+)
 def test_a_missing_barrier_is_caught(monkeypatch, n, fault):
     planted(monkeypatch, fault, fault.replace("__syncthreads();", ""))
     with pytest.raises(EmulationError, match="data race"):
@@ -331,9 +393,13 @@ def test_a_misaligned_vector_load_is_caught(monkeypatch):
 
 
 @emulated
-@pytest.mark.parametrize("fault, repaired", [
-    ("(base + side) * stride", "(base + side) * int(stride)"), ("begin * stride", "int(begin) * int(stride)"),
-])
+@pytest.mark.parametrize(
+    "fault, repaired",
+    [
+        ("(base + side) * stride", "(base + side) * int(stride)"),
+        ("begin * stride", "int(begin) * int(stride)"),
+    ],
+)
 def test_a_32_bit_row_offset_is_caught(fault, repaired):
     """Rows that lie a billion numbers apart, in memory that is mapped and never used; without the fault they are read."""
     source = cuda.source("dense.cu")
@@ -342,8 +408,19 @@ def test_a_32_bit_row_offset_is_caught(fault, repaired):
     slice_rows = 8 if "base" in fault else 2
     grid = -(-m // slice_rows)
     sums, totals = np.zeros((grid, 8), np.float32), np.zeros((grid, 2))
-    arguments = (Huge((m - 1) * stride + 8), np.int64(stride), np.int64(m), np.int32(8), np.ones(9, np.float32),
-                 np.ones(m, np.uint8), None, np.int32(slice_rows), None, sums, totals)
+    arguments = (
+        Huge((m - 1) * stride + 8),
+        np.int64(stride),
+        np.int64(m),
+        np.int32(8),
+        np.ones(9, np.float32),
+        np.ones(m, np.uint8),
+        None,
+        np.int32(slice_rows),
+        None,
+        sums,
+        totals,
+    )
     job = [Launch(launch.kernel, grid, launch.block, arguments)]
     assert source.count(fault) == 1
     Program(source, [launch.kernel], "address").run(job)
@@ -354,8 +431,11 @@ def test_a_32_bit_row_offset_is_caught(fault, repaired):
 
 @emulated
 def test_a_lane_that_leaves_early_is_caught(monkeypatch):
-    planted(monkeypatch, "        if constexpr (!kPrefetch) fetch(rows, base);\n",
-            "        if constexpr (!kPrefetch) fetch(rows, base);\n        if (first_pack * kVector >= n) return;\n")
+    planted(
+        monkeypatch,
+        "        if constexpr (!kPrefetch) fetch(rows, base);\n",
+        "        if constexpr (!kPrefetch) fetch(rows, base);\n        if (first_pack * kVector >= n) return;\n",
+    )
     with pytest.raises(EmulationError, match="not reached by all lanes"):
         one_gradient(None, 9, 100)
 
@@ -365,11 +445,12 @@ def test_a_factor_from_the_wrong_lane_is_caught(monkeypatch):
     """A fault that only numbers show: the checks of the passes see it."""
     planted(monkeypatch, "r * kOwners / kOwned;", "r;")
     got, block, W = one_gradient(None, 33, 100)
-    expected = cpu_or_gpu("numpy").loss_gradient(block, W, Logistic())
+    expected = cpu_or_gpu("numpy").run(passes.LossGradient(W, Logistic()), block)
     assert not np.allclose(got.gradient, expected.gradient, rtol=1e-2)
 
 
-# -- sources ------------------------------------------------------------------------------------------------------------
+# -- sources
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["dense.cu", "pointwise.cu", "sparse.cu"])
@@ -382,5 +463,6 @@ def test_headers_are_part_of_the_source(name):
 
 
 def test_arithmetic_of_storage_is_the_package_s():
-    assert {dtype: {"float": "float32", "double": "float64"}[real] for dtype, (_, real) in shapes.STORAGE.items()} == {
-        dtype: compute_dtype(np.dtype(dtype)).name for dtype in shapes.STORAGE}
+    assert {
+        dtype: {"float": "float32", "double": "float64"}[real] for dtype, (_, real) in shapes.STORAGE.items()
+    } == {dtype: compute_dtype(np.dtype(dtype)).name for dtype in shapes.STORAGE}

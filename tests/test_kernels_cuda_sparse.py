@@ -1,4 +1,5 @@
-"""kernels/cuda/sparse.cu without a GPU: compiled by NVIDIA's compiler, run on the processor under sanitizers, with faults planted.
+"""kernels/cuda/sparse.cu without a GPU: compiled by NVIDIA's compiler, run on the processor under sanitizers,
+with faults planted.
 
 What it computes is compared with dense arrays in test_sparse.py, where the cupy backend is one of the list.
 """
@@ -15,6 +16,7 @@ from cuda_on_cpu.emulator import EmulationError, Huge, Launch, Program, why_not
 
 from conftest import EMULATED, FLOATS, block_of, check_all_passes, cpu_or_gpu, draw, early
 from logreg_accel import LogisticRegression
+from logreg_accel.backends import passes
 from logreg_accel.data import as_matrix
 from logreg_accel.kernels import cuda
 from logreg_accel.kernels.cuda import shapes
@@ -29,15 +31,33 @@ compiled = pytest.mark.skipif(nvrtc.why_not() is not None, reason=str(nvrtc.why_
 
 
 def names_of(dtypes, outputs=(1,), rows=ROW_ENTRIES, passes=PASSES):
-    return sorted({shapes.sparse(name, dtype, 100, 100 * row, k)[0] for name in passes for dtype in dtypes for row in rows for k in outputs})
+    return sorted(
+        {
+            shapes.sparse(name, dtype, 100, 100 * row, k)[0]
+            for name in passes
+            for dtype in dtypes
+            for row in rows
+            for k in outputs
+        }
+    )
 
 
 @compiled
-@pytest.mark.parametrize("architecture", [pytest.param(name, marks=[] if name in ("sm_75", "sm_90") else pytest.mark.slow) for name in ARCHITECTURES])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param(name, marks=[] if name in ("sm_75", "sm_90") else pytest.mark.slow)
+        for name in ARCHITECTURES
+    ],
+)
 def test_every_kernel_compiles_and_nothing_spills(architecture):
     names = names_of(FLOATS, rows=[20])
     if architecture == "sm_90":
-        names = names_of(list(shapes.STORAGE), rows=[20]) + names_of(["float32"], [10], [20], PASSES[:5]) + names_of(["float32"], rows=[1, 200])
+        names = (
+            names_of(list(shapes.STORAGE), rows=[20])
+            + names_of(["float32"], [10], [20], PASSES[:5])
+            + names_of(["float32"], rows=[1, 200])
+        )
     taken = nvrtc.compile(cuda.source("sparse.cu"), names, architecture)
     assert set(taken) == set(names)
     assert not {name: resources.spilled for name, resources in taken.items() if resources.spilled > 16}
@@ -70,7 +90,9 @@ def plain(kernels):
 def prepare_sanitized():
     devices = {"address": Device("address"), "thread": Device("thread")}
     for which, device in devices.items():
-        device.kernels.foresee(cuda.source("sparse.cu"), names_of(["float32"]) + names_of(["float64"], rows=[1]), which)
+        device.kernels.foresee(
+            cuda.source("sparse.cu"), names_of(["float32"]) + names_of(["float64"], rows=[1]), which
+        )
     return devices
 
 
@@ -90,8 +112,10 @@ def thin(m, n, dtype, share, weighted=True):
 
 
 @emulated
-@pytest.mark.parametrize("m, n, share", [
-    (1, 1, 1.0), (130, 5, 0.2), pytest.param(40, 50, 0.4, marks=pytest.mark.slow), (9, 400, 0.5)])
+@pytest.mark.parametrize(
+    "m, n, share",
+    [(1, 1, 1.0), (130, 5, 0.2), pytest.param(40, 50, 0.4, marks=pytest.mark.slow), (9, 400, 0.5)],
+)
 def test_passes_under_sanitizers(sanitized_sparse, m, n, share):
     which, device = sanitized_sparse
     if which == "thread":
@@ -108,8 +132,10 @@ def test_the_same_bits_whatever_the_schedule(emulated_kernels):
     X, stored, y, s, W = thin(500, 20, "float32", 0.3)
     with plain(emulated_kernels) as backend:
         block = backend.upload(block_of(stored, y, s))
-        results = [backend.loss_gradient(block, W, Logistic()) for _ in range(5)]  # each launch draws its own schedule
-        grams = [backend.to_host(backend.hessian(block, W, Logistic())) for _ in range(3)]
+        results = [
+            backend.run(passes.LossGradient(W, Logistic()), block) for _ in range(5)
+        ]  # each launch draws its own schedule
+        grams = [backend.to_host(backend.run(passes.Hessian(W, Logistic()), block)) for _ in range(3)]
     assert len({(got.value.tobytes(), got.gradient.tobytes()) for got in results}) == 1
     assert len({gram.tobytes() for gram in grams}) == 1
 
@@ -134,13 +160,31 @@ def test_an_index_of_an_entry_beyond_32_bits():
     indptr = np.array([apart, apart + 2, apart + 4])
     exponents, shifts = np.zeros(1, np.int32), np.array([60], np.int32)
     sums, totals = np.zeros(1, np.int64), np.zeros((grid, 2))
-    arguments = (Huge(apart + 4), Huge(4 * apart + 16), indptr, np.int64(2), np.int32(1), np.array([5.0, 1.0], np.float32),
-                 np.array([1, 1], np.uint8), None, exponents, shifts, None, sums, totals)
-    Program(cuda.source("sparse.cu"), [kernel], "address").run([Launch(kernel, grid, shapes.THREADS, arguments)])
-    np.testing.assert_allclose(totals.sum(axis=0), [2 * np.log1p(np.exp(-1)), -2 / (1 + np.exp(1))], rtol=1e-6)
+    arguments = (
+        Huge(apart + 4),
+        Huge(4 * apart + 16),
+        indptr,
+        np.int64(2),
+        np.int32(1),
+        np.array([5.0, 1.0], np.float32),
+        np.array([1, 1], np.uint8),
+        None,
+        exponents,
+        shifts,
+        None,
+        sums,
+        totals,
+    )
+    Program(cuda.source("sparse.cu"), [kernel], "address").run(
+        [Launch(kernel, grid, shapes.THREADS, arguments)]
+    )
+    np.testing.assert_allclose(
+        totals.sum(axis=0), [2 * np.log1p(np.exp(-1)), -2 / (1 + np.exp(1))], rtol=1e-6
+    )
 
 
-# -- faults planted in the kernel: would the proofs see them? -------------------------------------------------------------
+# -- faults planted in the kernel: would the proofs see them?
+# -------------------------------------------------------------
 
 
 def planted(monkeypatch, fault, repaired):
@@ -152,21 +196,28 @@ def planted(monkeypatch, fault, repaired):
 def one_gradient(sanitizer, m=70, n=5):
     X, stored, y, s, W = thin(m, n, "float32", 0.3, weighted=False)
     with Device(sanitizer) as backend:
-        got = backend.loss_gradient(backend.upload(block_of(stored, y)), W, Logistic())
-    return got, cpu_or_gpu("numpy").loss_gradient(block_of(X, y), W, Logistic())
+        got = backend.run(passes.LossGradient(W, Logistic()), backend.upload(block_of(stored, y)))
+    return got, cpu_or_gpu("numpy").run(passes.LossGradient(W, Logistic()), block_of(X, y))
 
 
 @emulated
 def test_an_addition_that_is_not_atomic_is_caught(monkeypatch):
-    planted(monkeypatch, "atomicAdd(sums + (long long)j * kOutputs + k,\n                      ",
-            "(*(sums + (long long)j * kOutputs + k) +=\n                      ")
+    planted(
+        monkeypatch,
+        "atomicAdd(sums + (long long)j * kOutputs + k,\n                      ",
+        "(*(sums + (long long)j * kOutputs + k) +=\n                      ",
+    )
     with pytest.raises(EmulationError, match="data race"):
         one_gradient("thread")
 
 
 @emulated
 def test_a_missing_barrier_is_caught(monkeypatch):
-    planted(monkeypatch, "        sums[threadIdx.x] = value[i];\n        __syncthreads();", "        sums[threadIdx.x] = value[i];")
+    planted(
+        monkeypatch,
+        "        sums[threadIdx.x] = value[i];\n        __syncthreads();",
+        "        sums[threadIdx.x] = value[i];",
+    )
     with pytest.raises(EmulationError, match="data race"):
         one_gradient("thread")
 
@@ -180,7 +231,11 @@ def test_an_entry_past_the_last_is_caught(monkeypatch):
 
 @emulated
 def test_a_lane_that_leaves_early_is_caught(monkeypatch):
-    planted(monkeypatch, "        Real z[kDots] = {};\n", "        if (!there) return;\n        Real z[kDots] = {};\n")
+    planted(
+        monkeypatch,
+        "        Real z[kDots] = {};\n",
+        "        if (!there) return;\n        Real z[kDots] = {};\n",
+    )
     with pytest.raises(EmulationError, match="not reached by all"):
         one_gradient(None)
 
@@ -190,10 +245,10 @@ def test_a_sum_that_overflows_is_caught(monkeypatch, emulated_kernels):
     """Units chosen too small: only numbers show it."""
     with fake_cupy.in_place_of_cupy(emulated_kernels):
         backend = cpu_or_gpu("cupy")
-        monkeypatch.setattr(sys.modules["logreg_accel.backends.cupy_sparse"], "_BITS", 70)
+        monkeypatch.setattr(sys.modules["logreg_accel.backends.cupy.sparse"], "_BITS", 70)
         X, stored, y, s, W = thin(70, 5, "float32", 0.3, weighted=False)
-        got = backend.loss_gradient(backend.upload(block_of(stored, y)), W, Logistic())
-    expected = cpu_or_gpu("numpy").loss_gradient(block_of(X, y), W, Logistic())
+        got = backend.run(passes.LossGradient(W, Logistic()), backend.upload(block_of(stored, y)))
+    expected = cpu_or_gpu("numpy").run(passes.LossGradient(W, Logistic()), block_of(X, y))
     assert not np.allclose(got.gradient, expected.gradient, rtol=1e-2)
 
 

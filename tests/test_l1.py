@@ -11,13 +11,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Sklearn
 
 import logreg_accel
-from conftest import BACKENDS, FLOATS, SPECTOR, cpu_or_gpu, draw
+from conftest import BACKENDS, FLOATS, SPECTOR, bound_on, cpu_or_gpu, draw, evaluate
 from logreg_accel import LogisticRegression, solvers
-from logreg_accel.backends.base import Backend
-from logreg_accel.data import as_dataset
+from logreg_accel.data import as_labelled
 from logreg_accel.losses import Logistic, Multinomial
 from logreg_accel.objective import Objective
 from logreg_accel.penalty import Penalty
+from logreg_accel.rows import MemoryRows
+from logreg_accel.solvers.quadratic import lasso
 
 SOLVERS = ["prox-newton", "fista"]
 
@@ -45,7 +46,8 @@ def value_of(clf, X, y, C, l1_ratio, s=1.0):
     return C * (s * loss).sum() + (1 - l1_ratio) / 2 * (W**2).sum() + l1_ratio * abs(W).sum()
 
 
-# -- the pieces -------------------------------------------------------------------------------------------------------
+# -- the pieces
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -55,7 +57,7 @@ def test_the_quadratic_model_is_solved(name):
     A = rng.standard_normal((30, 12))
     H, g, w = A.T @ A / 30, rng.standard_normal(12), rng.standard_normal(12) * (np.arange(12) % 2)
     l1 = np.append(np.full(11, 0.4), 0.0)
-    u = cpu_or_gpu(name).lasso(H, g, w, l1)
+    u = lasso(H, g, w, l1, 0.0, cpu_or_gpu(name).lasso_sweeps)
     slope = g + H @ (u - w)
     zero = u == 0
     assert 0 < zero.sum() < 11 and u[-1] != 0
@@ -73,7 +75,7 @@ def test_a_model_with_collinear_columns_is_solved(name, seed):
     A = np.hstack([A[:, :-1], A[:, 6:8], A[:, -1:]])
     H, w = A.T @ A / 60, rng.standard_normal(A.shape[1]) * (rng.random(A.shape[1]) < 0.5)
     g, l1 = H @ rng.standard_normal(A.shape[1]), np.append(np.full(A.shape[1] - 1, 0.05), 0.0)
-    u = cpu_or_gpu(name).lasso(H, g, w, l1)
+    u = lasso(H, g, w, l1, 0.0, cpu_or_gpu(name).lasso_sweeps)
     slope = g + H @ (u - w)
     np.testing.assert_allclose(np.where(u != 0, slope + l1 * np.sign(u), 0), 0, atol=1e-9)
     assert (abs(slope) <= l1 + 1e-9).all()
@@ -81,15 +83,22 @@ def test_a_model_with_collinear_columns_is_solved(name, seed):
 
 def test_columns_without_curvature_stay_where_they_are():
     H, w = np.diag([1.0, 0.0]), np.array([0.0, 3.0])
-    np.testing.assert_allclose(Backend().lasso(H, np.array([-2.0, 0.0]), w, np.array([0.5, 0.5])), [1.5, 3.0], rtol=1e-9)
+    np.testing.assert_allclose(
+        lasso(H, np.array([-2.0, 0.0]), w, np.array([0.5, 0.5]), 0.0), [1.5, 3.0], rtol=1e-9
+    )
 
 
-@pytest.mark.parametrize("loss, z", [(Logistic(), [[-3.0], [0.1], [40.0]]), (Multinomial(3), [[1.0, 2.0, -3], [0, 0, 0], [50, 0, 0]])])
+@pytest.mark.parametrize(
+    "loss, z",
+    [(Logistic(), [[-3.0], [0.1], [40.0]]), (Multinomial(3), [[1.0, 2.0, -3], [0, 0, 0], [50, 0, 0]])],
+)
 def test_the_conjugate_of_the_loss(loss, z):
     """ℓ(z) + ℓ*(r) = z·r where r is the residual at z; elsewhere it is larger."""
     z, y = np.array(z), np.array([1, 0, 1])
     value, r = loss.value_residual(z, y)
-    np.testing.assert_allclose(value + loss.conjugate(r, y), (z * r).sum(axis=1, keepdims=True), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        value + loss.conjugate(r, y), (z * r).sum(axis=1, keepdims=True), rtol=1e-12, atol=1e-12
+    )
     assert (value + loss.conjugate(0.7 * r, y) >= (0.7 * z * r).sum(axis=1, keepdims=True)).all()
 
 
@@ -99,15 +108,20 @@ def test_the_conjugate_of_the_penalty():
     best = np.sign(v[0]) * np.maximum(abs(v[0]) - 0.5, 0) / 0.3
     assert both.conjugate(v[0]) == pytest.approx(v[0] @ best - both.value(best))
     assert all(both.conjugate(v[0]) >= v[0] @ u - both.value(u) for u in w)
-    assert Penalty(l1=0.5).conjugate(np.array([0.5, -0.1])) == 0 and np.isinf(Penalty(l1=0.5).conjugate(np.array([0.6, 0.0])))
+    assert Penalty(l1=0.5).conjugate(np.array([0.5, -0.1])) == 0 and np.isinf(
+        Penalty(l1=0.5).conjugate(np.array([0.6, 0.0]))
+    )
 
 
-# -- fits -------------------------------------------------------------------------------------------------------------
+# -- fits
+# -------------------------------------------------------------------------------------------------------------
 
 
 @functools.cache
 def scikit_learns(l1_ratio):
-    return Sklearn(C=0.1, l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=200_000).fit(*scaled(load_breast_cancer))
+    return Sklearn(C=0.1, l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=200_000).fit(
+        *scaled(load_breast_cancer)
+    )
 
 
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
@@ -115,8 +129,12 @@ def scikit_learns(l1_ratio):
 @pytest.mark.parametrize("name", BACKENDS)
 def test_the_optimum_of_scikit_learn(name, solver, l1_ratio):
     X, y = scaled(load_breast_cancer)
-    tol = 1e-9 if solver == "prox-newton" else 1e-6 if l1_ratio == 1 else 1e-8  # of the gap: some root of the distance
-    clf = LogisticRegression(C=0.1, l1_ratio=l1_ratio, solver=solver, backend=name, tol=tol, max_iter=20_000).fit(X, y)
+    tol = (
+        1e-9 if solver == "prox-newton" else 1e-6 if l1_ratio == 1 else 1e-8
+    )  # of the gap: some root of the distance
+    clf = LogisticRegression(
+        C=0.1, l1_ratio=l1_ratio, solver=solver, backend=name, tol=tol, max_iter=20_000
+    ).fit(X, y)
     reference = scikit_learns(l1_ratio)
     assert clf.status_ == "converged" and clf.suboptimality_bound_ < (1e-6 if l1_ratio < 1 else 1e-3)
     assert value_of(clf, X, y, 0.1, l1_ratio) <= value_of(reference, X, y, 0.1, l1_ratio) * (1 + tol + 1e-9)
@@ -152,14 +170,17 @@ def test_the_duality_gap_is_above_the_truth(name, l1_ratio, fit_intercept, weigh
     X, y, s, _ = draw(400, 6, weighted=weighted)
     options = {"C": 0.2, "l1_ratio": l1_ratio, "fit_intercept": fit_intercept}
     exact = LogisticRegression(solver="prox-newton", tol=1e-13, **options).fit(X, y, s)
-    dataset = as_dataset(X, y, s)
-    objective = Objective(dataset, Logistic(), Penalty.of_strength(0.2, dataset.total_weight, l1_ratio), cpu_or_gpu(name), fit_intercept)
+    labelled = as_labelled(X, y, s)
+    rows = MemoryRows([labelled.block], cpu_or_gpu(name))
+    objective = Objective(
+        rows, Logistic(), Penalty.of_strength(0.2, labelled.total_weight, l1_ratio), fit_intercept
+    )
     w = np.append(exact.coef_[0], exact.intercept_)[: objective.size]
-    least = objective.evaluate(w).value
+    least = evaluate(objective, w).value
     bounds = []
     for size in (1.0, 1e-1, 1e-3, 1e-5):
-        point = objective.evaluate(w + size * np.random.default_rng(0).standard_normal(w.shape), keep_margins=True)
-        bounds.append(objective.suboptimality_bound(point))
+        point = evaluate(objective, w + size * np.random.default_rng(0).standard_normal(w.shape))
+        bounds.append(bound_on(objective, point))
         assert (point.value - least) / point.value <= bounds[-1] <= 1
     assert bounds[-1] < 1e-3 and exact.suboptimality_bound_ < 1e-6
 
@@ -167,7 +188,9 @@ def test_the_duality_gap_is_above_the_truth(name, l1_ratio, fit_intercept, weigh
 def test_strong_penalties_leave_nothing_and_weak_ones_everything():
     X, y = scaled(load_breast_cancer)
     nothing = LogisticRegression(C=1e-4, l1_ratio=1.0).fit(X, y)
-    assert not nothing.coef_.any() and nothing.intercept_[0] == pytest.approx(np.log(y.mean() / (1 - y.mean())), rel=1e-3)
+    assert not nothing.coef_.any() and nothing.intercept_[0] == pytest.approx(
+        np.log(y.mean() / (1 - y.mean())), rel=1e-3
+    )
     free = LogisticRegression(C=np.inf, l1_ratio=1.0, solver="newton-cholesky")
     assert free.fit(X[:, :3], y).coef_.all(), "no penalty at all: any solver may do it"
 
@@ -187,8 +210,11 @@ def test_a_path_of_penalties_by_warm_starts():
 
 def test_l1_ratio_zero_is_the_l2_penalty():
     X, y, _, _ = draw(300, 5)
-    np.testing.assert_allclose(LogisticRegression(solver="prox-newton", tol=1e-14).fit(X, y).coef_,
-                               LogisticRegression(solver="newton-cholesky").fit(X, y).coef_, atol=1e-6)
+    np.testing.assert_allclose(
+        LogisticRegression(solver="prox-newton", tol=1e-14).fit(X, y).coef_,
+        LogisticRegression(solver="newton-cholesky").fit(X, y).coef_,
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cholesky", "row-space", solvers.newton_cg()])
@@ -204,7 +230,9 @@ def test_ratios_are_checked(l1_ratio):
 
 
 def test_saved_models(tmp_path):
-    clf = LogisticRegression(l1_ratio=0.7, solver=solvers.prox_newton(rows_per_parameter=20)).fit(*draw(100, 5)[:2])
+    clf = LogisticRegression(l1_ratio=0.7, solver=solvers.prox_newton(rows_per_parameter=20)).fit(
+        *draw(100, 5)[:2]
+    )
     clf.save(tmp_path / "m")
     again = logreg_accel.load(tmp_path / "m")
     assert again.l1_ratio == 0.7 and again.solver == clf.solver and np.array_equal(again.coef_, clf.coef_)
@@ -230,9 +258,13 @@ def test_published_answers(real_data):
     for row in published["rows"]:
         C = 1 / (row["lam"] * len(y))
         for solver in SOLVERS:
-            clf = LogisticRegression(C=C, l1_ratio=row["alpha"], fit_intercept=False, solver=solver, tol=1e-12, max_iter=10_000)
+            clf = LogisticRegression(
+                C=C, l1_ratio=row["alpha"], fit_intercept=False, solver=solver, tol=1e-12, max_iter=10_000
+            )
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # fista's gap stands still at 1e-8 of rounding
+                warnings.simplefilter(
+                    "ignore", ConvergenceWarning
+                )  # fista's gap stands still at 1e-8 of rounding
                 coef = clf.fit(X, y).coef_[0]
             np.testing.assert_allclose(coef, row["coef_recomputed"], atol=2e-6)
             np.testing.assert_allclose(coef, row["coef_glmnet"], atol=5e-5)

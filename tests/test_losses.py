@@ -71,10 +71,14 @@ def test_columns_are_independent_models():
     value, residual = Logistic().value_residual(z, y)
     for j in range(3):
         one_value, one_residual = Logistic().value_residual(z[:, j : j + 1], y)
-        assert np.array_equal(value[:, j : j + 1], one_value) and np.array_equal(residual[:, j : j + 1], one_residual)
+        assert np.array_equal(value[:, j : j + 1], one_value) and np.array_equal(
+            residual[:, j : j + 1], one_residual
+        )
 
 
 def test_class_rule():
     z = np.array([[-1e-300], [0.0], [1e-300]])
-    assert ((Logistic().probabilities(z)[:, 1] > 0.5) == (z[:, 0] > 0)).sum() >= 2  # 1e-300 rounds to one half
+    assert (
+        (Logistic().probabilities(z)[:, 1] > 0.5) == (z[:, 0] > 0)
+    ).sum() >= 2  # 1e-300 rounds to one half
     assert Logistic().probabilities(np.array([[0.0]]))[0, 1] == 0.5

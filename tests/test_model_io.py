@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import draw
-from logreg_accel import LogisticRegression, load, model_io, solvers
+from logreg_accel import LogisticRegression, load, persistence, solvers
 
 X, Y, _, _ = draw(60, 3)
 
@@ -27,7 +27,9 @@ def test_everything_comes_back(tmp_path):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(X, columns=["a", "b", "ü"])
     labels = np.array(["no", "yes"])[Y]
-    clf = LogisticRegression(C=np.inf, solver=solvers.lbfgs(memory=4), class_weight={"no": 2.0}, backend="numba").fit(frame, labels)
+    clf = LogisticRegression(
+        C=np.inf, solver=solvers.lbfgs(memory=4), class_weight={"no": 2.0}, backend="numba"
+    ).fit(frame, labels)
     clf.save(tmp_path / "model")
     again = load(tmp_path / "model")
     assert again.get_params() == clf.get_params()
@@ -43,7 +45,10 @@ def test_everything_comes_back(tmp_path):
     assert again.fit(frame, labels).status_ == clf.status_
 
 
-@pytest.mark.parametrize("labels", [np.array([1, 2]), np.array([False, True]), np.array([-1.0, 1.0]), np.array(["a", "b"], dtype=object)])
+@pytest.mark.parametrize(
+    "labels",
+    [np.array([1, 2]), np.array([False, True]), np.array([-1.0, 1.0]), np.array(["a", "b"], dtype=object)],
+)
 def test_labels_come_back(tmp_path, labels):
     clf = LogisticRegression().fit(X, labels[Y])
     clf.save(tmp_path / "m")
@@ -77,7 +82,9 @@ def test_cut_anywhere_it_is_refused(saved, tmp_path):
             load(cut)
 
 
-@pytest.mark.parametrize("bits", [1, pytest.param(8, marks=pytest.mark.slow)], ids=["one bit a byte", "every bit"])
+@pytest.mark.parametrize(
+    "bits", [1, pytest.param(8, marks=pytest.mark.slow)], ids=["one bit a byte", "every bit"]
+)
 def test_any_flipped_bit_is_refused_or_harmless(saved, tmp_path, bits):
     whole = saved.read_bytes()
     expected = load(saved)
@@ -93,13 +100,17 @@ def test_any_flipped_bit_is_refused_or_harmless(saved, tmp_path, bits):
         except ValueError:
             continue
         harmless += 1
-        assert np.array_equal(model.coef_, expected.coef_) and np.array_equal(model.intercept_, expected.intercept_)
-        assert np.array_equal(model.classes_, expected.classes_) and model.get_params() == expected.get_params()
+        assert np.array_equal(model.coef_, expected.coef_) and np.array_equal(
+            model.intercept_, expected.intercept_
+        )
+        assert (
+            np.array_equal(model.classes_, expected.classes_) and model.get_params() == expected.get_params()
+        )
     assert harmless < bits * len(whole) / 2  # a zip has fields that nobody reads: dates, attributes
 
 
 def test_a_newer_schema_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_io, "SCHEMA", 2)
+    monkeypatch.setattr(persistence, "SCHEMA", 2)
     LogisticRegression().fit(X, Y).save(tmp_path / "new")
     monkeypatch.undo()
     with pytest.raises(ValueError, match="schema 2; this version of logreg_accel reads up to 1. Upgrade"):
@@ -110,7 +121,7 @@ def test_what_is_no_model_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", coef=np.ones(3))
     with pytest.raises(ValueError, match="not a complete model file"):
         load(tmp_path / "other.npz")
-    model_io.save_arrays(tmp_path / "wrong", {"format": "else"}, {})
+    persistence.save_arrays(tmp_path / "wrong", {"format": "else"}, {})
     with pytest.raises(ValueError, match="format 'else'"):
         load(tmp_path / "wrong")
     with pytest.raises(FileNotFoundError):

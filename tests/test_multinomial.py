@@ -13,12 +13,25 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 from sklearn.metrics import log_loss, roc_auc_score
 
 import logreg_accel
-from conftest import BACKENDS, DTYPES, FLOATS, backends_and, block_of, cpu_or_gpu, draw
+from conftest import (
+    BACKENDS,
+    DTYPES,
+    FLOATS,
+    backends_and,
+    block_of,
+    bound_on,
+    cpu_or_gpu,
+    draw,
+    evaluate,
+    rows_of,
+)
 from logreg_accel import LogisticRegression, Objective, solvers
+from logreg_accel.backends import passes
 from logreg_accel.cli import main
-from logreg_accel.data import Block, Dataset, compute_dtype
+from logreg_accel.data import compute_dtype
 from logreg_accel.losses import Logistic, Multinomial
 from logreg_accel.penalty import Penalty
+from logreg_accel.solvers.questions import CLASS_MEAN, SOLVE, Curvature
 
 getcontext().prec = 700
 SOLVERS = ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled", "row-space"]
@@ -36,10 +49,13 @@ def problem(m=200, n=5, k=4, dtype="float64", weighted=True, seed=0):
     return X, y, s
 
 
-# -- the loss ---------------------------------------------------------------------------------------------------------
+# -- the loss
+# ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("z", [[0, 0, 0], [1, 2, 3], [40, 0, -40], [100, 99, 0], [-700, 0, 1e-8], [1e4, -1e4, 0], [36.7, 0, 0]])
+@pytest.mark.parametrize(
+    "z", [[0, 0, 0], [1, 2, 3], [40, 0, -40], [100, 99, 0], [-700, 0, 1e-8], [1e4, -1e4, 0], [36.7, 0, 0]]
+)
 @pytest.mark.parametrize("y", [0, 1, 2])
 def test_formulas_keep_their_digits(z, y):
     exact = [Decimal(float(value)) for value in z]
@@ -59,9 +75,17 @@ def test_curvature_keeps_its_digits(dtype, gap):
     z, u = np.array([[gap, 0.0, 0.0]], dtype=dtype), np.array([[3.0, 1.0, -2.0]], dtype=dtype)
     t = np.exp(-gap)
     total, loss, rtol = 1 + 2 * t, Multinomial(3), 200 * np.finfo(dtype).eps
-    np.testing.assert_allclose(loss.curvature(z, None)[0], [2 * t / total**2, t * (1 + t) / total**2, t * (1 + t) / total**2], rtol=rtol)
+    np.testing.assert_allclose(
+        loss.curvature(z, None)[0],
+        [2 * t / total**2, t * (1 + t) / total**2, t * (1 + t) / total**2],
+        rtol=rtol,
+    )
     p = np.array([1, t, t]) / total
-    exact = [p[0] * (p[1] * 2 + p[2] * 5), p[1] * (-2 + p[1] * 2 + p[2] * 5), p[2] * (-5 + p[1] * 2 + p[2] * 5)]
+    exact = [
+        p[0] * (p[1] * 2 + p[2] * 5),
+        p[1] * (-2 + p[1] * 2 + p[2] * 5),
+        p[2] * (-5 + p[1] * 2 + p[2] * 5),
+    ]
     np.testing.assert_allclose(loss.curvature_product(z, None, u)[0], exact, rtol=rtol)
     blocks = {(a, b): float(block[0, 0]) for a, b, block in loss.curvature_blocks(z, None)}
     np.testing.assert_allclose([blocks[0, 0], blocks[0, 1]], [2 * t / total**2, -t / total**2], rtol=rtol)
@@ -74,7 +98,11 @@ def test_never_nan(dtype):
     loss = Multinomial(3)
     with np.errstate(over="ignore"):
         for y in range(3):
-            for values in (*loss.value_residual(z, np.full(3, y)), loss.curvature(z, None), loss.probabilities(z)):
+            for values in (
+                *loss.value_residual(z, np.full(3, y)),
+                loss.curvature(z, None),
+                loss.probabilities(z),
+            ):
                 assert not np.isnan(values).any() and values.dtype == dtype
         np.testing.assert_allclose(loss.probabilities(z).sum(axis=1), 1)
 
@@ -82,9 +110,8 @@ def test_never_nan(dtype):
 def test_two_classes_are_the_logistic_loss():
     """Softmax of (−z/2, z/2) is σ(z), and ‖−w/2‖² + ‖w/2‖² = ‖w‖²/2."""
     X, y, s = problem(k=2)
-    dataset = Dataset([Block(X, y.astype(np.uint8), s)], np.array([0, 1]))
-    binary = Objective(dataset, Logistic(), Penalty(0.1), cpu_or_gpu("numpy"))
-    softmax = Objective(dataset, Multinomial(2), Penalty(0.2), cpu_or_gpu("numpy"))
+    rows = rows_of(X, y.astype(np.uint8), s)
+    binary, softmax = Objective(rows, Logistic(), Penalty(0.1)), Objective(rows, Multinomial(2), Penalty(0.2))
     w = np.random.default_rng(1).standard_normal(6)
     value, gradient = binary.value_and_gradient(w)
     both, slopes = softmax.value_and_gradient(np.stack([-w / 2, w / 2], axis=1).ravel())
@@ -92,7 +119,8 @@ def test_two_classes_are_the_logistic_loss():
     np.testing.assert_allclose(slopes.reshape(-1, 2) @ [-0.5, 0.5], gradient, rtol=1e-12)
 
 
-# -- the objective ----------------------------------------------------------------------------------------------------
+# -- the objective
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
@@ -111,17 +139,21 @@ def test_value_gradient_and_hessian_agree(name, C, fit_intercept):
     _, g = objective.value_and_gradient(w)
     assert stencil(lambda u: objective.value_and_gradient(u)[0]) == pytest.approx(g @ v, rel=1e-8)
     hv = objective.hessian_vector(w, v)
-    np.testing.assert_allclose(stencil(lambda u: objective.value_and_gradient(u)[1]), hv, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(
+        stencil(lambda u: objective.value_and_gradient(u)[1]), hv, rtol=1e-7, atol=1e-9
+    )
     if fit_intercept:
         np.testing.assert_allclose(hv.reshape(-1, 4)[-1].sum(), 0, atol=1e-12)
     H = objective.hessian(w)
     np.testing.assert_allclose(H @ v, hv, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(H, H.T)
     np.testing.assert_allclose(np.diagonal(H), objective.diagonal(w), rtol=1e-12)
-    step = objective.factor(w)(g)
+    step = objective.answer(Curvature(w, SOLVE))(g)
     np.testing.assert_allclose(H @ step, g, atol=1e-9)
     if fit_intercept:
-        assert step.reshape(-1, 4)[-1].sum() == pytest.approx(0, abs=1e-9), "no class is shifted but against the others"
+        assert step.reshape(-1, 4)[-1].sum() == pytest.approx(0, abs=1e-9), (
+            "no class is shifted but against the others"
+        )
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -130,15 +162,27 @@ def test_every_backend_is_the_reference(name):
     reference = Objective.from_arrays(X.astype(np.float64), y, s, backend="numpy")
     objective = Objective.from_arrays(X, y, s, backend=name)
     w, v = np.random.default_rng(0).standard_normal((2, objective.size)).astype(np.float32)
-    for call in (lambda o: o.value_and_gradient(w)[0], lambda o: o.value_and_gradient(w)[1], lambda o: o.hessian_vector(w, v),
-                 lambda o: o.diagonal(w), lambda o: o.margins(w), lambda o: o.hessian(w), lambda o: o.preconditioner(w)(v)):
+    for call in (
+        lambda o: o.value_and_gradient(w)[0],
+        lambda o: o.value_and_gradient(w)[1],
+        lambda o: o.hessian_vector(w, v),
+        lambda o: o.diagonal(w),
+        lambda o: o.margins(w),
+        lambda o: o.hessian(w),
+        lambda o: o.answer(Curvature(w, CLASS_MEAN))(v),
+    ):
         expected = np.asarray(call(reference))
         np.testing.assert_allclose(call(objective), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("k", [3, 4, 10])
-@pytest.mark.parametrize("name, dtype", [
-    *backends_and(FLOATS), *(pytest.param("numba", dtype, marks=pytest.mark.slow) for dtype in DTYPES if dtype not in FLOATS)])
+@pytest.mark.parametrize(
+    "name, dtype",
+    [
+        *backends_and(FLOATS),
+        *(pytest.param("numba", dtype, marks=pytest.mark.slow) for dtype in DTYPES if dtype not in FLOATS),
+    ],
+)
 def test_passes_within_the_rounding_of_their_sums(name, dtype, k):
     """Against float64, relative to the sums of magnitudes; an error in a margin counts with the residual that it moves."""
     X, y, s = problem(1003, 13, k, dtype)
@@ -151,20 +195,26 @@ def test_passes_within_the_rounding_of_their_sums(name, dtype, k):
     value, residual = loss.value_residual(Z, y)
     limit = 8 * np.finfo(dtype).eps * np.sqrt(len(X))
     reach = 1 + abs(exact) @ abs(W).max(axis=1, keepdims=True)
-    got = backend.loss_gradient(block, W, loss, keep_margins=True)
+    got = backend.run(passes.LossGradient(W, loss, keep_margins=True), block)
     assert got.value[0] == pytest.approx((weights * value).sum(), rel=limit)
-    assert (abs(got.gradient - exact.T @ (weights * residual)) <= limit * abs(exact).T @ (weights * reach)).all()
+    assert (
+        abs(got.gradient - exact.T @ (weights * residual)) <= limit * abs(exact).T @ (weights * reach)
+    ).all()
     assert (abs(backend.to_host(got.margins) - Z) <= limit * reach).all()
     product = exact.T @ (weights * loss.curvature_product(Z, y, U))
     for known in (None, got.margins):
-        error = abs(backend.hessian_vector(block, W, V, loss, known) - product)
+        error = abs(backend.run(passes.HessianVector(W, V, loss, known), block) - product)
         assert (error <= limit * abs(exact).T @ (weights * reach * abs(U).max(axis=1, keepdims=True))).all()
-    beyond = backend.loss_gradient(block, W + V, loss, keep_margins=True).margins
-    slope, curvature = backend.line(block, got.margins, beyond, 0.5, loss)
+    beyond = backend.run(passes.LossGradient(W + V, loss, keep_margins=True), block).margins
+    slope, curvature = backend.run(passes.Line(got.margins, beyond, 0.5, loss), block)
     there = Z + 0.5 * U
     reach = float((weights * reach * abs(U).max(axis=1, keepdims=True) ** 2).sum())
-    assert slope == pytest.approx(float((weights * loss.value_residual(there, y)[1] * U).sum()), abs=limit * reach)
-    assert curvature == pytest.approx(float((weights * loss.curvature_product(there, y, U) * U).sum()), abs=limit * reach)
+    assert slope == pytest.approx(
+        float((weights * loss.value_residual(there, y)[1] * U).sum()), abs=limit * reach
+    )
+    assert curvature == pytest.approx(
+        float((weights * loss.curvature_product(there, y, U) * U).sum()), abs=limit * reach
+    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -176,13 +226,14 @@ def test_the_bound_holds_and_tightens(C, dtype):
     w, least = np.vstack([clf.coef_.T, clf.intercept_]).ravel(), clf.history_[-1].value
     bounds = []
     for size in (1.0, 1e-1, 1e-3, 1e-5):
-        point = objective.evaluate(w + size * np.random.default_rng(0).standard_normal(w.shape), keep_margins=True)
-        bounds.append(objective.suboptimality_bound(point))
+        point = evaluate(objective, w + size * np.random.default_rng(0).standard_normal(w.shape))
+        bounds.append(bound_on(objective, point))
         assert (point.value - least) / point.value <= bounds[-1] + 2 * np.finfo(dtype).eps and bounds[-1] <= 1
     assert bounds[-1] < 1e-3 * bounds[-2]
 
 
-# -- fits -------------------------------------------------------------------------------------------------------------
+# -- fits
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("solver", ["auto", *SOLVERS])
@@ -218,7 +269,9 @@ def test_float32_digits():
     for solver in ("auto", "lbfgs", "newton-cg", "newton-subsampled"):
         clf = LogisticRegression(solver=solver, tol=1e-7).fit(X.astype(np.float32), y)
         assert clf.coef_.dtype == np.float32 and clf.suboptimality_ < 1e-6
-        assert log_loss(y, clf.predict_proba(X)) == pytest.approx(log_loss(y, tight.predict_proba(X)), rel=2e-3)
+        assert log_loss(y, clf.predict_proba(X)) == pytest.approx(
+            log_loss(y, tight.predict_proba(X)), rel=2e-3
+        )
 
 
 def test_without_a_penalty_coefficients_sum_to_zero():
@@ -248,17 +301,26 @@ def test_separable_classes_without_a_penalty():
     X = np.repeat(np.eye(3), 20, axis=0) + 0.01 * np.random.default_rng(0).standard_normal((60, 3))
     with pytest.warns(ConvergenceWarning, match="separable"):
         clf = LogisticRegression(C=np.inf).fit(X, np.repeat(["a", "b", "c"], 20))
-    assert clf.status_ == "separable" and np.isfinite(clf.coef_).all() and clf.score(X, np.repeat(["a", "b", "c"], 20)) == 1
+    assert (
+        clf.status_ == "separable"
+        and np.isfinite(clf.coef_).all()
+        and clf.score(X, np.repeat(["a", "b", "c"], 20)) == 1
+    )
 
 
-# -- what comes in and goes out ---------------------------------------------------------------------------------------
+# -- what comes in and goes out
+# ---------------------------------------------------------------------------------------
 
 
 def test_shapes_labels_and_probabilities():
     X, y = scaled(load_iris)
     names = np.array(["setosa", "versicolor", "virginica"])[y]
     clf = LogisticRegression().fit(X, names)
-    assert clf.coef_.shape == (3, 4) and clf.intercept_.shape == (3,) and clf.classes_.tolist() == sorted(set(names))
+    assert (
+        clf.coef_.shape == (3, 4)
+        and clf.intercept_.shape == (3,)
+        and clf.classes_.tolist() == sorted(set(names))
+    )
     assert clf.decision_function(X).shape == (150, 3)
     np.testing.assert_allclose(clf.predict_proba(X).sum(axis=1), 1)
     np.testing.assert_allclose(np.exp(clf.predict_log_proba(X)), clf.predict_proba(X))
@@ -293,21 +355,30 @@ def test_weight_two_is_the_row_twice_and_zero_the_row_absent(name, solver):
 def test_storage_types_are_the_same_values_in_float32(name, dtype):
     X, y, _ = problem(300)
     X = (10 * abs(X)).astype(dtype)
-    stored, wide = (LogisticRegression(backend=name, tol=1e-7).fit(data, y) for data in (X, X.astype(np.float32)))
+    stored, wide = (
+        LogisticRegression(backend=name, tol=1e-7).fit(data, y) for data in (X, X.astype(np.float32))
+    )
     np.testing.assert_allclose(stored.coef_, wide.coef_, atol=1e-5)
 
 
 def test_softmax_has_the_same_bits_at_any_number_of_threads():
     X, y, s = problem(30_000, 20, 3, "float32")
-    fits = [LogisticRegression(backend="numba", solver="newton-cg", n_threads=n).fit(X, y, s).coef_.tobytes() for n in (1, 2)]
+    fits = [
+        LogisticRegression(backend="numba", solver="newton-cg", n_threads=n).fit(X, y, s).coef_.tobytes()
+        for n in (1, 2)
+    ]
     assert fits[0] == fits[1]
 
 
 def test_class_weights():
     X, y = scaled(load_wine)
     for class_weight in ("balanced", {0: 2.0, 2: 0.5}):
-        clf = LogisticRegression(class_weight=class_weight).fit(X, y, sample_weight=np.linspace(0.5, 2, len(y)))
-        reference = Sklearn(class_weight=class_weight, tol=1e-12, max_iter=10_000).fit(X, y, np.linspace(0.5, 2, len(y)))
+        clf = LogisticRegression(class_weight=class_weight).fit(
+            X, y, sample_weight=np.linspace(0.5, 2, len(y))
+        )
+        reference = Sklearn(class_weight=class_weight, tol=1e-12, max_iter=10_000).fit(
+            X, y, np.linspace(0.5, 2, len(y))
+        )
         np.testing.assert_allclose(clf.coef_, reference.coef_, atol=3e-6)
 
 
@@ -338,7 +409,10 @@ def test_saved_models(tmp_path):
 @pytest.fixture
 def iris_file(tmp_path):
     X, y = load_iris(return_X_y=True)
-    rows = [",".join([*map(str, row), ["setosa", "versicolor", "virginica"][code]]) for row, code in zip(X, y, strict=True)]
+    rows = [
+        ",".join([*map(str, row), ["setosa", "versicolor", "virginica"][code]])
+        for row, code in zip(X, y, strict=True)
+    ]
     path = tmp_path / "iris.csv"
     path.write_text("\n".join(["a,b,c,d,kind", *rows]) + "\n")
     return path
@@ -361,10 +435,15 @@ def test_the_command_line(iris_file, tmp_path, capsys):
     assert main(["inspect", model]) == 0
     assert "virginica" in capsys.readouterr().out
     features = tmp_path / "features.csv"
-    features.write_text("\n".join(line.rpartition(",")[0] for line in iris_file.read_text().splitlines()) + "\n")
+    features.write_text(
+        "\n".join(line.rpartition(",")[0] for line in iris_file.read_text().splitlines()) + "\n"
+    )
     assert main(["predict", str(features), "--model", model]) == 0
     heading, first, *_ = capsys.readouterr().out.splitlines()
-    assert heading == "prediction,probability_setosa,probability_versicolor,probability_virginica" and first.startswith("setosa,0.")
+    assert (
+        heading == "prediction,probability_setosa,probability_versicolor,probability_virginica"
+        and first.startswith("setosa,0.")
+    )
 
 
 def test_published_answers(real_data):

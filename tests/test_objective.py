@@ -6,11 +6,13 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import BACKENDS, FLOATS, SPECTOR, cpu_or_gpu, draw
+from conftest import BACKENDS, FLOATS, SPECTOR, bound_on, cpu_or_gpu, draw, evaluate
 from logreg_accel import LogisticRegression, Objective
-from logreg_accel.data import Block, Dataset, as_dataset
+from logreg_accel.data import Block, as_labelled
 from logreg_accel.losses import Logistic
 from logreg_accel.penalty import Penalty
+from logreg_accel.rows import MemoryRows
+from logreg_accel.solvers.questions import SOLVE, Curvature, LineMinimum
 
 
 def problem(m=300, n=7, seed=0, **options):
@@ -35,12 +37,14 @@ def test_value_gradient_and_hessian_agree(name, C, weighted, fit_intercept):
     _, g = objective.value_and_gradient(w)
     assert stencil(lambda u: objective.value_and_gradient(u)[0]) == pytest.approx(g @ v, rel=1e-8)
     hv = objective.hessian_vector(w, v)
-    np.testing.assert_allclose(stencil(lambda u: objective.value_and_gradient(u)[1]), hv, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(
+        stencil(lambda u: objective.value_and_gradient(u)[1]), hv, rtol=1e-7, atol=1e-9
+    )
     H = objective.hessian(w)
     np.testing.assert_allclose(H @ v, hv, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(H, H.T, rtol=0, atol=0)
     np.testing.assert_allclose(np.diagonal(H), objective.diagonal(w), rtol=1e-10)
-    np.testing.assert_allclose(objective.factor(w)(hv), v, rtol=1e-6)
+    np.testing.assert_allclose(objective.answer(Curvature(w, SOLVE))(hv), v, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -56,16 +60,15 @@ def test_asked_twice_it_answers_twice_the_same(name):
 @settings(max_examples=30, deadline=None)
 def test_rows_split_into_any_blocks(cuts, weighted):
     X, y, s, W = draw(200, 5, weighted=weighted)
-    whole = as_dataset(X, y, s)
+    block = as_labelled(X, y, s).block
     edges = [0, *sorted(cuts), 200]
-    block = whole.blocks[0]
     parts = [
-        Block(X[a:b], block.y[a:b], None if s is None else block.sample_weight[a:b])
+        Block(block.X.between(a, b), block.y[a:b], None if s is None else block.sample_weight[a:b])
         for a, b in zip(edges, edges[1:], strict=False)
     ]
-    arguments = Logistic(), Penalty(0.1), cpu_or_gpu("numpy")
-    one = Objective(whole, *arguments)
-    many = Objective(Dataset(parts, whole.classes), *arguments)
+    one, many = (
+        Objective(MemoryRows(of, cpu_or_gpu("numpy")), Logistic(), Penalty(0.1)) for of in ([block], parts)
+    )
     value, gradient = one.value_and_gradient(W[:, 0])
     value_of_parts, gradient_of_parts = many.value_and_gradient(W[:, 0])
     assert value_of_parts == pytest.approx(value, rel=1e-13)
@@ -87,7 +90,9 @@ def test_weight_two_is_a_row_twice_and_weight_zero_is_none(name):
 def test_a_column_of_ones_is_the_intercept_without_penalty(name):
     X, y, _, W = draw(100, 4)
     intercept = Objective.from_arrays(X, y, C=np.inf, backend=name)
-    column = Objective.from_arrays(np.hstack([X, np.ones((100, 1))]), y, C=np.inf, fit_intercept=False, backend=name)
+    column = Objective.from_arrays(
+        np.hstack([X, np.ones((100, 1))]), y, C=np.inf, fit_intercept=False, backend=name
+    )
     a, b = intercept.value_and_gradient(W[:, 0]), column.value_and_gradient(W[:, 0])
     assert a[0] == pytest.approx(b[0], rel=1e-12)
     np.testing.assert_allclose(a[1], b[1], rtol=1e-10, atol=1e-13)
@@ -131,7 +136,11 @@ def test_an_optimiser_from_elsewhere_gets_there(name):
     X, y = SPECTOR[:, :3], SPECTOR[:, 3]
     objective = Objective.from_arrays(X, y, C=1.0, backend=name)
     result = scipy.optimize.minimize(
-        objective.value_and_gradient, np.zeros(objective.size), jac=True, hessp=objective.hessian_vector, method="trust-ncg",
+        objective.value_and_gradient,
+        np.zeros(objective.size),
+        jac=True,
+        hessp=objective.hessian_vector,
+        method="trust-ncg",
         options={"gtol": 1e-10},
     )
     ours = LogisticRegression(C=1.0, backend=name).fit(X, y)
@@ -164,7 +173,9 @@ def test_sums_that_overflow_say_so():
 
 def test_wrong_length_of_w():
     objective, _ = problem()
-    with pytest.raises(ValueError, match=r"`w` has shape \(3,\); expected \(8,\): n_features weights and the intercept"):
+    with pytest.raises(
+        ValueError, match=r"`w` has shape \(3,\); expected \(8,\): n_features weights and the intercept"
+    ):
         objective.value_and_gradient(np.zeros(3))
 
 
@@ -176,12 +187,12 @@ def test_c_must_be_positive(C):
 
 def test_line_minimum_is_where_the_slope_vanishes():
     objective, w = problem(C=1.0)
-    start = objective.evaluate(w, keep_margins=True)
+    start = evaluate(objective, w)
     direction = -start.gradient
     for length in (1e-3, 1.0, 50.0):
-        end = objective.evaluate(w + length * direction, keep_margins=True)
-        t = objective.line_minimum(start, end)
-        there = objective.evaluate(w + t * length * direction)
+        end = evaluate(objective, w + length * direction)
+        t = objective.answer(LineMinimum(start, end))
+        there = evaluate(objective, w + t * length * direction)
         assert abs(there.gradient @ direction) <= 0.011 * abs(start.gradient @ direction)
 
 
@@ -198,8 +209,8 @@ def test_the_bound_holds_and_tightens(name, C, fit_intercept, weighted):
     rng = np.random.default_rng(0)
     bounds = []
     for size in (3.0, 1.0, 1e-1, 1e-3, 1e-5):
-        point = objective.evaluate(w + size * rng.standard_normal(w.shape), keep_margins=True)
-        bounds.append(objective.suboptimality_bound(point))
+        point = evaluate(objective, w + size * rng.standard_normal(w.shape))
+        bounds.append(bound_on(objective, point))
         assert (point.value - least) / point.value <= bounds[-1] <= 1
     assert bounds[-1] < 1e-3 * bounds[-2] < 1e-6 * bounds[-3]
 
@@ -222,6 +233,6 @@ def test_no_bound_without_a_penalty_or_margins():
     X, y, _, _ = draw(40, 3)
     w = np.full(4, 0.1)
     free = Objective.from_arrays(X, y, C=np.inf)
-    assert np.isinf(free.suboptimality_bound(free.evaluate(w, keep_margins=True)))
+    assert np.isinf(bound_on(free, evaluate(free, w)))
     bound = Objective.from_arrays(X, y)
-    assert np.isinf(bound.suboptimality_bound(bound.evaluate(w)))
+    assert np.isinf(bound_on(bound, evaluate(bound, w)._replace(margins=None)))

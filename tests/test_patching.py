@@ -22,7 +22,9 @@ from logreg_accel import patch_sklearn, unpatch_sklearn
 
 X, Y = load_breast_cancer(return_X_y=True)
 X = StandardScaler().fit_transform(X)
-modern = pytest.mark.skipif("penalty" not in LogisticRegression().get_params(), reason="this scikit-learn has no `penalty`")
+modern = pytest.mark.skipif(
+    "penalty" not in LogisticRegression().get_params(), reason="this scikit-learn has no `penalty`"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +47,19 @@ def apart(**settings):
         return LogisticRegression(**{"tol": 1e-10, "max_iter": 100_000, **settings})
 
 
-@pytest.mark.parametrize("settings", [
-    {}, {"C": 0.01, "fit_intercept": False}, {"class_weight": "balanced", "solver": "newton-cg"}, {"solver": "newton-cholesky"},
-    {"l1_ratio": 1, "C": 0.1, "solver": "saga", "tol": 1e-6}, {"l1_ratio": 0.5, "C": 0.1, "solver": "saga", "tol": 1e-6},
-    {"solver": "liblinear", "fit_intercept": False},
-], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"C": 0.01, "fit_intercept": False},
+        {"class_weight": "balanced", "solver": "newton-cg"},
+        {"solver": "newton-cholesky"},
+        {"l1_ratio": 1, "C": 0.1, "solver": "saga", "tol": 1e-6},
+        {"l1_ratio": 0.5, "C": 0.1, "solver": "saga", "tol": 1e-6},
+        {"solver": "liblinear", "fit_intercept": False},
+    ],
+    ids=str,
+)
 def test_the_same_answers(settings, caplog):
     fit = LogisticRegression(**settings).fit(X, Y)
     assert by_us(caplog) == [True] and type(fit) is LogisticRegression
@@ -77,7 +87,9 @@ def test_several_classes_strings_weights_and_sparse_data():
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-8])
 def test_the_tolerance_is_at_least_as_tight_by_scikit_learns_own_rule(tol):
-    raw, y = load_breast_cancer(return_X_y=True)  # columns over five decades: a small gap can be a large gradient
+    raw, y = load_breast_cancer(
+        return_X_y=True
+    )  # columns over five decades: a small gap can be a large gradient
     fit = LogisticRegression(tol=tol, max_iter=10_000).fit(raw, y)
     z = raw @ fit.coef_[0] + fit.intercept_[0]
     residual = 1 / (1 + np.exp(-z)) - y
@@ -91,9 +103,13 @@ def test_float32_stays_and_integers_become_float64():
         assert LogisticRegression().fit(X.astype(dtype), Y).coef_.dtype == np.float64
 
 
-@pytest.mark.parametrize("settings, reason", [
-    ({"solver": "liblinear"}, "penalises the intercept"), ({"solver": "liblinear", "dual": True, "fit_intercept": False, "random_state": 0}, "dual=True"),
-])
+@pytest.mark.parametrize(
+    "settings, reason",
+    [
+        ({"solver": "liblinear"}, "penalises the intercept"),
+        ({"solver": "liblinear", "dual": True, "fit_intercept": False, "random_state": 0}, "dual=True"),
+    ],
+)
 def test_what_means_something_else_stays(settings, reason, caplog):
     fit = LogisticRegression(**settings).fit(X, Y)
     assert by_us(caplog) == [False] and reason in caplog.text
@@ -101,10 +117,17 @@ def test_what_means_something_else_stays(settings, reason, caplog):
 
 
 @modern
-@pytest.mark.parametrize("settings, same", [
-    ({"penalty": None}, {"C": np.inf}), ({"penalty": "l2", "C": 0.1}, {"C": 0.1}),
-    ({"penalty": "l1", "solver": "saga", "C": 0.1, "l1_ratio": 1}, {"l1_ratio": 1, "C": 0.1}), ({"l1_ratio": None}, {}), ({"n_jobs": 2}, {}),
-], ids=str)
+@pytest.mark.parametrize(
+    "settings, same",
+    [
+        ({"penalty": None}, {"C": np.inf}),
+        ({"penalty": "l2", "C": 0.1}, {"C": 0.1}),
+        ({"penalty": "l1", "solver": "saga", "C": 0.1, "l1_ratio": 1}, {"l1_ratio": 1, "C": 0.1}),
+        ({"l1_ratio": None}, {}),
+        ({"n_jobs": 2}, {}),
+    ],
+    ids=str,
+)
 def test_deprecated_arguments_are_taken_and_told(settings, same, caplog):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sklearn.exceptions.ConvergenceWarning)
@@ -115,7 +138,9 @@ def test_deprecated_arguments_are_taken_and_told(settings, same, caplog):
     np.testing.assert_allclose(fit.coef_, ours.coef_, atol=1e-3)
 
 
-@pytest.mark.parametrize("settings", [{"C": -1}, {"solver": "newton"}, {"tol": "x"}, {"l1_ratio": 1}, {"max_iter": "x"}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"C": -1}, {"solver": "newton"}, {"tol": "x"}, {"l1_ratio": 1}, {"max_iter": "x"}], ids=str
+)
 def test_scikit_learns_own_errors(settings):
     with pytest.raises(ValueError):
         LogisticRegression(**settings).fit(X, Y)
@@ -124,10 +149,16 @@ def test_scikit_learns_own_errors(settings):
 
 
 @modern
-@pytest.mark.parametrize("settings", [
-    {"solver": "liblinear", "fit_intercept": False, "C": np.inf}, {"penalty": "elasticnet", "l1_ratio": 0},
-    {"penalty": "elasticnet", "l1_ratio": 1, "solver": "liblinear", "fit_intercept": False}, {"penalty": "elasticnet", "l1_ratio": None, "solver": "saga"},
-], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"solver": "liblinear", "fit_intercept": False, "C": np.inf},
+        {"penalty": "elasticnet", "l1_ratio": 0},
+        {"penalty": "elasticnet", "l1_ratio": 1, "solver": "liblinear", "fit_intercept": False},
+        {"penalty": "elasticnet", "l1_ratio": None, "solver": "saga"},
+    ],
+    ids=str,
+)
 def test_what_scikit_learn_refuses_is_refused(settings):
     with warnings.catch_warnings(), pytest.raises((ValueError, TypeError)):
         warnings.simplefilter("ignore")
@@ -149,7 +180,9 @@ def test_frames_keep_their_dtype():
 
 def test_whoever_imported_the_class_before(caplog):
     """A pipeline, a search over copies, a pickle, a warm start."""
-    search = GridSearchCV(make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [0.1, 1.0]}, cv=2).fit(X, Y)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [0.1, 1.0]}, cv=2
+    ).fit(X, Y)
     assert all(by_us(caplog)) and len(by_us(caplog)) == 5
     again = pickle.loads(pickle.dumps(search.best_estimator_))
     assert (again.predict(X) == search.predict(X)).all() and type(again[-1]).__module__.startswith("sklearn.")
@@ -193,14 +226,21 @@ def test_a_script_runs_as_it_is(tmp_path, as_module):
 
 
 def test_a_script_that_is_not_there(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "logreg_accel.accelerate", "nothing.py"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "logreg_accel.accelerate", "nothing.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and "there is no file 'nothing.py'" in done.stderr
 
 
 def test_scikit_learns_checks_of_its_own_class():
-    code = ("import warnings; warnings.simplefilter('ignore'); import logreg_accel; logreg_accel.patch_sklearn()\n"
-            "from sklearn.linear_model import LogisticRegression; from sklearn.utils.estimator_checks import check_estimator\n"
-            "results = check_estimator(LogisticRegression(), on_fail=None)\n"
-            "print([r['check_name'] for r in results if r['status'] == 'failed'], len(results))")
+    code = (
+        "import warnings; warnings.simplefilter('ignore'); import logreg_accel; logreg_accel.patch_sklearn()\n"
+        "from sklearn.linear_model import LogisticRegression; from sklearn.utils.estimator_checks import check_estimator\n"
+        "results = check_estimator(LogisticRegression(), on_fail=None)\n"
+        "print([r['check_name'] for r in results if r['status'] == 'failed'], len(results))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.startswith("[] "), done.stdout + done.stderr

@@ -7,10 +7,13 @@ import pytest
 
 from conftest import BACKENDS, FLOATS, draw
 from logreg_accel import LogisticRegression, Objective
+from logreg_accel.solvers.questions import Combine, Draw, RowSpace
 
 
 def fit(X, y, s=None, solver="row-space", **options):
-    return LogisticRegression(solver=solver, tol=1e-12 if X.dtype == np.float64 else 1e-7, **options).fit(X, y, s)
+    return LogisticRegression(solver=solver, tol=1e-12 if X.dtype == np.float64 else 1e-7, **options).fit(
+        X, y, s
+    )
 
 
 @pytest.mark.parametrize("fit_intercept, weighted", [(True, False), (False, True), (True, True)])
@@ -23,7 +26,9 @@ def test_the_same_optimum_in_four_reads(name, dtype, fit_intercept, weighted):
     found = fit(X, y, s, backend=name, **options)
     assert found.status_ == "converged" and found.n_passes_ == 4
     eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(found.coef_, exact.coef_, rtol=0, atol=20 * eps * np.abs(exact.coef_).max() + 1e-9)
+    np.testing.assert_allclose(
+        found.coef_, exact.coef_, rtol=0, atol=20 * eps * np.abs(exact.coef_).max() + 1e-9
+    )
     assert found.suboptimality_bound_ < (1e-15 if dtype == "float64" else 1e-8)
 
 
@@ -73,7 +78,9 @@ def test_values_that_are_not_finite_are_named():
 def test_the_problem_in_row_space_is_the_same_function():
     X, y, s, _ = draw(25, 60, weighted=True)
     objective = Objective.from_arrays(X, y, s)
-    reduced = objective.in_row_space()
+    reduced = objective.answer(Draw(RowSpace()))
     for seed in range(3):
         u = np.random.default_rng(seed).standard_normal(reduced.size)
-        assert objective.value_and_gradient(reduced.lift(u))[0] == pytest.approx(reduced.value_and_gradient(u)[0], rel=1e-11)
+        assert objective.value_and_gradient(reduced.answer(Combine(u, reduced)))[0] == pytest.approx(
+            reduced.value_and_gradient(u)[0], rel=1e-11
+        )

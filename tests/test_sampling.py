@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from conftest import BACKENDS, cpu_or_gpu, draw
-from logreg_accel import Objective, sampling
+from conftest import BACKENDS, draw, evaluate, rows_of
+from logreg_accel import Objective
 from logreg_accel.backends.numpy import NumpyBackend
-from logreg_accel.data import Block, Dataset
 from logreg_accel.losses import Logistic
 from logreg_accel.penalty import Penalty
+from logreg_accel.rows import sampling
+from logreg_accel.solvers.questions import Draw, Sample
 
 
 def rng(seed=0):
@@ -54,7 +55,9 @@ def test_heavy_rows_are_certain_and_weightless_ones_are_never_drawn():
 @pytest.mark.parametrize("mass", [np.zeros(10), np.full(10, np.inf), np.full(10, 1e-42, dtype=np.float32)])
 def test_masses_that_say_nothing_are_drawn_evenly(mass):
     rows, weights = sampling.by_mass(mass, 5, rng(), NumpyBackend())
-    assert 0 < len(rows) < 10 and weights.sum() == pytest.approx(10), "ten rows, each with a probability of a half"
+    assert 0 < len(rows) < 10 and weights.sum() == pytest.approx(10), (
+        "ten rows, each with a probability of a half"
+    )
     np.testing.assert_allclose(weights % 2, 0)
 
 
@@ -69,10 +72,11 @@ def test_every_class_is_drawn_however_small_the_sample(m, n_classes, size):
 
 
 def objective_of(X, y, s, name, blocks=1):
-    cuts = np.linspace(0, len(X), blocks + 1).astype(int)
-    parts = [Block(X[a:b], y[a:b], None if s is None else s[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
-    dataset = Dataset(parts, np.array([0, 1]))
-    return Objective(dataset, Logistic(), Penalty(1e-3), cpu_or_gpu(name))
+    return Objective(rows_of(X, y, s, name, blocks), Logistic(), Penalty(1e-3))
+
+
+def sample_of(objective, *of):
+    return objective.answer(Draw(Sample(*of)))
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
@@ -81,26 +85,30 @@ def test_sampled_hessians_estimate_the_full_one(name, blocks):
     X, y, s, _ = draw(6000, 4, weighted=True)
     X *= [1, 100, 0.01, 1]
     objective = objective_of(X, y, s, name, blocks)
-    here = objective.evaluate(np.array([0.5, 0.01, 1.0, -0.5, 0.3]), keep_margins=True)
+    here = evaluate(objective, np.array([0.5, 0.01, 1.0, -0.5, 0.3]))
     H = objective.hessian(here.w)
     scale = 1 / np.sqrt(np.diagonal(H))
-    norms = objective.row_squares(objective.mean_squares())
-    for drawn in ((), (here,), (here, norms)):
-        sample, share = objective.sample(1500, 1, *drawn)
-        assert 0 < share < 0.75 and sample is not objective
+    for drawn in ((), (here,), (here, True)):
+        asked = Draw(Sample(1500, 1, *drawn))
+        foreseen = objective.reads(asked)
+        sample = objective.answer(asked)
+        assert 0 < sample.rows.cost - 2 * (drawn[1:] == (True,)) < 0.75
+        assert sample.rows.cost < 1.3 * foreseen
         sampled = sample.hessian(here.w)
         assert np.abs((sampled - H) * scale * scale[:, None]).max() < 0.2
-        assert sample.evaluate(here.w).value == pytest.approx(here.value, rel=0.1)
-    assert objective.sample(3000, 1)[0] is objective, "half of the rows is no sample"
-    assert objective.sample(3000, 1, here, norms)[1] < 0.5, "with norms there are no candidates"
-    assert objective.sample(6000, 1, here, norms)[0] is objective
+        assert evaluate(sample, here.w).value == pytest.approx(here.value, rel=0.1)
+    assert sample_of(objective, 3000, 1) is None, "half of the rows is no sample"
+    assert sample_of(objective, 2900, 1, here, True).rows.cost < 0.5, "with norms there are no candidates"
+    assert sample_of(objective, 6000, 1, here, True) is None
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_samples_depend_on_the_seed_alone(name):
     X, y, s, _ = draw(3000, 3, weighted=True)
     objective = objective_of(X, y, s, name)
-    here = objective.evaluate(np.array([0.5, 0.1, 1.0, -0.5]), keep_margins=True)
+    here = evaluate(objective, np.array([0.5, 0.1, 1.0, -0.5]))
     for at in (None, here):
-        first, again, other = (objective.sample(300, seed, at)[0].evaluate(here.w).value for seed in (1, 1, 2))
+        first, again, other = (
+            evaluate(sample_of(objective, 300, seed, at), here.w).value for seed in (1, 1, 2)
+        )
         assert first == again != other

@@ -13,6 +13,12 @@ from conftest import BACKENDS, CPU_BACKENDS, LAYOUTS, cpu_or_gpu
 from logreg_accel import LogisticRegression, Objective
 from logreg_accel.data import as_matrix
 from logreg_accel.solvers import sgd
+from logreg_accel.solvers.questions import Batch, Draw
+from logreg_accel.solvers.sgd import batches
+
+
+def batch(objective, numbers, of):
+    return objective.answer(Draw(Batch(numbers, of)))
 
 
 def problem(m=20_000, n=10, classes=2, dtype="float64"):
@@ -31,7 +37,10 @@ def quietly(model, *arguments, **keywords):
 def suboptimality(model, X, y, **settings):
     objective = Objective.from_arrays(X, y, **settings)
     best = LogisticRegression(tol=1e-13, **settings).fit(X, y)
-    values = [objective.value_and_gradient(np.vstack([fit.coef_.T, fit.intercept_[None]]).ravel())[0] for fit in (model, best)]
+    values = [
+        objective.value_and_gradient(np.vstack([fit.coef_.T, fit.intercept_[None]]).ravel())[0]
+        for fit in (model, best)
+    ]
     return values[0] / values[1] - 1
 
 
@@ -57,7 +66,9 @@ def test_a_million_rows_in_three_epochs():
 
 
 @pytest.mark.parametrize("schedule", ["constant", "inverse-scaling", "adaptive"])
-@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9, "batch_size": 256}, {"average": False, "batch_size": 2000}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"momentum": 0.9, "batch_size": 256}, {"average": False, "batch_size": 2000}], ids=str
+)
 def test_schedules_momentum_and_averages(schedule, settings):
     X, y = problem()
     fit = quietly(LogisticRegression(solver=sgd(schedule=schedule, **settings), max_iter=15), X, y)
@@ -72,16 +83,25 @@ def test_batches_hold_every_row_once(name, layout):
     stored = scipy.sparse.csr_array(X) if layout == "csr" else LAYOUTS[layout](X)
     objective = Objective.from_arrays(stored, y, s, backend=name)
     w, of = np.random.default_rng(2).standard_normal(7) / 100, 11
-    values, gradients = zip(*((part.value_and_gradient(w), part.weight_sum) for part in (objective.batch((i,), of) for i in range(of))), strict=True)
+    values, gradients = zip(
+        *(
+            (part.value_and_gradient(w), part.weight_sum)
+            for part in (batch(objective, (i,), of) for i in range(of))
+        ),
+        strict=True,
+    )
     penalty = objective.penalty.value(w[:-1])
     value, gradient = objective.value_and_gradient(w)
     assert sum(gradients) == pytest.approx(objective.weight_sum)
-    total = sum((v - penalty) * share for (v, _), share in zip(values, gradients, strict=True)) / objective.weight_sum
+    total = (
+        sum((v - penalty) * share for (v, _), share in zip(values, gradients, strict=True))
+        / objective.weight_sum
+    )
     assert total == pytest.approx(value - penalty, rel=1e-12)
-    blocks = [block for i in range(of) for block in objective.batch((i,), of).blocks]
-    rows = np.vstack([cpu_or_gpu(name).to_host(b.X.toarray() if layout == "csr" else b.X) for b in blocks])
+    blocks = [block for i in range(of) for block in batch(objective, (i,), of).rows.blocks()]
+    rows = np.vstack([cpu_or_gpu(name).to_host(b.X.to_dense()) for b in blocks])
     assert (np.sort(rows, axis=0) == np.sort(X, axis=0)).all()
-    both = objective.batch((0, 3), of)
+    both = batch(objective, (0, 3), of)
     assert both.value_and_gradient(w)[1].shape == gradient.shape
 
 
@@ -91,8 +111,9 @@ def test_batches_are_views(name, layout):
     X, y = problem(523, 6)
     stored = as_matrix(scipy.sparse.csr_array(X) if layout == "csr" else LAYOUTS[layout](X))
     objective = Objective.from_arrays(stored, y, backend=name)
-    for block in objective.batch((2,), 9).blocks:
-        assert np.shares_memory(getattr(block.X, "data", block.X) if layout == "csr" else block.X, stored.data if layout == "csr" else stored)
+    for block in batch(objective, (2,), 9).rows.blocks():
+        one, other = block.X.stored, stored.stored
+        assert np.shares_memory(one.data, other.data) if layout == "csr" else np.shares_memory(one, other)
 
 
 @pytest.mark.parametrize("layout", ["C", "Fortran", "csr"])
@@ -106,13 +127,18 @@ def test_rows_sorted_by_class_are_no_worse(layout):
 
 def test_the_same_seed_is_the_same_bits_and_another_one_is_not():
     X, y = problem(3000)
-    fits = [quietly(LogisticRegression(solver="sgd", max_iter=2, random_state=seed), X, y) for seed in (0, 0, 1)]
+    fits = [
+        quietly(LogisticRegression(solver="sgd", max_iter=2, random_state=seed), X, y) for seed in (0, 0, 1)
+    ]
     assert (fits[0].coef_ == fits[1].coef_).all() and (fits[0].coef_ != fits[2].coef_).any()
 
 
 def test_bits_do_not_depend_on_threads():
     X, y = problem(60_000, 20, dtype="float32")
-    fits = [quietly(LogisticRegression(solver="sgd", max_iter=1, backend="numba", n_threads=t), X, y) for t in (1, 2)]
+    fits = [
+        quietly(LogisticRegression(solver="sgd", max_iter=1, backend="numba", n_threads=t), X, y)
+        for t in (1, 2)
+    ]
     assert (fits[0].coef_ == fits[1].coef_).all()
 
 
@@ -126,9 +152,12 @@ def test_early_stopping_keeps_what_was_best_on_rows_held_out():
     best = min(record.value for record in early.history_)
     assert early.history_[0].value > best
     objective = Objective.from_arrays(X, y, C=np.inf, backend="numpy")
-    held_out = objective.batch((8, 9), 10)
+    held_out = batch(objective, (8, 9), 10)
     least = objective.value_and_gradient(np.append(early.coef_, early.intercept_))[0]
-    assert held_out.value_and_gradient(np.append(early.coef_, early.intercept_))[0] <= held_out.value_and_gradient(np.zeros(101))[0] * 1.001
+    assert (
+        held_out.value_and_gradient(np.append(early.coef_, early.intercept_))[0]
+        <= held_out.value_and_gradient(np.zeros(101))[0] * 1.001
+    )
     assert least > best  # the last epochs fitted better, and were not kept
 
 
@@ -162,8 +191,20 @@ def test_budgets_and_weights():
     assert suboptimality(twice, X[kept], y[kept]) < 5e-3
 
 
-@pytest.mark.parametrize("setting", [{"batch_size": 0}, {"schedule": "optimal"}, {"step": -1}, {"power": 2}, {"momentum": 1.0},
-                                     {"validation_share": 1}, {"n_iter_no_change": 0}, {"step": "x"}], ids=str)
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"batch_size": 0},
+        {"schedule": "optimal"},
+        {"step": -1},
+        {"power": 2},
+        {"momentum": 1.0},
+        {"validation_share": 1},
+        {"n_iter_no_change": 0},
+        {"step": "x"},
+    ],
+    ids=str,
+)
 def test_settings_are_checked(setting):
     with pytest.raises(ValueError, match=f"`{next(iter(setting))}`"):
         sgd(**setting)
@@ -174,17 +215,23 @@ def test_settings_are_checked(setting):
 def test_batches_of_a_few_rows(layout, size):
     X, y = problem(37, 3)
     stored = scipy.sparse.csr_array(X) if layout == "csr" else LAYOUTS[layout](X)
-    fit = quietly(LogisticRegression(solver=sgd(batch_size=size, validation_share=0.2), max_iter=3), stored, y)
+    fit = quietly(
+        LogisticRegression(solver=sgd(batch_size=size, validation_share=0.2), max_iter=3), stored, y
+    )
     assert np.isfinite(fit.coef_).all()
     objective = Objective.from_arrays(stored, y)
-    of = objective.batches(size)
-    assert sum(objective.batch((i,), of).share for i in range(of)) == pytest.approx(1) and all(objective.batch((i,), of).blocks for i in range(of))
+    of = batches(len(X), size)
+    parts = [batch(objective, (i,), of).rows for i in range(of)]
+    assert sum(rows.share for rows in parts) == pytest.approx(1) and all(
+        list(rows.blocks()) for rows in parts
+    )
 
 
 def test_every_read_is_counted():
     X, y = problem(1000)
     fit = quietly(LogisticRegression(solver=sgd(batch_size=100, validation_share=0.2), max_iter=4), X, y)
-    # a read an evaluation, the epochs without what is held out, that at every evaluation, ten products of a batch, two samples
+    # a read an evaluation, the epochs without what is held out, that at every evaluation, ten products of a
+    # batch, two samples
     assert fit.n_passes_ == pytest.approx(5 + 4 * 0.8 + 5 * 0.2 + 10 * 0.1 + 0.22 + 0.264, abs=0.1)
 
 
@@ -213,7 +260,8 @@ def test_a_guess_is_not_taken_for_a_measurement():
     assert fit.status_ != "converged" or suboptimality(fit, X, y) < 1e-2
 
 
-# -- partial_fit ----------------------------------------------------------------------------------------------------------
+# -- partial_fit
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -223,15 +271,29 @@ def test_parts_one_after_the_other(name):
     model = LogisticRegression(solver="sgd", backend=name)
     for epoch in range(3):
         for start in range(0, len(X), 2000):
-            model.partial_fit(X[start : start + 2000], labels[start : start + 2000], classes=["a", "b", "c"] if epoch == start == 0 else None)
-    assert model.n_iter_.tolist() == [9] and model.status_ == "partial" and model.classes_.tolist() == ["a", "b", "c"]
+            model.partial_fit(
+                X[start : start + 2000],
+                labels[start : start + 2000],
+                classes=["a", "b", "c"] if epoch == start == 0 else None,
+            )
+    assert (
+        model.n_iter_.tolist() == [9]
+        and model.status_ == "partial"
+        and model.classes_.tolist() == ["a", "b", "c"]
+    )
     assert suboptimality(model, X, labels) < 3e-2
-    assert model.score(X, labels) == pytest.approx(LogisticRegression().fit(X, labels).score(X, labels), abs=0.02)
+    assert model.score(X, labels) == pytest.approx(
+        LogisticRegression().fit(X, labels).score(X, labels), abs=0.02
+    )
 
 
 def test_one_part_of_one_class_is_no_error():
     X, y = problem(1000)
-    model = LogisticRegression(solver="sgd").partial_fit(X[y == 0], y[y == 0], classes=[0, 1]).partial_fit(X[y == 1], y[y == 1])
+    model = (
+        LogisticRegression(solver="sgd")
+        .partial_fit(X[y == 0], y[y == 0], classes=[0, 1])
+        .partial_fit(X[y == 1], y[y == 1])
+    )
     assert np.isfinite(model.coef_).all() and model.predict_proba(X).shape == (1000, 2)
 
 
@@ -276,7 +338,9 @@ def test_the_penalty_counts_the_rows_of_an_earlier_fit():
 
 
 def test_it_exists_for_sgd_alone():
-    assert not hasattr(LogisticRegression(), "partial_fit") and hasattr(LogisticRegression(solver=sgd()), "partial_fit")
+    assert not hasattr(LogisticRegression(), "partial_fit") and hasattr(
+        LogisticRegression(solver=sgd()), "partial_fit"
+    )
     with pytest.raises(AttributeError):
         LogisticRegression().partial_fit(*problem(50))
 
@@ -287,7 +351,11 @@ def test_what_is_wrong_with_a_part_is_said():
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         model.partial_fit(X, y)
     model.partial_fit(X, y, classes=[0, 1])
-    for part, labels, classes, told in [(X[:, :3], y, None, "3 features"), (X, y + 5, None, "not in `classes`"), (X, y, [0, 1, 2], "classes")]:
+    for part, labels, classes, told in [
+        (X[:, :3], y, None, "3 features"),
+        (X, y + 5, None, "not in `classes`"),
+        (X, y, [0, 1, 2], "classes"),
+    ]:
         with pytest.raises(ValueError, match=told):
             model.partial_fit(part, labels, classes)
     with pytest.raises(ValueError, match="class_weight"):

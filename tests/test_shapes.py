@@ -13,14 +13,30 @@ STORAGE = list(shapes.STORAGE)
 
 def parts(launch):
     """The template arguments of a dense kernel, by name."""
-    names = ("pass", "storage", "real", "vector", "packs", "rows", "lanes", "warps", "held", "prefetch", "resident")
+    names = (
+        "pass",
+        "storage",
+        "real",
+        "vector",
+        "packs",
+        "rows",
+        "lanes",
+        "warps",
+        "held",
+        "prefetch",
+        "resident",
+    )
     values = launch.kernel.removeprefix("dense<").removesuffix(">").split(", ")
     return {name: int(value) if value.isdigit() else value for name, value in zip(names, values, strict=True)}
 
 
 @given(
-    name=st.sampled_from(PASSES), dtype=st.sampled_from(STORAGE), m=st.integers(1, 3_000_000_000), n=st.integers(1, 8192),
-    outputs=st.integers(1, 16), vector=st.sampled_from([None, 1, 2, 4, 8]),
+    name=st.sampled_from(PASSES),
+    dtype=st.sampled_from(STORAGE),
+    m=st.integers(1, 3_000_000_000),
+    n=st.integers(1, 8192),
+    outputs=st.integers(1, 16),
+    vector=st.sampled_from([None, 1, 2, 4, 8]),
 )
 @settings(max_examples=500, deadline=None)
 def test_a_launch_covers_all_rows_and_columns(name, dtype, m, n, outputs, vector):
@@ -59,18 +75,36 @@ def test_a_few_outputs_have_a_kernel(dtype):
 
 
 def test_wider_integers_have_none():
-    assert all(shapes.dense("LossGradient", dtype, 100, 10) is None for dtype in ("int16", "int32", "int64", "uint64"))
+    assert all(
+        shapes.dense("LossGradient", dtype, 100, 10) is None
+        for dtype in ("int16", "int32", "int64", "uint64")
+    )
 
 
-@pytest.mark.parametrize("itemsize, address, stride, n, vector", [
-    (4, 0, 100, 100, 4), (4, 0, 101, 100, 1), (4, 0, 102, 102, 2), (4, 0, 104, 101, 1), (4, 4, 100, 100, 1), (4, 8, 100, 100, 2),
-    (2, 0, 104, 104, 8), (2, 0, 104, 100, 4), (8, 0, 101, 101, 1), (8, 16, 102, 102, 2), (1, 0, 16, 16, 16), (1, 2, 32, 32, 2),
-])
+@pytest.mark.parametrize(
+    "itemsize, address, stride, n, vector",
+    [
+        (4, 0, 100, 100, 4),
+        (4, 0, 101, 100, 1),
+        (4, 0, 102, 102, 2),
+        (4, 0, 104, 101, 1),
+        (4, 4, 100, 100, 1),
+        (4, 8, 100, 100, 2),
+        (2, 0, 104, 104, 8),
+        (2, 0, 104, 100, 4),
+        (8, 0, 101, 101, 1),
+        (8, 16, 102, 102, 2),
+        (1, 0, 16, 16, 16),
+        (1, 2, 32, 32, 2),
+    ],
+)
 def test_the_widest_load_that_is_aligned_and_stays_in_the_row(itemsize, address, stride, n, vector):
     assert shapes.widest_vector(itemsize, address, stride, n) == vector
 
 
-@pytest.mark.parametrize("n, itemsize, columns", [(1, 4, 4), (4, 4, 4), (5, 4, 8), (100, 2, 104), (7, 8, 8), (17, 1, 32)])
+@pytest.mark.parametrize(
+    "n, itemsize, columns", [(1, 4, 4), (4, 4, 4), (5, 4, 8), (100, 2, 104), (7, 8, 8), (17, 1, 32)]
+)
 def test_padding_is_to_16_bytes(n, itemsize, columns):
     assert shapes.padded(n, itemsize) == columns
 

@@ -13,31 +13,44 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 from conftest import BACKENDS, FLOATS, draw
 from logreg_accel import LogisticRegression, Objective, driver, solvers
 from logreg_accel.backends.numpy import NumpyBackend
-from logreg_accel.solvers.questions import Gradient, Metric, Point, Progress
+from logreg_accel.solvers.questions import (
+    DIAGONAL,
+    SOLVE,
+    Accept,
+    Curvature,
+    Draw,
+    DualValue,
+    Evaluate,
+    LargestChange,
+    Point,
+    Start,
+)
 
 
 class Quadratic:
     """F(x) = a·x² + b·x + c: what the driver needs of an objective, and nothing of the package's."""
 
     penalty = SimpleNamespace(l2=0.0, l1=0.0, suboptimality_bound=lambda g: np.inf)
-    dataset = SimpleNamespace(nbytes=0)
-    backend = SimpleNamespace(reads_for_diagonal=0)
+    rows = SimpleNamespace(nbytes=0, weight_sum=1.0, least_weight=-np.inf)
 
     def __init__(self, a, b, c):
         self.a, self.b, self.c = a, b, c
 
-    def evaluate(self, w, keep_margins=False, diagonal=False):
-        x = w[0]
-        return Point(w, self.a * x * x + self.b * x + self.c, np.array([2 * self.a * x + self.b]), 0.0)
+    def start(self, w, seed):
+        return Start(w, seed, n_rows=1, l1=np.zeros(1), ridge=np.zeros(1))
 
-    def diagonal(self, w):
-        return np.array([2 * self.a])
+    def reads(self, question):
+        return isinstance(question, Evaluate | Curvature)
 
-    def separates(self, value):
-        return False
-
-    def suboptimality_bound(self, point):
-        return np.inf
+    def answer(self, question):
+        if isinstance(question, Evaluate):
+            x = question.w[0]
+            return Point(
+                question.w, self.a * x * x + self.b * x + self.c, np.array([2 * self.a * x + self.b]), 0.0
+            )
+        if isinstance(question, Curvature):
+            return {SOLVE: lambda v: v / (2 * self.a), DIAGONAL: np.array([2 * self.a])}[question.form]
+        return {DualValue: np.inf, LargestChange: 0.0, Draw: None}[type(question)]
 
 
 def test_gradient_descent_by_hand():
@@ -54,7 +67,9 @@ def test_gradient_descent_by_hand():
 def test_nesterov_momentum_by_hand():
     """Against Nesterov's two sequences, of which gd returns the one where gradients are taken."""
     step, momentum = 0.02, 0.8
-    solution = driver.run(solvers.gd(step, momentum), Quadratic(7, 3, -9), np.array([1.0]), tol=0, max_iter=10)
+    solution = driver.run(
+        solvers.gd(step, momentum), Quadratic(7, 3, -9), np.array([1.0]), tol=0, max_iter=10
+    )
     x = ahead = 1.0
     seen = [ahead]
     for _ in range(10):
@@ -83,7 +98,11 @@ def test_random_start_is_seeded():
 
     def first(seed):
         with pytest.warns(ConvergenceWarning):
-            return LogisticRegression(solver=solvers.gd(start="random"), random_state=seed, max_iter=1).fit(X, y).coef_
+            return (
+                LogisticRegression(solver=solvers.gd(start="random"), random_state=seed, max_iter=1)
+                .fit(X, y)
+                .coef_
+            )
 
     assert np.array_equal(first(1), first(1)) and not np.array_equal(first(1), first(2))
     assert np.isfinite(first(np.random.RandomState(0))).all()
@@ -98,7 +117,9 @@ ALL = ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled", solvers.gd(
 def test_every_solver_finds_scikit_learns_optimum(name, solver, fit_intercept):
     X, y, s, _ = draw(400, 6, weighted=True)
     X[:, 0] += 3
-    clf = LogisticRegression(solver=solver, backend=name, tol=1e-14, fit_intercept=fit_intercept, max_iter=5000).fit(X, y, s)
+    clf = LogisticRegression(
+        solver=solver, backend=name, tol=1e-14, fit_intercept=fit_intercept, max_iter=5000
+    ).fit(X, y, s)
     reference = Sklearn(solver="newton-cholesky", tol=1e-12, fit_intercept=fit_intercept).fit(X, y, s)
     np.testing.assert_allclose(clf.coef_, reference.coef_, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(clf.intercept_, reference.intercept_, rtol=1e-5, atol=1e-7)
@@ -174,7 +195,9 @@ def test_solvers_without_a_metric_are_certified(solver, case):
         clf = LogisticRegression(solver=solver, C=C, max_iter=300).fit(X, y)
     best = LogisticRegression(C=C).fit(X, y).history_[-1].value
     truth = (min(record.value for record in clf.history_) - best) / best
-    assert truth <= 1e-8 if clf.status_ == "converged" else any(w.category is ConvergenceWarning for w in caught)
+    assert (
+        truth <= 1e-8 if clf.status_ == "converged" else any(w.category is ConvergenceWarning for w in caught)
+    )
 
 
 def test_a_start_worse_than_no_model_is_left():
@@ -184,7 +207,9 @@ def test_a_start_worse_than_no_model_is_left():
     np.testing.assert_allclose(again.coef_, LogisticRegression().fit(X * 1e3, y).coef_, rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype, scale", [("float32", 1e19), ("float32", 1e30), ("float64", 1e160), ("float64", 1e300)])
+@pytest.mark.parametrize(
+    "dtype, scale", [("float32", 1e19), ("float32", 1e30), ("float64", 1e160), ("float64", 1e300)]
+)
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs", "newton-cg"])
 def test_squares_that_overflow_say_so(solver, dtype, scale):
     X, y, _, _ = draw(100, 3, dtype)
@@ -209,13 +234,14 @@ def test_a_last_step_stays_within_the_budget_and_converged():
 def test_metric_of_the_newton_method_is_the_inverse_hessian():
     X, y, _, _ = draw(300, 4)
     objective = Objective.from_arrays(X, y)
-    generator = solvers.newton_cholesky()(np.zeros(5))
+    generator = solvers.newton_cholesky()(objective.start(np.zeros(5)))
     question = generator.send(None)
-    assert isinstance(question, Gradient)
-    point = objective.evaluate(question.w, keep_margins=True)
-    assert isinstance(generator.send(point), Metric)
-    told = generator.send(objective.factor(point.w))
-    assert isinstance(told, Progress)
+    assert isinstance(question, Evaluate)
+    point = objective.answer(question)
+    asked = generator.send(point)
+    assert isinstance(asked, Curvature) and asked.form == SOLVE
+    told = generator.send(objective.answer(asked))
+    assert isinstance(told, Accept)
     H = objective.hessian(np.zeros(5))
     assert told.gap == pytest.approx(0.5 * point.gradient @ np.linalg.solve(H, point.gradient), rel=1e-8)
 
@@ -224,8 +250,7 @@ def test_passes_are_counted():
     X, y, _, _ = draw(100, 4)  # too few for a sample
     objective_reads = itertools.count()
     objective = Objective.from_arrays(X, y)
-    for name in ("evaluate", "diagonal", "hessian_vector", "factor"):
-        setattr(objective, name, _counting(getattr(objective, name), objective_reads))
+    objective.rows.sum = _counting(objective.rows.sum, objective_reads)
     for solver in (solvers.newton_cg(), solvers.lbfgs(), solvers.newton_cholesky(), solvers.gd()):
         before = next(objective_reads)
         solution = driver.run(solver, objective, np.zeros(5), max_iter=20)
@@ -261,7 +286,9 @@ def test_budgets():
 def test_a_diagonal_that_takes_a_read_of_its_own_is_counted(solver, monkeypatch):
     X, y, _, _ = draw(100, 4)  # too few for a sample
     one = LogisticRegression(solver=solver, backend="numpy").fit(X, y)
-    monkeypatch.setattr(NumpyBackend, "reads_for_diagonal", 1)
+    monkeypatch.setattr(
+        NumpyBackend, "reads", lambda self, pass_: pass_.reads + getattr(pass_, "diagonal", False)
+    )
     two = LogisticRegression(solver=solver, backend="numpy").fit(X, y)
     assert two.n_passes_ == one.n_passes_ + 1 and np.array_equal(two.coef_, one.coef_)
     for limit in (1, 2):
@@ -350,28 +377,47 @@ def test_more_features_than_rows():
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize("m, n, penalised, name", [
-    (1000, 10, True, "newton-cholesky"), (1_000_000, 100, True, "newton-subsampled"), (5000, 5, True, "newton-cholesky"),
-    (30_000, 90, True, "newton-subsampled"), (3000, 90, True, "newton-cholesky"), (3000, 400, True, "newton-cg"),
-    (1_000_000, 5000, True, "newton-cg"), (100, 10_000, True, "row-space"), (100, 10_000, False, "lbfgs"), (1000, 4000, True, "lbfgs"),
-    (2000, 900, True, "newton-cg"),
-])
+@pytest.mark.parametrize(
+    "m, n, penalised, name",
+    [
+        (1000, 10, True, "newton-cholesky"),
+        (1_000_000, 100, True, "newton-subsampled"),
+        (5000, 5, True, "newton-cholesky"),
+        (30_000, 90, True, "newton-subsampled"),
+        (3000, 90, True, "newton-cholesky"),
+        (3000, 400, True, "newton-cg"),
+        (1_000_000, 5000, True, "newton-cg"),
+        (100, 10_000, True, "row-space"),
+        (100, 10_000, False, "lbfgs"),
+        (1000, 4000, True, "lbfgs"),
+        (2000, 900, True, "newton-cg"),
+    ],
+)
 def test_auto_goes_by_shape(m, n, penalised, name):
     assert solvers.choose_solver(n, m, 4 * m * n, penalised)[0] == name
     assert solvers.resolve_solver("auto", n, m, 4 * m * n, penalised)[1] == name
 
 
-@pytest.mark.parametrize("m, n, k, l1, name", [
-    (150, 4, 3, False, "newton-cholesky"), (60_000, 784, 10, False, "newton-subsampled"), (2000, 64, 10, False, "newton-cg"),
-    (100, 5000, 2, False, "row-space"), (100, 5000, 50, False, "lbfgs"), (10_000, 50, 3, True, "prox-newton"),
-    (10_000, 3000, 1, True, "fista"),
-])
+@pytest.mark.parametrize(
+    "m, n, k, l1, name",
+    [
+        (150, 4, 3, False, "newton-cholesky"),
+        (60_000, 784, 10, False, "newton-subsampled"),
+        (2000, 64, 10, False, "newton-cg"),
+        (100, 5000, 2, False, "row-space"),
+        (100, 5000, 50, False, "lbfgs"),
+        (10_000, 50, 3, True, "prox-newton"),
+        (10_000, 3000, 1, True, "fista"),
+    ],
+)
 def test_auto_goes_by_classes_and_penalty(m, n, k, l1, name):
     assert solvers.choose_solver(n, m, 4 * m * n, True, k, l1)[0] == name
 
 
 @pytest.mark.parametrize("solver", ["newton-subsampled", "row-space", "prox-newton", "lbfgs"])
-@pytest.mark.parametrize("budget", [{"max_seconds": 1e-9}, {"max_passes": 1}, {"max_passes": 2.5}, {"max_iter": 1}])
+@pytest.mark.parametrize(
+    "budget", [{"max_seconds": 1e-9}, {"max_passes": 1}, {"max_passes": 2.5}, {"max_iter": 1}]
+)
 def test_budgets_leave_a_whole_model(solver, budget):
     X, y, _, _ = draw(400, 3)
     with warnings.catch_warnings():
@@ -380,16 +426,24 @@ def test_budgets_leave_a_whole_model(solver, budget):
     assert np.isfinite(clf.coef_).all() and clf.n_passes_ <= budget.get("max_passes", 99)
 
 
-@pytest.mark.parametrize("settings, words", [
-    (lambda: solvers.gd(step=0), "`step` is 0"), (lambda: solvers.gd(momentum=1), "`momentum` is 1"),
-    (lambda: solvers.gd(start="ones"), "`start` is 'ones'"), (lambda: solvers.lbfgs(memory=0), "`memory` is 0"),
-    (lambda: solvers.newton_cg(max_inner=1.5), "`max_inner` is 1.5"),
-])
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        (lambda: solvers.gd(step=0), "`step` is 0"),
+        (lambda: solvers.gd(momentum=1), "`momentum` is 1"),
+        (lambda: solvers.gd(start="ones"), "`start` is 'ones'"),
+        (lambda: solvers.lbfgs(memory=0), "`memory` is 0"),
+        (lambda: solvers.newton_cg(max_inner=1.5), "`max_inner` is 1.5"),
+    ],
+)
 def test_settings_are_checked(settings, words):
     with pytest.raises(ValueError, match=words):
         settings()
 
 
 def test_unknown_solver_lists_the_known_ones():
-    with pytest.raises(ValueError, match="`solver` is 'sag'; expected 'auto', one of 'gd', 'lbfgs', 'newton-cholesky', 'newton-cg'"):
+    with pytest.raises(
+        ValueError,
+        match="`solver` is 'sag'; expected 'auto', one of 'gd', 'lbfgs', 'newton-cholesky', 'newton-cg'",
+    ):
         LogisticRegression(solver="sag").fit(*draw(20, 2)[:2])

@@ -7,14 +7,28 @@ import pytest
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression as Peer
 
-from conftest import BACKENDS, CPU_BACKENDS, SPARSE, backends_and, block_of, check_all_passes, cpu_or_gpu, draw
+from conftest import (
+    BACKENDS,
+    CPU_BACKENDS,
+    SPARSE,
+    backends_and,
+    block_of,
+    check_all_passes,
+    cpu_or_gpu,
+    draw,
+)
 from logreg_accel import LogisticRegression, Objective
+from logreg_accel.backends import passes
 from logreg_accel.data import as_matrix
-from logreg_accel.data.sparse import conversion, rows_between, stored_bytes
+from logreg_accel.data.sparse import conversion
 from logreg_accel.losses import Logistic, Multinomial
-from logreg_accel.solvers import FOR_L1, SOLVERS
+from logreg_accel.solvers import SOLVERS
 
 DTYPES = ["float64", "float32", "int64", "int32", "int16", "uint8", "int8", "bool"]
+
+
+def knows_l1(solver):
+    return getattr(SOLVERS[solver], "for_l1", False)
 
 
 def thin(m, n, dtype="float64", share=0.2, weighted=False):
@@ -52,13 +66,17 @@ def test_passes_of_every_dtype(name, dtype):
 @pytest.mark.parametrize("name", BACKENDS)
 def test_passes_at_awkward_sizes(name, dtype, shape):
     X, y, s, W = thin(*shape, dtype, share=0.1)
-    check_all_passes(cpu_or_gpu(name), X, y, s, W, hessian=shape[1] < 1000, stored=as_matrix(scipy.sparse.csr_array(X)))
+    check_all_passes(
+        cpu_or_gpu(name), X, y, s, W, hessian=shape[1] < 1000, stored=as_matrix(scipy.sparse.csr_array(X))
+    )
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_nothing_but_zeros(name):
     X, y = np.zeros((50, 4)), np.arange(50, dtype=np.uint8) % 2
-    check_all_passes(cpu_or_gpu(name), X, y, None, np.ones((5, 1)), stored=as_matrix(scipy.sparse.csr_array(X)))
+    check_all_passes(
+        cpu_or_gpu(name), X, y, None, np.ones((5, 1)), stored=as_matrix(scipy.sparse.csr_array(X))
+    )
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -76,20 +94,32 @@ def test_several_outputs_and_softmax(name):
     backend, W = cpu_or_gpu(name), np.random.default_rng(1).standard_normal((13, 3))
     dense, stored = (backend.upload(block_of(A, y, s)) for A in (X, as_matrix(scipy.sparse.csr_array(X))))
     for loss in (Multinomial(3), Logistic()):
-        one, other = (backend.loss_gradient(block, W, loss, keep_margins=True) for block in (dense, stored))
+        one, other = (
+            backend.run(passes.LossGradient(W, loss, keep_margins=True), block) for block in (dense, stored)
+        )
         for a, b in ((one.value, other.value), (one.gradient, other.gradient)):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10)
-        np.testing.assert_allclose(backend.to_host(one.margins), backend.to_host(other.margins), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            backend.to_host(one.margins), backend.to_host(other.margins), rtol=1e-12, atol=1e-12
+        )
         V = np.random.default_rng(2).standard_normal(W.shape)
-        questions = [("hessian_vector", (W, V)), ("diagonal", (W,)), ("hessian", (W,)), ("mean_hessian", (W,))]
-        for question, arguments in questions[: 2 if loss.n_outputs == 1 else 4]:
-            a, b = (np.asarray(backend.to_host(getattr(backend, question)(block, *arguments, loss))) for block in (dense, stored))
+        asked = [
+            passes.HessianVector(W, V, loss),
+            passes.Diagonal(W, loss),
+            passes.Hessian(W, loss),
+            passes.MeanHessian(W, loss),
+        ]
+        for pass_ in asked[: 2 if loss.n_outputs == 1 else 4]:
+            a, b = (np.asarray(backend.to_host(backend.run(pass_, block))) for block in (dense, stored))
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10)
 
 
 def test_the_same_bits_at_any_number_of_threads():
     X, y, s, _ = thin(60_000, 40, "float32", share=0.4, weighted=True)
-    fits = [LogisticRegression(backend="numba", n_threads=n).fit(scipy.sparse.csr_array(X), y, s) for n in (1, 2, 3)]
+    fits = [
+        LogisticRegression(backend="numba", n_threads=n).fit(scipy.sparse.csr_array(X), y, s)
+        for n in (1, 2, 3)
+    ]
     assert all((fit.coef_ == fits[0].coef_).all() and fit.n_passes_ == fits[0].n_passes_ for fit in fits)
 
 
@@ -98,12 +128,14 @@ def test_the_same_bits_at_any_number_of_threads():
 def test_every_solver_finds_the_dense_optimum(name, solver):
     X, y, _, W = thin(2000 if solver != "row-space" else 120, 30, share=0.3)
     y = (X @ W[:-1, 0] + np.random.default_rng(3).standard_normal(len(X)) > 0).astype(int)
-    settings = dict(solver=solver, l1_ratio=0.5 if solver in FOR_L1 else 0.0, C=0.1, tol=1e-9, backend=name)
+    settings = dict(solver=solver, l1_ratio=0.5 if knows_l1(solver) else 0.0, C=0.1, tol=1e-9, backend=name)
     dense, sparse = (LogisticRegression(**settings).fit(A, y) for A in (X, scipy.sparse.csr_matrix(X)))
     np.testing.assert_allclose(sparse.coef_, dense.coef_, atol=1e-4)
     objective = Objective.from_arrays(X, y, C=0.1, backend="numpy")
-    if solver not in FOR_L1:
-        a, b = (objective.value_and_gradient(np.append(fit.coef_, fit.intercept_))[0] for fit in (dense, sparse))
+    if not knows_l1(solver):
+        a, b = (
+            objective.value_and_gradient(np.append(fit.coef_, fit.intercept_))[0] for fit in (dense, sparse)
+        )
         assert abs(a - b) < 1e-8 * a
     else:
         assert ((sparse.coef_ == 0) == (dense.coef_ == 0)).all()
@@ -116,7 +148,9 @@ def test_every_solver_finds_the_dense_optimum(name, solver):
 def test_scikit_learns_optimum_on_words(name, classes):
     """More features than rows, as texts have."""
     rng = np.random.default_rng(0)
-    X = scipy.sparse.random_array((300, 2000), density=0.01, rng=rng, format="csr", data_sampler=lambda size: rng.integers(1, 4, size))
+    X = scipy.sparse.random_array(
+        (300, 2000), density=0.01, rng=rng, format="csr", data_sampler=lambda size: rng.integers(1, 4, size)
+    )
     y = rng.integers(0, classes, 300)
     ours = LogisticRegression(backend=name, tol=1e-12).fit(X, y)
     peer = Peer(tol=1e-10, max_iter=10_000).fit(X.astype(np.float64), y)
@@ -134,8 +168,10 @@ def test_a_weight_of_two_is_a_row_twice_and_of_zero_none(name, solver):
     weighted = quietly(LogisticRegression(**settings), scipy.sparse.csr_array(X), y, s)
     repeated = quietly(LogisticRegression(**settings), scipy.sparse.csr_array(X[kept]), y[kept])
     np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-7)
-    a, b = (Objective.from_arrays(scipy.sparse.csr_array(A), codes, weights, backend=name)
-            for A, codes, weights in ((X, y, s), (X[kept], y[kept], None)))
+    a, b = (
+        Objective.from_arrays(scipy.sparse.csr_array(A), codes, weights, backend=name)
+        for A, codes, weights in ((X, y, s), (X[kept], y[kept], None))
+    )
     w = np.random.default_rng(1).standard_normal(a.size)
     for one, other in zip(a.value_and_gradient(w), b.value_and_gradient(w), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
@@ -144,14 +180,24 @@ def test_a_weight_of_two_is_a_row_twice_and_of_zero_none(name, solver):
 def test_entries_are_read_where_they_are():
     X = scipy.sparse.csr_matrix(thin(100, 8)[0])
     kept = as_matrix(X)
-    assert all(np.shares_memory(getattr(kept, part), getattr(X, part)) for part in ("data", "indices", "indptr"))
-    assert conversion(X, kept) is None
-    part = rows_between(kept, 20, 60)
+    assert all(
+        np.shares_memory(getattr(kept.stored, part), getattr(X, part))
+        for part in ("data", "indices", "indptr")
+    )
+    assert conversion(X, kept.stored) is None
+    part = kept.between(20, 60).stored
     assert np.shares_memory(part.data, X.data) and (part.toarray() == X.toarray()[20:60]).all()
-    assert stored_bytes(kept, kept.dtype) == X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+    assert kept.nbytes == X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
 
 
-@pytest.mark.parametrize("kind, told", [("csc", "converted from csc to csr"), ("coo", "converted from coo to csr"), ("unsorted", "not sorted, or repeated")])
+@pytest.mark.parametrize(
+    "kind, told",
+    [
+        ("csc", "converted from csc to csr"),
+        ("coo", "converted from coo to csr"),
+        ("unsorted", "not sorted, or repeated"),
+    ],
+)
 def test_a_conversion_is_told(kind, told, capsys):
     X, y, _, _ = thin(60, 6)
     given = SPARSE[kind](X)
@@ -177,7 +223,10 @@ def test_memory_mapped_entries(tmp_path):
     parts = [np.load(tmp_path / f"{part}.npy", mmap_mode="r") for part in ("data", "indices", "indptr")]
     mapped = scipy.sparse.csr_array(tuple(parts), shape=X.shape)
     for name in CPU_BACKENDS:
-        assert (LogisticRegression(backend=name).fit(mapped, y).coef_ == LogisticRegression(backend=name).fit(X, y).coef_).all()
+        assert (
+            LogisticRegression(backend=name).fit(mapped, y).coef_
+            == LogisticRegression(backend=name).fit(X, y).coef_
+        ).all()
 
 
 @pytest.mark.parametrize("bad, word", [(np.nan, "NaN"), (np.inf, "infinity")])
@@ -235,12 +284,14 @@ def test_more_entries_than_32_bits_count(name, tmp_path):
     X.indptr = np.array([*(i << 20 for i in range(rows + 1)), count - 2, count])
     W = np.array([[0.0], [0.5], [0.25], [9.0], [0.125]])
     backend, block = cpu_or_gpu(name), block_of(X, np.arange(rows + 2, dtype=np.uint8) % 2)
-    got = backend.loss_gradient(block, W, Logistic(), keep_margins=True)
+    got = backend.run(passes.LossGradient(W, Logistic(), keep_margins=True), block)
     z = np.full(rows + 2, 0.125)
     z[-1] += 3 * 0.5 + 5 * 0.25
     np.testing.assert_allclose(got.margins[:, 0], z, rtol=1e-6)
     residual = 1 / (1 + np.exp(-z)) - np.arange(rows + 2) % 2
-    np.testing.assert_allclose(got.gradient[:, 0], [0, 3 * residual[-1], 5 * residual[-1], 0, residual.sum()], rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(
+        got.gradient[:, 0], [0, 3 * residual[-1], 5 * residual[-1], 0, residual.sum()], rtol=1e-5, atol=1e-4
+    )
 
 
 def test_tags_and_published_checks():

@@ -33,9 +33,17 @@ def families():
         "one-hot": (levels, labels(rng, levels @ rng.standard_normal(60) - 1), None),
         "levels that occur once": (np.hstack([X, once]), y, None),
         "twelve decades": (X * np.logspace(-6, 6, N), y, None),
-        "heavy tails": (heavy, labels(rng, heavy @ (0.3 * rng.standard_normal(N) / np.logspace(-3, 3, N))), None),
+        "heavy tails": (
+            heavy,
+            labels(rng, heavy @ (0.3 * rng.standard_normal(N) / np.logspace(-3, 3, N))),
+            None,
+        ),
         "lognormal counts": (counts, labels(rng, counts @ (0.02 * rng.standard_normal(N)) - 1), None),
-        "duplicated and constant columns": (np.hstack([X, X[:, :2], np.ones((M, 1)), np.zeros((M, 1))]), y, None),
+        "duplicated and constant columns": (
+            np.hstack([X, X[:, :2], np.ones((M, 1)), np.zeros((M, 1))]),
+            y,
+            None,
+        ),
         "nearly separable": (X, labels(rng, 20 * X @ w), None),
         "sorted by class": (X[order], y[order], None),
         "weights over six decades": (X, y, 10.0 ** rng.uniform(-3, 3, M)),
@@ -71,7 +79,9 @@ def test_the_optimum_and_an_honest_estimate(family, dtype, C):
     true = (found.value - least) / least
     floor = 10 * np.finfo(dtype).eps
     assert found.status in ("converged", "noise floor")
-    assert true <= (1e-7 if dtype == "float64" else 1e-6), "within a factor 10 of tol, or of the arithmetic's rounding"
+    assert true <= (1e-7 if dtype == "float64" else 1e-6), (
+        "within a factor 10 of tol, or of the arithmetic's rounding"
+    )
     if name == "levels that occur once" and np.isinf(C):
         return  # these weights have no finite optimum, so there is no truth to compare with
     assert found.suboptimality >= true / 10 - floor
@@ -90,7 +100,9 @@ def test_separable_data(dtype, C):
         warnings.simplefilter("ignore")
         clf = LogisticRegression(C=C, solver="newton-subsampled").fit(X.astype(dtype), y)
     assert np.isfinite(clf.coef_).all() and clf.score(X, y) > 0.99
-    assert clf.status_ == ("separable" if np.isinf(C) else "converged") or (dtype == "float32" and clf.status_ == "noise floor")
+    assert clf.status_ == ("separable" if np.isinf(C) else "converged") or (
+        dtype == "float32" and clf.status_ == "noise floor"
+    )
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -99,20 +111,29 @@ def test_every_backend_takes_the_same_path(name):
     X, y, s = X[:3000, :4], y[:3000], s[:3000]
     found = LogisticRegression(solver="newton-subsampled", backend=name, tol=1e-10).fit(X, y, s)
     exact = LogisticRegression(solver="newton-cholesky", backend="numpy", tol=1e-12).fit(X, y, s)
-    assert found.status_ == "converged" and 2 < found.n_passes_ < 10 and found.n_passes_ % 1 > 0, "samples count their share"
+    assert found.status_ == "converged" and 2 < found.n_passes_ < 10 and found.n_passes_ % 1 > 0, (
+        "samples count their share"
+    )
     np.testing.assert_allclose(found.coef_, exact.coef_, rtol=1e-4, atol=1e-6)
 
 
 def test_the_same_bits_for_a_seed_at_any_number_of_threads():
     X, y, _ = FAMILIES["plain"]
-    fits = [LogisticRegression(solver="newton-subsampled", backend="numba", n_threads=n, random_state=r, tol=1e-4).fit(X, y)
-            for n, r in [(1, 0), (2, 0), (2, 1)]]
+    fits = [
+        LogisticRegression(
+            solver="newton-subsampled", backend="numba", n_threads=n, random_state=r, tol=1e-4
+        ).fit(X, y)
+        for n, r in [(1, 0), (2, 0), (2, 1)]
+    ]
     assert fits[0].coef_.tobytes() == fits[1].coef_.tobytes() != fits[2].coef_.tobytes()
 
 
 def test_a_looser_tol_costs_no_more():
     for X, y, s in FAMILIES.values():
-        passes = [LogisticRegression(solver="newton-subsampled", tol=tol).fit(X, y, s).n_passes_ for tol in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)]
+        passes = [
+            LogisticRegression(solver="newton-subsampled", tol=tol).fit(X, y, s).n_passes_
+            for tol in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
+        ]
         assert passes == sorted(passes)
 
 
@@ -127,7 +148,9 @@ def test_budgets_hold_with_samples():
     X, y, _ = FAMILIES["plain"]
     objective = Objective.from_arrays(X, y)
     for most in (1.0, 2.5, 3.0):
-        assert run(solvers.newton_subsampled(), objective, tol=1e-12, max_passes=most).n_passes <= max(most, 1.5)
+        assert run(solvers.newton_subsampled(), objective, tol=1e-12, max_passes=most).n_passes <= max(
+            most, 1.5
+        )
 
 
 def test_rows_of_a_sample_follow_the_shape():
@@ -137,8 +160,11 @@ def test_rows_of_a_sample_follow_the_shape():
         solvers.newton_subsampled(rows_per_parameter=0)
 
 
-@pytest.mark.parametrize("solver", [solvers.newton_cholesky(), solvers.newton_cg(), solvers.lbfgs(), solvers.prox_newton()],
-                         ids=lambda solver: type(solver).__name__)
+@pytest.mark.parametrize(
+    "solver",
+    [solvers.newton_cholesky(), solvers.newton_cg(), solvers.lbfgs(), solvers.prox_newton()],
+    ids=lambda solver: type(solver).__name__,
+)
 def test_the_other_solvers_estimates_are_honest_too(family, solver):
     """Where a fit says that it converged, it is there; its bound is never below the truth; a looser tol costs no more."""
     name, X, y, s = family
@@ -153,5 +179,10 @@ def test_the_other_solvers_estimates_are_honest_too(family, solver):
             passes.append(found.n_passes)
             assert found.bound >= true - 1e-13
             if found.status == "converged":
-                assert true <= 10 * tol and found.suboptimality >= true / 10 - 1e-13, (C, tol, true, found.suboptimality)
+                assert true <= 10 * tol and found.suboptimality >= true / 10 - 1e-13, (
+                    C,
+                    tol,
+                    true,
+                    found.suboptimality,
+                )
         assert passes == sorted(passes)

@@ -12,7 +12,7 @@ import threadpoolctl
 
 from conftest import FLOATS, block_of, draw
 from logreg_accel import LogisticRegression
-from logreg_accel.backends import get_backend
+from logreg_accel.backends import get_backend, passes
 from logreg_accel.backends.threads import available_threads, blas_limit, run_lanes, usable_threads
 from logreg_accel.losses import Multinomial
 
@@ -24,7 +24,9 @@ def every_second(X):
     return wide[:, ::2]
 
 
-@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, every_second], ids=["C", "F", "strided"])
+@pytest.mark.parametrize(
+    "layout", [np.ascontiguousarray, np.asfortranarray, every_second], ids=["C", "F", "strided"]
+)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_same_bits_at_any_number_of_threads(dtype, weighted, layout, loss):
@@ -34,11 +36,19 @@ def test_the_same_bits_at_any_number_of_threads(dtype, weighted, layout, loss):
     results = []
     for n_threads in (1, 2, 3):
         backend, _ = get_backend("numba", X.nbytes, n_threads=n_threads)
-        sums = backend.loss_gradient(block, W, loss, keep_margins=True)
-        results.append((
-            sums.value, sums.gradient, sums.margins, backend.hessian_vector(block, W, W, loss), backend.diagonal(block, W, loss),
-            backend.hessian(block, W, loss), backend.margins(block, W), backend.line(block, sums.margins, sums.margins * 2, 0.7, loss),
-        ))
+        sums = backend.run(passes.LossGradient(W, loss, keep_margins=True), block)
+        results.append(
+            (
+                sums.value,
+                sums.gradient,
+                sums.margins,
+                backend.run(passes.HessianVector(W, W, loss), block),
+                backend.run(passes.Diagonal(W, loss), block),
+                backend.run(passes.Hessian(W, loss), block),
+                backend.run(passes.Margins(W), block),
+                backend.run(passes.Line(sums.margins, sums.margins * 2, 0.7, loss), block),
+            )
+        )
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
@@ -51,13 +61,26 @@ def test_the_same_bits_with_many_classes(dtype):
     results = []
     for n_threads in (1, 2, 3):
         backend, _ = get_backend("numba", X.nbytes, n_threads=n_threads)
-        sums = backend.loss_gradient(block, W, loss, keep_margins=True)
+        sums = backend.run(passes.LossGradient(W, loss, keep_margins=True), block)
         taken = backend.take(block, np.arange(0, 40_000, 2), np.ones(20_000))
-        results.append((sums.value, sums.gradient, sums.margins, taken.X, backend.hessian_vector(block, W, V, loss),
-                        backend.hessian_vector(block, W, V, loss, sums.margins), backend.column_squares(block),
-                        backend.row_squares(block, np.ones(100))))
+        results.append(
+            (
+                sums.value,
+                sums.gradient,
+                sums.margins,
+                taken.X.stored,
+                backend.run(passes.HessianVector(W, V, loss), block),
+                backend.run(passes.HessianVector(W, V, loss, sums.margins), block),
+                backend.run(passes.ColumnSquares(), block),
+                backend.run(passes.RowSquares(np.ones(100)), block),
+            )
+        )
         assert np.array_equal(*results[-1][4:6])
-        assert np.array_equal(taken.X, X[::2]) and np.array_equal(taken.y, block.y[::2]) and (taken.sample_weight == 1).all()
+        assert (
+            np.array_equal(taken.X.stored, X[::2])
+            and np.array_equal(taken.y, block.y[::2])
+            and (taken.sample_weight == 1).all()
+        )
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
@@ -67,7 +90,11 @@ def test_eight_fits_at_once(name):
     problems = [draw(5000, 30, "float32", seed=seed) for seed in range(8)]
 
     def fit(problem):
-        return LogisticRegression(backend=name, solver="lbfgs", n_threads=2 if name == "numba" else 1).fit(*problem[:2]).coef_
+        return (
+            LogisticRegression(backend=name, solver="lbfgs", n_threads=2 if name == "numba" else 1)
+            .fit(*problem[:2])
+            .coef_
+        )
 
     before = usable_threads()
     alone = [fit(problem) for problem in problems]
@@ -151,8 +178,11 @@ def test_blas_has_one_thread_in_lanes_and_gets_them_back():
 def test_a_limit_of_one_thread_reaches_the_lanes(monkeypatch, loss):
     X, y, _, W = draw(40_000, 100, "float32")
     asked = []
-    monkeypatch.setattr("logreg_accel.backends.numba.run_lanes", lambda work, n_lanes, n_threads: asked.append(n_threads) or [work(i) for i in range(n_lanes)])
+    monkeypatch.setattr(
+        "logreg_accel.backends.numba.run_lanes",
+        lambda work, n_lanes, n_threads: asked.append(n_threads) or [work(i) for i in range(n_lanes)],
+    )
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        get_backend("numba", X.nbytes)[0].loss_gradient(block_of(X, y), W, loss)
-    get_backend("numba", X.nbytes, n_threads=3)[0].loss_gradient(block_of(X, y), W, loss)
+        get_backend("numba", X.nbytes)[0].run(passes.LossGradient(W, loss), block_of(X, y))
+    get_backend("numba", X.nbytes, n_threads=3)[0].run(passes.LossGradient(W, loss), block_of(X, y))
     assert asked == [1, 3]

@@ -8,10 +8,9 @@ import numpy as np
 from gpu_data import draw_labels, draw_weights
 from gpu_timing import Contestant
 
-import logreg_accel.backends.cupy as cupy_backend
-from logreg_accel.backends.base import Backend
-from logreg_accel.backends.cupy import CupyBackend, synchronize
-from logreg_accel.data import Block
+from logreg_accel.backends import passes
+from logreg_accel.backends.cupy import CupyBackend, dense, synchronize
+from logreg_accel.data import Block, as_matrix
 from logreg_accel.losses import Logistic
 
 
@@ -20,14 +19,16 @@ class Problem:
 
     def __init__(self, X, outputs=1):
         self.X, self.y, self.backend = X, draw_labels(X), CupyBackend()
-        self.W, self.V = (draw_weights(X.dtype, X.shape[1], scale, seed, outputs) for scale, seed in ((0.7, 1), (1.0, 2)))
-        self.block = self.backend.upload(Block(X, self.y))
+        self.W, self.V = (
+            draw_weights(X.dtype, X.shape[1], scale, seed, outputs) for scale, seed in ((0.7, 1), (1.0, 2))
+        )
+        self.block = self.backend.upload(Block(as_matrix(X), self.y))
         self.real = np.float64 if X.dtype == np.float64 else np.float32  # of the arithmetic
 
 
 def our_launches(call):
     """The result of a call to the backend and the kernel launches it made: (function, expression, grid, block, arguments)."""
-    real, launches = cupy_backend.kernel, []
+    real, launches = dense.kernel, []
 
     def recording(file, expression):
         def launch(*arguments):
@@ -36,12 +37,14 @@ def our_launches(call):
 
         return launch
 
-    with mock.patch.object(cupy_backend, "kernel", recording):
+    with mock.patch.object(dense, "kernel", recording):
         return call(), launches
 
 
 def our_gradient(p):
-    return Contestant(lambda: p.backend.loss_gradient(p.block, p.W, Logistic()), lambda r: (r.value, r.gradient))
+    return Contestant(
+        lambda: p.backend.run(passes.LossGradient(p.W, Logistic()), p.block), lambda r: (r.value, r.gradient)
+    )
 
 
 def our_kernel(p):
@@ -52,18 +55,26 @@ def our_kernel(p):
 
 
 def our_product(p):
-    return Contestant(lambda: p.backend.hessian_vector(p.block, p.W, p.V, Logistic()), lambda r: (None, r), checks="hessian_vector")
+    return Contestant(
+        lambda: p.backend.run(passes.HessianVector(p.W, p.V, Logistic()), p.block),
+        lambda r: (None, r),
+        checks="hessian_vector",
+    )
 
 
 def generic_body(tile_bytes, p):
     """The tiled generic body: cuBLAS on a tile."""
     backend = CupyBackend()
     backend.tile_bytes = tile_bytes
-    return Contestant(lambda: Backend.loss_gradient(backend, p.block, p.W, Logistic()), lambda r: (r.value, r.gradient))
+    return Contestant(
+        lambda: backend.generic(passes.LossGradient(p.W, Logistic()), p.block),
+        lambda r: (r.value, r.gradient),
+    )
 
 
 def _answer(to_host):
     """Of a result Σℓ, gradient of w, gradient of b."""
+
     def answer(result):
         value, gradient, intercept = (to_host(a) for a in result)
         return float(value), np.append(gradient, intercept)
@@ -88,7 +99,10 @@ def torch_function(which, real):
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = False
-    softplus, cross_entropy = torch.nn.functional.softplus, torch.nn.functional.binary_cross_entropy_with_logits
+    softplus, cross_entropy = (
+        torch.nn.functional.softplus,
+        torch.nn.functional.binary_cross_entropy_with_logits,
+    )
 
     def closed_form(X, y, w, b):
         x = X.to(real)
@@ -107,7 +121,9 @@ def torch_function(which, real):
         loss = cross_entropy(X.to(real) @ w + b, y, reduction="sum")
         return (loss.detach(), *torch.autograd.grad(loss, (w, b)))
 
-    function = {"closed form": closed_form, "sums": sums, "autograd": autograd}[which.removeprefix("compiled ")]
+    function = {"closed form": closed_form, "sums": sums, "autograd": autograd}[
+        which.removeprefix("compiled ")
+    ]
     if not which.startswith("compiled "):
         return function
     torch._dynamo.reset()
@@ -128,8 +144,11 @@ def torch_contestant(which, p):
     real = torch.float64 if p.real == np.float64 else torch.float32
     X, y, function = torch_tensor(p.X), torch_tensor(p.y).to(real), torch_function(which, real)
     w, b = (torch.tensor(a, dtype=real, device=X.device) for a in (p.W[:-1, 0], p.W[-1, 0]))
-    return Contestant(lambda: function(X, y, w, b), _answer(lambda a: a.detach().double().cpu().numpy()),
-                      lambda result: torch.cuda.synchronize())
+    return Contestant(
+        lambda: function(X, y, w, b),
+        _answer(lambda a: a.detach().double().cpu().numpy()),
+        lambda result: torch.cuda.synchronize(),
+    )
 
 
 def jax_contestant(which, p):
@@ -164,10 +183,19 @@ def jax_contestant(which, p):
 
 
 OURS = {"ours": our_gradient, "our kernel": our_kernel, "ours: hessian_vector": our_product}
-TILED = {"tiled: 32 MB": functools.partial(generic_body, 32 << 20), "tiled: 256 MB": functools.partial(generic_body, 256 << 20),
-         "tiled: 1 GB": functools.partial(generic_body, 1 << 30)}
-QUICK = {"two products": two_products, **TILED,
-         **{f"PyTorch: {which}": functools.partial(torch_contestant, which) for which in ("closed form", "autograd")}}
+TILED = {
+    "tiled: 32 MB": functools.partial(generic_body, 32 << 20),
+    "tiled: 256 MB": functools.partial(generic_body, 256 << 20),
+    "tiled: 1 GB": functools.partial(generic_body, 1 << 30),
+}
+QUICK = {
+    "two products": two_products,
+    **TILED,
+    **{
+        f"PyTorch: {which}": functools.partial(torch_contestant, which)
+        for which in ("closed form", "autograd")
+    },
+}
 COMPILED = {
     "PyTorch: compiled closed form": functools.partial(torch_contestant, "compiled closed form"),
     "JAX: value_and_grad": functools.partial(jax_contestant, "value_and_grad"),

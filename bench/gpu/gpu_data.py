@@ -33,7 +33,10 @@ class Pool:
         if dtype != self.dtype:
             self.flat = None
             free_memory()
-            self.flat, self.dtype = cupy.empty(self.nbytes // np.dtype(dtype).itemsize, dtype=np.dtype(dtype)), dtype
+            self.flat, self.dtype = (
+                cupy.empty(self.nbytes // np.dtype(dtype).itemsize, dtype=np.dtype(dtype)),
+                dtype,
+            )
             fill(self.flat, seed=7)
         m = self.flat.size // n
         return self.flat[: m * n].reshape(m, n)
@@ -91,7 +94,9 @@ def reference(X, y, W, V):
 
 def relative_error(got, expected):
     """‖got − expected‖ / ‖expected‖; inf for what is not finite."""
-    error = np.linalg.norm(np.asarray(got, dtype=np.float64).reshape(expected.shape) - expected) / np.linalg.norm(expected)
+    error = np.linalg.norm(
+        np.asarray(got, dtype=np.float64).reshape(expected.shape) - expected
+    ) / np.linalg.norm(expected)
     return float(error) if np.isfinite(error) else math.inf
 
 

@@ -25,8 +25,16 @@ def evaluate(pool, part, dtype, n, contestants, best_read, repeats, budget, outp
             with part.under(key):
                 race.enter(name, make, problem)
             longest[name] = max(time.perf_counter() - began, longest.get(name, 0.0))
-    return {"dtype": dtype, "features": n, "outputs": outputs, "rows": X.shape[0], "bytes": X.nbytes,
-            "floor_ms": X.nbytes / best_read / 1e6, **race.run(X.nbytes, best_read, repeats), "not_measured": late}
+    return {
+        "dtype": dtype,
+        "features": n,
+        "outputs": outputs,
+        "rows": X.shape[0],
+        "bytes": X.nbytes,
+        "floor_ms": X.nbytes / best_read / 1e6,
+        **race.run(X.nbytes, best_read, repeats),
+        "not_measured": late,
+    }
 
 
 def evaluations(options, budget, part):
@@ -36,12 +44,26 @@ def evaluations(options, budget, part):
     ours = OURS | {"plain read": lambda p: Contestant(read_jobs(p.X)[read["fastest"]])}
     required = [(dtype, n) for dtype in ("float32", "float16") for n in options.features]
     others = [case for case in _OTHERS if case[1] in options.features]
-    for label, cases, contestants, share in (("quick", required, QUICK, 1), ("compiled", required, COMPILED, 0.75),
-                                             ("other dtypes", others, QUICK, 1)):
+    for label, cases, contestants, share in (
+        ("quick", required, QUICK, 1),
+        ("compiled", required, COMPILED, 0.75),
+        ("other dtypes", others, QUICK, 1),
+    ):
         limit = budget.share(share)
         for dtype, n in cases:
-            part.case(f"{label}: {dtype} {n}", limit, evaluate, pool, part, dtype, n, ours | contestants, read["best_read_GB_per_s"],
-                      options.repeats, limit)
+            part.case(
+                f"{label}: {dtype} {n}",
+                limit,
+                evaluate,
+                pool,
+                part,
+                dtype,
+                n,
+                ours | contestants,
+                read["best_read_GB_per_s"],
+                options.repeats,
+                limit,
+            )
             free_memory()
 
 
@@ -51,5 +73,17 @@ def outputs(options, budget, part):
     part["read"] = read = measure_read(pool.matrix("float32", 64), options.repeats)
     for n in (64, 784):
         for k in (4, 2, 10, 16):
-            part.case(f"{n} features, {k} outputs", budget, evaluate, pool, part, "float32", n, {"ours": our_gradient, **TILED},
-                      read["best_read_GB_per_s"], options.repeats, budget, k)
+            part.case(
+                f"{n} features, {k} outputs",
+                budget,
+                evaluate,
+                pool,
+                part,
+                "float32",
+                n,
+                {"ours": our_gradient, **TILED},
+                read["best_read_GB_per_s"],
+                options.repeats,
+                budget,
+                k,
+            )

@@ -15,8 +15,15 @@ from logreg_accel.backends.cupy import synchronize
 from logreg_accel.losses import Logistic
 
 _TARGET = 1e-6
-_ORDER = ("ours: lbfgs", "PyTorch: closed form", "ours: newton-cg", "PyTorch: autograd", "ours: newton-cholesky", "ours: auto",
-          "PyTorch: compiled closed form")
+_ORDER = (
+    "ours: lbfgs",
+    "PyTorch: closed form",
+    "ours: newton-cg",
+    "PyTorch: autograd",
+    "ours: newton-cholesky",
+    "ours: auto",
+    "PyTorch: compiled closed form",
+)
 
 
 def objective_value(X, y, w, l2):
@@ -28,9 +35,11 @@ def objective_value(X, y, w, l2):
 
 
 def first_below(trace, least, target, exact):
-    """Seconds of the first point (seconds, own value, w) of a trace whose exact value is at most least·(1 + target).
+    """Seconds of the first point (seconds, own value, w) of a trace whose exact value is at most least·(1 +
+    target).
 
-    A point's own float32 value only saves the exact evaluation of those far above: it is good to 1e-5 at worst.
+    A point's own float32 value only saves the exact evaluation of those far above: it is good to 1e-5 at
+    worst.
     """
     for seconds, own, w in trace:
         if own <= least * (1 + target + 1e-4) and exact(w) <= least * (1 + target):
@@ -47,10 +56,23 @@ def our_fit(X, y, solver, tol, max_seconds):
 
     synchronize()
     began = time.perf_counter()
-    model = LogisticRegression(backend="cupy", solver=solver, tol=tol, callback=callback, max_seconds=max_seconds).fit(X, y)
+    model = LogisticRegression(
+        backend="cupy", solver=solver, tol=tol, callback=callback, max_seconds=max_seconds
+    ).fit(X, y)
     seconds = time.perf_counter() - began
-    trace.append((seconds, min(record.value for record in model.history_), np.append(model.coef_, model.intercept_).astype(np.float64)))
-    return {"seconds": seconds, "passes": model.n_passes_, "status": model.status_, "solver": str(model.solver_)}, trace
+    trace.append(
+        (
+            seconds,
+            min(record.value for record in model.history_),
+            np.append(model.coef_, model.intercept_).astype(np.float64),
+        )
+    )
+    return {
+        "seconds": seconds,
+        "passes": model.n_passes_,
+        "status": model.status_,
+        "solver": str(model.solver_),
+    }, trace
 
 
 def torch_fit(X, y, which, l2, max_seconds, max_iter=300):
@@ -59,8 +81,16 @@ def torch_fit(X, y, which, l2, max_seconds, max_iter=300):
 
     (m, n), function = X.shape, torch_function(which, X.dtype)
     w = torch.zeros(n + 1, dtype=X.dtype, device=X.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS([w], lr=1, max_iter=max_iter, max_eval=2 * max_iter, history_size=10, tolerance_grad=0,
-                                  tolerance_change=0, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [w],
+        lr=1,
+        max_iter=max_iter,
+        max_eval=2 * max_iter,
+        history_size=10,
+        tolerance_grad=0,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )
 
     def evaluate_at(point):
         value, gradient, intercept = function(X, y, point[:-1], point[-1])
@@ -84,8 +114,10 @@ def torch_fit(X, y, which, l2, max_seconds, max_iter=300):
         optimizer.step(closure)
     except TimeoutError:
         ending = "out of time"
-    return ({"seconds": time.perf_counter() - began, "evaluations": len(trace), "status": ending},
-            [(s, own, point.double().cpu().numpy()) for s, own, point in trace])
+    return (
+        {"seconds": time.perf_counter() - began, "evaluations": len(trace), "status": ending},
+        [(s, own, point.double().cpu().numpy()) for s, own, point in trace],
+    )
 
 
 def fits(options, budget, part):

@@ -11,14 +11,16 @@ from gpu_timing import median, wall_ms
 
 from logreg_accel import LogisticRegression
 from logreg_accel.backends.cupy import CupyBackend
-from logreg_accel.data import Block
+from logreg_accel.data import Block, as_matrix
 
 
 def upload(options, budget, part):
     """Host float32 to the device: through pinned buffers against cupy.asarray, and a copy from pinned memory as the ceiling."""
 
     def rate(nbytes, job):
-        return nbytes / median(lambda: wall_ms(job), repeats=3, warm_up=1) / 1e6  # pool and buffers are there from the first on
+        return (
+            nbytes / median(lambda: wall_ms(job), repeats=3, warm_up=1) / 1e6
+        )  # pool and buffers are there from the first on
 
     def ceiling():
         pinned = cupyx.empty_pinned((options.bytes // 16,), dtype=np.float32)
@@ -29,7 +31,7 @@ def upload(options, budget, part):
     def both(n):
         m, some = options.bytes // 4 // n, np.random.default_rng(0).standard_normal(1 << 22, dtype=np.float32)
         X = np.resize(some, (m, n))
-        block = Block(X, np.zeros(m, dtype=np.uint8))
+        block = Block(as_matrix(X), np.zeros(m, dtype=np.uint8))
         jobs = {"upload": lambda: CupyBackend().upload(block), "cupy.asarray": lambda: cupy.asarray(X)}
         return {"GB_per_s": {name: rate(X.nbytes, job) for name, job in jobs.items()}, "bytes": X.nbytes}
 
@@ -50,8 +52,14 @@ def break_even(options, budget, part):
             began = time.perf_counter()
             model = LogisticRegression(backend=backend).fit(X, y)
             taken.append(time.perf_counter() - began)
-        return {"megabytes": megabytes, "backend": backend, "first_s": taken[0], "second_s": min(taken[1:]),
-                "solver": str(model.solver_), "passes": model.n_passes_}
+        return {
+            "megabytes": megabytes,
+            "backend": backend,
+            "first_s": taken[0],
+            "second_s": min(taken[1:]),
+            "solver": str(model.solver_),
+            "passes": model.n_passes_,
+        }
 
     for megabytes in options.megabytes:
         m, rng = int(megabytes * 1e6) // (4 * n), np.random.default_rng(int(8 * megabytes))

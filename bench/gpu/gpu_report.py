@@ -2,7 +2,15 @@
 
 import math
 
-_COLOURS = ["#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#999999"]  # Okabe and Ito's palette
+_COLOURS = [
+    "#0072B2",
+    "#56B4E9",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#999999",
+]  # Okabe and Ito's palette
 
 
 def _cases(report, section):
@@ -28,38 +36,59 @@ def ratios(report):
         key = case["dtype"], case["features"]
         for name, entry in case["contestants"].items():
             if not name.startswith("our") and name != "plain read" and "times_ours" in entry:
-                found[key] = min(found.get(key, ("", math.inf)), (name, entry["times_ours"]), key=lambda pair: pair[1])
+                found[key] = min(
+                    found.get(key, ("", math.inf)), (name, entry["times_ours"]), key=lambda pair: pair[1]
+                )
     return found
 
 
 def table(report):
     """A short account in plain text."""
     facts, read = report.get("facts", {}), report.get("evaluations", {}).get("read", {})
-    lines = [f"{facts.get('gpu', {}).get('name')}; {facts.get('machine', {}).get('processor')}; "
-             + ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())]
+    lines = [
+        f"{facts.get('gpu', {}).get('name')}; {facts.get('machine', {}).get('processor')}; "
+        + ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
+    ]
     lines += [f"best read {read['best_read_GB_per_s']:.0f} GB/s, {read['fastest']}"] if read else []
     others = ratios(report)
     for dtype in dict.fromkeys(case["dtype"] for case in _cases(report, "evaluations")):
         shares = best_shares(report, dtype)
         widths = sorted({n for line in shares.values() for n in line})
-        lines += [f"\n{dtype}: share of the best read, by features", " " * 24 + "".join(f"{n:>9d}" for n in widths)]
+        lines += [
+            f"\n{dtype}: share of the best read, by features",
+            " " * 24 + "".join(f"{n:>9d}" for n in widths),
+        ]
         shares["fastest other / ours"] = {n: others[dtype, n][1] for n in widths if (dtype, n) in others}
-        lines += [f"{name:24s}" + "".join(f"{line[n]:9.3f}" if n in line else " " * 9 for n in widths) for name, line in shares.items()]
+        lines += [
+            f"{name:24s}" + "".join(f"{line[n]:9.3f}" if n in line else " " * 9 for n in widths)
+            for name, line in shares.items()
+        ]
         lines += [f"  {n}: {others[dtype, n][0]}" for n in widths if (dtype, n) in others]
     for c in _cases(report, "sweep"):
         best = c["best"]
-        lines.append(f"sweep {c['name']}: {c['base_ms']:.3f} -> {best['ms']:.3f} ms (x{c['gain']:.3f}; share {best['share_of_read']:.3f})  "
-                     f"{best['change']}  {best['kernel']} /{best['slices']}")
+        lines.append(
+            f"sweep {c['name']}: {c['base_ms']:.3f} -> {best['ms']:.3f} ms (x{c['gain']:.3f}; share {best['share_of_read']:.3f})  "
+            f"{best['change']}  {best['kernel']} /{best['slices']}"
+        )
     for c in _cases(report, "outputs"):
-        lines.append(f"{c['name']}: " + ", ".join(f"{name} {e['ms']:.2f} ms" for name, e in c["contestants"].items()))
+        lines.append(
+            f"{c['name']}: " + ", ".join(f"{name} {e['ms']:.2f} ms" for name, e in c["contestants"].items())
+        )
     for c in _cases(report, "fits"):
         reached = c.get("seconds_to_target")
-        lines.append(f"fit {c['name']}: {'not reached' if reached is None else f'{reached:.3f} s'} to 1e-6; {c['seconds']:.2f} s in all, "
-                     f"{c.get('passes', c.get('evaluations'))} reads or evaluations, {c['status']}, least {c.get('suboptimality', math.nan):.1e}")
+        lines.append(
+            f"fit {c['name']}: {'not reached' if reached is None else f'{reached:.3f} s'} to 1e-6; {c['seconds']:.2f} s in all, "
+            f"{c.get('passes', c.get('evaluations'))} reads or evaluations, {c['status']}, least {c.get('suboptimality', math.nan):.1e}"
+        )
     for c in _cases(report, "upload"):
-        lines.append(f"upload, {c['name']}: " + ", ".join(f"{name} {rate:.1f} GB/s" for name, rate in c["GB_per_s"].items()))
+        lines.append(
+            f"upload, {c['name']}: "
+            + ", ".join(f"{name} {rate:.1f} GB/s" for name, rate in c["GB_per_s"].items())
+        )
     for c in _cases(report, "break_even"):
-        lines.append(f"fit of {c['name']}: {c['second_s'] * 1e3:.1f} ms ({c['solver']}, {c['passes']:g} passes)")
+        lines.append(
+            f"fit of {c['name']}: {c['second_s'] * 1e3:.1f} ms ({c['solver']}, {c['passes']:g} passes)"
+        )
     return "\n".join(lines + troubles(report))
 
 
@@ -87,11 +116,19 @@ def picture(report, path):
 
     figure = Figure(figsize=(12, 5.2), layout="constrained")
     shares = {dtype: best_shares(report, dtype) for dtype in ("float32", "float16")}
-    colours = dict(zip(dict.fromkeys(name for lines in shares.values() for name in lines), _COLOURS, strict=False))
+    colours = dict(
+        zip(dict.fromkeys(name for lines in shares.values() for name in lines), _COLOURS, strict=False)
+    )
     for axes, (dtype, lines) in zip(figure.subplots(1, 2, sharey=True), shares.items(), strict=True):
         for name, line in lines.items():
-            axes.plot(*zip(*sorted(line.items()), strict=True), marker="o", color=colours.get(name), label=name,
-                      linewidth=2.4 if name.startswith("our") else 1.4, linestyle="--" if name == "our kernel" else "-")
+            axes.plot(
+                *zip(*sorted(line.items()), strict=True),
+                marker="o",
+                color=colours.get(name),
+                label=name,
+                linewidth=2.4 if name.startswith("our") else 1.4,
+                linestyle="--" if name == "our kernel" else "-",
+            )
         widths = sorted({n for line in lines.values() for n in line})
         axes.axhline(1.0, color="#1a1a1a", linewidth=1)
         axes.set(xscale="log", xlabel="features", title=f"X in {dtype}", ylim=(0, 1.08))
@@ -103,5 +140,7 @@ def picture(report, path):
             axes.legend(frameon=False, fontsize=9, loc="lower right", ncols=2)
     figure.axes[0].set_ylabel("share of the measured read bandwidth")
     read = report.get("evaluations", {}).get("read", {}).get("best_read_GB_per_s", math.nan)
-    figure.suptitle(f"Loss and gradient once: {report.get('facts', {}).get('gpu', {}).get('name')}, plain read {read:.0f} GB/s")
+    figure.suptitle(
+        f"Loss and gradient once: {report.get('facts', {}).get('gpu', {}).get('name')}, plain read {read:.0f} GB/s"
+    )
     figure.savefig(path, format="svg")

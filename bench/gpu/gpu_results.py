@@ -6,7 +6,14 @@ import os
 import time
 from pathlib import Path
 
-_LOST = ("illegal", "misaligned", "unspecified launch failure", "device-side assert", "hardware stack", "uncorrectable")
+_LOST = (
+    "illegal",
+    "misaligned",
+    "unspecified launch failure",
+    "device-side assert",
+    "hardware stack",
+    "uncorrectable",
+)
 
 
 def write_json(path, values):
@@ -61,13 +68,15 @@ def attempt(failures, name, function, *arguments):
 class Part(dict):
     """What a section has so far, in a file of its own; one that was there already is taken up again.
 
-    Under "under_way" stands what was running when the file was written. Found there at the start, it ended the process, and
-    is left out from then on.
+    Under "under_way" stands what was running when the file was written. Found there at the start, it ended
+    the process, and is left out from then on.
     """
 
     def __init__(self, path):
         self.path = Path(path)
-        super().__init__({"cases": [], "failed": {}, "ended_the_process": [], **read_json(self.path), "not_measured": []})
+        super().__init__(
+            {"cases": [], "failed": {}, "ended_the_process": [], **read_json(self.path), "not_measured": []}
+        )
         if culprit := self.pop("under_way", None):
             self["ended_the_process"].append(culprit)
 

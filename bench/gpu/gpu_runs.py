@@ -1,15 +1,16 @@
 """The CUDA backend against the alternatives, on one GPU: python bench/gpu [options]
 
-    evaluations  loss and gradient at one point: ours, two cuBLAS products, the tiled generic body, PyTorch, JAX
-    sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by
+    evaluations  loss and gradient at one point: ours, two cuBLAS products, the tiled generic body, PyTorch,
+    JAX sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by
     fits         whole fits to a relative suboptimality of 1e-6 against PyTorch's L-BFGS
     outputs      several columns of weights
     upload       host to device
     break_even   fits from host arrays on every backend, by size
 
-All is set against the fastest plain read of the same bytes, measured in the same run. Every section runs in a process of its
-own with a share of the seconds: a fault or a hang costs that section's rest and nothing else. Results are written after every
-case to gpu.json in the output folder; gpu.svg is the picture, and a table goes to stdout at the end.
+All is set against the fastest plain read of the same bytes, measured in the same run. Every section runs in a
+process of its own with a share of the seconds: a fault or a hang costs that section's rest and nothing else.
+Results are written after every case to gpu.json in the output folder; gpu.svg is the picture, and a table
+goes to stdout at the end.
 """
 
 import argparse
@@ -29,12 +30,22 @@ from gpu_results import Budget, DeviceLost, Part, attempt, read_json, write_json
 
 FOLDER = Path(__file__).resolve().parent  # what a child runs
 # section -> its module and its share of the seconds; what one leaves over goes to the next
-SECTIONS = {"evaluations": ("gpu_evaluations", 40), "sweep": ("gpu_sweep", 25), "fits": ("gpu_fits", 18),
-            "outputs": ("gpu_evaluations", 4), "upload": ("gpu_host", 5), "break_even": ("gpu_host", 8)}
+SECTIONS = {
+    "evaluations": ("gpu_evaluations", 40),
+    "sweep": ("gpu_sweep", 25),
+    "fits": ("gpu_fits", 18),
+    "outputs": ("gpu_evaluations", 4),
+    "upload": ("gpu_host", 5),
+    "break_even": ("gpu_host", 8),
+}
 FEATURES = (256, 1024, 4096, 16, 64, 8192)  # the most important ones first
 _ENVIRONMENT = {  # JAX takes memory as it needs it, float32 products stay float32, Inductor starts no processes
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "CUPY_TF32": "0", "NVIDIA_TF32_OVERRIDE": "0", "TORCHINDUCTOR_COMPILE_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "2"}
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "CUPY_TF32": "0",
+    "NVIDIA_TF32_OVERRIDE": "0",
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
 
 
 def facts(options, budget, part):
@@ -52,7 +63,12 @@ def facts(options, budget, part):
 
 def nvidia_smi():
     query = "name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,power.limit"
-    told = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True, timeout=20)
+    told = subprocess.run(
+        ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
     return dict(zip(query.split(","), told.stdout.splitlines()[0].split(", "), strict=True))
 
 
@@ -73,15 +89,29 @@ def run_section(name, options):
 def run_child(name, options, seconds, folder, merge):
     """A section in a process of its own, at most `seconds` and a little; started again where a case ended it.
 
-    What it has goes to merge(name, values) whenever it writes; returned are seconds, ending and, of a bad one, the last words.
+    What it has goes to merge(name, values) whenever it writes; returned are seconds, ending and, of a bad
+    one, the last words.
     """
     part, log = folder / f"{name}.json", folder / f"{name}.log"
     budget, began = Budget(seconds), time.monotonic()
     for _ in range(4):
-        command = [sys.executable, str(FOLDER), "--section", name, "--part", str(part), "--bytes", str(options.bytes),
-                   "--seconds", str(budget.left()), *(["--quick"] if options.quick else [])]
+        command = [
+            sys.executable,
+            str(FOLDER),
+            "--section",
+            name,
+            "--part",
+            str(part),
+            "--bytes",
+            str(options.bytes),
+            "--seconds",
+            str(budget.left()),
+            *(["--quick"] if options.quick else []),
+        ]
         with open(log, "a") as out:
-            child = subprocess.Popen(command, stdout=out, stderr=out, env=_ENVIRONMENT | os.environ, cwd=folder, process_group=0)
+            child = subprocess.Popen(
+                command, stdout=out, stderr=out, env=_ENVIRONMENT | os.environ, cwd=folder, process_group=0
+            )
         seen = None
         while child.poll() is None and budget.left() > -10:
             time.sleep(0.2)
@@ -95,8 +125,14 @@ def run_child(name, options, seconds, folder, merge):
         merge(name, values)
         if late or child.returncode == 0 or not values.get("under_way") or budget.left() < 15:
             break
-    told = {"seconds": time.monotonic() - began,
-            "ending": "killed: out of time" if late else "done" if child.returncode == 0 else f"exit code {child.returncode}"}
+    told = {
+        "seconds": time.monotonic() - began,
+        "ending": "killed: out of time"
+        if late
+        else "done"
+        if child.returncode == 0
+        else f"exit code {child.returncode}",
+    }
     if told["ending"] != "done":
         told["log"] = log.read_text(encoding="utf-8", errors="replace")[-1500:]
     return told
@@ -105,15 +141,24 @@ def run_child(name, options, seconds, folder, merge):
 def run_all(options):
     """Every section, in order; then the picture and the table. 0 where the evaluations were measured."""
     output, whole = Path(options.output), Budget(options.seconds)
-    report = {"options": {"bytes": options.bytes, "seconds": options.seconds, "quick": options.quick},
-              "time": time.strftime("%Y-%m-%d %H:%M:%S %z"), "sections": {}}
+    report = {
+        "options": {"bytes": options.bytes, "seconds": options.seconds, "quick": options.quick},
+        "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "sections": {},
+    }
 
     def merge(name, values):
         report[name] = values
         write_json(output / "gpu.json", report)
 
     with tempfile.TemporaryDirectory(prefix="bench-gpu-") as temporary:
-        told = run_child("facts", options, min(90.0, whole.left()), Path(temporary), lambda name, values: report.update({name: values}))
+        told = run_child(
+            "facts",
+            options,
+            min(90.0, whole.left()),
+            Path(temporary),
+            lambda name, values: report.update({name: values}),
+        )
         why_not = report["facts"].get("why_not", told.get("log", told["ending"]))
         if why_not is not None:
             print(f"no benchmark: {why_not}", file=sys.stderr)
@@ -128,17 +173,23 @@ def run_all(options):
             print(f"{name}: up to {seconds:.0f} s", file=sys.stderr, flush=True)
             report["sections"][name] = run_child(name, options, seconds, Path(temporary), merge)
     report["failed"] = {}
-    attempt(report["failed"], "picture", picture, report, output / "gpu.svg")  # numbers without a picture are still numbers
+    attempt(
+        report["failed"], "picture", picture, report, output / "gpu.svg"
+    )  # numbers without a picture are still numbers
     write_json(output / "gpu.json", report)
     print(table(report), *(f"{what} failed: {why}" for what, why in report["failed"].items()), sep="\n")
     return 0 if report.get("evaluations", {}).get("cases") or "evaluations" not in options.only else 1
 
 
 def parse_options(words=None):
-    parser = argparse.ArgumentParser("python bench/gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python bench/gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--bytes", type=float, default=4e9, help="of X in an evaluation")
     parser.add_argument("--seconds", type=float, default=400.0, help="for everything")
-    parser.add_argument("--output", default=str(FOLDER.parent / "results" / "gpu"), help="folder of the results")
+    parser.add_argument(
+        "--output", default=str(FOLDER.parent / "results" / "gpu"), help="folder of the results"
+    )
     parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
     parser.add_argument("--quick", action="store_true", help="64 MB and few repeats: does it run at all")
     parser.add_argument("--section", help=argparse.SUPPRESS)

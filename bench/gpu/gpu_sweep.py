@@ -13,7 +13,7 @@ from gpu_results import attempt
 from gpu_timing import device_ms, measure_read, median
 from gpu_variants import variants
 
-import logreg_accel.backends.cupy as cupy_backend
+from logreg_accel.backends.cupy import compiler
 from logreg_accel.kernels.cuda import shapes
 
 _WRONG = 1e-4  # relative distance of a variant's gradient from the base launch's
@@ -22,7 +22,7 @@ _WRONG = 1e-4  # relative distance of a variant's gradient from the base launch'
 def compile_kernel(name):
     """Into CuPy's cache on disk, in a process of its own; an error comes up again where the kernel is launched."""
     with contextlib.suppress(Exception):
-        cupy_backend.kernel("dense.cu", name)
+        compiler.kernel("dense.cu", name)
 
 
 def measure_launch(problem, launch, repeats, expected=None):
@@ -34,8 +34,15 @@ def measure_launch(problem, launch, repeats, expected=None):
     if not error <= _WRONG:
         raise ArithmeticError(f"another gradient, by {error:.1e}")
     ms = median(lambda: device_ms(lambda: kernel(*arguments)), repeats)
-    return {"ms": ms, "kernel": name, "slices": launch.grid, "slice_rows": launch.slice_rows, "difference": error,
-            "registers": getattr(kernel, "num_regs", None), "local_bytes": getattr(kernel, "local_size_bytes", None)}, result.gradient
+    return {
+        "ms": ms,
+        "kernel": name,
+        "slices": launch.grid,
+        "slice_rows": launch.slice_rows,
+        "difference": error,
+        "registers": getattr(kernel, "num_regs", None),
+        "local_bytes": getattr(kernel, "local_size_bytes", None),
+    }, result.gradient
 
 
 def sweep_case(pool, part, dtype, n, best_read, repeats, budget, compiled):
@@ -60,8 +67,18 @@ def sweep_case(pool, part, dtype, n, best_read, repeats, budget, compiled):
     for entry in measured:
         entry["share_of_read"] = X.nbytes / entry["ms"] / 1e6 / best_read
     best = min(measured, key=lambda entry: entry["ms"])
-    return {"dtype": dtype, "features": n, "rows": m, "bytes": X.nbytes, "base_ms": base["ms"], "best": best,
-            "gain": base["ms"] / best["ms"], "variants": measured, "failed": failed, "not_measured": late}
+    return {
+        "dtype": dtype,
+        "features": n,
+        "rows": m,
+        "bytes": X.nbytes,
+        "base_ms": base["ms"],
+        "best": best,
+        "gain": base["ms"] / best["ms"],
+        "variants": measured,
+        "failed": failed,
+        "not_measured": late,
+    }
 
 
 def sweep(options, budget, part):
@@ -69,14 +86,30 @@ def sweep(options, budget, part):
     wanted, names = [(dtype, n) for dtype in ("float32", "float16") for n in options.features], {}
     for dtype, n in wanted:
         m = options.bytes // np.dtype(dtype).itemsize // n
-        names |= dict.fromkeys(other.kernel for _, other in variants(shapes.dense("LossGradient", dtype, m, n), m, n))
-    compilers = concurrent.futures.ProcessPoolExecutor(min(12, os.cpu_count()), mp_context=multiprocessing.get_context("spawn"))
+        names |= dict.fromkeys(
+            other.kernel for _, other in variants(shapes.dense("LossGradient", dtype, m, n), m, n)
+        )
+    compilers = concurrent.futures.ProcessPoolExecutor(
+        min(12, os.cpu_count()), mp_context=multiprocessing.get_context("spawn")
+    )
     try:
         compiled = {name: compilers.submit(compile_kernel, name) for name in names}
         pool = Pool(options.bytes)
         part["read"] = read = measure_read(pool.matrix("float32", 256), options.repeats)
         for i, (dtype, n) in enumerate(wanted):
             limit = budget.share(max(0.3, 1 / (len(wanted) - i)))
-            part.case(f"{dtype} {n}", budget, sweep_case, pool, part, dtype, n, read["best_read_GB_per_s"], 5, limit, compiled)
+            part.case(
+                f"{dtype} {n}",
+                budget,
+                sweep_case,
+                pool,
+                part,
+                dtype,
+                n,
+                read["best_read_GB_per_s"],
+                5,
+                limit,
+                compiled,
+            )
     finally:
         compilers.shutdown(wait=False, cancel_futures=True)

@@ -57,9 +57,10 @@ def median(timer, repeats, warm_up=2):
 class Contestant(NamedTuple):
     """One way to do an evaluation.
 
-    run : starts the work and returns what holds its result; answer : result -> (Σℓ or None, gradient) on the host; None for a
-    bare kernel, whose time is what the device saw and not the caller; wait : result -> None, until it is there; checks : what
-    the gradient is held to, "gradient" or "hessian_vector".
+    run : starts the work and returns what holds its result; answer : result -> (Σℓ or None, gradient) on the
+    host; None for a
+    bare kernel, whose time is what the device saw and not the caller; wait : result -> None, until it is
+    there; checks : what the gradient is held to, "gradient" or "hessian_vector".
     """
 
     run: Any
@@ -92,8 +93,10 @@ class Race:
         else:
             value, gradient = one.answer(result)
             error = relative_error(gradient, self.expected[one.checks])
-            self.errors[name] = {"value_error": None if value is None else relative_error(value, self.expected["value"]),
-                                 "gradient_error": error}
+            self.errors[name] = {
+                "value_error": None if value is None else relative_error(value, self.expected["value"]),
+                "gradient_error": error,
+            }
             if not error <= _WRONG:
                 self.wrong[name] = f"relative error of the gradient {error:.1e}"
                 return
@@ -110,7 +113,11 @@ class Race:
         for name, ms in times.items():
             if name not in self.failed:
                 ms = ms[warm_up:]
-                told[name] = {"ms": statistics.median(ms), "ms_range": [min(ms), max(ms)], **self.errors[name]}
+                told[name] = {
+                    "ms": statistics.median(ms),
+                    "ms_range": [min(ms), max(ms)],
+                    **self.errors[name],
+                }
         for entry in told.values():
             rate = nbytes / entry["ms"] / 1e6
             entry.update(GB_per_s=rate, share_of_read=rate / best_read)
@@ -131,12 +138,16 @@ def read_jobs(X):
         kernel = module.get_function(name)
         for threads, blocks in ((256, 8), (256, 32), (512, 4), (512, 16)):
             grid = ((processors * blocks,), (threads,), (words, np.int64(words.size // 16), out))
-            jobs[f"{flight} loads, {blocks} x {threads} threads"] = lambda kernel=kernel, grid=grid: kernel(*grid)
+            jobs[f"{flight} loads, {blocks} x {threads} threads"] = lambda kernel=kernel, grid=grid: kernel(
+                *grid
+            )
     return jobs
 
 
 def measure_read(X, repeats):
     """GB/s of the plain reads of X."""
-    rates = {name: X.nbytes / median(lambda: device_ms(job), repeats) / 1e6 for name, job in read_jobs(X).items()}
+    rates = {
+        name: X.nbytes / median(lambda: device_ms(job), repeats) / 1e6 for name, job in read_jobs(X).items()
+    }
     fastest = max(rates, key=rates.get)
     return {"best_read_GB_per_s": rates[fastest], "fastest": fastest, "reads_GB_per_s": rates}

@@ -2,7 +2,19 @@
 
 from logreg_accel.kernels.cuda import shapes
 
-_FIELDS = ("name", "storage", "real", "vector", "packs", "rows", "lanes", "warps", "held", "prefetch", "resident")
+_FIELDS = (
+    "name",
+    "storage",
+    "real",
+    "vector",
+    "packs",
+    "rows",
+    "lanes",
+    "warps",
+    "held",
+    "prefetch",
+    "resident",
+)
 
 
 def parse(kernel):
@@ -10,7 +22,9 @@ def parse(kernel):
     words = kernel.removeprefix("dense<").removesuffix(">").split(", ")
     if len(words) != len(_FIELDS):
         raise ValueError(f"{kernel} has {len(words)} template arguments and not {len(_FIELDS)}")
-    values = words[:3] + [{"true": True, "false": False}[w] if w in ("true", "false") else int(w) for w in words[3:]]
+    values = words[:3] + [
+        {"true": True, "false": False}[w] if w in ("true", "false") else int(w) for w in words[3:]
+    ]
     return dict(zip(_FIELDS, values, strict=True))
 
 
@@ -20,7 +34,8 @@ def expression(fields):
 
 
 def vary(launch, m, n, slices=None, lanes=None, **changes):
-    """A launch with other template arguments or another number of slices; None where the kernel could not take it.
+    """A launch with other template arguments or another number of slices; None where the kernel could not
+    take it.
 
     Rows of a slice stay whole steps. Other lanes bring other packs and warps along.
     """
@@ -29,7 +44,12 @@ def vary(launch, m, n, slices=None, lanes=None, **changes):
         if not 1 <= lanes <= 1024:
             return None
         packs = 1 << (-(-n // (fields["vector"] * lanes)) - 1).bit_length()
-        changes = {"lanes": lanes, "packs": packs, "warps": lanes // 32 if lanes > 32 else shapes._BLOCK_WARPS, **changes}
+        changes = {
+            "lanes": lanes,
+            "packs": packs,
+            "warps": lanes // 32 if lanes > 32 else shapes._BLOCK_WARPS,
+            **changes,
+        }
     fields |= changes
     in_warp, columns = fields["lanes"] <= 32, fields["packs"] * fields["lanes"] * fields["vector"]
     if not in_warp and fields["lanes"] != 32 * fields["warps"]:
@@ -43,8 +63,14 @@ def vary(launch, m, n, slices=None, lanes=None, **changes):
         return None
     step = fields["rows"] * (32 // fields["lanes"] * fields["warps"] if in_warp else 1)
     slice_rows = max(1, round((-(-m // slices) if slices else launch.slice_rows) / step)) * step
-    return launch._replace(kernel=expression(fields), grid=-(-m // slice_rows), block=32 * fields["warps"], slice_rows=slice_rows,
-                           rows=fields["rows"], lanes=fields["lanes"])
+    return launch._replace(
+        kernel=expression(fields),
+        grid=-(-m // slice_rows),
+        block=32 * fields["warps"],
+        slice_rows=slice_rows,
+        rows=fields["rows"],
+        lanes=fields["lanes"],
+    )
 
 
 def variants(launch, m, n):
@@ -59,7 +85,11 @@ def variants(launch, m, n):
     changes += [{"warps": v} for v in (2, 8) if lanes <= 32]
     changes += [{"held": not fields["held"]}]
     for v in (rows * 2, max(1, rows // 2)):  # together they change how many bytes are under way
-        changes += [{"rows": v, "resident": 256}, {"rows": v, "resident": 512}, {"rows": v, "prefetch": not prefetch}]
+        changes += [
+            {"rows": v, "resident": 256},
+            {"rows": v, "resident": 512},
+            {"rows": v, "prefetch": not prefetch},
+        ]
     found = {}
     for change in changes:
         other = vary(launch, m, n, **change)

@@ -1,7 +1,9 @@
-"""One contestant on one data set, in a process of its own: python -m race.child '{"contestant": ..., "X": FILE.npy, ...}'
+"""One contestant on one data set, in a process of its own: python -m race.child '{"contestant": ..., "X":
+FILE.npy, ...}'
 
-It loads X, warms up on a slice, then answers each line of its input, a setting, by a line of JSON when the fit is done and one
-more when the answer is judged. Whoever started it reads the clock and ends it when a fit takes too long.
+It loads X, warms up on a slice, then answers each line of its input, a setting, by a line of JSON when the
+fit is done and one more when the answer is judged. Whoever started it reads the clock and ends it when a fit
+takes too long.
 """
 
 import contextlib
@@ -19,11 +21,14 @@ import numpy as np
 
 _AGAIN_BELOW = 0.3  # seconds: shorter fits are repeated, and the fastest counts
 _READ_FROM = 100e6  # bytes of X: a smaller one is read from the cache
-_PAUSE = 0.05  # before a fit: OpenBLAS's threads spin for some 30 ms after a product and would take a core from it
+_PAUSE = (
+    0.05  # before a fit: OpenBLAS's threads spin for some 30 ms after a product and would take a core from it
+)
 
 
 def objective(X, y, w, b, C, l1_ratio=0.0):
-    """C·Σ log(1 + exp(−ỹ·(x·w + b))) + (1 − l1_ratio)·½‖w‖² + l1_ratio·‖w‖₁ in float64, whatever X is stored as: X (m, n), y (m,)
+    """C·Σ log(1 + exp(−ỹ·(x·w + b))) + (1 − l1_ratio)·½‖w‖² + l1_ratio·‖w‖₁ in float64, whatever X is stored
+    as: X (m, n), y (m,)
     of 0 and 1, w (n,); with w (K, n) the softmax loss of y from 0 to K − 1."""
     w, b = np.atleast_2d(np.asarray(w, dtype=np.float64)), np.ravel(np.asarray(b, dtype=np.float64))
     rows = max(1, (1 << 22) // max(X.shape[1], 1))
@@ -35,7 +40,11 @@ def objective(X, y, w, b, C, l1_ratio=0.0):
             sums.append(float(np.logaddexp(0, np.where(codes > 0, -z, z)).sum()))
         else:
             top = z.max(axis=1)
-            sums.append(float((np.log(np.exp(z - top[:, None]).sum(axis=1)) + top - z[np.arange(len(z)), codes]).sum()))
+            sums.append(
+                float(
+                    (np.log(np.exp(z - top[:, None]).sum(axis=1)) + top - z[np.arange(len(z)), codes]).sum()
+                )
+            )
     return C * math.fsum(sums) + (1 - l1_ratio) * 0.5 * float((w * w).sum()) + l1_ratio * float(abs(w).sum())
 
 
@@ -65,7 +74,9 @@ def slice_of(X, y, rows):
     keep = np.sort(np.concatenate([np.flatnonzero(y == code)[:each] for code in codes]))
     if hasattr(X, "indptr"):
         return X[keep], y[keep]
-    return np.asarray(X[keep], order="F" if X.flags.f_contiguous and not X.flags.c_contiguous else "C"), y[keep]
+    return np.asarray(X[keep], order="F" if X.flags.f_contiguous and not X.flags.c_contiguous else "C"), y[
+        keep
+    ]
 
 
 def bytes_of(X):
@@ -107,9 +118,14 @@ def run(contestant, X, y, C, threads, setting, more, repeats=20):
     value = objective(X, y, fitted.w, fitted.b, C, **more)
     finite = math.isfinite(value)
     answer = {
-        "status": "ok" if finite else "not finite", "seconds": min(seconds), "all_seconds": seconds,
+        "status": "ok" if finite else "not finite",
+        "seconds": min(seconds),
+        "all_seconds": seconds,
         "value": value if finite else None,
-        "iterations": fitted.iterations, "reads": fitted.reads, "memory_MB": round(above / 1e6, 1), "note": fitted.note,
+        "iterations": fitted.iterations,
+        "reads": fitted.reads,
+        "memory_MB": round(above / 1e6, 1),
+        "note": fitted.note,
     }
     if contestant.module == "logreg_accel" and not hasattr(X, "indptr") and X.nbytes > _READ_FROM:
         from logreg_accel import read_bandwidth
@@ -158,10 +174,17 @@ def main(spec):
         for line in sys.stdin:
             setting = json.loads(line)
             try:
-                say(steps(X, y, C, threads, **setting["steps"]) if "steps" in setting
-                    else run(contestant, X, y, C, threads, setting, more, spec["repeats"]))
+                say(
+                    steps(X, y, C, threads, **setting["steps"])
+                    if "steps" in setting
+                    else run(contestant, X, y, C, threads, setting, more, spec["repeats"])
+                )
             except Exception as error:  # whatever a peer raises is its result
-                say({"status": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"})
+                say(
+                    {
+                        "status": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+                    }
+                )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Who races, and how each is called: the same objective C·Σ loss + penalty, the intercept free, at a ladder of settings.
+"""Who races, and how each is called: the same objective C·Σ loss + penalty, the intercept free, at a ladder
+of settings.
 
-Peers get what suits them best: the layout and the solver that measured fastest, no limit on iterations that would stop them
-early, and a second ladder in float64 where float32 does not take them to the tightest target. None is a dependency, and each
-is imported at its own fit.
+Peers get what suits them best: the layout and the solver that measured fastest, no limit on iterations that
+would stop them early, and a second ladder in float64 where float32 does not take them to the tightest target.
+None is a dependency, and each is imported at its own fit.
 """
 
 import importlib.util
@@ -62,16 +63,31 @@ def _by_tol(tols=_TOLS):
     return lambda m, n: [{"tol": tol} for tol in tols]
 
 
-# -- ours -----------------------------------------------------------------------------------------------------------------
+# -- ours
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def ours(solver):
     def fit(X, y, C, threads, tol, backend="auto", l1_ratio=0.0):
         from logreg_accel import LogisticRegression
 
-        clf = LogisticRegression(C=C, l1_ratio=l1_ratio, tol=tol, solver=solver, n_threads=threads, backend=backend,
-                                 max_iter=_ENDLESS).fit(X, y)
-        return Fitted(clf.coef_, clf.intercept_, int(clf.n_iter_[0]), float(clf.n_passes_), f"{clf.solver_}, {clf.status_}")
+        clf = LogisticRegression(
+            C=C,
+            l1_ratio=l1_ratio,
+            tol=tol,
+            solver=solver,
+            n_threads=threads,
+            backend=backend,
+            max_iter=_ENDLESS,
+        ).fit(X, y)
+        return Fitted(
+            clf.coef_,
+            clf.intercept_,
+            int(clf.n_iter_[0]),
+            float(clf.n_passes_),
+            f"{clf.solver_}, {clf.status_}",
+        )
+
     return fit
 
 
@@ -96,7 +112,8 @@ def backend_of(nbytes):
     return "numba" if nbytes >= NUMBA_FROM_BYTES else "numpy"
 
 
-# -- peers ----------------------------------------------------------------------------------------------------------------
+# -- peers
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def _of_sklearn(clf, X, y):
@@ -108,7 +125,14 @@ def scikit_learn(solver):
     def fit(X, y, C, threads, tol, l1_ratio=0.0):
         from sklearn.linear_model import LogisticRegression
 
-        return _of_sklearn(LogisticRegression(C=C, l1_ratio=l1_ratio, solver=solver, tol=tol, max_iter=_ENDLESS, random_state=0), X, y)
+        return _of_sklearn(
+            LogisticRegression(
+                C=C, l1_ratio=l1_ratio, solver=solver, tol=tol, max_iter=_ENDLESS, random_state=0
+            ),
+            X,
+            y,
+        )
+
     return fit
 
 
@@ -124,19 +148,41 @@ def liblinear(X, y, C, threads, tol, scaling, l1_ratio=0.0):
     from sklearn.linear_model import LogisticRegression
 
     dual = X.shape[1] > X.shape[0] and not l1_ratio
-    return _of_sklearn(LogisticRegression(C=C, l1_ratio=l1_ratio, solver="liblinear", dual=dual, intercept_scaling=scaling, tol=tol,
-                                          max_iter=_ENDLESS, random_state=0), X, y)
+    return _of_sklearn(
+        LogisticRegression(
+            C=C,
+            l1_ratio=l1_ratio,
+            solver="liblinear",
+            dual=dual,
+            intercept_scaling=scaling,
+            tol=tol,
+            max_iter=_ENDLESS,
+            random_state=0,
+        ),
+        X,
+        y,
+    )
 
 
 def snap_ml(X, y, C, threads, tol, scaling):
-    """The dual: its primal form leaves the intercept at 0 (1.17). It penalises (b / scaling)², as liblinear does.
+    """The dual: its primal form leaves the intercept at 0 (1.17). It penalises (b / scaling)², as liblinear
+    does.
 
-    The `intercept_` that it returns is the weight of the constant column, still to be multiplied by `scaling`.
+    The `intercept_` that it returns is the weight of the constant column, still to be multiplied by
+    `scaling`.
     """
     from snapml import LogisticRegression
 
-    clf = LogisticRegression(regularizer=1 / C, dual=True, fit_intercept=True, intercept_scaling=scaling, n_jobs=threads,
-                             tol=tol, max_iter=_ENDLESS, random_state=0)
+    clf = LogisticRegression(
+        regularizer=1 / C,
+        dual=True,
+        fit_intercept=True,
+        intercept_scaling=scaling,
+        n_jobs=threads,
+        tol=tol,
+        max_iter=_ENDLESS,
+        random_state=0,
+    )
     clf.fit(X, y.astype(np.float32))
     return Fitted(np.ravel(clf.coef_), float(np.ravel(clf.intercept_)[0]) * scaling, int(clf.n_iter_))
 
@@ -145,8 +191,15 @@ def glum(X, y, C, threads, tol, l1_ratio=0.0):
     """It minimises mean loss + alpha times the penalty; a sparse X goes in by columns, as it stores it."""
     from glum import GeneralizedLinearRegressor
 
-    model = GeneralizedLinearRegressor(family="binomial", link="logit", alpha=1 / (C * len(y)), l1_ratio=l1_ratio,
-                                       solver="irls-cd" if l1_ratio else "irls-ls", gradient_tol=tol, max_iter=1000)
+    model = GeneralizedLinearRegressor(
+        family="binomial",
+        link="logit",
+        alpha=1 / (C * len(y)),
+        l1_ratio=l1_ratio,
+        solver="irls-cd" if l1_ratio else "irls-ls",
+        gradient_tol=tol,
+        max_iter=1000,
+    )
     model.fit(X.tocsc() if hasattr(X, "tocsc") else X, y.astype(X.dtype))
     return Fitted(model.coef_, float(model.intercept_), int(model.n_iter_))
 
@@ -155,7 +208,9 @@ def skglm(X, y, C, threads, tol, l1_ratio=0.0):
     """It minimises mean loss + alpha·‖w‖₁ with a free intercept; a sparse X goes in by columns, as it wants it."""
     from skglm import SparseLogisticRegression
 
-    clf = SparseLogisticRegression(alpha=1 / (C * len(y)), tol=tol, max_iter=1000, max_epochs=100_000, fit_intercept=True)
+    clf = SparseLogisticRegression(
+        alpha=1 / (C * len(y)), tol=tol, max_iter=1000, max_epochs=100_000, fit_intercept=True
+    )
     clf.fit(X.tocsc() if hasattr(X, "tocsc") else X, y)
     return Fitted(clf.coef_, clf.intercept_, int(np.max(clf.n_iter_)))
 
@@ -180,8 +235,15 @@ def torch_softmax(X, y, C, threads, tol):
         w.grad = torch.cat([X.T @ residual + penalty * W[:n], residual.sum(dim=0)[None]]).ravel()
         return -(logs * own).sum() / m + 0.5 * penalty * (W[:n] * W[:n]).sum()
 
-    optimiser = torch.optim.LBFGS([w], lr=1, max_iter=_ENDLESS, tolerance_grad=tol, tolerance_change=tol**2, history_size=10,
-                                  line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        [w],
+        lr=1,
+        max_iter=_ENDLESS,
+        tolerance_grad=tol,
+        tolerance_change=tol**2,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
     optimiser.step(closure)
     W = w.view(n + 1, k).numpy()
     return Fitted(W[:n].T, W[n], optimiser.state[w]["n_iter"], 2.0 * evaluations)
@@ -208,8 +270,15 @@ def torch_lbfgs(X, y, C, threads, tol):
         w.grad = torch.cat([X.T @ residual / m + penalty * w[:n], residual.mean()[None]])
         return torch.nn.functional.softplus(z).mean() + 0.5 * penalty * (w[:n] @ w[:n])
 
-    optimiser = torch.optim.LBFGS([w], lr=1, max_iter=_ENDLESS, tolerance_grad=tol, tolerance_change=tol**2, history_size=10,
-                                  line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        [w],
+        lr=1,
+        max_iter=_ENDLESS,
+        tolerance_grad=tol,
+        tolerance_change=tol**2,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+    )
     optimiser.step(closure)
     return Fitted(w[:n].numpy(), float(w[n]), optimiser.state[w]["n_iter"], 2.0 * evaluations)
 
@@ -218,36 +287,101 @@ def _penalised_intercept(*pairs):
     return lambda m, n: [{"tol": tol, "scaling": scaling} for tol, scaling in pairs]
 
 
-_SNAP = _penalised_intercept((1e-2, 1.0), (1e-3, 1.0), (1e-4, 3.0), (1e-6, 3.0), (1e-6, 10.0), (1e-8, 10.0), (1e-8, 30.0),
-                             (1e-9, 100.0))
+_SNAP = _penalised_intercept(
+    (1e-2, 1.0),
+    (1e-3, 1.0),
+    (1e-4, 3.0),
+    (1e-6, 3.0),
+    (1e-6, 10.0),
+    (1e-8, 10.0),
+    (1e-8, 30.0),
+    (1e-9, 100.0),
+)
 _OURS = _by_tol([10.0**-k for k in range(3, 11)])
 
 CONTESTANTS = {
-    "ours": Contestant(ours("auto"), _OURS, "logreg_accel", "logreg-accel", note='solver="auto"',
-                       does=("dense", "sparse", "classes", "l1")),
+    "ours": Contestant(
+        ours("auto"),
+        _OURS,
+        "logreg_accel",
+        "logreg-accel",
+        note='solver="auto"',
+        does=("dense", "sparse", "classes", "l1"),
+    ),
     "ours newton-subsampled": Contestant(ours("newton-subsampled"), _OURS, "logreg_accel", "logreg-accel"),
     "ours newton-cholesky": Contestant(ours("newton-cholesky"), _OURS, "logreg_accel", "logreg-accel"),
     "ours lbfgs": Contestant(ours("lbfgs"), _OURS, "logreg_accel", "logreg-accel"),
-    "scikit-learn lbfgs": Contestant(scikit_learn("lbfgs"), _by_tol(), "sklearn", "scikit-learn", does=("dense", "sparse", "classes")),
-    "scikit-learn newton-cholesky": Contestant(scikit_learn("newton-cholesky"), _by_tol(), "sklearn", "scikit-learn",
-                                               does=("dense", "sparse", "classes")),
-    "scikit-learn newton-cg": Contestant(scikit_learn("newton-cg"), _by_tol(), "sklearn", "scikit-learn", does=("dense", "sparse", "classes")),
-    "scikit-learn saga": Contestant(scikit_learn("saga"), _by_tol([10.0**-k for k in (1, 2, 3, 4, 6, 8)]), "sklearn",
-                                    "scikit-learn", does=("dense", "sparse", "l1")),
-    "scikit-learn-intelex lbfgs": Contestant(scikit_learn_intelex, _by_tol(), "sklearnex", "scikit-learn-intelex",
-                                             does=("dense", "classes")),
+    "scikit-learn lbfgs": Contestant(
+        scikit_learn("lbfgs"), _by_tol(), "sklearn", "scikit-learn", does=("dense", "sparse", "classes")
+    ),
+    "scikit-learn newton-cholesky": Contestant(
+        scikit_learn("newton-cholesky"),
+        _by_tol(),
+        "sklearn",
+        "scikit-learn",
+        does=("dense", "sparse", "classes"),
+    ),
+    "scikit-learn newton-cg": Contestant(
+        scikit_learn("newton-cg"), _by_tol(), "sklearn", "scikit-learn", does=("dense", "sparse", "classes")
+    ),
+    "scikit-learn saga": Contestant(
+        scikit_learn("saga"),
+        _by_tol([10.0**-k for k in (1, 2, 3, 4, 6, 8)]),
+        "sklearn",
+        "scikit-learn",
+        does=("dense", "sparse", "l1"),
+    ),
+    "scikit-learn-intelex lbfgs": Contestant(
+        scikit_learn_intelex, _by_tol(), "sklearnex", "scikit-learn-intelex", does=("dense", "classes")
+    ),
     "liblinear": Contestant(
-        liblinear, _penalised_intercept((1e-2, 10.0), (1e-4, 10.0), (1e-6, 10.0), (1e-6, 100.0), (1e-8, 100.0), (1e-8, 1000.0),
-                                        (1e-10, 1000.0)),
-        "sklearn", "scikit-learn", dtypes=("float64",), note="through scikit-learn; float64 only, one thread",
-        does=("dense", "sparse", "l1")),
-    "Snap ML": Contestant(snap_ml, _SNAP, "snapml", "snapml", dtypes=("float32",), note="dual", does=("dense", "sparse")),
-    "Snap ML one thread": Contestant(lambda X, y, C, threads, **setting: snap_ml(X, y, C, 1, **setting), _SNAP, "snapml",
-                                     "snapml", dtypes=("float32",), note="at times faster than two", does=("dense", "sparse")),
-    "glum": Contestant(glum, _by_tol(), "glum", "glum", order="F", note="irls-ls, irls-cd for L1; X by columns, which it reads faster",
-                       does=("dense", "sparse", "l1")),
-    "skglm": Contestant(skglm, _by_tol([10.0**-k for k in (2, 3, 4, 5, 6, 8)]), "skglm", "skglm", order="F",
-                        note="L1 alone", does=("dense", "sparse", "l1", "l1 alone")),
-    "PyTorch L-BFGS": Contestant(torch_lbfgs, _by_tol(), "torch", "torch", note="strong_wolfe, two products",
-                                 does=("dense", "classes")),
+        liblinear,
+        _penalised_intercept(
+            (1e-2, 10.0),
+            (1e-4, 10.0),
+            (1e-6, 10.0),
+            (1e-6, 100.0),
+            (1e-8, 100.0),
+            (1e-8, 1000.0),
+            (1e-10, 1000.0),
+        ),
+        "sklearn",
+        "scikit-learn",
+        dtypes=("float64",),
+        note="through scikit-learn; float64 only, one thread",
+        does=("dense", "sparse", "l1"),
+    ),
+    "Snap ML": Contestant(
+        snap_ml, _SNAP, "snapml", "snapml", dtypes=("float32",), note="dual", does=("dense", "sparse")
+    ),
+    "Snap ML one thread": Contestant(
+        lambda X, y, C, threads, **setting: snap_ml(X, y, C, 1, **setting),
+        _SNAP,
+        "snapml",
+        "snapml",
+        dtypes=("float32",),
+        note="at times faster than two",
+        does=("dense", "sparse"),
+    ),
+    "glum": Contestant(
+        glum,
+        _by_tol(),
+        "glum",
+        "glum",
+        order="F",
+        note="irls-ls, irls-cd for L1; X by columns, which it reads faster",
+        does=("dense", "sparse", "l1"),
+    ),
+    "skglm": Contestant(
+        skglm,
+        _by_tol([10.0**-k for k in (2, 3, 4, 5, 6, 8)]),
+        "skglm",
+        "skglm",
+        order="F",
+        note="L1 alone",
+        does=("dense", "sparse", "l1", "l1 alone"),
+    ),
+    "PyTorch L-BFGS": Contestant(
+        torch_lbfgs, _by_tol(), "torch", "torch", note="strong_wolfe, two products", does=("dense", "classes")
+    ),
 }

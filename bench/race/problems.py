@@ -1,7 +1,9 @@
-"""What is raced: generated families and real data, each as float32 X (m, n), in C order or sparse, and y (m,), uint8 codes.
+"""What is raced: generated families and real data, each as float32 X (m, n), in C order or sparse, and y
+(m,), uint8 codes.
 
-Real sets come from a folder that the user names and are in none of our files; breast cancer ships with scikit-learn. Columns
-in different units are standardised where the name says so or where the raw ones mean little; a penalty is for scaled columns.
+Real sets come from a folder that the user names and are in none of our files; breast cancer ships with
+scikit-learn. Columns in different units are standardised where the name says so or where the raw ones mean
+little; a penalty is for scaled columns.
 """
 
 from collections.abc import Callable
@@ -15,9 +17,11 @@ _KEEP = 500  # rows at least, however small a race is wanted
 
 
 class Case(NamedTuple):
-    """make(rows, rng) for generated data, make(folder, None) for real ones; `rows` and `features` are 0 for those.
+    """make(rows, rng) for generated data, make(folder, None) for real ones; `rows` and `features` are 0 for
+    those.
 
-    `needs` is what a contestant must be able to do: "dense" or "sparse", "classes" for more than two, "l1" for an `l1_ratio`.
+    `needs` is what a contestant must be able to do: "dense" or "sparse", "classes" for more than two, "l1"
+    for an `l1_ratio`.
     """
 
     make: Callable
@@ -69,7 +73,8 @@ def absent(case, folder):
     return None
 
 
-# -- generated ------------------------------------------------------------------------------------------------------------
+# -- generated
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _filled(m, n, block):
@@ -99,37 +104,45 @@ def _shifted(margins, rate):
 
 def _neighbours(m, n, rng):
     """Standard normal columns, each mixed with the one before: condition of some 10."""
+
     def block(rows):
         X = rng.standard_normal((rows, n), dtype=np.float32)
         X[:, 1:] += 0.5 * X[:, :-1]
         return X
+
     return _filled(m, n, block)
 
 
 def well(n, rate=0.4):
     """Weights of size 1/√n, a share of positives of `rate`."""
+
     def make(m, rng):
         X = _neighbours(m, n, rng)
         return X, _drawn(_shifted(X @ (rng.standard_normal(n) / np.sqrt(n)).astype(np.float32), rate), rng)
+
     return make
 
 
 def ill(n, condition=1e4):
     """A covariance of that condition in rotated axes; every axis counts alike in the margins."""
+
     def make(m, rng):
         U = np.linalg.qr(rng.standard_normal((n, n)))[0]
         scales = np.logspace(0, -np.log10(condition) / 2, n)
         mix = (scales[:, None] * U.T).astype(np.float32)
         X = _filled(m, n, lambda rows: rng.standard_normal((rows, n), dtype=np.float32) @ mix)
         return X, _drawn(X @ (U @ (rng.standard_normal(n) / scales) / np.sqrt(n)).astype(np.float32), rng)
+
     return make
 
 
 def rare(n, rate):
     """Few positives, whom the features tell well: margins spread by some 4."""
+
     def make(m, rng):
         X = _filled(m, n, lambda rows: rng.standard_normal((rows, n), dtype=np.float32))
         return X, _drawn(_shifted(X @ (0.5 * rng.standard_normal(n)).astype(np.float32), rate), rng)
+
     return make
 
 
@@ -145,15 +158,18 @@ def one_hot(m, rng):
 
 def heavy(n):
     """Student's t with 2.1 degrees of freedom, columns scaled over six decades."""
+
     def make(m, rng):
         scales = np.logspace(-3, 3, n)
         X = _filled(m, n, lambda rows: rng.standard_t(2.1, (rows, n)) * scales)
         return X, _drawn(X @ (0.3 * rng.standard_normal(n) / scales).astype(np.float32), rng)
+
     return make
 
 
 def nearly_separable(n):
     """Heavy tails, half of the columns mostly zero, and margins of hundreds: all but a few rows are on their side."""
+
     def make(m, rng):
         scales = np.logspace(-1, 1, n)
 
@@ -165,10 +181,12 @@ def nearly_separable(n):
         X = _filled(m, n, block)
         margins = X @ (30 * rng.standard_normal(n)).astype(np.float32)
         return X, _drawn(margins + 3 * rng.standard_normal(m, dtype=np.float32), rng)
+
     return make
 
 
-# -- real -----------------------------------------------------------------------------------------------------------------
+# -- real
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def _standardised(X):
@@ -181,6 +199,7 @@ def _scaled(make):
     def scaled(folder, rng):
         X, y = make(folder, rng)
         return _standardised(X), y
+
     return scaled
 
 
@@ -192,9 +211,11 @@ def _breast_cancer(folder, rng):
 
 def _numbers(file, label):
     """A text file of numbers; y is 1 where the column `label` is."""
+
     def make(folder, rng):
         values = np.loadtxt(folder / file)
         return np.delete(values, label, axis=1), values[:, label] == 1
+
     return make
 
 
@@ -204,6 +225,7 @@ def _svmlight(file, dense=True):
 
         X, y = load_svmlight_file(str(folder / file))
         return X.toarray() if dense else X, y > 0
+
     return make
 
 
@@ -211,8 +233,17 @@ def _reviews(folder, rng):
     """Sentences of film reviews, TF-IDF of their words; 1 where the critic liked it."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [[line for line in (folder / f"rt_polarity/rt-polarity.{side}").read_bytes().decode("latin-1").split("\n") if line]
-             for side in ("neg", "pos")]
+    texts = [
+        [
+            line
+            for line in (folder / f"rt_polarity/rt-polarity.{side}")
+            .read_bytes()
+            .decode("latin-1")
+            .split("\n")
+            if line
+        ]
+        for side in ("neg", "pos")
+    ]
     X = TfidfVectorizer().fit_transform(texts[0] + texts[1])
     return X, np.repeat([0, 1], [len(side) for side in texts])
 
@@ -240,7 +271,9 @@ def _letter(folder, rng):
 def _electricity(folder, rng):
     lines = (folder / "electricity/electricity_openml.csv").read_text().split("\n")[1:]
     rows = [line.split(",") for line in lines if line]
-    return np.array([row[1:-1] for row in rows], dtype=np.float64), np.array([row[-1].strip() == "UP" for row in rows])
+    return np.array([row[1:-1] for row in rows], dtype=np.float64), np.array(
+        [row[-1].strip() == "UP" for row in rows]
+    )
 
 
 def _magic(folder, rng):
@@ -255,8 +288,13 @@ def _mnist(folder, rng):
 
 
 def _arcene(folder, rng):
-    parts = [(np.loadtxt(folder / f"arcene/arcene_{part}.data"), np.loadtxt(folder / f"arcene/arcene_{part}.labels"))
-             for part in ("train", "valid")]
+    parts = [
+        (
+            np.loadtxt(folder / f"arcene/arcene_{part}.data"),
+            np.loadtxt(folder / f"arcene/arcene_{part}.labels"),
+        )
+        for part in ("train", "valid")
+    ]
     return np.vstack([X for X, _ in parts]) / 1000, np.concatenate([y for _, y in parts]) > 0
 
 
@@ -276,25 +314,55 @@ CASES = {
     "breast-cancer-scaled": Case(_scaled(_breast_cancer), about="standardised"),
     "spambase": Case(_spambase, file="spambase/spam.data", about="raw columns"),
     "spambase-scaled": Case(_scaled(_spambase), file="spambase/spam.data", about="standardised"),
-    "higgs-sample": Case(_scaled(_numbers("higgs_lightgbm_sample/binary.train", 0)), file="higgs_lightgbm_sample/binary.train",
-                         about="standardised"),
+    "higgs-sample": Case(
+        _scaled(_numbers("higgs_lightgbm_sample/binary.train", 0)),
+        file="higgs_lightgbm_sample/binary.train",
+        about="standardised",
+    ),
     "phishing": Case(_svmlight("phishing/phishing"), file="phishing/phishing", about="one-hot, dense"),
     "magic04": Case(_scaled(_magic), file="magic04/magic04.data", about="standardised"),
     "letter": Case(_scaled(_letter), file="letter/letter.arff", about="A-M against N-Z, standardised"),
     "a9a": Case(_svmlight("a9a/a9a"), file="a9a/a9a", about="one-hot, dense"),
-    "electricity": Case(_scaled(_electricity), file="electricity/electricity_openml.csv", about="standardised"),
-    "skin": Case(_scaled(_numbers("skin_nonskin/Skin_NonSkin.txt", -1)), file="skin_nonskin/Skin_NonSkin.txt",
-                 about="standardised"),
+    "electricity": Case(
+        _scaled(_electricity), file="electricity/electricity_openml.csv", about="standardised"
+    ),
+    "skin": Case(
+        _scaled(_numbers("skin_nonskin/Skin_NonSkin.txt", -1)),
+        file="skin_nonskin/Skin_NonSkin.txt",
+        about="standardised",
+    ),
     "mnist-even": Case(_mnist, file="mnist/mnist_63k.npz", about="even against odd digits"),
     "arcene": Case(_arcene, file="arcene/arcene_train.data", about="more features than rows"),
-    "a9a-sparse": Case(_svmlight("a9a/a9a", dense=False), file="a9a/a9a", about="one-hot, sparse", needs=("sparse",)),
-    "phishing-sparse": Case(_svmlight("phishing/phishing", dense=False), file="phishing/phishing", about="one-hot, sparse",
-                            needs=("sparse",)),
-    "reviews": Case(_reviews, file="rt_polarity/rt-polarity.pos", about="TF-IDF of words, sparse", needs=("sparse",)),
+    "a9a-sparse": Case(
+        _svmlight("a9a/a9a", dense=False), file="a9a/a9a", about="one-hot, sparse", needs=("sparse",)
+    ),
+    "phishing-sparse": Case(
+        _svmlight("phishing/phishing", dense=False),
+        file="phishing/phishing",
+        about="one-hot, sparse",
+        needs=("sparse",),
+    ),
+    "reviews": Case(
+        _reviews, file="rt_polarity/rt-polarity.pos", about="TF-IDF of words, sparse", needs=("sparse",)
+    ),
     "mnist": Case(_digits, file="mnist/mnist_63k.npz", about="ten classes", needs=("dense", "classes")),
-    "a9a-l1": Case(_svmlight("a9a/a9a"), file="a9a/a9a", about="one-hot, dense, L1", needs=("dense", "l1"), l1_ratio=1.0),
-    "a9a-l1-sparse": Case(_svmlight("a9a/a9a", dense=False), file="a9a/a9a", about="one-hot, sparse, L1", needs=("sparse", "l1"),
-                          l1_ratio=1.0),
-    "sparse-truth-200k-200": Case(_few_of_many, 200_000, 200, about="a fifth of the columns matter, L1", needs=("dense", "l1"),
-                                  l1_ratio=1.0, C=0.01),
+    "a9a-l1": Case(
+        _svmlight("a9a/a9a"), file="a9a/a9a", about="one-hot, dense, L1", needs=("dense", "l1"), l1_ratio=1.0
+    ),
+    "a9a-l1-sparse": Case(
+        _svmlight("a9a/a9a", dense=False),
+        file="a9a/a9a",
+        about="one-hot, sparse, L1",
+        needs=("sparse", "l1"),
+        l1_ratio=1.0,
+    ),
+    "sparse-truth-200k-200": Case(
+        _few_of_many,
+        200_000,
+        200,
+        about="a fifth of the columns matter, L1",
+        needs=("dense", "l1"),
+        l1_ratio=1.0,
+        C=0.01,
+    ),
 }

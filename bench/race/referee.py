@@ -31,17 +31,35 @@ class Ended(Exception):
 class Child:
     """A contestant's process, on X and y in files: `ask` it for settings, one after the other."""
 
-    def __init__(self, name, dtype, place, threads, C=1.0, warm=True, patience=_GRACE, repeats=20, l1_ratio=0.0):
+    def __init__(
+        self, name, dtype, place, threads, C=1.0, warm=True, patience=_GRACE, repeats=20, l1_ratio=0.0
+    ):
         X = next(path for path in (place / "X.npy", place / "X.npz") if path.exists())
-        spec = {"contestant": name, "dtype": dtype, "X": str(X), "y": str(place / "y.npy"), "threads": threads,
-                "C": C, "l1_ratio": l1_ratio, "warm": warm, "repeats": repeats}
+        spec = {
+            "contestant": name,
+            "dtype": dtype,
+            "X": str(X),
+            "y": str(place / "y.npy"),
+            "threads": threads,
+            "C": C,
+            "l1_ratio": l1_ratio,
+            "warm": warm,
+            "repeats": repeats,
+        }
         limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
         path = os.pathsep.join(filter(None, (str(BENCH), str(BENCH.parent), os.environ.get("PYTHONPATH"))))
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "race.child", json.dumps(spec)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-            env={**os.environ, **limits, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": path},  # a race of processors
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            env={
+                **os.environ,
+                **limits,
+                "CUDA_VISIBLE_DEVICES": "",
+                "PYTHONPATH": path,
+            },  # a race of processors
         )
         self.text = b""
         try:
@@ -95,7 +113,14 @@ class Track:
 
     def __init__(self, case, X, y, place, threads, seconds, keep, C=1.0, repeats=20, l1_ratio=0.0):
         self.l1_ratio, self.plain = l1_ratio, not (l1_ratio or y.max() > 1 or hasattr(X, "indptr"))
-        self.case, self.place, self.threads, self.seconds, self.keep, self.C = case, Path(place), threads, seconds, keep, C
+        self.case, self.place, self.threads, self.seconds, self.keep, self.C = (
+            case,
+            Path(place),
+            threads,
+            seconds,
+            keep,
+            C,
+        )
         self.repeats = repeats
         self.nbytes, self.features, self.best = bytes_of(X), X.shape[1], np.inf
         self.shape = X.shape
@@ -106,7 +131,17 @@ class Track:
         np.save(self.place / "y.npy", y)
 
     def child(self, name, dtype, warm=True):
-        return Child(name, dtype, self.place, self.threads, self.C, warm, self.seconds + _GRACE, self.repeats, self.l1_ratio)
+        return Child(
+            name,
+            dtype,
+            self.place,
+            self.threads,
+            self.C,
+            warm,
+            self.seconds + _GRACE,
+            self.repeats,
+            self.l1_ratio,
+        )
 
     def run(self, name, dtype, setting, child=None, limit=None, warm=True):
         """One run, kept; with a child that is given, that one is asked."""
@@ -132,9 +167,11 @@ class Track:
         return self.run(name, "float64", {"tol": 1e-13}, limit=10 * self.seconds + _GRACE)
 
     def climb(self, name):
-        """A contestant's ladder, until the tightest target is reached, time is up, or long runs get no better.
+        """A contestant's ladder, until the tightest target is reached, time is up, or long runs get no
+        better.
 
-        float64 follows where float32 does not get there, from the setting on at which float32 was at its best.
+        float64 follows where float32 does not get there, from the setting on at which float32 was at its
+        best.
         """
         contestant = CONTESTANTS[name]
         ladder, start, reached = contestant.ladder(*self.shape), 0, np.inf
@@ -161,8 +198,21 @@ class Track:
         found, name = [], "ours newton-subsampled"
         with _Keeper(self, name, "float32") as children:
             for dtype, tol in (("float32", 1e-10), ("float64", 1e-12)):
-                answer = self.run(name, "float32", {"steps": {"dtype": dtype, "tol": tol}}, children.get(), 10 * self.seconds)
-                found.append({"case": self.case, "dtype": dtype, "status": answer["status"], "points": answer.get("points", [])})
+                answer = self.run(
+                    name,
+                    "float32",
+                    {"steps": {"dtype": dtype, "tol": tol}},
+                    children.get(),
+                    10 * self.seconds,
+                )
+                found.append(
+                    {
+                        "case": self.case,
+                        "dtype": dtype,
+                        "status": answer["status"],
+                        "points": answer.get("points", []),
+                    }
+                )
         return found
 
 

@@ -12,8 +12,14 @@ _FLOOR = 1e-12  # of what is drawn: below is rounding
 def optimum(results, case):
     """The least objective that anything found for a case, the reference among them; None where nothing did."""
     seen = [run["value"] for run in results["runs"] if run["case"] == case and run["status"] == "ok"]
-    seen += [point[1] for entry in results.get("steps", []) if entry["case"] == case for point in entry["points"]]
-    seen += [kept[case]["value"] for kept in (results["references"], results.get("cold", {})) if "value" in kept.get(case, {})]
+    seen += [
+        point[1] for entry in results.get("steps", []) if entry["case"] == case for point in entry["points"]
+    ]
+    seen += [
+        kept[case]["value"]
+        for kept in (results["references"], results.get("cold", {}))
+        if "value" in kept.get(case, {})
+    ]
     return min(seen, default=None)
 
 
@@ -37,12 +43,15 @@ def standing(results, case, contestant):
     runs = [run for run in results["runs"] if (run["case"], run["contestant"]) == (case, contestant)]
     done = [(gap(run["value"], best), run["seconds"], run) for run in runs if run["status"] == "ok"]
     targets = {
-        target: min((entry for entry in done if entry[0] <= target), key=lambda entry: entry[1], default=(0, 0, None))[2]
+        target: min(
+            (entry for entry in done if entry[0] <= target), key=lambda entry: entry[1], default=(0, 0, None)
+        )[2]
         for target in TARGETS
     }
     closest = min(done, key=lambda entry: entry[:2], default=None)
     return {
-        "targets": targets, "best": closest and closest[:2],
+        "targets": targets,
+        "best": closest and closest[:2],
         "stopped": max((run["limit"] for run in runs if run["status"] == "timed out"), default=None),
         "trouble": next((run["status"] for run in runs if run["status"] not in ("ok", "timed out")), ""),
     }
@@ -61,18 +70,26 @@ def contestants_of(results, case):
 def reads_to(results, case, dtype, target):
     """Reads of X by ours up to the first point within a target; None where there was none."""
     best = optimum(results, case)
-    points = [entry["points"] for entry in results.get("steps", []) if (entry["case"], entry["dtype"]) == (case, dtype)]
+    points = [
+        entry["points"]
+        for entry in results.get("steps", [])
+        if (entry["case"], entry["dtype"]) == (case, dtype)
+    ]
     return next((reads for reads, value in (points[0] if points else []) if gap(value, best) <= target), None)
 
 
-# -- the table ------------------------------------------------------------------------------------------------------------
+# -- the table
+# ------------------------------------------------------------------------------------------------------------
 
 
 def table(results):
     """Markdown: a heading and a table a case, then what was missing."""
     machine = results["machine"]
-    parts = [f"{machine['processor']}, {results['threads']} threads, {machine['memory_GiB']:g} GiB, Python {machine['python']}; "
-             + ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version) + "."]
+    parts = [
+        f"{machine['processor']}, {results['threads']} threads, {machine['memory_GiB']:g} GiB, Python {machine['python']}; "
+        + ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version)
+        + "."
+    ]
     parts += [_case(results, case) for case in results["cases"] if contestants_of(results, case)]
     if medians := _medians(results):
         parts.append(medians)
@@ -85,20 +102,38 @@ def _case(results, case):
     about = results["cases"][case]
     ours = standing(results, case, OURS)["targets"][1e-6]
     # ours first, then by their time to 1e-6, then by how far they came
-    names = sorted(contestants_of(results, case), key=lambda name: (name != OURS, *_rank(standing(results, case, name))))
-    headings = ["", *(f"s to {target:.0e}" for target in TARGETS), "reads or iterations", "MB above X", "× ours"]
-    lines = [f"### {case}: {about['rows']:,} × {about['features']}, {about['about']}{_classes(about)}", "",
-             "| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    names = sorted(
+        contestants_of(results, case), key=lambda name: (name != OURS, *_rank(standing(results, case, name)))
+    )
+    headings = [
+        "",
+        *(f"s to {target:.0e}" for target in TARGETS),
+        "reads or iterations",
+        "MB above X",
+        "× ours",
+    ]
+    lines = [
+        f"### {case}: {about['rows']:,} × {about['features']}, {about['about']}{_classes(about)}",
+        "",
+        "| " + " | ".join(headings) + " |",
+        "|" + "---|" * len(headings),
+    ]
     lines += ["| " + " | ".join(_row(results, case, name, ours)) + " |" for name in names]
-    counts = [f"{dtype} {_number(reads_to(results, case, dtype, 1e-6))} / {_number(reads_to(results, case, dtype, 1e-10))}"
-              for dtype in ("float32", "float64")
-              if any((entry["case"], entry["dtype"]) == (case, dtype) for entry in results.get("steps", []))]
+    counts = [
+        f"{dtype} {_number(reads_to(results, case, dtype, 1e-6))} / {_number(reads_to(results, case, dtype, 1e-10))}"
+        for dtype in ("float32", "float64")
+        if any((entry["case"], entry["dtype"]) == (case, dtype) for entry in results.get("steps", []))
+    ]
     after = [f"Reads by newton-subsampled to 1e-6 / 1e-10: {', '.join(counts)}."] if counts else []
     cold = results.get("cold", {}).get(case, {})
     if cold.get("status") == "ok":
-        after.append(f"Ours in a fresh process, compiled code from disk, to tol 1e-6: {cold['seconds']:.3g} s.")
+        after.append(
+            f"Ours in a fresh process, compiled code from disk, to tol 1e-6: {cold['seconds']:.3g} s."
+        )
     if ours and "plain_read_seconds" in ours:
-        after.append(f"Ours to 1e-6 takes {ours['seconds'] / ours['plain_read_seconds']:.3g} plain reads of X.")
+        after.append(
+            f"Ours to 1e-6 takes {ours['seconds'] / ours['plain_read_seconds']:.3g} plain reads of X."
+        )
     return "\n".join(lines) + ("\n\n" + " ".join(after) if after else "")
 
 
@@ -122,8 +157,18 @@ def _row(results, case, name, ours):
             cells.append("—" if told else _unreached(found))
             told = True
     run = found["targets"][1e-6] or next((run for run in found["targets"].values() if run), None)
-    effort = "" if not run else f"{run['reads']:.3g} reads" if run.get("reads") is not None else f"{run['iterations']} iterations"
-    times = f"{found['targets'][1e-6]['seconds'] / ours['seconds']:.3g}" if ours and found["targets"][1e-6] else ""
+    effort = (
+        ""
+        if not run
+        else f"{run['reads']:.3g} reads"
+        if run.get("reads") is not None
+        else f"{run['iterations']} iterations"
+    )
+    times = (
+        f"{found['targets'][1e-6]['seconds'] / ours['seconds']:.3g}"
+        if ours and found["targets"][1e-6]
+        else ""
+    )
     return [name, *cells, effort, f"{run['memory_MB']:.0f}" if run else "", times]
 
 
@@ -141,19 +186,33 @@ def _number(reads):
 
 def _medians(results):
     """Reads over the generated cases with at least 100 rows a feature, nearly separable data apart."""
-    cases = [name for name, about in results["cases"].items()
-             if about.get("generated") and not about.get("l1_ratio") and about["rows"] >= 100 * about["features"] and "separable" not in name]
+    cases = [
+        name
+        for name, about in results["cases"].items()
+        if about.get("generated")
+        and not about.get("l1_ratio")
+        and about["rows"] >= 100 * about["features"]
+        and "separable" not in name
+    ]
     said = []
     for dtype, target in (("float32", 1e-6), ("float64", 1e-6), ("float64", 1e-10)):
-        counts = sorted((reads_to(results, case, dtype, target) or math.inf) for case in cases
-                        if any((e["case"], e["dtype"]) == (case, dtype) for e in results.get("steps", [])))
+        counts = sorted(
+            (reads_to(results, case, dtype, target) or math.inf)
+            for case in cases
+            if any((e["case"], e["dtype"]) == (case, dtype) for e in results.get("steps", []))
+        )
         if counts:
             middle = 0.5 * (counts[(len(counts) - 1) // 2] + counts[len(counts) // 2])
             said.append(f"{dtype} to {target:.0e}: median {middle:.3g}, worst {counts[-1]:.3g}")
-    return f"Reads of newton-subsampled over the tall generated cases, nearly separable apart: {'; '.join(said)}." if said else ""
+    return (
+        f"Reads of newton-subsampled over the tall generated cases, nearly separable apart: {'; '.join(said)}."
+        if said
+        else ""
+    )
 
 
-# -- the picture ----------------------------------------------------------------------------------------------------------
+# -- the picture
+# ----------------------------------------------------------------------------------------------------------
 
 
 def _front(points):
@@ -183,17 +242,37 @@ def picture(results):
         best = optimum(results, case)
         for name in contestants_of(results, case):
             place = names.index(name)
-            mine = _front([(run["seconds"], max(gap(run["value"], best), _FLOOR)) for run in results["runs"]
-                           if (run["case"], run["contestant"], run["status"]) == (case, name, "ok")])
-            panel.plot(*zip(*mine, strict=True) if mine else ([], []), color=_COLOURS[place % 6], marker="osD^v"[place // 6 % 5],
-                       linestyle=["-", "--", ":"][place // 6 % 3], linewidth=2.2 if name == OURS else 1.1, markersize=3.5)
+            mine = _front(
+                [
+                    (run["seconds"], max(gap(run["value"], best), _FLOOR))
+                    for run in results["runs"]
+                    if (run["case"], run["contestant"], run["status"]) == (case, name, "ok")
+                ]
+            )
+            panel.plot(
+                *zip(*mine, strict=True) if mine else ([], []),
+                color=_COLOURS[place % 6],
+                marker="osD^v"[place // 6 % 5],
+                linestyle=["-", "--", ":"][place // 6 % 3],
+                linewidth=2.2 if name == OURS else 1.1,
+                markersize=3.5,
+            )
         for target in TARGETS:
             panel.axhline(target, color="#dddddd", linewidth=0.8, zorder=0)
         panel.set(xscale="log", yscale="log", xlabel="seconds", ylabel="(F − F*) / F*")
         panel.set_title(case, fontsize=9)
         panel.spines[["top", "right"]].set_visible(False)
-    handles = [panels[0].plot([], [], color=_COLOURS[i % 6], marker="osD^v"[i // 6 % 5], linestyle=["-", "--", ":"][i // 6 % 3],
-                              label=name)[0] for i, name in enumerate(names)]
+    handles = [
+        panels[0].plot(
+            [],
+            [],
+            color=_COLOURS[i % 6],
+            marker="osD^v"[i // 6 % 5],
+            linestyle=["-", "--", ":"][i // 6 % 3],
+            label=name,
+        )[0]
+        for i, name in enumerate(names)
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     text = io.StringIO()
     figure.savefig(text, format="svg")

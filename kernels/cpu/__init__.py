@@ -1,8 +1,8 @@
 """Serial, nogil Numba loops over a range of rows. Importing this package imports Numba; nothing else does.
 
-Numba keeps compiled code on disk, and takes it again when the *file* of a function is unchanged, even if a file that
-it was compiled from has changed. So the cache lies in a folder named by a fingerprint of all files here: a new
-version never runs old code.
+Numba keeps compiled code on disk, and takes it again when the *file* of a function is unchanged, even if a
+file that it was compiled from has changed. So the cache lies in a folder named by a fingerprint of all files
+here: a new version never runs old code.
 """
 
 import contextlib
@@ -30,7 +30,9 @@ def _caching_in(folder):
     try:
         with contextlib.suppress(OSError):
             os.makedirs(folder, exist_ok=True)
-        numba.config.CACHE_DIR = folder if os.access(folder, os.W_OK) else tempfile.mkdtemp(prefix="logreg_accel-")
+        numba.config.CACHE_DIR = (
+            folder if os.access(folder, os.W_OK) else tempfile.mkdtemp(prefix="logreg_accel-")
+        )
         yield
     finally:
         numba.config.CACHE_DIR = before

@@ -1,8 +1,8 @@
 """One read of a dense X per pass, X stored by columns (Fortran order, what pandas and polars hand over).
 
-The same passes as rows.py with the same arguments, but A is Xᵀ by rows: (n, at least m). A tile is tall, some hundreds of
-rows, so that each column gives a run that is worth a prefetch; four columns go at a time. Margins are built up column
-by column, z += x_j·w_j, and the gradient is a dot product a column.
+The same passes as rows.py with the same arguments, but A is Xᵀ by rows: (n, at least m). A tile is tall, some
+hundreds of rows, so that each column gives a run that is worth a prefetch; four columns go at a time. Margins
+are built up column by column, z += x_j·w_j, and the gradient is a dot product a column.
 """
 
 import numpy as np
@@ -24,7 +24,9 @@ def tile_margins(A, lo, w, b, q, z):
         x0, x1, x2, x3 = A[j][lo:end], A[j + 1][lo:end], A[j + 2][lo:end], A[j + 3][lo:end]
         w0, w1, w2, w3 = w[j], w[j + 1], w[j + 2], w[j + 3]
         for i in range(q):
-            z[i] += (load(x0[i], zero) * w0 + load(x1[i], zero) * w1) + (load(x2[i], zero) * w2 + load(x3[i], zero) * w3)
+            z[i] += (load(x0[i], zero) * w0 + load(x1[i], zero) * w1) + (
+                load(x2[i], zero) * w2 + load(x3[i], zero) * w3
+            )
         j += 4
     while j < n:
         x0 = A[j][lo:end]

@@ -5,7 +5,8 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def lasso_sweeps(H, slope, u, l1, sweeps):
-    """Sweeps over all coordinates, of which every other one leaves zeros alone (Friedman, Hastie and Tibshirani 2010, § 2.6).
+    """Sweeps over all coordinates, of which every other one leaves zeros alone (Friedman, Hastie and
+    Tibshirani 2010, § 2.6).
 
     slope is the model's gradient at u without the l1 part; both are changed.
     """

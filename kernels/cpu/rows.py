@@ -3,16 +3,16 @@
 A lane walks its rows tile by tile. Per tile and output: margins; the pointwise line on the whole tile
 (pointwise.py); Xᵀ times its result, while the tile is still in the cache. Sums leave a tile as float64.
 
-Four rows go at a time, so that w and the gradient are loaded once for four. They are not neighbours but a quarter of
-the tile apart: four clean streams for the prefetcher. Four adjacent rows of 256 floats share one page, and there two
-threads read 17 GB/s where they read 28 so, and 22 one row at a time. What else lost: `prange` over the latter (20 GB/s, but
-it aborts the process when two Python threads enter it, dies after fork, and its bits go by the number of threads), BLAS
-on a tile (6 GB/s: the pointwise line is a dozen NumPy calls), no tile at all (14 GB/s: exp one row at a time).
-bench/alternatives.py measures them.
+Four rows go at a time, so that w and the gradient are loaded once for four. They are not neighbours but a
+quarter of the tile apart: four clean streams for the prefetcher. Four adjacent rows of 256 floats share one
+page, and there two threads read 17 GB/s where they read 28 so, and 22 one row at a time. What else lost:
+`prange` over the latter (20 GB/s, but it aborts the process when two Python threads enter it, dies after
+fork, and its bits go by the number of threads), BLAS on a tile (6 GB/s: the pointwise line is a dozen NumPy
+calls), no tile at all (14 GB/s: exp one row at a time). bench/alternatives.py measures them.
 
-Shapes: A (m, at least n: rows may be padded or part of a wider table), y (m,) codes 0/1, s (m,) weights or empty for
-ones, W (k, n) one output a row, b (k,), work from `scratch`, kept and known (k, m) or empty, gradient (k, n + 1)
-float64, its last column for b.
+Shapes: A (m, at least n: rows may be padded or part of a wider table), y (m,) codes 0/1, s (m,) weights or
+empty for ones, W (k, n) one output a row, b (k,), work from `scratch`, kept and known (k, m) or empty,
+gradient (k, n + 1) float64, its last column for b.
 """
 
 import numpy as np
@@ -56,7 +56,9 @@ def tile_gradient(T, r, q, g, gradient):
         x0, x1, x2, x3 = T[i], T[h + i], T[2 * h + i], T[3 * h + i]
         r0, r1, r2, r3 = r[i], r[h + i], r[2 * h + i], r[3 * h + i]
         for j in range(n):
-            g[j] += (r0 * load(x0[j], zero) + r1 * load(x1[j], zero)) + (r2 * load(x2[j], zero) + r3 * load(x3[j], zero))
+            g[j] += (r0 * load(x0[j], zero) + r1 * load(x1[j], zero)) + (
+                r2 * load(x2[j], zero) + r3 * load(x3[j], zero)
+            )
     for i in range(4 * h, q):
         x0 = T[i]
         r0 = r[i]

@@ -4,13 +4,14 @@ With e = exp(z − max z) and p = e/Σe::
 
     ℓ = log Σ exp z − z_y      ∂ℓ/∂z = p − 1{y}      ∂²ℓ/∂z²·u = p·(u − Σ p·u)      its diagonal p·(1 − p)
 
-Rows lie side by side, so that they fill vectors where classes are few. Sums leave out the term that would cost digits:
-that of the own class in ∂ℓ/∂z and of the greatest margin in 1 − p, and u is taken from that of the greatest margin. NumPy's
-dozen calls a tile take as long as one of the two products with X (10 classes, 784 features).
+Rows lie side by side, so that they fill vectors where classes are few. Sums leave out the term that would
+cost digits: that of the own class in ∂ℓ/∂z and of the greatest margin in 1 − p, and u is taken from that of
+the greatest margin. NumPy's dozen calls a tile take as long as one of the two products with X (10 classes,
+784 features).
 
-The passes go as in rows.py, and four outputs at a time: 16 products for every 8 numbers that are loaded. BLAS on a tile,
-which the generic body calls, packs what it multiplies, and does 47 GFlop/s of 107 with ten columns: a Hessian product of
-15,690 x 784 with ten classes takes it 8.4 ms on two threads, these loops 4.5.
+The passes go as in rows.py, and four outputs at a time: 16 products for every 8 numbers that are loaded. BLAS
+on a tile, which the generic body calls, packs what it multiplies, and does 47 GFlop/s of 107 with ten
+columns: a Hessian product of 15,690 x 784 with ten classes takes it 8.4 ms on two threads, these loops 4.5.
 
 Shapes as in rows.py, but y are codes of the classes, and value is (1,).
 """
@@ -207,7 +208,12 @@ def all_gradients(T, R, q, G, gradient):
 def scratch(W, tile):
     """What a call of a pass works in: sums of n, two matrices for a tile's margins and five vectors for its rows."""
     (k, n), dtype = W.shape, W.dtype
-    return np.empty((4, n), dtype), np.empty((k, tile), dtype), np.empty((k, tile), dtype), np.empty((5, tile), dtype)
+    return (
+        np.empty((4, n), dtype),
+        np.empty((k, tile), dtype),
+        np.empty((k, tile), dtype),
+        np.empty((5, tile), dtype),
+    )
 
 
 @njit(**LOOP)

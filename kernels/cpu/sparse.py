@@ -1,14 +1,17 @@
-"""One read of the entries of a sparse X per pass: loops over the rows [start, stop) of one lane, X in compressed rows.
+"""One read of the entries of a sparse X per pass: loops over the rows [start, stop) of one lane, X in
+compressed rows.
 
-As in rows.py a lane walks its rows tile by tile: margins; the pointwise line on the whole tile (pointwise.py), which
-vectorises; then the entries again, while they are in the cache, to be added up. The sums of a lane are float64 from the first
-addition on: what a column's entries meet is scattered, so an accumulator of float32 would save nothing but half of its cache.
+As in rows.py a lane walks its rows tile by tile: margins; the pointwise line on the whole tile
+(pointwise.py), which vectorises; then the entries again, while they are in the cache, to be added up. The
+sums of a lane are float64 from the first addition on: what a column's entries meet is scattered, so an
+accumulator of float32 would save nothing but half of its cache.
 
-Indices are unsigned: for signed ones Numba asks of each whether it counts from the end, at 1.1 ns an entry where the sum
-then takes 0.5 (SciPy's takes 0.7, its transposed product 1.7). `reassoc` lets the compiler gather short rows by vectors,
-which costs another 0.1 to 0.6 ns.
+Indices are unsigned: for signed ones Numba asks of each whether it counts from the end, at 1.1 ns an entry
+where the sum then takes 0.5 (SciPy's takes 0.7, its transposed product 1.7). `reassoc` lets the compiler
+gather short rows by vectors, which costs another 0.1 to 0.6 ns.
 
-Shapes as in rows.py, but for A = (data (nnz,), indices (nnz,), indptr (m + 1,)), the last two unsigned; work from `scratch`.
+Shapes as in rows.py, but for A = (data (nnz,), indices (nnz,), indptr (m + 1,)), the last two unsigned; work
+from `scratch`.
 """
 
 import numpy as np

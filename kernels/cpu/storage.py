@@ -1,9 +1,9 @@
 """Numbers of X in the dtype of the arithmetic, converted in registers, each time they are used.
 
-float16 and bfloat16 have no type in Numba on the CPU. They come as their bits, in uint16 and int16, and only ever with
-float32 arithmetic (true 16-bit integers come with float64). Converting a tile once into scratch, for both products,
-lost: the scratch goes through the cache three times (at 256 features 28 against 44 M rows/s of float16, 39 against 62
-of int8).
+float16 and bfloat16 have no type in Numba on the CPU. They come as their bits, in uint16 and int16, and only
+ever with float32 arithmetic (true 16-bit integers come with float64). Converting a tile once into scratch,
+for both products, lost: the scratch goes through the cache three times (at 256 features 28 against 44 M
+rows/s of float16, 39 against 62 of int8).
 """
 
 import platform
@@ -32,7 +32,8 @@ def half_by_instruction(x, like):
 
 
 def half_by_bits(x, like):
-    """The exponent moves from 5 bits to 8 by a multiplication with 2^112, exact for subnormal numbers too; inf and NaN
+    """The exponent moves from 5 bits to 8 by a multiplication with 2^112, exact for subnormal numbers too;
+    inf and NaN
     are told by their exponent of all ones."""
     h = np.int32(x)
     bits = np.int32((h & np.int32(0x7FFF)) << np.int32(13))

@@ -22,4 +22,6 @@ def source(name):
     local = {path.name for path in _FOLDER.glob("*.cuh")}
     if not local:
         return text
-    return re.sub(rf'^#include "({"|".join(map(re.escape, sorted(local)))})".*$', inlined, text, flags=re.MULTILINE)
+    return re.sub(
+        rf'^#include "({"|".join(map(re.escape, sorted(local)))})".*$', inlined, text, flags=re.MULTILINE
+    )

@@ -1,27 +1,36 @@
 """How a dense pass maps to threads: from X's layout to the kernel, its template arguments and its launch.
 
-Pure arithmetic, so it is tested where there is no GPU. Everything here depends on the shape alone, never on the device:
-the same rows are added in the same order on any GPU.
+Pure arithmetic, so it is tested where there is no GPU. Everything here depends on the shape alone, never on
+the device: the same rows are added in the same order on any GPU.
 """
 
 from typing import NamedTuple
 
 STORAGE = {  # NumPy's name -> (type in the kernels, type of the arithmetic)
-    "float64": ("double", "double"), "float32": ("float", "float"), "float16": ("Half", "float"),
-    "bfloat16": ("BFloat16", "float"), "int8": ("signed char", "float"), "uint8": ("unsigned char", "float"),
+    "float64": ("double", "double"),
+    "float32": ("float", "float"),
+    "float16": ("Half", "float"),
+    "bfloat16": ("BFloat16", "float"),
+    "int8": ("signed char", "float"),
+    "uint8": ("unsigned char", "float"),
     "bool": ("unsigned char", "float"),
 }
 _BYTES = {"double": 8, "float": 4, "Half": 2, "BFloat16": 2, "signed char": 1, "unsigned char": 1}
-_DOTS = {"LossGradient": 1, "HessianVector": 2, "Diagonal": 1, "Margins": 1}  # products with a row, per output
+_DOTS = {
+    "LossGradient": 1,
+    "HessianVector": 2,
+    "Diagonal": 1,
+    "Margins": 1,
+}  # products with a row, per output
 MOST_OUTPUTS = 16
 MOST_COLUMNS = 8192
 _MOST_THREADS = 512  # of a block: 1,024 leave 64 registers a thread, too few for 8,192 columns
 _BLOCK_WARPS = 4  # where a row needs a warp or less: small blocks leave no registers idle
 
-# Slices of rows, a block each: 512 or more where there are rows for it, so that the last round of blocks costs little (an
-# H200 runs 132 to 800 at once); up to 4,096 as long as each has 256 rows, whose sums are then under 1 % of X. A slice takes
-# some steps at least, and no more rows to a float32 accumulator than keep its rounding below that of the margins: very long
-# X has more slices.
+# Slices of rows, a block each: 512 or more where there are rows for it, so that the last round of blocks
+# costs little (an H200 runs 132 to 800 at once); up to 4,096 as long as each has 256 rows, whose sums are
+# then under 1 % of X. A slice takes some steps at least, and no more rows to a float32 accumulator than keep
+# its rounding below that of the margins: very long X has more slices.
 _SLICES = (512, 4096)
 _SLICE_ROWS = 256
 _LEAST_STEPS = 4
@@ -34,8 +43,10 @@ _SPARSE_BLOCKS = 2048  # an H200 runs 1,056 at once
 class Launch(NamedTuple):
     """A kernel and how to start it.
 
-    kernel : name expression; grid, block : numbers of blocks and of threads in one; slice_rows : rows of one block.
-    vector : columns of one load: what the row stride, X's first column and the number of columns read are multiples of.
+    kernel : name expression; grid, block : numbers of blocks and of threads in one; slice_rows : rows of one
+    block.
+    vector : columns of one load: what the row stride, X's first column and the number of columns read are
+    multiples of.
     rows, lanes : rows under way at once in a group of threads, and the threads that share a row.
     """
 
@@ -109,13 +120,16 @@ def dense(name, dtype, m, n, outputs=1, vector=None):
 def _mapping(n, itemsize, words, outputs, dots, vector):
     """The numbers of a dense kernel from kPacks to kResident; None where a thread has too few registers.
 
-    A thread keeps, for each of its columns, the sums (of `outputs`), where there is room the weights (of `dots` vectors),
-    and the rows under way with their products. `words` registers hold one number of the arithmetic. What is left for that
-    beside margins, addresses and counters was fitted to what NVIDIA's compiler reports, and the tests hold it to that.
+    A thread keeps, for each of its columns, the sums (of `outputs`), where there is room the weights (of
+    `dots` vectors), and the rows under way with their products. `words` registers hold one number of the
+    arithmetic. What is left for that beside margins, addresses and counters was fitted to what NVIDIA's
+    compiler reports, and the tests hold it to that.
     """
     packs = -(-n // vector)
     with_weights = (outputs + dots) if outputs == 1 else outputs
-    in_warp = min(64 // (with_weights * words), 32 // words**2)  # columns of a thread where a warp or less has a row
+    in_warp = min(
+        64 // (with_weights * words), 32 // words**2
+    )  # columns of a thread where a warp or less has a row
     in_block = min(64 // (outputs * words), 16 // words)
     if packs <= 32 * max(1, _power_of_two(in_warp) // vector):
         lanes, warps = min(32, _power_of_two_above(packs)), _BLOCK_WARPS
@@ -143,7 +157,8 @@ def _mapping(n, itemsize, words, outputs, dots, vector):
         return None
     rows = _power_of_two(min(8, left // row))
 
-    # Threads that a multiprocessor shall hold, so that the compiler keeps to their registers: unasked it takes 20 to 90 more.
+    # Threads that a multiprocessor shall hold, so that the compiler keeps to their registers: unasked it
+    # takes 20 to 90 more.
     resident = 256 if outputs > 1 else 512 if (sums + weights) * words <= 32 else 384
     return packs, rows, lanes, warps, held, prefetch, max(resident, 32 * warps)
 

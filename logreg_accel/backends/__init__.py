@@ -1,7 +1,7 @@
 """Array backends: one interface, chosen once, at the door.
 
-`get_backend` turns the estimator's `backend=` into an object that is then passed down; `backends()` says what this
-machine can use, and why not the rest.
+`get_backend` turns the estimator's `backend=` into an object that is then passed down; `backends()` says what
+this machine can use, and why not the rest.
 """
 
 import functools
@@ -11,14 +11,14 @@ import os
 import sys
 import types
 
-from .base import Backend, LossGradient
+from .base import Backend
 
-__all__ = ["BACKENDS", "Backend", "Choice", "LossGradient", "backends", "get_backend", "unusable"]
+__all__ = ["BACKENDS", "Backend", "Choice", "backends", "get_backend", "unusable"]
 
 BACKENDS = {"numpy": "NumpyBackend", "numba": "NumbaBackend", "cupy": "CupyBackend"}
 
-# At 32 MB an evaluation takes NumPy 6 ms (100 features) to 17 ms (20 features), Numba 2 to 3 ms; importing Numba and
-# loading its compiled code takes 0.45 s, which some thirty evaluations win back.
+# At 32 MB an evaluation takes NumPy 6 ms (100 features) to 17 ms (20 features), Numba 2 to 3 ms; importing
+# Numba and loading its compiled code takes 0.45 s, which some thirty evaluations win back.
 NUMBA_FROM_BYTES = 32 << 20
 CUPY_FROM_BYTES = 64 << 20  # not measured yet: what an upload costs is known, what a GPU gains is not
 
@@ -92,13 +92,20 @@ def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, n_ou
         Data on a GPU for a backend that reads host memory.
     """
     if not isinstance(name, str) or (name != "auto" and name not in BACKENDS):
-        raise ValueError(f"`backend` is {name!r}; expected 'auto' or one of {', '.join(map(repr, BACKENDS))}.")
-    choice = _choose(nbytes, on_device, n_rows, n_outputs, upload) if name == "auto" else Choice(name, "asked for")
+        raise ValueError(
+            f"`backend` is {name!r}; expected 'auto' or one of {', '.join(map(repr, BACKENDS))}."
+        )
+    choice = (
+        _choose(nbytes, on_device, n_rows, n_outputs, upload) if name == "auto" else Choice(name, "asked for")
+    )
     if reason := unusable(choice):
         raise RuntimeError(
             f"`backend='{choice}'` cannot run here: {reason}. "
-            + ("`X` is on a GPU; bring it to the host to use another backend." if on_device
-               else "Use backend='auto' to take what is usable; `logreg-accel doctor` shows what that is.")
+            + (
+                "`X` is on a GPU; bring it to the host to use another backend."
+                if on_device
+                else "Use backend='auto' to take what is usable; `logreg-accel doctor` shows what that is."
+            )
         )
     if on_device and choice != "cupy":
         raise TypeError(
@@ -113,7 +120,12 @@ def _choose(nbytes, on_device, n_rows, n_outputs, upload):
     size = f"{nbytes / 1e6:.3g} MB of X"
     if on_device:
         return Choice("cupy", "X is on a GPU")
-    if upload and nbytes >= CUPY_FROM_BYTES and unusable("cupy") is None and _fits_on_gpu(nbytes, n_rows, n_outputs):
+    if (
+        upload
+        and nbytes >= CUPY_FROM_BYTES
+        and unusable("cupy") is None
+        and _fits_on_gpu(nbytes, n_rows, n_outputs)
+    ):
         return Choice("cupy", f"a GPU is usable and {size} is worth sending there")
     if nbytes >= NUMBA_FROM_BYTES and unusable("numba") is None:
         return Choice("numba", f"{size} is worth compiled loops")

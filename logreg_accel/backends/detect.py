@@ -1,7 +1,7 @@
 """Whether a CUDA GPU can be used, found out without importing CuPy and never at import time.
 
-The driver is asked through ctypes (0.2 ms, no context). Calling cuInit breaks CUDA in children forked later, so this
-runs only when a backend is chosen.
+The driver is asked through ctypes (0.2 ms, no context). Calling cuInit breaks CUDA in children forked later,
+so this runs only when a backend is chosen.
 """
 
 import ctypes
@@ -40,6 +40,8 @@ def _probe_problem():
         probe()
     except Exception as error:  # CuPy's CompileException is nothing more special than that
         first_line = (str(error).splitlines() or [""])[0]
-        hint = "; pip install 'cupy-cuda13x[ctk]' brings the CUDA libraries" if "libnvrtc" in str(error) else ""
+        hint = (
+            "; pip install 'cupy-cuda13x[ctk]' brings the CUDA libraries" if "libnvrtc" in str(error) else ""
+        )
         return f"CuPy failed its first kernel ({type(error).__name__}: {first_line}){hint}"
     return None

@@ -34,7 +34,11 @@ class _BlasThreads:
     def usable(self):
         """What BLAS may use, were it not for limits of ours."""
         with self.lock:
-            counts = self.before.values() if self.limits else [library.num_threads for library in _blas().lib_controllers]
+            counts = (
+                self.before.values()
+                if self.limits
+                else [library.num_threads for library in _blas().lib_controllers]
+            )
             return min(counts, default=available_threads())
 
     @contextlib.contextmanager
@@ -62,8 +66,8 @@ _blas_threads = _BlasThreads()
 def usable_threads():
     """CPUs that may be used now: fewer inside `threadpoolctl.threadpool_limits` and under OMP_NUM_THREADS.
 
-    BLAS is asked, since those limits are made for it: a worker of joblib or Dask that lets BLAS have one thread means
-    one thread.
+    BLAS is asked, since those limits are made for it: a worker of joblib or Dask that lets BLAS have one
+    thread means one thread.
     """
     return min(available_threads(), _blas_threads.usable())
 
@@ -99,8 +103,8 @@ def _shared_pool():
 def run_lanes(work, n_lanes, n_threads):
     """Call work(lane) for lane = 0 .. n_lanes - 1 on n_threads threads, the caller's among them.
 
-    Threads take the next lane when they are free; what a lane computes must not depend on who runs it. The work must
-    release the GIL to gain anything.
+    Threads take the next lane when they are free; what a lane computes must not depend on who runs it. The
+    work must release the GIL to gain anything.
     """
     n_threads = min(n_threads, n_lanes)
     lanes = itertools.count()  # next() on it is atomic

@@ -1,7 +1,7 @@
 """The command line: `logreg-accel VERB`. Verbs call the public API; their modules load when they run.
 
-Exit codes: 0 done, 1 a fault of the program, 2 usage, 3 bad data, 4 not converged (with --strict), 5 input or output,
-130 Ctrl-C.
+Exit codes: 0 done, 1 a fault of the program, 2 usage, 3 bad data, 4 not converged (with --strict), 5 input or
+output, 130 Ctrl-C.
 """
 
 import argparse
@@ -42,7 +42,8 @@ def _fail(message, code):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="logreg-accel", description="Logistic regression on large feature matrices.",
+        prog="logreg-accel",
+        description="Logistic regression on large feature matrices.",
         epilog="Exit codes: 0 done, 2 usage, 3 bad data, 4 not converged (with --strict), 5 input or output, 130 Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=_version())
@@ -65,28 +66,44 @@ def _parser():
     train.add_argument("--model", required=True, metavar="OUT.npz", help="where the model goes")
     train.add_argument("--weight", metavar="COLUMN", help="sample weights")
     train.add_argument("--drop", metavar="COLUMN,...", default="", help="columns to leave out")
-    train.add_argument("--test-size", type=_share, default=0.0, metavar="SHARE", help="share of the rows held out (0 to 1)")
-    train.add_argument("--C", type=_positive, default=1.0, help="inverse strength of the penalty; inf for none")
-    train.add_argument("--l1-ratio", type=float, default=0.0, help="0 for the L2 penalty, 1 for L1, between them elastic net")
+    train.add_argument(
+        "--test-size", type=_share, default=0.0, metavar="SHARE", help="share of the rows held out (0 to 1)"
+    )
+    train.add_argument(
+        "--C", type=_positive, default=1.0, help="inverse strength of the penalty; inf for none"
+    )
+    train.add_argument(
+        "--l1-ratio", type=float, default=0.0, help="0 for the L2 penalty, 1 for L1, between them elastic net"
+    )
     train.add_argument("--tol", type=float, default=1e-8, help="estimated relative suboptimality to stop at")
     train.add_argument("--no-intercept", action="store_true")
     train.add_argument("--class-weight", choices=["balanced"])
     train.add_argument(
-        "--solver", default="auto",
-        help="auto, gd, lbfgs, newton-cholesky, newton-cg, newton-subsampled, row-space, prox-newton, fista or sgd")
+        "--solver",
+        default="auto",
+        help="auto, gd, lbfgs, newton-cholesky, newton-cg, newton-subsampled, row-space, prox-newton, fista or sgd",
+    )
     train.add_argument("--backend", default="auto", help="auto, numpy, numba or cupy")
-    train.add_argument("--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)")
+    train.add_argument(
+        "--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)"
+    )
     train.add_argument("--threads", type=_count, metavar="N", help="CPU threads at most")
     train.add_argument("--max-iter", type=_count, default=1000, metavar="N")
     train.add_argument("--max-passes", type=_positive, metavar="N", help="reads of the data at most")
     train.add_argument("--max-seconds", type=_positive, metavar="S")
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--strict", action="store_true", help="exit with 4 when not converged (the model is saved all the same)")
+    train.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with 4 when not converged (the model is saved all the same)",
+    )
 
     predict = verb("predict", "apply", "classify the rows of a file", quiet=True)
     predict.add_argument("file", metavar="FILE", help=data)
     predict.add_argument("--model", required=True, metavar="MODEL.npz")
-    predict.add_argument("--output", metavar="OUT.csv", help="where predictions and probabilities go (default: stdout)")
+    predict.add_argument(
+        "--output", metavar="OUT.csv", help="where predictions and probabilities go (default: stdout)"
+    )
 
     evaluate = verb("evaluate", "apply", "measure a model on labelled rows")
     evaluate.add_argument("file", metavar="FILE", help=data)
@@ -95,23 +112,46 @@ def _parser():
 
     inspect = verb("inspect", "apply", "show what a model file holds")
     inspect.add_argument("model", metavar="MODEL.npz")
-    inspect.add_argument("--top", type=_count, default=20, metavar="N", help="coefficients to show, largest first")
+    inspect.add_argument(
+        "--top", type=_count, default=20, metavar="N", help="coefficients to show, largest first"
+    )
 
     verb("doctor", "doctor", "say what is usable on this machine, and why not the rest")
 
-    bench = verb("bench", "bench", "measure how close an evaluation comes to the speed of a plain read", quiet=True)
-    bench.add_argument("--features", type=_list_of(_count), default=[16, 64, 256, 1024, 4096], metavar="N,...")
-    bench.add_argument("--dtypes", type=_list_of(_one_of("float32", "float64", "float16", "int8", "uint8")),
-                       default=["float32"], metavar="NAME,...", help="float32, float64, float16, int8, uint8")
-    bench.add_argument("--layout", type=_list_of(_one_of("C", "F")), default=["C"], metavar="C,F",
-                       help="C: by rows, F: by columns")
+    bench = verb(
+        "bench", "bench", "measure how close an evaluation comes to the speed of a plain read", quiet=True
+    )
+    bench.add_argument(
+        "--features", type=_list_of(_count), default=[16, 64, 256, 1024, 4096], metavar="N,..."
+    )
+    bench.add_argument(
+        "--dtypes",
+        type=_list_of(_one_of("float32", "float64", "float16", "int8", "uint8")),
+        default=["float32"],
+        metavar="NAME,...",
+        help="float32, float64, float16, int8, uint8",
+    )
+    bench.add_argument(
+        "--layout",
+        type=_list_of(_one_of("C", "F")),
+        default=["C"],
+        metavar="C,F",
+        help="C: by rows, F: by columns",
+    )
     bench.add_argument("--gigabytes", type=_positive, default=1.0, metavar="GB", help="size of the matrix")
     bench.add_argument("--repeats", type=_count, default=9, metavar="N")
     bench.add_argument("--output", metavar="OUT.svg", help="draw the roofline (needs matplotlib)")
 
-    demo = verb("demo", "demo", "train on real and generated data on every usable backend and write a report", quiet=True)
+    demo = verb(
+        "demo",
+        "demo",
+        "train on real and generated data on every usable backend and write a report",
+        quiet=True,
+    )
     demo.add_argument("--output", default="logreg-accel-demo.html", metavar="OUT.html")
-    demo.add_argument("--rows", type=_count, default=1_000_000, metavar="N", help="rows of the generated matrix")
+    demo.add_argument(
+        "--rows", type=_count, default=1_000_000, metavar="N", help="rows of the generated matrix"
+    )
     demo.add_argument("--features", type=_count, default=64, metavar="N")
     return parser
 

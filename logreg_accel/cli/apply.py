@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from .. import load, read_file
-from ..model_io import write_whole
+from ..persistence import write_whole
 from .output import check_writable, print_facts, print_json, print_table, text
 from .train import check_target, flat, measure, predicted, probabilities
 
@@ -26,7 +26,12 @@ def predict(options):
         if not options.quiet:
             print(f"{options.output}: {len(label)} predictions", file=sys.stderr)
     elif options.json:
-        print_json({"prediction": label.tolist(), "probability": columns[0] if len(columns) == 1 else probability.tolist()})
+        print_json(
+            {
+                "prediction": label.tolist(),
+                "probability": columns[0] if len(columns) == 1 else probability.tolist(),
+            }
+        )
     else:
         _write_predictions(sys.stdout.buffer, label, columns, classes)
 
@@ -43,12 +48,16 @@ def _write_predictions(file, label, columns, classes):
 def evaluate(options):
     """Loss, accuracy and AUC on labelled rows."""
     model = load(options.model)
-    table = read_file(options.file, target=options.target, features=_features(model), n_features=model.n_features_in_)
+    table = read_file(
+        options.file, target=options.target, features=_features(model), n_features=model.n_features_in_
+    )
     check_target(table, options)
     strange = np.setdiff1d(table.target, model.classes_)
     if len(strange):
-        raise ValueError(f"{options.file} has labels that the model does not know: "
-                         f"{strange[:5].tolist()}; it knows {model.classes_.tolist()}.")
+        raise ValueError(
+            f"{options.file} has labels that the model does not know: "
+            f"{strange[:5].tolist()}; it knows {model.classes_.tolist()}."
+        )
     from sklearn.metrics import confusion_matrix
 
     facts = {"rows": len(table.target), **measure(model, table.X, table.target)}
@@ -57,8 +66,11 @@ def evaluate(options):
         print_json({**facts, "classes": model.classes_.tolist(), "confusion": confusion})
         return
     print_facts(f"{options.model} on {options.file}", facts)
-    print_table("Rows of a class (left), and what they were taken for", ["", *(str(name) for name in model.classes_)],
-                [[str(name), *map(str, row)] for name, row in zip(model.classes_, confusion, strict=True)])
+    print_table(
+        "Rows of a class (left), and what they were taken for",
+        ["", *(str(name) for name in model.classes_)],
+        [[str(name), *map(str, row)] for name, row in zip(model.classes_, confusion, strict=True)],
+    )
 
 
 def inspect(options):
@@ -69,20 +81,28 @@ def inspect(options):
     order = np.argsort(-size, kind="stable")[: options.top]
     binary = len(model.coef_) == 1
     facts = {
-        "classes": model.classes_.tolist(), "features": model.n_features_in_, "dtype": str(model.coef_.dtype),
+        "classes": model.classes_.tolist(),
+        "features": model.n_features_in_,
+        "dtype": str(model.coef_.dtype),
         "intercept": float(model.intercept_[0]) if binary else model.intercept_.tolist(),
-        "status": model.status_, "backend": str(model.backend_),
-        "solver": str(model.solver_), "steps": int(model.n_iter_[0]), "passes": model.n_passes_,
-        "suboptimality": model.suboptimality_, "C": model.C,
+        "status": model.status_,
+        "backend": str(model.backend_),
+        "solver": str(model.solver_),
+        "steps": int(model.n_iter_[0]),
+        "passes": model.n_passes_,
+        "suboptimality": model.suboptimality_,
+        "C": model.C,
     }
     if options.json:
         coefficients = model.coef_[0] if binary else model.coef_.T
         print_json({**facts, "coefficients": dict(zip(names, coefficients.tolist(), strict=True))})
         return
     print_facts(options.model, flat(facts))
-    print_table(f"Largest coefficients ({len(order)} of {model.n_features_in_})",
-                ["feature", *(["coefficient"] if binary else [str(name) for name in model.classes_])],
-                [[names[j], *(text(float(value)) for value in model.coef_[:, j])] for j in order])
+    print_table(
+        f"Largest coefficients ({len(order)} of {model.n_features_in_})",
+        ["feature", *(["coefficient"] if binary else [str(name) for name in model.classes_])],
+        [[names[j], *(text(float(value)) for value in model.coef_[:, j])] for j in order],
+    )
 
 
 def _features(model):

@@ -3,12 +3,21 @@
 import numpy as np
 
 from .. import Objective, plain_loss_gradient
-from ..model_io import write_whole
+from ..persistence import write_whole
 from ..yardstick import fastest, plain_reads
 from .doctor import machine
 from .output import Progress, check_writable, print_json, print_table
 
-HEADINGS = ["features", "stored as", "order", "GB/s", "of plain read", "x plain NumPy", "x one thread", "M rows/s"]
+HEADINGS = [
+    "features",
+    "stored as",
+    "order",
+    "GB/s",
+    "of plain read",
+    "x plain NumPy",
+    "x one thread",
+    "M rows/s",
+]
 
 
 def bench(options):
@@ -24,10 +33,19 @@ def bench(options):
             for features in options.features:
                 progress.say(f"{features} features, {dtype}, order {layout}")
                 rows.append(measure(features, np.dtype(dtype), layout, options.gigabytes, options.repeats))
-    report = {"machine": machine(), "gigabytes": options.gigabytes, "repeats": options.repeats, "passes": rows,
-              "peak_GFLOP_per_s": peak()}
+    report = {
+        "machine": machine(),
+        "gigabytes": options.gigabytes,
+        "repeats": options.repeats,
+        "passes": rows,
+        "peak_GFLOP_per_s": peak(),
+    }
     if not options.json and not options.quiet:
-        print_table(f"Loss and gradient from one read of X ({options.gigabytes:g} GB), Numba backend", HEADINGS, cells(rows))
+        print_table(
+            f"Loss and gradient from one read of X ({options.gigabytes:g} GB), Numba backend",
+            HEADINGS,
+            cells(rows),
+        )
     if options.output:
         write_whole(options.output, lambda file: file.write(roofline(report).encode()))
         progress.say(f"the roofline: {options.output}")
@@ -37,9 +55,19 @@ def bench(options):
 
 def cells(rows):
     """The table's cells."""
-    return [[str(r["features"]), r["dtype"], r["layout"], f"{r['GB_per_s']:.1f}", f"{r['share_of_plain_read']:.2f}",
-             "-" if r["times_plain_numpy"] is None else f"{r['times_plain_numpy']:.1f}", f"{r['times_one_thread']:.2f}",
-             f"{r['rows_per_s'] / 1e6:.1f}"] for r in rows]
+    return [
+        [
+            str(r["features"]),
+            r["dtype"],
+            r["layout"],
+            f"{r['GB_per_s']:.1f}",
+            f"{r['share_of_plain_read']:.2f}",
+            "-" if r["times_plain_numpy"] is None else f"{r['times_plain_numpy']:.1f}",
+            f"{r['times_one_thread']:.2f}",
+            f"{r['rows_per_s'] / 1e6:.1f}",
+        ]
+        for r in rows
+    ]
 
 
 def measure(features, dtype, layout, gigabytes, repeats):
@@ -57,9 +85,15 @@ def measure(features, dtype, layout, gigabytes, repeats):
     seconds = fastest(jobs, repeats)
     read = min(took for name, took in seconds.items() if name.startswith("read"))
     return {
-        "features": features, "rows": len(X), "dtype": dtype.name, "layout": layout, "seconds": seconds["ours"],
-        "GB_per_s": X.nbytes / seconds["ours"] / 1e9, "plain_read_GB_per_s": X.nbytes / read / 1e9,
-        "share_of_plain_read": read / seconds["ours"], "rows_per_s": len(X) / seconds["ours"],
+        "features": features,
+        "rows": len(X),
+        "dtype": dtype.name,
+        "layout": layout,
+        "seconds": seconds["ours"],
+        "GB_per_s": X.nbytes / seconds["ours"] / 1e9,
+        "plain_read_GB_per_s": X.nbytes / read / 1e9,
+        "share_of_plain_read": read / seconds["ours"],
+        "rows_per_s": len(X) / seconds["ours"],
         "times_plain_numpy": seconds["plain"] / seconds["ours"] if "plain" in seconds else None,
         "times_one_thread": seconds["one thread"] / seconds["ours"],
         "flop_per_byte": 4 / dtype.itemsize,  # a multiplication and an addition for each of the two uses

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from .. import LogisticRegression, backends, read_bandwidth, solvers
-from ..model_io import write_whole
+from ..persistence import write_whole
 from .doctor import machine
 from .output import Progress, check_writable, print_json, print_table
 
@@ -35,14 +35,22 @@ def demo(options):
             bandwidth["gpu"] = read_bandwidth(data)
         for solver in _SOLVERS:
             run = _fit(name, solver, data, y)
-            runs.append({**run, "share": run["GB_per_s"] / bandwidth[where], "compile_seconds": compile_seconds})
+            runs.append(
+                {**run, "share": run["GB_per_s"] / bandwidth[where], "compile_seconds": compile_seconds}
+            )
     _compare(runs)
     real_runs = [_fit_real(name, real) for name in usable]
     _compare(real_runs)
 
     facts = machine()
-    report = {"machine": facts, "read_bandwidth_GB_per_s": bandwidth, "rows": options.rows, "features": options.features,
-              "generated": _without(runs, "coef"), "breast_cancer": _without(real_runs, "coef", "scores")}
+    report = {
+        "machine": facts,
+        "read_bandwidth_GB_per_s": bandwidth,
+        "rows": options.rows,
+        "features": options.features,
+        "generated": _without(runs, "coef"),
+        "breast_cancer": _without(real_runs, "coef", "scores"),
+    }
     if not options.json and not options.quiet:
         _print(runs, real_runs, options, bandwidth)
     try:
@@ -104,9 +112,14 @@ def _fit(backend, solver, X, y):
         model.fit(X, y)
         seconds = time.perf_counter() - began
     return {
-        "backend": backend, "solver": solver, "seconds": seconds, "passes": model.n_passes_,
+        "backend": backend,
+        "solver": solver,
+        "seconds": seconds,
+        "passes": model.n_passes_,
         "GB_per_s": statistics.median(record.gb_per_s for record in model.history_),
-        "suboptimality": model.suboptimality_, "status": model.status_, "coef": model.coef_[0],
+        "suboptimality": model.suboptimality_,
+        "status": model.status_,
+        "coef": model.coef_[0],
     }
 
 
@@ -120,9 +133,15 @@ def _fit_real(backend, real):
     seconds = time.perf_counter() - began
     scores = model.decision_function(X_test)
     return {
-        "backend": backend, "solver": str(model.solver_), "seconds": seconds, "passes": model.n_passes_,
-        "accuracy": float(model.score(X_test, y_test)), "auc": float(roc_auc_score(y_test, scores)),
-        "suboptimality": model.suboptimality_, "coef": model.coef_[0], "scores": scores,
+        "backend": backend,
+        "solver": str(model.solver_),
+        "seconds": seconds,
+        "passes": model.n_passes_,
+        "accuracy": float(model.score(X_test, y_test)),
+        "auc": float(roc_auc_score(y_test, scores)),
+        "suboptimality": model.suboptimality_,
+        "coef": model.coef_[0],
+        "scores": scores,
     }
 
 
@@ -138,8 +157,13 @@ def _loss_curves(real):
     X, _, y, _ = real
     best = LogisticRegression(backend="numpy", solver="newton-cholesky", tol=0).fit(X, y).history_[-1].value
     curves = {}
-    for name, solver in {"newton-cholesky": "newton-cholesky", "newton-cg": "newton-cg", "lbfgs": "lbfgs",
-                         "gd, momentum 0.95": solvers.gd(momentum=0.95), "gd": "gd"}.items():
+    for name, solver in {
+        "newton-cholesky": "newton-cholesky",
+        "newton-cg": "newton-cg",
+        "lbfgs": "lbfgs",
+        "gd, momentum 0.95": solvers.gd(momentum=0.95),
+        "gd": "gd",
+    }.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             history = LogisticRegression(backend="numpy", solver=solver, max_iter=300).fit(X, y).history_
@@ -154,15 +178,47 @@ def _without(runs, *names):
 def _print(runs, real_runs, options, bandwidth):
     print_table(
         f"Generated, {options.rows} x {options.features} float32 (plain read: "
-        + ", ".join(f"{where} {rate:.1f} GB/s" for where, rate in bandwidth.items()) + ")",
-        ["backend", "solver", "seconds", "passes", "GB/s", "of plain read", "suboptimality", "diff. from numpy"],
-        [[r["backend"], r["solver"], f"{r['seconds']:.2f}", f"{r['passes']:.0f}", f"{r['GB_per_s']:.1f}",
-          f"{r['share']:.0%}", f"{r['suboptimality']:.0e}", f"{r['difference']:.0e}"] for r in runs],
+        + ", ".join(f"{where} {rate:.1f} GB/s" for where, rate in bandwidth.items())
+        + ")",
+        [
+            "backend",
+            "solver",
+            "seconds",
+            "passes",
+            "GB/s",
+            "of plain read",
+            "suboptimality",
+            "diff. from numpy",
+        ],
+        [
+            [
+                r["backend"],
+                r["solver"],
+                f"{r['seconds']:.2f}",
+                f"{r['passes']:.0f}",
+                f"{r['GB_per_s']:.1f}",
+                f"{r['share']:.0%}",
+                f"{r['suboptimality']:.0e}",
+                f"{r['difference']:.0e}",
+            ]
+            for r in runs
+        ],
     )
     print()
     print_table(
         "Breast cancer, 569 x 30 float64, a third held out",
         ["backend", "solver", "seconds", "passes", "accuracy", "AUC", "suboptimality", "diff. from numpy"],
-        [[r["backend"], r["solver"], f"{r['seconds']:.3f}", f"{r['passes']:.0f}", f"{r['accuracy']:.3f}", f"{r['auc']:.4f}",
-          f"{r['suboptimality']:.0e}", f"{r['difference']:.0e}"] for r in real_runs],
+        [
+            [
+                r["backend"],
+                r["solver"],
+                f"{r['seconds']:.3f}",
+                f"{r['passes']:.0f}",
+                f"{r['accuracy']:.3f}",
+                f"{r['auc']:.4f}",
+                f"{r['suboptimality']:.0e}",
+                f"{r['difference']:.0e}",
+            ]
+            for r in real_runs
+        ],
     )

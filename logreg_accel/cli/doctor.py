@@ -10,8 +10,18 @@ from ..backends import CUPY_FROM_BYTES, NUMBA_FROM_BYTES
 from ..backends.threads import available_threads
 from .output import print_facts, print_json, print_table
 
-_PACKAGES = ("logreg-accel", "numpy", "scipy", "scikit-learn", "numba", "cupy-cuda13x", "cupy-cuda12x", "pyarrow",
-             "matplotlib", "rich")
+_PACKAGES = (
+    "logreg-accel",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "numba",
+    "cupy-cuda13x",
+    "cupy-cuda12x",
+    "pyarrow",
+    "matplotlib",
+    "rich",
+)
 
 
 def doctor(options):
@@ -22,12 +32,19 @@ def doctor(options):
     if options.json:
         print_json({"backends": usable, "machine": facts, "versions": versions})
         return
-    print_table("Backends", ["name", "usable", "why not"],
-                [[name, "no" if why else "yes", why or ""] for name, why in usable.items()])
-    print_facts("\nbackend='auto' takes", {
-        f"below {NUMBA_FROM_BYTES >> 20} MiB of X": "numpy", "from there": "numba",
-        f"from {CUPY_FROM_BYTES >> 20} MiB, or for X on a GPU": "cupy, where it is usable",
-    })
+    print_table(
+        "Backends",
+        ["name", "usable", "why not"],
+        [[name, "no" if why else "yes", why or ""] for name, why in usable.items()],
+    )
+    print_facts(
+        "\nbackend='auto' takes",
+        {
+            f"below {NUMBA_FROM_BYTES >> 20} MiB of X": "numpy",
+            "from there": "numba",
+            f"from {CUPY_FROM_BYTES >> 20} MiB, or for X on a GPU": "cupy, where it is usable",
+        },
+    )
     print_facts("\nMachine", facts)
     print_facts("\nVersions", {name: version or "not installed" for name, version in versions.items()})
 
@@ -41,7 +58,11 @@ def machine():
         "processor": _processor(),
         "threads": available_threads(),
         "memory_GiB": round(_memory_limit() / 2**30, 1),
-        "blas": ", ".join(sorted({f"{pool['internal_api']} {pool['version']} ({pool['num_threads']} threads)" for pool in blas})),
+        "blas": ", ".join(
+            sorted(
+                {f"{pool['internal_api']} {pool['version']} ({pool['num_threads']} threads)" for pool in blas}
+            )
+        ),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }

@@ -51,7 +51,7 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
     def __call__(self, record, w):
-        from ..driver import HEADINGS, format_record
+        from ..history import HEADINGS, format_record
 
         if not self.quiet:
             if not self._headed:

@@ -53,19 +53,42 @@ def page(machine, bandwidth, runs, real_runs, curves, real, options):
     options : namespace with rows and features
     """
     return _PAGE.substitute(
-        machine=html.escape(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in machine.items())),
-        rows=f"{options.rows:,}", features=options.features,
+        machine=html.escape(
+            ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in machine.items())
+        ),
+        rows=f"{options.rows:,}",
+        features=options.features,
         bandwidth=", ".join(f"{where} {rate:.1f} GB/s" for where, rate in bandwidth.items()),
         generated=_table(
             ["backend", "solver", "seconds", "passes", "GB/s", "of plain read", "difference"],
-            [[r["backend"], r["solver"], f"{r['seconds']:.2f}", f"{r['passes']:.0f}", f"{r['GB_per_s']:.1f}",
-              f"{r['share']:.0%}", f"{r['difference']:.0e}"] for r in runs],
+            [
+                [
+                    r["backend"],
+                    r["solver"],
+                    f"{r['seconds']:.2f}",
+                    f"{r['passes']:.0f}",
+                    f"{r['GB_per_s']:.1f}",
+                    f"{r['share']:.0%}",
+                    f"{r['difference']:.0e}",
+                ]
+                for r in runs
+            ],
         ),
         throughput=_throughput(runs, bandwidth),
         real=_table(
             ["backend", "solver", "seconds", "passes", "accuracy", "AUC", "difference"],
-            [[r["backend"], r["solver"], f"{r['seconds']:.3f}", f"{r['passes']:.0f}", f"{r['accuracy']:.3f}",
-              f"{r['auc']:.4f}", f"{r['difference']:.0e}"] for r in real_runs],
+            [
+                [
+                    r["backend"],
+                    r["solver"],
+                    f"{r['seconds']:.3f}",
+                    f"{r['passes']:.0f}",
+                    f"{r['accuracy']:.3f}",
+                    f"{r['auc']:.4f}",
+                    f"{r['difference']:.0e}",
+                ]
+                for r in real_runs
+            ],
         ),
         roc=_roc(real_runs, real[3]),
         curves=_curves(curves),
@@ -74,7 +97,9 @@ def page(machine, bandwidth, runs, real_runs, curves, real, options):
 
 def _table(headings, rows):
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in headings)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -94,11 +119,20 @@ def _throughput(runs, bandwidth):
     axes = _axes(height=0.7 + 0.4 * len(runs))
     names = [f"{run['backend']}, {run['solver']}" for run in runs]
     colours = {name: _COLOURS[i] for i, name in enumerate(dict.fromkeys(run["backend"] for run in runs))}
-    bars = axes.barh(names, [run["GB_per_s"] for run in runs], color=[colours[run["backend"]] for run in runs])
+    bars = axes.barh(
+        names, [run["GB_per_s"] for run in runs], color=[colours[run["backend"]] for run in runs]
+    )
     axes.bar_label(bars, fmt="%.1f", padding=3)
     for where, rate in bandwidth.items():
         axes.axvline(rate, color="#1a1a1a", linestyle="--", linewidth=1)
-        axes.annotate(f"plain read, {where}", (rate, -0.45), ha="right", xytext=(-4, 0), textcoords="offset points", fontsize=8)
+        axes.annotate(
+            f"plain read, {where}",
+            (rate, -0.45),
+            ha="right",
+            xytext=(-4, 0),
+            textcoords="offset points",
+            fontsize=8,
+        )
     axes.invert_yaxis()
     axes.set_xlabel("GB/s of X in an evaluation (median)")
     return _svg(axes.figure)
@@ -110,8 +144,15 @@ def _roc(real_runs, y):
     axes = _axes(4.2, 4.0)
     for i, run in enumerate(real_runs):
         false_rate, true_rate, _ = roc_curve(y, run["scores"])
-        axes.step(false_rate, true_rate, where="post", color=_COLOURS[i], linestyle=["-", "--", ":"][i % 3],
-                  linewidth=2.5 - 0.7 * i, label=f"{run['backend']} (AUC {run['auc']:.4f})")
+        axes.step(
+            false_rate,
+            true_rate,
+            where="post",
+            color=_COLOURS[i],
+            linestyle=["-", "--", ":"][i % 3],
+            linewidth=2.5 - 0.7 * i,
+            label=f"{run['backend']} (AUC {run['auc']:.4f})",
+        )
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
     axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     axes.legend(frameon=False, loc="lower right")
@@ -128,7 +169,8 @@ def _curves(curves):
 
 
 def roofline(report):
-    """The roofline of `bench`'s measurements, as SVG: GFLOP/s over FLOP per byte of X, under memory's and arithmetic's roof.
+    """The roofline of `bench`'s measurements, as SVG: GFLOP/s over FLOP per byte of X, under memory's and
+    arithmetic's roof.
 
     Parameters
     ----------
@@ -140,16 +182,30 @@ def roofline(report):
     read = max(row["plain_read_GB_per_s"] for row in report["passes"])
     intensity = [0.25, peak / read, 64]
     axes.plot(intensity, [min(peak, read * x) for x in intensity], color="#1a1a1a", linewidth=1.5)
-    axes.annotate(f"plain read {read:.0f} GB/s", (2, read * 2), ha="right", va="bottom", xytext=(-6, 0),
-                  textcoords="offset points", fontsize=8)
-    axes.annotate(f"float32 matrix product {peak:.0f} GFLOP/s", (64, peak), ha="right", va="bottom", fontsize=8)
+    axes.annotate(
+        f"plain read {read:.0f} GB/s",
+        (2, read * 2),
+        ha="right",
+        va="bottom",
+        xytext=(-6, 0),
+        textcoords="offset points",
+        fontsize=8,
+    )
+    axes.annotate(
+        f"float32 matrix product {peak:.0f} GFLOP/s", (64, peak), ha="right", va="bottom", fontsize=8
+    )
     kinds = list(dict.fromkeys((row["dtype"], row["layout"]) for row in report["passes"]))
     for i, kind in enumerate(kinds):
         rows = [row for row in report["passes"] if (row["dtype"], row["layout"]) == kind]
         # points of one dtype share their intensity; a little to the side they can be told apart
         x = [row["flop_per_byte"] * 1.07 ** (j - len(rows) // 2) for j, row in enumerate(rows)]
-        axes.plot(x, [row["flop_per_byte"] * row["GB_per_s"] for row in rows], "o", color=_COLOURS[i % len(_COLOURS)],
-                  label=f"{kind[0]}, {kind[1]} order: {', '.join(str(row['features']) for row in rows)} features")
+        axes.plot(
+            x,
+            [row["flop_per_byte"] * row["GB_per_s"] for row in rows],
+            "o",
+            color=_COLOURS[i % len(_COLOURS)],
+            label=f"{kind[0]}, {kind[1]} order: {', '.join(str(row['features']) for row in rows)} features",
+        )
     axes.set(xscale="log", yscale="log", xlabel="FLOP per byte of X", ylabel="GFLOP/s")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     return _svg(axes.figure)

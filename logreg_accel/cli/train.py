@@ -17,7 +17,10 @@ def train(options):
     _check(options)
     progress = Progress(options.quiet)
     table = read_file(
-        options.file, target=options.target, weight=options.weight, drop=tuple(filter(None, options.drop.split(",")))
+        options.file,
+        target=options.target,
+        weight=options.weight,
+        drop=tuple(filter(None, options.drop.split(","))),
     )
     check_target(table, options)
     X, y, weight = table.X, table.target, table.weight
@@ -28,10 +31,19 @@ def train(options):
         X, y, weight, held_out = _split(X, y, weight, options)
 
     model = LogisticRegression(
-        C=options.C, l1_ratio=options.l1_ratio, tol=options.tol, fit_intercept=not options.no_intercept,
+        C=options.C,
+        l1_ratio=options.l1_ratio,
+        tol=options.tol,
+        fit_intercept=not options.no_intercept,
         class_weight=options.class_weight,
-        solver=options.solver, max_iter=options.max_iter, max_passes=options.max_passes, max_seconds=options.max_seconds,
-        random_state=options.seed, callback=progress, backend=options.backend, n_threads=options.threads,
+        solver=options.solver,
+        max_iter=options.max_iter,
+        max_passes=options.max_passes,
+        max_seconds=options.max_seconds,
+        random_state=options.seed,
+        callback=progress,
+        backend=options.backend,
+        n_threads=options.threads,
     )
     interrupted = False
     with warnings.catch_warnings(record=True) as caught:
@@ -69,8 +81,10 @@ def measure(model, X, y):
 
     proba = probabilities(model, X)
     classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
-    areas = [roc_auc_score(own, proba[:, -len(classes) + i]) if 0 < own.sum() < len(own) else math.nan
-             for i, own in enumerate(np.asarray(y) == label for label in classes)]
+    areas = [
+        roc_auc_score(own, proba[:, -len(classes) + i]) if 0 < own.sum() < len(own) else math.nan
+        for i, own in enumerate(np.asarray(y) == label for label in classes)
+    ]
     exact = proba.astype(np.float64)
     return {
         "loss": float(log_loss(y, exact / exact.sum(axis=1, keepdims=True), labels=model.classes_)),
@@ -129,7 +143,9 @@ def _check(options):
 def _split(X, y, weight, options):
     from sklearn.model_selection import train_test_split
 
-    kept, out = train_test_split(np.arange(len(y)), test_size=options.test_size, random_state=options.seed, stratify=y)
+    kept, out = train_test_split(
+        np.arange(len(y)), test_size=options.test_size, random_state=options.seed, stratify=y
+    )
     kept, out = np.sort(kept), np.sort(out)
     return X[kept], y[kept], None if weight is None else weight[kept], (X[out], y[out])
 

@@ -7,11 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .convert import as_matrix
+from .convert import as_array
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _ARROW = {".parquet", ".feather", ".arrow"}
-_SVMLIGHT = {".svm", ".svmlight", ".libsvm", ".t", ""}  # the data sets of LIBSVM have no suffix, their test sets .t
+_SVMLIGHT = {
+    ".svm",
+    ".svmlight",
+    ".libsvm",
+    ".t",
+    "",
+}  # the data sets of LIBSVM have no suffix, their test sets .t
 _PACKED = {".gz", ".bz2"}  # which scikit-learn's reader unpacks
 SUFFIXES = (".npy", ".npz", *_SEPARATORS, *sorted(_ARROW), *sorted(_SVMLIGHT - {""}))
 
@@ -31,9 +37,10 @@ def read_file(path, *, target=None, weight=None, features=None, drop=(), n_featu
     Parameters
     ----------
     path : path-like
-        By its suffix: .npy holds one 2-d array, memory-mapped, whose columns go by number; .npz holds `X` and 1-d arrays
-        by name; .csv and .tsv have a header; .parquet, .feather and .arrow need pyarrow; .svm, .svmlight, .libsvm, .t (with .gz
-        or .bz2 too) and files without a suffix hold svmlight's lines, whose X is sparse and whose target is in the file.
+        By its suffix: .npy holds one 2-d array, memory-mapped, whose columns go by number; .npz holds `X` and
+        1-d arrays by name; .csv and .tsv have a header; .parquet, .feather and .arrow need pyarrow; .svm,
+        .svmlight, .libsvm, .t (with .gz or .bz2 too) and files without a suffix hold svmlight's lines, whose
+        X is sparse and whose target is in the file.
     target, weight : str or None
         Names (numbers for .npy) of columns that are no features.
     features : list of str or None
@@ -62,9 +69,13 @@ def read_file(path, *, target=None, weight=None, features=None, drop=(), n_featu
         return _read_npy(path, target, weight, drop)
     if suffix == ".npz":
         if drop:
-            raise ValueError(f"{path!r}: columns can be dropped from tables and .npy files, not from the `X` of an .npz file.")
+            raise ValueError(
+                f"{path!r}: columns can be dropped from tables and .npy files, not from the `X` of an .npz file."
+            )
         return _read_npz(path, target, weight)
-    if suffix in _SVMLIGHT or (suffix in _PACKED and os.path.splitext(path[: -len(suffix)])[1].lower() in _SVMLIGHT):
+    if suffix in _SVMLIGHT or (
+        suffix in _PACKED and os.path.splitext(path[: -len(suffix)])[1].lower() in _SVMLIGHT
+    ):
         return _read_svmlight(path, target, weight, drop, n_features)
     if suffix in _SEPARATORS:
         columns, get = (_open_csv_arrow if _has_pyarrow() else _open_csv)(path, _SEPARATORS[suffix])
@@ -88,11 +99,14 @@ def _find(name, columns, path):
     if name is not None and name not in columns:
         near = difflib.get_close_matches(str(name), columns, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{path!r} has no column {name!r}.{hint} It has: {', '.join(columns[:20])}"
-                         + (f" and {len(columns) - 20} more." if len(columns) > 20 else "."))
+        raise ValueError(
+            f"{path!r} has no column {name!r}.{hint} It has: {', '.join(columns[:20])}"
+            + (f" and {len(columns) - 20} more." if len(columns) > 20 else ".")
+        )
 
 
-# -- arrays ---------------------------------------------------------------------------------------------------------------
+# -- arrays
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def _read_npy(path, target, weight, drop):
@@ -109,7 +123,8 @@ def _read_npy(path, target, weight, drop):
             return None
         if not name.lstrip("-").isdigit() or not -count <= int(name) < count:
             raise ValueError(
-                f"{path!r} has no column {name!r}; its columns are the numbers 0 to {count - 1} (or -1 for the last).")
+                f"{path!r} has no column {name!r}; its columns are the numbers 0 to {count - 1} (or -1 for the last)."
+            )
         return int(name) % count
 
     target, weight, dropped = number(target), number(weight), {number(name) for name in drop}
@@ -129,7 +144,9 @@ def _read_npz(path, target, weight):
     except Exception as error:  # a damaged zip raises whatever its parser met first
         raise ValueError(f"{path!r} is not a readable .npz file ({error}).") from error
     if "X" not in arrays or arrays["X"].ndim != 2:
-        raise ValueError(f"{path!r} has no two-dimensional array `X`; it has {', '.join(arrays) or 'nothing'}.")
+        raise ValueError(
+            f"{path!r} has no two-dimensional array `X`; it has {', '.join(arrays) or 'nothing'}."
+        )
     for name in (target, weight):
         _find(name, list(arrays), path)
     return Table(arrays["X"], None, arrays.get(target), arrays.get(weight))
@@ -138,24 +155,29 @@ def _read_npz(path, target, weight):
 def _read_svmlight(path, target, weight, drop, n_features):
     for name, given in (("target", target), ("weight", weight), ("drop", drop)):
         if given:
-            raise ValueError(f"{path!r} is read as an svmlight file, whose lines begin with the target and whose columns have no "
-                             f"names; `{name}` is {given!r}, expected none.")
+            raise ValueError(
+                f"{path!r} is read as an svmlight file, whose lines begin with the target and whose columns have no "
+                f"names; `{name}` is {given!r}, expected none."
+            )
     from sklearn.datasets import load_svmlight_file
 
     try:
         X, y = load_svmlight_file(path, n_features=n_features, zero_based=False)
-        X = as_matrix(X)
+        X = as_array(X)
     except (ValueError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        raise ValueError(f"{path!r} is not a readable svmlight file ({error}). Its lines are 'label index:value ...', "
-                         "indices from 1 on.") from error
+        raise ValueError(
+            f"{path!r} is not a readable svmlight file ({error}). Its lines are 'label index:value ...', "
+            "indices from 1 on."
+        ) from error
     if (y == y.astype(np.int64)).all():
         y = y.astype(np.int64)
     return Table(X, None, y)
 
 
-# -- text and columns: (names of the columns, get(features, target, weight) -> X and one(name) -> column) -------------------
+# -- text and columns: (names of the columns, get(features, target, weight) -> X and one(name) -> column)
+# -------------------
 
 
 def _has_pyarrow():
@@ -176,8 +198,15 @@ def _open_csv(path, separator):
 
     def load(names, dtype, ndmin):
         return np.loadtxt(
-            path, delimiter=separator, skiprows=1, usecols=[columns.index(name) for name in names], dtype=dtype,
-            ndmin=ndmin, quotechar='"', comments=None, encoding="utf-8-sig",
+            path,
+            delimiter=separator,
+            skiprows=1,
+            usecols=[columns.index(name) for name in names],
+            dtype=dtype,
+            ndmin=ndmin,
+            quotechar='"',
+            comments=None,
+            encoding="utf-8-sig",
         )
 
     def one(name):
@@ -192,7 +221,9 @@ def _open_csv(path, separator):
         try:
             return load(features, np.float64, 2), one
         except ValueError as error:
-            raise ValueError(f"{path!r}: {error}. Columns that are not numbers can be left out with --drop.") from error
+            raise ValueError(
+                f"{path!r}: {error}. Columns that are not numbers can be left out with --drop."
+            ) from error
 
     return columns, get
 
@@ -236,6 +267,6 @@ def _from_arrow(table, path):
         return column.to_numpy()
 
     def get(features, target, weight):
-        return as_matrix(table.select(features)), one
+        return as_array(table.select(features)), one
 
     return table.column_names, get

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .questions import CONVERGED, DIVERGED, Diagonal, Gradient, Progress
+from .questions import CONVERGED, DIAGONAL, DIVERGED, Accept, Curvature, Evaluate
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class gd:
 
         u ← β·u − η·∇F(w)        w ← w + β·u − η·∇F(w)        (β = 0: w ← w − η·∇F(w))
 
-    w is the point that Nesterov's method looks ahead to: where the gradient is taken is also what is returned.
+    w is the point that Nesterov's method looks ahead to: where the gradient is taken is also what is
+    returned.
 
     Parameters
     ----------
@@ -27,7 +28,8 @@ class gd:
 
     References
     ----------
-    Nesterov (1983), Soviet Math. Dokl. 27; the form is Sutskever et al. (2013), ICML, eq. 3-4 shifted by one half step.
+    Nesterov (1983), Soviet Math. Dokl. 27; the form is Sutskever et al. (2013), ICML, eq. 3-4 shifted by one
+    half step.
     """
 
     step: float | None = None
@@ -44,16 +46,17 @@ class gd:
         if self.start not in ("zeros", "random"):
             raise ValueError(f"`start` is {self.start!r}; expected 'zeros' or 'random'.")
 
-    def __call__(self, w, seed=0):
+    def __call__(self, start):
+        w = start.w
         if self.start == "random" and not w.any():
-            w = 0.01 * np.random.default_rng(seed).standard_normal(w.shape)
+            w = 0.01 * np.random.default_rng(start.seed).standard_normal(w.shape)
         velocity = np.zeros_like(w)
-        first = here = yield Gradient(w)
-        step = self.step or 1 / (yield Diagonal(np.zeros_like(w))).sum()
+        first = here = yield Evaluate(w)
+        step = self.step or 1 / (yield Curvature(np.zeros_like(w), DIAGONAL)).sum()
         while True:
-            if (yield Progress(here)):
+            if (yield Accept(here)):
                 return CONVERGED
             velocity = self.momentum * velocity - step * here.gradient
-            here = yield Gradient(here.w + self.momentum * velocity - step * here.gradient)
+            here = yield Evaluate(here.w + self.momentum * velocity - step * here.gradient)
             if not here.value <= first.value + 9 * abs(first.value):  # inf and nan too
                 return DIVERGED

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .line_search import step
-from .questions import CONVERGED, NOISE_FLOOR, Gradient, Progress
+from .questions import CONVERGED, NOISE_FLOOR, Accept, Evaluate
 
 
 @dataclass(frozen=True)
 class lbfgs:
-    """L-BFGS whose initial metric is the diagonal of the Hessian at the start, so that the scale of columns matters little.
+    """L-BFGS whose initial metric is the diagonal of the Hessian at the start, so that the scale of columns
+    matters little.
 
     Parameters
     ----------
@@ -29,12 +30,12 @@ class lbfgs:
         if not (isinstance(self.memory, int) and self.memory >= 1):
             raise ValueError(f"`memory` is {self.memory!r}; expected a positive integer.")
 
-    def __call__(self, w, seed=0):
-        here = yield Gradient(w, diagonal=True)
+    def __call__(self, start):
+        here = yield Evaluate(start.w, diagonal=True)
         inverse = 1 / np.where(here.diagonal > 0, here.diagonal, 1)
         pairs = deque(maxlen=self.memory)
         while True:
-            if (yield Progress(here)):
+            if (yield Accept(here)):
                 return CONVERGED
             there = yield from step(here, -two_loop(pairs, _scaled(pairs, inverse), here.gradient))
             if there is None and pairs:

@@ -6,30 +6,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from .line_search import step
-from .questions import CONVERGED, NOISE_FLOOR, Diagonal, Gradient, HessianVector, Metric, Progress
+from .questions import CONVERGED, DIAGONAL, NOISE_FLOOR, SOLVE, Accept, Curvature, Evaluate, HessianVector
 
 
 @dataclass(frozen=True)
 class newton_cholesky:
-    """Newton's method (iteratively reweighted least squares): d = −H⁻¹g with the full Hessian, (n + 1)² numbers.
+    """Newton's method (iteratively reweighted least squares): d = −H⁻¹g with the full Hessian, (n + 1)²
+    numbers.
 
-    The gap to the optimum is half the squared Newton decrement, ½·gᵀH⁻¹g. When that is small enough one last full step
-    is taken, since its factor is at hand: results then agree to rounding, whatever `tol` says.
+    The gap to the optimum is half the squared Newton decrement, ½·gᵀH⁻¹g. When that is small enough one last
+    full step is taken, since its factor is at hand: results then agree to rounding, whatever `tol` says.
 
     References
     ----------
     Boyd and Vandenberghe, Convex Optimization, algorithm 9.5.
     """
 
-    def __call__(self, w, seed=0):
-        here = yield Gradient(w)
+    def __call__(self, start):
+        here = yield Evaluate(start.w)
         while True:
-            solve = yield Metric(here)
+            solve = yield Curvature(here.w, SOLVE)
             direction = -solve(here.gradient)
-            if (yield Progress(here, gap=-0.5 * (here.gradient @ direction))):
-                last = yield Gradient(here.w + direction)
+            if (yield Accept(here, gap=-0.5 * (here.gradient @ direction))):
+                last = yield Evaluate(here.w + direction)
                 if last.value <= here.value + here.rounding:
-                    yield Progress(last, gap=0.5 * (last.gradient @ solve(last.gradient)))
+                    yield Accept(last, gap=0.5 * (last.gradient @ solve(last.gradient)))
                 return CONVERGED
             here = yield from step(here, direction)
             if here is None:
@@ -40,8 +41,9 @@ class newton_cholesky:
 class newton_cg:
     """Truncated Newton: H·d = −g solved by conjugate gradients, each step of them one read of X.
 
-    Preconditioned by the diagonal of the Hessian at the start; stopped at a residual of min(0.1, √(‖g‖/‖g₀‖)), in the
-    preconditioned norm, relative to its start. The step at hand when a point is good enough is taken, as in newton-cholesky.
+    Preconditioned by the diagonal of the Hessian at the start; stopped at a residual of min(0.1,
+    √(‖g‖/‖g₀‖)), in the preconditioned norm, relative to its start. The step at hand when a point is good
+    enough is taken, as in newton-cholesky.
 
     Parameters
     ----------
@@ -50,8 +52,8 @@ class newton_cg:
 
     References
     ----------
-    Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 7.1; forcing terms after Dembo, Eisenstat and
-    Steihaug (1982), SIAM J. Numer. Anal. 19.
+    Nocedal and Wright, Numerical Optimization, 2nd ed., algorithm 7.1; forcing terms after Dembo, Eisenstat
+    and Steihaug (1982), SIAM J. Numer. Anal. 19.
     """
 
     max_inner: int = 200
@@ -60,19 +62,23 @@ class newton_cg:
         if not (isinstance(self.max_inner, int) and self.max_inner >= 1):
             raise ValueError(f"`max_inner` is {self.max_inner!r}; expected a positive integer.")
 
-    def __call__(self, w, seed=0):
-        here = yield Gradient(w, diagonal=True)
+    def __call__(self, start):
+        here = yield Evaluate(start.w, diagonal=True)
         inverse = 1 / np.where(here.diagonal > 0, here.diagonal, 1)
         first_norm = math.sqrt(here.gradient @ (inverse * here.gradient)) or 1.0
         while True:
             norm = math.sqrt(here.gradient @ (inverse * here.gradient))
             forcing = min(0.1, math.sqrt(norm / first_norm))
-            direction = yield from conjugate_gradients(here, lambda r: inverse * r, forcing, self.max_inner, margins=here.margins)
+            direction = yield from conjugate_gradients(
+                here, lambda r: inverse * r, forcing, self.max_inner, margins=here.margins
+            )
             decrement = -0.5 * (here.gradient @ direction)
-            if (yield Progress(here, gap=decrement)):
-                last = yield Gradient(here.w + direction)
+            if (yield Accept(here, gap=decrement)):
+                last = yield Evaluate(here.w + direction)
                 if last.value <= here.value + here.rounding:
-                    yield Progress(last, gap=decrement)  # at most: what is left is unknown without more products
+                    yield Accept(
+                        last, gap=decrement
+                    )  # at most: what is left is unknown without more products
                 return CONVERGED
             here = yield from step(here, direction)
             if here is None:
@@ -103,19 +109,23 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
 
 
 def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
-    """Newton's method on rows in memory, down to a decrement of `enough` of the value: the Point, and the last decrement.
+    """Newton's method on rows in memory, down to a decrement of `enough` of the value: the Point, and the
+    last decrement.
 
-    The Hessian is factored up to some number of parameters; beyond, its system is solved by conjugate gradients.
+    The Hessian is factored up to some number of parameters; beyond, its system is solved by conjugate
+    gradients.
     """
-    here = yield Gradient(w, on)
+    here = yield Evaluate(w, on)
     if len(w) > factored_up_to:
-        diagonal = yield Diagonal(here.w, on)
+        diagonal = yield Curvature(here.w, DIAGONAL, on)
         inverse = 1 / np.where(diagonal > 0, diagonal, 1)
     for _ in range(most_steps):
         if len(w) > factored_up_to:
-            direction = yield from conjugate_gradients(here, lambda r: inverse * r, 0.1, 200, on, here.margins)
+            direction = yield from conjugate_gradients(
+                here, lambda r: inverse * r, 0.1, 200, on, here.margins
+            )
         else:
-            solve = yield Metric(here, on)
+            solve = yield Curvature(here.w, SOLVE, on)
             direction = -solve(here.gradient)
         decrement = -0.5 * (here.gradient @ direction)
         there = (yield from step(here, direction, on)) if decrement > enough * here.value else None

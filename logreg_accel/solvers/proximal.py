@@ -6,12 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from .questions import CONVERGED, L1, NOISE_FLOOR, Diagonal, Gradient, Hessian, LassoStep, Progress, Sample
+from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
+from .questions import CONVERGED, DIAGONAL, MATRIX, NOISE_FLOOR, Accept, Curvature, Draw, Evaluate, Sample
 
-_CARRIES_OVER = 0.2  # of the loss: what the full data's may lie above the sample's
-_POOR_RATE = 0.3  # of the last predicted decrease
-_SOLVED = 1e-4  # of the loss of the sample
-_MOST_STEPS = 20  # on a sample
 _ENOUGH_DECREASE = 1e-4
 _SHORTENINGS = 12
 
@@ -20,11 +17,11 @@ _SHORTENINGS = 12
 class prox_newton:
     """Proximal Newton with sub-sampled Hessians and BFGS corrections.
 
-    A step goes to the minimum of the quadratic model plus l1·‖w‖₁, found in memory (`Backend.lasso`); weights that are zero
-    there are exactly zero. The model's Hessian is that of rows drawn by what they add to it, as in newton-subsampled; BFGS
-    updates correct it by what the gradients of all rows show, a read a step, and a new one is drawn, twice as large every second
-    time, when the predicted decrease shrinks by less than to 0.3 of the last one. That decrease is the estimate of the
-    distance to the optimum.
+    A step goes to the minimum of the quadratic model plus l1·‖w‖₁, found in memory (quadratic.py); weights
+    that are zero there are exactly zero. The model's Hessian is that of rows drawn by what they add to it, as
+    in newton-subsampled; BFGS updates correct it by what the gradients of all rows show, a read a step, and a
+    new one is drawn, twice as large every second time, when the predicted decrease shrinks by less than to
+    0.3 of the last one. That decrease is the estimate of the distance to the optimum.
 
     Parameters
     ----------
@@ -33,27 +30,32 @@ class prox_newton:
 
     References
     ----------
-    Lee, Sun and Saunders (2014), Proximal Newton-type methods for minimizing composite functions, SIAM J. Optim. 24; the model is
-    solved by feature-sign search: Lee, Battle, Raina and Ng (2007), NIPS.
+    Lee, Sun and Saunders (2014), Proximal Newton-type methods for minimizing composite functions, SIAM J.
+    Optim. 24; the model is solved by feature-sign search: Lee, Battle, Raina and Ng (2007), NIPS.
     """
 
     rows_per_parameter: int = 50
+    for_l1: ClassVar[bool] = True
 
     def __post_init__(self):
         if not (isinstance(self.rows_per_parameter, int) and self.rows_per_parameter >= 1):
-            raise ValueError(f"`rows_per_parameter` is {self.rows_per_parameter!r}; expected a positive integer.")
+            raise ValueError(
+                f"`rows_per_parameter` is {self.rows_per_parameter!r}; expected a positive integer."
+            )
 
-    def __call__(self, w, seed=0):
-        l1 = yield L1()
-        here, size = yield from self._start(w, l1, self.rows_per_parameter * len(w), seed)
+    def __call__(self, start):
+        l1 = start.l1
+        size = self.rows_per_parameter * len(start.w)
+        here, size = yield from near_the_optimum(start, size, lambda sample, w: _on_sample(sample, w, start))
         H, drawn, before = None, 0, math.inf
         while True:
             fresh = H is None
             if fresh:
                 drawn += 1
-                H = yield Hessian(here, on=(yield Sample(size, seed + drawn, at=here)))
-            direction, decrease = yield from _model(here, H, l1)
-            if (yield Progress(here, gap=decrease)):
+                sample = yield Draw(Sample(size, start.seed + drawn, at=here))
+                H = yield Curvature(here.w, MATRIX, on=sample)
+            direction, decrease = _model(here, H, start)
+            if (yield Accept(here, gap=decrease)):
                 return CONVERGED
             there = yield from _descend(here, direction, l1)
             if there is None:
@@ -61,42 +63,34 @@ class prox_newton:
                     return NOISE_FLOOR
                 size, H, before = math.inf if fresh else size, None, math.inf
                 continue
-            if not fresh and decrease > _POOR_RATE * before:
+            if not fresh and decrease > POOR_RATE * before:
                 size, H, before = size * (1 + drawn % 2), None, math.inf
             else:
                 H, before = _bfgs(H, there.w - here.w, there.gradient - here.gradient), decrease
             here = there
 
-    def _start(self, w, l1, size, seed):
-        """A point of the full data near the optimum of a sample, and the size of that sample."""
-        here = (yield Gradient(w)) if w.any() else None  # a warm start needs no sample
-        while here is None:
-            sample = yield Sample(size, seed)
-            if sample is None:
-                return (yield Gradient(w)), size
-            near = yield from self._solve(sample, w, l1)
-            here = yield Gradient(near.w)
-            if here.value > (1 + _CARRIES_OVER) * near.value:
-                w, size, here = near.w, 4 * size, None
-        return here, size
 
-    def _solve(self, sample, w, l1):
-        here = yield Gradient(w, sample)
-        for _ in range(_MOST_STEPS):
-            H = yield Hessian(here, sample)
-            direction, decrease = yield from _model(here, H, l1)
-            there = (yield from _descend(here, direction, l1, sample)) if decrease > _SOLVED * here.value else None
-            if there is None:
-                break
-            here = there
-        return here
+def _on_sample(sample, w, start):
+    """Proximal Newton on rows in memory, every Hessian anew: a Point of the sample."""
+    here = yield Evaluate(w, sample)
+    for _ in range(MOST_STEPS):
+        H = yield Curvature(here.w, MATRIX, sample)
+        direction, decrease = _model(here, H, start)
+        there = (
+            (yield from _descend(here, direction, start.l1, sample))
+            if decrease > SOLVED * here.value
+            else None
+        )
+        if there is None:
+            break
+        here = there
+    return here
 
 
-def _model(here, H, l1):
+def _model(here, H, start):
     """The step to the minimum of the quadratic model, and the decrease that it predicts."""
-    u = yield LassoStep(H, here.gradient, here.w, l1)
-    d = u - here.w
-    return d, max(-(here.gradient @ d + 0.5 * d @ (H @ d) + _l1_change(here, d, l1)), 0.0)
+    d = start.lasso(H, here.gradient, here.w) - here.w
+    return d, max(-(here.gradient @ d + 0.5 * d @ (H @ d) + _l1_change(here, d, start.l1)), 0.0)
 
 
 def _l1_change(here, d, l1):
@@ -107,7 +101,7 @@ def _descend(here, direction, l1, on=None):
     """The first of the steps 1, 1/2, 1/4 ... with enough decrease: a Point, or None where rounding hides any."""
     for i in range(_SHORTENINGS):
         d = direction * 0.5**i
-        there = yield Gradient(here.w + d, on)
+        there = yield Evaluate(here.w + d, on)
         slope = here.gradient @ d + _l1_change(here, d, l1)
         if there.value <= here.value + _ENOUGH_DECREASE * slope + here.rounding:
             return there
@@ -126,30 +120,32 @@ def _bfgs(H, s, y):
 class fista:
     """Accelerated proximal gradient descent with restarts.
 
-    The step is 1/L, with the bound L ≤ tr ∇²F(0) at first divided by the number of parameters, and raised whenever two gradients
-    show more curvature. Points are judged by their duality gap. The momentum starts again when it points uphill.
+    The step is 1/L, with the bound L ≤ tr ∇²F(0) at first divided by the number of parameters, and raised
+    whenever two gradients show more curvature. Points are judged by their duality gap. The momentum starts
+    again when it points uphill.
 
     References
     ----------
     Beck and Teboulle (2009), SIAM J. Imaging Sci. 2; O'Donoghue and Candès (2015), Found. Comput. Math. 15.
     """
 
+    for_l1: ClassVar[bool] = True
     patience: ClassVar[int] = 50  # momentum swings: longer than the driver's rule before it is called noise
 
-    def __call__(self, w, seed=0):
-        l1 = yield L1()
-        here = yield Gradient(w)
-        L = (yield Diagonal(np.zeros_like(w))).sum() / len(w)
+    def __call__(self, start):
+        w, l1 = start.w, start.l1
+        here = yield Evaluate(w)
+        L = (yield Curvature(np.zeros_like(w), DIAGONAL)).sum() / len(w)
         x, t = here.w, 1.0
         while True:
-            if (yield Progress(here)):
+            if (yield Accept(here)):
                 return CONVERGED
             moved = here.w - here.gradient / L
             new = np.sign(moved) * np.maximum(abs(moved) - l1 / L, 0)
             if (here.w - new) @ (new - x) > 0:
                 t = 1.0
             t_new = (1 + math.sqrt(1 + 4 * t * t)) / 2
-            there = yield Gradient(new + (t - 1) / t_new * (new - x))
+            there = yield Evaluate(new + (t - 1) / t_new * (new - x))
             s, y = there.w - here.w, there.gradient - here.gradient
             seen = math.sqrt(y @ y / (s @ s)) if s.any() else 0.0
             if seen > L:

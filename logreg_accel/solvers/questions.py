@@ -1,10 +1,14 @@
 """What a solver may ask, and what it is told.
 
-A solver is a generator: `answer = yield Question(...)`. It holds float64 vectors on the host and knows neither data nor
-device; the driver answers, counts reads of X and decides when to stop. Every question can be answered again from what
-is in it alone. The generator's return value is its status, one of the sentences below.
+A solver is a generator: `answer = yield Question(...)`. It holds float64 vectors on the host and knows
+neither data nor device; the driver answers, counts reads of X and decides when to stop. Every question can be
+answered again from what is in it alone: handles and margins are caches. The generator's return value is its
+status, one of the words below.
+
+Most questions take `on=`, a handle on drawn rows; None means all rows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,14 +20,48 @@ DIVERGED = "diverged"
 STALLED = "stalled"
 PARTIAL = "partial"
 
+MATRIX, SOLVE, CLASS_MEAN, DIAGONAL = "matrix", "solve", "class mean", "diagonal"
+"""Forms in which a Curvature comes."""
+
+
+class Start(NamedTuple):
+    """What a solver knows before it asks.
+
+    w : ndarray (size,)
+        Where to start from.
+    seed : int
+    n_rows : int
+    l1 : ndarray (size,)
+        Strength of the L1 penalty on each parameter: 0 for intercepts.
+    ridge : ndarray (size,)
+        What the L2 penalty adds to the diagonal of the Hessian: 0 for intercepts.
+    lasso : function (H, gradient, w) -> u
+        `quadratic.lasso` for this problem.
+    """
+
+    w: np.ndarray
+    seed: int = 0
+    n_rows: int = 0
+    l1: Any = 0.0
+    ridge: Any = 0.0
+    lasso: Callable | None = None
+
 
 class Point(NamedTuple):
     """A place where the objective was evaluated.
 
-    w is rounded to the arithmetic of the passes: what was judged is what comes back. value is F, with all of its penalty;
-    gradient is that of F without l1·‖w‖₁. `rounding` is the size of changes
-    in value that mean nothing. `margins` is a cache on the backend's side, for `LineMinimum`; `diagonal` that of ∇²F(w), where
-    it was asked for.
+    w : ndarray (size,)
+        Rounded to the arithmetic of the passes: what was judged is what comes back.
+    value : float
+        F, with all of its penalty.
+    gradient : ndarray (size,)
+        That of F without l1·‖w‖₁.
+    rounding : float
+        The size of changes in value that mean nothing.
+    margins : handle or None
+        With the rows, for LineMinimum and others.
+    diagonal : ndarray (size,) or None
+        That of ∇²F(w), where it was asked for.
     """
 
     w: np.ndarray
@@ -35,47 +73,8 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sample:
-    """-> a handle on about `size` rows gathered into memory, for `on=`. Costs the share of the rows that it reads.
-
-    Rows come as many from every class; with `at`, a Point of the full data, in proportion to what they add to its Hessian.
-    With the `RowNorms` half of them come by weight and curvature alone, and it reads half as many.
-    """
-
-    size: int
-    seed: int
-    at: Point | None = None
-    norms: Any = None
-
-
-@dataclass(frozen=True)
-class RowNorms:
-    """-> the squared norms of all rows in columns scaled to one size, for samples of at least `size`. Two reads.
-
-    None, and no read, where such a sample would be all rows.
-    """
-
-    size: int
-
-
-@dataclass(frozen=True)
-class Batches:
-    """-> into how many batches the rows are cut for batches of a size; None leaves the size to the driver. No read."""
-
-    size: int | None = None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """-> a handle on the rows of some of the batches, for `on=`: views, so that every question on it costs their share."""
-
-    numbers: tuple
-    of: int
-
-
-@dataclass(frozen=True)
-class Gradient:
-    """-> Point at w, with the diagonal of the Hessian if wanted. One read of X, or none `on` a sample.
+class Evaluate:
+    """-> Point at w, with the diagonal of the Hessian if wanted. One read of X.
 
     On a GPU the diagonal takes a read of its own.
     """
@@ -87,7 +86,7 @@ class Gradient:
 
 @dataclass(frozen=True)
 class HessianVector:
-    """-> ∇²F(w)·v. One read, or none `on` a sample. `margins`: of a Point at w on the same rows, which spare work."""
+    """-> ∇²F(w)·v. One read. `margins`: of a Point at w on the same rows, which spare work."""
 
     w: np.ndarray
     v: np.ndarray
@@ -96,54 +95,17 @@ class HessianVector:
 
 
 @dataclass(frozen=True)
-class Diagonal:
-    """-> the diagonal of ∇²F(w). One read, or none `on` a sample."""
+class Curvature:
+    """-> ∇²F(w) of the smooth part in some form. One read, and for the solves a factorisation.
+
+    MATRIX : (size, size)
+    SOLVE : a function v -> (∇²F(w))⁻¹·v
+    CLASS_MEAN : a function v -> P⁻¹·v, where P is the Hessian with one block, the mean, for all classes
+    DIAGONAL : (size,)
+    """
 
     w: np.ndarray
-    on: Any = None
-
-
-@dataclass(frozen=True)
-class Metric:
-    """-> a function v -> (∇²F(point))⁻¹·v. One read, or none `on` a sample, and the factorisation."""
-
-    point: Point
-    on: Any = None
-
-
-@dataclass(frozen=True)
-class L1:
-    """-> l1 of every parameter, (size,): 0 for intercepts. No read."""
-
-
-@dataclass(frozen=True)
-class Ridge:
-    """-> what the penalty adds to the diagonal of the Hessian, (size,): 0 for intercepts. No read."""
-
-
-@dataclass(frozen=True)
-class Hessian:
-    """-> ∇²F(point) of the smooth part, (size, size). One read, or none `on` a sample."""
-
-    point: Point
-    on: Any = None
-
-
-@dataclass(frozen=True)
-class LassoStep:
-    """-> the u that minimises g·(u − w) + ½·(u − w)ᵀH(u − w) + Σ l1·|u|. No read."""
-
-    H: np.ndarray
-    gradient: np.ndarray
-    w: np.ndarray
-    l1: np.ndarray
-
-
-@dataclass(frozen=True)
-class Preconditioner:
-    """-> a function v -> P⁻¹·v, where P is the Hessian with one block for all classes. Costs as `Metric`."""
-
-    point: Point
+    form: str
     on: Any = None
 
 
@@ -156,16 +118,43 @@ class LineMinimum:
     on: Any = None
 
 
-@dataclass(frozen=True)
-class RowSpace:
-    """-> a handle on the problem in the space of the rows, for `on=` and `Lift`; its size and a start at 0. One read.
+class Sample(NamedTuple):
+    """About `size` rows gathered into memory, weighted so that their sums estimate those of all.
 
-    Raises ValueError without a penalty, and where rows are too many for their Gram matrix.
+    They come as many from every class; with `at`, a Point of all rows, in proportion to what they add to its
+    Hessian. `by_norms` spends two reads, once, on the norms of all rows: half of the rows then come by weight
+    and curvature alone, and a draw reads half as many candidates.
+    """
+
+    size: float
+    seed: int
+    at: Point | None = None
+    by_norms: bool = False
+
+
+class Batch(NamedTuple):
+    """Some of the `of` batches that the rows are cut into: views, so that every question on them costs their share."""
+
+    numbers: tuple
+    of: int
+
+
+class RowSpace(NamedTuple):
+    """The problem with as many unknowns as rows, for Combine to go back from. One read.
+
+    Raises ValueError without an L2 penalty, and where rows are too many for their Gram matrix.
     """
 
 
 @dataclass(frozen=True)
-class Lift:
+class Draw:
+    """-> a handle on some rows, for `on=`; None where a Sample would be most rows. Costs the share of the rows it reads."""
+
+    what: Sample | Batch | RowSpace
+
+
+@dataclass(frozen=True)
+class Combine:
     """-> w, the weights that a point u of the space of the rows stands for. One read."""
 
     u: np.ndarray
@@ -173,11 +162,31 @@ class Lift:
 
 
 @dataclass(frozen=True)
-class Progress:
+class DualValue:
+    """-> how far F(point) can lie above its minimum at most, from a point of the dual problem; inf where none
+    is known.
+
+    No read worth counting.
+    """
+
+    point: Point
+
+
+@dataclass(frozen=True)
+class LargestChange:
+    """-> the largest change of a margin between two points; 0 where their margins are not known. No read."""
+
+    start: Point
+    end: Point
+
+
+@dataclass(frozen=True)
+class Accept:
     """Tells of an accepted point; -> True when it is good enough for `tol`.
 
-    gap estimates F(point) − F*; None leaves the estimate to the driver, and a `rough` one is measured before a fit ends on
-    it. The best point is that of the least value, or of the least score where the solver has one (loss on rows held out).
+    gap estimates F(point) − F*; None leaves the estimate to the certificate, and a `rough` one is measured
+    before a fit ends on it. The best point is that of the least value, or of the least score where the solver
+    has one (loss on rows held out).
     """
 
     point: Point

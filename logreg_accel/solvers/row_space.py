@@ -6,7 +6,7 @@ import numpy as np
 
 from .lbfgs import lbfgs
 from .newton import newton_in_memory
-from .questions import CONVERGED, Gradient, Lift, Progress, RowSpace
+from .questions import CONVERGED, Accept, Combine, Draw, Evaluate, RowSpace
 
 _SOLVED = 1e-20  # of the loss: until rounding hides any descent
 _MOST_STEPS = 60
@@ -16,21 +16,22 @@ _MOST_STEPS = 60
 class row_space:
     """Newton's method for w = Qu, where the columns of Q are an orthonormal basis of the rows of X.
 
-    With a penalty the minimum lies in that space, and ‖w‖ = ‖u‖: the same problem with as many unknowns as rows. X is read
-    at the start, for its Gram matrix XXᵀ, to go back from u to w, and to evaluate the answer: four times. The start is forgotten.
-    Where squares of X have lost what one of its columns says (a column of a billion beside columns of one), the gradient shows
-    it, and L-BFGS goes on from there.
+    With a penalty the minimum lies in that space, and ‖w‖ = ‖u‖: the same problem with as many unknowns as
+    rows. X is read at the start, for its Gram matrix XXᵀ, to go back from u to w, and to evaluate the answer:
+    four times. The start is forgotten. Where squares of X have lost what one of its columns says (a column of
+    a billion beside columns of one), the gradient shows it, and L-BFGS goes on from there.
 
     References
     ----------
     Hastie and Tibshirani (2004), Efficient quadratic regularization for expression arrays, Biostatistics 5.
     """
 
-    def __call__(self, w, seed=0):
-        yield Gradient(w)
-        rows = yield RowSpace()
+    def __call__(self, start):
+        yield Evaluate(start.w)
+        rows = yield Draw(RowSpace())
         near, decrement = yield from newton_in_memory(rows, np.zeros(rows.size), _SOLVED, _MOST_STEPS)
-        here = yield Gradient((yield Lift(near.w, rows)))
-        if (yield Progress(here, gap=max(decrement, rows.distance(here)))):
+        here = yield Evaluate((yield Combine(near.w, rows)))
+        strong_convexity = float((here.gradient * here.gradient).sum()) / (2 * start.ridge.max())
+        if (yield Accept(here, gap=max(decrement, strong_convexity))):
             return CONVERGED
-        return (yield from lbfgs()(here.w, seed))
+        return (yield from lbfgs()(start._replace(w=here.w)))

@@ -8,16 +8,16 @@ import numpy as np
 
 from .questions import (
     CONVERGED,
+    DIAGONAL,
     DIVERGED,
     PARTIAL,
     STALLED,
+    Accept,
     Batch,
-    Batches,
-    Diagonal,
-    Gradient,
+    Curvature,
+    Draw,
+    Evaluate,
     HessianVector,
-    Progress,
-    Ridge,
     Sample,
 )
 
@@ -47,36 +47,39 @@ class State:
 class sgd:
     """Mini-batch stochastic gradient descent with averaged iterates.
 
-    A step goes down the gradient of some rows, divided by the diagonal of the Hessian of a sample at the start, so that the scale
-    of columns matters little: w ← w − η_t·g/diag. A batch is every k-th row, or a few runs of rows where X is stored by
-    columns or sparse; batches come in another random order each epoch, and no row is copied. After an epoch the answer is judged
-    by a read of all rows.
+    A step goes down the gradient of some rows, divided by the diagonal of the Hessian of a sample at the
+    start, so that the scale of columns matters little: w ← w − η_t·g/diag. A batch is every k-th row, or a
+    few runs of rows where X is stored by columns or sparse; batches come in another random order each epoch,
+    and no row is copied. After an epoch the answer is judged by a read of all rows.
 
     Parameters
     ----------
     batch_size : int or None
         Rows of a step; None takes a 500th of all, from 32 to 65,536.
     schedule : "inverse-scaling", "constant" or "adaptive"
-        η_t is η₀/(1 + t/e)^power with e the steps of an epoch, or η₀, or η₀ divided by five whenever `n_iter_no_change` epochs in
-        a row brought too little; below η₀/1000 it ends.
+        η_t is η₀/(1 + t/e)^power with e the steps of an epoch, or η₀, or η₀ divided by five whenever
+        `n_iter_no_change` epochs in a row brought too little; below η₀/1000 it ends.
     step : float or None
         η₀; None takes 1/L, where L is the largest eigenvalue of a batch's Hessian, scaled by that diagonal.
     power : float
     momentum : float
         From 0 to below 1: of the last step, what is added to the next one.
     average : bool
-        Whether the answer is the mean of the iterates, late ones weighing most (Shamir and Zhang), or the last one.
+        Whether the answer is the mean of the iterates, late ones weighing most (Shamir and Zhang), or the
+        last one.
     validation_share : float
-        Of the batches, held out for early stopping: the answer is then the one of the least loss on those rows.
+        Of the batches, held out for early stopping: the answer is then the one of the least loss on those
+        rows.
     n_iter_no_change : int
-        Epochs that may pass without the loss (that of the held-out rows, where there are some) improving by `min_improvement`.
+        Epochs that may pass without the loss (that of the held-out rows, where there are some) improving by
+        `min_improvement`.
     min_improvement : float
         Relative to the loss.
 
     References
     ----------
-    Bottou, Curtis and Nocedal (2018), Optimization methods for large-scale machine learning, SIAM Rev. 60; Polyak and Juditsky
-    (1992), SIAM J. Control Optim. 30; Shamir and Zhang (2013), ICML.
+    Bottou, Curtis and Nocedal (2018), Optimization methods for large-scale machine learning, SIAM Rev. 60;
+    Polyak and Juditsky (1992), SIAM J. Control Optim. 30; Shamir and Zhang (2013), ICML.
     """
 
     batch_size: int | None = None
@@ -93,7 +96,11 @@ class sgd:
 
     def __post_init__(self):
         for name, holds, expected in (
-            ("batch_size", lambda v: v is None or (isinstance(v, int) and v >= 1), "a positive integer or None"),
+            (
+                "batch_size",
+                lambda v: v is None or (isinstance(v, int) and v >= 1),
+                "a positive integer or None",
+            ),
             ("schedule", lambda v: v in SCHEDULES, f"one of {', '.join(map(repr, SCHEDULES))}"),
             ("step", lambda v: v is None or 0 < v < math.inf, "a positive number or None"),
             ("power", lambda v: 0 <= v <= 1, "a number from 0 to 1"),
@@ -110,20 +117,20 @@ class sgd:
             if not right:
                 raise ValueError(f"`{name}` is {value!r}; expected {expected}.")
 
-    def __call__(self, w, seed=0):
-        here = yield Gradient(w)
-        state, of = State(here.w.copy()), (yield Batches(self.batch_size))
+    def __call__(self, start):
+        here = yield Evaluate(start.w)
+        state, of = State(here.w.copy()), batches(start.n_rows, self.batch_size)
         kept = of
         if self.validation_share:
             of = max(of, 2)
             kept = min(max(of - round(of * self.validation_share), 1), of - 1)
-        held_out = (yield Batch(tuple(range(kept, of)), of)) if kept < of else None
-        yield from self._scale(state, seed, (yield Batch((0,), of)))
+        held_out = (yield Draw(Batch(tuple(range(kept, of)), of))) if kept < of else None
+        yield from self._scale(state, start, (yield Draw(Batch((0,), of))))
         least, since, factor = math.inf, 0, 1.0
         while True:
-            score = (yield Gradient(here.w, held_out)).value if held_out else None
+            score = (yield Evaluate(here.w, held_out)).value if held_out else None
             gap = 0.5 * state.scale * (here.gradient @ (state.inverse * here.gradient))
-            if (yield Progress(here, gap, score, rough=True)):
+            if (yield Accept(here, gap, score, rough=True)):
                 return CONVERGED
             loss = here.value if score is None else score
             since = 0 if loss < least * (1 - self.min_improvement) else since + 1
@@ -132,22 +139,22 @@ class sgd:
                 factor, since = factor / 5, 0
                 if self.schedule != "adaptive" or factor < _LEAST_STEP:
                     return STALLED
-            yield from self._epoch(state, seed, of, kept, factor)
+            yield from self._epoch(state, start.seed, of, kept, factor)
             answer = state.mean if self.average else state.w
             if not np.isfinite(answer).all():
                 return DIVERGED
-            here = yield Gradient(answer)
+            here = yield Evaluate(answer)
 
     def continued(self, state):
         """A solver that makes one epoch from where `state` stands and changes it: for `partial_fit`."""
 
-        def solve(w, seed):
-            of = yield Batches(self.batch_size)
+        def solve(start):
+            of = batches(start.n_rows, self.batch_size)
             if state.inverse is None:
-                yield from self._scale(state, seed, (yield Batch((0,), of)))
-            yield from self._epoch(state, seed, of, of)
-            here = yield Gradient(state.mean if self.average else state.w)
-            yield Progress(here)
+                yield from self._scale(state, start, (yield Draw(Batch((0,), of))))
+            yield from self._epoch(state, start.seed, of, of)
+            here = yield Evaluate(state.mean if self.average else state.w)
+            yield Accept(here)
             return PARTIAL if np.isfinite(here.value) else DIVERGED
 
         solve.partial = True
@@ -157,22 +164,26 @@ class sgd:
         """The batches that are kept for training, once each, from where `state` stands."""
         rng = np.random.default_rng([seed, state.epochs])
         for number in rng.permutation(kept).tolist():
-            here = yield Gradient(state.w, on=(yield Batch((number,), of)))
+            here = yield Evaluate(state.w, on=(yield Draw(Batch((number,), of))))
             decay = (1 + state.t / of) ** -self.power if self.schedule == "inverse-scaling" else factor
             if not np.isfinite(here.value):
                 return
-            state.velocity = self.momentum * state.velocity - state.step * decay * state.inverse * here.gradient
+            state.velocity = (
+                self.momentum * state.velocity - state.step * decay * state.inverse * here.gradient
+            )
             state.w = state.w + state.velocity
             state.t += 1
             state.mean = state.mean + (_LATE + 1) / (state.t + _LATE) * (state.w - state.mean)
         state.epochs += 1
 
-    def _scale(self, state, seed, batch):
+    def _scale(self, state, start, batch):
         """The scale of the parameters, and the first step."""
-        rng = np.random.default_rng(seed)
-        sample = yield Sample(_ROWS_PER_PARAMETER * len(state.w), seed)
-        diagonal = yield Diagonal(state.w, on=sample)
-        seen = diagonal > (1 + 1e-9) * (yield Ridge())  # of columns that no row drawn has, the curvature is not known
+        rng = np.random.default_rng(start.seed)
+        sample = yield Draw(Sample(_ROWS_PER_PARAMETER * len(state.w), start.seed))
+        diagonal = yield Curvature(state.w, DIAGONAL, on=sample)
+        seen = (
+            diagonal > (1 + 1e-9) * start.ridge
+        )  # of columns that no row drawn has, the curvature is not known
         state.inverse = 1 / np.where(seen, diagonal, diagonal.max() or 1)
         state.mean, state.velocity = state.w.copy(), np.zeros_like(state.w)
         root, v, largest = np.sqrt(state.inverse), rng.standard_normal(len(state.w)), 1.0
@@ -181,3 +192,8 @@ class sgd:
             largest = np.linalg.norm(v) or 1.0
         state.scale = 1 / largest
         state.step = state.scale if self.step is None else self.step
+
+
+def batches(n_rows, size=None):
+    """Into how many batches rows are cut; None takes 500 of them, or fewer of 32 rows, or more of 65,536."""
+    return max(1, round(n_rows / (size or min(max(n_rows // 500, 32), 65536))))

@@ -4,35 +4,38 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
 from .lbfgs import two_loop
 from .line_search import step
 from .newton import conjugate_gradients, newton_in_memory
-from .questions import CONVERGED, NOISE_FLOOR, Gradient, Metric, Preconditioner, Progress, RowNorms, Sample
+from .questions import CLASS_MEAN, CONVERGED, NOISE_FLOOR, SOLVE, Accept, Curvature, Draw, Evaluate, Sample
 
-_CARRIES_OVER = 0.2  # of the loss: what the full data's may lie above the sample's
-_POOR_RATE = 0.3  # of the last decrement
-_SOLVED = 1e-4  # of the loss of the sample
-_MOST_STEPS = 20  # on a sample
 _METRIC_UP_TO = 1000  # parameters
-_WIDE_SOLVED = 0.1  # as _SOLVED: the optimum of a few rows a parameter does not carry over, and is not asked to
-_WIDE_POOR_RATE = 0.8  # as _POOR_RATE
-_WIDE_STEPS = 3  # as _MOST_STEPS
-_FACTORED_UP_TO = 200  # parameters; beyond, some eight Hessians of the first sample take longer than the reads of all rows
+_WIDE_SOLVED = (
+    0.1  # as SOLVED: the optimum of a few rows a parameter does not carry over, and is not asked to
+)
+_WIDE_POOR_RATE = 0.8  # as POOR_RATE
+_WIDE_STEPS = 3  # as MOST_STEPS
+_FACTORED_UP_TO = (
+    200  # parameters; beyond, some eight Hessians of the first sample take longer than the reads of all rows
+)
 
 
 @dataclass(frozen=True)
 class newton_subsampled:
     """Sub-sampled Newton with L-BFGS corrections.
 
-    (a) A sample by class is solved by Newton's method in memory; it grows fourfold while its optimum does not carry over.
-    (b) The metric is the Hessian of rows drawn by what they add to it, factored once.
+    (a) A sample by class is solved by Newton's method in memory; it grows fourfold while its optimum does not
+    carry over. (b) The metric is the Hessian of rows drawn by what they add to it, factored once.
     (c) L-BFGS runs on the full data with that metric: a read a step.
     (d) Where the unit step is poor, the line is minimised on stored margins, without a read (line_search.py).
-    (e) When the decrement shrinks by less than to 0.3 of the last one, a new metric is drawn here, twice as large every
+    (e) When the decrement shrinks by less than to 0.3 of the last one, a new metric is drawn here, twice as
+    large every
         second time; in the limit this is exact Newton.
 
-    Above 1,000 parameters, where (b) would cost more than it saves, every step is one of Newton-CG on a sample of its own, drawn
-    with the norms of all rows in hand, which doubles when the decrement shrinks by less than to 0.8 of the last one.
+    Above 1,000 parameters, where (b) would cost more than it saves, every step is one of Newton-CG on a
+    sample of its own, drawn with the norms of all rows in hand, which doubles when the decrement shrinks by
+    less than to 0.8 of the last one.
 
     Parameters
     ----------
@@ -43,8 +46,8 @@ class newton_subsampled:
 
     References
     ----------
-    Roosta-Khorasani and Mahoney (2019), Sub-sampled Newton methods, Mathematical Programming 174; sampling by row norms: Xu et
-    al. (2016), Sub-sampled Newton methods with non-uniform sampling, NeurIPS.
+    Roosta-Khorasani and Mahoney (2019), Sub-sampled Newton methods, Mathematical Programming 174; sampling by
+    row norms: Xu et al. (2016), Sub-sampled Newton methods with non-uniform sampling, NeurIPS.
     """
 
     rows_per_parameter: int = 50
@@ -60,59 +63,63 @@ class newton_subsampled:
     def for_shape(cls, n_rows, n_features, n_outputs=1):
         """Rows of a sample such that its Hessian, n² operations a row, costs at most some three reads of X.
 
-        On two cores, float32, 200,000 x 1000: 50 rows a parameter take 4.8 reads and 4.4 s, 12 take 6.4 reads and 2.1 s.
-        A row says as much of each of its outputs as it would of one.
+        On two cores, float32, 200,000 x 1000: 50 rows a parameter take 4.8 reads and 4.4 s, 12 take 6.4 reads
+        and 2.1 s. A row says as much of each of its outputs as it would of one.
         """
         least, most = (max(2, round(rows / n_outputs)) for rows in (12, 50))
-        return cls(rows_per_parameter=int(min(max(16 * n_rows / (n_outputs * n_features + 1) ** 2, least), most)))
+        return cls(
+            rows_per_parameter=int(min(max(16 * n_rows / (n_outputs * n_features + 1) ** 2, least), most))
+        )
 
-    def __call__(self, w, seed=0):
-        if len(w) > _METRIC_UP_TO:
-            return (yield from self._by_products(w, seed))
-        here, size = yield from self._start(w, self.rows_per_parameter * len(w), seed)
+    def __call__(self, start):
+        size = self.rows_per_parameter * len(start.w)
+        if len(start.w) > _METRIC_UP_TO:
+            return (yield from self._by_products(start, size))
+        here, size = yield from near_the_optimum(start, size, _newton(SOLVED, MOST_STEPS))
         pairs = deque(maxlen=self.memory)
         metric, drawn = None, 0
         while True:
             if metric is None:
                 drawn += 1
-                metric = yield Metric(here, on=(yield Sample(size, seed + drawn, at=here)))
+                sample = yield Draw(Sample(size, start.seed + drawn, at=here))
+                metric = yield Curvature(here.w, SOLVE, on=sample)
                 pairs.clear()
             direction = -two_loop(pairs, metric, here.gradient)
             decrement = -0.5 * (here.gradient @ direction)
-            if (yield Progress(here, gap=decrement)):
+            if (yield Accept(here, gap=decrement)):
                 return CONVERGED
             there = yield from step(here, direction)
             if there is None:
                 if decrement <= here.rounding or (size == math.inf and not pairs):
                     return NOISE_FLOOR
-                # no descent along a fresh metric: columns that the sample hardly saw; from here on all rows form it
+                # no descent along a fresh metric: columns that the sample hardly saw; from here on all rows
+                # form it
                 size, metric = math.inf if not pairs else size, None
                 continue
             s, y = there.w - here.w, there.gradient - here.gradient
             if s @ y > 0:
                 pairs.append((s, y))
             here = there
-            if 0.5 * (here.gradient @ metric(here.gradient)) > _POOR_RATE * decrement:
+            if 0.5 * (here.gradient @ metric(here.gradient)) > POOR_RATE * decrement:
                 size, metric = size * (1 + drawn % 2), None
 
-    def _by_products(self, w, seed):
+    def _by_products(self, start, size):
         """Sub-sampled Newton-CG: the metric is applied, not factored.
 
-        L-BFGS on top of it, with the sample kept as long as the rate is good, took as many reads and a third more time (60,000
-        images of 784 pixels, ten classes).
+        L-BFGS on top of it, with the sample kept as long as the rate is good, took as many reads and a third
+        more time (60,000 images of 784 pixels, ten classes).
         """
-        here, size = yield from self._start(w, self.rows_per_parameter * len(w), seed, _WIDE_SOLVED, math.inf, _WIDE_STEPS)
-        norms = yield RowNorms(size)
+        here, size = yield from near_the_optimum(start, size, _newton(_WIDE_SOLVED, _WIDE_STEPS), math.inf)
         precondition, there, before, drawn = None, here, math.inf, 0
         while True:
             drawn += 1
-            sample = yield Sample(size, seed + drawn, here, norms)
+            sample = yield Draw(Sample(size, start.seed + drawn, here, by_norms=True))
             if precondition is None:
-                precondition = yield Preconditioner(here, on=sample)
-            known = (yield Gradient(here.w, sample)) if sample else here
+                precondition = yield Curvature(here.w, CLASS_MEAN, on=sample)
+            known = (yield Evaluate(here.w, sample)) if sample else here
             direction = yield from conjugate_gradients(here, precondition, 0.1, 200, sample, known.margins)
             decrement = -0.5 * (here.gradient @ direction)
-            if there is not None and (yield Progress(here, gap=decrement)):
+            if there is not None and (yield Accept(here, gap=decrement)):
                 return CONVERGED
             there = yield from step(here, direction)
             if there is None and (sample is None or decrement <= here.rounding):
@@ -121,15 +128,12 @@ class newton_subsampled:
                 size, precondition = 2 * size, None
             here, before = there or here, decrement
 
-    def _start(self, w, size, seed, enough=_SOLVED, carries_over=_CARRIES_OVER, most_steps=_MOST_STEPS):
-        """A point of the full data near the optimum of a sample, and the size of that sample."""
-        here = (yield Gradient(w)) if w.any() else None  # a warm start needs no sample
-        while here is None:
-            sample = yield Sample(size, seed)
-            if sample is None:
-                return (yield Gradient(w)), size
-            near, _ = yield from newton_in_memory(sample, w, enough, most_steps, _FACTORED_UP_TO)
-            here = yield Gradient(near.w)
-            if here.value > (1 + carries_over) * near.value:
-                w, size, here = near.w, 4 * size, None
-        return here, size
+
+def _newton(enough, most_steps):
+    """How a sample is solved."""
+
+    def solve(sample, w):
+        near, _ = yield from newton_in_memory(sample, w, enough, most_steps, _FACTORED_UP_TO)
+        return near
+
+    return solve

@@ -73,7 +73,8 @@ class Huge(NamedTuple):
 class Launch(NamedTuple):
     """One kernel launch.
 
-    An argument is an array, a NumPy scalar, None (a null pointer) or Huge. grid and block are numbers or up to three.
+    An argument is an array, a NumPy scalar, None (a null pointer) or Huge. grid and block are numbers or up
+    to three.
     """
 
     kernel: str
@@ -84,10 +85,11 @@ class Launch(NamedTuple):
 
 
 class Program:
-    """Kernels compiled for the CPU, plain or with a sanitizer: "address" (bounds, undefined behaviour) or "thread" (races).
+    """Kernels compiled for the CPU, plain or with a sanitizer: "address" (bounds, undefined behaviour) or
+    "thread" (races).
 
-    `source` is CUDA C++, `kernels` the instantiations to run, such as "add<float, 4>". What was compiled once is found
-    again by its content, in this process or, with a folder of one's own, in a later one.
+    `source` is CUDA C++, `kernels` the instantiations to run, such as "add<float, 4>". What was compiled once
+    is found again by its content, in this process or, with a folder of one's own, in a later one.
     """
 
     def __init__(self, source, kernels, sanitizer=None, defines=(), folder=None):
@@ -97,7 +99,15 @@ class Program:
             "kernel.cu": f'#line 1 "kernel.cu"\n{source}\n',
             "kernels.inc": f'#include "kernel.cu"\nnamespace replay {{\nconst Kernel kernels[] = {{\n{table}    {{}},\n}};\n}}\n',
         }
-        flags = ["-std=gnu++17", "-O1", "-g1", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", "-Wno-attributes"]
+        flags = [
+            "-std=gnu++17",
+            "-O1",
+            "-g1",
+            "-ffp-contract=off",
+            "-Wall",
+            "-Wno-unknown-pragmas",
+            "-Wno-attributes",
+        ]
         flags += [*SANITIZERS[sanitizer], *(f"-D{define}" for define in defines)]
         own = [(HERE / name).read_text(encoding="utf-8") for name in ("emulation.h", "replay.cpp")]
         key = hashlib.sha256(repr((files, flags, own)).encode()).hexdigest()[:16]
@@ -123,16 +133,19 @@ class Program:
         os.replace(unfinished.name, self.path)  # whole, also where two compile the same at once
 
     def run(self, launches, seed=0):
-        """Run the launches in order; then every writable array among the arguments holds what the kernels wrote.
+        """Run the launches in order; then every writable array among the arguments holds what the kernels
+        wrote.
 
-        Arrays are passed as their memory: all views of one array share one buffer, from the first byte to the last that
-        any of them covers. Raises EmulationError.
+        Arrays are passed as their memory: all views of one array share one buffer, from the first byte to the
+        last that any of them covers. Raises EmulationError.
         """
         buffers = _Buffers(launch.args for launch in launches)
         with tempfile.TemporaryDirectory() as folder:
             job = Path(folder) / "job"
             count = struct.pack("<Q", len(launches))
-            job.write_bytes(b"".join([buffers.packed(), count, *(_packed(launch, buffers) for launch in launches)]))
+            job.write_bytes(
+                b"".join([buffers.packed(), count, *(_packed(launch, buffers) for launch in launches)])
+            )
             self._run(job, seed)
             buffers.write_back(Path(f"{job}.out").read_bytes())
 
@@ -141,11 +154,19 @@ class Program:
         if self.sanitizer == "thread" and _setarch():
             command = [*_setarch(), *command]
         try:
-            done = subprocess.run(command, capture_output=True, env={**os.environ, **OPTIONS}, timeout=SECONDS)
+            done = subprocess.run(
+                command, capture_output=True, env={**os.environ, **OPTIONS}, timeout=SECONDS
+            )
         except subprocess.TimeoutExpired as late:
-            raise EmulationError(f"not done after {SECONDS} s", (late.stderr or b"").decode(errors="replace")) from None
+            raise EmulationError(
+                f"not done after {SECONDS} s", (late.stderr or b"").decode(errors="replace")
+            ) from None
         if done.returncode:
-            ending = f"signal {signal.Signals(-done.returncode).name}" if done.returncode < 0 else f"exit code {done.returncode}"
+            ending = (
+                f"signal {signal.Signals(-done.returncode).name}"
+                if done.returncode < 0
+                else f"exit code {done.returncode}"
+            )
             raise EmulationError(ending, done.stderr.decode(errors="replace"))
 
 

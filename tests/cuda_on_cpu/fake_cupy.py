@@ -1,7 +1,8 @@
-"""A stand-in for CuPy over NumPy and the emulation: the whole cupy backend runs, launches included, where there is no GPU.
+"""A stand-in for CuPy over NumPy and the emulation: the whole cupy backend runs, launches included, where
+there is no GPU.
 
-"Device" memory is a NumPy array of its own type. As in CuPy it is not mixed with host arrays by accident, and memory that
-was not written yet holds no numbers. Only what the backend uses is here.
+"Device" memory is a NumPy array of its own type. As in CuPy it is not mixed with host arrays by accident, and
+memory that was not written yet holds no numbers. Only what the backend uses is here.
 """
 
 import contextlib
@@ -62,7 +63,9 @@ class DeviceArray(np.ndarray):
         return np.array(self, subok=False)
 
     def set(self, array, stream=None):
-        assert isinstance(array, np.ndarray) and not isinstance(array, DeviceArray) and array.flags.c_contiguous
+        assert (
+            isinstance(array, np.ndarray) and not isinstance(array, DeviceArray) and array.flags.c_contiguous
+        )
         assert self.flags.c_contiguous and self.dtype == array.dtype and self.shape == array.shape
         if stream is None:
             self[...] = array
@@ -169,7 +172,9 @@ def _argument(a):
             owner = owner.base
         flat = np.asarray(owner).reshape(-1, order="A").view(np.uint8)
         return flat[a.ctypes.data - owner.ctypes.data :]
-    assert a is None or isinstance(a, np.generic), f"CuPy takes device arrays, NumPy scalars and None, not {type(a)}"
+    assert a is None or isinstance(a, np.generic), (
+        f"CuPy takes device arrays, NumPy scalars and None, not {type(a)}"
+    )
     return a
 
 
@@ -187,7 +192,10 @@ def modules(kernels):
 
     pool = types.SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
     cuda = types.SimpleNamespace(
-        Device=Device, Stream=Stream, Event=Event, get_current_stream=Stream,
+        Device=Device,
+        Stream=Stream,
+        Event=Event,
+        get_current_stream=Stream,
         runtime=types.SimpleNamespace(memGetInfo=lambda: (FREE_BYTES, FREE_BYTES)),
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     )
@@ -198,19 +206,43 @@ def modules(kernels):
         return _on_device(np.linalg.cholesky(np.asarray(A)))
 
     cupy = types.ModuleType("cupy")
-    for name in ("zeros", "full", "arange", "ascontiguousarray", "diagonal", "sqrt", "where", "isfinite", "concatenate", "cumsum",
-                 "searchsorted", "flatnonzero", "ldexp"):
+    for name in (
+        "zeros",
+        "full",
+        "arange",
+        "ascontiguousarray",
+        "diagonal",
+        "sqrt",
+        "where",
+        "isfinite",
+        "concatenate",
+        "cumsum",
+        "searchsorted",
+        "flatnonzero",
+        "ldexp",
+    ):
         function = getattr(np, name)
         setattr(cupy, name, functools.wraps(function)(lambda *a, f=function, **k: _on_device(f(*a, **k))))
     vars(cupy).update(
-        ndarray=DeviceArray, asarray=asarray, asnumpy=asnumpy, empty=empty, empty_like=empty_like, cuda=cuda, RawModule=RawModule,
-        from_dlpack=asarray, triu=lambda a, k=0: _on_device(np.triu(np.asarray(a), k)), get_default_memory_pool=lambda: pool, float64=np.float64,
+        ndarray=DeviceArray,
+        asarray=asarray,
+        asnumpy=asnumpy,
+        empty=empty,
+        empty_like=empty_like,
+        cuda=cuda,
+        RawModule=RawModule,
+        from_dlpack=asarray,
+        triu=lambda a, k=0: _on_device(np.triu(np.asarray(a), k)),
+        get_default_memory_pool=lambda: pool,
+        float64=np.float64,
         linalg=types.SimpleNamespace(cholesky=cholesky),
     )
 
     def solve_triangular(L, b, lower, trans="N"):
         _refuse_host_arrays([L, b])
-        return _on_device(scipy.linalg.solve_triangular(np.asarray(L), np.asarray(b), lower=lower, trans=trans))
+        return _on_device(
+            scipy.linalg.solve_triangular(np.asarray(L), np.asarray(b), lower=lower, trans=trans)
+        )
 
     cupyx = types.ModuleType("cupyx")
     cupyx.empty_pinned = lambda shape, dtype: np.empty(shape, dtype)
@@ -218,7 +250,12 @@ def modules(kernels):
     cupyx.scipy = types.ModuleType("cupyx.scipy")
     cupyx.scipy.linalg = types.ModuleType("cupyx.scipy.linalg")
     cupyx.scipy.linalg.solve_triangular = solve_triangular
-    return {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": cupyx.scipy, "cupyx.scipy.linalg": cupyx.scipy.linalg}
+    return {
+        "cupy": cupy,
+        "cupyx": cupyx,
+        "cupyx.scipy": cupyx.scipy,
+        "cupyx.scipy.linalg": cupyx.scipy.linalg,
+    }
 
 
 @contextlib.contextmanager
@@ -226,7 +263,8 @@ def in_place_of_cupy(kernels):
     """Where `import cupy` finds the stand-in, and the cupy backend can run."""
     from logreg_accel import backends
 
-    ours = [f"logreg_accel.backends.{name}" for name in ("cupy", "cupy_sparse", "cupy_kernels")]
+    rooms = ("", ".compiler", ".dense", ".kernels", ".sparse", ".upload")
+    ours = [f"logreg_accel.backends.cupy{room}" for room in rooms]
     names = [*ours, *modules(kernels)]
     before = {name: sys.modules.get(name) for name in names}
     really = backends.unusable

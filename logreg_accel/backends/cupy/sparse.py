@@ -1,6 +1,8 @@
-"""Sparse X on a GPU: compressed rows with the products that the generic bodies ask for, and the passes by kernels/cuda/sparse.cu.
+"""Sparse X on a GPU: compressed rows with the products that the generic bodies ask for, and the passes by
+kernels/cuda/sparse.cu.
 
-CuPy's own sparse matrices have 32-bit indices of entries, and cuSPARSE's transposed product has other bits on every run.
+CuPy's own sparse matrices have 32-bit indices of entries, and cuSPARSE's transposed product has other bits on
+every run.
 """
 
 import functools
@@ -8,22 +10,23 @@ import functools
 import cupy
 import numpy as np
 
-from ..data import compute_dtype
-from ..kernels.cuda import shapes
-from .base import LossGradient
-from .cupy_kernels import kernel
+from ...data import compute_dtype
+from ...data.matrix import CompressedRows
+from ...kernels.cuda import shapes
+from .. import passes as p
+from .compiler import kernel
 
 _BITS = 62  # of a sum in fixed point
 
 
-class DeviceCSR:
+class DeviceCSR(CompressedRows):
     """A matrix in compressed rows on the device.
 
     Parameters
     ----------
     data, indices, indptr : device arrays
-        Entries of a dtype in `shapes.STORAGE`; int32 columns, ascending within a row; int64 places in data, (m + 1,), of which
-        the first one need not be 0: rows are cut off by cutting indptr.
+        Entries of a dtype in `shapes.STORAGE`; int32 columns, ascending within a row; int64 places in data,
+        (m + 1,), of which the first one need not be 0: rows are cut off by cutting indptr.
     n : int
         Columns.
     """
@@ -32,32 +35,45 @@ class DeviceCSR:
         self.data, self.indices, self.indptr = data, indices, indptr
         self.shape = (indptr.size - 1, n)
         self.dtype = data.dtype
-        self.row_entries = data.size // max(self.shape[0], 1) if row_entries is None else row_entries  # on the average
+        self.row_entries = (
+            data.size // max(self.shape[0], 1) if row_entries is None else row_entries
+        )  # on the average
 
     @classmethod
     def of(cls, X, send):
         """From a matrix of SciPy's or CuPy's; `send` brings an array of the host."""
         dtype = X.dtype if X.dtype.name in shapes.STORAGE else compute_dtype(X.dtype)
         if X.shape[1] > np.iinfo(np.int32).max:
-            raise ValueError(f"`X` has {X.shape[1]} columns; expected fewer than 2^31 on a GPU. Use backend='numba'.")
+            raise ValueError(
+                f"`X` has {X.shape[1]} columns; expected fewer than 2^31 on a GPU. Use backend='numba'."
+            )
         dtypes = {"data": dtype, "indices": np.dtype(np.int32), "indptr": np.dtype(np.int64)}
         parts = {}
         for name, wanted in dtypes.items():
             part = getattr(X, name)
-            parts[name] = cupy.ascontiguousarray(part, dtype=wanted) if isinstance(part, cupy.ndarray) else send(part, wanted)
-        if parts["data"].device != cupy.cuda.Device():
-            raise ValueError(f"`X` lies on {parts['data'].device} and the current device is {cupy.cuda.Device()}. "
-                             f"Fit inside `with cupy.cuda.Device({parts['data'].device.id}):`.")
+            parts[name] = (
+                cupy.ascontiguousarray(part, dtype=wanted)
+                if isinstance(part, cupy.ndarray)
+                else send(part, wanted)
+            )
         return cls(**parts, n=X.shape[1])
 
-    def between(self, start, stop):
+    on_device = True
+
+    @property
+    def stored(self):
+        """What products are made with: the matrix itself."""
+        return self
+
+    def between(self, start, stop, step=1):
         """Some rows, where they are; sums of theirs reach no further than those of all."""
-        part = DeviceCSR(self.data, self.indices, self.indptr[start : stop + 1], self.shape[1], self.row_entries)
+        part = DeviceCSR(
+            self.data, self.indices, self.indptr[start : stop + 1], self.shape[1], self.row_entries
+        )
         part.reach, part.exponents = self.reach, self.exponents
         return part
 
-    def __getitem__(self, rows):
-        """A copy of some rows, by their numbers."""
+    def take(self, rows):
         begin, length = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
         indptr = cupy.zeros(rows.size + 1, dtype=np.int64)
         indptr[1:] = cupy.cumsum(length)
@@ -70,13 +86,38 @@ class DeviceCSR:
         if dtype == self.dtype:
             return self
         first, last = int(self.indptr[0]), int(self.indptr[-1])
-        return DeviceCSR(self.data[first:last].astype(dtype), self.indices[first:last], self.indptr - first, self.shape[1])
+        return DeviceCSR(
+            self.data[first:last].astype(dtype), self.indices[first:last], self.indptr - first, self.shape[1]
+        )
 
-    def power(self, exponent):
+    def squared(self):
         first, last = int(self.indptr[0]), int(self.indptr[-1])
-        return DeviceCSR(self.data[first:last] ** exponent, self.indices[first:last], self.indptr - first, self.shape[1])
+        return DeviceCSR(
+            self.data[first:last] ** 2, self.indices[first:last], self.indptr - first, self.shape[1]
+        )
 
-    def toarray(self):
+    def densified(self):
+        return self
+
+    def row_gram(self, tile_bytes):
+        """Some rows at a time, as dense vectors."""
+        X, m = self.astype(np.float64), self.shape[0]
+        G = np.empty((m, m))
+        for start in range(0, m, shapes.MOST_OUTPUTS):
+            some = X.between(start, min(start + shapes.MOST_OUTPUTS, m))
+            G[:, start : start + shapes.MOST_OUTPUTS] = cupy.asnumpy(X @ some.to_dense().T)
+        return G
+
+    def first_nonfinite(self, tile_rows=4096):
+        first, last = int(self.indptr[0]), int(self.indptr[-1])
+        bad = ~cupy.isfinite(self.data[first:last])
+        if not bool(bad.any()):
+            return None
+        at = first + int(bad.argmax())
+        row = int((self.indptr <= at).sum()) - 1
+        return row, int(self.indices[at]), "NaN" if bool(self.data[at] != self.data[at]) else "infinity"
+
+    def to_dense(self):
         m, n = self.shape
         first, last = int(self.indptr[0]), int(self.indptr[-1])
         rows = cupy.searchsorted(self.indptr[1:], cupy.arange(first, last), side="right")
@@ -98,7 +139,19 @@ class DeviceCSR:
             weights = cupy.zeros((self.shape[1] + 1, some.shape[1]), dtype=real)
             weights[:-1] = some
             margins = cupy.empty((some.shape[1], self.shape[0]), dtype=real)
-            self.launch("Margins", some.shape[1], np.int32(self.shape[1]), weights, None, None, None, None, margins, None, None)
+            self.launch(
+                "Margins",
+                some.shape[1],
+                np.int32(self.shape[1]),
+                weights,
+                None,
+                None,
+                None,
+                None,
+                margins,
+                None,
+                None,
+            )
             Z[:, k : k + shapes.MOST_OUTPUTS] = margins.T
         return Z.reshape(self.shape[0], *W.shape[1:])
 
@@ -106,7 +159,7 @@ class DeviceCSR:
     def T(self):
         return _Transposed(self)
 
-    def weighted_gram(self, c):
+    def weighted_gram(self, c, positive=True):
         """Xᵀ·diag(c)·X in float64 (n, n), c (m, 1)."""
         m, n = self.shape
         c = cupy.ascontiguousarray(c.astype(compute_dtype(self.dtype), copy=False))
@@ -118,11 +171,13 @@ class DeviceCSR:
         H = cupy.ldexp(sums.astype(np.float64), cupy.asarray(largest[:, None] + largest - np.int32(shift)))
         return H + cupy.triu(H, 1).T
 
-    # -- fixed point ------------------------------------------------------------------------------------------------------
+    # -- fixed point
+    # ------------------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def reach(self):
-        """Exponents that a column's sums and its sums of squares have at most for factors up to 1; its largest magnitude's
+        """Exponents that a column's sums and its sums of squares have at most for factors up to 1; its
+        largest magnitude's
         exponent, as int32 arrays (n,) on the host; and the largest norm of a row."""
         n = self.shape[1]
         largest, counts = cupy.zeros(n, dtype=np.int64), cupy.zeros(n, dtype=np.int64)
@@ -144,9 +199,14 @@ class DeviceCSR:
 
     def launch(self, name, outputs, *arguments):
         """A kernel of sparse.cu on this matrix."""
-        found, grid = shapes.sparse(name, self.dtype.name, self.shape[0], self.row_entries * self.shape[0], outputs)
-        kernel("sparse.cu", found)((grid,), (shapes.THREADS,), (
-            self.data, self.indices, self.indptr, np.int64(self.shape[0]), *arguments))
+        found, grid = shapes.sparse(
+            name, self.dtype.name, self.shape[0], self.row_entries * self.shape[0], outputs
+        )
+        kernel("sparse.cu", found)(
+            (grid,),
+            (shapes.THREADS,),
+            (self.data, self.indices, self.indptr, np.int64(self.shape[0]), *arguments),
+        )
 
 
 class _Transposed:
@@ -169,18 +229,18 @@ class _Transposed:
         return G.reshape(n, *R.shape[1:])
 
 
-def sparse_pass(name, block, loss, W, V=None, keep_margins=False):
-    """A pass by kernels/cuda/sparse.cu, as a LossGradient of what it sums; None where it has no kernel."""
+def run(name, block, W, V=None, keep_margins=False):
+    """A pass by kernels/cuda/sparse.cu, as the Sums of what it adds up; None where it has no kernel."""
     X, k = block.X, W.shape[1]
     m, n = X.shape
-    if m == 0 or not (loss is None or loss.name == "logistic") or k > shapes.MOST_OUTPUTS:
+    if m == 0 or k > shapes.MOST_OUTPUTS:
         return None
     real = compute_dtype(X.dtype)
     weights = np.ascontiguousarray(W if V is None else np.hstack([W, V]), dtype=real)  # the intercepts last
     margins = cupy.empty((k, m), dtype=real) if keep_margins else None
     if name == "Margins":
         X.launch(name, k, np.int32(n), cupy.asarray(weights), None, None, None, None, margins, None, None)
-        return LossGradient(None, None, margins.T)
+        return p.Sums(None, None, margins.T)
 
     heaviest = block.heaviest
     if name == "LossGradient":
@@ -193,14 +253,27 @@ def sparse_pass(name, block, loss, W, V=None, keep_margins=False):
     grid = shapes.sparse(name, X.dtype.name, m, X.row_entries * m, k)[1]
     packed = cupy.zeros(n * k + grid * 2 * k, dtype=np.int64)
     sums, totals = packed[: n * k], packed[n * k :]
-    X.launch(name, k, np.int32(n), cupy.asarray(weights), block.y, block.sample_weight, X.exponents[squares],
-             cupy.asarray(shifts), margins, sums, totals)
+    X.launch(
+        name,
+        k,
+        np.int32(n),
+        cupy.asarray(weights),
+        block.y,
+        block.sample_weight,
+        X.exponents[squares],
+        cupy.asarray(shifts),
+        margins,
+        sums,
+        totals,
+    )
     packed = cupy.asnumpy(packed)
     totals = packed[n * k :].view(np.float64).reshape(grid, 2 * k).sum(axis=0)
     G = np.empty((n + 1, k))
-    G[:-1] = X.from_fixed(packed[: n * k].reshape(n, k), shifts, squares) if np.isfinite(bound).all() else np.nan
+    G[:-1] = (
+        X.from_fixed(packed[: n * k].reshape(n, k), shifts, squares) if np.isfinite(bound).all() else np.nan
+    )
     G[-1] = totals[k:]
-    return LossGradient(totals[:k], G, None if margins is None else margins.T)
+    return p.Sums(totals[:k], G, None if margins is None else margins.T)
 
 
 def _exponent(x):

@@ -1,19 +1,22 @@
 """Which rows to draw, and what each of them then counts: the weights make a sample's sums unbiased.
 
-A sample of k rows takes k random numbers and a few sweeps over the masses, wherever these lie. (A random number for every
-row took 22 ms for a million rows, as long as reading 100 features of them.)
+A sample of k rows takes k random numbers and a few sweeps over the masses, wherever these lie. (A random
+number for every row took 22 ms for a million rows, as long as reading 100 features of them.)
 """
 
 import numpy as np
 
 _UNIFORM = 0.1  # of a sample is spread evenly, so that no row's weight grows beyond bounds
-_UNIT = 1 << 32  # one expected draw as an integer: sums of integers have the same bits in any order, on any device
+_UNIT = (
+    1 << 32
+)  # one expected draw as an integer: sums of integers have the same bits in any order, on any device
 _LEAST_MASS = 1e-25  # of all rows: less says nothing, and its inverse may overflow float32
 _CERTAIN = 1 - 1e-6  # expected draws from which a row is simply taken
 
 
 def by_class(y, s, size, n_classes, rng, backend):
-    """As many rows from every class, or all that a rare one has; within a class in proportion to the weights s.
+    """As many rows from every class, or all that a rare one has; within a class in proportion to the weights
+    s.
 
     Parameters
     ----------
@@ -32,7 +35,11 @@ def by_class(y, s, size, n_classes, rng, backend):
     """
     xp = backend.xp
     counts = np.array([int((y == code).sum()) for code in range(n_classes)])
-    whole = counts if s is None else np.array([float(s[y == code].sum(dtype=np.float64)) for code in range(n_classes)])
+    whole = (
+        counts
+        if s is None
+        else np.array([float(s[y == code].sum(dtype=np.float64)) for code in range(n_classes)])
+    )
     share = np.minimum(size / n_classes, counts)
     spare = counts - share
     share = share + max(size - share.sum(), 0) * spare / max(spare.sum(), 1)
@@ -46,7 +53,11 @@ def by_class(y, s, size, n_classes, rng, backend):
     missed = np.flatnonzero((drawn == 0) & (whole > 0))
     if len(missed):  # tiny weights beside a small size: the heaviest row stands for its class
         heaviest = [int((y == code if s is None else xp.where(y == code, s, -1)).argmax()) for code in missed]
-        rows, weights, codes = np.append(rows, heaviest), np.append(weights, whole[missed]), np.append(codes, missed)
+        rows, weights, codes = (
+            np.append(rows, heaviest),
+            np.append(weights, whole[missed]),
+            np.append(codes, missed),
+        )
         drawn[missed] = whole[missed]
     order = np.argsort(rows, kind="stable")
     return rows[order], (weights * (whole / np.where(drawn > 0, drawn, 1))[codes])[order]

@@ -4,7 +4,7 @@ import functools
 
 import cupy
 
-from ..kernels import cuda
+from ...kernels import cuda
 
 REAL = {"float32": "float", "float64": "double"}
 """Types of the arithmetic in CUDA C++."""

@@ -1,7 +1,8 @@
 """scikit-learn's LogisticRegression, fitted by this package: for scripts that cannot be changed.
 
-What is exchanged is the method `fit` of scikit-learn's class, so that every module that has imported it sees the change,
-isinstance holds, and what is pickled is scikit-learn's. Fits that would mean something else stay scikit-learn's.
+What is exchanged is the method `fit` of scikit-learn's class, so that every module that has imported it sees
+the change, isinstance holds, and what is pickled is scikit-learn's. Fits that would mean something else stay
+scikit-learn's.
 """
 
 import functools
@@ -13,8 +14,8 @@ import warnings
 import numpy as np
 import sklearn.linear_model
 
-from . import callbacks
-from .estimator import LogisticRegression
+from ..estimator import LogisticRegression
+from . import hooks
 
 _LOG = logging.getLogger("logreg_accel")
 _SMOOTH = {"lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"}
@@ -25,14 +26,16 @@ _TIGHTEST = 1e-14
 def patch_sklearn():
     """Let `sklearn.linear_model.LogisticRegression.fit` be done by `logreg_accel.LogisticRegression`.
 
-    All of its arguments are taken, deprecated ones too, and checked by scikit-learn. The same objective is minimised, until the
-    estimated relative suboptimality is at most 1e-8 and, without an L1 penalty, the largest entry of the gradient at most `tol`,
-    scikit-learn's own rule, unless `max_iter` or the rounding of X's arithmetic comes first.
+    All of its arguments are taken, deprecated ones too, and checked by scikit-learn. The same objective is
+    minimised, until the estimated relative suboptimality is at most 1e-8 and, without an L1 penalty, the
+    largest entry of the gradient at most `tol`, scikit-learn's own rule, unless `max_iter` or the rounding of
+    X's arithmetic comes first.
 
-    These stay scikit-learn's, and are logged with the reason under the name "logreg_accel": solver="liblinear" with an
-    intercept (it penalises it) or dual=True; multi_class of older versions; arguments that contradict each other; arrays of
-    other libraries under `array_api_dispatch`; fits that callbacks are set for; what this package refuses.
-    `LogisticRegressionCV` is left alone. Worker processes that joblib starts import scikit-learn anew, unpatched.
+    These stay scikit-learn's, and are logged with the reason under the name "logreg_accel":
+    solver="liblinear" with an intercept (it penalises it) or dual=True; multi_class of older versions;
+    arguments that contradict each other; arrays of other libraries under `array_api_dispatch`; fits that
+    callbacks are set for; what this package refuses. `LogisticRegressionCV` is left alone. Worker processes
+    that joblib starts import scikit-learn anew, unpatched.
 
     See Also
     --------
@@ -55,7 +58,7 @@ def _fit_in_place_of(original):
         reason = _why_not(self, X, y)
         if reason is None:
             if not sklearn.get_config()["skip_parameter_validation"]:
-                self._validate_params()
+                hooks.validate_parameters(self)
             try:
                 model = _fitted(self, X, y, sample_weight)
             except (ValueError, TypeError, MemoryError, ArithmeticError, RuntimeError) as error:
@@ -64,8 +67,13 @@ def _fit_in_place_of(original):
             _LOG.info("%s: fitted by scikit-learn, %s", type(self).__name__, reason)
             return original(self, X, y, sample_weight)
         _tell_deprecated(self)
-        _LOG.info("%s: fitted by logreg_accel, backend %s, solver %s, %s", type(self).__name__, model.backend_, model.solver_,
-                  model.status_)
+        _LOG.info(
+            "%s: fitted by logreg_accel, backend %s, solver %s, %s",
+            type(self).__name__,
+            model.backend_,
+            model.solver_,
+            model.status_,
+        )
         for name in ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)
             if hasattr(model, name):
@@ -85,7 +93,9 @@ def _why_not(model, X, y):
         return f"multi_class={model.multi_class!r}"
     if model.solver == "liblinear" and model.fit_intercept:
         return "solver='liblinear' penalises the intercept"
-    if model.solver == "liblinear" and (penalty is None or model.C == math.inf or len(np.unique(np.asarray(y))) != 2):
+    if model.solver == "liblinear" and (
+        penalty is None or model.C == math.inf or len(np.unique(np.asarray(y))) != 2
+    ):
         return "solver='liblinear' needs a penalty and two classes"
     if model.solver not in _SMOOTH | {"liblinear"}:
         return f"solver={model.solver!r}"
@@ -98,9 +108,13 @@ def _why_not(model, X, y):
         return f"solver={model.solver!r} with this penalty"
     if model.solver == "liblinear" and (share not in (0, 1) or penalty == "elasticnet"):
         return "solver='liblinear' with an elastic net"
-    if callbacks.are_set(model):
+    if hooks.callbacks_are_set(model):
         return "callbacks are set"
-    if sklearn.get_config().get("array_api_dispatch") and not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__"):
+    if (
+        sklearn.get_config().get("array_api_dispatch")
+        and not isinstance(X, np.ndarray)
+        and hasattr(X, "__dlpack__")
+    ):
         return "array_api_dispatch is on"
     return None
 
@@ -125,11 +139,17 @@ def _tell_deprecated(model):
     if _default("penalty") != "deprecated":
         return
     if getattr(model, "penalty", "deprecated") != "deprecated":
-        warnings.warn("'penalty' is deprecated since scikit-learn 1.8: use l1_ratio, and C=np.inf for no penalty.",
-                      FutureWarning, stacklevel=3)
+        warnings.warn(
+            "'penalty' is deprecated since scikit-learn 1.8: use l1_ratio, and C=np.inf for no penalty.",
+            FutureWarning,
+            stacklevel=3,
+        )
     if model.l1_ratio is None and getattr(model, "penalty", "deprecated") == "deprecated":
-        warnings.warn("'l1_ratio=None' is deprecated since scikit-learn 1.8: use a number from 0 to 1.",
-                      FutureWarning, stacklevel=3)
+        warnings.warn(
+            "'l1_ratio=None' is deprecated since scikit-learn 1.8: use a number from 0 to 1.",
+            FutureWarning,
+            stacklevel=3,
+        )
     if model.n_jobs is not None:
         warnings.warn("'n_jobs' has no effect.", FutureWarning, stacklevel=3)
 
@@ -143,8 +163,13 @@ def _fitted(model, X, y, sample_weight):
     unpenalised = getattr(model, "penalty", "deprecated") is None
     tol = min(1e-8, model.tol)
     ours = LogisticRegression(
-        C=math.inf if unpenalised else model.C, l1_ratio=_l1_ratio(model), tol=tol, fit_intercept=model.fit_intercept,
-        class_weight=model.class_weight, max_iter=max(model.max_iter, 1), warm_start=model.warm_start,
+        C=math.inf if unpenalised else model.C,
+        l1_ratio=_l1_ratio(model),
+        tol=tol,
+        fit_intercept=model.fit_intercept,
+        class_weight=model.class_weight,
+        max_iter=max(model.max_iter, 1),
+        warm_start=model.warm_start,
         random_state=0 if model.random_state is None else model.random_state,
     )
     if model.warm_start and hasattr(model, "coef_"):
@@ -154,7 +179,13 @@ def _fitted(model, X, y, sample_weight):
         ours.fit(X, y, sample_weight=sample_weight)
         steps += int(ours.n_iter_[0])
         norm = _last_norm(ours)
-        if ours.l1_ratio or ours.status_ != "converged" or norm <= model.tol or ours.tol <= _TIGHTEST or steps >= model.max_iter:
+        if (
+            ours.l1_ratio
+            or ours.status_ != "converged"
+            or norm <= model.tol
+            or ours.tol <= _TIGHTEST
+            or steps >= model.max_iter
+        ):
             break
         tol = max(ours.tol * min((model.tol / norm) ** 2, 0.1), _TIGHTEST)
         ours.set_params(tol=tol, warm_start=True, max_iter=model.max_iter - steps)
@@ -172,4 +203,6 @@ def _is_narrow(X):
 
 def _last_norm(model):
     """‖∇F‖₂ at the last accepted point: no less than the largest entry, which scikit-learn judges by."""
-    return next(record.gradient_norm for record in reversed(model.history_) if not math.isnan(record.suboptimality))
+    return next(
+        record.gradient_norm for record in reversed(model.history_) if not math.isnan(record.suboptimality)
+    )

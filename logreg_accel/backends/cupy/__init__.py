@@ -1,0 +1,143 @@
+"""CuPy on CUDA: our kernels read each row of X once; what they do not cover, the generic bodies do with
+cuBLAS.
+
+The solver's vectors stay on the host. An evaluation sends the weights down, launches two kernels and brings
+one packed buffer back: one transfer, one synchronisation. How a pass maps to threads is
+`kernels/cuda/shapes.py`'s affair.
+"""
+
+import cupy
+import cupyx
+import cupyx.scipy.linalg
+import numpy as np
+
+from ...data import Block, Matrix, compute_dtype
+from .. import linalg
+from .. import passes as p
+from ..base import Backend
+from .kernels import KERNELS, POINTWISE
+from .upload import DeviceBlock, Uploader, bytes_needed, free_bytes, to_device
+
+__all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize"]
+
+_LEAST_TILE_BYTES = 1 << 20
+
+
+class CupyBackend(Backend):
+    """Runs on the current CUDA device.
+
+    Attributes
+    ----------
+    notes : list of str
+        What an upload had to do that a user may want to know: copies, transfers.
+    """
+
+    name = "cupy"
+    xp = cupy
+    kernels = KERNELS
+    pointwise_kernels = POINTWISE
+    tile_bytes = (
+        1 << 30
+    )  # bounds the generic bodies' temporaries; a launch costs more than a cache-sized tile takes
+
+    def __init__(self, n_threads=None):
+        super().__init__(n_threads)
+        self.notes = []
+
+    # -- where arrays live
+    # ------------------------------------------------------------------------------------------------
+
+    def upload(self, block):
+        """X by rows, padded with zeros to 16 bytes a row where it has to be copied anyway.
+
+        Raises
+        ------
+        MemoryError
+            X does not fit the device's free memory; says what would.
+        ValueError
+            X lies on another device than the current one.
+        """
+        highest = 0 if block.y is None or not len(block.y) else int(block.y.max())
+        uploader = Uploader(self.n_threads, highest + 1 if highest > 1 else 1, self.notes)
+        X = uploader.compressed(block.X) if block.X.compressed else uploader.dense(block.X)
+        rest = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in block[1:])
+        y, s, splits = rest
+        return DeviceBlock(X, y, s, splits, float(s.max()) if X.compressed and s is not None else 1.0)
+
+    def to_host(self, array):
+        return cupy.asnumpy(array)
+
+    def take(self, block, rows, weights):
+        rows = cupy.asarray(rows)
+        heaviest = float(weights.max(initial=0))
+        weights = cupy.asarray(weights, dtype=compute_dtype(block.X.dtype))
+        return DeviceBlock(block.X.take(rows), block.y[rows], weights, None, heaviest)
+
+    def rows(self, block, rows):
+        """Labels and weights of every k-th row are gathered: kernels take their strides for 1."""
+        part = super().rows(block, rows)
+        y, s = (
+            None if array is None else cupy.ascontiguousarray(array) for array in (part.y, part.sample_weight)
+        )
+        return part._replace(y=y, sample_weight=s)
+
+    # -- passes
+    # -----------------------------------------------------------------------------------------------------------
+
+    def layout(self, X):
+        return ("sparse" if X.compressed else "dense"), None
+
+    def reads(self, pass_):
+        """No kernel adds up the gradient and the diagonal: the latter is a pass of its own."""
+        if not (isinstance(pass_, p.LossGradient) and pass_.diagonal):
+            return pass_.reads
+        return 2 if (p.LossGradient, type(pass_.loss), "dense") in self.kernels else 1
+
+    def generic(self, pass_, block):
+        """A generic body, with smaller tiles where its temporaries do not fit."""
+        while True:
+            try:
+                return super().generic(pass_, block)
+            except cupy.cuda.memory.OutOfMemoryError as error:
+                if self.tile_bytes <= _LEAST_TILE_BYTES:
+                    raise MemoryError(
+                        f"A pass does not fit the GPU's memory even in tiles of 1 MB: {error}. "
+                        "Free GPU memory or use backend='numba'."
+                    ) from None
+            cupy.get_default_memory_pool().free_all_blocks()  # out here: the exception held the temporaries
+            self.tile_bytes //= 4
+
+    # -- linear algebra
+    # ---------------------------------------------------------------------------------------------------
+
+    def factor(self, H, rounding):
+        return linalg.factor(H, rounding, cupy, cholesky, cupy.asnumpy)
+
+
+def cholesky(A):
+    """A function v -> A⁻¹v on host vectors of a matrix on the device; raises LinAlgError unless A is positive definite."""
+    with cupyx.errstate(linalg="raise"):
+        L = cupy.linalg.cholesky(A)
+
+    def solve(v):
+        half = cupyx.scipy.linalg.solve_triangular(L, cupy.asarray(v), lower=True)
+        return cupy.asnumpy(cupyx.scipy.linalg.solve_triangular(L, half, lower=True, trans="T"))
+
+    return solve
+
+
+def probe():
+    """Compile, launch and check a kernel on three rows; raises what goes wrong."""
+    from ...losses import Logistic
+
+    X, y = np.array([[-1.0], [0.0], [2.0]], dtype=np.float32), np.array([1, 0, 1], dtype=np.uint8)
+    block, pass_ = Block(Matrix(X), y), p.LossGradient(np.array([[1.0], [0.5]]), Logistic())
+    backend = CupyBackend()
+    got, expected = backend.run(pass_, backend.upload(block)), Backend().run(pass_, block)
+    if not (np.allclose(got.value, expected.value) and np.allclose(got.gradient, expected.gradient)):
+        raise RuntimeError("the first kernel gave a wrong result")
+
+
+def synchronize():
+    """Wait for what was launched."""
+    cupy.cuda.get_current_stream().synchronize()

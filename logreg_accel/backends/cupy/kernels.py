@@ -1,0 +1,79 @@
+"""The table of CUDA kernels, and how each is called for a pass over a block."""
+
+import cupy
+import numpy as np
+
+from ...kernels.cuda import shapes
+from ...losses import Logistic
+from .. import passes as p
+from . import dense, sparse
+from .compiler import REAL, kernel
+
+_MAX_BLOCKS = 1024
+
+
+def _one_read(run):
+    """The kernels of the passes that read X, by `run` of dense.py or sparse.py."""
+
+    def loss_gradient(backend, pass_, block, stored):
+        sums = run("LossGradient", block, pass_.W, keep_margins=pass_.keep_margins)
+        if sums is None or not pass_.diagonal:
+            return sums
+        return sums._replace(diagonal=backend.run(p.Diagonal(pass_.W, pass_.loss), block))
+
+    def hessian_vector(backend, pass_, block, stored):
+        sums = run("HessianVector", block, pass_.W, pass_.V)
+        return None if sums is None else sums.gradient
+
+    def diagonal(backend, pass_, block, stored):
+        sums = run("Diagonal", block, pass_.W)
+        return None if sums is None else sums.gradient
+
+    def margins(backend, pass_, block, stored):
+        sums = run("Margins", block, pass_.W, keep_margins=True)
+        return None if sums is None else sums.margins
+
+    return loss_gradient, hessian_vector, diagonal, margins
+
+
+def line(backend, pass_, block, stored):
+    """Slope and curvature along a line, of one output."""
+    Z0, Z1 = pass_.start, pass_.end
+    if Z0.shape[1] != 1:
+        return None
+    blocks = _block_count(Z0.size)
+    sums = cupy.empty((blocks, 2), dtype=np.float64)
+    launch = kernel("pointwise.cu", f"logistic_line<{REAL[Z0.dtype.name]}>")
+    vectors = (cupy.ascontiguousarray(Z) for Z in (Z0, Z1))  # a RawKernel ignores strides
+    rest = (Z0.dtype.type(pass_.t), np.int64(Z0.size), sums)
+    launch((blocks,), (shapes.THREADS,), (*vectors, block.y, block.sample_weight, *rest))
+    return cupy.asnumpy(sums).sum(axis=0)
+
+
+def logistic_residual(backend, loss, Z, y, s):
+    """s·∂ℓ/∂z and Σ s·ℓ of one output's margins."""
+    if Z.shape[1] != 1:
+        return None
+    Z = cupy.ascontiguousarray(Z)
+    blocks = _block_count(Z.size)
+    residual, losses = cupy.empty_like(Z), cupy.empty(blocks, dtype=np.float64)
+    launch = kernel("pointwise.cu", f"logistic_residual<{REAL[Z.dtype.name]}>")
+    s = None if s is None else cupy.ascontiguousarray(s)
+    arguments = (Z, cupy.ascontiguousarray(y), s, np.int64(Z.size), residual, losses)
+    launch((blocks,), (shapes.THREADS,), arguments)
+    return residual, losses.sum(keepdims=True)
+
+
+def _block_count(size):
+    return max(1, min(_MAX_BLOCKS, -(-size // shapes.THREADS)))
+
+
+KERNELS: dict = {(p.Line, Logistic, None): line}
+for _layout, _run in (("dense", dense.run), ("sparse", sparse.run)):
+    _loss_gradient, _hessian_vector, _diagonal, _margins = _one_read(_run)
+    KERNELS[p.LossGradient, Logistic, _layout] = _loss_gradient
+    KERNELS[p.HessianVector, Logistic, _layout] = _hessian_vector
+    KERNELS[p.Diagonal, Logistic, _layout] = _diagonal
+    KERNELS[p.Margins, None, _layout] = _margins
+
+POINTWISE = {("residual", Logistic): logistic_residual}

@@ -1,0 +1,188 @@
+"""Blocks on their way to the device: where they lie there, whether they fit, and how they travel."""
+
+from typing import Any, NamedTuple
+
+import cupy
+import cupyx
+import numpy as np
+
+from ...data import Matrix
+from ...kernels.cuda import shapes
+from ..threads import run_lanes, usable_threads
+from .sparse import DeviceCSR
+
+_STAGE_BYTES = 32 << 20  # of each of two pinned buffers: filled by the CPU while the other one travels
+_SPARE_BYTES = 64 << 20  # for libraries and what else a pass allocates
+_SMALLER = {8: "float32", 4: "float16"}
+
+
+class DeviceBlock(NamedTuple):
+    """A Block on the device; no weight of a sparse X is above `heaviest`."""
+
+    X: Any
+    y: Any
+    sample_weight: Any
+    splits: Any
+    heaviest: float
+
+
+class DeviceMatrix(Matrix):
+    """A dense X on the device by rows. `columns` may be read of every row: all n, and the zeros that pad a row."""
+
+    def __init__(self, stored, columns):
+        super().__init__(stored)
+        self.columns = columns
+
+    def between(self, start, stop, step=1):
+        return DeviceMatrix(self.stored[start:stop:step], self.columns)
+
+    def take(self, rows):
+        n = self.shape[1]
+        columns = padded(self.dtype, n)
+        taken = cupy.zeros((rows.size, columns), dtype=self.dtype)
+        taken[:, :n] = self.stored[rows]
+        return DeviceMatrix(taken[:, :n], columns)
+
+
+class Uploader:
+    """Brings matrices to the current device.
+
+    Parameters
+    ----------
+    n_threads : int or None
+    n_outputs : int
+        Margins of a row that will lie beside X.
+    notes : list of str
+        Takes what a user may want to know.
+    """
+
+    def __init__(self, n_threads, n_outputs, notes):
+        self.n_threads, self.n_outputs, self.notes = n_threads, n_outputs, notes
+
+    def dense(self, matrix):
+        """X on the device by rows, as it is where it lies there so."""
+        m, n = matrix.shape
+        X, dtype = matrix.stored, matrix.dtype
+        if not matrix.on_device:
+            dtype = (
+                dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)
+            )  # as CUDA knows them
+            columns = padded(dtype, n)
+            self._check_room(matrix, columns, dtype.itemsize)
+            return DeviceMatrix(self.send(X, columns, dtype)[:, :n], columns)
+        X = to_device(X)
+        check_device(X)
+        by_rows = (n == 1 or X.strides[1] == X.itemsize) and X.strides[0] % X.itemsize == 0
+        if by_rows and X.strides[0] >= n * X.itemsize:
+            return DeviceMatrix(X, n)
+        columns = padded(X.dtype, n)
+        self._check_room(matrix, columns, X.itemsize)
+        size = m * columns * X.itemsize / 1e6
+        self.notes.append(f"X was copied on the GPU ({size:.3g} MB): it is not stored by rows")
+        stored = cupy.zeros((m, columns), dtype=X.dtype)
+        stored[:, :n] = X
+        return DeviceMatrix(stored[:, :n], columns)
+
+    def compressed(self, matrix):
+        """A sparse X on the device."""
+        m, n = matrix.shape
+        if not matrix.on_device:
+            need = bytes_needed(matrix.nbytes, m, 0, self.n_outputs) + 8 * shapes.MOST_OUTPUTS * n
+            free = free_bytes()
+            if need > free:
+                raise MemoryError(
+                    f"`X` needs {need / 1e9:.3g} GB of GPU memory and {free / 1e9:.3g} GB are free. "
+                    "backend='numba' reads host memory."
+                )
+        X = DeviceCSR.of(matrix.stored, lambda part, dtype: self.send(part[:, None], 1, dtype)[:, 0])
+        check_device(X.data)
+        return X
+
+    def _check_room(self, matrix, columns, itemsize):
+        """Before the first byte is sent."""
+        m = matrix.shape[0]
+        need, free = bytes_needed(m * columns * itemsize, m, columns, self.n_outputs), free_bytes()
+        if need <= free:
+            return
+        ways = []
+        if matrix.dtype.kind == "f" and itemsize in _SMALLER:
+            less = need - m * columns * itemsize / 2
+            but = "" if less <= free else ", still too much"
+            ways.append(f"X.astype('{_SMALLER[itemsize]}') needs {less / 1e9:.3g} GB{but}")
+        here = (
+            "X by rows (C order) is used where it is"
+            if matrix.on_device
+            else "backend='numba' reads host memory"
+        )
+        ways.append(here)
+        raise MemoryError(
+            f"`X` needs {need / 1e9:.3g} GB of GPU memory and {free / 1e9:.3g} GB are free. {'; '.join(ways)}."
+        )
+
+    def send(self, X, columns, dtype):
+        """Host rows to the device through two pinned buffers in turn: pageable memory travels at a fraction
+        of the speed.
+
+        Filling a buffer also pads, reorders and swaps bytes; threads share it, NumPy copies without the
+        interpreter's lock.
+        """
+        m, n = X.shape
+        stored = cupy.empty((m, columns), dtype=dtype)
+        rows = max(1, min(m, _STAGE_BYTES // (columns * dtype.itemsize)))
+        stages = [cupyx.empty_pinned((rows, columns), dtype=dtype) for _ in range(1 if rows == m else 2)]
+        for stage in stages:
+            stage[:, n:] = 0
+        travelled = [cupy.cuda.Event(disable_timing=True) for _ in stages]
+        cupy.cuda.get_current_stream().synchronize()  # the memory of `stored` may have had readers on this stream
+        stream = cupy.cuda.Stream(non_blocking=True)
+        threads = self.n_threads or usable_threads()
+        try:
+            for i, start in enumerate(range(0, m, rows)):
+                stage, done = stages[i % len(stages)], travelled[i % len(stages)]
+                done.synchronize()
+                part = X[start : start + rows]
+
+                def fill(lane, part=part, stage=stage):
+                    some = slice(len(part) * lane // threads, len(part) * (lane + 1) // threads)
+                    stage[some, :n] = part[some]
+
+                run_lanes(fill, threads, threads)
+                stored[start : start + len(part)].set(stage[: len(part)], stream=stream)
+                done.record(stream)
+        finally:
+            stream.synchronize()  # also when interrupted: memory that still travels must not be given to others
+        return stored
+
+
+def check_device(array):
+    """Raise ValueError for an array on another device than the current one."""
+    if array.device != cupy.cuda.Device():
+        raise ValueError(
+            f"`X` lies on {array.device} and the current device is {cupy.cuda.Device()}. "
+            f"Fit inside `with cupy.cuda.Device({array.device.id}):`."
+        )
+
+
+def padded(dtype, n):
+    """Columns to store; only our kernels know what to do with padding."""
+    return shapes.padded(n, dtype.itemsize) if dtype.name in shapes.STORAGE else n
+
+
+def to_device(array):
+    """On the device without a copy where it is there already (CuPy, PyTorch, JAX, cuDF)."""
+    if isinstance(array, cupy.ndarray):
+        return array
+    if isinstance(array, np.ndarray):
+        return cupy.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return cupy.from_dlpack(array) if hasattr(array, "__dlpack__") else cupy.asarray(array)
+
+
+def bytes_needed(nbytes, n_rows, columns=0, n_outputs=1):
+    """Of device memory, for X stored in nbytes: with labels, weights and three times the margins, and the sums of slices."""
+    slices = max(4096, n_rows // 1024) * columns * 8
+    return nbytes + n_rows * (1 + 8 + 3 * 8 * n_outputs) + slices + _SPARE_BYTES
+
+
+def free_bytes():
+    """Free memory of the current device, with what CuPy's pool holds unused."""
+    return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()

@@ -1,0 +1,234 @@
+"""Every pass over a block of rows in plain array code, tile by tile: the reference of all backends.
+
+A backend runs a kernel of its own where its table has one, and these bodies for the rest, so no backend is
+ever incomplete and this file is the oracle for its kernels. Arithmetic inside a tile is `compute_dtype(X)`;
+tile sums are added up in float64.
+"""
+
+import numpy as np
+
+from ..data import compute_dtype
+from . import passes as p
+
+
+def loss_gradient(backend, pass_, block):
+    """Σ s·ℓ and Xᵀ(s·∂ℓ/∂z) out of one sweep over the tiles."""
+    xp, loss = backend.xp, pass_.loss
+    W = _cast(backend, pass_.W, block)
+    G = xp.zeros(W.shape, dtype=np.float64)
+    value = xp.zeros(W.shape[1] // loss.n_outputs, dtype=np.float64)
+    kept = xp.empty((block.X.shape[0], W.shape[1]), dtype=W.dtype) if pass_.keep_margins else None
+    D = xp.zeros(W.shape, dtype=np.float64) if pass_.diagonal else None
+    for rows, X, part in tiles(backend, block):
+        Z = X @ W[:-1] + W[-1]
+        if pass_.keep_margins:
+            kept[rows] = Z
+        if pass_.diagonal:
+            _add_diagonal(D, X, pointwise(backend, "curvature", pass_, part, Z)[0])
+        R, tile_value = pointwise(backend, "residual", pass_, part, Z)
+        value = value + tile_value
+        G[:-1] += X.transposed_product(R)
+        G[-1] += R.sum(axis=0, dtype=np.float64)
+    return p.Sums(
+        backend.to_host(value), backend.to_host(G), kept, backend.to_host(D) if pass_.diagonal else None
+    )
+
+
+def hessian_vector(backend, pass_, block):
+    """Xᵀ(s·curvature·(X·V)); margins at hand spare a product."""
+    W = _cast(backend, pass_.W, block) if pass_.margins is None else None
+    V = _cast(backend, pass_.V, block)
+    H = backend.xp.zeros(V.shape, dtype=np.float64)
+    for rows, X, part in tiles(backend, block):
+        Z = X @ W[:-1] + W[-1] if pass_.margins is None else pass_.margins[rows]
+        R, _ = pointwise(backend, "curvature_product", pass_, part, Z, X @ V[:-1] + V[-1])
+        H[:-1] += X.transposed_product(R)
+        H[-1] += R.sum(axis=0, dtype=np.float64)
+    return backend.to_host(H)
+
+
+def hessian(backend, pass_, block):
+    """A block of the Hessian for every pair of outputs of a model."""
+    W = _cast(backend, pass_.W, block)
+    n, k = W.shape[0] - 1, W.shape[1]
+    H = backend.xp.zeros((n + 1, k, n + 1, k), dtype=np.float64)
+    for _, X, part in tiles(backend, block, min_rows=4 * n):
+        Z = X @ W[:-1] + W[-1]
+        for columns, y, s in models_of(pass_, part, k):
+            first = columns.start or 0
+            for a, b, curvature in pass_.loss.curvature_blocks(Z[:, columns], y):
+                weighted = curvature if s is None else s * curvature
+                _add_hessian(H[:, first + a, :, first + b], X, weighted, a == b)
+    for a in range(k):
+        for b in range(a, k):
+            H[n, a, :n, b] = H[:n, a, n, b]
+            H[:, b, :, a] = H[:, a, :, b]
+    return H.reshape((n + 1) * k, (n + 1) * k)
+
+
+def mean_hessian(backend, pass_, block):
+    """The mean over the outputs of their own Hessians."""
+    W = _cast(backend, pass_.W, block)
+    n = W.shape[0] - 1
+    H = backend.xp.zeros((n + 1, n + 1), dtype=np.float64)
+    for _, X, part in tiles(backend, block, min_rows=4 * n):
+        Z = X @ W[:-1] + W[-1]
+        ((columns, y, s),) = models_of(pass_, part, W.shape[1])
+        curvature = pass_.loss.curvature(Z[:, columns], y).mean(axis=1, keepdims=True)
+        _add_hessian(H, X, curvature if s is None else s * curvature, True)
+    H[n, :n] = H[:n, n]
+    return H
+
+
+def diagonal(backend, pass_, block):
+    """The diagonal of the Hessian."""
+    W = _cast(backend, pass_.W, block)
+    D = backend.xp.zeros(W.shape, dtype=np.float64)
+    for _, X, part in tiles(backend, block):
+        _add_diagonal(D, X, pointwise(backend, "curvature", pass_, part, X @ W[:-1] + W[-1])[0])
+    return backend.to_host(D)
+
+
+def margins(backend, pass_, block):
+    """X·W[:-1] + W[-1], left on the backend's side."""
+    W = _cast(backend, pass_.W, block)
+    Z = backend.xp.empty((block.X.shape[0], W.shape[1]), dtype=W.dtype)
+    for rows, X, _ in tiles(backend, block):
+        Z[rows] = X @ W[:-1] + W[-1]
+    return Z
+
+
+def column_squares(backend, pass_, block):
+    """Σ x² of every column."""
+    sums = backend.xp.zeros(block.X.shape[1], dtype=np.float64)
+    for _, X, _ in tiles(backend, block):
+        ones = backend.xp.full((X.shape[0], 1), 1, dtype=X.dtype)
+        sums += X.squared().transposed_product(ones)[:, 0]
+    return backend.to_host(sums)
+
+
+def row_squares(backend, pass_, block):
+    """Σⱼ scaleⱼ·xᵢⱼ² of every row, left on the backend's side."""
+    norms = backend.xp.empty(block.X.shape[0], dtype=compute_dtype(block.X.dtype))
+    scale = backend.xp.asarray(pass_.scale, dtype=norms.dtype)
+    for rows, X, _ in tiles(backend, block):
+        norms[rows] = X.squared() @ scale
+    return norms
+
+
+def line(backend, pass_, block):
+    """Slope and curvature along the line between two sets of margins."""
+    D = pass_.end - pass_.start
+    Z = pass_.start + D.dtype.type(pass_.t) * D
+    sums = np.zeros(2)
+    for columns, y, s in models_of(pass_, block, Z.shape[1]):
+        for i, term in enumerate(pass_.loss.line_terms(Z[:, columns], y, D[:, columns])):
+            sums[i] += float((term if s is None else s * term).sum(dtype=np.float64))
+    return sums
+
+
+def largest_change(backend, pass_, block):
+    """max |z1 − z0|."""
+    return float(abs(pass_.end - pass_.start).max())
+
+
+def curvature_mass(backend, pass_, block):
+    """Σ over outputs of s·curvature of every row."""
+    mass = 0
+    for columns, y, s in models_of(pass_, block, pass_.margins.shape[1]):
+        curvatures = pass_.loss.curvature(pass_.margins[:, columns], y).sum(axis=1)
+        mass = mass + (curvatures if s is None else s[:, 0] * curvatures)
+    return mass
+
+
+def weight_sum(backend, pass_, block):
+    """Σ s of the rows that each model trains on."""
+    weights = [s for _, _, s in models_of(pass_, block, len(pass_.models))]
+    m = float(block.y.shape[0])
+    return np.array([m if s is None else float(s.sum(dtype=np.float64)) for s in weights])
+
+
+BODIES = {
+    p.LossGradient: loss_gradient,
+    p.HessianVector: hessian_vector,
+    p.Hessian: hessian,
+    p.MeanHessian: mean_hessian,
+    p.Diagonal: diagonal,
+    p.Margins: margins,
+    p.ColumnSquares: column_squares,
+    p.RowSquares: row_squares,
+    p.Line: line,
+    p.LargestChange: largest_change,
+    p.CurvatureMass: curvature_mass,
+    p.WeightSum: weight_sum,
+}
+
+
+# -- the pieces
+# -----------------------------------------------------------------------------------------------------------
+
+
+def tiles(backend, block, min_rows=1):
+    """Pieces of rows that fit the cache: (slice, X in the arithmetic's dtype, the block with y and weights of those rows)."""
+    m, dtype = block.X.shape[0], compute_dtype(block.X.dtype)
+    if backend.tile_bytes < type(backend).tile_bytes:  # memory was short
+        min_rows = 1
+    step = max(backend.tile_bytes // block.X.row_bytes, min_rows, 1)
+    for start in range(0, m, step):
+        rows = slice(start, min(start + step, m))
+        y, s, splits = (None if array is None else array[rows] for array in block[1:4])
+        yield (
+            rows,
+            block.X.between(rows.start, rows.stop).astype(dtype),
+            block._replace(y=y, sample_weight=s, splits=splits),
+        )
+
+
+def models_of(pass_, block, k):
+    """(columns, y, weights as a column or None) of each model of a pass over a tile, k columns in all."""
+    s = None if block.sample_weight is None else block.sample_weight[:, None]
+    if pass_.models is None:
+        yield slice(None), block.y, s
+        return
+    width = k // len(pass_.models)
+    for i, (target, split) in enumerate(pass_.models):
+        y = block.y if block.y.ndim == 1 else block.y[:, target]
+        trains = None if split is None else (block.splits[:, split // 8, None] >> (split % 8)) & 1
+        yield (
+            slice(i * width, (i + 1) * width),
+            y,
+            s if trains is None else trains if s is None else s * trains,
+        )
+
+
+def pointwise(backend, name, pass_, part, Z, *more):
+    """A pointwise line on a tile's margins, weights included: (rows, k), and for "residual" Σ s·ℓ of every model, float64."""
+    if pass_.models is None:
+        s = None if part.sample_weight is None else part.sample_weight[:, None]
+        return backend.pointwise(name, pass_.loss, Z, part.y, s, *more)
+    each = [
+        backend.pointwise(name, pass_.loss, Z[:, columns], y, s, *(a[:, columns] for a in more))
+        for columns, y, s in models_of(pass_, part, Z.shape[1])
+    ]
+    xp = backend.xp
+    return xp.concatenate([rows for rows, _ in each], axis=1), None if each[0][1] is None else xp.concatenate(
+        [v for _, v in each]
+    )
+
+
+def _cast(backend, W, block):
+    return backend.xp.asarray(W, dtype=compute_dtype(block.X.dtype))
+
+
+def _add_diagonal(D, X, curvature):
+    """A tile's share of the diagonal."""
+    D[:-1] += X.squared().transposed_product(curvature)
+    D[-1] += curvature.sum(axis=0, dtype=np.float64)
+
+
+def _add_hessian(H, X, curvature, positive):
+    """A tile's share of all of H but its last row."""
+    n = X.shape[1]
+    H[:n, :n] += X.weighted_gram(curvature, positive)
+    H[:n, n] += X.weighted_sum(curvature)
+    H[n, n] += curvature.sum(dtype=np.float64)

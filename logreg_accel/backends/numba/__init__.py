@@ -1,0 +1,75 @@
+"""Compiled CPU loops: each pass reads X from memory once, on a pool of threads over fixed lanes of rows.
+
+The number of lanes depends only on X's shape and their sums are added in a fixed order, so a result has the
+same bits at any number of threads. What has no loop of its own (uncommon strides and byte orders, many
+outputs, other losses) runs the generic body lane by lane, with one BLAS thread in each.
+"""
+
+import numpy as np
+
+from ...data import Block, Matrix, compute_dtype
+from .. import passes as p
+from ..base import Backend
+from ..numpy import NumpyBackend
+from ..threads import blas_limit, run_lanes, usable_threads
+from . import lanes
+from .kernels import KERNELS, POINTWISE, lasso_sweeps
+
+
+class NumbaBackend(NumpyBackend):
+    """Numba's loops for row-major, column-major and sparse X; the generic bodies, threaded, for the rest."""
+
+    name = "numba"
+    kernels = KERNELS
+    pointwise_kernels = POINTWISE
+    lasso_sweeps = staticmethod(lasso_sweeps)
+
+    def layout(self, X):
+        return lanes.layout(X)
+
+    def take(self, block, rows, weights):
+        """Of row-major X on all threads: most of the time goes to the kernel, for fresh pages."""
+        X = block.X
+        if X.compressed:  # which has loops of its own
+            return Backend.take(self, block, rows, weights)
+        stored = X.stored
+        if not stored.flags.c_contiguous or len(rows) * X.shape[1] * stored.itemsize < 2 * lanes.LANE_BYTES:
+            return super().take(block, rows, weights)
+        taken = np.empty((len(rows), X.shape[1]), dtype=stored.dtype)
+
+        def gather(i, start, stop):
+            np.take(stored, rows[start:stop], axis=0, out=taken[start:stop], mode="clip")
+
+        matrix = Matrix(taken)
+        self.run_lanes(gather, lanes.even(len(rows), lanes.count(matrix)))
+        return Block(matrix, block.y[rows], weights.astype(compute_dtype(X.dtype)))
+
+    def generic(self, pass_, block):
+        """The generic body, lane by lane where it reads X."""
+        if pass_.reads == 0:
+            return super().generic(pass_, block)
+        n_lanes = lanes.count(block.X)
+        if isinstance(pass_, p.Hessian | p.MeanHessian):
+            n_lanes = lanes.hessian_count(block.X, pass_)
+        bounds = lanes.bounds(block.X, n_lanes)
+        parts = [None] * n_lanes
+
+        def work(i, start, stop):
+            parts[i] = NumpyBackend.generic(
+                self, pass_.between(start, stop), self.rows(block, slice(start, stop))
+            )
+
+        with blas_limit(1):
+            self.run_lanes(work, bounds)
+        return p.joined(pass_, parts, _transposed if isinstance(pass_, p.LossGradient) else np.concatenate)
+
+    def run_lanes(self, work, bounds):
+        """work(i, start, stop) for lane i and its rows: bounds[i] to bounds[i + 1]."""
+        run_lanes(
+            lambda i: work(i, bounds[i], bounds[i + 1]), len(bounds) - 1, self.n_threads or usable_threads()
+        )
+
+
+def _transposed(parts):
+    """Margins of all lanes, the outputs one after the other: as the loops want them back."""
+    return np.concatenate([part.T for part in parts], axis=1).T

@@ -1,0 +1,125 @@
+"""How X is handed to the compiled loops, and how its rows are cut into lanes and tiles."""
+
+import numpy as np
+
+from ..passes import Hessian
+
+LANE_BYTES = 2 << 20  # smaller lanes cost more in Python calls than they gain in balance
+MOST_LANES = 64
+_SPARSE_LANE_BYTES = 1 << 21  # a second thread takes some time to come and go
+_ROW_TILE_BYTES = 1 << 18  # half of a common L2 cache
+_ROW_TILE_ROWS = 1024  # so that the vectors beside the tile stay in the L1 cache
+_COLUMN_TILE_BYTES = 1 << 22  # longer runs of each column outweigh the L2 cache
+_COLUMN_TILE_ROWS = (256, 4096)  # at least, at most
+_SPARSE_TILE_ROWS = 1024
+_HESSIANS_BYTES = 1 << 28  # sums of lanes that wait to be added
+_BITS = {"float16": np.uint16, "bfloat16": np.int16}  # how kernels/cpu/storage.py wants them
+_STORED = {
+    "float64",
+    "float32",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint64",
+    "uint32",
+    "uint16",
+    "uint8",
+    "bool",
+}
+
+
+def layout(X):
+    """ "rows", "columns" or "sparse", and what the loops take of X; None where they can take nothing.
+
+    That is X by rows or Xᵀ by rows, padded ones as they are; data, indices and indptr of a sparse X.
+    """
+    if X.compressed:
+        entries = _entries(X.stored)
+        return (None, None) if entries is None else ("sparse", entries)
+    A = _long_rows(X.stored)
+    if A is not None:
+        return "rows", A
+    A = _long_rows(X.stored.T)
+    return (None, None) if A is None else ("columns", A)
+
+
+def _long_rows(X):
+    """X as a C-contiguous array whose rows are as long as its row stride, so that one compiled loop serves
+    all; else None.
+
+    What lies beyond the last column is not X's and is never read: loops take the number of columns from W.
+    """
+    name = X.dtype.name
+    if not (name in _STORED or name in _BITS) or not X.dtype.isnative or not X.flags.aligned:
+        return None
+    if not X.flags.c_contiguous:
+        row, item = X.strides
+        if item != X.itemsize or row < X.shape[1] * X.itemsize or row % X.itemsize:
+            return None
+        X = np.lib.stride_tricks.as_strided(X, (X.shape[0], row // item), X.strides)
+    X = X.view(_BITS.get(name, X.dtype))
+    X.flags.writeable = (
+        False  # else Numba compiles every loop twice, for arrays that may be written and that may not
+    )
+    return X
+
+
+def _entries(X):
+    """data, indices and indptr of a sparse X as one compiled loop for each pair of dtypes takes them; None for odd dtypes."""
+    arrays = (X.data, X.indices, X.indptr)
+    if X.dtype.name not in _STORED or not all(a.dtype.isnative and a.flags.aligned for a in arrays):
+        return None
+    parts = [np.ascontiguousarray(a).view() for a in (X.data, _unsigned(X.indices), _unsigned(X.indptr))]
+    for a in parts:
+        a.flags.writeable = False
+    return tuple(parts)
+
+
+def _unsigned(a):
+    return a.view(f"u{a.itemsize}")
+
+
+def tile_rows(layout, X, beside=0):
+    """Rows of a tile; `beside` are bytes that a row takes there beside X."""
+    if layout == "sparse":
+        return _SPARSE_TILE_ROWS
+    row = X.shape[1] * X.dtype.itemsize
+    if layout == "rows":
+        return max(4, min(_ROW_TILE_ROWS, _ROW_TILE_BYTES // (row + beside)) // 4 * 4)
+    least, most = _COLUMN_TILE_ROWS
+    return max(least, min(most, _COLUMN_TILE_BYTES // row))
+
+
+def count(X):
+    """Lanes of rows; of a sparse X no more than have a sum of n_features each for ten entries a feature."""
+    if not X.compressed:
+        return max(1, min(MOST_LANES, X.nbytes // LANE_BYTES, X.shape[0]))
+    entries = max(X.stored.data.size // (10 * X.shape[1]), 2)
+    return max(1, min(MOST_LANES, X.nbytes // _SPARSE_LANE_BYTES, entries, X.shape[0]))
+
+
+def hessian_count(X, pass_):
+    """Lanes for a Hessian: each has a sum of its own, and some rows for it to be worth."""
+    return max(
+        1, min(count(X), X.shape[0] // (8 * X.shape[1]), _HESSIANS_BYTES // (8 * hessian_size(pass_) ** 2))
+    )
+
+
+def hessian_size(pass_):
+    """Rows and columns of what a Hessian or MeanHessian pass gives."""
+    return pass_.W.size if isinstance(pass_, Hessian) else pass_.W.shape[0]
+
+
+def even(m, lanes):
+    """Where lanes of as many rows begin and end."""
+    return [m * i // lanes for i in range(lanes + 1)]
+
+
+def bounds(X, lanes):
+    """Where lanes of rows begin and end; of a sparse X with as many entries each."""
+    if not X.compressed or lanes == 1:
+        return even(X.shape[0], lanes)
+    indptr, entries = X.stored.indptr, X.stored.data.size
+    inner = np.searchsorted(indptr, [entries * i // lanes for i in range(1, lanes)])
+    return [0, *(int(row) for row in inner), X.shape[0]]

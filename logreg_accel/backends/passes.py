@@ -1,0 +1,253 @@
+"""Passes: what may be asked of the rows, each a value that names a formula, its columns and what else is
+wanted.
+
+A pass takes W (n + 1, k), float64 on the host, the intercept in the last row, and gives *sums over rows*: no
+averaging, no
+penalty. With the margins Z = X·W[:-1] + W[-1]::
+
+    LossGradient     Σ s·ℓ(z, y)     Xᵀ(s·residual)
+    HessianVector    Xᵀ(s·curvature·(X·V[:-1] + V[-1]))
+    Hessian          Xᵀ diag(s·curvature) X, of every pair of outputs
+    MeanHessian      the mean over the outputs of their own Hessians
+    Diagonal         the diagonal of the Hessian
+    ColumnSquares    Σ x² of every column
+    Margins          Z, a row vector
+    RowSquares       Σⱼ scaleⱼ·xᵢⱼ², a row vector
+
+and these, without X, from row vectors that are at hand::
+
+    Line             the two derivatives of Σ s·ℓ along z0 + t·(z1 − z0)
+    LargestChange    max |z1 − z0|
+    CurvatureMass    Σ over outputs of s·curvature, a row vector
+    WeightSum        Σ s of the rows that a model trains on
+
+Several models side by side are columns of one W: `beside` joins passes of one formula, `parted` takes their
+sums apart.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+
+class Model(NamedTuple):
+    """One of several models that share a read: the column of the codes that it predicts, the split that it trains on or None."""
+
+    target: int = 0
+    split: int | None = None
+
+
+class Sums(NamedTuple):
+    """What a LossGradient gives.
+
+    value : (models,), float64 on the host
+    gradient : (n + 1, k), float64 on the host
+    margins : row vector (rows, k), or None
+    diagonal : (n + 1, k) of the Hessian, or None
+    """
+
+    value: Any
+    gradient: Any
+    margins: Any = None
+    diagonal: Any = None
+
+
+class RowVector:
+    """A number, or k, for every row, kept with the rows: who holds it may hand it back to them, and nothing
+    else.
+
+    Parameters
+    ----------
+    parts : list of arrays (rows of a block, k), where the backend has them
+    """
+
+    def __init__(self, parts):
+        self.parts = parts
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """What all passes have in common."""
+
+    reads: ClassVar[int] = 1  # of X
+    of_rows: ClassVar[bool] = False  # whether it gives a row vector
+    vectors: ClassVar[tuple] = ()  # names of the fields that are row vectors
+    combine: ClassVar[Any] = sum  # of what several blocks give
+
+    def for_block(self, i):
+        """The pass over block i, with that block's part of every row vector."""
+        parts = {name: getattr(self, name) for name in self.vectors}
+        return (
+            replace(self, **{name: v.parts[i] for name, v in parts.items() if v is not None})
+            if parts
+            else self
+        )
+
+    def between(self, start, stop):
+        """The pass over some rows of a block."""
+        parts = {name: getattr(self, name) for name in self.vectors}
+        return (
+            replace(self, **{name: v[start:stop] for name, v in parts.items() if v is not None})
+            if parts
+            else self
+        )
+
+
+def joined(pass_, parts, join_rows):
+    """What a pass gives over all rows from what it gives over parts of them; `join_rows` joins row vectors."""
+    if pass_.of_rows:
+        return join_rows(parts)
+    if not isinstance(parts[0], Sums):
+        return type(pass_).combine(parts)
+    return Sums(
+        sum(part.value for part in parts),
+        sum(part.gradient for part in parts),
+        None if parts[0].margins is None else join_rows([part.margins for part in parts]),
+        None if parts[0].diagonal is None else sum(part.diagonal for part in parts),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LossGradient(Pass):
+    """-> Sums out of one sweep; with `keep_margins` also the margins, with `diagonal` that of the Hessian.
+
+    models : tuple of Model, one for each loss.n_outputs columns of W; None where all columns have the block's
+    only target.
+    """
+
+    W: Any
+    loss: Any
+    keep_margins: bool = False
+    diagonal: bool = False
+    models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HessianVector(Pass):
+    """-> the Hessian of the sum at W applied to V (n + 1, k).
+
+    margins : those at W, which spare a product where they are at hand; a body that reads X once anyway may
+    leave them.
+    """
+
+    vectors = ("margins",)
+    W: Any
+    V: Any
+    loss: Any
+    margins: Any = None
+    models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Diagonal(Pass):
+    """-> (n + 1, k)."""
+
+    W: Any
+    loss: Any
+    models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Hessian(Pass):
+    """-> ((n + 1)·k, (n + 1)·k) in the order of W.ravel(), left on the backend's side."""
+
+    W: Any
+    loss: Any
+    models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MeanHessian(Pass):
+    """-> (n + 1, n + 1), left on the backend's side."""
+
+    W: Any
+    loss: Any
+    models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Margins(Pass):
+    """-> row vector (rows, k) in the arithmetic of X."""
+
+    of_rows = True
+    W: Any
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnSquares(Pass):
+    """-> (n,), float64 on the host."""
+
+
+@dataclass(frozen=True, eq=False)
+class RowSquares(Pass):
+    """-> row vector (rows,); scale (n,) on the host."""
+
+    of_rows = True
+    scale: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Line(Pass):
+    """-> slope and curvature in t of Σ s·ℓ at the margins z0 + t·(z1 − z0), float64 (2,)."""
+
+    reads = 0
+    vectors = ("start", "end")
+    start: Any
+    end: Any
+    t: float
+    loss: Any
+    models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LargestChange(Pass):
+    """-> max |z1 − z0|, a float."""
+
+    reads = 0
+    vectors = ("start", "end")
+    combine = max
+    start: Any
+    end: Any
+
+
+@dataclass(frozen=True, eq=False)
+class CurvatureMass(Pass):
+    """-> row vector (rows,): what a row's curvatures and its weight come to."""
+
+    reads = 0
+    of_rows = True
+    vectors = ("margins",)
+    margins: Any
+    loss: Any
+    models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class WeightSum(Pass):
+    """-> Σ s of the rows that each model trains on, float64 (models,)."""
+
+    reads = 0
+    models: tuple
+
+
+_COLUMNS = ("W", "V")
+
+
+def beside(passes):
+    """One pass that does the work of several of one formula and loss over the same rows: their columns side by side."""
+    first = passes[0]
+    columns = {
+        name: np.hstack([getattr(p, name) for p in passes]) for name in _COLUMNS if hasattr(first, name)
+    }
+    models = sum((p.models or (Model(),) for p in passes), ())
+    return replace(first, **columns, models=models)
+
+
+def parted(sums, count):
+    """What each of `count` passes gives alone, from what `beside` them gives."""
+    if not isinstance(sums, Sums):
+        return np.hsplit(sums, count)
+    diagonals = [None] * count if sums.diagonal is None else np.hsplit(sums.diagonal, count)
+    values, gradients = np.split(sums.value, count), np.hsplit(sums.gradient, count)
+    return [Sums(v, g, None, d) for v, g, d in zip(values, gradients, diagonals, strict=True)]

@@ -1,0 +1,153 @@
+"""Labels and weights, as the user holds them, as codes and weights of the rows."""
+
+import numbers
+
+import numpy as np
+
+from .convert import refuse_masked, to_host
+
+
+def as_labels(y):
+    """y as a 1-d host array of labels.
+
+    Raises
+    ------
+    ValueError
+        Not one-dimensional, or NaN among the labels.
+    """
+    from sklearn.utils import column_or_1d
+
+    y = to_host(y)
+    refuse_masked(y, "y")
+    y = column_or_1d(y, warn=True)
+    if len(y) == 0:
+        raise ValueError(
+            "Found array with 0 sample(s): `y` is empty; expected at least one label of each of two classes."
+        )
+    return y
+
+
+def encode_labels(y):
+    """Sorted classes of labels, and each label's code.
+
+    Parameters
+    ----------
+    y : ndarray (n_samples,)
+        Numbers, bools or strings.
+
+    Returns
+    -------
+    classes : ndarray (n_classes,)
+    codes : ndarray (n_samples,), the smallest unsigned integers that hold them
+
+    Raises
+    ------
+    ValueError
+        One class, or floats that are not labels.
+    """
+    if y.dtype.kind in "iub" or (
+        y.dtype.kind == "f" and np.isin([y.min(), y.max()], np.round([y.min(), y.max()])).all()
+    ):
+        # numbers: two scans instead of the sort in np.unique, which costs more than a pass over 1M x 100
+        low, high = y.min(), y.max()
+        is_high = y == high
+        if low != high and np.isfinite([low, high]).all() and (is_high | (y == low)).all():
+            return np.array([low, high], dtype=y.dtype), is_high.view(np.uint8)
+
+    from sklearn.utils.multiclass import check_classification_targets
+
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        row = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise ValueError(f"Input `y` contains NaN or infinity, first in row {row}. Drop those rows.")
+    if y.dtype.kind in "mM" and np.isnat(y).any():
+        raise ValueError(
+            f"Input `y` contains NaT, first in row {int(np.flatnonzero(np.isnat(y))[0])}. Drop those rows."
+        )
+    if y.dtype.kind == "O":
+        missing = [
+            row
+            for row, label in enumerate(y.tolist())
+            if label is None or str(label) in ("<NA>", "nan", "NaT")
+        ]
+        if missing:
+            raise ValueError(
+                f"Input `y` contains a missing label (None or NaN), first in row {missing[0]}. Drop those rows."
+            )
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"`y` has only one class, {classes[0]!r}; at least two classes are needed to fit a classifier."
+        )
+    return classes, codes.astype(np.min_scalar_type(len(classes) - 1))
+
+
+def codes_of(y, classes):
+    """Each label's place in the sorted classes.
+
+    Raises
+    ------
+    ValueError
+        Labels that are not among them.
+    """
+    codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    strange = classes[codes] != y
+    if strange.any():
+        raise ValueError(
+            f"`y` has labels that are not in `classes`: {np.unique(np.asarray(y)[strange])[:5].tolist()}; "
+            f"the classes are {classes.tolist()}."
+        )
+    return codes.astype(np.min_scalar_type(len(classes) - 1))
+
+
+def as_weights(sample_weight, n_samples):
+    """sample_weight as float64 (n_samples,), or None.
+
+    Raises
+    ------
+    ValueError
+        Wrong shape, non-finite, negative, or all zero.
+    """
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, numbers.Number):
+        sample_weight = np.full(n_samples, sample_weight)
+    sample_weight = to_host(sample_weight)
+    refuse_masked(sample_weight, "sample_weight")
+    s = np.asarray(sample_weight, dtype=np.float64)
+    if s.shape != (n_samples,):
+        raise ValueError(f"`sample_weight` has shape {s.shape}; expected one weight a row, ({n_samples},).")
+    bad = ~np.isfinite(s) | (s < 0)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"`sample_weight` must be finite and not negative: Negative values or NaN, {s[row]} in row {row}."
+        )
+    if not s.any():
+        raise ValueError(
+            "Sample weights must contain at least one non-zero number; every entry of `sample_weight` is zero."
+        )
+    return s
+
+
+def class_weights(class_weight, classes, codes, s):
+    """sample_weight with each row's class weight multiplied in: a new array, or s itself without class weights."""
+    if class_weight is None:
+        return s
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        totals = np.bincount(codes, weights=s, minlength=len(classes))
+        per_class = totals.sum() / (len(classes) * np.where(totals > 0, totals, 1))
+    elif isinstance(class_weight, dict):
+        unknown = [label for label in class_weight if label not in classes]
+        if unknown:
+            raise ValueError(
+                f"`class_weight` has labels that are not in `y`: {unknown}; the classes are {list(classes)}."
+            )
+        per_class = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=np.float64)
+        if not (np.isfinite(per_class).all() and (per_class >= 0).all()):
+            raise ValueError(
+                f"`class_weight` is {class_weight}; expected finite numbers that are not negative."
+            )
+    else:
+        raise ValueError(f"`class_weight` is {class_weight!r}; expected a dict, 'balanced' or None.")
+    return per_class[codes] if s is None else s * per_class[codes]

@@ -1,0 +1,259 @@
+"""X as the passes see it: a `Matrix` that hides how its numbers are stored.
+
+A pass asks a matrix for a few verbs: rows between two bounds, chosen rows, X·W, Xᵀ·R, squares, a weighted
+Gram matrix. The kernels' tables of the backends, and nobody else, ask how it is stored.
+"""
+
+import math
+
+import numpy as np
+
+_RUNS = 4
+_CUDA = {2, 13}  # DLPack device types: kDLCUDA, kDLCUDAManaged
+_DENSE_BELOW = 8  # columns for an entry of a row
+
+
+class Matrix:
+    """A dense X: a two-dimensional array of any real dtype and layout, in host memory or on a device.
+
+    Parameters
+    ----------
+    stored : array (rows, n_features)
+        Of NumPy, or of a library on a device; never copied here.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+        As stored.
+    """
+
+    compressed = False
+
+    def __init__(self, stored):
+        self.stored = stored
+        self.shape = tuple(stored.shape)
+        self.dtype = storage_dtype(stored)
+
+    @property
+    def nbytes(self):
+        """Bytes that one read moves."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def row_bytes(self):
+        """Bytes of a row of a tile in the arithmetic of the passes."""
+        return self.shape[1] * compute_dtype(self.dtype).itemsize
+
+    @property
+    def on_device(self):
+        """Whether it lies in the memory of a CUDA GPU."""
+        return is_on_device(self.stored)
+
+    # -- rows
+    # ---------------------------------------------------------------------------------------------------------
+
+    def between(self, start, stop, step=1):
+        """The rows start, start + step, ... below stop, as a view."""
+        return Matrix(self.stored[start:stop:step])
+
+    def take(self, rows):
+        """A copy of some rows."""
+        return Matrix(self.stored[rows])
+
+    def batch(self, number, of):
+        """Slices of rows that make up one of `of` batches, which together hold every row once.
+
+        Every `of`-th row where the numbers of a row lie side by side: data sorted by class are then no worse
+        than others. A column that is read with a stride costs as much as all of it, so column-major X is cut
+        into runs, each batch in four places.
+        """
+        if self.shape[1] == 1 or self.stored.strides[1] == self.stored.itemsize:
+            return [slice(number, self.shape[0], of)]
+        return _runs(self.shape[0], number, of)
+
+    # -- arithmetic
+    # ---------------------------------------------------------------------------------------------------
+
+    def astype(self, dtype):
+        """The same numbers in another dtype, without a copy where they have it."""
+        return self if self.stored.dtype == dtype else Matrix(self.stored.astype(dtype))
+
+    def __matmul__(self, W):
+        """X·W."""
+        return self.stored @ W
+
+    def transposed_product(self, R):
+        """Xᵀ·R, computed as (Rᵀ·X)ᵀ: for a few columns BLAS multiplies so faster than Xᵀ·R."""
+        return (R.T @ self.stored).T
+
+    def squared(self):
+        """X with every number squared."""
+        return Matrix(self.stored * self.stored)
+
+    def weighted_gram(self, c, positive):
+        """Xᵀ·diag(c)·X for c (rows, 1); `positive` says that no c is negative."""
+        X = self.stored
+        if not positive:
+            return (X * c).T @ X
+        scaled = X * np.sqrt(c)  # one buffer on both sides: NumPy calls syrk, half of gemm's operations
+        return scaled.T @ scaled
+
+    def weighted_sum(self, c):
+        """Xᵀ·c for c (rows, 1), as (n_features,)."""
+        return (self.stored.T @ c)[:, 0]
+
+    def row_gram(self, tile_bytes):
+        """X·Xᵀ in float64, some columns at a time."""
+        products = (part @ part.T for part in self._column_tiles(tile_bytes))
+        total = next(products)
+        for product in products:
+            total += product
+        return total
+
+    def combination(self, a, tile_bytes):
+        """Xᵀ·a in float64, some columns at a time; a list of the pieces."""
+        return [part.T @ a for part in self._column_tiles(tile_bytes)]
+
+    def densified(self):
+        """A dense matrix where that is faster and little larger, else itself."""
+        return self
+
+    def to_dense(self):
+        """The array of all numbers."""
+        return self.stored
+
+    def first_nonfinite(self, tile_rows=4096):
+        """Row, column and value ("NaN" or "infinity") of the first number that is not finite, or None."""
+        X = self.stored
+        for start in range(0, X.shape[0], tile_rows):
+            tile = X[start : start + tile_rows]
+            bad = ~np.isfinite(tile)
+            if bad.any():
+                row, column = divmod(int(bad.argmax()), X.shape[1])
+                return start + row, column, _name(tile[row, column])
+        return None
+
+    def _column_tiles(self, tile_bytes):
+        m, n = self.shape
+        step = max(tile_bytes // (8 * m), 1)
+        return (self.stored[:, start : start + step].astype(np.float64) for start in range(0, n, step))
+
+
+class CompressedRows(Matrix):
+    """A sparse X in compressed rows (CSR), as SciPy's csr_array, so that SciPy computes what has no loop of
+    ours.
+
+    The entries of a row are sorted by column and none repeats.
+    """
+
+    compressed = True
+
+    @property
+    def nbytes(self):
+        X = self.stored
+        return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
+
+    @property
+    def row_bytes(self):
+        """A quarter of the average row: SciPy spends some time on every slice, whatever its size."""
+        return self.nbytes // max(4 * self.shape[0], 1) + 1
+
+    def between(self, start, stop, step=1):
+        if step != 1:
+            raise ValueError(f"`step` is {step}; compressed rows can be cut in runs alone.")
+        X = self.stored
+        if stop - start == X.shape[0]:
+            return self
+        first, last = int(X.indptr[start]), int(X.indptr[stop])
+        part = type(X)((stop - start, X.shape[1]), dtype=X.dtype)
+        part.data, part.indices = X.data[first:last], X.indices[first:last]
+        part.indptr = X.indptr[start : stop + 1] - first
+        return CompressedRows(part)
+
+    def take(self, rows):
+        return CompressedRows(self.stored[rows])
+
+    def batch(self, number, of):
+        """Slices of rows as `Matrix.batch` cuts them from column-major X."""
+        return _runs(self.shape[0], number, of)
+
+    def astype(self, dtype):
+        return self if self.stored.dtype == dtype else CompressedRows(self.stored.astype(dtype))
+
+    def transposed_product(self, R):
+        return self.stored.T @ R
+
+    def squared(self):
+        return CompressedRows(self.stored.power(2))
+
+    def weighted_gram(self, c, positive):
+        if not self._is_nearly_dense():
+            return (self.stored.T @ self.stored.multiply(c)).toarray()
+        dense = self.stored.toarray()  # of a tile
+        return (dense * c).T @ dense
+
+    def row_gram(self, tile_bytes):
+        X = self.stored.astype(np.float64)
+        return (X @ X.T).toarray()
+
+    def combination(self, a, tile_bytes):
+        return [self.stored.astype(np.float64).T @ a]
+
+    def densified(self):
+        return Matrix(self.stored.toarray()) if self._is_nearly_dense() else self
+
+    def to_dense(self):
+        return self.stored.toarray()
+
+    def first_nonfinite(self, tile_rows=4096):
+        X = self.stored
+        bad = ~np.isfinite(X.data)
+        if not bad.any():
+            return None
+        at = int(bad.argmax())
+        return int((X.indptr <= at).sum()) - 1, int(X.indices[at]), _name(X.data[at])
+
+    def _is_nearly_dense(self):
+        """Whether an eighth of all places or more hold an entry: there BLAS on all of them beats SciPy's sparse product."""
+        return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
+
+
+def is_on_device(X):
+    """Whether what the user holds lies in the memory of a CUDA GPU."""
+    if hasattr(X, "__cuda_array_interface__"):
+        return True
+    if hasattr(X, "tocsr"):  # CuPy's sparse matrices say so themselves
+        return type(X).__module__.startswith("cupyx.")
+    device = getattr(X, "__dlpack_device__", None)
+    return device is not None and not isinstance(X, np.ndarray) and int(device()[0]) in _CUDA
+
+
+def storage_dtype(X):
+    """X's dtype as NumPy names it; those of PyTorch and JAX print alike."""
+    if isinstance(X.dtype, np.dtype):
+        return X.dtype
+    name = str(X.dtype).removeprefix("torch.")
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def compute_dtype(storage):
+    """float32 for what it holds exactly and fast (float32, 16-bit floats, 8-bit integers, bool), else float64."""
+    if storage.kind == "f":
+        return np.dtype(np.float32 if storage.itemsize <= 4 else np.float64)
+    return np.dtype(np.float32 if storage.itemsize == 1 or storage.name == "bfloat16" else np.float64)
+
+
+def _runs(m, number, of):
+    """Slices of one of `of` batches of m rows: a run of neighbouring rows in each of a few places."""
+    runs = max(1, min(_RUNS, m // of))
+    bounds = [(m * i // runs, m * (i + 1) // runs) for i in range(runs)]
+    return [slice(lo + (hi - lo) * number // of, lo + (hi - lo) * (number + 1) // of) for lo, hi in bounds]
+
+
+def _name(value):
+    return "NaN" if bool(np.isnan(value)) else "infinity"

@@ -1,0 +1,182 @@
+"""What an estimator's fit does between its words and the driver: checks parameters, chooses, runs, warns."""
+
+import contextlib
+import math
+import numbers
+import sys
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from . import driver
+from .backends import Choice, get_backend
+from .data.sparse import conversion
+from .history import HEADINGS, Solution, format_record
+from .losses import loss_of
+from .objective import Objective
+from .penalty import Penalty, check_number, check_strength
+from .rows import MemoryRows
+from .solvers import questions as ask
+from .solvers import resolve_solver
+
+
+class Fitted(NamedTuple):
+    """A Solution, and what made it."""
+
+    solution: Solution
+    backend: Choice
+    solver: Choice
+
+
+class Progress(NamedTuple):
+    """Who is told of every step.
+
+    callback : callable (Record, w) -> bool or None
+        The user's.
+    steps : callable w -> bool or None
+        scikit-learn's callbacks.
+    """
+
+    callback: Any
+    steps: Any
+
+
+def check_parameters(model):
+    """Raise ValueError for a parameter of the estimator that cannot be used."""
+    check_strength(model.C, model.l1_ratio)
+    check_number("tol", model.tol, "a number of at least 0", lambda v: 0 <= v < np.inf)
+    check_number("max_iter", model.max_iter, "an integer of at least 1", lambda v: v >= 1, numbers.Integral)
+    for name in ("max_passes", "max_seconds"):
+        if getattr(model, name) is not None:
+            check_number(name, getattr(model, name), "a positive number or None", lambda v: v > 0)
+    if model.n_threads is not None:
+        expected = "an integer of at least 1, or None"
+        check_number("n_threads", model.n_threads, expected, lambda v: v >= 1, numbers.Integral)
+    if not isinstance(model.fit_intercept, bool | np.bool_):
+        raise ValueError(f"`fit_intercept` is {model.fit_intercept!r}; expected True or False.")
+    if not (model.callback is None or callable(model.callback)):
+        raise ValueError(f"`callback` is {model.callback!r}; expected a callable (record, w) or None.")
+
+
+def solve(model, X, labelled, total_weight, start, progress, continued=None):
+    """Minimise the objective of an estimator's parameters.
+
+    Parameters
+    ----------
+    model : estimator
+        Its parameters were checked.
+    X : what the user gave, for what is told of it
+    labelled : Labelled
+    total_weight : float
+        Σ s that the penalty stands beside.
+    start : ndarray (size,)
+    progress : Progress
+    continued : function solver -> solver, or None
+        What a run that goes on is made of.
+
+    Returns
+    -------
+    Fitted
+    """
+    matrix, loss = labelled.block.X, loss_of(len(labelled.classes))
+    m, n = matrix.shape
+    backend, chosen = get_backend(
+        model.backend, matrix.nbytes, matrix.on_device, model.n_threads, n_rows=m, n_outputs=loss.n_outputs
+    )
+    penalised = model.C < math.inf
+    solver, name, reason = resolve_solver(
+        model.solver, n, m, matrix.nbytes, penalised, loss.n_outputs, l1=model.l1_ratio > 0 and penalised
+    )
+    if model.verbose:
+        say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
+    with backend.limit_threads():
+        penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
+        rows = MemoryRows([labelled.block], backend, len(labelled.classes))
+        if model.verbose:
+            for line in filter(None, (conversion(X, matrix.stored), *backend.notes, HEADINGS)):
+                say(line)
+        solution = driver.run(
+            continued(solver) if continued else solver,
+            Objective(rows, loss, penalty, model.fit_intercept),
+            start,
+            tol=model.tol,
+            max_iter=model.max_iter,
+            max_passes=model.max_passes,
+            max_seconds=model.max_seconds,
+            callback=_callback(model.verbose, progress),
+            seed=_seed(model.random_state),
+        )
+    return Fitted(solution, chosen, Choice(name, reason))
+
+
+def _seed(random_state):
+    if isinstance(random_state, numbers.Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _callback(verbose, progress):
+    if not verbose and progress.steps is None:
+        return progress.callback
+
+    def tell(record, w):
+        if verbose:
+            say(format_record(record))
+        stop = progress.callback is not None and progress.callback(record, w)
+        return (progress.steps is not None and progress.steps(w)) or stop
+
+    return tell
+
+
+def say(line):
+    """Tell those who asked for `verbose`."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def unchanged_where_refused(estimator):
+    """A context in which an exception leaves the estimator as it was: what is refused leaves no trace."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except Exception:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def warn(model, fitted, stacklevel):
+    """A ConvergenceWarning where the fit ended above `tol`: the solver, tol, reads, and what to try."""
+    solution, solver = fitted.solution, fitted.solver
+    if solution.status == driver.SEPARABLE:
+        warnings.warn(
+            "The classes are separable and C is inf: the loss falls towards 0 without a minimum, and the weights "
+            "returned are only one of the directions that separate them. Use a finite C.",
+            ConvergenceWarning,
+            stacklevel=stacklevel + 1,
+        )
+        return
+    floor = max(model.tol, driver.HIGH_FLOOR)
+    high_floor = solution.status == ask.NOISE_FLOOR and not solution.suboptimality <= floor
+    if high_floor or solution.status not in driver.SATISFIED:
+        warnings.warn(
+            f"Solver {solver!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an estimated relative "
+            f"suboptimality of {solution.suboptimality:.2g}, above `tol`={model.tol:g}. {_advice(model, fitted)}",
+            ConvergenceWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _advice(model, fitted):
+    lower = f"Lower the step of {fitted.solver!s}, or leave it out: 1/L is safe."
+    scale = "Rounding hides any further descent from it: scale the columns, pass float64 or use solver='newton-cholesky'."
+    return {
+        ask.NOISE_FLOOR: lower if fitted.solver == "gd" else scale,
+        ask.STALLED: "Raise `n_iter_no_change`, lower `step`, or use solver='auto': it takes a handful of reads.",
+        driver.MAX_ITER: f"Raise `max_iter` (now {model.max_iter}), scale the columns, or try another solver.",
+        driver.MAX_PASSES: f"Raise `max_passes` (now {model.max_passes}).",
+        driver.MAX_SECONDS: f"Raise `max_seconds` (now {model.max_seconds}).",
+    }.get(fitted.solution.status, lower)

@@ -1,0 +1,122 @@
+"""Predictions of a fitted linear classifier: margins, labels, probabilities."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .backends import get_backend
+from .backends.passes import Margins
+from .data import Block, as_labels, as_matrix, as_weights
+from .data.convert import to_table
+from .interop.hooks import in_namespace_of
+from .losses import loss_of
+
+
+class Predictor:
+    """What an estimator with `coef_`, `intercept_`, `classes_` and `n_threads` says of new rows."""
+
+    def decision_function(self, X):
+        """Margins x·w + b: of two classes positive for classes_[1], of more one a class.
+
+        Parameters
+        ----------
+        X : array, frame, table or sparse matrix (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples,), or (n_samples, n_classes) for more than two
+            float32 or float64, after the arithmetic of X. Under scikit-learn's `array_api_dispatch` an array
+            of X's kind, where X lies; so do the other predictions.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            Wrong shape or names of features, or non-finite values, named by row and column.
+        """
+        return in_namespace_of(X, self._margins(X))
+
+    def predict(self, X):
+        """The likeliest class of each row: that of the largest margin, of two classes_[1] where it is
+        positive.
+
+        Parameters
+        ----------
+        X : array, frame, table or sparse matrix (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray (n_samples,) of labels
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `decision_function`.
+        """
+        return in_namespace_of(X, self._labels(X))
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may."""
+        from sklearn.metrics import accuracy_score
+
+        return float(
+            accuracy_score(as_labels(y), self._labels(X), sample_weight=as_weights(sample_weight, len(y)))
+        )
+
+    def predict_proba(self, X):
+        """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`."""
+        return in_namespace_of(X, self._loss_and_margins(X, "probabilities"))
+
+    def predict_log_proba(self, X):
+        """Logarithms of `predict_proba`, exact where the probability itself underflows."""
+        return in_namespace_of(X, self._loss_and_margins(X, "log_probabilities"))
+
+    # -- the pieces
+    # -------------------------------------------------------------------------------------------------------
+
+    def _labels(self, X):
+        margins = self._margins(X)
+        return self.classes_[margins.argmax(axis=1) if margins.ndim == 2 else (margins > 0).astype(np.intp)]
+
+    def _loss_and_margins(self, X, what):
+        margins = self._margins(X)
+        return getattr(loss_of(len(self.classes_)), what)(margins if margins.ndim == 2 else margins[:, None])
+
+    def _margins(self, X):
+        check_is_fitted(self)
+        X = to_table(X)
+        matrix = as_matrix(X)
+        validate_data(self, X if hasattr(X, "columns") else matrix, reset=False, skip_check_array=True)
+        W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
+        backend, _ = get_backend("auto", matrix.nbytes, matrix.on_device, self.n_threads, upload=False)
+        with backend.limit_threads():
+            block = backend.upload(Block(matrix, None))
+            margins = backend.to_host(backend.run(Margins(W), block))
+        overflowed = ~np.isfinite(margins).all(axis=1)
+        if overflowed.any():
+            _refuse_nonfinite(block.X)
+            rows = block.X.take(backend.xp.asarray(np.flatnonzero(overflowed)))
+            margins[overflowed] = _huge_margins(backend.to_host(rows.to_dense()), W)
+        return margins if margins.shape[1] > 1 else margins[:, 0]
+
+
+def _refuse_nonfinite(X):
+    found = X.first_nonfinite()
+    if found is not None:
+        raise ValueError(
+            f"Input `X` contains {found[2]}: first at row {found[0]}, column {found[1]}; NaN and inf cannot be classified."
+        )
+
+
+def _huge_margins(X, W):
+    """Margins that overflow X's arithmetic, in float64 and scaled: ±inf at worst, never nan.
+
+    Of several classes they come less the largest one's, which changes no probability.
+    """
+    X = X.astype(np.float64)
+    scale = np.abs(X).max(axis=1, keepdims=True)
+    z = X / scale @ W[:-1]
+    if z.shape[1] > 1:
+        z -= z.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        return z * scale + W[-1]

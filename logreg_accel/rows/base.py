@@ -1,0 +1,132 @@
+"""The interface of all rows: blocks in a fixed order, sums over them, and handles on what has a number a row."""
+
+import numpy as np
+
+from ..backends.passes import RowVector, joined
+
+
+class Rows:
+    """Rows that a pass can be summed over. Knows no mean, no penalty and no solver.
+
+    A subclass says where blocks come from, in `blocks`, and how some of the rows are drawn. What has a number
+    a row (margins, curvatures) stays here as a `RowVector`: others hold it, hand it back, and may ask for it
+    in the order of the rows by `to_host`.
+
+    Parameters
+    ----------
+    backend : Backend
+        Runs passes on blocks.
+    n_rows, n_features : int
+    dtype : numpy.dtype
+        Of the arithmetic.
+    weight_sum : float
+        Σᵢ sᵢ of the rows that these stand for.
+    share : float
+        Of a read of all rows, what one sum costs: 1 for all rows, 0 for rows gathered into memory.
+
+    Attributes
+    ----------
+    cost : float
+        Reads of all rows that drawing these took.
+    nbytes : int
+        Bytes that a read moves.
+    """
+
+    cost = 0.0
+    nbytes = 0
+
+    def __init__(self, backend, n_rows, n_features, dtype, weight_sum, share=1.0):
+        self.backend = backend
+        self.n_rows, self.n_features, self.dtype = n_rows, n_features, dtype
+        self.weight_sum = weight_sum
+        self.share = share
+
+    def blocks(self):
+        """The blocks where the backend wants them, always in the same order; they need not stay in memory."""
+        raise NotImplementedError
+
+    # -- sums
+    # -------------------------------------------------------------------------------------------------------------
+
+    def sum(self, pass_):
+        """What a pass gives over all rows, out of one read: float64 sums in a fixed order, or a handle on a row vector."""
+        return self._over_blocks(pass_)
+
+    def sweep(self, pass_):
+        """What a pass gives that needs row vectors, labels and weights, but not X: no read."""
+        return self._over_blocks(pass_)
+
+    def _over_blocks(self, pass_):
+        with np.errstate(invalid="ignore", over="ignore"):  # sums that are not finite are told with the place
+            parts = [self.backend.run(pass_.for_block(i), block) for i, block in enumerate(self.blocks())]
+        return joined(pass_, parts, RowVector)
+
+    def reads(self, pass_):
+        """Reads of all rows that the sum costs."""
+        return self.share * self.backend.reads(pass_)
+
+    def to_host(self, vector):
+        """A row vector in the order of the rows."""
+        return np.concatenate([self.backend.to_host(part) for part in vector.parts])
+
+    # -- other rows
+    # -------------------------------------------------------------------------------------------------------
+
+    def draw(self, size, seed, mass=None, by_norms=False):
+        """About `size` rows gathered into memory, weighted so that their sums estimate those of all; None for
+        most rows.
+
+        Parameters
+        ----------
+        size : float
+        seed : int
+        mass : RowVector or None
+            What each row adds to a Hessian, but for its own norm; None draws as many rows from every class.
+        by_norms : bool
+            Whether the norms of all rows are worth two reads, kept for later draws.
+
+        Returns
+        -------
+        Rows or None
+        """
+        raise NotImplementedError
+
+    def reads_to_draw(self, size, by_norms=False):
+        """Reads of all rows that a draw will cost, about."""
+        return min((1 if by_norms else 2) * size / self.n_rows, 1)
+
+    def batch(self, numbers, of):
+        """Some of the `of` batches that together hold every row once, as views; sums are scaled to estimate all rows."""
+        raise NotImplementedError
+
+    # -- what is wrong with X
+    # ---------------------------------------------------------------------------------------------
+
+    def first_nonfinite(self):
+        """Row, column and name of the first number of X that is not finite, or None."""
+        start = 0
+        for block in self.blocks():
+            found = block.X.first_nonfinite()
+            if found is not None:
+                row, column, value = found
+                return start + row, column, value
+            start += block.X.shape[0]
+        return None
+
+    def refuse_nonfinite(self):
+        """Raise ValueError where X has a number that is not finite, with its place."""
+        found = self.first_nonfinite()
+        if found is not None:
+            row, column, value = found
+            raise ValueError(
+                f"Input `X` contains {value}: first at row {row}, column {column}. NaN and inf cannot be fitted; "
+                "drop those rows or impute them (sklearn.impute)."
+            )
+
+    def refuse_overflow(self):
+        """Raise ValueError for sums over a finite X that are not finite."""
+        advice = " or pass float64." if self.dtype == np.float32 else "."
+        raise ValueError(
+            f"Sums over `X` overflow {self.dtype}: its values are too large. Scale the columns "
+            f"(sklearn.preprocessing.StandardScaler){advice}"
+        )

@@ -1,0 +1,196 @@
+"""Rows in memory: blocks that stay where they are, samples gathered from them, batches as views."""
+
+import numpy as np
+
+from ..backends.passes import ColumnSquares, RowSquares
+from ..data import compute_dtype
+from . import sampling
+from .base import Rows
+
+
+class MemoryRows(Rows):
+    """Blocks that the backend has uploaded once.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        As they came; labels and weights on the host.
+    backend : Backend
+    n_classes : int
+
+    Attributes
+    ----------
+    least_weight : float
+        The smallest positive sᵢ.
+    """
+
+    def __init__(self, blocks, backend, n_classes=2):
+        blocks = list(blocks)
+        first = blocks[0]
+        weights = [block.sample_weight for block in blocks]
+        n_rows = sum(block.X.shape[0] for block in blocks)
+        weighted = first.sample_weight is not None
+        total = float(sum(s.sum(dtype=np.float64) for s in weights)) if weighted else float(n_rows)
+        super().__init__(backend, n_rows, first.X.shape[1], compute_dtype(first.X.dtype), total)
+        self.least_weight = float(min(s[s > 0].min(initial=np.inf) for s in weights)) if weighted else 1.0
+        self.n_classes = n_classes
+        self.nbytes = sum(block.X.nbytes for block in blocks)
+        self.whole = self
+        self._labels = _joined_on_host([block.y for block in blocks])
+        self._weights = _joined_on_host(weights)
+        self._given = blocks
+        self._blocks = [backend.upload(block) for block in blocks]
+        self._norms = None
+
+    def blocks(self):
+        return iter(self._blocks)
+
+    def first_nonfinite(self):
+        """In all rows, also where these are some of them; on the host where X came from there."""
+        start = 0
+        for given, block in zip(self.whole._given, self.whole._blocks, strict=True):
+            found = (block if given.X.on_device else given).X.first_nonfinite()
+            if found is not None:
+                row, column, value = found
+                return start + row, column, value
+            start += given.X.shape[0]
+        return None
+
+    # -- some of the rows
+    # -------------------------------------------------------------------------------------------------
+
+    def _some(self, blocks, share=0.0, cost=0.0):
+        """Rows that stand for all of these, or with a share as a batch for that share."""
+        rows = object.__new__(MemoryRows)
+        n_rows = sum(block.X.shape[0] for block in blocks)
+        Rows.__init__(
+            rows,
+            self.backend,
+            n_rows,
+            self.n_features,
+            self.dtype,
+            self.weight_sum * (share or 1),
+            share=share,
+        )
+        rows.least_weight, rows.n_classes, rows.nbytes = self.least_weight, self.n_classes, 0
+        rows.whole, rows.cost, rows._norms = self.whole, cost, None
+        rows._labels = rows._weights = None
+        rows._blocks = blocks
+        return rows
+
+    def draw(self, size, seed, mass=None, by_norms=False):
+        """See `Rows.draw`. The norms that decide are those of columns scaled to one size, else a large column
+        owns them.
+
+        Without the norms of all rows they are those of twice as many candidates, drawn by mass alone, so that
+        no read goes into norms. With them half of the rows come by mass alone: images have rare pixels.
+        """
+        m = self.n_rows
+        if (1 if by_norms else 2) * size >= m:
+            return None
+        rng = np.random.default_rng([seed, size])
+        if mass is None:
+            y, s = (
+                self._joined([getattr(block, name) for block in self._blocks])
+                for name in ("y", "sample_weight")
+            )
+            rows, weights = sampling.by_class(y, s, size, self.n_classes, rng, self.backend)
+            return self._some(self._take(rows, weights), cost=len(rows) / m)
+        mass = self._joined(mass.parts)
+        if by_norms:
+            return self._draw_by_norms(mass, size, rng)
+        rows, weights = sampling.by_mass(mass, 2 * size, rng, self.backend)
+        candidates = self._some(self._take(rows, np.ones(len(rows))))
+        xp = self.backend.xp
+        likely = xp.asarray(weights) * mass[xp.asarray(rows)] * candidates.scaled_norms()
+        kept, again = sampling.by_mass(likely, size, rng, self.backend)
+        chosen = candidates._take(kept, self._weighted(rows[kept], weights[kept] * again))
+        return self._some(chosen, cost=len(rows) / m)
+
+    def reads_to_draw(self, size, by_norms=False):
+        norms = 2 if by_norms and self._norms is None and size < self.n_rows else 0
+        return super().reads_to_draw(size, by_norms) + norms
+
+    def _draw_by_norms(self, mass, size, rng):
+        cost = 0.0
+        if self._norms is None:
+            self._norms, cost = self.scaled_norms(), 2.0
+        with np.errstate(invalid="ignore"):  # no mass at all: rows are drawn evenly
+            both = [
+                part / part.sum(dtype=np.float64).astype(part.dtype) for part in (mass, mass * self._norms)
+            ]
+        rows, weights = sampling.by_mass(both[0] + both[1], size, rng, self.backend)
+        return self._some(
+            self._take(rows, self._weighted(rows, weights)), cost=cost + len(rows) / self.n_rows
+        )
+
+    def scaled_norms(self):
+        """‖xᵢ‖² in columns scaled to one size, their mean squares: (rows,), where the blocks are. Two reads."""
+        columns = self.sum(ColumnSquares()) / self.n_rows
+        scale = np.divide(1, columns, out=np.zeros_like(columns), where=columns > 0)
+        return self._joined(self.sum(RowSquares(scale)).parts)
+
+    def batch(self, numbers, of):
+        backend = self.backend
+        blocks = [
+            part for block in self._blocks for number in numbers for part in backend.batch(block, number, of)
+        ]
+        return self._some(blocks, share=sum(part.X.shape[0] for part in blocks) / self.n_rows)
+
+    # -- small parts of the rows, for who must see them
+    # -------------------------------------------------------------------
+
+    def weighty(self):
+        """The numbers of all rows of positive weight."""
+        return np.arange(self.n_rows) if self._weights is None else np.flatnonzero(self._weights > 0)
+
+    def labels(self, rows=slice(None)):
+        """Class codes of some rows, on the host."""
+        return self._labels[rows]
+
+    def weights(self, rows=slice(None)):
+        """Weights of some rows, on the host; None where all are one."""
+        return None if self._weights is None else self._weights[rows]
+
+    def to_host(self, vector, rows=None):
+        """A row vector, or some rows of it, in the order of the rows."""
+        joined = self._joined(vector.parts)
+        return self.backend.to_host(joined if rows is None else joined[self.backend.xp.asarray(rows)])
+
+    def combination(self, rows, a):
+        """Σ xᵢ·aᵢ over some rows, ascending, for a (len(rows), k) on the host: float64 (n_features, k)."""
+        start, total = 0, np.zeros((self.n_features, a.shape[1]))
+        for block in self._take(rows, np.ones(len(rows))):
+            stop = start + block.X.shape[0]
+            total += self.backend.combination(block.X, a[start:stop])
+            start = stop
+        return total
+
+    # -- the pieces
+    # -------------------------------------------------------------------------------------------------------
+
+    def _joined(self, parts):
+        """What the blocks have a row each of, for all rows; None where there is none."""
+        if parts[0] is None or len(parts) == 1:
+            return parts[0]
+        return self.backend.xp.concatenate(parts)
+
+    def _take(self, rows, weights):
+        """Blocks of some rows, ascending, with weights of their own."""
+        taken, start = [], 0
+        for block in self._blocks:
+            stop = start + block.X.shape[0]
+            mine = slice(*np.searchsorted(rows, [start, stop]))
+            if mine.stop > mine.start:
+                taken.append(self.backend.take(block, rows[mine] - start, weights[mine]))
+            start = stop
+        return taken
+
+    def _weighted(self, rows, weights):
+        """Weights of a draw times those of the rows drawn, on the host."""
+        s = self._joined([block.sample_weight for block in self._blocks])
+        return weights if s is None else weights * self.backend.to_host(s[self.backend.xp.asarray(rows)])
+
+
+def _joined_on_host(parts):
+    return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,0 +1,70 @@
+"""A problem of few rows and many features, as one with as many features as rows."""
+
+import numpy as np
+import scipy.linalg.lapack
+
+from ..backends import get_backend
+from ..data import Block, Matrix
+from .memory import MemoryRows
+
+_UP_TO_ROWS = 5000
+
+
+class RowSpace(MemoryRows):
+    """The rows of a problem in coordinates of their own: one read of X for XXᵀ.
+
+    XXᵀ = LLᵀ, with pivots for rows that depend on others; w = Xᵀ(L⁻ᵀu) then has margins Lu and ‖w‖ = ‖u‖.
+
+    Parameters
+    ----------
+    rows : MemoryRows
+    n_outputs : int
+    penalised : bool
+        Whether there is an L2 penalty, without which the minimum need not lie in this space.
+
+    Raises
+    ------
+    ValueError
+        No penalty, rows times outputs too many for XXᵀ, or sums over X that are not finite.
+    """
+
+    cost = 1.0
+
+    def __init__(self, rows, n_outputs, penalised):
+        m = rows.n_rows
+        if not penalised or m * n_outputs > _UP_TO_ROWS:
+            raise ValueError(
+                f"`solver` is 'row-space' with {'an' if penalised else 'no'} L2 penalty, {m} rows and {n_outputs} outputs; "
+                f"expected a finite C, l1_ratio=0 and at most {_UP_TO_ROWS} rows times outputs. Use solver='newton-cg'."
+            )
+        self.of = rows
+        blocks = list(rows.blocks())
+        xp = rows.backend.xp
+        X = (
+            blocks[0].X
+            if len(blocks) == 1
+            else Matrix(xp.concatenate([block.X.to_dense() for block in blocks]))
+        )
+        with np.errstate(invalid="ignore", over="ignore"):
+            gram = rows.backend.row_gram(X)
+        if not np.isfinite(gram.diagonal()).all():
+            rows.refuse_nonfinite()
+            rows.refuse_overflow()
+        packed, pivots, rank, _ = scipy.linalg.lapack.dpstrf(gram, lower=1)
+        pivots -= 1
+        rank = max(rank, 1)  # all rows are zero: their one weight is, too
+        L = np.empty((m, rank))
+        L[pivots] = np.tril(packed)[:, :rank]
+        self._basis, self._kept = X.take(xp.asarray(pivots[:rank])), L[pivots[:rank]]
+        block = Block(Matrix(L), rows.labels(), rows.weights())
+        super().__init__([block], get_backend("numpy", 0)[0], rows.n_classes)
+        self.share = 0.0
+
+    def lift(self, U):
+        """W of the full problem, (n_features + 1, k) or without the last row, from U here. One read of X."""
+        rank = self._kept.shape[0]
+        if self._kept.any():
+            a = scipy.linalg.solve_triangular(self._kept, U[:rank], lower=True, trans="T")
+        else:
+            a = 0 * U[:rank]
+        return np.concatenate([self.of.backend.combination(self._basis, a), U[rank:]])
