@@ -25,7 +25,10 @@ MARGINS = np.concatenate([[0.0], np.logspace(-8, np.log10(80), 4001)])
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_pointwise_lines_keep_their_digits(dtype, sign, y, weighted):
-    """Relative to float64 formulas at the same rounded margins: a few units in the last place, over the whole range."""
+    """Relative to float64 formulas at the same rounded margins.
+
+    The errors are a few units in the last place, over the whole range.
+    """
     z = (sign * MARGINS).astype(dtype)
     s = np.linspace(0.5, 2, len(z)).astype(dtype) if weighted else np.empty(0, dtype)
     weight = s.astype(float) if weighted else 1.0
@@ -171,7 +174,10 @@ def test_gradient_within_a_few_units_of_rounding(dtype, weighted, scale, order):
 
 
 def test_the_cache_is_named_by_all_sources(tmp_path):
-    """A change in any file of the folder takes another cache: Numba itself looks at a function's own file only."""
+    """A change in any file of the folder takes another cache.
+
+    Numba itself looks at a function's own file only.
+    """
     sources = shutil.copytree(
         Path(cpu.__file__).parent, tmp_path / "cpu", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -182,7 +188,7 @@ def test_the_cache_is_named_by_all_sources(tmp_path):
         after = cpu._cache_folder(sources)
         assert after != before
         before = after
-    code = "from logreg_accel.kernels import cpu; print(cpu.rows.loss_gradient.stats.cache_path)"
+    code = "from logreg_accel.kernels import cpu; print(cpu.passes.loss_gradient.stats.cache_path)"
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     told = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
@@ -193,7 +199,8 @@ def test_the_cache_is_named_by_all_sources(tmp_path):
 def test_a_cache_that_cannot_be_written_is_no_error():
     code = (
         "import numpy as np, logreg_accel as la; rng = np.random.default_rng(0)\n"
-        "print(la.LogisticRegression(backend='numba', max_iter=2).fit(rng.random((20, 2)), np.arange(20) % 2).coef_.shape)"
+        "clf = la.LogisticRegression(backend='numba', max_iter=2)\n"
+        "print(clf.fit(rng.random((20, 2)), np.arange(20) % 2).coef_.shape)"
     )
     env = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere", "HOME": "/dev/null"}
     env.pop("XDG_CACHE_HOME", None)

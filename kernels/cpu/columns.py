@@ -1,14 +1,14 @@
-"""One read of a dense X per pass, X stored by columns (Fortran order, what pandas and polars hand over).
+"""What passes do with a tile of a dense, column-major X, which is what pandas and polars hand over.
 
-The same passes as rows.py with the same arguments, but A is Xᵀ by rows: (n, at least m). A tile is tall, some
-hundreds of rows, so that each column gives a run that is worth a prefetch; four columns go at a time. Margins
-are built up column by column, z += x_j·w_j, and the gradient is a dot product a column.
+A is Xᵀ by rows, (n, at least m). A tile is tall, some hundreds of rows, so that each column gives a run that
+is worth a prefetch; four columns go at a time. Margins are built up column by column, z += x_j·w_j, and the
+gradient is a dot product for each column.
+
+Shapes as in rows.py, but for A and the first row of the tile, lo.
 """
 
-import numpy as np
 from numba import njit
 
-from .pointwise import curvature, loss_residual
 from .storage import LOOP, load
 
 
@@ -84,96 +84,3 @@ def tile_squares(A, lo, c, q, diagonal):
     for i in range(q):
         total += c[i]
     diagonal[n] += total
-
-
-def scratch(W, tile):
-    """What a call of a pass works in: two vectors for a tile's rows."""
-    return np.empty(tile, W.dtype), np.empty(tile, W.dtype)
-
-
-@njit(**LOOP)
-def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
-    """value[c] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty."""
-    z, values = work
-    tile = z.size
-    for lo in range(start, stop, tile):
-        q = min(tile, stop - lo)
-        for c in range(W.shape[0]):
-            tile_margins(A, lo, W[c], b[c], q, z)
-            if kept.size:
-                for i in range(q):
-                    kept[c, lo + i] = z[i]
-            loss_residual(z, y[lo : lo + q], s[lo : lo + q], q, values)
-            total = 0.0
-            for i in range(q):
-                total += values[i]
-            value[c] += total
-            tile_gradient(A, lo, z, q, gradient[c])
-
-
-@njit(**LOOP)
-def loss_gradient_diagonal(A, y, s, W, b, start, stop, work, kept, value, gradient, diagonal):
-    """As `loss_gradient`, and diagonal[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²: what a solver that scales its steps asks for first."""
-    z, values = work
-    tile = z.size
-    for lo in range(start, stop, tile):
-        q = min(tile, stop - lo)
-        for c in range(W.shape[0]):
-            tile_margins(A, lo, W[c], b[c], q, z)
-            if kept.size:
-                for i in range(q):
-                    kept[c, lo + i] = z[i]
-            for i in range(q):
-                values[i] = z[i]
-            curvature(values, s[lo : lo + q], q)
-            tile_squares(A, lo, values, q, diagonal[c])
-            loss_residual(z, y[lo : lo + q], s[lo : lo + q], q, values)
-            total = 0.0
-            for i in range(q):
-                total += values[i]
-            value[c] += total
-            tile_gradient(A, lo, z, q, gradient[c])
-
-
-@njit(**LOOP)
-def hessian_vector(A, s, W, b, V, d, known, start, stop, work, result):
-    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])); `known` may give the margins at W."""
-    z, u = work
-    tile = z.size
-    for lo in range(start, stop, tile):
-        q = min(tile, stop - lo)
-        for c in range(W.shape[0]):
-            if known.size:
-                for i in range(q):
-                    z[i] = known[c, lo + i]
-            else:
-                tile_margins(A, lo, W[c], b[c], q, z)
-            tile_margins(A, lo, V[c], d[c], q, u)
-            curvature(z, s[lo : lo + q], q)
-            for i in range(q):
-                z[i] *= u[i]
-            tile_gradient(A, lo, z, q, result[c])
-
-
-@njit(**LOOP)
-def diagonal(A, s, W, b, start, stop, work, result):
-    """result[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]²."""
-    z, _ = work
-    tile = z.size
-    for lo in range(start, stop, tile):
-        q = min(tile, stop - lo)
-        for c in range(W.shape[0]):
-            tile_margins(A, lo, W[c], b[c], q, z)
-            curvature(z, s[lo : lo + q], q)
-            tile_squares(A, lo, z, q, result[c])
-
-
-@njit(**LOOP)
-def margins(A, W, b, start, stop, work, z):
-    """z[c, i] = X[i]·W[c] + b[c]."""
-    one, _ = work
-    tile = one.size
-    for lo in range(start, stop, tile):
-        q = min(tile, stop - lo)
-        for c in range(W.shape[0]):
-            tile_margins(A, lo, W[c], b[c], q, z[c, lo : lo + q])

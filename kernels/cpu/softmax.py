@@ -13,7 +13,7 @@ The passes go as in rows.py, and four outputs at a time: 16 products for every 8
 on a tile, which the generic body calls, packs what it multiplies, and does 47 GFlop/s of 107 with ten
 columns: a Hessian product of 15,690 x 784 with ten classes takes it 8.4 ms on two threads, these loops 4.5.
 
-Shapes as in rows.py, but y are codes of the classes, and value is (1,).
+Shapes as in passes.py, but y are codes of the classes, and value is (1,).
 """
 
 import math
@@ -217,8 +217,8 @@ def scratch(W, tile):
 
 
 @njit(**LOOP)
-def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient):
-    """value[0] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty."""
+def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient, diagonal):
+    """value[0] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty. It knows no diagonal: None."""
     G, Z, _, vectors = work
     tile = Z.shape[1]
     for lo in range(start, stop, tile):

@@ -29,7 +29,7 @@ def lasso_sweeps(H, slope, u, l1, sweeps):
 class _Job(NamedTuple):
     """What the loops of a dense or sparse pass are called with."""
 
-    loops: Any  # kernels.cpu.rows, columns, sparse or softmax
+    loops: Any  # kernels.cpu.passes or softmax
     A: Any
     y: np.ndarray
     s: np.ndarray
@@ -54,7 +54,7 @@ class _Job(NamedTuple):
             return None
         tile = lanes.tile_rows(layout, X, softmax * 2 * k * dtype.itemsize)
         y = np.empty(0, dtype=np.uint8) if block.y is None else np.ascontiguousarray(block.y)
-        loops = _loops("softmax" if softmax else layout)
+        loops = _loops("softmax" if softmax else "passes")
         bounds = lanes.bounds(X, lanes.count(X))
         return cls(loops, A, y, _weights(block, dtype), *_split(pass_.W, dtype), bounds, tile)
 
@@ -81,15 +81,20 @@ def loss_gradient(backend, pass_, block, job):
         return None
     kept = np.empty((k if pass_.keep_margins else 0, m), dtype=job.W.dtype)
     value = np.zeros((job.lanes, 1 if softmax else k))
-    sums = np.zeros((1 + pass_.diagonal, job.lanes, k, n + 1))  # the gradient; the diagonal
-    loop = job.loops.loss_gradient_diagonal if pass_.diagonal else job.loops.loss_gradient
+    gradient = np.zeros((job.lanes, k, n + 1))
+    diagonal = np.zeros_like(gradient) if pass_.diagonal else [None] * job.lanes
 
     def work(i, start, stop):
-        loop(job.A, job.y, job.s, job.W, job.b, start, stop, job.scratch(), kept, value[i], *sums[:, i])
+        arguments = (job.A, job.y, job.s, job.W, job.b, start, stop, job.scratch())
+        job.loops.loss_gradient(*arguments, kept, value[i], gradient[i], diagonal[i])
 
     backend.run_lanes(work, job.bounds)
-    diagonal = sums[1].sum(axis=0).T if pass_.diagonal else None
-    return p.Sums(value.sum(axis=0), sums[0].sum(axis=0).T, kept.T if pass_.keep_margins else None, diagonal)
+    return p.Sums(
+        value.sum(axis=0),
+        gradient.sum(axis=0).T,
+        kept.T if pass_.keep_margins else None,
+        diagonal.sum(axis=0).T if pass_.diagonal else None,
+    )
 
 
 def hessian_vector(backend, pass_, block, job):
@@ -125,7 +130,7 @@ def sparse_hessian(backend, pass_, block, job):
     sums = [np.zeros((size, size)) for _ in range(n_lanes)]
 
     def work(i, start, stop):
-        job.loops.hessian(job.A, job.s, job.W, job.b, start, stop, job.scratch(), sums[i])
+        _loops("sparse").hessian(job.A, job.s, job.W, job.b, start, stop, job.scratch(), sums[i])
 
     backend.run_lanes(work, lanes.bounds(block.X, n_lanes))
     H = sum(sums)
@@ -171,8 +176,7 @@ KERNELS[p.HessianVector, Multinomial, "rows"] = _rows(hessian_vector)
 KERNELS[p.Hessian, Logistic, "sparse"] = KERNELS[p.MeanHessian, Logistic, "sparse"] = _sparse(sparse_hessian)
 
 
-# -- pointwise lines of the generic bodies
-# --------------------------------------------------------------------------------
+# -- pointwise lines of the generic bodies -------------------------------------------------------------------
 
 
 def _softmax(name, Z, s, *more):
@@ -206,8 +210,7 @@ POINTWISE = {
 }
 
 
-# -- the pieces
-# -----------------------------------------------------------------------------------------------------------
+# -- the pieces ----------------------------------------------------------------------------------------------
 
 
 def _sum(backend, job, loop):

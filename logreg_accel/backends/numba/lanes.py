@@ -32,7 +32,7 @@ _STORED = {
 def layout(X):
     """ "rows", "columns" or "sparse", and what the loops take of X; None where they can take nothing.
 
-    That is X by rows or Xᵀ by rows, padded ones as they are; data, indices and indptr of a sparse X.
+    That is X by rows, or a tuple: Xᵀ by rows; data, indices and indptr of a sparse X. Padded rows are taken as they are.
     """
     if X.compressed:
         entries = _entries(X.stored)
@@ -41,7 +41,7 @@ def layout(X):
     if A is not None:
         return "rows", A
     A = _long_rows(X.stored.T)
-    return (None, None) if A is None else ("columns", A)
+    return (None, None) if A is None else ("columns", (A,))
 
 
 def _long_rows(X):
