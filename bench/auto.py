@@ -45,7 +45,7 @@ _REACHED = 1e-5
 
 
 def problem(m, n, decay, seed=0):
-    """Correlated columns whose covariance has eigenvalues i^(-2·decay), labels drawn at a spread of the margins of 3."""
+    """Columns of a covariance with eigenvalues i^(-2·decay), and labels at margins that spread by 3."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((m, n), dtype=np.float32)
     X *= (np.arange(1, n + 1) ** -decay).astype(np.float32)

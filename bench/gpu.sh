@@ -42,8 +42,8 @@ if wants tests; then
     parallel=()
     "$python" -c "import xdist" 2>/dev/null && parallel=(-n 6) # most of the time goes into compiling kernels
     timeout -k 10 "$seconds" "$python" -m pytest tests/test_backends.py tests/test_backend_cupy.py \
-        tests/test_kernels_cuda.py tests/test_objective.py tests/test_sampling.py tests/test_subsampled.py tests/test_solvers.py \
-        tests/test_estimator.py -m gpu -q -p no:cacheprovider --tb=short ${parallel[@]+"${parallel[@]}"} \
+        tests/test_kernels_cuda.py tests/test_objective.py tests/test_sampling.py tests/test_subsampled.py \
+        tests/test_solvers.py tests/test_stopping.py tests/test_estimator.py -m gpu -q -p no:cacheprovider --tb=short ${parallel[@]+"${parallel[@]}"} \
         --junitxml="$OUT/.junit.xml" >"$OUT/.tests" 2>&1
     code=$?
     {

@@ -216,7 +216,8 @@ def arguments(words=None):
         type=float,
         default=None,
         metavar="K",
-        help="also end fits that take K times as long as the slowest of 'ours' on that data, and 2 s at least",
+        help="also end fits that take K times as long as the slowest of 'ours' on that data, "
+        "and 2 s at least",
     )
     parser.add_argument("--threads", type=int, default=available_threads())
     parser.add_argument("--output", type=Path, help="folder for peers.json and peers.svg")

@@ -19,8 +19,8 @@ def table(headings, rows):
 
 def machine_line(machine):
     return (
-        f"{machine['processor']}, {machine['threads']} threads, {machine['memory_GiB']:g} GiB, Python {machine['python']}, "
-        f"{machine['blas'].split(',')[0]}"
+        f"{machine['processor']}, {machine['threads']} threads, {machine['memory_GiB']:g} GiB, "
+        f"Python {machine['python']}, {machine['blas'].split(',')[0]}"
     )
 
 
@@ -42,9 +42,10 @@ def passes():
         for r in report["passes"]
     ]
     return (
-        f"One evaluation (loss and gradient) on the Numba backend, X of {report['gigabytes']:g} GB, best of {report['repeats']} runs taken in "
-        f"turns ({machine_line(report['machine'])}). The plain read is the fastest of a streaming sum and BLAS's `X @ w` in the same run; plain "
-        "NumPy is `X @ w`, the formulas, `X.T @ r`. Measure yours with `logreg-accel bench`.\n\n"
+        f"One evaluation (loss and gradient) on the Numba backend, X of {report['gigabytes']:g} GB, "
+        f"best of {report['repeats']} runs taken in turns ({machine_line(report['machine'])}). "
+        "The plain read is the fastest of a streaming sum and BLAS's `X @ w` in the same run; "
+        "plain NumPy is `X @ w`, the formulas, `X.T @ r`. Measure yours with `logreg-accel bench`.\n\n"
         + table(
             [
                 "features",
@@ -129,9 +130,11 @@ def race():
     )
     limits = [run["limit"] for run in results["runs"] if run["status"] == "timed out"]
     return (
-        f"The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, C = 1 where nothing else is said, against whatever peer was "
-        f"fastest; fits were ended after {min(limits):.2g} to {max(limits):.2g} s ({machine_line(results['machine'])}; {raced}). Full tables: `python bench/peers.py`, picture: "
-        "`bench/results/peers/peers.svg`.\n\n"
+        "The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, "
+        "C = 1 where nothing else is said, against whatever peer was fastest; "
+        f"fits were ended after {min(limits):.2g} to {max(limits):.2g} s "
+        f"({machine_line(results['machine'])}; {raced}). "
+        "Full tables: `python bench/peers.py`, picture: `bench/results/peers/peers.svg`.\n\n"
         + table(
             [
                 "data",

@@ -1,1 +1,1 @@
-"""The compiled loops: cpu/ holds Numba's, cuda/ the CUDA C++ sources. Nothing here knows the rest of the package."""
+"""The kernels: cpu/ holds Numba loops, cuda/ CUDA C++. Nothing here knows the rest of the package."""

@@ -1,6 +1,7 @@
 """Logistic regression on large feature matrices, at the speed of the memory it reads.
 
-Public names load on first use, so importing the package is cheap: no scikit-learn, Numba, CuPy or pyarrow.
+Public names are loaded on first use, so importing the package stays cheap: it pulls in neither scikit-learn
+nor Numba, CuPy or pyarrow.
 """
 
 import importlib
@@ -26,7 +27,10 @@ __all__ = [*_HOMES, "__version__"]
 
 
 def _find_kernels():
-    """In a plain checkout the kernels lie beside the package, not inside it; an installation has them inside."""
+    """Make `logreg_accel.kernels` importable from a plain checkout.
+
+    An installation has the kernels inside the package; in a checkout they are a directory beside it.
+    """
     beside = Path(__file__).parent.parent / "kernels"
     if (Path(__file__).parent / "kernels").is_dir() or not (beside / "__init__.py").is_file():
         return

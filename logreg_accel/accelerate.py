@@ -1,4 +1,7 @@
-"""`python -m logreg_accel.accelerate script.py args`: a script as it is, with scikit-learn's LogisticRegression fitted here."""
+"""Run an unchanged script with scikit-learn's LogisticRegression fitted by this package.
+
+Usage: `python -m logreg_accel.accelerate script.py args`.
+"""
 
 import argparse
 import logging
@@ -10,7 +13,7 @@ from .interop.patching import patch_sklearn
 
 
 def main(argv=None):
-    """Run a script or, after -m, a module, under `patch_sklearn`."""
+    """Run a script, or with -m a module, under `patch_sklearn`."""
     parser = argparse.ArgumentParser(
         prog="python -m logreg_accel.accelerate",
         description="Run a Python script with scikit-learn's LogisticRegression fitted by logreg_accel.",

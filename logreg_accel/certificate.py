@@ -15,7 +15,7 @@ from .solvers import questions as ask
 MAX_ITER = "max_iter"
 
 _MEASURE_UP_TO = 2000
-"""Parameters up to which the distance to the optimum is measured with a Hessian before a fit may end on it."""
+"""Parameters up to which a Hessian measures the distance to the optimum before a fit may end on it."""
 
 _MEASURE_ROWS = 12
 """Rows of that Hessian for a parameter: all rows would cost as much as tens of reads where a few suffice."""
@@ -80,7 +80,7 @@ class Certificate:
         return suboptimality
 
     def bound(self, point):
-        """A rigorous bound on the suboptimality, but for rounding; at most 1, since F* is at least 0, or inf."""
+        """A bound on the suboptimality, rigorous but for rounding: at most 1, as F* is at least 0, or inf."""
         gap = yield ask.DualValue(point)
         return min(gap / point.value, 1.0) if gap < math.inf else math.inf
 

@@ -1,4 +1,4 @@
-"""Where the numbers of a point stand: a flat vector for solvers, columns for passes."""
+"""The two layouts of a point: a flat vector for solvers, columns for passes."""
 
 from typing import NamedTuple
 
@@ -6,21 +6,25 @@ import numpy as np
 
 
 class Coordinates(NamedTuple):
-    """Points are [w, b], or [w] without an intercept; of K outputs the rows of (n_features + 1, K), one after the other."""
+    """Converts points between the two layouts.
+
+    A flat point is [w, b], or [w] without an intercept; with K outputs it is the (n_features + 1, K) matrix
+    of the passes in row-major order.
+    """
 
     n_features: int
     n_outputs: int
     fit_intercept: bool
     dtype: np.dtype
-    """Of the arithmetic of the passes."""
+    """The dtype of the arithmetic of the passes."""
 
     @property
     def size(self):
-        """Length of a point."""
+        """The length of a flat point."""
         return (self.n_features + self.fit_intercept) * self.n_outputs
 
     def columns(self, w):
-        """w as the passes take it: (n_features + 1, K), the intercept last, 0 without one."""
+        """Lay w out for the passes: (n_features + 1, K), the intercept last, 0 if there is none."""
         w, k = np.asarray(w, dtype=np.float64), self.n_outputs
         if w.shape != (self.size,):
             parts = "n_features weights and the intercept" if self.fit_intercept else "n_features weights"
@@ -31,15 +35,15 @@ class Coordinates(NamedTuple):
         return W
 
     def rounded(self, w):
-        """`columns`, rounded to the arithmetic of the passes."""
+        """Return `columns(w)`, rounded to the arithmetic of the passes."""
         return self.columns(w).astype(self.dtype).astype(np.float64)
 
     def flat(self, W):
-        """`columns` undone."""
+        """Undo `columns`."""
         return W[: self.size // self.n_outputs].ravel()
 
     def penalised(self, w):
-        """w with the intercept, which bears no penalty, set to zero."""
+        """Return w with the intercept, which is not penalised, set to zero."""
         w = np.array(w, dtype=np.float64)
         if self.fit_intercept:
             w[-self.n_outputs :] = 0

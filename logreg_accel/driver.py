@@ -1,4 +1,4 @@
-"""Runs solvers: a `Session` answers questions, counts reads of X and keeps the budgets; a `Trial` is one model under way."""
+"""Runs solvers: a `Session` answers questions and keeps the budgets; a `Trial` is one model under way."""
 
 import math
 import time
@@ -19,10 +19,10 @@ HIGH_FLOOR = 1e-6
 """Relative suboptimality at which rounding should not yet have stopped a fit."""
 
 _PATIENCE = 2
-"""Accepted points in a row without a new least value or gradient norm: after that, steps only move rounding about."""
+"""Accepted points in a row without a new least value or gradient norm: what follows only moves rounding."""
 
 _NOTHING_LEFT = float(np.finfo(np.float64).eps)
-"""Relative suboptimality that no sum in float64 shows: whatever `tol` asks for, there is nothing left to win."""
+"""Relative suboptimality that no sum in float64 shows: whatever `tol` says, nothing is left to win."""
 
 
 def run(
@@ -196,7 +196,7 @@ class Trial:
         )
 
     def _solve(self):
-        """The solver's questions, with those of the certificate where it accepts a point; returns its status."""
+        """The questions of the solver, and of the certificate about accepted points; returns the status."""
         generator, answer = self.solver(self.start), None
         try:
             while True:
@@ -249,7 +249,7 @@ class Trial:
         return (yield question)
 
     def _accept(self, told, suboptimality):
-        """Keep a point that was judged: is it the best, good enough, still getting better, within the budgets?"""
+        """Keep a point that was judged, and decide whether the trial goes on; True when the point will do."""
         point, norm = told.point, norm_of(told.point.gradient)
         self.n_iter += 1
         self._keep_best(told, suboptimality)

@@ -1,32 +1,32 @@
-"""How far a point can be from the optimum: bounds from a point of the dual problem, without a read of X worth counting."""
+"""Bounds on how far a point is from the optimum, from a point of the dual problem.
+
+They cost next to no read of X.
+"""
 
 import numpy as np
 
-_BOUND_BYTES = 1 << 20  # of X that a bound may gather
+_BOUND_BYTES = 1 << 20  # part of X that a bound may gather
 _BOUND_MARGINS = 1 << 17
-_BOUND_SHARE = 32  # one row in so many, at most
+_BOUND_SHARE = 32  # at most one row in this many is gathered
 
 
 def gap(objective, point):
-    """A bound on F(point) − F*, rigorous but for rounding: the gap to a point of the dual problem; inf where
-    there is none.
+    """Bound F(point) − F* by the gap to a point of the dual problem, rigorously but for rounding.
 
-    Residuals that a loss can have and whose weighted sum is zero, as the intercept bears no penalty, are a
-    point of the dual (Boyd and Vandenberghe, Convex Optimization, § 5.5). Those at w sum to the intercept's
-    gradient instead; so the margins of some rows are shifted by one number η, or one a class, until the sum
-    is zero. With r the residuals at z and r̂
-    those at z + η::
+    A point of the dual (Boyd and Vandenberghe, Convex Optimization, § 5.5) consists of residuals that the
+    loss can have and, since the intercept is not penalised, whose weighted sum is zero. The residuals at w
+    sum to the gradient with respect to the intercept instead. Therefore the margins of some rows are shifted
+    by one number η (or one per class) until the sum is zero. With r the residuals at z and r̂ those at z + η,
+    and with sums over the shifted rows::
 
-        F − F* ≤ (1/Σs)·Σ s·(ℓ(z) − ℓ(z + η) + r̂·η) + ‖∇F + (1/Σs)·Xᵀs(r̂ − r)‖²/(2λ)     (sums over those
-        rows)
+        F − F* ≤ (1/Σs)·Σ s·(ℓ(z) − ℓ(z + η) + r̂·η) + ‖∇F + (1/Σs)·Xᵀs(r̂ − r)‖²/(2λ)
 
-    The rows are evenly spaced, at most 1/32 of all and 1 MB of X, so that the bound costs no read of X worth
-    counting.
+    The shifted rows are evenly spaced and at most 1/32 of all rows and 1 MB of X, so that the bound costs
+    next to no read of X.
 
-    With an L1 penalty it is the duality gap itself (Kim, Koh, Lustig, Boyd and Gorinevsky 2007, IEEE J. Sel.
-    Top. Signal Process. 1, § II), with residuals scaled by c until no |Xᵀr̂| is above l1 where there is no L2;
-    a sweep over all
-    margins::
+    With an L1 penalty the bound is the duality gap itself (Kim, Koh, Lustig, Boyd and Gorinevsky 2007, IEEE
+    J. Sel. Top. Signal Process. 1, § II), which takes a sweep over all margins. Without an L2 part, the
+    residuals are scaled by a factor c such that no |Xᵀr̂| exceeds l1::
 
         F − F* ≤ F + (1/Σs)·Σ s·ℓ*(c·r̂) + penalty*(c·Xᵀr̂/Σs)
 
@@ -34,16 +34,19 @@ def gap(objective, point):
     ----------
     objective : Objective
     point : Point
-        With margins, where there is an intercept or an L1 penalty.
+        Must carry margins if there is an intercept or an L1 penalty.
 
     Returns
     -------
     float
+        inf where no bound is known.
     """
     penalty, k = objective.penalty, objective.loss.n_outputs
     if not (point.value > 0 and (penalty.l2 > 0 or penalty.l1 > 0)):
         return np.inf
-    if point.margins is None and (penalty.l1 > 0 or objective.fit_intercept):
+    needs_rows = penalty.l1 > 0 or objective.fit_intercept
+    at_hand = point.margins is not None and objective.rows.in_memory and objective.models is None
+    if needs_rows and not at_hand:
         return np.inf
     rows, moved, shifted, gradient = [], None, 0.0, point.gradient
     if objective.fit_intercept and gradient[-k:].any():
@@ -56,7 +59,19 @@ def gap(objective, point):
 
 
 def _to_the_dual(objective, point):
-    """Rows, their shifted residuals, the first term of the bound, the gradient of the second; inf where no shift will do."""
+    """Shift the margins of some rows to reach a point of the dual.
+
+    Returns
+    -------
+    chosen : ndarray
+        The rows.
+    moved : ndarray
+        Their residuals after the shift.
+    gap : float
+        The first term of the bound; inf where no shift is found.
+    gradient : ndarray
+        The gradient in the second term.
+    """
     rows, loss, k = objective.rows, objective.loss, objective.loss.n_outputs
     chosen = _evenly_spaced(rows, k)
     y, s = rows.labels(chosen), rows.weights(chosen)
@@ -65,7 +80,7 @@ def _to_the_dual(objective, point):
 
     value, residual = loss.value_residual(z, y)
     missing = -point.gradient[-k:] * rows.weight_sum
-    if k > 1:  # residuals of a row sum to zero, whatever rounding makes of it
+    if k > 1:  # the residuals of a row sum to zero but for rounding
         missing -= missing.mean()
     target = (s * residual).sum(axis=0) + missing
     enough = 1e-12 * abs(missing).max() + 4 * np.finfo(np.float64).eps * rows.weight_sum
@@ -81,7 +96,7 @@ def _to_the_dual(objective, point):
 
 
 def _evenly_spaced(rows, k):
-    """The numbers of some rows of positive weight."""
+    """Return the indices of some evenly spaced rows of positive weight."""
     there = rows.weighty()
     count = _BOUND_BYTES * rows.n_rows // max(rows.nbytes, 1)
     count = max(min(len(there) // _BOUND_SHARE, count, _BOUND_MARGINS // k), 1)
@@ -89,7 +104,10 @@ def _evenly_spaced(rows, k):
 
 
 def _shift(loss, z, y, s, target, enough):
-    """η with Σ s·residual(z + η) = target, the losses and residuals there; by Newton's method, None where it gets nowhere."""
+    """Find η with Σ s·residual(z + η) = target by Newton's method.
+
+    Returns η and the losses and residuals at z + η, or None where the iteration does not converge.
+    """
     k = len(target)
     shift = np.zeros(k)
     for _ in range(100):
@@ -106,7 +124,11 @@ def _shift(loss, z, y, s, target, enough):
 
 
 def _duality_gap(objective, point, chosen, moved, gradient):
-    """F less the dual function where the residuals of the chosen rows are replaced; `gradient` is that of such residuals."""
+    """Return F minus the dual function at the residuals of `point`, with some replaced.
+
+    The residuals of the chosen rows are replaced by `moved`, and `gradient` is the gradient that belongs to
+    the result.
+    """
     rows, penalty, at = objective.rows, objective.penalty, objective.at
     s, y = rows.weights(), rows.labels()
     z = rows.to_host(point.margins).astype(np.float64)

@@ -9,10 +9,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import driver, fitting, persistence, solvers
 from .data import as_labelled, as_matrix
-from .data.convert import to_table
+from .data.convert import named, to_table
 from .interop.callbacks import Steps
 from .interop.hooks import FRAMES, CallbackSupportMixin, first_partial_fit, with_callbacks
-from .losses import loss_of
 from .prediction import Predictor
 
 
@@ -21,7 +20,8 @@ def _by_batches(estimator):
     if estimator.solver == "sgd" or isinstance(estimator.solver, solvers.sgd):
         return True
     raise AttributeError(
-        f"`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); `solver` is {estimator.solver!r}."
+        "`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); "
+        f"`solver` is {estimator.solver!r}."
     )
 
 
@@ -32,8 +32,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
 
         Σᵢ sᵢ·log(1 + exp(−ỹᵢ·(xᵢ·w + b))) + (1/C)·[(1 − l1_ratio)·½·‖w‖² + l1_ratio·‖w‖₁]        ỹᵢ = ±1
 
-    The intercept bears no penalty. More than two classes have the softmax loss log Σₖ exp(xᵢ·wₖ + bₖ) −
-    (xᵢ·w_y + b_y).
+    The intercept bears no penalty. More classes have the loss log Σₖ exp(xᵢ·wₖ + bₖ) − (xᵢ·w_y + b_y).
 
     Parameters
     ----------
@@ -177,9 +176,9 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         with fitting.unchanged_where_refused(self):
             X = to_table(X)
             matrix = as_matrix(X)
-            validate_data(self, X if hasattr(X, "columns") else matrix, skip_check_array=True)
+            validate_data(self, named(X, matrix), skip_check_array=True)
             labelled = as_labelled(matrix, y, sample_weight, self.class_weight)
-            start = self._start(matrix.shape[1], loss_of(len(labelled.classes)).n_outputs)
+            start = fitting.start_of(self, matrix.shape[1], len(labelled.classes))
             fitted = self._run(X, labelled, labelled.total_weight, start, steps)
         self._state, self._weight_fitted = None, labelled.total_weight
         self._finish(fitted)
@@ -214,8 +213,8 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         fitting.check_parameters(self)
         if isinstance(self.class_weight, str):
             raise ValueError(
-                f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know from a part of the rows; "
-                "expected a dict or None."
+                f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know "
+                "from a part of the rows; expected a dict or None."
             )
         steps = Steps.of(self, X, y, sample_weight)
         with fitting.unchanged_where_refused(self):
@@ -224,40 +223,30 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
             first = first_partial_fit(self, classes)
             if first and len(self.classes_) < 2:
                 raise ValueError(f"`classes` is {list(classes)}; expected two labels or more.")
-            validate_data(self, X if hasattr(X, "columns") else matrix, reset=first, skip_check_array=True)
+            validate_data(self, named(X, matrix), reset=first, skip_check_array=True)
             labelled = as_labelled(matrix, y, sample_weight, self.class_weight, self.classes_)
-            state = self._state_of(matrix.shape[1], first)
+            state = getattr(self, "_state", None) or fitting.state_of(self, matrix.shape[1], first)
             if not first and not labelled.total_weight and getattr(self, "_state", None) is not None:
                 return self  # classes of no weight: nothing to learn from
             state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)
-            fitted = self._run(
-                X, labelled, state.weight_seen, state.w, steps, lambda solver: solver.continued(state)
-            )
+            seen = state.weight_seen
+            fitted = self._run(X, labelled, seen, state.w, steps, lambda solver: solver.continued(state))
         self._state = state
         self.n_iter_ = np.array([state.epochs], dtype=np.int32)
         self._finish(fitted)
         return self
 
-    def _state_of(self, n_features, first):
-        """Where the mini-batches go on from."""
-        state = getattr(self, "_state", None)
-        if state is not None:
-            return state
-        rows = n_features + bool(self.fit_intercept)
-        start = np.zeros(rows * loss_of(len(self.classes_)).n_outputs) if first else self._stored(rows)
-        return solvers.sgd.State(start, weight_seen=getattr(self, "_weight_fitted", 0.0))
-
     def _run(self, X, labelled, total_weight, start, steps, continued=None):
         """Solve, and keep what was found."""
 
         def taken(w):
-            return steps.taken(lambda: self._coefficients(w, labelled))
+            return steps.taken(lambda: fitting.coefficients(self, w, labelled))
 
         progress = fitting.Progress(self.callback, taken if steps else None)
         fitted = fitting.solve(self, X, labelled, total_weight, start, progress, continued)
         self._keep(fitted, labelled)
         if steps:
-            steps.end(lambda: self._coefficients(fitted.solution.w, labelled))
+            steps.end(lambda: fitting.coefficients(self, fitted.solution.w, labelled))
         return fitted
 
     def _finish(self, fitted):
@@ -269,12 +258,10 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
     def save(self, path):
         """Write the fitted model to one .npz file, whole or not at all; `logreg_accel.load` reads it.
 
-        A callback and a RandomState are not kept.
-
         Parameters
         ----------
         path : path-like
-            Used as it is; no suffix is added.
+            Used as it is; no suffix is added. A callback and a RandomState are not kept.
 
         Raises
         ------
@@ -284,49 +271,13 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         check_is_fitted(self)
         persistence.save_arrays(path, *persistence.to_plain(self))
 
-    # -- the pieces
-    # -----------------------------------------------------------------------------------------------------
-
-    def _start(self, n_features, n_outputs):
-        rows = n_features + bool(self.fit_intercept)
-        if not (self.warm_start and hasattr(self, "coef_")):
-            return np.zeros(rows * n_outputs)
-        if self.coef_.shape[1] != n_features:
-            raise ValueError(
-                f"`warm_start=True` and the last fit had {self.coef_.shape[1]} features, this one {n_features}. "
-                "Use warm_start=False or clone the estimator."
-            )
-        if self.coef_.shape[0] != n_outputs:
-            raise ValueError(
-                "`warm_start=True` and the last fit had another number of classes. "
-                "Use warm_start=False or clone the estimator."
-            )
-        return self._stored(rows)
-
-    def _stored(self, rows):
-        """coef_ and intercept_ as a point of the objective."""
-        return np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)[:rows].ravel()
-
-    def _coefficients(self, w, labelled):
-        """The attributes that a point of the objective makes."""
-        stored = labelled.block.X.dtype
-        dtype = np.float32 if stored.itemsize <= 4 and stored.kind not in "iub" else np.float64
-        n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
-        W = np.array(w).reshape(-1, k)
-        if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
-            free = slice(0 if self.C == np.inf else n, None)
-            W[free] -= W[free].mean(axis=1, keepdims=True)
-        intercept = W[n].astype(dtype) if self.fit_intercept else np.zeros(k, dtype=dtype)
-        return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
-
     def _keep(self, fitted, labelled):
         solution = fitted.solution
-        for name, value in self._coefficients(solution.w, labelled).items():
+        for name, value in fitting.coefficients(self, solution.w, labelled).items():
             setattr(self, name, value)
         self.n_iter_ = np.array([max(solution.n_iter, 1)], dtype=np.int32)
         self.backend_, self.solver_ = fitted.backend, fitted.solver
-        self.n_passes_ = float(solution.n_passes)
-        self.suboptimality_ = float(solution.suboptimality)
+        self.n_passes_, self.suboptimality_ = float(solution.n_passes), float(solution.suboptimality)
         self.suboptimality_bound_ = float(solution.bound)
         self.status_ = solution.status
         self.history_ = solution.history
@@ -342,9 +293,7 @@ def load(path):
 
     Raises
     ------
-    OSError
-        The file cannot be opened.
-    ValueError
-        It is no such file, is damaged or cut short, or was written by a newer version.
+    OSError, ValueError
+        The file cannot be opened; it is no such file, damaged, cut short, or of a newer version.
     """
     return persistence.from_plain(LogisticRegression, *persistence.load_arrays(path))

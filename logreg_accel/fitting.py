@@ -20,7 +20,7 @@ from .objective import Objective
 from .penalty import Penalty, check_number, check_strength
 from .rows import MemoryRows
 from .solvers import questions as ask
-from .solvers import resolve_solver
+from .solvers import resolve_solver, sgd
 
 
 class Fitted(NamedTuple):
@@ -112,6 +112,51 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None):
     return Fitted(solution, chosen, Choice(name, reason))
 
 
+def start_of(model, n_features, n_classes):
+    """Where a fit starts from: zero, or with `warm_start` the weights of the last fit."""
+    n_outputs = loss_of(n_classes).n_outputs
+    rows = n_features + bool(model.fit_intercept)
+    if not (model.warm_start and hasattr(model, "coef_")):
+        return np.zeros(rows * n_outputs)
+    if model.coef_.shape[1] != n_features:
+        raise ValueError(
+            f"`warm_start=True` and the last fit had {model.coef_.shape[1]} features, this one {n_features}. "
+            "Use warm_start=False or clone the estimator."
+        )
+    if model.coef_.shape[0] != n_outputs:
+        raise ValueError(
+            "`warm_start=True` and the last fit had another number of classes. "
+            "Use warm_start=False or clone the estimator."
+        )
+    return _point_of(model, rows)
+
+
+def state_of(model, n_features, first):
+    """What the mini-batches of a first `partial_fit` start from, or of one that follows a `fit`."""
+    rows = n_features + bool(model.fit_intercept)
+    size = rows * loss_of(len(model.classes_)).n_outputs
+    start = np.zeros(size) if first else _point_of(model, rows)
+    return sgd.State(start, weight_seen=getattr(model, "_weight_fitted", 0.0))
+
+
+def _point_of(model, rows):
+    """coef_ and intercept_ as a point of the objective."""
+    return np.vstack([model.coef_.T, model.intercept_[None]]).astype(np.float64)[:rows].ravel()
+
+
+def coefficients(model, w, labelled):
+    """The attributes that a point of the objective makes."""
+    stored = labelled.block.X.dtype
+    dtype = np.float32 if stored.itemsize <= 4 and stored.kind not in "iub" else np.float64
+    n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
+    W = np.array(w).reshape(-1, k)
+    if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
+        free = slice(0 if model.C == np.inf else n, None)
+        W[free] -= W[free].mean(axis=1, keepdims=True)
+    intercept = W[n].astype(dtype) if model.fit_intercept else np.zeros(k, dtype=dtype)
+    return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
+
+
 def _seed(random_state):
     if isinstance(random_state, numbers.Integral):
         return int(random_state)
@@ -153,8 +198,8 @@ def warn(model, fitted, stacklevel):
     solution, solver = fitted.solution, fitted.solver
     if solution.status == driver.SEPARABLE:
         warnings.warn(
-            "The classes are separable and C is inf: the loss falls towards 0 without a minimum, and the weights "
-            "returned are only one of the directions that separate them. Use a finite C.",
+            "The classes are separable and C is inf: the loss falls towards 0 without a minimum, and the "
+            "weights returned are only one of the directions that separate them. Use a finite C.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )
@@ -163,8 +208,9 @@ def warn(model, fitted, stacklevel):
     high_floor = solution.status == ask.NOISE_FLOOR and not solution.suboptimality <= floor
     if high_floor or solution.status not in driver.SATISFIED:
         warnings.warn(
-            f"Solver {solver!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an estimated relative "
-            f"suboptimality of {solution.suboptimality:.2g}, above `tol`={model.tol:g}. {_advice(model, fitted)}",
+            f"Solver {solver!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an "
+            f"estimated relative suboptimality of {solution.suboptimality:.2g}, above `tol`={model.tol:g}. "
+            f"{_advice(model, fitted)}",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )
@@ -172,11 +218,16 @@ def warn(model, fitted, stacklevel):
 
 def _advice(model, fitted):
     lower = f"Lower the step of {fitted.solver!s}, or leave it out: 1/L is safe."
-    scale = "Rounding hides any further descent from it: scale the columns, pass float64 or use solver='newton-cholesky'."
+    scale = (
+        "Rounding hides any further descent from it: scale the columns, pass float64 or use "
+        "solver='newton-cholesky'."
+    )
+    takes_more = "Raise `n_iter_no_change`, lower `step`, or use solver='auto': it takes a handful of reads."
+    more_steps = f"Raise `max_iter` (now {model.max_iter}), scale the columns, or try another solver."
     return {
         ask.NOISE_FLOOR: lower if fitted.solver == "gd" else scale,
-        ask.STALLED: "Raise `n_iter_no_change`, lower `step`, or use solver='auto': it takes a handful of reads.",
-        driver.MAX_ITER: f"Raise `max_iter` (now {model.max_iter}), scale the columns, or try another solver.",
+        ask.STALLED: takes_more,
+        driver.MAX_ITER: more_steps,
         driver.MAX_PASSES: f"Raise `max_passes` (now {model.max_passes}).",
         driver.MAX_SECONDS: f"Raise `max_seconds` (now {model.max_seconds}).",
     }.get(fitted.solution.status, lower)

@@ -1,4 +1,4 @@
-"""What is told of a fit: a Record for every evaluation, a Solution at the end."""
+"""What a fit reports: a Record for every evaluation and a Solution at the end."""
 
 from typing import Any, NamedTuple
 
@@ -8,10 +8,22 @@ import numpy as np
 class Record(NamedTuple):
     """One evaluation, as kept in `history_`.
 
-    n_iter : accepted steps before it; n_passes : reads of X up to its end; value : F; gradient_norm : ‖∇F‖₂;
-    suboptimality : estimate of (F − F*)/F, nan for points that were not accepted; step : ‖w − last accepted
-    w‖₂;
-    seconds : since the start of the fit; gb_per_s : rate at which X was read.
+    Attributes
+    ----------
+    n_iter : int
+        Steps accepted before this evaluation.
+    n_passes : float
+        Reads of X up to the end of this evaluation.
+    value, gradient_norm : float
+        F and ‖∇F‖₂.
+    suboptimality : float
+        Estimate of (F − F*)/F; nan for points that were not accepted.
+    step : float
+        ‖w − last accepted w‖₂.
+    seconds : float
+        Time since the start of the fit.
+    gb_per_s : float
+        Rate at which X was read.
     """
 
     n_iter: int
@@ -28,7 +40,7 @@ HEADINGS = " iter  passes           loss    |grad|  subopt.      step  seconds  
 
 
 def format_record(record):
-    """A line for a step, under `HEADINGS`."""
+    """Format a record as one line of the table whose header is `HEADINGS`."""
     return (
         f"{record.n_iter:5d} {record.n_passes:7.1f} {record.value:14.8g} {record.gradient_norm:9.2e} "
         f"{record.suboptimality:8.1e} {record.step:9.2e} {record.seconds:8.2f} {record.gb_per_s:6.1f}"
@@ -36,7 +48,10 @@ def format_record(record):
 
 
 class Solution(NamedTuple):
-    """What a run found. `bound` is rigorous, or inf where there is no bound; `suboptimality` is an estimate."""
+    """The result of a run.
+
+    `suboptimality` is an estimate; `bound` is rigorous, or inf where no bound is known.
+    """
 
     w: np.ndarray
     value: float

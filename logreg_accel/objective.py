@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import duality
+from . import duality, metric
 from .backends import get_backend, passes
 from .backends.threads import blas_limit
 from .coordinates import Coordinates
@@ -33,10 +33,6 @@ class Objective:
     fit_intercept : bool
     model : passes.Model or None
         Which of the rows' targets and splits this is about; None where they have one target and no splits.
-
-    See Also
-    --------
-    Objective.from_arrays : the way in for pipelines that bring their own optimiser.
     """
 
     def __init__(self, rows, loss, penalty, fit_intercept=True, model=None):
@@ -76,7 +72,6 @@ class Objective:
         class_weight : dict, "balanced" or None
         backend : "auto", "numpy", "numba" or "cupy"
         n_threads : int or None
-            CPU threads at most.
 
         Returns
         -------
@@ -100,9 +95,8 @@ class Objective:
         labelled = as_labelled(X, y, sample_weight, class_weight)
         loss = loss_of(len(labelled.classes))
         X = labelled.block.X
-        chosen, _ = get_backend(
-            backend, X.nbytes, X.on_device, n_threads, n_rows=X.shape[0], n_outputs=loss.n_outputs
-        )
+        size = {"n_rows": X.shape[0], "n_outputs": loss.n_outputs}
+        chosen, _ = get_backend(backend, X.nbytes, X.on_device, n_threads, **size)
         rows = MemoryRows([labelled.block], chosen, len(labelled.classes))
         return cls(rows, loss, Penalty.of_strength(C, labelled.total_weight), fit_intercept)
 
@@ -111,8 +105,7 @@ class Objective:
         """Length of a point."""
         return self.at.size
 
-    # -- for pipelines: plain numbers and NumPy vectors
-    # -------------------------------------------------------------------
+    # -- for pipelines: plain numbers and NumPy vectors ------------------------------------------------------
 
     def value_and_gradient(self, w) -> tuple[float, np.ndarray]:
         """F and its gradient at w, out of one read of X.
@@ -134,7 +127,8 @@ class Objective:
         ValueError
             X has a value that is not finite (named), or w has the wrong shape.
         """
-        sums = self.rows.sum(passes.LossGradient(self.at.rounded(w), self.loss, models=self.models))
+        with self.rows.backend.limit_threads():
+            sums = self.rows.sum(passes.LossGradient(self.at.rounded(w), self.loss, models=self.models))
         point = self._point(self.at.flat(self.at.rounded(w)), sums)
         return point.value, point.gradient
 
@@ -152,16 +146,16 @@ class Objective:
         Raises
         ------
         ValueError
-            w or v has the wrong shape.
+            As `value_and_gradient`.
         """
         return self.answer(ask.HessianVector(w, v))
 
     def diagonal(self, w) -> np.ndarray:
-        """The diagonal of ∇²F(w), float64 (size,), out of one read of X. Parameters and errors as `hessian_vector`."""
+        """The diagonal of ∇²F(w), float64 (size,), out of one read of X. Errors as `value_and_gradient`."""
         return self.answer(ask.Curvature(w, ask.DIAGONAL))
 
     def hessian(self, w) -> np.ndarray:
-        """∇²F(w), float64 (size, size), out of one read of X. Parameters and errors as `hessian_vector`."""
+        """∇²F(w), float64 (size, size), out of one read of X. Errors as `value_and_gradient`."""
         return self.answer(ask.Curvature(w, ask.MATRIX))
 
     def margins(self, w) -> np.ndarray:
@@ -170,8 +164,7 @@ class Objective:
             z = self.rows.to_host(self.rows.sum(passes.Margins(self.at.columns(w))))
         return z[:, 0] if self.loss.n_outputs == 1 else z
 
-    # -- for the driver
-    # ---------------------------------------------------------------------------------------------------
+    # -- for the driver --------------------------------------------------------------------------------------
 
     def start(self, w, seed=0):
         """What a solver knows before it asks: a `questions.Start`."""
@@ -213,20 +206,15 @@ class Objective:
 
     def to_pass(self, question):
         """The pass whose sums answer a question."""
+        W, loss, models = self.at.columns(question.w), self.loss, self.models
         match question:
-            case ask.Evaluate():
+            case ask.Evaluate(w, _, diagonal):
                 keep = self.rows.share in (0, 1)  # a batch is asked about once
-                return passes.LossGradient(
-                    self.at.rounded(question.w), self.loss, keep, question.diagonal, self.models
-                )
-            case ask.HessianVector(w, v, _, margins):
-                return passes.HessianVector(
-                    self.at.columns(w), self.at.columns(v), self.loss, margins, self.models
-                )
-        kind = {ask.DIAGONAL: passes.Diagonal, ask.CLASS_MEAN: passes.MeanHessian}.get(
-            question.form, passes.Hessian
-        )
-        return kind(self.at.columns(question.w), self.loss, self.models)
+                return passes.LossGradient(self.at.rounded(w), loss, keep, diagonal, models)
+            case ask.HessianVector(_, v, _, margins):
+                return passes.HessianVector(W, self.at.columns(v), loss, margins, models)
+        kinds = {ask.DIAGONAL: passes.Diagonal, ask.CLASS_MEAN: passes.MeanHessian}
+        return kinds.get(question.form, passes.Hessian)(W, loss, models)
 
     def from_sums(self, question, sums):
         """The answer to a question, from the sums of its pass over all rows."""
@@ -237,13 +225,13 @@ class Objective:
                 return self._mean(sums) + self.penalty.gradient(self.at.penalised(question.v))
         if question.form == ask.DIAGONAL:
             return self._mean(sums) + self._ridge()
+        self._check_sums(sums.diagonal())
         if question.form == ask.CLASS_MEAN:
-            return self._class_mean_solve(sums)
-        H = self._hessian(sums)
-        return self.rows.backend.to_host(H) if question.form == ask.MATRIX else self._solve(H)
+            return metric.class_mean_solve(self, sums, self._ridge())
+        H = metric.hessian(self, sums, self._ridge())
+        return self.rows.backend.to_host(H) if question.form == ask.MATRIX else metric.solve(self, H)
 
-    # -- answers
-    # ----------------------------------------------------------------------------------------------------------
+    # -- answers ---------------------------------------------------------------------------------------------
 
     def _point(self, w, sums):
         value, gradient = float(sums.value[0]), self.at.flat(sums.gradient)
@@ -256,35 +244,8 @@ class Objective:
         gradient = gradient / self.weight_sum + self.penalty.gradient(self.at.penalised(w))
         known = sums.diagonal is not None and np.isfinite(value)
         diagonal = self._mean(sums.diagonal) + self._ridge() if known else None
-        return ask.Point(
-            w, value, gradient, np.finfo(self.rows.dtype).eps * abs(value), sums.margins, diagonal
-        )
-
-    def _hessian(self, H):
-        self._check_sums(H.diagonal())
-        H = H[: self.size, : self.size] / self.weight_sum
-        xp = self.rows.backend.xp
-        H[xp.arange(self.size), xp.arange(self.size)] += xp.asarray(self._ridge())
-        return H
-
-    def _solve(self, H):
-        k = self.loss.n_outputs
-        if k > 1:
-            # Margins of all classes may be shifted together: gradients are zero along that, and steps shall
-            # be, too.
-            H4 = H.reshape(-1, k, self.size // k, k)
-            for j in range(0 if self.penalty.l2 == 0 else self.rows.n_features, self.size // k):
-                H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
-        return self.rows.backend.factor(H, float(np.finfo(self.rows.dtype).eps))
-
-    def _class_mean_solve(self, H):
-        k, backend = self.loss.n_outputs, self.rows.backend
-        self._check_sums(H.diagonal())
-        H = H[: self.size // k, : self.size // k] / self.weight_sum
-        i = backend.xp.arange(len(H))
-        H[i, i] += backend.xp.asarray(self._ridge()[::k])
-        solve = backend.factor(H, float(np.finfo(self.rows.dtype).eps))
-        return lambda v: solve(v.reshape(-1, k)).ravel()
+        rounding = np.finfo(self.rows.dtype).eps * abs(value)
+        return ask.Point(w, value, gradient, rounding, sums.margins, diagonal)
 
     def _slopes(self, start, end):
         """A function t -> slope and curvature of F along the line, from margins."""
@@ -298,34 +259,30 @@ class Objective:
         return slope_and_curvature
 
     def _largest_change(self, start, end):
-        if start.margins is None or end.margins is None:
-            return 0.0
-        return self.rows.sweep(passes.LargestChange(start.margins, end.margins))
+        known = start.margins is not None and end.margins is not None
+        return self.rows.sweep(passes.LargestChange(start.margins, end.margins)) if known else 0.0
 
     def _draw(self, what):
         match what:
             case ask.Sample(size, seed, at, by_norms):
-                mass = (
-                    None
-                    if at is None
-                    else self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
-                )
+                mass = None
+                if at is not None:
+                    mass = self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
                 rows = self.rows.draw(size, seed, mass, by_norms)
             case ask.Batch(numbers, of):
                 rows = self.rows.batch(numbers, of)
-            case ask.RowSpace():
+            case _:
                 rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.l2 > 0)
         return None if rows is None else self._on(rows)
 
     def _on(self, rows):
         """The same objective on other rows that stand for these, or for a share of them."""
         objective = Objective(rows, self.loss, self.penalty, self.fit_intercept)
-        objective.models = self.models
+        objective.models = self.models  # their weights are known already
         objective.weight_sum = self.weight_sum * rows.share if 0 < rows.share < 1 else self.weight_sum
         return objective
 
-    # -- the pieces
-    # -------------------------------------------------------------------------------------------------------
+    # -- the pieces ------------------------------------------------------------------------------------------
 
     def _mean(self, total):
         self._check_sums(total)

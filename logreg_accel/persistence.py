@@ -1,7 +1,7 @@
-"""Fitted models in and out of files: one .npz without pickle, with a JSON header and a checksum.
+"""Saving and loading of fitted models: one .npz file without pickle, with a JSON header and a checksum.
 
 The file is a zip of .npy members, readable by `numpy.load`: `header` (UTF-8 JSON as bytes), the arrays, and
-`sha256` over all of them. A file is written whole or not at all.
+`sha256`, a digest of all of them. A file is written completely or not at all.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _SCALARS = ("n_passes_", "suboptimality_", "suboptimality_bound_", "status_", "n
 
 
 def to_plain(model):
-    """A fitted model as (header, arrays): JSON values and arrays without objects."""
+    """Take a fitted model apart into (header, arrays): JSON values, and arrays without Python objects."""
     params = {name: value for name, value in model.get_params(deep=False).items() if _is_plain(value)}
     if dataclasses.is_dataclass(model.solver):
         params["solver"] = {"name": str(model.solver_), **dataclasses.asdict(model.solver)}
@@ -60,7 +60,10 @@ def to_plain(model):
 
 
 def from_plain(estimator, header, arrays):
-    """The fitted model that `to_plain` took apart; parameters that this version does not know are left out."""
+    """Rebuild the fitted model that `to_plain` took apart.
+
+    Parameters that this version does not know are left out.
+    """
     known = inspect.signature(estimator).parameters
     params = {name: _from_json(value) for name, value in header["params"].items() if name in known}
     if isinstance(params.get("solver"), dict):
@@ -88,7 +91,7 @@ def _is_plain(value):
 
 
 def _to_json(value):
-    """JSON has no inf and nan, and no NumPy scalars."""
+    """Convert a value to JSON types, which lack inf, nan and NumPy scalars; `_from_json` is the inverse."""
     if isinstance(value, dict):
         return {name: _to_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -102,7 +105,7 @@ def _from_json(value):
 
 
 def save_arrays(path, header, arrays):
-    """Write a header and arrays to a file: to a temporary one beside it, flushed to disk, then renamed.
+    """Write a header and arrays to a file, atomically; see `write_whole`.
 
     Parameters
     ----------
@@ -115,7 +118,7 @@ def save_arrays(path, header, arrays):
     Raises
     ------
     OSError
-        The file cannot be written; what was there before is untouched.
+        The file cannot be written; a file that existed before is left untouched.
     """
     header = {"format": FORMAT, "schema": SCHEMA, **header}
     members = {**arrays, "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)}
@@ -126,13 +129,11 @@ def save_arrays(path, header, arrays):
 def write_whole(path, write):
     """Call write(file) on a temporary binary file beside `path`, flush it to disk, then rename it to `path`.
 
-    Whatever fails, `path` is either what it was or all of the new file. What is no regular file is written to
-    as it is.
+    Whatever fails, `path` holds either its old content or all of the new one. If `path` exists and is not a
+    regular file (a pipe, a terminal, /dev/null), it is written to directly.
     """
-    path = os.path.realpath(path)  # a link stays a link
-    if (
-        os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
-    ):  # a pipe, a terminal, /dev/null
+    path = os.path.realpath(path)  # so that a symbolic link is kept
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         with open(path, "wb") as file:
             write(file)
         return
@@ -143,7 +144,7 @@ def write_whole(path, write):
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp lets only the owner in
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp grants access to the owner only
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
@@ -152,7 +153,7 @@ def write_whole(path, write):
 
 
 def load_arrays(path):
-    """Read what `save_arrays` wrote.
+    """Read a file that `save_arrays` wrote.
 
     Returns
     -------
@@ -164,7 +165,7 @@ def load_arrays(path):
     OSError
         The file cannot be opened.
     ValueError
-        It is not such a file, is damaged or cut short, or has a newer schema.
+        The file was not written by `save_arrays`, is damaged or truncated, or has a newer schema.
     """
     path = os.fspath(path)
     size = os.path.getsize(path)
@@ -173,7 +174,7 @@ def load_arrays(path):
             members = _read_members(file, size)
             sound = np.array_equal(members.pop("sha256"), _digest(members))
             header = json.loads(members.pop("header").tobytes()) if sound else None
-        except Exception as error:  # whatever a parser says of damaged bytes, the answer is the same
+        except Exception as error:  # parsers report damaged bytes in many ways
             raise ValueError(
                 f"{path!r} is not a complete model file of logreg_accel ({error}). Save the model again."
             ) from error
@@ -183,7 +184,8 @@ def load_arrays(path):
         raise ValueError(f"{path!r} has format {header.get('format')!r}; expected {FORMAT!r}.")
     if header["schema"] > SCHEMA:
         raise ValueError(
-            f"{path!r} has schema {header['schema']}; this version of logreg_accel reads up to {SCHEMA}. Upgrade logreg_accel."
+            f"{path!r} has schema {header['schema']}; this version of logreg_accel reads up to {SCHEMA}. "
+            "Upgrade logreg_accel."
         )
     return header, members
 
@@ -192,7 +194,7 @@ def _read_members(file, size):
     members = {}
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            if info.file_size > size:  # members are stored uncompressed: a larger one is a bomb
+            if info.file_size > size:  # members are stored uncompressed: this is a zip bomb
                 raise ValueError(
                     f"member {info.filename!r} claims {info.file_size} bytes of a file of {size}"
                 )
@@ -204,7 +206,7 @@ def _read_members(file, size):
 
 
 def _digest(members):
-    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
+    """Compute SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name, array in sorted(members.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
@@ -219,7 +221,7 @@ def _umask():
 
 
 def _sync_folder(folder):
-    """The rename itself reaches the disk; Windows has no handle on a folder."""
+    """Flush the rename itself to disk, except on Windows, which cannot open a folder."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .backends import get_backend
 from .backends.passes import Margins
 from .data import Block, as_labels, as_matrix, as_weights
-from .data.convert import to_table
+from .data.convert import named, to_table
 from .interop.hooks import in_namespace_of
 from .losses import loss_of
 
@@ -71,8 +71,7 @@ class Predictor:
         """Logarithms of `predict_proba`, exact where the probability itself underflows."""
         return in_namespace_of(X, self._loss_and_margins(X, "log_probabilities"))
 
-    # -- the pieces
-    # -------------------------------------------------------------------------------------------------------
+    # -- the pieces ------------------------------------------------------------------------------------------
 
     def _labels(self, X):
         margins = self._margins(X)
@@ -86,7 +85,7 @@ class Predictor:
         check_is_fitted(self)
         X = to_table(X)
         matrix = as_matrix(X)
-        validate_data(self, X if hasattr(X, "columns") else matrix, reset=False, skip_check_array=True)
+        validate_data(self, named(X, matrix), reset=False, skip_check_array=True)
         W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
         backend, _ = get_backend("auto", matrix.nbytes, matrix.on_device, self.n_threads, upload=False)
         with backend.limit_threads():
@@ -104,7 +103,8 @@ def _refuse_nonfinite(X):
     found = X.first_nonfinite()
     if found is not None:
         raise ValueError(
-            f"Input `X` contains {found[2]}: first at row {found[0]}, column {found[1]}; NaN and inf cannot be classified."
+            f"Input `X` contains {found[2]}: first at row {found[0]}, column {found[1]}; "
+            "NaN and inf cannot be classified."
         )
 
 

@@ -1,4 +1,4 @@
-"""What passes are measured against: how fast this machine reads a matrix at all, and the plain way in NumPy."""
+"""What passes are measured against: this machine's read bandwidth, and plain NumPy code."""
 
 import time
 
@@ -12,11 +12,10 @@ _PAUSE = 0.05
 
 
 def fastest(jobs, repeats):
-    """Seconds of the fastest run of each job, taken in turns so that a slow spell of the machine hits all
-    alike.
+    """Time the fastest run of each job.
 
-    A pause goes before each run: OpenBLAS's threads spin for some 30 ms after a product and would take a core
-    from the next job (measured: 31 GB/s becomes 19).
+    Jobs run in turns, so that a slow spell of the machine affects all of them. A pause precedes each run:
+    OpenBLAS's threads spin for a while after a product and would take a core from the next job.
 
     Parameters
     ----------
@@ -26,9 +25,10 @@ def fastest(jobs, repeats):
     Returns
     -------
     dict of str -> float
+        Seconds.
     """
     best = {}
-    for round_ in range(repeats + 1):  # the first one warms up
+    for round_ in range(repeats + 1):  # the first round is a warm-up
         for name, job in jobs.items():
             time.sleep(_PAUSE)
             began = time.perf_counter()
@@ -40,7 +40,10 @@ def fastest(jobs, repeats):
 
 
 def plain_reads(X, n_threads=None):
-    """Jobs that read X once and do next to nothing with it: a streaming sum, and BLAS's X @ w where X is a float."""
+    """Return jobs that read X once and do next to nothing with it.
+
+    They are a streaming sum and, for X of float32 or float64, BLAS's X @ w.
+    """
     if is_on_device(X):
         from .backends.cupy import synchronize
 
@@ -55,7 +58,7 @@ def plain_reads(X, n_threads=None):
 
 
 def _as_words(X):
-    """All but the last few bytes of X as rows of uint32: what is read counts, not what it means."""
+    """View all but the last few bytes of X as rows of uint32, since the values read do not matter."""
     flat = X.reshape(-1).view(np.uint8)
     return flat[: flat.size // 4096 * 4096].view(np.uint32).reshape(-1, 1024)
 
@@ -68,27 +71,27 @@ def _streaming_sum(X, n_threads):
 
 
 def read_bandwidth(X, *, repeats=5, n_threads=None):
-    """The fastest plain read of X seen, in GB/s: the best of a streaming sum and of BLAS's X @ w.
+    """Measure the fastest plain read of X, in GB/s: the best of a streaming sum and of BLAS's X @ w.
 
     Parameters
     ----------
     X : ndarray (m, n) in C order, or CuPy array
-        Should be several times the cache.
+        Should be several times larger than the cache.
     repeats : int
-        Runs of each; the fastest counts.
+        Runs of each job; the fastest counts.
     n_threads : int or None
-        CPU threads of the sum; None takes all.
+        CPU threads of the sum; None uses all.
 
     Returns
     -------
     float
-        1e9 bytes a second.
+        Unit: 1e9 bytes per second.
     """
     return X.nbytes / min(fastest(plain_reads(X, n_threads), repeats).values()) / 1e9
 
 
 def plain_loss_gradient(X, y, w, b):
-    """Σℓ and [Xᵀ(σ − y), Σ(σ − y)] the plain way: X @ w, the formulas, X.T @ r, each over the whole of X.
+    """Compute Σℓ and [Xᵀ(σ − y), Σ(σ − y)] in plain NumPy, with X @ w and X.T @ r over the whole of X.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""NVIDIA's run-time compiler without a GPU or a driver: CUDA C++ to machine code, and what each kernel takes of the GPU."""
+"""NVIDIA's run-time compiler without a GPU or a driver.
+
+It turns CUDA C++ into machine code, and tells what each kernel takes of the GPU.
+"""
 
 import ctypes
 import functools

@@ -1,6 +1,7 @@
 """The shape of the house: imports point one way, heavy libraries load late, every way of installing works."""
 
 import ast
+import dataclasses
 import doctest
 import importlib
 import os
@@ -8,12 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
+import traceback
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import logreg_accel
+from logreg_accel.backends import passes
+from logreg_accel.losses import Logistic
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "logreg_accel"
@@ -30,20 +34,32 @@ ROOMS = {
     "backends": {"data", "losses", "kernels"},
     "rows": {"backends", "data"},
     "duality": set(),
-    "objective": {"backends", "coordinates", "data", "duality", "losses", "penalty", "rows", "solvers"},
+    "metric": set(),
+    "objective": {
+        "backends",
+        "coordinates",
+        "data",
+        "duality",
+        "losses",
+        "metric",
+        "penalty",
+        "rows",
+        "solvers",
+    },
     "certificate": {"solvers"},
     "driver": {"certificate", "history", "solvers"},
     "fitting": {"backends", "data", "driver", "history", "losses", "objective", "penalty", "rows", "solvers"},
-    "interop": {"estimator"},
+    "interop": {"data", "estimator"},
     "prediction": {"backends", "data", "interop", "losses"},
     "persistence": {"backends", "history", "solvers"},
-    "estimator": {"data", "driver", "fitting", "interop", "losses", "persistence", "prediction", "solvers"},
+    "estimator": {"data", "driver", "fitting", "interop", "persistence", "prediction", "solvers"},
     "yardstick": {"backends", "data", "kernels"},
     "cli": {
         "__init__",
         "backends",
         "data",
         "estimator",
+        "fitting",
         "history",
         "objective",
         "persistence",
@@ -229,12 +245,68 @@ def test_top_level_is_fixed():
     assert {name for name in top if not name.startswith(".")} <= allowed
 
 
-def test_readme_shows_every_room():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rooms = readme[readme.index("## The rooms") :]
+def test_the_readme_of_the_rooms_shows_every_room():
+    rooms = (PACKAGE / "README.md").read_text(encoding="utf-8")
     for name in ROOMS:
         if not name.startswith("__"):
             assert re.search(rf"\b{name}(\.py|/)", rooms), name
+    files = {path.name for path in PACKAGE.rglob("*.py") if path.parent.name in ("data", "rows")}
+    for name in files - {"__init__.py"}:
+        assert f"`{name}`" in rooms or f"({name}" in rooms or f"`{name}" in rooms, name
+
+
+@pytest.mark.parametrize(
+    "folder, most", [("logreg_accel", 300), ("kernels", 300), ("bench", 300), ("tests", 400)]
+)
+def test_files_and_lines_are_short(folder, most):
+    paths = [path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts]
+    lines = {path: path.read_text(encoding="utf-8").splitlines() for path in paths}
+    assert not [path for path, own in lines.items() if len(own) > most]
+    assert not [f"{path}: {line}" for path, own in lines.items() for line in own if len(line) > 110]
+
+
+def test_a_matrix_hides_its_kind_and_a_loss_its_name():
+    """Only data/ and the tables of kernels ask how X is stored; kernels go by the type of a loss."""
+    asked = {
+        "compressed": ("data", "backends/numba", "backends/cupy"),
+        "indptr": ("data", "backends/numba", "backends/cupy"),
+    }
+    for path in PACKAGE.rglob("*.py"):
+        text, room = path.read_text(encoding="utf-8"), str(path.relative_to(PACKAGE))
+        for word, homes in asked.items():
+            assert not re.search(rf"\.{word}\b", text) or room.startswith(homes), f"{path} asks for {word}"
+        assert "loss.name" not in text and ("hasattr(X" not in text or room.startswith("data")), path
+
+
+def test_the_interfaces_stay_small():
+    """Objective has at most twelve public methods, solvers at most ten types of questions."""
+    from logreg_accel.objective import Objective
+    from logreg_accel.solvers import questions
+
+    public = [name for name in vars(Objective) if not name.startswith("_")]
+    assert len(public) <= 12, public
+    kinds = [
+        kind for kind in vars(questions).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    ]
+    assert 0 < len(kinds) <= 10, kinds
+
+
+def test_few_calls_lie_between_fit_and_the_loop(monkeypatch):
+    """At most ten frames of ours between `fit` and a kernel."""
+    from logreg_accel.backends.numba import NumbaBackend, kernels
+
+    depths, table = [], dict(NumbaBackend.kernels)
+
+    def recording(backend, pass_, block, stored):
+        frames = [frame.filename for frame in traceback.extract_stack()]
+        depths.append(sum(str(PACKAGE) in name for name in frames))
+        return None
+
+    key = (passes.LossGradient, Logistic, "rows")
+    assert table[key] is kernels.KERNELS[key]
+    monkeypatch.setattr(NumbaBackend, "kernels", {**table, key: recording})
+    logreg_accel.LogisticRegression(backend="numba", solver="lbfgs").fit([[0.0], [1.0], [2.0]], [0, 1, 0])
+    assert depths and max(depths) <= 10 + 1, "the recording itself is one"
 
 
 def test_readme_python_runs():

@@ -99,7 +99,7 @@ def test_several_outputs_equal_one_at_a_time(name, outputs, order, loss):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", BACKENDS)
 def test_margins_beyond_overflow(name, dtype, loss):
-    """Margins from 1e-8 to the dtype's largest number, both classes, right and wrong side, one row at a time."""
+    """Margins from 1e-8 to the dtype's largest, both classes, right and wrong side, one row at a time."""
     scales = np.concatenate([np.logspace(-8, 2, 11), [300, 1e4, float(np.finfo(dtype).max) / 4]])
     X = np.array([[a] for scale in scales for a in (scale, -scale)], dtype=dtype)
     W = np.array([[1.0], [0.0]])

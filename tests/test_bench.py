@@ -1,4 +1,7 @@
-"""Every benchmark runs once, at a tiny size: it checks its result against the NumPy reference before it times."""
+"""Every benchmark runs once, at a tiny size.
+
+It checks its result against the NumPy reference before it times.
+"""
 
 import json
 import os

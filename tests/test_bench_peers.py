@@ -1,4 +1,7 @@
-"""The race: run at a tiny size, its judging against plain formulas, its tables from a small recorded result."""
+"""The race: run at a tiny size.
+
+Its judging is checked against plain formulas, and its tables are made from a small recorded result.
+"""
 
 import json
 import re
@@ -15,13 +18,13 @@ sys.path.append(str(ROOT / "bench"))
 
 import peers  # noqa: E402
 from race import child, problems, referee, report  # noqa: E402
-from race.contestants import CONTESTANTS, Contestant, Fitted, missing  # noqa: E402
+from race.calls import Fitted  # noqa: E402
+from race.contestants import CONTESTANTS, Contestant, missing  # noqa: E402
 
 LBFGS = "scikit-learn lbfgs"
 
 
-# -- judging
-# --------------------------------------------------------------------------------------------------------------
+# -- judging -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -61,8 +64,7 @@ def test_peak_memory_is_seen_and_forgotten():
     assert child.memory(peak=True) - ground < 40e6
 
 
-# -- data
-# -----------------------------------------------------------------------------------------------------------------
+# -- data ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", [name for name, case in problems.CASES.items() if case.rows])
@@ -105,8 +107,7 @@ def test_real_data_are_read_from_the_folder(tmp_path):
     assert X.tolist() == [[1, 0, 1], [0, 1, 0]] and y.tolist() == [0, 1]
 
 
-# -- the race itself
-# ------------------------------------------------------------------------------------------------------
+# -- the race itself -----------------------------------------------------------------------------------------
 
 
 def test_the_race_runs_and_is_not_run_twice(tmp_path):
@@ -219,8 +220,7 @@ def test_two_halves_of_a_race_must_be_alike(tmp_path):
         peers.Results(tmp_path / "peers.json", 1, 1.0)
 
 
-# -- the report
-# -----------------------------------------------------------------------------------------------------------
+# -- the report ----------------------------------------------------------------------------------------------
 
 
 def _run(contestant, seconds, value, status="ok", **more):

@@ -1,4 +1,7 @@
-"""The emulation of CUDA on the CPU: right numbers from a correct kernel, and a report for each planted fault."""
+"""The emulation of CUDA on the CPU.
+
+A correct kernel gives right numbers, and each planted fault is reported.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,11 +18,11 @@ FOLDER = Path(__file__).parent / "cuda_on_cpu"
 BUILDS = ["address", "thread", None]
 SUMS = "block_sums<float, 64>"
 KERNELS = [
-    SUMS, "lanes", "overloads", "double_all", "copy_bytes", "nothing", "reads_past_the_end", "reads_past_shared",
-    "reads_past_dynamic_shared", "lacks_a_barrier", "has_a_barrier_of_the_warp_only", "trusts_a_shuffle_to_order_memory",
-    "overwrites_what_others_still_read", "loads_a_vector_from_anywhere", "overflows_the_offset", "reaches_far", "shifts_too_far",
-    "has_a_barrier_for_some", "has_two_barriers_for_one", "leaves_a_lane_out", "splits_a_shuffle", "shuffles_a_part",
-    "writes_one_cell",
+    SUMS, "lanes", "overloads", "double_all", "copy_bytes", "nothing", "reads_past_the_end",
+    "reads_past_shared", "reads_past_dynamic_shared", "lacks_a_barrier", "has_a_barrier_of_the_warp_only",
+    "trusts_a_shuffle_to_order_memory", "overwrites_what_others_still_read", "loads_a_vector_from_anywhere",
+    "overflows_the_offset", "reaches_far", "shifts_too_far", "has_a_barrier_for_some",
+    "has_two_barriers_for_one", "leaves_a_lane_out", "splits_a_shuffle", "shuffles_a_part", "writes_one_cell",
 ]  # fmt: skip
 
 
@@ -255,7 +258,7 @@ def test_wrong_launches(programs):
 
 @pytest.mark.parametrize("program", ["thread"], indirect=True)
 def test_no_false_race_over_many_blocks(program):
-    """More threads than the race detector keeps apart: stacks, shared memory and identities are used again."""
+    """More threads than the race detector keeps apart: stacks, shared memory, identities are used again."""
     x, sums = np.ones(2400, np.float32), np.zeros(24)
     program.run([Launch(SUMS, 24, 64, (x, np.int64(x.size), np.float32(1), sums), shared=16)])
     np.testing.assert_array_equal(sums, np.full(24, 100.0))

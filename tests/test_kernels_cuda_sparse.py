@@ -154,7 +154,7 @@ def test_columns_of_every_size_keep_their_digits(dtype, emulated_kernels):
 
 @emulated
 def test_an_index_of_an_entry_beyond_32_bits():
-    """Rows that lie three billion entries apart, in memory that is mapped and never used: zeros in column 0."""
+    """Rows that lie three billion entries apart in memory that is mapped, never used: zeros in column 0."""
     kernel, grid = shapes.sparse("LossGradient", "int8", 2, 4)
     apart = 3 << 30
     indptr = np.array([apart, apart + 2, apart + 4])
@@ -183,8 +183,7 @@ def test_an_index_of_an_entry_beyond_32_bits():
     )
 
 
-# -- faults planted in the kernel: would the proofs see them?
-# -------------------------------------------------------------
+# -- faults planted in the kernel: would the proofs see them? ------------------------------------------------
 
 
 def planted(monkeypatch, fault, repaired):

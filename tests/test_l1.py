@@ -46,8 +46,7 @@ def value_of(clf, X, y, C, l1_ratio, s=1.0):
     return C * (s * loss).sum() + (1 - l1_ratio) / 2 * (W**2).sum() + l1_ratio * abs(W).sum()
 
 
-# -- the pieces
-# -------------------------------------------------------------------------------------------------------
+# -- the pieces ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -68,7 +67,7 @@ def test_the_quadratic_model_is_solved(name):
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("seed", range(6))
 def test_a_model_with_collinear_columns_is_solved(name, seed):
-    """Columns that add up to another one, as one-hot ones do beside an intercept: many minima, of one value."""
+    """Columns that add up to another, as one-hot ones do beside an intercept: many minima, of one value."""
     rng = np.random.default_rng(seed)
     A = (rng.integers(0, 4, 60)[:, None] == np.arange(4)).astype(float)
     A = np.hstack([A, A[:, :2] + A[:, 2:], rng.standard_normal((60, 5)), np.ones((60, 1))])
@@ -113,8 +112,7 @@ def test_the_conjugate_of_the_penalty():
     )
 
 
-# -- fits
-# -------------------------------------------------------------------------------------------------------------
+# -- fits ----------------------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -240,7 +238,10 @@ def test_saved_models(tmp_path):
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_statsmodels_answer_for_spector(name):
-    """Its L1 fit with α = 3 on GPA, TUCE and PSI (results_discrete.py, DiscreteL1): two coefficients are zero, the constant is free."""
+    """Its L1 fit with α = 3 on GPA, TUCE and PSI (results_discrete.py, DiscreteL1).
+
+    Two coefficients are zero, and the constant is free.
+    """
     X, y = SPECTOR[:, :3], SPECTOR[:, 3]
     clf = LogisticRegression(C=1 / 3, l1_ratio=1.0, backend=name, tol=1e-10).fit(X, y)
     np.testing.assert_allclose([*clf.intercept_, *clf.coef_[0]], [-4.10271595, 0, 0.15493781, 0], atol=2e-5)

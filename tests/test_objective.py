@@ -25,7 +25,10 @@ def problem(m=300, n=7, seed=0, **options):
 @pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_value_gradient_and_hessian_agree(name, C, weighted, fit_intercept):
-    """Five-point stencils: the gradient is the slope of the value, H·v of the gradient, H's columns are H·e, D its diagonal."""
+    """Five-point stencils: the gradient is the slope of the value, and H·v that of the gradient.
+
+    H's columns are H·e, and D is its diagonal.
+    """
     objective, w = problem(backend=name, C=C, weighted=weighted, fit_intercept=fit_intercept)
     w = w[: objective.size]
     v = np.random.default_rng(3).standard_normal(w.shape)
@@ -200,7 +203,10 @@ def test_line_minimum_is_where_the_slope_vanishes():
 @pytest.mark.parametrize("C", [0.01, 10.0])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_the_bound_holds_and_tightens(name, C, fit_intercept, weighted):
-    """Never below the truth, wherever it is asked; and near the optimum it shrinks as the gradient's square does."""
+    """The bound is never below the truth, wherever it is asked.
+
+    Near the optimum it shrinks as the gradient's square does.
+    """
     X, y, s, _ = draw(400, 5, weighted=weighted)
     options = {"C": C, "fit_intercept": fit_intercept}
     objective = Objective.from_arrays(X, y, s, backend=name, **options)

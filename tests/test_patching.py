@@ -237,8 +237,10 @@ def test_a_script_that_is_not_there(tmp_path):
 
 def test_scikit_learns_checks_of_its_own_class():
     code = (
-        "import warnings; warnings.simplefilter('ignore'); import logreg_accel; logreg_accel.patch_sklearn()\n"
-        "from sklearn.linear_model import LogisticRegression; from sklearn.utils.estimator_checks import check_estimator\n"
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "import logreg_accel; logreg_accel.patch_sklearn()\n"
+        "from sklearn.linear_model import LogisticRegression\n"
+        "from sklearn.utils.estimator_checks import check_estimator\n"
         "results = check_estimator(LogisticRegression(), on_fail=None)\n"
         "print([r['check_name'] for r in results if r['status'] == 'failed'], len(results))"
     )

@@ -49,7 +49,10 @@ def test_rows_of_zeros_leave_the_intercept():
 
 
 def test_a_column_that_drowns_the_others_is_noticed():
-    """Squares of large numbers have few digits left for columns of size one; those of seconds since 1970 none."""
+    """Squares of large numbers have few digits left for columns of size one.
+
+    Those of seconds since 1970 have none.
+    """
     for size in (1.7e6, 1.7e9):
         X, y, _, _ = draw(60, 800)
         X[:, 5] = size + np.arange(60)

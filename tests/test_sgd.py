@@ -143,7 +143,10 @@ def test_bits_do_not_depend_on_threads():
 
 
 def test_early_stopping_keeps_what_was_best_on_rows_held_out():
-    """Noise in as many columns as a third of the rows: the loss on other rows rises while the fit gets better."""
+    """Noise in as many columns as a third of the rows.
+
+    The loss on other rows rises while the fit gets better.
+    """
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((300, 100)), rng.integers(0, 2, 300)
     solver = sgd(batch_size=30, validation_share=0.2, n_iter_no_change=3, schedule="constant", average=False)
@@ -253,15 +256,17 @@ def test_a_start_that_is_worse_than_none_is_left():
 
 
 def test_a_guess_is_not_taken_for_a_measurement():
-    """Beyond 2,000 parameters no Hessian is made: the fit may not end on the estimate that its own scale suggests."""
+    """Beyond 2,000 parameters no Hessian is made.
+
+    The fit may not end on the estimate that its own scale suggests.
+    """
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((500, 2500)), rng.integers(0, 2, 500)
     fit = quietly(LogisticRegression(solver="sgd", tol=1e-2, max_iter=3), X, y)
     assert fit.status_ != "converged" or suboptimality(fit, X, y) < 1e-2
 
 
-# -- partial_fit
-# ----------------------------------------------------------------------------------------------------------
+# -- partial_fit ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", BACKENDS)

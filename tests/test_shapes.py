@@ -1,4 +1,7 @@
-"""How a dense pass maps to threads, for any layout: every row and column is somebody's, and only the shape decides."""
+"""How a dense pass maps to threads, for any layout.
+
+Every row and column is somebody's, and only the shape decides.
+"""
 
 import numpy as np
 import pytest

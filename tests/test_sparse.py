@@ -81,7 +81,10 @@ def test_nothing_but_zeros(name):
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_passes_of_a_few_lanes(name):
-    """Enough entries for many lanes, rows of very different length, and a tile of the generic body that is no multiple."""
+    """Enough entries for many lanes, and rows of very different length.
+
+    The rows are no multiple of a tile of the generic body.
+    """
     X, y, s, W = thin(60_000, 40, "float32", share=0.4, weighted=True)
     X[: len(X) // 3] = 0
     check_all_passes(cpu_or_gpu(name), X, y, s, W, stored=as_matrix(scipy.sparse.csr_array(X)))

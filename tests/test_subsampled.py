@@ -1,4 +1,7 @@
-"""newton-subsampled on data that breaks solvers: always the optimum or a true word about it, in a handful of reads."""
+"""newton-subsampled on data that breaks solvers.
+
+It always finds the optimum or says a true word about it, in a handful of reads.
+"""
 
 import warnings
 
@@ -57,7 +60,7 @@ STRENGTHS = [1e-6, 1.0, 1e6, np.inf]
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request):
-    """X, y, s and, for every C, the least value that exact Newton, lbfgs or this method reached, in float64."""
+    """A family's name, X, y and s."""
     X, y, s = FAMILIES[request.param]
     return request.param, X, y, s
 
@@ -166,7 +169,10 @@ def test_rows_of_a_sample_follow_the_shape():
     ids=lambda solver: type(solver).__name__,
 )
 def test_the_other_solvers_estimates_are_honest_too(family, solver):
-    """Where a fit says that it converged, it is there; its bound is never below the truth; a looser tol costs no more."""
+    """Where a fit says that it converged, it is there.
+
+    Its bound is never below the truth, and a looser tol costs no more.
+    """
     name, X, y, s = family
     for C in (1.0, 1e6):
         objective = Objective.from_arrays(X, y, s, C=C, backend="numba")

@@ -156,7 +156,7 @@ def test_an_error_leaves_no_lane_running():
 
 
 def test_limits_of_others_are_kept():
-    """Inside threadpool_limits, as joblib's and Dask's workers set it, a fit takes no more threads than that."""
+    """Inside threadpool_limits, as workers of joblib and Dask set it, a fit takes no more threads."""
     usable_threads()
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         assert usable_threads() == 1

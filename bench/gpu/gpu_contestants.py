@@ -27,7 +27,10 @@ class Problem:
 
 
 def our_launches(call):
-    """The result of a call to the backend and the kernel launches it made: (function, expression, grid, block, arguments)."""
+    """The result of a call to the backend, and the kernel launches that it made.
+
+    A launch is (function, expression, grid, block, arguments).
+    """
     real, launches = dense.kernel, []
 
     def recording(file, expression):
@@ -83,7 +86,7 @@ def _answer(to_host):
 
 
 def two_products(p):
-    """X @ w, the formulas in array code, X.T @ r, each over the whole of X; narrow types are widened first."""
+    """X @ w, the formulas in array code and X.T @ r, each over all of X; narrow types are widened first."""
     w, b, loss = cupy.asarray(p.W[:-1].astype(p.real)), p.real(p.W[-1, 0]), Logistic()
 
     def run():

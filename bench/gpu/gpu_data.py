@@ -67,7 +67,7 @@ def draw_labels(X, seed=3):
 
 
 def hard_matrix(m, n):
-    """X (m, n) float32: correlated columns (a shared factor) whose scales span a decade and a half, and labels."""
+    """X (m, n) float32 of correlated columns (a shared factor) on scales over 1.5 decades, and labels."""
     X = cupy.empty((m, n), dtype=np.float32)
     fill(X.reshape(-1), seed=11)
     scales = cupy.asarray(np.logspace(0, -1.5, n, dtype=np.float32))
@@ -78,7 +78,7 @@ def hard_matrix(m, n):
 
 
 def reference(X, y, W, V):
-    """Σℓ (k,), its gradient (n + 1, k) and the product of its Hessian with V, in float64 by chunks of rows."""
+    """Σℓ (k,), its gradient (n + 1, k) and its Hessian's product with V, in float64 by chunks of rows."""
     loss, value, G, H = Logistic(), np.zeros(W.shape[1]), np.zeros(W.shape), np.zeros(W.shape)
     w, v = cupy.asarray(W), cupy.asarray(V)
     for rows in row_chunks(X):

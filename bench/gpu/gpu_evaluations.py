@@ -1,4 +1,7 @@
-"""Loss and gradient at one point: ours, two cuBLAS products, the tiled generic body, PyTorch, JAX; and with several outputs."""
+"""Loss and gradient at one point, and those of several outputs.
+
+The contestants are ours, two cuBLAS products, the tiled generic body, PyTorch and JAX.
+"""
 
 import time
 
@@ -10,7 +13,10 @@ _OTHERS = [(dtype, n) for n in (256, 1024, 4096) for dtype in ("uint8", "float64
 
 
 def evaluate(pool, part, dtype, n, contestants, best_read, repeats, budget, outputs=1):
-    """One case: contestants (name -> function of the problem) are prepared and checked as long as the budget lasts, then timed."""
+    """One case: its contestants are prepared and checked as long as the budget lasts, then timed.
+
+    `contestants` maps a name to a function of the problem.
+    """
     X = pool.matrix(dtype, n)
     problem, longest, late = Problem(X, outputs), part.setdefault("seconds_to_prepare", {}), []
     race = Race(reference(X, problem.y, problem.W, problem.V))

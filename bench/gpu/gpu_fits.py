@@ -1,4 +1,7 @@
-"""Whole fits to a relative suboptimality of 1e-6: ours by solver, PyTorch's L-BFGS by setting, on the same matrix."""
+"""Whole fits of one matrix to a relative suboptimality of 1e-6.
+
+The fits are ours by solver, and those of PyTorch's L-BFGS by setting.
+"""
 
 import contextlib
 import math
@@ -48,7 +51,7 @@ def first_below(trace, least, target, exact):
 
 
 def our_fit(X, y, solver, tol, max_seconds):
-    """Seconds of a whole fit, and its trace (seconds since the call of fit, value, [w, b]) from the callback."""
+    """Seconds of a whole fit, and the callback's trace of (seconds since the call of fit, value, [w, b])."""
     trace = []
 
     def callback(record, w):
@@ -76,7 +79,10 @@ def our_fit(X, y, solver, tol, max_seconds):
 
 
 def torch_fit(X, y, which, l2, max_seconds, max_iter=300):
-    """PyTorch's L-BFGS, history 10, strong Wolfe: seconds and the trace of all its evaluations. X (m, n), y (m,) tensors."""
+    """PyTorch's L-BFGS, history 10, strong Wolfe: seconds, and the trace of all its evaluations.
+
+    X (m, n) and y (m,) are tensors.
+    """
     import torch
 
     (m, n), function = X.shape, torch_function(which, X.dtype)
@@ -121,7 +127,7 @@ def torch_fit(X, y, which, l2, max_seconds, max_iter=300):
 
 
 def fits(options, budget, part):
-    """Values at the target are read from the traces: ours at accepted points, PyTorch's at every evaluation."""
+    """The traces tell when the target was met: ours at accepted points, PyTorch's at every evaluation."""
     warnings.simplefilter("ignore")
     m, n = options.fit_rows, 512
     X, y = hard_matrix(m, n)

@@ -15,7 +15,10 @@ from logreg_accel.data import Block, as_matrix
 
 
 def upload(options, budget, part):
-    """Host float32 to the device: through pinned buffers against cupy.asarray, and a copy from pinned memory as the ceiling."""
+    """Host float32 to the device: through pinned buffers, against cupy.asarray.
+
+    A copy from pinned memory is the ceiling.
+    """
 
     def rate(nbytes, job):
         return (
@@ -42,7 +45,10 @@ def upload(options, budget, part):
 
 
 def break_even(options, budget, part):
-    """Whole fits from host arrays by size and backend: the first, and the better of two when nothing is compiled any more."""
+    """Whole fits from host arrays, by size and backend.
+
+    Told are the first fit and the better of two later ones, when nothing is compiled any more.
+    """
     warnings.simplefilter("ignore")
     n = 100
 

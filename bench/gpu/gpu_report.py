@@ -18,7 +18,10 @@ def _cases(report, section):
 
 
 def best_shares(report, dtype):
-    """Contestant -> {features: share of the read}: of PyTorch's, JAX's and the tiled variants the best, of the rounds the better."""
+    """Contestant -> {features: share of the read}.
+
+    It is the best of PyTorch's, of JAX's and of the tiled variants, and the better of the rounds.
+    """
     lines = {}
     for case in _cases(report, "evaluations"):
         if case["dtype"] == dtype:
@@ -30,7 +33,10 @@ def best_shares(report, dtype):
 
 
 def ratios(report):
-    """(dtype, features) -> (name of the fastest other, its time over ours), each from a turn that both were in."""
+    """(dtype, features) -> (name of the fastest other, its time over ours).
+
+    Each ratio is from a turn that both were in.
+    """
     found = {}
     for case in _cases(report, "evaluations"):
         key = case["dtype"], case["features"]
@@ -67,7 +73,8 @@ def table(report):
     for c in _cases(report, "sweep"):
         best = c["best"]
         lines.append(
-            f"sweep {c['name']}: {c['base_ms']:.3f} -> {best['ms']:.3f} ms (x{c['gain']:.3f}; share {best['share_of_read']:.3f})  "
+            f"sweep {c['name']}: {c['base_ms']:.3f} -> {best['ms']:.3f} ms "
+            f"(x{c['gain']:.3f}; share {best['share_of_read']:.3f})  "
             f"{best['change']}  {best['kernel']} /{best['slices']}"
         )
     for c in _cases(report, "outputs"):
@@ -75,10 +82,12 @@ def table(report):
             f"{c['name']}: " + ", ".join(f"{name} {e['ms']:.2f} ms" for name, e in c["contestants"].items())
         )
     for c in _cases(report, "fits"):
-        reached = c.get("seconds_to_target")
+        seconds = c.get("seconds_to_target")
+        reached = "not reached" if seconds is None else f"{seconds:.3f} s"
         lines.append(
-            f"fit {c['name']}: {'not reached' if reached is None else f'{reached:.3f} s'} to 1e-6; {c['seconds']:.2f} s in all, "
-            f"{c.get('passes', c.get('evaluations'))} reads or evaluations, {c['status']}, least {c.get('suboptimality', math.nan):.1e}"
+            f"fit {c['name']}: {reached} to 1e-6; {c['seconds']:.2f} s in all, "
+            f"{c.get('passes', c.get('evaluations'))} reads or evaluations, {c['status']}, "
+            f"least {c.get('suboptimality', math.nan):.1e}"
         )
     for c in _cases(report, "upload"):
         lines.append(
@@ -111,7 +120,10 @@ def troubles(report):
 
 
 def picture(report, path):
-    """Share of the read bandwidth over features, a line a contestant, float32 and float16 side by side; written as SVG."""
+    """An SVG of the share of the read bandwidth over features, a line a contestant.
+
+    float32 and float16 stand side by side.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 5.2), layout="constrained")
@@ -140,7 +152,6 @@ def picture(report, path):
             axes.legend(frameon=False, fontsize=9, loc="lower right", ncols=2)
     figure.axes[0].set_ylabel("share of the measured read bandwidth")
     read = report.get("evaluations", {}).get("read", {}).get("best_read_GB_per_s", math.nan)
-    figure.suptitle(
-        f"Loss and gradient once: {report.get('facts', {}).get('gpu', {}).get('name')}, plain read {read:.0f} GB/s"
-    )
+    name = report.get("facts", {}).get("gpu", {}).get("name")
+    figure.suptitle(f"Loss and gradient once: {name}, plain read {read:.0f} GB/s")
     figure.savefig(path, format="svg")

@@ -1,4 +1,7 @@
-"""Results, time and errors: a file of its own for each section, written after every case, whatever goes wrong."""
+"""Results, time and errors of the sections.
+
+Each section has a file of its own, which is written after every case, whatever goes wrong.
+"""
 
 import contextlib
 import json
@@ -97,7 +100,10 @@ class Part(dict):
         return name in self["ended_the_process"]
 
     def case(self, name, budget, function, *arguments):
-        """What the function returns goes to the cases, unless it is there already, ended the process or there is no time."""
+        """What the function returns goes to the cases.
+
+        It is not called if the case is there already or has ended the process, or if there is no time.
+        """
         if any(case["name"] == name for case in self["cases"]):
             return
         if budget.left() < 3 or self.refuses(name):

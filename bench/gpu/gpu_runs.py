@@ -39,7 +39,8 @@ SECTIONS = {
     "break_even": ("gpu_host", 8),
 }
 FEATURES = (256, 1024, 4096, 16, 64, 8192)  # the most important ones first
-_ENVIRONMENT = {  # JAX takes memory as it needs it, float32 products stay float32, Inductor starts no processes
+# JAX takes memory as it needs it, float32 products stay float32, Inductor starts no processes
+_ENVIRONMENT = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "CUPY_TF32": "0",
     "NVIDIA_TF32_OVERRIDE": "0",

@@ -20,13 +20,16 @@ _WRONG = 1e-4  # relative distance of a variant's gradient from the base launch'
 
 
 def compile_kernel(name):
-    """Into CuPy's cache on disk, in a process of its own; an error comes up again where the kernel is launched."""
+    """Into CuPy's cache on disk, in a process of its own; an error comes up again at the kernel's launch."""
     with contextlib.suppress(Exception):
         compiler.kernel("dense.cu", name)
 
 
 def measure_launch(problem, launch, repeats, expected=None):
-    """Milliseconds of a launch's kernel alone, and its gradient; checked against `expected` where there is one."""
+    """Milliseconds of a launch's kernel alone, and its gradient.
+
+    The gradient is checked against `expected`, if there is one.
+    """
     with mock.patch.object(shapes, "dense", lambda *arguments: launch):
         result, launches = our_launches(our_gradient(problem).run)
     kernel, name, *arguments = launches[0]

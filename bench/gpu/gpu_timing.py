@@ -103,7 +103,10 @@ class Race:
         self.lanes[name] = one
 
     def run(self, nbytes, best_read, repeats, warm_up=3):
-        """Medians with GB/s, the share of the best read and the ratio to "ours"; who failed or was wrong, and why."""
+        """Medians, and who failed or was wrong, and why.
+
+        Beside a median stand GB/s, the share of the best read and the ratio to "ours".
+        """
         times = {name: [] for name in self.lanes}
         for _ in range(warm_up + repeats):
             for name, one in self.lanes.items():

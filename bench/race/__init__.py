@@ -1,1 +1,5 @@
-"""The parts of bench/peers.py: problems, contestants, child (one run), referee (the clock and the record), report."""
+"""The parts of bench/peers.py.
+
+They are problems (generated and real), contestants and their calls, child (one run), referee (the clock and
+the record) and report.
+"""

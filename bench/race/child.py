@@ -59,7 +59,10 @@ def memory(peak=False):
 
 
 def forget_peak():
-    """Linux remembers the most memory a process ever held, which may have been at its imports; glibc holds what was freed."""
+    """Linux remembers the most memory that a process ever held, and glibc holds what was freed.
+
+    The most may have been at the imports.
+    """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -85,8 +88,11 @@ def bytes_of(X):
 
 
 def warm_up(name, contestant, X, y, C, threads, more):
-    """A fit on a slice: imports, compilation, pools of threads. Ours must see samples and the backend of the whole."""
-    from .contestants import backend_of
+    """A fit on a slice: imports, compilation, pools of threads.
+
+    Ours must see samples and the backend of the whole.
+    """
+    from .calls import backend_of
 
     is_ours, n = name.startswith("ours"), X.shape[1]
     setting = contestant.ladder(*X.shape)[0]
@@ -97,7 +103,10 @@ def warm_up(name, contestant, X, y, C, threads, more):
 
 
 def timed(fit, most):
-    """The fit's result, and the seconds of its runs: a short one is repeated up to a second, `most` times at most."""
+    """The fit's result, and the seconds of its runs.
+
+    A short one is repeated up to a second, `most` times at most.
+    """
     seconds, result = [], None
     while not seconds or (seconds[0] < _AGAIN_BELOW and sum(seconds) < 1 and len(seconds) < most):
         time.sleep(_PAUSE)
@@ -110,7 +119,11 @@ def timed(fit, most):
 
 
 def run(contestant, X, y, C, threads, setting, more, repeats=20):
-    """Answers to one setting: seconds of the fastest run and of all, the objective, the most memory above X and y, in MB."""
+    """Answers to one setting.
+
+    They are the seconds of the fastest run and of all, the objective, and the most memory above X and y,
+    in MB.
+    """
     forget_peak()
     held = memory()
     fitted, seconds = timed(lambda: contestant.fit(X, y, C, threads, **setting, **more), repeats)
@@ -136,7 +149,7 @@ def run(contestant, X, y, C, threads, setting, more, repeats=20):
 
 def steps(X, y, C, threads, dtype, tol):
     """Reads of X, stored as dtype, by ours up to each accepted point, and the objective there."""
-    from .contestants import steps_of_ours
+    from .calls import steps_of_ours
 
     points = steps_of_ours(X.astype(dtype, copy=False), y, C, threads, tol)
     say({"fitted": 0.0})
@@ -180,11 +193,8 @@ def main(spec):
                     else run(contestant, X, y, C, threads, setting, more, spec["repeats"])
                 )
             except Exception as error:  # whatever a peer raises is its result
-                say(
-                    {
-                        "status": f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
-                    }
-                )
+                first_line = str(error).splitlines()[0][:200] if str(error) else ""
+                say({"status": f"{type(error).__name__}: {first_line}"})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Starts contestants, reads the clock, keeps what they did: one process a run, settings from loose to tight."""
+"""Starts contestants, reads the clock, keeps what they did.
+
+Every run has a process of its own, and settings go from loose to tight.
+"""
 
 import json
 import os
@@ -20,7 +23,8 @@ TARGETS = (1e-4, 1e-6, 1e-8)  # relative suboptimality (F − F*)/F*
 _SHARE_BELOW = 20e6  # bytes of X: starting a process would take longer than all the fits
 _TIMED_OUT = "timed out"
 _GRACE = 120.0  # seconds to start, load and warm up, beside those of a run
-_STALLED = 2  # settings in a row that were no better than the one before: it stands on its floor, if it is slow besides
+# settings in a row that were no better than the one before: it stands on its floor, if it is slow besides
+_STALLED = 2
 _EXACT_UP_TO = 2000  # features: beyond, the reference is newton-cg's
 
 
@@ -160,7 +164,10 @@ class Track:
         return record
 
     def reference(self):
-        """The optimum in float64, by ours at tol 1e-13; anything lower that a run finds later takes its place."""
+        """The optimum in float64, by ours at tol 1e-13.
+
+        Anything lower that a run finds later takes its place.
+        """
         if not self.plain:
             return self.run("ours", "float64", {"tol": 1e-13}, limit=10 * self.seconds + _GRACE)
         name = "ours newton-cholesky" if self.features <= _EXACT_UP_TO else "ours lbfgs"
@@ -194,7 +201,10 @@ class Track:
             start = best_at
 
     def reads(self):
-        """How newton-subsampled goes in float32 and float64: for each, points as (reads of X, samples counted in; objective)."""
+        """How newton-subsampled goes in float32 and in float64.
+
+        For each, points as (reads of X, objective), samples counted in.
+        """
         found, name = [], "ours newton-subsampled"
         with _Keeper(self, name, "float32") as children:
             for dtype, tol in (("float32", 1e-10), ("float64", 1e-12)):
@@ -217,7 +227,10 @@ class Track:
 
 
 class _Keeper:
-    """Children for a ladder: one for all of it where X is small, else none, so that every run starts its own."""
+    """Children for a ladder.
+
+    Where X is small there is one for all of it, else none, so that every run starts its own.
+    """
 
     def __init__(self, track, name, dtype):
         self.track, self.name, self.dtype, self.child = track, name, dtype, None

@@ -1,4 +1,7 @@
-"""What came of a race: the fastest setting of each contestant at each target, as a table, as JSON and as a picture."""
+"""What came of a race: the fastest setting of each contestant at each target.
+
+It is told as a table, as JSON and as a picture.
+"""
 
 import math
 
@@ -10,7 +13,7 @@ _FLOOR = 1e-12  # of what is drawn: below is rounding
 
 
 def optimum(results, case):
-    """The least objective that anything found for a case, the reference among them; None where nothing did."""
+    """The least objective that anything, the reference too, found for a case; None where nothing did."""
     seen = [run["value"] for run in results["runs"] if run["case"] == case and run["status"] == "ok"]
     seen += [
         point[1] for entry in results.get("steps", []) if entry["case"] == case for point in entry["points"]
@@ -78,15 +81,15 @@ def reads_to(results, case, dtype, target):
     return next((reads for reads, value in (points[0] if points else []) if gap(value, best) <= target), None)
 
 
-# -- the table
-# ------------------------------------------------------------------------------------------------------------
+# -- the table -----------------------------------------------------------------------------------------------
 
 
 def table(results):
     """Markdown: a heading and a table a case, then what was missing."""
     machine = results["machine"]
     parts = [
-        f"{machine['processor']}, {results['threads']} threads, {machine['memory_GiB']:g} GiB, Python {machine['python']}; "
+        f"{machine['processor']}, {results['threads']} threads, {machine['memory_GiB']:g} GiB, "
+        f"Python {machine['python']}; "
         + ", ".join(f"{name} {version}" for name, version in results["versions"].items() if version)
         + "."
     ]
@@ -120,7 +123,7 @@ def _case(results, case):
     ]
     lines += ["| " + " | ".join(_row(results, case, name, ours)) + " |" for name in names]
     counts = [
-        f"{dtype} {_number(reads_to(results, case, dtype, 1e-6))} / {_number(reads_to(results, case, dtype, 1e-10))}"
+        f"{dtype} " + " / ".join(_number(reads_to(results, case, dtype, target)) for target in (1e-6, 1e-10))
         for dtype in ("float32", "float64")
         if any((entry["case"], entry["dtype"]) == (case, dtype) for entry in results.get("steps", []))
     ]
@@ -205,14 +208,14 @@ def _medians(results):
             middle = 0.5 * (counts[(len(counts) - 1) // 2] + counts[len(counts) // 2])
             said.append(f"{dtype} to {target:.0e}: median {middle:.3g}, worst {counts[-1]:.3g}")
     return (
-        f"Reads of newton-subsampled over the tall generated cases, nearly separable apart: {'; '.join(said)}."
+        "Reads of newton-subsampled over the tall generated cases, "
+        f"nearly separable apart: {'; '.join(said)}."
         if said
         else ""
     )
 
 
-# -- the picture
-# ----------------------------------------------------------------------------------------------------------
+# -- the picture ---------------------------------------------------------------------------------------------
 
 
 def _front(points):

@@ -25,7 +25,7 @@ def _cache_folder(package=Path(__file__).parent):
 
 @contextlib.contextmanager
 def _caching_in(folder):
-    """Functions decorated in this context are cached there, or where that cannot be written, for this process alone."""
+    """Cache functions decorated in this context there or, if it cannot be written, for this process alone."""
     before = numba.config.CACHE_DIR
     try:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Coordinate descent on a quadratic model with an L1 penalty: some sweeps, from where backends/base.py finds the minimum."""
+"""Coordinate descent on a quadratic model with an L1 penalty, from which the search for signs starts."""
 
 from numba import njit
 

@@ -27,7 +27,7 @@ def tile_gradient(A, lo, r, q, g, gradient):
 
 
 def tile_squares(A, lo, c, q, g, diagonal):
-    """diagonal[j] += Σ c[i]·X[lo + i, j]² over the q rows of a tile, its last entry += Σc; g (n,) is scratch."""
+    """diagonal[j] += Σ c[i]·X[lo + i, j]² over the q rows, its last entry += Σc; g (n,) is scratch."""
 
 
 @overload(tile_margins, jit_options=LOOP)
@@ -96,7 +96,7 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient, diago
 
 @njit(**LOOP)
 def hessian_vector(A, s, W, b, V, d, known, start, stop, work, result):
-    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])): both margins of a tile from one read of it; `known` may give those at W."""
+    """result[c] += Xᵀ(s·∂²ℓ/∂z²·(X·V[c] + d[c])); `known` may hold the margins at W."""
     g, z, u = work
     tile = z.size
     for lo in range(start, stop, tile):

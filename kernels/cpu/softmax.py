@@ -28,7 +28,7 @@ from .storage import LOOP, load
 
 @njit(**POINTWISE)
 def exponentials(Z, q, work):
-    """Z becomes exp(z − max z), work[0] the place of the maximum, work[1] the sum over the other classes, work[2] max z."""
+    """Z becomes exp(z − max z); work: the place of the maximum, the sum over the other classes, max z."""
     place, lower, top = work[0], work[1], work[2]
     k = Z.shape[0]
     zero = Z.dtype.type(0)
@@ -206,7 +206,7 @@ def all_gradients(T, R, q, G, gradient):
 
 
 def scratch(W, tile):
-    """What a call of a pass works in: sums of n, two matrices for a tile's margins and five vectors for its rows."""
+    """What a call works in: sums of n; for a tile, two matrices of margins and five vectors of its rows."""
     (k, n), dtype = W.shape, W.dtype
     return (
         np.empty((4, n), dtype),
@@ -218,7 +218,7 @@ def scratch(W, tile):
 
 @njit(**LOOP)
 def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient, diagonal):
-    """value[0] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty. It knows no diagonal: None."""
+    """value[0] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless empty; no diagonal."""
     G, Z, _, vectors = work
     tile = Z.shape[1]
     for lo in range(start, stop, tile):

@@ -64,7 +64,7 @@ def tile_squares(A, c, lo, q, diagonal):
 
 @njit(**ENTRIES)
 def hessian(A, s, W, b, start, stop, work, H):
-    """H (n + 1, n + 1) += Xᵀ diag(s·∂²ℓ/∂z²) X of one output: the upper triangle, indices ascend within a row."""
+    """H (n + 1, n + 1) += Xᵀ diag(s·∂²ℓ/∂z²) X of one output, its upper triangle: indices ascend in a row."""
     data, indices, indptr = A
     _, z, _ = work
     tile = z.size

@@ -1,7 +1,7 @@
-"""Array backends: one interface, chosen once, at the door.
+"""Array backends behind one interface.
 
-`get_backend` turns the estimator's `backend=` into an object that is then passed down; `backends()` says what
-this machine can use, and why not the rest.
+`get_backend` turns the estimator's `backend=` into an object, once per fit, which is then passed down;
+`backends()` says which backends this machine can use, and why not the others.
 """
 
 import functools
@@ -17,10 +17,11 @@ __all__ = ["BACKENDS", "Backend", "Choice", "backends", "get_backend", "unusable
 
 BACKENDS = {"numpy": "NumpyBackend", "numba": "NumbaBackend", "cupy": "CupyBackend"}
 
-# At 32 MB an evaluation takes NumPy 6 ms (100 features) to 17 ms (20 features), Numba 2 to 3 ms; importing
-# Numba and loading its compiled code takes 0.45 s, which some thirty evaluations win back.
+# From this size on, the compiled loops save more over a fit than importing Numba and loading its compiled
+# code costs. Below it, NumPy wins.
 NUMBA_FROM_BYTES = 32 << 20
-CUPY_FROM_BYTES = 64 << 20  # not measured yet: what an upload costs is known, what a GPU gains is not
+# A guess: the cost of an upload is known, but the gain from a GPU has not been measured yet.
+CUPY_FROM_BYTES = 64 << 20
 
 
 class Choice(str):
@@ -36,19 +37,19 @@ class Choice(str):
 
 
 def backends():
-    """What is usable on this machine.
+    """Report which backends are usable on this machine.
 
     Returns
     -------
     dict
-        Name -> None when usable, else a sentence that says why not and what to install.
+        Maps each name to None if it is usable, else to a sentence that says why not and what to install.
     """
     return {name: unusable(name) for name in BACKENDS}
 
 
 @functools.cache
 def unusable(name):
-    """Why a backend cannot run here, or None when it can."""
+    """Return why a backend cannot run here, or None if it can."""
     if name == "numba" and importlib.util.find_spec("numba") is None:
         return "Numba is not installed; pip install numba"
     if name == "cupy":
@@ -56,40 +57,40 @@ def unusable(name):
     return None
 
 
-if hasattr(os, "register_at_fork"):  # CUDA does not survive a fork: a child must ask again, and is told so
+if hasattr(os, "register_at_fork"):  # CUDA does not survive a fork, so a child process must check again
     os.register_at_fork(after_in_child=unusable.cache_clear)
 
 
 def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, n_outputs=1, upload=True):
-    """The backend of that name, or for "auto" the one that should be fastest for a matrix of some size.
+    """Return the backend of a given name or, for "auto", the one expected to be fastest for a matrix.
 
     Parameters
     ----------
     name : "auto", "numpy", "numba" or "cupy"
     nbytes : int
-        Bytes of X.
+        Size of X in bytes.
     on_device : bool
         Whether X is in GPU memory.
     n_threads : int or None
     n_rows, n_outputs : int
-        Rows of X, margins of a row: what lies beside X on a GPU grows with them.
+        Number of rows of X and of margins per row, which determine what a GPU has to hold besides X.
     upload : bool
-        Whether "auto" may send X to a GPU: one pass does not win that back.
+        Whether "auto" may send X to a GPU, which does not pay for a single pass.
 
     Returns
     -------
     backend : Backend
     choice : Choice
-        Its name, and why it was taken.
+        Its name, and why it was chosen.
 
     Raises
     ------
     ValueError
-        An unknown name.
+        The name is unknown.
     RuntimeError
-        A backend that cannot run here; the message says why.
+        The backend cannot run here; the message says why.
     TypeError
-        Data on a GPU for a backend that reads host memory.
+        X is on a GPU, and the backend reads host memory.
     """
     if not isinstance(name, str) or (name != "auto" and name not in BACKENDS):
         raise ValueError(
@@ -109,8 +110,8 @@ def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, n_ou
         )
     if on_device and choice != "cupy":
         raise TypeError(
-            f"`X` is in GPU memory and `backend='{choice}'` reads host memory. Use backend='cupy' or 'auto', or copy `X` "
-            "to the host first (X.get() in CuPy, X.cpu() in PyTorch)."
+            f"`X` is in GPU memory and `backend='{choice}'` reads host memory. Use backend='cupy' or 'auto', "
+            "or copy `X` to the host first (X.get() in CuPy, X.cpu() in PyTorch)."
         )
     module = importlib.import_module(f".{choice}", __name__)
     return getattr(module, BACKENDS[choice])(n_threads), choice
@@ -133,15 +134,15 @@ def _choose(nbytes, on_device, n_rows, n_outputs, upload):
 
 
 def _fits_on_gpu(nbytes, n_rows, n_outputs):
-    """With room for the generic bodies' temporaries, and a fifth of the free memory left alone."""
+    """Check whether X and the generic bodies' temporaries fit into four fifths of the free GPU memory."""
     module = importlib.import_module(".cupy", __name__)
-    padding = 15 * n_rows  # at most
+    padding = 15 * n_rows  # an upper bound
     needed = module.bytes_needed(nbytes + padding, n_rows, 0, n_outputs) + module.CupyBackend.tile_bytes
     return needed <= 0.8 * module.free_bytes()
 
 
 class _CallablePackage(types.ModuleType):
-    """`logreg_accel.backends` is this package and, called, the list of what is usable: one name for one idea."""
+    """Makes this package callable: `logreg_accel.backends()` is `logreg_accel.backends.backends()`."""
 
     def __call__(self):
         return backends()

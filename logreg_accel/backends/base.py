@@ -46,8 +46,7 @@ class Backend:
     def __init__(self, n_threads=None):
         self.n_threads = n_threads
 
-    # -- where arrays live
-    # ------------------------------------------------------------------------------------------------
+    # -- where arrays live -----------------------------------------------------------------------------------
 
     def upload(self, block):
         """The block with its arrays where the passes want them."""
@@ -58,8 +57,9 @@ class Backend:
         return array
 
     def take(self, block, rows, weights):
-        """Some rows of an uploaded block as a block of their own; weights (len(rows),) in place of the block's."""
-        return Block(block.X.take(rows), block.y[rows], weights.astype(compute_dtype(block.X.dtype)))
+        """Some rows of an uploaded block as a block of their own, with weights (len(rows),) of their own."""
+        splits = None if block.splits is None else block.splits[rows]
+        return Block(block.X.take(rows), block.y[rows], weights.astype(compute_dtype(block.X.dtype)), splits)
 
     def batch(self, block, number, of):
         """Parts of an uploaded block: a batch of `of`, as views that together hold every row once."""
@@ -78,8 +78,7 @@ class Backend:
 
         return blas_limit(self.n_threads)
 
-    # -- passes
-    # -----------------------------------------------------------------------------------------------------------
+    # -- passes ----------------------------------------------------------------------------------------------
 
     def run(self, pass_, block):
         """What a pass gives over an uploaded block: by a kernel of the table, or by the generic body."""
@@ -101,7 +100,7 @@ class Backend:
         return pass_.reads
 
     def layout(self, X):
-        """The name under which the table has kernels for a matrix, or None; and what those kernels take of it."""
+        """How the table calls the layout of a matrix, or None, and what its kernels take of the matrix."""
         return None, None
 
     def pointwise(self, name, loss, Z, y, s, *more):
@@ -121,11 +120,10 @@ class Backend:
         rows = getattr(loss, name)(Z, y, *more)
         return rows if s is None else s * rows, None
 
-    # -- linear algebra
-    # ---------------------------------------------------------------------------------------------------
+    # -- linear algebra --------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):
-        """A function v -> H⁻¹v on host vectors, of a matrix that a pass gave; see `logreg_accel.backends.linalg.factor`."""
+        """A function v -> H⁻¹v on host vectors, of a matrix that a pass gave; see `linalg.factor`."""
         return linalg.factor(H, rounding)
 
     def row_gram(self, X):

@@ -1,7 +1,7 @@
-"""Whether a CUDA GPU can be used, found out without importing CuPy and never at import time.
+"""Detection of a usable CUDA GPU, without importing CuPy unless there is a driver, and never at import time.
 
-The driver is asked through ctypes (0.2 ms, no context). Calling cuInit breaks CUDA in children forked later,
-so this runs only when a backend is chosen.
+The driver is queried through ctypes, which is fast and creates no CUDA context. Calling cuInit breaks CUDA in
+child processes forked later, so this runs only when a backend is chosen.
 """
 
 import ctypes
@@ -10,7 +10,10 @@ import sys
 
 
 def unusable_gpu():
-    """Why the cupy backend cannot run here, or None when a kernel was compiled, launched and gave the right answer."""
+    """Return why the cupy backend cannot run here, or None if it can.
+
+    It can if a kernel was compiled and launched and gave the right answer.
+    """
     no_driver = _driver_problem()
     if no_driver:
         return no_driver
@@ -33,12 +36,12 @@ def _driver_problem():
 
 
 def _probe_problem():
-    """Libraries can be missing although a driver is there: compile and run one small kernel."""
+    """Compile and run one small kernel, since libraries can be missing even if a driver is there."""
     try:
         from .cupy import probe
 
         probe()
-    except Exception as error:  # CuPy's CompileException is nothing more special than that
+    except Exception as error:  # CuPy's CompileException has no narrower base class
         first_line = (str(error).splitlines() or [""])[0]
         hint = (
             "; pip install 'cupy-cuda13x[ctk]' brings the CUDA libraries" if "libnvrtc" in str(error) else ""

@@ -164,12 +164,11 @@ BODIES = {
 }
 
 
-# -- the pieces
-# -----------------------------------------------------------------------------------------------------------
+# -- the pieces ----------------------------------------------------------------------------------------------
 
 
 def tiles(backend, block, min_rows=1):
-    """Pieces of rows that fit the cache: (slice, X in the arithmetic's dtype, the block with y and weights of those rows)."""
+    """Pieces of rows that fit the cache: slice, X in the dtype of the arithmetic, the rest of the block."""
     m, dtype = block.X.shape[0], compute_dtype(block.X.dtype)
     if backend.tile_bytes < type(backend).tile_bytes:  # memory was short
         min_rows = 1
@@ -202,7 +201,7 @@ def models_of(pass_, block, k):
 
 
 def pointwise(backend, name, pass_, part, Z, *more):
-    """A pointwise line on a tile's margins, weights included: (rows, k), and for "residual" Σ s·ℓ of every model, float64."""
+    """A pointwise formula on the margins of a tile, model by model; see `Backend.pointwise`."""
     if pass_.models is None:
         s = None if part.sample_weight is None else part.sample_weight[:, None]
         return backend.pointwise(name, pass_.loss, Z, part.y, s, *more)

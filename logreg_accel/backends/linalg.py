@@ -1,7 +1,7 @@
-"""Linear algebra on the host: symmetric systems, on one BLAS thread.
+"""Linear algebra on the host: symmetric systems, factored on one BLAS thread.
 
-NumPy and SciPy bring a BLAS each, and the idle threads of one spin in the way of the other's: a factor of 200
-columns takes many times as long on two threads as on one.
+NumPy and SciPy each bring their own BLAS, and the idle, spinning threads of one slow down those of the other:
+factoring a small matrix takes many times as long on two threads as on one.
 """
 
 import numpy as np
@@ -11,10 +11,11 @@ from .threads import blas_limit
 
 
 def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
-    """A function v -> H⁻¹v, for v (p,) or (p, k) on the host, of a symmetric, positive semidefinite H (p, p).
+    """Factor a symmetric, positive semidefinite H (p, p).
 
-    H is scaled to a unit diagonal, since columns may differ by decades, and lifted by `rounding`, the
-    relative error of its entries, times ten as often as Cholesky's method asks for it.
+    H is scaled to a unit diagonal, since the scales of columns may differ by orders of magnitude. Its
+    diagonal is then lifted by `rounding`, the relative error of its entries; the lift grows tenfold until the
+    Cholesky factorisation succeeds.
 
     Parameters
     ----------
@@ -24,6 +25,11 @@ def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
     cholesky : function A -> (v -> A⁻¹v)
         Raises LinAlgError unless A is positive definite.
     to_host : function
+
+    Returns
+    -------
+    function v -> H⁻¹v
+        For v (p,) or (p, k) on the host.
 
     Raises
     ------
@@ -44,14 +50,17 @@ def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
         scale = to_host(scale)
 
     def solve_scaled(v):
-        with blas_limit(1 if v.ndim > 1 else None):  # one column takes one thread anyway
+        with blas_limit(1 if v.ndim > 1 else None):  # BLAS solves for one column on one thread anyway
             return (scale * solve((scale * v.T).T).T).T
 
     return solve_scaled
 
 
 def host_cholesky(A):
-    """A function v -> A⁻¹v on host vectors and matrices; raises LinAlgError unless A is positive definite."""
+    """Return a function v -> A⁻¹v on host vectors and matrices.
+
+    Raises LinAlgError unless A is positive definite.
+    """
     lower = scipy.linalg.cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
     return lambda v: scipy.linalg.cho_solve(lower, v, check_finite=False)
 

@@ -1,14 +1,17 @@
-"""The generic bodies on NumPy and its BLAS."""
+"""The NumPy backend: the generic bodies on NumPy and its BLAS."""
 
 from .base import Backend
 
 
 class NumpyBackend(Backend):
-    """Runs everywhere; right for small data, where nothing waits for a compiler."""
+    """Runs everywhere; the best choice for small data, for which loading compiled loops does not pay."""
 
     name = "numpy"
 
     def take(self, block, rows, weights):
-        """A sample of a sparse X that is nearly dense is a dense one, of four times the memory at most."""
+        """Take a sample of rows; if a sparse X is nearly dense, the sample becomes dense.
+
+        It then takes at most four times as much memory.
+        """
         block = super().take(block, rows, weights)
         return block._replace(X=block.X.densified())

@@ -32,7 +32,7 @@ import numpy as np
 
 
 class Model(NamedTuple):
-    """One of several models that share a read: the column of the codes that it predicts, the split that it trains on or None."""
+    """One of several models that share a read: the column of the codes, and the split that it trains on."""
 
     target: int = 0
     split: int | None = None
@@ -95,7 +95,7 @@ class Pass:
 
 
 def joined(pass_, parts, join_rows):
-    """What a pass gives over all rows from what it gives over parts of them; `join_rows` joins row vectors."""
+    """What a pass gives over all rows, from what it gives over parts; `join_rows` joins row vectors."""
     if pass_.of_rows:
         return join_rows(parts)
     if not isinstance(parts[0], Sums):
@@ -235,7 +235,7 @@ _COLUMNS = ("W", "V")
 
 
 def beside(passes):
-    """One pass that does the work of several of one formula and loss over the same rows: their columns side by side."""
+    """One pass for several of one formula and loss over the same rows: their columns side by side."""
     first = passes[0]
     columns = {
         name: np.hstack([getattr(p, name) for p in passes]) for name in _COLUMNS if hasattr(first, name)

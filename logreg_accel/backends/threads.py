@@ -1,4 +1,4 @@
-"""CPU threads: how many, and one pool of them for all compiled loops."""
+"""CPU threads: how many may be used, and the one pool that runs all compiled loops."""
 
 import contextlib
 import functools
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 
 def available_threads():
-    """CPUs that this process may run on."""
+    """Return the number of CPUs that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -21,9 +21,10 @@ def _blas():
 
 
 class _BlasThreads:
-    """How many threads BLAS may use. The number is the process's, so those who limit it are counted.
+    """Limits the threads that BLAS may use.
 
-    The least of the limits in force holds; when the last one goes, every library gets back what it had.
+    The setting is global to the process, so all limits in force are tracked and the smallest one applies.
+    When the last one is lifted, every library gets back its original setting.
     """
 
     def __init__(self):
@@ -32,7 +33,7 @@ class _BlasThreads:
         self.before = {}
 
     def usable(self):
-        """What BLAS may use, were it not for limits of ours."""
+        """Return how many threads BLAS might use without the limits set here."""
         with self.lock:
             counts = (
                 self.before.values()
@@ -64,16 +65,19 @@ _blas_threads = _BlasThreads()
 
 
 def usable_threads():
-    """CPUs that may be used now: fewer inside `threadpoolctl.threadpool_limits` and under OMP_NUM_THREADS.
+    """Return how many CPUs may be used now: fewer under `threadpoolctl.threadpool_limits` or OMP_NUM_THREADS.
 
-    BLAS is asked, since those limits are made for it: a worker of joblib or Dask that lets BLAS have one
-    thread means one thread.
+    The setting of BLAS is respected, since those limits are made for it: a worker of joblib or Dask that
+    restricts BLAS to one thread should use one thread here too.
     """
     return min(available_threads(), _blas_threads.usable())
 
 
 def blas_limit(n_threads):
-    """A context in which BLAS uses at most n_threads; None leaves it alone. Several threads may be in it at once."""
+    """Return a context in which BLAS uses at most n_threads, or any number if that is None.
+
+    Several threads may enter such contexts at once.
+    """
     return contextlib.nullcontext() if n_threads is None else _blas_threads.limited(n_threads)
 
 
@@ -82,7 +86,7 @@ _pool_lock = threading.Lock()
 
 
 def _forget_pool():
-    """After fork: threads do not survive it, and the lock may have been held."""
+    """Reset the state in a forked child: threads do not survive a fork, and the lock may have been held."""
     global _pool, _pool_lock
     _pool, _pool_lock = None, threading.Lock()
     _blas_threads.__init__()
@@ -101,13 +105,13 @@ def _shared_pool():
 
 
 def run_lanes(work, n_lanes, n_threads):
-    """Call work(lane) for lane = 0 .. n_lanes - 1 on n_threads threads, the caller's among them.
+    """Call work(lane) for lane = 0 .. n_lanes - 1 on n_threads threads, including the calling one.
 
-    Threads take the next lane when they are free; what a lane computes must not depend on who runs it. The
-    work must release the GIL to gain anything.
+    A thread takes the next lane as soon as it is free, so the result of a lane must not depend on the thread
+    that runs it. The work must release the GIL to run in parallel.
     """
     n_threads = min(n_threads, n_lanes)
-    lanes = itertools.count()  # next() on it is atomic
+    lanes = itertools.count()  # its next() is atomic
     stop = threading.Event()
 
     def worker():
@@ -117,11 +121,12 @@ def run_lanes(work, n_lanes, n_threads):
     helpers = [_shared_pool().submit(worker) for _ in range(n_threads - 1)]
     try:
         worker()
-    except BaseException:  # Ctrl-C too
+    except BaseException:  # including KeyboardInterrupt
         stop.set()
         raise
     finally:
-        # one that has not started has nothing left to do: waiting for it could wait for another fit's lanes
+        # A helper that has not started has nothing left to do, and waiting for it could mean waiting for the
+        # lanes of another fit.
         started = [helper for helper in helpers if not helper.cancel()]
         wait(started)
     for helper in started:

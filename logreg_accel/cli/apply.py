@@ -1,4 +1,4 @@
-"""`logreg-accel predict`, `evaluate` and `inspect`: what is done with a saved model."""
+"""`logreg-accel predict`, `evaluate` and `inspect`, the verbs that use a saved model."""
 
 import csv
 import io
@@ -13,7 +13,10 @@ from .train import check_target, flat, measure, predicted, probabilities
 
 
 def predict(options):
-    """One line a row: the likeliest class, and the probability of the second of two, or of every one."""
+    """Write one line per row: the likeliest class and the probability of every class.
+
+    Of two classes, only the probability of the second one is written.
+    """
     if options.output:
         check_writable(options.output)
     model = load(options.model)
@@ -46,7 +49,7 @@ def _write_predictions(file, label, columns, classes):
 
 
 def evaluate(options):
-    """Loss, accuracy and AUC on labelled rows."""
+    """Print loss, accuracy and AUC on labelled rows."""
     model = load(options.model)
     table = read_file(
         options.file, target=options.target, features=_features(model), n_features=model.n_features_in_
@@ -74,7 +77,7 @@ def evaluate(options):
 
 
 def inspect(options):
-    """Parameters, how the fit went, and the largest coefficients."""
+    """Print the parameters, how the fit went, and the largest coefficients."""
     model = load(options.model)
     names = _features(model) or [f"column {j}" for j in range(model.n_features_in_)]
     size = np.abs(model.coef_).max(axis=0)

@@ -1,4 +1,4 @@
-"""`logreg-accel bench`: how close one evaluation comes to the speed at which this machine reads X."""
+"""`logreg-accel bench`: how close an evaluation comes to the speed at which this machine reads X."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ HEADINGS = [
 
 
 def bench(options):
-    """Measure, print, draw."""
+    """Measure evaluations, print a table and, if asked for, draw the roofline."""
     progress = Progress(options.quiet)
     if options.output:
         from .report import roofline
@@ -54,7 +54,7 @@ def bench(options):
 
 
 def cells(rows):
-    """The table's cells."""
+    """Format the cells of the table."""
     return [
         [
             str(r["features"]),
@@ -71,12 +71,12 @@ def cells(rows):
 
 
 def measure(features, dtype, layout, gigabytes, repeats):
-    """One line of the table: jobs on the same X, taken in turns, the fastest run of each."""
+    """Measure one line of the table: jobs on the same X, run in turns, each counted by its fastest run."""
     X, y = _matrix(features, dtype, layout, gigabytes)
     w = np.random.default_rng(1).standard_normal(features + 1) / np.sqrt(features) / 100
     ours = Objective.from_arrays(X, y, C=np.inf, backend="numba")
     alone = Objective.from_arrays(X, y, C=np.inf, backend="numba", n_threads=1)
-    # a read goes by the memory that X fills, whatever the order of its columns
+    # A plain read follows the order of X in memory, whatever its layout.
     jobs = {f"read, {name}": job for name, job in plain_reads(X if layout == "C" else X.T).items()}
     jobs |= {"ours": lambda: ours.value_and_gradient(w), "one thread": lambda: alone.value_and_gradient(w)}
     if dtype.kind == "f" and dtype.itemsize >= 4:
@@ -96,12 +96,12 @@ def measure(features, dtype, layout, gigabytes, repeats):
         "rows_per_s": len(X) / seconds["ours"],
         "times_plain_numpy": seconds["plain"] / seconds["ours"] if "plain" in seconds else None,
         "times_one_thread": seconds["one thread"] / seconds["ours"],
-        "flop_per_byte": 4 / dtype.itemsize,  # a multiplication and an addition for each of the two uses
+        "flop_per_byte": 4 / dtype.itemsize,  # a multiplication and an addition in each of the two products
     }
 
 
 def _matrix(features, dtype, layout, gigabytes):
-    """X of so many GB whose values repeat after some MB (they cost nothing here), and labels."""
+    """Generate an X of `gigabytes` GB, whose values repeat after some MB to save time, and labels."""
     rng = np.random.default_rng(0)
     rows = max(8, int(gigabytes * 1e9 / (features * dtype.itemsize)))
     some = rng.standard_normal((min(rows, max(8, 4_000_000 // features)), features))
@@ -121,6 +121,6 @@ def _assert_same(objective, X, y, w):
 
 
 def peak():
-    """GFLOP/s of a large float32 matrix product: the other roof."""
+    """Measure the GFLOP/s of a large float32 matrix product, which is the roof of the arithmetic."""
     A = np.ones((2048, 2048), dtype=np.float32)
     return 2 * 2048**3 / fastest({"gemm": lambda: A @ A}, 3)["gemm"] / 1e9

@@ -1,4 +1,4 @@
-"""`logreg-accel demo`: real and generated data on every usable backend, a table, and one HTML page."""
+"""`logreg-accel demo`: fit real and generated data on every usable backend and report the results."""
 
 import statistics
 import time
@@ -15,7 +15,7 @@ _SOLVERS = ("newton-cholesky", "lbfgs")
 
 
 def demo(options):
-    """Fit on each backend, compare with NumPy's, show."""
+    """Fit on each backend, compare with the NumPy backend, and show the results."""
     progress = Progress(options.quiet)
     check_writable(options.output)
     usable = [name for name, why in backends().items() if why is None]
@@ -68,7 +68,7 @@ def demo(options):
 
 
 def _real_data():
-    """The breast cancer set that scikit-learn carries: 569 tumours, 30 measurements, scaled; a third held out."""
+    """Load scikit-learn's breast cancer data (569 tumours, 30 measurements), scaled, a third held out."""
     from sklearn.datasets import load_breast_cancer
     from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
@@ -80,7 +80,7 @@ def _real_data():
 
 
 def _generate(m, n):
-    """Correlated normal features, some scaled far from others, and labels drawn from a logistic model."""
+    """Generate correlated normal features of different scales, and labels drawn from a logistic model."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((m, n), dtype=np.float32)
     X[:, 1:] += 0.7 * X[:, :-1]
@@ -90,7 +90,7 @@ def _generate(m, n):
 
 
 def _warm_up(backend):
-    """Seconds that the first fit of a process spends compiling."""
+    """Return the seconds that the first fits of a process take, most of which is compilation."""
     X = np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)
     began = time.perf_counter()
     for solver in _SOLVERS:
@@ -146,14 +146,17 @@ def _fit_real(backend, real):
 
 
 def _compare(runs):
-    """The largest difference of a coefficient from the NumPy backend's, relative to the largest coefficient."""
+    """Add to each run its "difference": the largest deviation from a coefficient of the NumPy backend.
+
+    It is relative to the largest coefficient.
+    """
     for run in runs:
         reference = next(r["coef"] for r in runs if r["backend"] == "numpy" and r["solver"] == run["solver"])
         run["difference"] = float(np.abs(run["coef"] - reference).max() / np.abs(reference).max())
 
 
 def _loss_curves(real):
-    """Solver -> (passes, relative suboptimality) on the real data."""
+    """Return a dict solver -> (passes, relative suboptimality) on the real data."""
     X, _, y, _ = real
     best = LogisticRegression(backend="numpy", solver="newton-cholesky", tol=0).fit(X, y).history_[-1].value
     curves = {}

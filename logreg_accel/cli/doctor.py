@@ -1,4 +1,4 @@
-"""`logreg-accel doctor`."""
+"""`logreg-accel doctor`: what this machine can use."""
 
 import importlib.metadata
 import os
@@ -25,7 +25,7 @@ _PACKAGES = (
 
 
 def doctor(options):
-    """What is usable here, why not the rest, and what it runs on."""
+    """Print which backends are usable, why the others are not, and what the machine and its libraries are."""
     usable = backends()
     facts = machine()
     versions = {name: _version(name) for name in _PACKAGES}
@@ -50,7 +50,7 @@ def doctor(options):
 
 
 def machine():
-    """Processor, threads, memory and BLAS, as plain values; also what benchmark results are filed under."""
+    """Describe CPU, threads, memory and BLAS in plain values; benchmark results are filed under them."""
     import threadpoolctl
 
     blas = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
@@ -77,11 +77,11 @@ def _processor():
 
 
 def _memory_limit():
-    """Bytes that this process may use: the machine's, or less in a container."""
+    """Return the bytes of memory that this process may use, fewer in a container than the machine has."""
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         return min(limit, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no cgroup v2, or "max"
+    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
         return limit
 
 

@@ -1,4 +1,7 @@
-"""What verbs print: progress on stderr, results on stdout; rich where it is installed and the stream is a terminal."""
+"""Output of the verbs: progress on stderr, results on stdout.
+
+It is formatted by rich if that is installed and the stream is a terminal.
+"""
 
 import json
 import math
@@ -7,12 +10,12 @@ import sys
 
 
 def check_writable(path):
-    """Raise what would else only come after the work.
+    """Check early that a file can be written, so that a failure does not come only after the work.
 
     Raises
     ------
     OSError
-        The folder of `path` is none, or cannot be written.
+        The folder of `path` does not exist or is not writable, or `path` is a folder.
     """
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
@@ -34,7 +37,7 @@ def _rich_console(stream):
 
 
 class Progress:
-    """A line for every step, as a fit's callback; nothing with `quiet`."""
+    """The callback of a fit that prints a line for every step; prints nothing if `quiet`."""
 
     def __init__(self, quiet=False):
         self.quiet = quiet
@@ -42,7 +45,7 @@ class Progress:
         self._headed = False
 
     def say(self, text):
-        """A line of its own."""
+        """Print a message on a line of its own."""
         if self.quiet:
             return
         if self._console:
@@ -66,7 +69,7 @@ class Progress:
 
 
 def print_table(title, headings, rows, stream=None):
-    """A table, its cells made text already; numbers look best right-aligned, so all columns but the first are."""
+    """Print a table of strings; all columns but the first are right-aligned, as suits numbers."""
     stream = stream or sys.stdout
     console = _rich_console(stream)
     if console:
@@ -87,7 +90,7 @@ def print_table(title, headings, rows, stream=None):
 
 
 def print_facts(title, facts, stream=None):
-    """Names and values, one pair a line."""
+    """Print names and values, one pair per line."""
     stream = stream or sys.stdout
     width = max(len(name) for name in facts)
     print(title, file=stream)
@@ -96,14 +99,14 @@ def print_facts(title, facts, stream=None):
 
 
 def text(value):
-    """A number short, anything else as it is."""
+    """Format a value, with floats shortened to six digits."""
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else str(value)
     return "-" if value is None else str(value)
 
 
 def print_json(value):
-    """One JSON object on stdout; what JSON cannot say (inf, nan) is null."""
+    """Print one JSON object on stdout; inf and nan, which JSON lacks, become null."""
     print(json.dumps(_plain(value)))
 
 

@@ -1,4 +1,4 @@
-"""The page that `logreg-accel demo` writes: one file, figures as inline SVG, no script and nothing fetched."""
+"""The self-contained page that `logreg-accel demo` writes: figures are inline SVG, and there is no script."""
 
 import html
 import io
@@ -6,14 +6,15 @@ from string import Template
 
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart with any colour vision
+# Okabe and Ito's palette, which can be distinguished with any kind of colour vision
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>logreg_accel: demo</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+color: #1a1a1a; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0; }
 th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
@@ -23,9 +24,9 @@ svg { max-width: 100%; height: auto; } p { max-width: 46rem; }
 <h1>Logistic regression, every usable backend</h1>
 <p>$machine</p>
 <h2>Generated data: $rows &times; $features, float32</h2>
-<p>Each evaluation needs X once. The plain read is the fastest that this machine reads the same matrix for any purpose
-($bandwidth); the share says how close the evaluations come to it. The last column is the largest difference of a
-coefficient from the NumPy backend's, relative to the largest.</p>
+<p>Each evaluation needs X once. The plain read is the fastest that this machine reads the same matrix for any
+purpose ($bandwidth); the share says how close the evaluations come to it. The last column is the largest
+difference of a coefficient from the NumPy backend's, relative to the largest.</p>
 $generated
 $throughput
 <h2>Real data: breast cancer, 569 &times; 30</h2>
@@ -40,17 +41,18 @@ $curves
 
 
 def page(machine, bandwidth, runs, real_runs, curves, real, options):
-    """The page's text.
+    """Return the HTML of the page.
 
     Parameters
     ----------
     machine : dict
-    bandwidth : dict of str -> GB/s
+    bandwidth : dict of str -> float
+        In GB/s.
     runs, real_runs : list of dict
-        As `demo` measures them.
+        As measured by `demo`.
     curves : dict of str -> (passes, suboptimality)
-    real : X_train, X_test, y_train, y_test
-    options : namespace with rows and features
+    real : tuple (X_train, X_test, y_train, y_test)
+    options : namespace with `rows` and `features`
     """
     return _PAGE.substitute(
         machine=html.escape(
@@ -169,13 +171,14 @@ def _curves(curves):
 
 
 def roofline(report):
-    """The roofline of `bench`'s measurements, as SVG: GFLOP/s over FLOP per byte of X, under memory's and
-    arithmetic's roof.
+    """Draw the roofline of `bench`'s measurements as SVG.
+
+    It shows GFLOP/s over FLOP per byte of X, below the roofs set by memory and by arithmetic.
 
     Parameters
     ----------
     report : dict
-        As `logreg-accel bench --json` prints it.
+        As printed by `logreg-accel bench --json`.
     """
     axes = _axes(7.0, 4.2)
     peak = report["peak_GFLOP_per_s"]
@@ -197,7 +200,7 @@ def roofline(report):
     kinds = list(dict.fromkeys((row["dtype"], row["layout"]) for row in report["passes"]))
     for i, kind in enumerate(kinds):
         rows = [row for row in report["passes"] if (row["dtype"], row["layout"]) == kind]
-        # points of one dtype share their intensity; a little to the side they can be told apart
+        # Points of one dtype share their intensity; a slight shift keeps them apart.
         x = [row["flop_per_byte"] * 1.07 ** (j - len(rows) // 2) for j, row in enumerate(rows)]
         axes.plot(
             x,

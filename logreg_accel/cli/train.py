@@ -1,4 +1,4 @@
-"""`logreg-accel train`."""
+"""`logreg-accel train`, and what it shares with the other verbs."""
 
 import math
 import statistics
@@ -8,14 +8,15 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import LogisticRegression, backends, read_file, solvers
+from ..fitting import check_parameters
 from . import NOT_CONVERGED, UsageError
 from .output import Progress, check_writable, print_facts, print_json
 
 
 def train(options):
-    """Fit, measure, save."""
-    _check(options)
+    """Fit a model to a file, save it, and print how good it is."""
     progress = Progress(options.quiet)
+    model = _model(options, progress)
     table = read_file(
         options.file,
         target=options.target,
@@ -30,21 +31,6 @@ def train(options):
     if options.test_size:
         X, y, weight, held_out = _split(X, y, weight, options)
 
-    model = LogisticRegression(
-        C=options.C,
-        l1_ratio=options.l1_ratio,
-        tol=options.tol,
-        fit_intercept=not options.no_intercept,
-        class_weight=options.class_weight,
-        solver=options.solver,
-        max_iter=options.max_iter,
-        max_passes=options.max_passes,
-        max_seconds=options.max_seconds,
-        random_state=options.seed,
-        callback=progress,
-        backend=options.backend,
-        n_threads=options.threads,
-    )
     interrupted = False
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -75,8 +61,32 @@ def train(options):
     return NOT_CONVERGED if options.strict and unconverged else 0
 
 
+def _model(options, progress):
+    """The estimator that the options ask for; raises UsageError for what would only fail after the work."""
+    model = LogisticRegression(
+        C=options.C,
+        l1_ratio=options.l1_ratio,
+        tol=options.tol,
+        fit_intercept=not options.no_intercept,
+        class_weight=options.class_weight,
+        solver=options.solver,
+        max_iter=options.max_iter,
+        max_passes=options.max_passes,
+        max_seconds=options.max_seconds,
+        random_state=options.seed,
+        callback=progress,
+        backend=options.backend,
+        n_threads=options.threads,
+    )
+    _check(options, model)
+    return model
+
+
 def measure(model, X, y):
-    """Mean loss, accuracy and area under the ROC curve; of more than two classes the mean of one against the rest."""
+    """Return the mean loss, the accuracy and the area under the ROC curve.
+
+    With more than two classes, the area is the mean of one against the rest.
+    """
     from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
     proba = probabilities(model, X)
@@ -94,27 +104,27 @@ def measure(model, X, y):
 
 
 def probabilities(model, X):
-    """Of a file's rows, which have no names where the model's have."""
+    """Predict probabilities for the rows of a file, without scikit-learn's warning about feature names."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
         return model.predict_proba(X)
 
 
 def predicted(model, X):
-    """The likeliest classes, as `probabilities`."""
+    """Predict the likeliest classes, with the same warning silenced as in `probabilities`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
         return model.predict(X)
 
 
 def check_target(table, options):
-    """Only svmlight files bring a target unasked."""
+    """Raise UsageError if there is no target; only svmlight files always contain one."""
     if table.target is None:
         raise UsageError(f"{options.file}: --target is missing; expected the column of the labels")
 
 
 def flat(summary):
-    """Nested names joined: {"train": {"loss": 1}} -> {"train loss": 1}."""
+    """Flatten nested dicts by joining names: {"train": {"loss": 1}} -> {"train loss": 1}."""
     out = {}
     for name, value in summary.items():
         if isinstance(value, dict):
@@ -124,8 +134,8 @@ def flat(summary):
     return out
 
 
-def _check(options):
-    """What would only fail after the work, before it."""
+def _check(options, model):
+    """Raise errors early that would otherwise come only after the work."""
     check_writable(options.model)
     if options.solver != "auto" and options.solver not in solvers.SOLVERS:
         raise UsageError(f"--solver {options.solver}: expected auto, {', '.join(solvers.SOLVERS)}")
@@ -134,10 +144,10 @@ def _check(options):
         raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(usable)}")
     if options.backend != "auto" and usable[options.backend]:
         raise UsageError(f"--backend {options.backend} cannot run here: {usable[options.backend]}")
-    if not 0 <= options.l1_ratio <= 1:
-        raise UsageError(f"--l1-ratio {options.l1_ratio}: expected a number from 0 (L2) to 1 (L1)")
-    if not options.tol >= 0:
-        raise UsageError(f"--tol {options.tol}: expected a number of at least 0")
+    try:
+        check_parameters(model)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _split(X, y, weight, options):

@@ -1,4 +1,4 @@
-"""Rows of data as the passes see them: `Block`, made by `as_labelled` of whatever the user holds."""
+"""Rows of data as the passes see them: a `Block`, which `as_labelled` makes from the user's input."""
 
 from typing import Any, NamedTuple
 
@@ -24,13 +24,18 @@ __all__ = [
 
 
 class Block(NamedTuple):
-    """Some rows.
+    """Some rows of data.
 
-    X : Matrix (rows, n_features), on the host or a device
-    y : class codes (rows,), or (rows, targets) of several targets, or None
-    sample_weight : (rows,) in the arithmetic of X, or None for ones
-    splits : uint8 (rows, ⌈splits/8⌉), or None
-        Bit j % 8 of number j // 8 says whether the row trains in split j.
+    Attributes
+    ----------
+    X : Matrix (rows, n_features)
+        On the host or a device.
+    y : array (rows,) or (rows, targets), or None
+        Class codes, of one target or several.
+    sample_weight : array (rows,) or None
+        In the arithmetic of X; None stands for ones.
+    splits : array (rows, ⌈splits/8⌉) of uint8, or None
+        Bit j % 8 of number j // 8 says whether split j trains on the row.
     """
 
     X: Any
@@ -42,11 +47,13 @@ class Block(NamedTuple):
 class Labelled(NamedTuple):
     """Checked rows with their labels.
 
+    Attributes
+    ----------
     block : Block
     classes : ndarray
         Sorted labels; code i stands for classes[i].
     weight_scale : float
-        What the block's weights are multiplied with to be the user's.
+        The factor that turns the block's weights into the user's.
     """
 
     block: Block
@@ -55,23 +62,25 @@ class Labelled(NamedTuple):
 
     @property
     def total_weight(self):
-        """Σᵢ sᵢ as the user gave them."""
+        """Σᵢ sᵢ of the weights that the user gave."""
         s = self.block.sample_weight
         total = float(self.block.X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
         return total * self.weight_scale
 
 
 def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
-    """Check X, y and the weights and lay them out for the passes, without a copy of X where that can be.
+    """Check X, y and the weights and lay them out for the passes, without copying X where possible.
 
     Parameters
     ----------
-    X : Matrix, array, frame or table (n_samples, n_features); see `as_array`
-    y : labels (n_samples,), two or more classes of any kind
-    sample_weight : (n_samples,), a number or None
+    X : Matrix, array, frame or table (n_samples, n_features)
+        See `as_array`.
+    y : array-like (n_samples,)
+        Labels of two or more classes, of any kind.
+    sample_weight : array-like (n_samples,), number or None
     class_weight : dict, "balanced" or None
     classes : ndarray or None
-        Sorted labels that there are, of which y may lack some; None takes those of y.
+        All labels, sorted, of which y may lack some; None takes those found in y.
 
     Returns
     -------
@@ -80,7 +89,7 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
     Raises
     ------
     ValueError, TypeError
-        Anything wrong with the input but non-finite values of X: those are found inside the first pass.
+        The input is wrong in any way other than non-finite values of X, which the first pass finds.
     """
     X = as_matrix(X)
     y = as_labels(y)
@@ -96,8 +105,8 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
         return Labelled(Block(X, codes), classes)
     if given is None:
         _check_weights_of_classes(classes, codes, s)
-    # A power of two brings the largest weight to between 1 and 2: any weights then fit float32, to the same
-    # bits.
+    # Dividing by a power of two, which brings the largest weight to between 1 and 2, makes any weights fit
+    # into float32 and rounds nothing.
     scale = 2.0 ** (np.frexp(s.max())[1] - 1)
     return Labelled(Block(X, codes, (s / scale).astype(compute_dtype(X.dtype))), classes, scale)
 
@@ -111,5 +120,6 @@ def _check_weights_of_classes(classes, codes, s):
         )
     if len(absent):
         raise ValueError(
-            f"`y` has classes without a sample of positive weight: {classes[absent].tolist()}. Leave their rows out."
+            f"`y` has classes without a sample of positive weight: {classes[absent].tolist()}. "
+            "Leave their rows out."
         )

@@ -1,8 +1,8 @@
-"""What the user holds, as arrays: the only place where input types are inspected.
+"""Conversion of user input to arrays, the only place where input types are inspected.
 
-Arrays pass through as views; frames and tables go by narwhals or the Arrow PyCapsule protocol; arrays on a
-GPU are handed on untouched. Non-finite values of X are not looked for here: the first pass sees them at no
-extra read.
+Arrays pass through as views, frames and tables are converted by narwhals or the Arrow PyCapsule protocol, and
+arrays on a GPU are passed on untouched. Non-finite values of X are not searched for here, since the first
+pass finds them without an extra read.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from .sparse import as_csr
 
 
 def as_matrix(X, name="X"):
-    """X as a `Matrix`, whatever holds it; see `as_array`."""
+    """Convert X to a `Matrix`, from any of the types that `as_array` accepts."""
     if isinstance(X, Matrix):
         return X
     stored = as_array(X, name)
@@ -20,31 +20,30 @@ def as_matrix(X, name="X"):
 
 
 def as_array(X, name="X"):
-    """X as a 2-d real array: a NumPy view where possible, or an array on a GPU as it is.
+    """Convert X to a 2-d real array: a NumPy view where possible, or an unchanged array on a GPU.
 
-    Takes NumPy arrays of any order, stride and real dtype (memory-mapped too), lists, numeric object arrays,
-    pandas and polars frames, pyarrow tables and whatever speaks `__arrow_c_stream__`, DLPack or
-    `__cuda_array_interface__`. Sparse matrices of SciPy and CuPy come back in compressed rows.
+    Accepts NumPy arrays of any order, stride and real dtype (memory-mapped ones too), lists, numeric object
+    arrays, pandas and polars frames, pyarrow tables and anything that supports `__arrow_c_stream__`, DLPack
+    or `__cuda_array_interface__`. Sparse matrices of SciPy and CuPy are returned in compressed rows.
 
     Raises
     ------
     TypeError
-        Columns that are not numbers (named), a dtype that NumPy cannot read.
+        Some columns, which the message names, are not numbers, or NumPy cannot read the dtype.
     ValueError
-        Not two-dimensional, no rows, no columns, complex.
+        X is not two-dimensional, has no rows or no columns, or is complex.
     """
     X = to_table(X)
     if hasattr(X, "tocsr"):
         return _sparse_on_device(X, name) if is_on_device(X) else as_csr(X, name)
     refuse_masked(X, name)
-    if hasattr(X, "detach"):  # a PyTorch tensor that requires a gradient exports nothing before this
+    if hasattr(X, "detach"):  # a PyTorch tensor that requires a gradient cannot be exported otherwise
         X = X.detach()
-    if hasattr(X, "to_cupy"):  # a cuDF frame; the copy is by columns
+    if hasattr(X, "to_cupy"):  # a cuDF frame; the copy is column-major
         X = X.to_cupy()
     X = X if isinstance(X, np.ndarray) or is_on_device(X) else _from_table(X, name)
-    if is_on_device(X) or (
-        isinstance(X, np.ndarray) and X.dtype.name == "bfloat16"
-    ):  # which check_array knows not
+    # scikit-learn's check_array does not know bfloat16.
+    if is_on_device(X) or (isinstance(X, np.ndarray) and X.dtype.name == "bfloat16"):
         if len(X.shape) != 2 or 0 in X.shape:
             raise ValueError(
                 f"`{name}` has shape {tuple(X.shape)}; expected a non-empty (n_samples, n_features)."
@@ -55,7 +54,7 @@ def as_array(X, name="X"):
 
     from sklearn.utils import check_array
 
-    if not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__"):
+    if speaks_dlpack(X):
         try:
             X = np.from_dlpack(X)
         except (BufferError, TypeError, RuntimeError) as error:
@@ -81,9 +80,8 @@ def _sparse_on_device(X, name):
     X = X.tocsr()
     if X.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: `{name}` has dtype {X.dtype}.")
-    if (
-        X.indices.size and not 0 <= int(X.indices.min()) <= int(X.indices.max()) < X.shape[1]
-    ):  # kernels trust them
+    # The kernels trust the indices.
+    if X.indices.size and not 0 <= int(X.indices.min()) <= int(X.indices.max()) < X.shape[1]:
         raise ValueError(f"`{name}` has indices outside of its {X.shape[1]} columns.")
     if not X.has_canonical_format:
         X = X.copy()
@@ -91,8 +89,27 @@ def _sparse_on_device(X, name):
     return X
 
 
+def speaks_dlpack(X):
+    """Whether X is an array of another library than NumPy that DLPack can hand over."""
+    return not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__")
+
+
+def is_narrow(X):
+    """Check whether X has 16-bit numbers, which scikit-learn converts to float64."""
+    dtypes = [X.dtype] if hasattr(X, "dtype") else list(getattr(X, "dtypes", []))
+    return any("float16" in str(dtype) or "Float16" in str(dtype) for dtype in dtypes)
+
+
+def named(X, matrix):
+    """Return what scikit-learn's checks should look at: X if its columns have names, else its matrix."""
+    return X if hasattr(X, "columns") else matrix
+
+
 def to_table(X):
-    """Lazy frames collected and Arrow streams read, so that their column names are seen; anything else as it is."""
+    """Collect lazy frames and read Arrow streams, so that their column names can be seen.
+
+    Anything else is returned unchanged.
+    """
     if type(X).__name__ == "LazyFrame":
         return X.collect()
     if not hasattr(X, "__arrow_c_stream__"):
@@ -111,7 +128,10 @@ def to_table(X):
 
 
 def to_host(vector):
-    """y or weights from wherever they are, as something NumPy takes: tensors detached, GPU memory copied, series as arrays."""
+    """Convert y or weights to something that NumPy accepts.
+
+    Tensors are detached, vectors in GPU memory are copied to the host, and series become arrays.
+    """
     if hasattr(vector, "detach"):
         vector = vector.detach()
     if is_on_device(vector):
@@ -137,7 +157,7 @@ def refuse_masked(array, name):
 
 
 def _from_table(X, name):
-    """Frames, tables and Arrow streams as one array; anything else comes back as it was."""
+    """Convert frames, tables and Arrow streams to one array; anything else is returned unchanged."""
     import narwhals as nw
 
     if not hasattr(X, "__array__") or hasattr(X, "columns") or hasattr(X, "schema"):
@@ -160,8 +180,8 @@ def _frame_to_array(frame, name):
             "Encode them (for instance with OneHotEncoder) or leave them out."
         )
     array = frame.to_numpy()
-    # pandas columns of ArrowDtype come out as objects although the schema says they are numbers; nulls become
-    # NaN
+    # pandas columns of ArrowDtype come out as objects, although the schema says that they are numbers. Here,
+    # their nulls become NaN.
     if array.dtype == object and not objects:
         return frame.to_native().to_numpy(dtype=np.float64, na_value=np.nan)
     return array

@@ -1,4 +1,4 @@
-"""Tables in files: .npy (memory-mapped), .npz, CSV, Parquet, Feather and svmlight."""
+"""Reading of tables from files: .npy (memory-mapped), .npz, CSV, Parquet, Feather and svmlight."""
 
 import csv
 import difflib
@@ -11,19 +11,13 @@ from .convert import as_array
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _ARROW = {".parquet", ".feather", ".arrow"}
-_SVMLIGHT = {
-    ".svm",
-    ".svmlight",
-    ".libsvm",
-    ".t",
-    "",
-}  # the data sets of LIBSVM have no suffix, their test sets .t
-_PACKED = {".gz", ".bz2"}  # which scikit-learn's reader unpacks
+_SVMLIGHT = {".svm", ".svmlight", ".libsvm", ".t", ""}  # the last two are those of the LIBSVM data sets
+_PACKED = {".gz", ".bz2"}  # scikit-learn's reader decompresses these
 SUFFIXES = (".npy", ".npz", *_SEPARATORS, *sorted(_ARROW), *sorted(_SVMLIGHT - {""}))
 
 
 class Table(NamedTuple):
-    """X (rows, features), their names or None, and the target and weight columns that were asked for, or None."""
+    """X (rows, features), the names of its columns or None, and the requested target and weight columns."""
 
     X: Any
     names: list | None
@@ -32,23 +26,24 @@ class Table(NamedTuple):
 
 
 def read_file(path, *, target=None, weight=None, features=None, drop=(), n_features=None):
-    """Read a matrix of features, and with them a target and a weight column.
+    """Read a matrix of features and, if requested, a target and a weight column.
 
     Parameters
     ----------
     path : path-like
-        By its suffix: .npy holds one 2-d array, memory-mapped, whose columns go by number; .npz holds `X` and
-        1-d arrays by name; .csv and .tsv have a header; .parquet, .feather and .arrow need pyarrow; .svm,
-        .svmlight, .libsvm, .t (with .gz or .bz2 too) and files without a suffix hold svmlight's lines, whose
-        X is sparse and whose target is in the file.
+        The suffix determines the format: .npy holds one 2-d array, which is memory-mapped and whose columns
+        are addressed by number; .npz holds `X` and named 1-d arrays; .csv and .tsv have a header; .parquet,
+        .feather and .arrow need pyarrow; .svm, .svmlight, .libsvm, .t (also followed by .gz or .bz2) and
+        files without a suffix are in svmlight format, in which X is sparse and the target is in the file.
     target, weight : str or None
-        Names (numbers for .npy) of columns that are no features.
+        Names (numbers for .npy) of columns that are not features.
     features : list of str or None
-        Columns to take, in this order; None takes all that are neither target, weight nor dropped.
+        Columns to take, in this order; None takes all that are neither target nor weight nor dropped.
     drop : sequence of str
         Columns to leave out.
     n_features : int or None
-        Of an svmlight file, which does not say it: columns without an entry would be missing at the end.
+        Number of columns of an svmlight file, which does not state it: without this number, trailing columns
+        that have no entries would be missing.
 
     Returns
     -------
@@ -59,18 +54,20 @@ def read_file(path, *, target=None, weight=None, features=None, drop=(), n_featu
     OSError
         The file cannot be opened.
     ValueError
-        An unknown suffix, a damaged file, no such column, or text where numbers are expected.
+        The suffix is unknown, the file is damaged, a column does not exist, or text is found in place of
+        numbers.
     """
     path = os.fspath(path)
     suffix = os.path.splitext(path)[1].lower()
     with open(path, "rb"):
-        pass  # a missing or unreadable file is told before anything is imported
+        pass  # fail on a missing or unreadable file before anything is imported
     if suffix == ".npy":
         return _read_npy(path, target, weight, drop)
     if suffix == ".npz":
         if drop:
             raise ValueError(
-                f"{path!r}: columns can be dropped from tables and .npy files, not from the `X` of an .npz file."
+                f"{path!r}: columns can be dropped from tables and .npy files, "
+                "not from the `X` of an .npz file."
             )
         return _read_npz(path, target, weight)
     if suffix in _SVMLIGHT or (
@@ -105,8 +102,7 @@ def _find(name, columns, path):
         )
 
 
-# -- arrays
-# ---------------------------------------------------------------------------------------------------------------
+# -- arrays --------------------------------------------------------------------------------------------------
 
 
 def _read_npy(path, target, weight, drop):
@@ -123,7 +119,8 @@ def _read_npy(path, target, weight, drop):
             return None
         if not name.lstrip("-").isdigit() or not -count <= int(name) < count:
             raise ValueError(
-                f"{path!r} has no column {name!r}; its columns are the numbers 0 to {count - 1} (or -1 for the last)."
+                f"{path!r} has no column {name!r}; its columns are the numbers 0 to {count - 1} "
+                "(or -1 for the last)."
             )
         return int(name) % count
 
@@ -132,7 +129,7 @@ def _read_npy(path, target, weight, drop):
     if not taken:
         raise ValueError(f"{path!r} has no column left for the features.")
     side_by_side = taken == list(range(taken[0], taken[-1] + 1))
-    features = X[:, taken[0] : taken[-1] + 1] if side_by_side else X[:, taken]  # a view where it can be
+    features = X[:, taken[0] : taken[-1] + 1] if side_by_side else X[:, taken]  # a view where possible
     column = lambda j: None if j is None else np.array(X[:, j])  # noqa: E731
     return Table(features, None, column(target), column(weight))
 
@@ -141,7 +138,7 @@ def _read_npz(path, target, weight):
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged zip raises whatever its parser met first
+    except Exception as error:  # a damaged zip file may raise anything
         raise ValueError(f"{path!r} is not a readable .npz file ({error}).") from error
     if "X" not in arrays or arrays["X"].ndim != 2:
         raise ValueError(
@@ -156,8 +153,8 @@ def _read_svmlight(path, target, weight, drop, n_features):
     for name, given in (("target", target), ("weight", weight), ("drop", drop)):
         if given:
             raise ValueError(
-                f"{path!r} is read as an svmlight file, whose lines begin with the target and whose columns have no "
-                f"names; `{name}` is {given!r}, expected none."
+                f"{path!r} is read as an svmlight file, whose lines begin with the target and whose columns "
+                f"have no names; `{name}` is {given!r}, expected none."
             )
     from sklearn.datasets import load_svmlight_file
 
@@ -176,8 +173,10 @@ def _read_svmlight(path, target, weight, drop, n_features):
     return Table(X, None, y)
 
 
-# -- text and columns: (names of the columns, get(features, target, weight) -> X and one(name) -> column)
-# -------------------
+# -- text and columns ----------------------------------------------------------------------------------------
+#
+# The functions that open such files return the names of the columns and a function get(features, target,
+# weight), which returns X and a function one(name) that returns a column.
 
 
 def _has_pyarrow():
@@ -189,7 +188,7 @@ def _has_pyarrow():
 
 
 def _open_csv(path, separator):
-    """With NumPy's reader, where pyarrow is absent."""
+    """Open a CSV file with NumPy's reader, which is used if pyarrow is not installed."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         columns = next(csv.reader(file, delimiter=separator), [])
         has_rows = next(file, None) is not None
@@ -229,7 +228,7 @@ def _open_csv(path, separator):
 
 
 def _plain_labels(text):
-    """Labels read as text, as bools or numbers where all of them are: as pyarrow reads them."""
+    """Convert labels read as text to bools or numbers if all of them are such, as pyarrow does."""
     if np.isin(np.char.lower(text), ["true", "false"]).all():
         return np.char.lower(text) == "true"
     for dtype in (np.int64, np.float64):

@@ -1,4 +1,4 @@
-"""Labels and weights, as the user holds them, as codes and weights of the rows."""
+"""Conversion of the user's labels and weights to a code and a weight for each row."""
 
 import numbers
 
@@ -8,12 +8,12 @@ from .convert import refuse_masked, to_host
 
 
 def as_labels(y):
-    """y as a 1-d host array of labels.
+    """Convert y to a 1-d host array of labels.
 
     Raises
     ------
     ValueError
-        Not one-dimensional, or NaN among the labels.
+        y is not one-dimensional, is empty or has masked entries.
     """
     from sklearn.utils import column_or_1d
 
@@ -28,7 +28,7 @@ def as_labels(y):
 
 
 def encode_labels(y):
-    """Sorted classes of labels, and each label's code.
+    """Find the sorted classes among labels, and the code of each label.
 
     Parameters
     ----------
@@ -38,17 +38,18 @@ def encode_labels(y):
     Returns
     -------
     classes : ndarray (n_classes,)
-    codes : ndarray (n_samples,), the smallest unsigned integers that hold them
+    codes : ndarray (n_samples,)
+        Of the smallest unsigned integer type that can hold them.
 
     Raises
     ------
     ValueError
-        One class, or floats that are not labels.
+        There is only one class, a label is missing, or the numbers look like a regression target.
     """
     if y.dtype.kind in "iub" or (
         y.dtype.kind == "f" and np.isin([y.min(), y.max()], np.round([y.min(), y.max()])).all()
     ):
-        # numbers: two scans instead of the sort in np.unique, which costs more than a pass over 1M x 100
+        # Two scans detect two numeric classes; the sort in np.unique can cost more than a pass over X.
         low, high = y.min(), y.max()
         is_high = y == high
         if low != high and np.isfinite([low, high]).all() and (is_high | (y == low)).all():
@@ -71,7 +72,8 @@ def encode_labels(y):
         ]
         if missing:
             raise ValueError(
-                f"Input `y` contains a missing label (None or NaN), first in row {missing[0]}. Drop those rows."
+                f"Input `y` contains a missing label (None or NaN), first in row {missing[0]}. "
+                "Drop those rows."
             )
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
@@ -83,12 +85,12 @@ def encode_labels(y):
 
 
 def codes_of(y, classes):
-    """Each label's place in the sorted classes.
+    """Return the index of each label in the sorted classes.
 
     Raises
     ------
     ValueError
-        Labels that are not among them.
+        Some labels are not among the classes.
     """
     codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     strange = classes[codes] != y
@@ -101,12 +103,12 @@ def codes_of(y, classes):
 
 
 def as_weights(sample_weight, n_samples):
-    """sample_weight as float64 (n_samples,), or None.
+    """Convert sample_weight to float64 (n_samples,), or None if it is None.
 
     Raises
     ------
     ValueError
-        Wrong shape, non-finite, negative, or all zero.
+        The shape is wrong, or weights are non-finite, negative or all zero.
     """
     if sample_weight is None:
         return None
@@ -125,13 +127,17 @@ def as_weights(sample_weight, n_samples):
         )
     if not s.any():
         raise ValueError(
-            "Sample weights must contain at least one non-zero number; every entry of `sample_weight` is zero."
+            "Sample weights must contain at least one non-zero number; "
+            "every entry of `sample_weight` is zero."
         )
     return s
 
 
 def class_weights(class_weight, classes, codes, s):
-    """sample_weight with each row's class weight multiplied in: a new array, or s itself without class weights."""
+    """Multiply sample weights by the class weight of each row.
+
+    Returns a new array, or `s` itself if there are no class weights.
+    """
     if class_weight is None:
         return s
     if isinstance(class_weight, str) and class_weight == "balanced":

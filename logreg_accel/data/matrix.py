@@ -1,7 +1,7 @@
 """X as the passes see it: a `Matrix` that hides how its numbers are stored.
 
-A pass asks a matrix for a few verbs: rows between two bounds, chosen rows, X·W, Xᵀ·R, squares, a weighted
-Gram matrix. The kernels' tables of the backends, and nobody else, ask how it is stored.
+A pass uses a few methods of a matrix: rows between two bounds, chosen rows, X·W, Xᵀ·R, squares, a weighted
+Gram matrix. Only the backends, when they look up a kernel, ask how the matrix is stored.
 """
 
 import math
@@ -10,7 +10,7 @@ import numpy as np
 
 _RUNS = 4
 _CUDA = {2, 13}  # DLPack device types: kDLCUDA, kDLCUDAManaged
-_DENSE_BELOW = 8  # columns for an entry of a row
+_DENSE_BELOW = 8  # columns per entry of a row
 
 
 class Matrix:
@@ -19,13 +19,13 @@ class Matrix:
     Parameters
     ----------
     stored : array (rows, n_features)
-        Of NumPy, or of a library on a device; never copied here.
+        An array of NumPy or of a GPU library; it is not copied.
 
     Attributes
     ----------
     shape : tuple of int
     dtype : numpy.dtype
-        As stored.
+        The dtype in storage.
     """
 
     compressed = False
@@ -42,69 +42,67 @@ class Matrix:
 
     @property
     def row_bytes(self):
-        """Bytes of a row of a tile in the arithmetic of the passes."""
+        """Bytes of one row of a tile in the arithmetic of the passes."""
         return self.shape[1] * compute_dtype(self.dtype).itemsize
 
     @property
     def on_device(self):
-        """Whether it lies in the memory of a CUDA GPU."""
+        """Whether the matrix lies in the memory of a CUDA GPU."""
         return is_on_device(self.stored)
 
-    # -- rows
-    # ---------------------------------------------------------------------------------------------------------
+    # -- rows ------------------------------------------------------------------------------------------------
 
     def between(self, start, stop, step=1):
-        """The rows start, start + step, ... below stop, as a view."""
+        """Return a view of the rows start, start + step, ... below stop."""
         return Matrix(self.stored[start:stop:step])
 
     def take(self, rows):
-        """A copy of some rows."""
+        """Return a copy of some rows."""
         return Matrix(self.stored[rows])
 
     def batch(self, number, of):
-        """Slices of rows that make up one of `of` batches, which together hold every row once.
+        """Return slices of rows that make up one of `of` batches, which together hold every row once.
 
-        Every `of`-th row where the numbers of a row lie side by side: data sorted by class are then no worse
-        than others. A column that is read with a stride costs as much as all of it, so column-major X is cut
-        into runs, each batch in four places.
+        If the numbers of a row are adjacent in memory, a batch is every `of`-th row, so that data sorted by
+        class do no harm. Reading a column with a stride would cost as much as reading all of it, so a batch
+        of a column-major X consists of runs of rows in four places.
         """
         if self.shape[1] == 1 or self.stored.strides[1] == self.stored.itemsize:
             return [slice(number, self.shape[0], of)]
         return _runs(self.shape[0], number, of)
 
-    # -- arithmetic
-    # ---------------------------------------------------------------------------------------------------
+    # -- arithmetic ------------------------------------------------------------------------------------------
 
     def astype(self, dtype):
-        """The same numbers in another dtype, without a copy where they have it."""
+        """Convert to another dtype, without a copy if it is the current one."""
         return self if self.stored.dtype == dtype else Matrix(self.stored.astype(dtype))
 
     def __matmul__(self, W):
-        """X·W."""
+        """Compute X·W."""
         return self.stored @ W
 
     def transposed_product(self, R):
-        """Xᵀ·R, computed as (Rᵀ·X)ᵀ: for a few columns BLAS multiplies so faster than Xᵀ·R."""
+        """Compute Xᵀ·R as (Rᵀ·X)ᵀ, which is faster in BLAS if R has few columns."""
         return (R.T @ self.stored).T
 
     def squared(self):
-        """X with every number squared."""
+        """Return X with every number squared."""
         return Matrix(self.stored * self.stored)
 
     def weighted_gram(self, c, positive):
-        """Xᵀ·diag(c)·X for c (rows, 1); `positive` says that no c is negative."""
+        """Compute Xᵀ·diag(c)·X for c (rows, 1); `positive` states that no c is negative."""
         X = self.stored
         if not positive:
             return (X * c).T @ X
-        scaled = X * np.sqrt(c)  # one buffer on both sides: NumPy calls syrk, half of gemm's operations
+        scaled = X * np.sqrt(c)  # the same array on both sides, for which NumPy calls syrk, not gemm
         return scaled.T @ scaled
 
     def weighted_sum(self, c):
-        """Xᵀ·c for c (rows, 1), as (n_features,)."""
+        """Compute Xᵀ·c (n_features,) for c (rows, 1)."""
         return (self.stored.T @ c)[:, 0]
 
     def row_gram(self, tile_bytes):
-        """X·Xᵀ in float64, some columns at a time."""
+        """Compute X·Xᵀ in float64, some columns at a time."""
         products = (part @ part.T for part in self._column_tiles(tile_bytes))
         total = next(products)
         for product in products:
@@ -112,19 +110,19 @@ class Matrix:
         return total
 
     def combination(self, a, tile_bytes):
-        """Xᵀ·a in float64, some columns at a time; a list of the pieces."""
+        """Compute Xᵀ·a in float64, some columns at a time, and return a list of the pieces."""
         return [part.T @ a for part in self._column_tiles(tile_bytes)]
 
     def densified(self):
-        """A dense matrix where that is faster and little larger, else itself."""
+        """Return a dense copy if that is faster to use and not much larger, else the matrix itself."""
         return self
 
     def to_dense(self):
-        """The array of all numbers."""
+        """Return a dense array of all numbers."""
         return self.stored
 
     def first_nonfinite(self, tile_rows=4096):
-        """Row, column and value ("NaN" or "infinity") of the first number that is not finite, or None."""
+        """Return row, column and kind ("NaN" or "infinity") of the first non-finite number, or None."""
         X = self.stored
         for start in range(0, X.shape[0], tile_rows):
             tile = X[start : start + tile_rows]
@@ -141,10 +139,10 @@ class Matrix:
 
 
 class CompressedRows(Matrix):
-    """A sparse X in compressed rows (CSR), as SciPy's csr_array, so that SciPy computes what has no loop of
-    ours.
+    """A sparse X in compressed rows (CSR), stored as SciPy's csr_array.
 
-    The entries of a row are sorted by column and none repeats.
+    SciPy thus computes whatever this package has no compiled loop for. The entries of a row are sorted by
+    column, and none is repeated.
     """
 
     compressed = True
@@ -156,7 +154,7 @@ class CompressedRows(Matrix):
 
     @property
     def row_bytes(self):
-        """A quarter of the average row: SciPy spends some time on every slice, whatever its size."""
+        """A quarter of the average row, for larger tiles: SciPy's slices have a fixed cost."""
         return self.nbytes // max(4 * self.shape[0], 1) + 1
 
     def between(self, start, stop, step=1):
@@ -175,7 +173,7 @@ class CompressedRows(Matrix):
         return CompressedRows(self.stored[rows])
 
     def batch(self, number, of):
-        """Slices of rows as `Matrix.batch` cuts them from column-major X."""
+        """Return slices of rows, cut as `Matrix.batch` cuts a column-major X."""
         return _runs(self.shape[0], number, of)
 
     def astype(self, dtype):
@@ -190,7 +188,7 @@ class CompressedRows(Matrix):
     def weighted_gram(self, c, positive):
         if not self._is_nearly_dense():
             return (self.stored.T @ self.stored.multiply(c)).toarray()
-        dense = self.stored.toarray()  # of a tile
+        dense = self.stored.toarray()  # small, since this matrix is only a tile
         return (dense * c).T @ dense
 
     def row_gram(self, tile_bytes):
@@ -215,22 +213,25 @@ class CompressedRows(Matrix):
         return int((X.indptr <= at).sum()) - 1, int(X.indices[at]), _name(X.data[at])
 
     def _is_nearly_dense(self):
-        """Whether an eighth of all places or more hold an entry: there BLAS on all of them beats SciPy's sparse product."""
+        """Check whether at least an eighth of all places hold an entry.
+
+        Then BLAS on all places is faster than SciPy's sparse product.
+        """
         return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
 
 
 def is_on_device(X):
-    """Whether what the user holds lies in the memory of a CUDA GPU."""
+    """Check whether a user's array lies in the memory of a CUDA GPU."""
     if hasattr(X, "__cuda_array_interface__"):
         return True
-    if hasattr(X, "tocsr"):  # CuPy's sparse matrices say so themselves
+    if hasattr(X, "tocsr"):  # CuPy's sparse matrices are recognised by their module
         return type(X).__module__.startswith("cupyx.")
     device = getattr(X, "__dlpack_device__", None)
     return device is not None and not isinstance(X, np.ndarray) and int(device()[0]) in _CUDA
 
 
 def storage_dtype(X):
-    """X's dtype as NumPy names it; those of PyTorch and JAX print alike."""
+    """Return the NumPy dtype that corresponds to X's; PyTorch and JAX use the same names."""
     if isinstance(X.dtype, np.dtype):
         return X.dtype
     name = str(X.dtype).removeprefix("torch.")
@@ -242,14 +243,18 @@ def storage_dtype(X):
 
 
 def compute_dtype(storage):
-    """float32 for what it holds exactly and fast (float32, 16-bit floats, 8-bit integers, bool), else float64."""
+    """Return the dtype of the arithmetic for a storage dtype.
+
+    It is float32 for the types that float32 represents exactly and processes fast (float32, 16-bit floats,
+    8-bit integers, bool), and float64 for all others.
+    """
     if storage.kind == "f":
         return np.dtype(np.float32 if storage.itemsize <= 4 else np.float64)
     return np.dtype(np.float32 if storage.itemsize == 1 or storage.name == "bfloat16" else np.float64)
 
 
 def _runs(m, number, of):
-    """Slices of one of `of` batches of m rows: a run of neighbouring rows in each of a few places."""
+    """Return the slices of one of `of` batches of m rows: runs of adjacent rows in a few places."""
     runs = max(1, min(_RUNS, m // of))
     bounds = [(m * i // runs, m * (i + 1) // runs) for i in range(runs)]
     return [slice(lo + (hi - lo) * number // of, lo + (hi - lo) * (number + 1) // of) for lo, hi in bounds]

@@ -1,16 +1,18 @@
-"""Sparse X of any of SciPy's formats in compressed rows."""
+"""Conversion of SciPy's sparse matrices of any format to compressed rows."""
 
 import numpy as np
 
 
 def as_csr(X, name="X"):
-    """X of any of SciPy's sparse formats as a csr_array, sharing memory with X where that is CSR without
-    repeated entries.
+    """Convert X, of any of SciPy's sparse formats, to a csr_array.
+
+    The result shares memory with X if that is in CSR format with sorted entries, none of which is repeated.
 
     Raises
     ------
     TypeError, ValueError
-        Numbers that are not real; not two-dimensional, no rows, no columns; indices that point outside.
+        The numbers are not real; X is not two-dimensional or has no rows or columns; or indices are out of
+        bounds.
     """
     import scipy.sparse
     from sklearn.utils import check_array
@@ -27,23 +29,24 @@ def as_csr(X, name="X"):
     X = scipy.sparse.csr_array(X)
     X.check_format(full_check=True)  # compiled loops trust the indices
     if not X.has_sorted_indices:
-        X = (
-            X.tocsc().tocsr()
-        )  # two counting sorts: 0.9 ms where sorting the rows of 180,000 entries takes 2.9
+        X = X.tocsc().tocsr()  # two counting sorts, which are faster than sorting every row
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
-    X.checked = True  # ours alone: SciPy's arrays are not
+    X.checked = True  # an attribute of this package, not of SciPy
     return X
 
 
 def conversion(given, X):
-    """What was done to make X of the sparse matrix given, for those who want to know; None if nothing was."""
+    """Describe for the user how the sparse matrix `given` was converted to X; None if it was not."""
     if given is X or not hasattr(X, "indptr") or not hasattr(given, "format"):
         return None
     size = f"({(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes) / 1e6:.3g} MB)"
     if given.format != "csr":
         return f"X was converted from {given.format} to csr {size}"
     if X.data.size and not (isinstance(X.data, np.ndarray) and np.shares_memory(X.data, given.data)):
-        return f"X was copied {size}: its entries were not sorted, or repeated, or not in this machine's byte order"
+        return (
+            f"X was copied {size}: its entries were not sorted, or repeated, "
+            "or not in this machine's byte order"
+        )
     return None

@@ -1,1 +1,1 @@
-"""What ties this package to scikit-learn beyond its public contract: private hooks, callbacks, the patch."""
+"""Ties to scikit-learn beyond its public interface: private hooks, callbacks, and the patch."""

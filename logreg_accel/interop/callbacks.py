@@ -1,15 +1,16 @@
-"""scikit-learn's callback protocol, which came with its version 1.9: `estimator.set_callbacks(ProgressBar())`."""
+"""The callback protocol of scikit-learn 1.9 and later: `estimator.set_callbacks(ProgressBar())`."""
 
 from .hooks import begin_callbacks, callbacks_are_set
 
 
 class Steps:
-    """Tells callbacks that a fit begins, of every step, and that it ends.
+    """Tells callbacks about the beginning of a fit, every step, and its end.
 
     Parameters
     ----------
     estimator : estimator with CallbackSupportMixin
-    X, y, sample_weight : what it is fitted to
+    X, y, sample_weight
+        The data that it is fitted to.
     """
 
     def __init__(self, estimator, X, y, sample_weight):
@@ -25,7 +26,7 @@ class Steps:
 
     @classmethod
     def of(cls, estimator, X, y, sample_weight):
-        """None where nobody listens."""
+        """Return an instance, or None if no callbacks are set."""
         return cls(estimator, X, y, sample_weight) if callbacks_are_set(estimator) else None
 
     def begin(self):
@@ -33,7 +34,10 @@ class Steps:
         self.step.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     def taken(self, attributes):
-        """Whether a callback asks to stop after this step; `attributes` gives what a fitted estimator would have."""
+        """End a step, and return whether a callback asks to stop after it.
+
+        `attributes` is a function that returns the attributes of the estimator if it were fitted now.
+        """
         stop = self.step.call_on_fit_task_end(
             estimator=self.estimator, **self.data, reconstruction_attributes=attributes
         )
@@ -41,7 +45,7 @@ class Steps:
         return stop
 
     def end(self, attributes):
-        """The fit is over; the step under way was none."""
+        """End the fit, and with it the step that was begun but not taken."""
         self.step.call_on_fit_task_end(estimator=self.estimator)
         self.fit.call_on_fit_task_end(
             estimator=self.estimator, **self.data, reconstruction_attributes=attributes

@@ -1,11 +1,14 @@
-"""The private hooks of scikit-learn that this package uses, all of them: what to look at when a new version comes."""
+"""All private hooks of scikit-learn that this package uses, to be checked against every new version."""
 
-import numpy as np
+from sklearn import get_config
 from sklearn.utils.multiclass import _check_partial_fit_first_call as first_partial_fit
+
+from ..data.convert import speaks_dlpack
 
 __all__ = [
     "FRAMES",
     "CallbackSupportMixin",
+    "array_api_dispatches",
     "begin_callbacks",
     "callbacks_are_set",
     "first_partial_fit",
@@ -17,42 +20,43 @@ __all__ = [
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 
-    FRAMES = 1  # that with_callbacks puts between a method and who called it
+    FRAMES = 1  # stack frames that with_callbacks adds between a method and its caller
 except ImportError:
 
     class CallbackSupportMixin:
-        """Nothing, before scikit-learn 1.9."""
+        """An empty stand-in for versions of scikit-learn before 1.9."""
 
     def with_callbacks(method):
-        """The method as it is."""
+        """Return the method unchanged."""
         return method
 
     FRAMES = 0
 
 
 def callbacks_are_set(estimator):
-    """Whether anybody listens: callbacks of the estimator, or those of a search that it is a part of."""
+    """Check whether the estimator, or a search that it is part of, has callbacks."""
     parent = getattr(estimator, "_parent_callback_ctx", None)
     return hasattr(estimator, "_skl_callbacks") or bool(getattr(parent, "_callbacks", ()))
 
 
 def begin_callbacks(estimator):
-    """scikit-learn's context of one fit, with a number of steps that nobody knows."""
+    """Create scikit-learn's context of one fit, whose number of steps is not known in advance."""
     return estimator._init_callback_context(max_subtasks=None)
 
 
 def validate_parameters(estimator):
-    """What scikit-learn's `fit` begins with."""
+    """Validate the parameters of an estimator, as scikit-learn's `fit` does at its beginning."""
     estimator._validate_params()
 
 
-def in_namespace_of(X, result):
-    """The result as an array of X's kind, on X's device, where scikit-learn's `array_api_dispatch` is on; else as it is."""
-    from sklearn import get_config
+def array_api_dispatches(X):
+    """Whether scikit-learn's `array_api_dispatch` is on, and X an array of another library than NumPy."""
+    return bool(get_config().get("array_api_dispatch")) and speaks_dlpack(X)
 
-    if not get_config()["array_api_dispatch"] or isinstance(X, np.ndarray) or not hasattr(X, "__dlpack__"):
-        return result
-    if result.dtype.kind not in "biuf":
+
+def in_namespace_of(X, result):
+    """The result as an array of X's library, on X's device, where `array_api_dispatch` asks for it."""
+    if not array_api_dispatches(X) or result.dtype.kind not in "biuf":
         return result
     from sklearn.utils._array_api import get_namespace_and_device
 

@@ -1,8 +1,8 @@
-"""scikit-learn's LogisticRegression, fitted by this package: for scripts that cannot be changed.
+"""A patch that fits scikit-learn's LogisticRegression by this package, for scripts that cannot be changed.
 
-What is exchanged is the method `fit` of scikit-learn's class, so that every module that has imported it sees
-the change, isinstance holds, and what is pickled is scikit-learn's. Fits that would mean something else stay
-scikit-learn's.
+The patch replaces the method `fit` of scikit-learn's class. Every module that has imported the class thus
+sees the change, isinstance still holds, and pickles contain only scikit-learn's class. Fits that would have a
+different meaning here are left to scikit-learn.
 """
 
 import functools
@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 import sklearn.linear_model
 
+from ..data.convert import is_narrow
 from ..estimator import LogisticRegression
 from . import hooks
 
@@ -24,22 +25,22 @@ _TIGHTEST = 1e-14
 
 
 def patch_sklearn():
-    """Let `sklearn.linear_model.LogisticRegression.fit` be done by `logreg_accel.LogisticRegression`.
+    """Let `logreg_accel.LogisticRegression` do the work of `sklearn.linear_model.LogisticRegression.fit`.
 
-    All of its arguments are taken, deprecated ones too, and checked by scikit-learn. The same objective is
-    minimised, until the estimated relative suboptimality is at most 1e-8 and, without an L1 penalty, the
-    largest entry of the gradient at most `tol`, scikit-learn's own rule, unless `max_iter` or the rounding of
-    X's arithmetic comes first.
+    All arguments of scikit-learn's class are accepted, including deprecated ones, and scikit-learn validates
+    them. The same objective is minimised until the estimated relative suboptimality is at most 1e-8 and,
+    without an L1 penalty, the largest entry of the gradient is at most `tol`, which is scikit-learn's own
+    criterion. `max_iter` or the rounding of X's arithmetic may end a fit earlier.
 
-    These stay scikit-learn's, and are logged with the reason under the name "logreg_accel":
-    solver="liblinear" with an intercept (it penalises it) or dual=True; multi_class of older versions;
-    arguments that contradict each other; arrays of other libraries under `array_api_dispatch`; fits that
-    callbacks are set for; what this package refuses. `LogisticRegressionCV` is left alone. Worker processes
-    that joblib starts import scikit-learn anew, unpatched.
+    The following fits are left to scikit-learn, with the reason logged under the name "logreg_accel":
+    solver="liblinear" with an intercept, which it penalises, or with dual=True; `multi_class` of older
+    versions; arguments that contradict each other; arrays of other libraries under `array_api_dispatch`; fits
+    with callbacks; and whatever this package refuses. `LogisticRegressionCV` is not patched. Worker processes
+    started by joblib import scikit-learn anew, without the patch.
 
     See Also
     --------
-    unpatch_sklearn : undoes it.
+    unpatch_sklearn : undoes the patch.
     """
     peer = sklearn.linear_model.LogisticRegression
     if not hasattr(peer.fit, "original"):
@@ -62,7 +63,7 @@ def _fit_in_place_of(original):
             try:
                 model = _fitted(self, X, y, sample_weight)
             except (ValueError, TypeError, MemoryError, ArithmeticError, RuntimeError) as error:
-                reason = str(error) or type(error).__name__  # in scikit-learn's own words, where it minds too
+                reason = str(error) or type(error).__name__  # scikit-learn may raise its own error
         if reason:
             _LOG.info("%s: fitted by scikit-learn, %s", type(self).__name__, reason)
             return original(self, X, y, sample_weight)
@@ -85,7 +86,7 @@ def _fit_in_place_of(original):
 
 
 def _why_not(model, X, y):
-    """Why a fit means something else here, or None."""
+    """Return why a fit would have a different meaning here, or None."""
     penalty = getattr(model, "penalty", "deprecated")
     if model.dual:
         return "dual=True"
@@ -110,24 +111,20 @@ def _why_not(model, X, y):
         return "solver='liblinear' with an elastic net"
     if hooks.callbacks_are_set(model):
         return "callbacks are set"
-    if (
-        sklearn.get_config().get("array_api_dispatch")
-        and not isinstance(X, np.ndarray)
-        and hasattr(X, "__dlpack__")
-    ):
+    if hooks.array_api_dispatches(X):
         return "array_api_dispatch is on"
     return None
 
 
 def _contradicts(model, penalty):
-    """Whether scikit-learn warns that an argument is ignored."""
+    """Check whether scikit-learn would warn that an argument is ignored."""
     if penalty is None:
         return model.C != 1.0
     return penalty in ("l1", "l2") and model.l1_ratio not in (None, _SHARES[penalty], _default("l1_ratio"))
 
 
 def _l1_ratio(model):
-    """What the penalty, l1_ratio and their deprecated spellings come to; None where they say nothing."""
+    """Return the l1_ratio that `penalty` and `l1_ratio` stand for; None if they do not define one."""
     penalty = getattr(model, "penalty", "deprecated")
     if penalty in _SHARES:
         return _SHARES[penalty]
@@ -135,7 +132,7 @@ def _l1_ratio(model):
 
 
 def _tell_deprecated(model):
-    """scikit-learn's warnings about arguments that will go, where its version has them."""
+    """Give scikit-learn's warnings about deprecated arguments, if its version gives them."""
     if _default("penalty") != "deprecated":
         return
     if getattr(model, "penalty", "deprecated") != "deprecated":
@@ -190,19 +187,13 @@ def _fitted(model, X, y, sample_weight):
         tol = max(ours.tol * min((model.tol / norm) ** 2, 0.1), _TIGHTEST)
         ours.set_params(tol=tol, warm_start=True, max_iter=model.max_iter - steps)
     ours.n_iter_ = np.array([steps], dtype=np.int32)
-    if ours.coef_.dtype == np.float32 and _is_narrow(X):
+    if ours.coef_.dtype == np.float32 and is_narrow(X):
         ours.coef_, ours.intercept_ = ours.coef_.astype(np.float64), ours.intercept_.astype(np.float64)
     return ours
 
 
-def _is_narrow(X):
-    """16-bit numbers, which scikit-learn makes float64 of."""
-    dtypes = [X.dtype] if hasattr(X, "dtype") else list(getattr(X, "dtypes", []))
-    return any("float16" in str(dtype) or "Float16" in str(dtype) for dtype in dtypes)
-
-
 def _last_norm(model):
-    """‖∇F‖₂ at the last accepted point: no less than the largest entry, which scikit-learn judges by."""
+    """Return ‖∇F‖₂ at the last accepted point, a bound on the largest entry that scikit-learn checks."""
     return next(
         record.gradient_norm for record in reversed(model.history_) if not math.isnan(record.suboptimality)
     )

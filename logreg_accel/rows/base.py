@@ -1,4 +1,4 @@
-"""The interface of all rows: blocks in a fixed order, sums over them, and handles on what has a number a row."""
+"""The interface of all rows: blocks in a fixed order, sums over them, handles on row vectors."""
 
 import numpy as np
 
@@ -30,10 +30,16 @@ class Rows:
         Reads of all rows that drawing these took.
     nbytes : int
         Bytes that a read moves.
+    least_weight : float
+        A lower bound on the positive sᵢ.
+    in_memory : bool
+        Whether chosen rows can be looked at without a read.
     """
 
     cost = 0.0
     nbytes = 0
+    least_weight = 0.0
+    in_memory = False
 
     def __init__(self, backend, n_rows, n_features, dtype, weight_sum, share=1.0):
         self.backend = backend
@@ -45,11 +51,10 @@ class Rows:
         """The blocks where the backend wants them, always in the same order; they need not stay in memory."""
         raise NotImplementedError
 
-    # -- sums
-    # -------------------------------------------------------------------------------------------------------------
+    # -- sums ------------------------------------------------------------------------------------------------
 
     def sum(self, pass_):
-        """What a pass gives over all rows, out of one read: float64 sums in a fixed order, or a handle on a row vector."""
+        """What a pass gives over all rows, in one read: sums in fixed order, or a handle on a row vector."""
         return self._over_blocks(pass_)
 
     def sweep(self, pass_):
@@ -69,8 +74,7 @@ class Rows:
         """A row vector in the order of the rows."""
         return np.concatenate([self.backend.to_host(part) for part in vector.parts])
 
-    # -- other rows
-    # -------------------------------------------------------------------------------------------------------
+    # -- other rows ------------------------------------------------------------------------------------------
 
     def draw(self, size, seed, mass=None, by_norms=False):
         """About `size` rows gathered into memory, weighted so that their sums estimate those of all; None for
@@ -88,19 +92,19 @@ class Rows:
         Returns
         -------
         Rows or None
+            None also where rows cannot be drawn: all of them serve then.
         """
-        raise NotImplementedError
+        return None
 
     def reads_to_draw(self, size, by_norms=False):
         """Reads of all rows that a draw will cost, about."""
         return min((1 if by_norms else 2) * size / self.n_rows, 1)
 
     def batch(self, numbers, of):
-        """Some of the `of` batches that together hold every row once, as views; sums are scaled to estimate all rows."""
-        raise NotImplementedError
+        """Some of the `of` batches that together hold every row once, as views that stand for their share."""
+        raise TypeError(f"{type(self).__name__} cannot be cut into batches. Use another solver than 'sgd'.")
 
-    # -- what is wrong with X
-    # ---------------------------------------------------------------------------------------------
+    # -- what is wrong with X --------------------------------------------------------------------------------
 
     def first_nonfinite(self):
         """Row, column and name of the first number of X that is not finite, or None."""
@@ -119,8 +123,8 @@ class Rows:
         if found is not None:
             row, column, value = found
             raise ValueError(
-                f"Input `X` contains {value}: first at row {row}, column {column}. NaN and inf cannot be fitted; "
-                "drop those rows or impute them (sklearn.impute)."
+                f"Input `X` contains {value}: first at row {row}, column {column}. "
+                "NaN and inf cannot be fitted; drop those rows or impute them (sklearn.impute)."
             )
 
     def refuse_overflow(self):

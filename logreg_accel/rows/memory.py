@@ -24,6 +24,8 @@ class MemoryRows(Rows):
         The smallest positive sᵢ.
     """
 
+    in_memory = True
+
     def __init__(self, blocks, backend, n_classes=2):
         blocks = list(blocks)
         first = blocks[0]
@@ -56,27 +58,7 @@ class MemoryRows(Rows):
             start += given.X.shape[0]
         return None
 
-    # -- some of the rows
-    # -------------------------------------------------------------------------------------------------
-
-    def _some(self, blocks, share=0.0, cost=0.0):
-        """Rows that stand for all of these, or with a share as a batch for that share."""
-        rows = object.__new__(MemoryRows)
-        n_rows = sum(block.X.shape[0] for block in blocks)
-        Rows.__init__(
-            rows,
-            self.backend,
-            n_rows,
-            self.n_features,
-            self.dtype,
-            self.weight_sum * (share or 1),
-            share=share,
-        )
-        rows.least_weight, rows.n_classes, rows.nbytes = self.least_weight, self.n_classes, 0
-        rows.whole, rows.cost, rows._norms = self.whole, cost, None
-        rows._labels = rows._weights = None
-        rows._blocks = blocks
-        return rows
+    # -- some of the rows ------------------------------------------------------------------------------------
 
     def draw(self, size, seed, mass=None, by_norms=False):
         """See `Rows.draw`. The norms that decide are those of columns scaled to one size, else a large column
@@ -95,17 +77,17 @@ class MemoryRows(Rows):
                 for name in ("y", "sample_weight")
             )
             rows, weights = sampling.by_class(y, s, size, self.n_classes, rng, self.backend)
-            return self._some(self._take(rows, weights), cost=len(rows) / m)
+            return SomeRows(self, self._take(rows, weights), cost=len(rows) / m)
         mass = self._joined(mass.parts)
         if by_norms:
             return self._draw_by_norms(mass, size, rng)
         rows, weights = sampling.by_mass(mass, 2 * size, rng, self.backend)
-        candidates = self._some(self._take(rows, np.ones(len(rows))))
+        candidates = SomeRows(self, self._take(rows, np.ones(len(rows))))
         xp = self.backend.xp
         likely = xp.asarray(weights) * mass[xp.asarray(rows)] * candidates.scaled_norms()
         kept, again = sampling.by_mass(likely, size, rng, self.backend)
         chosen = candidates._take(kept, self._weighted(rows[kept], weights[kept] * again))
-        return self._some(chosen, cost=len(rows) / m)
+        return SomeRows(self, chosen, cost=len(rows) / m)
 
     def reads_to_draw(self, size, by_norms=False):
         norms = 2 if by_norms and self._norms is None and size < self.n_rows else 0
@@ -120,12 +102,12 @@ class MemoryRows(Rows):
                 part / part.sum(dtype=np.float64).astype(part.dtype) for part in (mass, mass * self._norms)
             ]
         rows, weights = sampling.by_mass(both[0] + both[1], size, rng, self.backend)
-        return self._some(
-            self._take(rows, self._weighted(rows, weights)), cost=cost + len(rows) / self.n_rows
+        return SomeRows(
+            self, self._take(rows, self._weighted(rows, weights)), cost=cost + len(rows) / self.n_rows
         )
 
     def scaled_norms(self):
-        """‖xᵢ‖² in columns scaled to one size, their mean squares: (rows,), where the blocks are. Two reads."""
+        """‖xᵢ‖² in columns divided by their root mean squares: (rows,), where the blocks are. Two reads."""
         columns = self.sum(ColumnSquares()) / self.n_rows
         scale = np.divide(1, columns, out=np.zeros_like(columns), where=columns > 0)
         return self._joined(self.sum(RowSquares(scale)).parts)
@@ -135,10 +117,9 @@ class MemoryRows(Rows):
         blocks = [
             part for block in self._blocks for number in numbers for part in backend.batch(block, number, of)
         ]
-        return self._some(blocks, share=sum(part.X.shape[0] for part in blocks) / self.n_rows)
+        return SomeRows(self, blocks, share=sum(part.X.shape[0] for part in blocks) / self.n_rows)
 
-    # -- small parts of the rows, for who must see them
-    # -------------------------------------------------------------------
+    # -- small parts of the rows, for who must see them ------------------------------------------------------
 
     def weighty(self):
         """The numbers of all rows of positive weight."""
@@ -166,8 +147,7 @@ class MemoryRows(Rows):
             start = stop
         return total
 
-    # -- the pieces
-    # -------------------------------------------------------------------------------------------------------
+    # -- the pieces ------------------------------------------------------------------------------------------
 
     def _joined(self, parts):
         """What the blocks have a row each of, for all rows; None where there is none."""
@@ -190,6 +170,29 @@ class MemoryRows(Rows):
         """Weights of a draw times those of the rows drawn, on the host."""
         s = self._joined([block.sample_weight for block in self._blocks])
         return weights if s is None else weights * self.backend.to_host(s[self.backend.xp.asarray(rows)])
+
+
+class SomeRows(MemoryRows):
+    """Some of the rows: a sample whose sums estimate those of all, or a batch that stands for its share.
+
+    Parameters
+    ----------
+    of : MemoryRows
+    blocks : list of Block
+        As the backend has them.
+    share : float
+        Of a read of all rows, what one sum costs; 0 for rows that were gathered.
+    cost : float
+        Reads of all rows that drawing these took.
+    """
+
+    def __init__(self, of, blocks, share=0.0, cost=0.0):
+        n_rows = sum(block.X.shape[0] for block in blocks)
+        weight_sum = of.weight_sum * (share or 1)
+        Rows.__init__(self, of.backend, n_rows, of.n_features, of.dtype, weight_sum, share)
+        self.least_weight, self.n_classes = of.least_weight, of.n_classes
+        self.whole, self.cost = of.whole, cost
+        self._blocks, self._norms = blocks, None
 
 
 def _joined_on_host(parts):

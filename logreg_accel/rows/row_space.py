@@ -34,8 +34,9 @@ class RowSpace(MemoryRows):
         m = rows.n_rows
         if not penalised or m * n_outputs > _UP_TO_ROWS:
             raise ValueError(
-                f"`solver` is 'row-space' with {'an' if penalised else 'no'} L2 penalty, {m} rows and {n_outputs} outputs; "
-                f"expected a finite C, l1_ratio=0 and at most {_UP_TO_ROWS} rows times outputs. Use solver='newton-cg'."
+                f"`solver` is 'row-space' with {'an' if penalised else 'no'} L2 penalty, {m} rows and "
+                f"{n_outputs} outputs; expected a finite C, l1_ratio=0 and at most {_UP_TO_ROWS} rows times "
+                "outputs. Use solver='newton-cg'."
             )
         self.of = rows
         blocks = list(rows.blocks())

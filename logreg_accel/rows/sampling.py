@@ -89,7 +89,7 @@ def by_mass(mass, size, rng, backend):
 
 
 def _draw(expected, rng, backend):
-    """Rows drawn with given expectations, one random place in every stretch of the running sum that makes one draw."""
+    """Rows drawn with given expectations: one random place in every stretch of their running sum."""
     xp, to_host = backend.xp, backend.to_host
     certain = expected >= _CERTAIN
     always = to_host(xp.flatnonzero(certain))

@@ -1,12 +1,12 @@
-"""Solvers: textbook code that asks questions (questions.py); one file per method.
+"""Solvers: textbook code that asks questions (questions.py), with one file per method.
 
-`SOLVERS` maps a name to a settings class; an instance is called with a `Start` and runs as a generator. The
-estimator's `solver=` takes a name or an instance: `LogisticRegression(solver=solvers.gd(step=0.1,
-momentum=0.9))`.
+`SOLVERS` maps a name to a settings class, whose instances are called with a `Start` and run as generators.
+The estimator's `solver=` takes a name or an instance:
+`LogisticRegression(solver=solvers.gd(step=0.1, momentum=0.9))`.
 
-A settings class may say more of itself: `for_l1`, whether it knows what to do with an L1 penalty;
-`for_shape`, a constructor from the shape of the data; `patience`, how many accepted points in a row may bring
-nothing before it is called noise.
+A settings class may have optional attributes: `for_l1`, whether it can handle an L1 penalty; `for_shape`, a
+constructor from the shape of the data; and `patience`, the number of accepted points in a row that may bring
+no improvement before the run is considered to have reached the noise floor.
 """
 
 from .auto import choose_solver
@@ -47,7 +47,7 @@ SOLVERS = {
 
 
 def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True, n_outputs=1, l1=False):
-    """The solver that a user's word means.
+    """Return the solver that a user's `solver=` stands for.
 
     Returns
     -------
@@ -58,7 +58,8 @@ def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True, n_out
     Raises
     ------
     ValueError
-        An unknown name, or one that knows no L1 penalty where there is one; the message lists the known ones.
+        The name is unknown, or there is an L1 penalty that the solver cannot handle; the message lists the
+        alternatives.
     """
     if isinstance(solver, str) and solver == "auto":
         name, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1)
@@ -69,8 +70,8 @@ def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True, n_out
             return solver, name, "asked for"
     if not isinstance(solver, str) or solver not in SOLVERS:
         raise ValueError(
-            f"`solver` is {solver!r}; expected 'auto', one of {', '.join(map(repr, SOLVERS))}, or settings such as "
-            "logreg_accel.solvers.gd(step=0.1)."
+            f"`solver` is {solver!r}; expected 'auto', one of {', '.join(map(repr, SOLVERS))}, or settings "
+            "such as logreg_accel.solvers.gd(step=0.1)."
         )
     _check_l1(solver, l1)
     return _settings(solver, n_features, n_rows, n_outputs), solver, "asked for"
@@ -80,12 +81,12 @@ def _check_l1(name, l1):
     if l1 and not getattr(SOLVERS[name], "for_l1", False):
         able = sorted(other for other, settings in SOLVERS.items() if getattr(settings, "for_l1", False))
         raise ValueError(
-            f"`solver` is {name!r}, which knows no L1 penalty (`l1_ratio` above 0); expected 'auto' or one of "
-            f"{', '.join(map(repr, able))}."
+            f"`solver` is {name!r}, which knows no L1 penalty (`l1_ratio` above 0); expected 'auto' or one "
+            f"of {', '.join(map(repr, able))}."
         )
 
 
 def _settings(name, n_features, n_rows, n_outputs):
-    """The default settings; where a method has some that depend on the data's shape, those."""
+    """Return the default settings of a method, which may depend on the shape of the data."""
     for_shape = getattr(SOLVERS[name], "for_shape", None)
     return for_shape(n_rows, n_features, n_outputs) if for_shape else SOLVERS[name]()

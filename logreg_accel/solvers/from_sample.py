@@ -1,26 +1,31 @@
-"""The start that solvers on samples share: near the optimum of a sample that carries over to all rows."""
+"""The start shared by solvers that use samples: the optimum of a sample that carries over to all rows."""
 
 from .questions import Draw, Evaluate, Sample
 
-CARRIES_OVER = 0.2  # of the loss: what the full data's may lie above the sample's
-POOR_RATE = 0.3  # of the last decrease: shrinking by less, the metric is drawn anew
-SOLVED = 1e-4  # of the loss of the sample
-MOST_STEPS = 20  # on a sample
+CARRIES_OVER = 0.2  # how far, relatively, the loss of all rows may lie above that of the sample
+POOR_RATE = 0.3  # a new metric is drawn when a predicted decrease exceeds this share of the previous one
+SOLVED = 1e-4  # decrement, relative to the loss of the sample, at which the sample counts as solved
+MOST_STEPS = 20  # on one sample
 
 
 def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER):
-    """A Point of all rows near the optimum of a sample, and the size of that sample, which grows fourfold
-    until it will do.
+    """Find a Point of all rows near the optimum of a sample, which grows fourfold until it carries over.
 
     Parameters
     ----------
     start : Start
-        A warm start needs no sample: it is evaluated as it is.
+        A warm start needs no sample: it is only evaluated.
     size : int
         Rows of the first sample.
     solve : function (sample, w) -> generator that returns a Point of the sample
     carries_over : float
-        Relative to the loss of the sample, how far that of all rows may lie above it.
+        How far the loss of all rows may lie above that of the sample, relative to the latter.
+
+    Returns
+    -------
+    here : Point
+    size : int
+        Rows of the last sample.
     """
     w = start.w
     if w.any():

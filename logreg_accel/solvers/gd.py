@@ -14,29 +14,31 @@ class gd:
 
         u ← β·u − η·∇F(w)        w ← w + β·u − η·∇F(w)        (β = 0: w ← w − η·∇F(w))
 
-    w is the point that Nesterov's method looks ahead to: where the gradient is taken is also what is
-    returned.
+    w is the point that Nesterov's method looks ahead to, so the point at which the gradient is taken is also
+    the one returned.
 
     Parameters
     ----------
     step : float or None
-        η, for the mean loss. None is 1/L with the trace bound L = Σᵢ sᵢ‖(xᵢ, 1)‖²/(4·Σᵢ sᵢ) + λ·n, one read.
+        η, for the mean loss. None uses 1/L, where L = Σᵢ sᵢ‖(xᵢ, 1)‖²/(4·Σᵢ sᵢ) + λ·n is a bound by the trace
+        that takes one read.
     momentum : float
         β in [0, 1).
     start : "zeros" or "random"
-        Small normal numbers drawn by the estimator's `random_state`; a warm start goes before it.
+        "random" draws small normal numbers, seeded by the estimator's `random_state`. A warm start takes
+        precedence.
 
     References
     ----------
-    Nesterov (1983), Soviet Math. Dokl. 27; the form is Sutskever et al. (2013), ICML, eq. 3-4 shifted by one
-    half step.
+    Nesterov (1983), Soviet Math. Dokl. 27; the form is that of Sutskever et al. (2013), ICML, eq. 3-4,
+    shifted by half a step.
     """
 
     step: float | None = None
     momentum: float = 0.0
     start: str = "zeros"
 
-    patience: ClassVar[int] = 50  # momentum swings: longer than the driver's rule before it is called noise
+    patience: ClassVar[int] = 50  # momentum oscillates, so be more patient than the driver's default
 
     def __post_init__(self):
         if self.step is not None and not 0 < self.step < np.inf:
@@ -58,5 +60,5 @@ class gd:
                 return CONVERGED
             velocity = self.momentum * velocity - step * here.gradient
             here = yield Evaluate(here.w + self.momentum * velocity - step * here.gradient)
-            if not here.value <= first.value + 9 * abs(first.value):  # inf and nan too
+            if not here.value <= first.value + 9 * abs(first.value):  # also true of inf and nan
                 return DIVERGED

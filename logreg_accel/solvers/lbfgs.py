@@ -11,13 +11,14 @@ from .questions import CONVERGED, NOISE_FLOOR, Accept, Evaluate
 
 @dataclass(frozen=True)
 class lbfgs:
-    """L-BFGS whose initial metric is the diagonal of the Hessian at the start, so that the scale of columns
-    matters little.
+    """L-BFGS with the diagonal of the Hessian at the start as its initial metric.
+
+    That makes the scale of the columns matter little.
 
     Parameters
     ----------
     memory : int
-        Pairs (s, y) of changes in w and in the gradient that are kept.
+        Number of pairs (s, y) of changes in w and in the gradient that are kept.
 
     References
     ----------
@@ -50,7 +51,7 @@ class lbfgs:
 
 
 def two_loop(pairs, metric, gradient):
-    """H·g for the inverse Hessian that the pairs describe, started from a metric, a function v -> H₀·v."""
+    """Apply to g the inverse Hessian that the pairs build from a metric, a function v -> H₀·v."""
     q = gradient.copy()
     coefficients = []
     for s, y in reversed(pairs):
@@ -63,7 +64,7 @@ def two_loop(pairs, metric, gradient):
 
 
 def _scaled(pairs, inverse):
-    """γ·diag(inverse), with γ of eq. 7.20 in the scaled space."""
+    """Return a function that applies γ·diag(inverse), with γ as in eq. 7.20 but in the scaled space."""
     gamma = 1.0
     if pairs:
         s, y = pairs[-1]

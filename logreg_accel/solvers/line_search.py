@@ -1,4 +1,4 @@
-"""The line search that all solvers share: one read of X as a rule, two at most."""
+"""The line search that all smooth solvers share; it usually takes one read of X, and rarely more than two."""
 
 import math
 
@@ -6,20 +6,17 @@ from .questions import Evaluate, LineMinimum
 
 _ENOUGH_DECREASE = 1e-4  # Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 3.6a
 _ENOUGH_FLATTENING = 0.9  # ... and eq. 3.7b
-_SAME_STEP, _NO_STEP = (
-    0.1,
-    1e-3,
-)  # differences in t that a read is not spent on: where the unit step descends, where not
-_OVERFLOWS = 10  # trials whose margins overflow, each a thousandth of the last
+_SAME_STEP = 0.1  # if the unit step descends, a best step as close to it as this is not worth a read
+_NO_STEP = 1e-3  # the same if the unit step does not descend
+_OVERFLOWS = 10  # number of trials if the loss overflows, each with a thousandth of the previous step
 
 
 def step(here, direction, on=None):
-    """Ask for the point to go to from `here` along a direction: a Point, or None when rounding hides any
-    descent.
+    """Find the next point from `here` along a direction: a Point, or None if rounding hides any descent.
 
-    The unit step is tried first. When it falls short, the line is minimised on the margins of both ends,
-    which costs no read, and X is read once more at the best step, unless that is nearly the unit step.
-    Backtracking, the usual way, reads X for every trial: 70 reads where this takes 22 on nearly separable
+    The unit step is tried first. If it is not good enough, the line is minimised on the margins of both ends,
+    which costs no read, and X is read once more at the best step, unless that is nearly the unit step. The
+    usual backtracking, which reads X for every trial, takes several times as many reads on nearly separable
     data.
     """
     slope = here.gradient @ direction
@@ -49,15 +46,18 @@ def _descends(here, there, direction, slope):
 
 
 def _good(here, there, direction, slope):
-    """Wolfe's conditions, where a change in value below the rounding is left to the slope (Hager and Zhang 2005, § 4)."""
+    """Check Wolfe's conditions.
+
+    Changes in value below the rounding are ignored and left to the slope (Hager and Zhang 2005, § 4).
+    """
     low = there.value <= here.value + _ENOUGH_DECREASE * slope + here.rounding
     return low and abs(there.gradient @ direction) <= _ENOUGH_FLATTENING * abs(slope)
 
 
 def minimum(slope_and_curvature):
-    """t ≥ 0 where a convex function of one variable is least: a safeguarded Newton iteration.
+    """Minimise a convex function of one variable over t ≥ 0 by a safeguarded Newton iteration.
 
-    Stops where the slope is 1 % of that at 0.
+    It stops when the slope has fallen to 1 % of that at 0.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Newton's method: with the Hessian factored, and with its system solved by conjugate gradients."""
+"""Newton's method, with the Hessian factored or its system solved by conjugate gradients."""
 
 import math
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from .questions import CONVERGED, DIAGONAL, NOISE_FLOOR, SOLVE, Accept, Curvatur
 
 @dataclass(frozen=True)
 class newton_cholesky:
-    """Newton's method (iteratively reweighted least squares): d = −H⁻¹g with the full Hessian, (n + 1)²
-    numbers.
+    """Newton's method (iteratively reweighted least squares): d = −H⁻¹g with the full Hessian.
 
-    The gap to the optimum is half the squared Newton decrement, ½·gᵀH⁻¹g. When that is small enough one last
-    full step is taken, since its factor is at hand: results then agree to rounding, whatever `tol` says.
+    The Hessian has (n + 1)² entries. The gap to the optimum is estimated by half the squared Newton
+    decrement, ½·gᵀH⁻¹g. When that is small enough, one last full step is taken, since the factor is already
+    there. The results of different runs thus agree to rounding, whatever `tol` is.
 
     References
     ----------
@@ -39,16 +39,16 @@ class newton_cholesky:
 
 @dataclass(frozen=True)
 class newton_cg:
-    """Truncated Newton: H·d = −g solved by conjugate gradients, each step of them one read of X.
+    """Truncated Newton: H·d = −g is solved by conjugate gradients, each step of which is one read of X.
 
-    Preconditioned by the diagonal of the Hessian at the start; stopped at a residual of min(0.1,
-    √(‖g‖/‖g₀‖)), in the preconditioned norm, relative to its start. The step at hand when a point is good
-    enough is taken, as in newton-cholesky.
+    The preconditioner is the diagonal of the Hessian at the start. The iteration stops when the residual, in
+    the preconditioned norm and relative to its initial value, is at most min(0.1, √(‖g‖/‖g₀‖)). As in
+    newton-cholesky, one last step is taken from a point that is good enough.
 
     Parameters
     ----------
     max_inner : int
-        Conjugate-gradient steps at most for one Newton step.
+        Largest number of conjugate-gradient steps for one Newton step.
 
     References
     ----------
@@ -76,9 +76,8 @@ class newton_cg:
             if (yield Accept(here, gap=decrement)):
                 last = yield Evaluate(here.w + direction)
                 if last.value <= here.value + here.rounding:
-                    yield Accept(
-                        last, gap=decrement
-                    )  # at most: what is left is unknown without more products
+                    # The decrement before the step bounds the gap after it; an estimate would take products.
+                    yield Accept(last, gap=decrement)
                 return CONVERGED
             here = yield from step(here, direction)
             if here is None:
@@ -86,7 +85,10 @@ class newton_cg:
 
 
 def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None):
-    """d ≈ −H⁻¹g, down to a residual of `forcing` in the preconditioned norm; margins: those of `here`, if on the same rows."""
+    """Compute d ≈ −H⁻¹g, to a relative residual of `forcing` in the preconditioned norm.
+
+    `margins` are those of `here` if they belong to the same rows as `on`, else None.
+    """
     d = np.zeros_like(here.w)
     r = -here.gradient
     z = precondition(r)
@@ -109,11 +111,10 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
 
 
 def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
-    """Newton's method on rows in memory, down to a decrement of `enough` of the value: the Point, and the
-    last decrement.
+    """Run Newton's method on rows in memory, and return the final Point and the last decrement.
 
-    The Hessian is factored up to some number of parameters; beyond, its system is solved by conjugate
-    gradients.
+    It stops when the decrement is at most `enough` times the value. The Hessian is factored if there are at
+    most `factored_up_to` parameters; otherwise its system is solved by conjugate gradients.
     """
     here = yield Evaluate(w, on)
     if len(w) > factored_up_to:

@@ -1,4 +1,4 @@
-"""Proximal methods, for penalties with an L1 part: proximal Newton with sub-sampled Hessians, and FISTA."""
+"""Proximal methods for penalties with an L1 part: proximal Newton with sub-sampled Hessians, and FISTA."""
 
 import math
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ _SHORTENINGS = 12
 class prox_newton:
     """Proximal Newton with sub-sampled Hessians and BFGS corrections.
 
-    A step goes to the minimum of the quadratic model plus l1·‖w‖₁, found in memory (quadratic.py); weights
-    that are zero there are exactly zero. The model's Hessian is that of rows drawn by what they add to it, as
-    in newton-subsampled; BFGS updates correct it by what the gradients of all rows show, a read a step, and a
-    new one is drawn, twice as large every second time, when the predicted decrease shrinks by less than to
-    0.3 of the last one. That decrease is the estimate of the distance to the optimum.
+    A step goes to the minimum of the quadratic model plus l1·‖w‖₁, which is found in memory (quadratic.py);
+    weights that are zero there are exactly zero. As in newton-subsampled, the model's Hessian is that of rows
+    drawn in proportion to what they add to it. BFGS updates correct it by the gradients of all rows, at one
+    read per step. When the predicted decrease exceeds 0.3 of the previous one, a new sample is drawn, twice
+    as large every second time. That decrease is also the estimate of the distance to the optimum.
 
     Parameters
     ----------
     rows_per_parameter : int
-        Rows of a sample beside the number of parameters.
+        Rows of a sample, per parameter.
 
     References
     ----------
@@ -71,7 +71,7 @@ class prox_newton:
 
 
 def _on_sample(sample, w, start):
-    """Proximal Newton on rows in memory, every Hessian anew: a Point of the sample."""
+    """Run proximal Newton on rows in memory, with a new Hessian in every step, and return the final Point."""
     here = yield Evaluate(w, sample)
     for _ in range(MOST_STEPS):
         H = yield Curvature(here.w, MATRIX, sample)
@@ -88,7 +88,7 @@ def _on_sample(sample, w, start):
 
 
 def _model(here, H, start):
-    """The step to the minimum of the quadratic model, and the decrease that it predicts."""
+    """Return the step to the minimum of the quadratic model, and the decrease that the model predicts."""
     d = start.lasso(H, here.gradient, here.w) - here.w
     return d, max(-(here.gradient @ d + 0.5 * d @ (H @ d) + _l1_change(here, d, start.l1)), 0.0)
 
@@ -98,7 +98,10 @@ def _l1_change(here, d, l1):
 
 
 def _descend(here, direction, l1, on=None):
-    """The first of the steps 1, 1/2, 1/4 ... with enough decrease: a Point, or None where rounding hides any."""
+    """Try the steps 1, 1/2, 1/4 ... until one decreases F enough.
+
+    Returns a Point, or None if rounding hides any decrease.
+    """
     for i in range(_SHORTENINGS):
         d = direction * 0.5**i
         there = yield Evaluate(here.w + d, on)
@@ -109,7 +112,7 @@ def _descend(here, direction, l1, on=None):
 
 
 def _bfgs(H, s, y):
-    """The update that makes H·s = y (Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 6.19)."""
+    """Update H such that H·s = y (Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 6.19)."""
     Hs = H @ s
     if not s @ y > 1e-10 * (s @ Hs):
         return H
@@ -120,9 +123,9 @@ def _bfgs(H, s, y):
 class fista:
     """Accelerated proximal gradient descent with restarts.
 
-    The step is 1/L, with the bound L ≤ tr ∇²F(0) at first divided by the number of parameters, and raised
-    whenever two gradients show more curvature. Points are judged by their duality gap. The momentum starts
-    again when it points uphill.
+    The step is 1/L. L starts as the bound tr ∇²F(0), divided by the number of parameters, and is raised
+    whenever two gradients show more curvature. Points are judged by their duality gap. The momentum is reset
+    when it points uphill.
 
     References
     ----------
@@ -130,7 +133,7 @@ class fista:
     """
 
     for_l1: ClassVar[bool] = True
-    patience: ClassVar[int] = 50  # momentum swings: longer than the driver's rule before it is called noise
+    patience: ClassVar[int] = 50  # momentum oscillates, so be more patient than the driver's default
 
     def __call__(self, start):
         w, l1 = start.w, start.l1
@@ -150,7 +153,7 @@ class fista:
             seen = math.sqrt(y @ y / (s @ s)) if s.any() else 0.0
             if seen > L:
                 L, t_new = 1.5 * seen, 1.0
-                if not there.value <= here.value:  # too long a step: once more from where it began
+                if not there.value <= here.value:  # the step was too long: repeat it from its origin
                     x, t = here.w, 1.0
                     continue
             x, t, here = new, t_new, there

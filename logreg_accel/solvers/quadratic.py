@@ -3,28 +3,29 @@
 import numpy as np
 import scipy.linalg
 
-_LIFT = 1e-10  # of the diagonal of a model, relative
+_LIFT = 1e-10  # relative lift of the diagonal of a model
 _SWEEPS = 30
 
 
 def lasso(H, gradient, w, l1, rounding, sweeps=None):
-    """The u that minimises g·(u − w) + ½·(u − w)ᵀH(u − w) + Σ l1·|u|, looked for from w on.
+    """Find the u that minimises g·(u − w) + ½·(u − w)ᵀH(u − w) + Σ l1·|u|, starting from w.
 
-    Feature-sign search: the minimum for given signs is a linear system; on the way there the best of the
-    points where a sign changes is taken, until no sign does and no zero would leave 0. Coordinate descent in
-    Python takes ten times as long, and creeps where columns are collinear, as one-hot ones are beside an
-    intercept.
+    The method is feature-sign search. The minimum for given signs is the solution of a linear system. On the
+    way there, the best of the points where a sign changes is taken, until no sign changes and no weight would
+    leave 0. Coordinate descent in Python is much slower, and converges slowly if columns are collinear, as
+    one-hot columns and an intercept are.
 
     Parameters
     ----------
     H : ndarray (p, p)
-        Its diagonal is lifted by the rounding of its sums, which may make it indefinite where columns are
+        Its diagonal is lifted by the rounding of its sums, which could make it indefinite if columns are
         collinear.
     gradient, w, l1 : ndarray (p,)
     rounding : float
-        Of the arithmetic that H was summed in.
+        Relative rounding of the arithmetic in which H was summed.
     sweeps : function (H, slope, u, l1, count) or None
-        Compiled coordinate descent, some sweeps of which come first: most of the way from a cold start.
+        Compiled coordinate descent. A few of its sweeps come first, which cover most of the way from a cold
+        start.
 
     Returns
     -------
@@ -44,9 +45,9 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None):
 
 
 def feature_sign_search(H, b, l1, u):
-    """The minimum of ½·uᵀHu − b·u + Σ l1·|u|, from u on, which is changed."""
+    """Find the minimum of ½·uᵀHu − b·u + Σ l1·|u|, starting from u, which is overwritten."""
     curvature = H.diagonal()
-    usable = curvature > 0  # else no row of a sample has the column: it stays
+    usable = curvature > 0  # otherwise no row of the sample has the column, and its weight is kept
     free = usable & (l1 == 0)
     size = np.sqrt(np.where(usable, curvature, 1))
     enough = 1e-12 * (abs(b) / size).max(initial=np.finfo(float).tiny)
@@ -66,7 +67,7 @@ def feature_sign_search(H, b, l1, u):
             active[worst] = True
         A = np.flatnonzero(active)
         d, best = _best_on_the_way(H[np.ix_(A, A)], slope[A], u[A], l1[A], signs[A])
-        if best is None:  # rounding, or zeros that left 0 together are in each other's way
+        if best is None:  # because of rounding, or of weights that left 0 together
             if leaving and not several:
                 break
             signs, settled, several = np.sign(u), True, several and not leaving
@@ -81,14 +82,17 @@ def feature_sign_search(H, b, l1, u):
 
 
 def _zeros_that_leave(slope, l1, size, zeros, most, enough):
-    """The zeros whose slope lies furthest beyond l1."""
+    """Return the zero weights whose slopes exceed l1 most."""
     beyond = np.where(zeros, abs(slope) - l1, 0) / size
     worst = np.argsort(-beyond)[:most]
     return worst[beyond[worst] > enough]
 
 
 def _best_on_the_way(H, slope, u, l1, signs):
-    """The step to the minimum for given signs, and how far along it the model is least; None where nowhere below the start."""
+    """Return the step to the minimum for given signs, and the t in (0, 1] that minimises the model along it.
+
+    t is None if the model is nowhere below its value at the start.
+    """
     d = -_solve_lifted(H, slope + l1 * signs)
     crosses = (l1 > 0) & (u * (u + d) < 0)
     t = np.append(np.unique(-u[crosses] / d[crosses]), 1.0)
@@ -97,9 +101,9 @@ def _best_on_the_way(H, slope, u, l1, signs):
 
 
 def _solve_lifted(A, b):
-    """A⁻¹b of a symmetric A whose diagonal is lifted until there is a solution.
+    """Return A⁻¹b for a symmetric A, whose diagonal is lifted until there is a solution.
 
-    Columns may be collinear, and a step along those goes far, to where a weight is zero.
+    Columns may be collinear. A step along them is long and ends where a weight becomes zero.
     """
     diagonal, lift = A.diagonal().copy(), 1e-12
     while True:

@@ -1,9 +1,9 @@
-"""What a solver may ask, and what it is told.
+"""The questions that a solver may ask, and their answers.
 
 A solver is a generator: `answer = yield Question(...)`. It holds float64 vectors on the host and knows
-neither data nor device; the driver answers, counts reads of X and decides when to stop. Every question can be
-answered again from what is in it alone: handles and margins are caches. The generator's return value is its
-status, one of the words below.
+neither the data nor the device; the driver answers, counts reads of X and decides when to stop. Every
+question contains all that is needed to answer it again: handles and margins are caches. The generator's
+return value is its status, one of the words below.
 
 Most questions take `on=`, a handle on drawn rows; None means all rows.
 """
@@ -21,20 +21,22 @@ STALLED = "stalled"
 PARTIAL = "partial"
 
 MATRIX, SOLVE, CLASS_MEAN, DIAGONAL = "matrix", "solve", "class mean", "diagonal"
-"""Forms in which a Curvature comes."""
+"""The forms in which a Curvature can be requested."""
 
 
 class Start(NamedTuple):
     """What a solver knows before it asks.
 
+    Attributes
+    ----------
     w : ndarray (size,)
-        Where to start from.
+        The starting point.
     seed : int
     n_rows : int
     l1 : ndarray (size,)
-        Strength of the L1 penalty on each parameter: 0 for intercepts.
+        Strength of the L1 penalty on each parameter, 0 for intercepts.
     ridge : ndarray (size,)
-        What the L2 penalty adds to the diagonal of the Hessian: 0 for intercepts.
+        What the L2 penalty adds to the diagonal of the Hessian, 0 for intercepts.
     lasso : function (H, gradient, w) -> u
         `quadratic.lasso` for this problem.
     """
@@ -48,20 +50,22 @@ class Start(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A place where the objective was evaluated.
+    """A point where the objective was evaluated.
 
+    Attributes
+    ----------
     w : ndarray (size,)
-        Rounded to the arithmetic of the passes: what was judged is what comes back.
+        Rounded to the arithmetic of the passes, so that it is exactly the point that was evaluated.
     value : float
-        F, with all of its penalty.
+        F, including the whole penalty.
     gradient : ndarray (size,)
-        That of F without l1·‖w‖₁.
+        Gradient of F without l1·‖w‖₁.
     rounding : float
-        The size of changes in value that mean nothing.
+        Changes in value up to this size are meaningless.
     margins : handle or None
-        With the rows, for LineMinimum and others.
+        Margins of the rows, for LineMinimum and other questions.
     diagonal : ndarray (size,) or None
-        That of ∇²F(w), where it was asked for.
+        Diagonal of ∇²F(w), if it was asked for.
     """
 
     w: np.ndarray
@@ -74,9 +78,9 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluate:
-    """-> Point at w, with the diagonal of the Hessian if wanted. One read of X.
+    """-> a Point at w, with the diagonal of the Hessian if requested. It takes one read of X.
 
-    On a GPU the diagonal takes a read of its own.
+    On a GPU, the diagonal takes another read.
     """
 
     w: np.ndarray
@@ -86,7 +90,10 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class HessianVector:
-    """-> ∇²F(w)·v. One read. `margins`: of a Point at w on the same rows, which spare work."""
+    """-> ∇²F(w)·v. It takes one read.
+
+    `margins` are those of a Point at w on the same rows, if there is one, and save work.
+    """
 
     w: np.ndarray
     v: np.ndarray
@@ -96,12 +103,12 @@ class HessianVector:
 
 @dataclass(frozen=True)
 class Curvature:
-    """-> ∇²F(w) of the smooth part in some form. One read, and for the solves a factorisation.
+    """-> ∇²F(w) of the smooth part in some form. It takes one read, and a factorisation for the solves.
 
-    MATRIX : (size, size)
+    MATRIX : an array (size, size)
     SOLVE : a function v -> (∇²F(w))⁻¹·v
-    CLASS_MEAN : a function v -> P⁻¹·v, where P is the Hessian with one block, the mean, for all classes
-    DIAGONAL : (size,)
+    CLASS_MEAN : a function v -> P⁻¹·v, where P is the Hessian with the same block, the mean, for every class
+    DIAGONAL : an array (size,)
     """
 
     w: np.ndarray
@@ -111,7 +118,7 @@ class Curvature:
 
 @dataclass(frozen=True)
 class LineMinimum:
-    """-> t ≥ 0 with F least at start.w + t·(end.w − start.w), from the margins of both. No read."""
+    """-> the t ≥ 0 that minimises F(start.w + t·(end.w − start.w)), from the margins of both; no read."""
 
     start: Point
     end: Point
@@ -119,11 +126,12 @@ class LineMinimum:
 
 
 class Sample(NamedTuple):
-    """About `size` rows gathered into memory, weighted so that their sums estimate those of all.
+    """About `size` rows gathered into memory, weighted so that their sums estimate those of all rows.
 
-    They come as many from every class; with `at`, a Point of all rows, in proportion to what they add to its
-    Hessian. `by_norms` spends two reads, once, on the norms of all rows: half of the rows then come by weight
-    and curvature alone, and a draw reads half as many candidates.
+    The same number of rows is drawn from every class or, if `at` is given, a Point of all rows, rows are
+    drawn in proportion to what they add to its Hessian. `by_norms` spends two reads, once, on the norms of
+    all rows; half of the rows are then drawn by weight and curvature alone, and a draw reads half as many
+    candidates.
     """
 
     size: float
@@ -133,29 +141,35 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some of the `of` batches that the rows are cut into: views, so that every question on them costs their share."""
+    """Some of the `of` batches that the rows are divided into.
+
+    They are views, so a question on them costs their share of a read.
+    """
 
     numbers: tuple
     of: int
 
 
 class RowSpace(NamedTuple):
-    """The problem with as many unknowns as rows, for Combine to go back from. One read.
+    """The problem with as many unknowns as rows, whose solution Combine maps back. It takes one read.
 
-    Raises ValueError without an L2 penalty, and where rows are too many for their Gram matrix.
+    Raises ValueError if there is no L2 penalty, or if there are too many rows for their Gram matrix.
     """
 
 
 @dataclass(frozen=True)
 class Draw:
-    """-> a handle on some rows, for `on=`; None where a Sample would be most rows. Costs the share of the rows it reads."""
+    """-> a handle on some rows, for `on=`; None if a Sample would be most of the rows.
+
+    It costs the share of the rows that it reads.
+    """
 
     what: Sample | Batch | RowSpace
 
 
 @dataclass(frozen=True)
 class Combine:
-    """-> w, the weights that a point u of the space of the rows stands for. One read."""
+    """-> the weights w that a point u in the space of the rows stands for. It takes one read."""
 
     u: np.ndarray
     on: Any
@@ -163,10 +177,9 @@ class Combine:
 
 @dataclass(frozen=True)
 class DualValue:
-    """-> how far F(point) can lie above its minimum at most, from a point of the dual problem; inf where none
-    is known.
+    """-> a bound on how far F(point) lies above its minimum, from a point of the dual problem.
 
-    No read worth counting.
+    It is inf if no bound is known, and costs next to no read.
     """
 
     point: Point
@@ -174,7 +187,7 @@ class DualValue:
 
 @dataclass(frozen=True)
 class LargestChange:
-    """-> the largest change of a margin between two points; 0 where their margins are not known. No read."""
+    """-> the largest change of a margin between two points, 0 if their margins are unknown; no read."""
 
     start: Point
     end: Point
@@ -182,11 +195,11 @@ class LargestChange:
 
 @dataclass(frozen=True)
 class Accept:
-    """Tells of an accepted point; -> True when it is good enough for `tol`.
+    """Reports an accepted point; -> True if it is good enough for `tol`.
 
-    gap estimates F(point) − F*; None leaves the estimate to the certificate, and a `rough` one is measured
-    before a fit ends on it. The best point is that of the least value, or of the least score where the solver
-    has one (loss on rows held out).
+    `gap` estimates F(point) − F*; None leaves the estimate to the certificate. If the estimate is `rough`,
+    the gap is measured before a fit ends on it. The best point is the one with the least value or, if the
+    solver gives scores (the loss on held-out rows), the one with the least score.
     """
 
     point: Point

@@ -1,4 +1,4 @@
-"""Newton's method in the space of the rows, for features much more numerous than rows."""
+"""Newton's method in the space of the rows, for data with many more features than rows."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from .lbfgs import lbfgs
 from .newton import newton_in_memory
 from .questions import CONVERGED, Accept, Combine, Draw, Evaluate, RowSpace
 
-_SOLVED = 1e-20  # of the loss: until rounding hides any descent
+_SOLVED = 1e-20  # decrement relative to the loss: run until rounding hides any descent
 _MOST_STEPS = 60
 
 
@@ -16,10 +16,11 @@ _MOST_STEPS = 60
 class row_space:
     """Newton's method for w = Qu, where the columns of Q are an orthonormal basis of the rows of X.
 
-    With a penalty the minimum lies in that space, and ‖w‖ = ‖u‖: the same problem with as many unknowns as
-    rows. X is read at the start, for its Gram matrix XXᵀ, to go back from u to w, and to evaluate the answer:
-    four times. The start is forgotten. Where squares of X have lost what one of its columns says (a column of
-    a billion beside columns of one), the gradient shows it, and L-BFGS goes on from there.
+    With a penalty, the minimum lies in the span of Q, and ‖w‖ = ‖u‖, so this is the same problem with as many
+    unknowns as rows. X is read four times: to evaluate the start, for the Gram matrix XXᵀ, to map u back to
+    w, and to evaluate the answer. The start itself is not used. If squaring X loses the information in some
+    of its columns (because another one is larger by many orders of magnitude), the gradient shows it, and
+    L-BFGS continues from the answer.
 
     References
     ----------

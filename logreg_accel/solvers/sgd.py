@@ -22,15 +22,15 @@ from .questions import (
 )
 
 SCHEDULES = ("constant", "inverse-scaling", "adaptive")
-_ROWS_PER_PARAMETER = 20  # of the sample that the scale of a parameter is read off
+_ROWS_PER_PARAMETER = 20  # size of the sample that determines the scales of the parameters
 _POWER_STEPS = 10
-_LATE = 3  # the average gives step t a weight that grows as t³: the way from the start is soon forgotten
-_LEAST_STEP = 1e-3  # of the first one, for "adaptive"
+_LATE = 3  # in the average, the weight of step t grows as t³, so that early steps are soon forgotten
+_LEAST_STEP = 1e-3  # relative to the first step, for "adaptive"
 
 
 @dataclass
 class State:
-    """Where a run stands: what `partial_fit` keeps between calls."""
+    """The state of a run, which `partial_fit` keeps between calls."""
 
     w: np.ndarray
     mean: np.ndarray = None
@@ -47,34 +47,36 @@ class State:
 class sgd:
     """Mini-batch stochastic gradient descent with averaged iterates.
 
-    A step goes down the gradient of some rows, divided by the diagonal of the Hessian of a sample at the
-    start, so that the scale of columns matters little: w ← w − η_t·g/diag. A batch is every k-th row, or a
-    few runs of rows where X is stored by columns or sparse; batches come in another random order each epoch,
-    and no row is copied. After an epoch the answer is judged by a read of all rows.
+    A step follows the negative gradient of some rows, divided by the diagonal of the Hessian of a sample at
+    the start, so that the scale of the columns matters little: w ← w − η_t·g/diag. A batch is every k-th row,
+    or a few runs of rows if X is column-major or sparse. Batches come in a new random order in each epoch,
+    and no row is copied. After each epoch the answer is judged by a read of all rows.
 
     Parameters
     ----------
     batch_size : int or None
-        Rows of a step; None takes a 500th of all, from 32 to 65,536.
+        Rows of a step; None takes a 500th of all rows, but at least 32 and at most 65,536.
     schedule : "inverse-scaling", "constant" or "adaptive"
-        η_t is η₀/(1 + t/e)^power with e the steps of an epoch, or η₀, or η₀ divided by five whenever
-        `n_iter_no_change` epochs in a row brought too little; below η₀/1000 it ends.
+        "inverse-scaling": η_t = η₀/(1 + t/e)^power, where e is the number of steps in an epoch. "constant":
+        η_t = η₀. "adaptive": η_t starts at η₀ and is divided by five whenever `n_iter_no_change` epochs in a
+        row improved too little; the run ends below η₀/1000.
     step : float or None
         η₀; None takes 1/L, where L is the largest eigenvalue of a batch's Hessian, scaled by that diagonal.
     power : float
+        The exponent of "inverse-scaling".
     momentum : float
-        From 0 to below 1: of the last step, what is added to the next one.
+        The share of the last step, from 0 to below 1, that is added to the next one.
     average : bool
-        Whether the answer is the mean of the iterates, late ones weighing most (Shamir and Zhang), or the
-        last one.
+        Whether the answer is the mean of the iterates, with the largest weights on late ones (Shamir and
+        Zhang), or the last iterate.
     validation_share : float
-        Of the batches, held out for early stopping: the answer is then the one of the least loss on those
-        rows.
+        Share of the batches that is held out for early stopping. The answer is then the one with the least
+        loss on the held-out rows.
     n_iter_no_change : int
-        Epochs that may pass without the loss (that of the held-out rows, where there are some) improving by
-        `min_improvement`.
+        Number of epochs that may pass without an improvement of the loss (on the held-out rows, if there are
+        any) by `min_improvement`.
     min_improvement : float
-        Relative to the loss.
+        The least improvement that counts, relative to the loss.
 
     References
     ----------
@@ -92,7 +94,7 @@ class sgd:
     n_iter_no_change: int = 5
     min_improvement: float = 1e-4
     State: ClassVar[type] = State
-    patience: ClassVar[float] = math.inf  # its own rule says when it no longer improves
+    patience: ClassVar[float] = math.inf  # its own rule detects that it no longer improves
 
     def __post_init__(self):
         for name, holds, expected in (
@@ -146,7 +148,7 @@ class sgd:
             here = yield Evaluate(answer)
 
     def continued(self, state):
-        """A solver that makes one epoch from where `state` stands and changes it: for `partial_fit`."""
+        """Return a solver that runs one epoch from `state` and updates it, for `partial_fit`."""
 
         def solve(start):
             of = batches(start.n_rows, self.batch_size)
@@ -161,7 +163,7 @@ class sgd:
         return solve
 
     def _epoch(self, state, seed, of, kept, factor=1.0):
-        """The batches that are kept for training, once each, from where `state` stands."""
+        """Run once through the first `kept` batches, which are those to train on, and update `state`."""
         rng = np.random.default_rng([seed, state.epochs])
         for number in rng.permutation(kept).tolist():
             here = yield Evaluate(state.w, on=(yield Draw(Batch((number,), of))))
@@ -177,13 +179,11 @@ class sgd:
         state.epochs += 1
 
     def _scale(self, state, start, batch):
-        """The scale of the parameters, and the first step."""
+        """Determine the scales of the parameters and the first step."""
         rng = np.random.default_rng(start.seed)
         sample = yield Draw(Sample(_ROWS_PER_PARAMETER * len(state.w), start.seed))
         diagonal = yield Curvature(state.w, DIAGONAL, on=sample)
-        seen = (
-            diagonal > (1 + 1e-9) * start.ridge
-        )  # of columns that no row drawn has, the curvature is not known
+        seen = diagonal > (1 + 1e-9) * start.ridge  # otherwise no row drawn has the column
         state.inverse = 1 / np.where(seen, diagonal, diagonal.max() or 1)
         state.mean, state.velocity = state.w.copy(), np.zeros_like(state.w)
         root, v, largest = np.sqrt(state.inverse), rng.standard_normal(len(state.w)), 1.0
@@ -195,5 +195,5 @@ class sgd:
 
 
 def batches(n_rows, size=None):
-    """Into how many batches rows are cut; None takes 500 of them, or fewer of 32 rows, or more of 65,536."""
+    """Return the number of batches for a batch size; None means 500, but 32 to 65,536 rows in each."""
     return max(1, round(n_rows / (size or min(max(n_rows // 500, 32), 65536))))

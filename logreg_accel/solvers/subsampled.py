@@ -1,4 +1,4 @@
-"""Newton's method with sub-sampled Hessians: to the optimum in a handful of reads of X."""
+"""Newton's method with sub-sampled Hessians, which reaches the optimum in a handful of reads of X."""
 
 import math
 from collections import deque
@@ -10,39 +10,38 @@ from .line_search import step
 from .newton import conjugate_gradients, newton_in_memory
 from .questions import CLASS_MEAN, CONVERGED, NOISE_FLOOR, SOLVE, Accept, Curvature, Draw, Evaluate, Sample
 
-_METRIC_UP_TO = 1000  # parameters
-_WIDE_SOLVED = (
-    0.1  # as SOLVED: the optimum of a few rows a parameter does not carry over, and is not asked to
-)
-_WIDE_POOR_RATE = 0.8  # as POOR_RATE
-_WIDE_STEPS = 3  # as MOST_STEPS
-_FACTORED_UP_TO = (
-    200  # parameters; beyond, some eight Hessians of the first sample take longer than the reads of all rows
-)
+_METRIC_UP_TO = 1000  # parameters up to which the metric is factored
+# Beyond, these replace SOLVED, POOR_RATE and MOST_STEPS: with only a few rows per parameter, the optimum of a
+# sample does not carry over to all rows and need not.
+_WIDE_SOLVED = 0.1
+_WIDE_POOR_RATE = 0.8
+_WIDE_STEPS = 3
+# Parameters up to which the first sample is solved with factored Hessians; beyond, they would take longer
+# than the reads of all rows.
+_FACTORED_UP_TO = 200
 
 
 @dataclass(frozen=True)
 class newton_subsampled:
     """Sub-sampled Newton with L-BFGS corrections.
 
-    (a) A sample by class is solved by Newton's method in memory; it grows fourfold while its optimum does not
-    carry over. (b) The metric is the Hessian of rows drawn by what they add to it, factored once.
-    (c) L-BFGS runs on the full data with that metric: a read a step.
-    (d) Where the unit step is poor, the line is minimised on stored margins, without a read (line_search.py).
-    (e) When the decrement shrinks by less than to 0.3 of the last one, a new metric is drawn here, twice as
-    large every
-        second time; in the limit this is exact Newton.
+    (a) A sample, with as many rows from every class, is solved by Newton's method in memory; it grows
+    fourfold while its optimum does not carry over to all rows. (b) The metric is the Hessian of rows drawn in
+    proportion to what they add to it, factored once. (c) L-BFGS runs on the full data with that metric, at
+    one read per step. (d) If the unit step is poor, the line is minimised on stored margins, without a read
+    (line_search.py). (e) When the decrement exceeds 0.3 of the previous one, a new metric is drawn at the
+    current point, with twice as many rows every second time; in the limit this is exact Newton.
 
-    Above 1,000 parameters, where (b) would cost more than it saves, every step is one of Newton-CG on a
-    sample of its own, drawn with the norms of all rows in hand, which doubles when the decrement shrinks by
-    less than to 0.8 of the last one.
+    Above 1,000 parameters, where (b) would cost more than it saves, every step is a Newton-CG step on a new
+    sample, drawn by means of the norms of all rows. The sample doubles when the decrement exceeds 0.8 of the
+    previous one.
 
     Parameters
     ----------
     rows_per_parameter : int
-        Rows of a sample beside the number of parameters.
+        Rows of a sample, per parameter.
     memory : int
-        Pairs of changes in w and in the gradient that are kept.
+        Number of pairs of changes in w and in the gradient that are kept.
 
     References
     ----------
@@ -61,10 +60,10 @@ class newton_subsampled:
 
     @classmethod
     def for_shape(cls, n_rows, n_features, n_outputs=1):
-        """Rows of a sample such that its Hessian, n² operations a row, costs at most some three reads of X.
+        """Choose the rows of a sample such that its Hessian costs no more than about three reads of X.
 
-        On two cores, float32, 200,000 x 1000: 50 rows a parameter take 4.8 reads and 4.4 s, 12 take 6.4 reads
-        and 2.1 s. A row says as much of each of its outputs as it would of one.
+        The Hessian takes n² operations per row, so with many features, fewer rows per parameter take more
+        reads but less time. A row tells as much about each of several outputs as about a single one.
         """
         least, most = (max(2, round(rows / n_outputs)) for rows in (12, 50))
         return cls(
@@ -92,8 +91,8 @@ class newton_subsampled:
             if there is None:
                 if decrement <= here.rounding or (size == math.inf and not pairs):
                     return NOISE_FLOOR
-                # no descent along a fresh metric: columns that the sample hardly saw; from here on all rows
-                # form it
+                # If even a fresh metric gives no descent, the sample has hardly seen some columns; from here
+                # on, the metric is that of all rows.
                 size, metric = math.inf if not pairs else size, None
                 continue
             s, y = there.w - here.w, there.gradient - here.gradient
@@ -104,10 +103,10 @@ class newton_subsampled:
                 size, metric = size * (1 + drawn % 2), None
 
     def _by_products(self, start, size):
-        """Sub-sampled Newton-CG: the metric is applied, not factored.
+        """Run sub-sampled Newton-CG: the metric is applied, not factored.
 
-        L-BFGS on top of it, with the sample kept as long as the rate is good, took as many reads and a third
-        more time (60,000 images of 784 pixels, ten classes).
+        The alternative of L-BFGS on top of it, with the sample kept as long as the rate is good, took as many
+        reads and more time.
         """
         here, size = yield from near_the_optimum(start, size, _newton(_WIDE_SOLVED, _WIDE_STEPS), math.inf)
         precondition, there, before, drawn = None, here, math.inf, 0
@@ -130,7 +129,7 @@ class newton_subsampled:
 
 
 def _newton(enough, most_steps):
-    """How a sample is solved."""
+    """Return the function by which `near_the_optimum` solves a sample."""
 
     def solve(sample, w):
         near, _ = yield from newton_in_memory(sample, w, enough, most_steps, _FACTORED_UP_TO)

@@ -1,4 +1,4 @@
-"""CUDA kernels on the CPU: compiled by g++ with emulation.h, run in a process of their own on NumPy arrays."""
+"""CUDA kernels on the CPU: compiled by g++ with emulation.h, run on NumPy arrays in a separate process."""
 
 import ctypes
 import functools
@@ -97,7 +97,8 @@ class Program:
         table = "".join(f'    {{"{name}", run<{name}>}},\n' for name in kernels)
         files = {
             "kernel.cu": f'#line 1 "kernel.cu"\n{source}\n',
-            "kernels.inc": f'#include "kernel.cu"\nnamespace replay {{\nconst Kernel kernels[] = {{\n{table}    {{}},\n}};\n}}\n',
+            "kernels.inc": '#include "kernel.cu"\n'
+            f"namespace replay {{\nconst Kernel kernels[] = {{\n{table}    {{}},\n}};\n}}\n",
         }
         flags = [
             "-std=gnu++17",
@@ -172,7 +173,10 @@ class Program:
 
 @functools.cache
 def _setarch():
-    """The command before a program that turns address randomisation off: the thread sanitizer bears only little of it."""
+    """The command before a program that turns address randomisation off.
+
+    The thread sanitizer bears only little of it.
+    """
     command = ["setarch", platform.machine(), "-R"]
     if shutil.which("setarch") and subprocess.run([*command, "true"], capture_output=True).returncode == 0:
         return command

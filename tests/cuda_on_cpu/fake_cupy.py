@@ -108,7 +108,10 @@ def empty_like(a):
 
 
 class Stream:
-    """Does what it is given when somebody waits for it, and not before: a copy reads what its source then holds."""
+    """Does what it is given when somebody waits for it, and not before.
+
+    A copy reads what its source then holds.
+    """
 
     def __init__(self, non_blocking=False):
         self.waiting = []

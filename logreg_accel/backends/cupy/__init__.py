@@ -1,9 +1,8 @@
-"""CuPy on CUDA: our kernels read each row of X once; what they do not cover, the generic bodies do with
-cuBLAS.
+"""The cupy backend: CUDA kernels that read each row of X once, with cuBLAS for what they do not cover.
 
-The solver's vectors stay on the host. An evaluation sends the weights down, launches two kernels and brings
-one packed buffer back: one transfer, one synchronisation. How a pass maps to threads is
-`kernels/cuda/shapes.py`'s affair.
+The solver's vectors stay on the host. An evaluation sends the weights to the device, launches two kernels and
+brings one packed buffer back, which takes one transfer and one synchronisation. `kernels/cuda/shapes.py`
+decides how a pass is mapped to threads.
 """
 
 import cupy
@@ -29,33 +28,34 @@ class CupyBackend(Backend):
     Attributes
     ----------
     notes : list of str
-        What an upload had to do that a user may want to know: copies, transfers.
+        Copies and transfers made by uploads that a user may want to know about.
     """
 
     name = "cupy"
     xp = cupy
     kernels = KERNELS
     pointwise_kernels = POINTWISE
-    tile_bytes = (
-        1 << 30
-    )  # bounds the generic bodies' temporaries; a launch costs more than a cache-sized tile takes
+    # Bounds the generic bodies' temporaries. Tiles are not cache-sized, as they are on the CPU, because a
+    # launch would cost more than the work on such a tile.
+    tile_bytes = 1 << 30
 
     def __init__(self, n_threads=None):
         super().__init__(n_threads)
         self.notes = []
 
-    # -- where arrays live
-    # ------------------------------------------------------------------------------------------------
+    # -- where arrays live -----------------------------------------------------------------------------------
 
     def upload(self, block):
-        """X by rows, padded with zeros to 16 bytes a row where it has to be copied anyway.
+        """Bring a block to the device, with X in row-major order.
+
+        If X has to be copied anyway, its rows are padded with zeros to a multiple of 16 bytes.
 
         Raises
         ------
         MemoryError
-            X does not fit the device's free memory; says what would.
+            X does not fit into the device's free memory; the message says what would.
         ValueError
-            X lies on another device than the current one.
+            X lies on a device other than the current one.
         """
         highest = 0 if block.y is None or not len(block.y) else int(block.y.max())
         uploader = Uploader(self.n_threads, highest + 1 if highest > 1 else 1, self.notes)
@@ -74,27 +74,26 @@ class CupyBackend(Backend):
         return DeviceBlock(block.X.take(rows), block.y[rows], weights, None, heaviest)
 
     def rows(self, block, rows):
-        """Labels and weights of every k-th row are gathered: kernels take their strides for 1."""
+        """Select rows; labels and weights are made contiguous, because kernels assume a stride of 1."""
         part = super().rows(block, rows)
         y, s = (
             None if array is None else cupy.ascontiguousarray(array) for array in (part.y, part.sample_weight)
         )
         return part._replace(y=y, sample_weight=s)
 
-    # -- passes
-    # -----------------------------------------------------------------------------------------------------------
+    # -- passes ----------------------------------------------------------------------------------------------
 
     def layout(self, X):
         return ("sparse" if X.compressed else "dense"), None
 
     def reads(self, pass_):
-        """No kernel adds up the gradient and the diagonal: the latter is a pass of its own."""
+        """Return the reads that a pass takes: gradient and diagonal come from separate kernels."""
         if not (isinstance(pass_, p.LossGradient) and pass_.diagonal):
             return pass_.reads
         return 2 if (p.LossGradient, type(pass_.loss), "dense") in self.kernels else 1
 
     def generic(self, pass_, block):
-        """A generic body, with smaller tiles where its temporaries do not fit."""
+        """Run a generic body, with smaller tiles if its temporaries do not fit into memory."""
         while True:
             try:
                 return super().generic(pass_, block)
@@ -104,18 +103,21 @@ class CupyBackend(Backend):
                         f"A pass does not fit the GPU's memory even in tiles of 1 MB: {error}. "
                         "Free GPU memory or use backend='numba'."
                     ) from None
-            cupy.get_default_memory_pool().free_all_blocks()  # out here: the exception held the temporaries
+            # Not inside `except`, where the exception keeps the temporaries alive.
+            cupy.get_default_memory_pool().free_all_blocks()
             self.tile_bytes //= 4
 
-    # -- linear algebra
-    # ---------------------------------------------------------------------------------------------------
+    # -- linear algebra --------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):
         return linalg.factor(H, rounding, cupy, cholesky, cupy.asnumpy)
 
 
 def cholesky(A):
-    """A function v -> A⁻¹v on host vectors of a matrix on the device; raises LinAlgError unless A is positive definite."""
+    """Return a function v -> A⁻¹v on host vectors, for a matrix A on the device.
+
+    Raises LinAlgError unless A is positive definite.
+    """
     with cupyx.errstate(linalg="raise"):
         L = cupy.linalg.cholesky(A)
 
@@ -127,7 +129,7 @@ def cholesky(A):
 
 
 def probe():
-    """Compile, launch and check a kernel on three rows; raises what goes wrong."""
+    """Compile, launch and check a kernel on three rows; whatever goes wrong is raised."""
     from ...losses import Logistic
 
     X, y = np.array([[-1.0], [0.0], [2.0]], dtype=np.float32), np.array([1, 0, 1], dtype=np.uint8)
@@ -139,5 +141,5 @@ def probe():
 
 
 def synchronize():
-    """Wait for what was launched."""
+    """Wait until all work launched on the current stream is done."""
     cupy.cuda.get_current_stream().synchronize()

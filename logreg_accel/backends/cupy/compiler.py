@@ -1,4 +1,4 @@
-"""Kernels of ours, compiled by CuPy at first use."""
+"""Compilation of the kernels in kernels/cuda by CuPy, at first use."""
 
 import functools
 
@@ -7,11 +7,11 @@ import cupy
 from ...kernels import cuda
 
 REAL = {"float32": "float", "float64": "double"}
-"""Types of the arithmetic in CUDA C++."""
+"""The CUDA C++ types of the arithmetic."""
 
 
 @functools.cache
 def kernel(file, expression):
-    """A kernel of kernels/cuda, by its file and its name with template arguments."""
+    """Compile a kernel of kernels/cuda, given its file and its name with template arguments."""
     module = cupy.RawModule(code=cuda.source(file), options=("-std=c++17",), name_expressions=(expression,))
     return module.get_function(expression)

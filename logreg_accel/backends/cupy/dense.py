@@ -1,4 +1,4 @@
-"""Passes over a dense X by kernels/cuda/dense.cu."""
+"""Passes over a dense X with the kernels of kernels/cuda/dense.cu."""
 
 import cupy
 import numpy as np
@@ -10,7 +10,7 @@ from .compiler import REAL, kernel
 
 
 def run(name, block, W, V=None, keep_margins=False):
-    """A pass by kernels/cuda/dense.cu, as the Sums of what it adds up; None where it has no kernel."""
+    """Run a pass with a kernel of kernels/cuda/dense.cu: its Sums, or None if there is no such kernel."""
     X, (rows, k) = block.X.stored, W.shape
     if X.shape[0] == 0:
         return None
@@ -47,7 +47,7 @@ def run(name, block, W, V=None, keep_margins=False):
 
 
 def _packed_weights(matrices, columns, real):
-    """The weights of every output padded to so many columns, then the intercepts."""
+    """Pack the weights of every output, each padded to `columns`, followed by the intercepts."""
     n, k = matrices[0].shape[0] - 1, matrices[0].shape[1]
     weights = np.zeros(k * len(matrices) * (columns + 1), dtype=real)
     by_output = weights[: k * len(matrices) * columns].reshape(-1, columns)

@@ -1,4 +1,4 @@
-"""The table of CUDA kernels, and how each is called for a pass over a block."""
+"""The table of CUDA kernels, and the functions that call them for a pass over a block."""
 
 import cupy
 import numpy as np
@@ -13,7 +13,7 @@ _MAX_BLOCKS = 1024
 
 
 def _one_read(run):
-    """The kernels of the passes that read X, by `run` of dense.py or sparse.py."""
+    """Make the table entries of the passes that read X from `run` of dense.py or sparse.py."""
 
     def loss_gradient(backend, pass_, block, stored):
         sums = run("LossGradient", block, pass_.W, keep_margins=pass_.keep_margins)
@@ -37,7 +37,7 @@ def _one_read(run):
 
 
 def line(backend, pass_, block, stored):
-    """Slope and curvature along a line, of one output."""
+    """Compute slope and curvature along a line, for one output."""
     Z0, Z1 = pass_.start, pass_.end
     if Z0.shape[1] != 1:
         return None
@@ -51,7 +51,7 @@ def line(backend, pass_, block, stored):
 
 
 def logistic_residual(backend, loss, Z, y, s):
-    """s·∂ℓ/∂z and Σ s·ℓ of one output's margins."""
+    """Compute s·∂ℓ/∂z and Σ s·ℓ from the margins of one output."""
     if Z.shape[1] != 1:
         return None
     Z = cupy.ascontiguousarray(Z)

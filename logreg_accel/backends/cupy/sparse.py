@@ -1,8 +1,7 @@
-"""Sparse X on a GPU: compressed rows with the products that the generic bodies ask for, and the passes by
-kernels/cuda/sparse.cu.
+"""Sparse X on a GPU: compressed rows for the generic bodies, and passes by kernels/cuda/sparse.cu.
 
-CuPy's own sparse matrices have 32-bit indices of entries, and cuSPARSE's transposed product has other bits on
-every run.
+CuPy's own sparse matrices do not serve here: they index their entries with 32 bits, and the transposed
+product of cuSPARSE rounds differently on every run.
 """
 
 import functools
@@ -16,7 +15,7 @@ from ...kernels.cuda import shapes
 from .. import passes as p
 from .compiler import kernel
 
-_BITS = 62  # of a sum in fixed point
+_BITS = 62  # width of sums in fixed point
 
 
 class DeviceCSR(CompressedRows):
@@ -24,24 +23,28 @@ class DeviceCSR(CompressedRows):
 
     Parameters
     ----------
-    data, indices, indptr : device arrays
-        Entries of a dtype in `shapes.STORAGE`; int32 columns, ascending within a row; int64 places in data,
-        (m + 1,), of which the first one need not be 0: rows are cut off by cutting indptr.
+    data : device array
+        Entries, of a dtype in `shapes.STORAGE`.
+    indices : device array of int32
+        Columns of the entries, ascending within a row.
+    indptr : device array (m + 1,) of int64
+        Where each row begins in `data`. The first element need not be 0: a range of rows is a slice of
+        indptr.
     n : int
-        Columns.
+        Number of columns.
+    row_entries : int or None
+        Average number of entries in a row; None computes it.
     """
 
     def __init__(self, data, indices, indptr, n, row_entries=None):
         self.data, self.indices, self.indptr = data, indices, indptr
         self.shape = (indptr.size - 1, n)
         self.dtype = data.dtype
-        self.row_entries = (
-            data.size // max(self.shape[0], 1) if row_entries is None else row_entries
-        )  # on the average
+        self.row_entries = data.size // max(self.shape[0], 1) if row_entries is None else row_entries
 
     @classmethod
     def of(cls, X, send):
-        """From a matrix of SciPy's or CuPy's; `send` brings an array of the host."""
+        """Convert a matrix of SciPy or CuPy; `send` brings a host array to the device."""
         dtype = X.dtype if X.dtype.name in shapes.STORAGE else compute_dtype(X.dtype)
         if X.shape[1] > np.iinfo(np.int32).max:
             raise ValueError(
@@ -62,11 +65,11 @@ class DeviceCSR(CompressedRows):
 
     @property
     def stored(self):
-        """What products are made with: the matrix itself."""
+        """The object that products are computed with, which is the matrix itself."""
         return self
 
     def between(self, start, stop, step=1):
-        """Some rows, where they are; sums of theirs reach no further than those of all."""
+        """View some rows, with `reach` and `exponents` of the whole matrix, which hold for its parts too."""
         part = DeviceCSR(
             self.data, self.indices, self.indptr[start : stop + 1], self.shape[1], self.row_entries
         )
@@ -100,7 +103,7 @@ class DeviceCSR(CompressedRows):
         return self
 
     def row_gram(self, tile_bytes):
-        """Some rows at a time, as dense vectors."""
+        """Compute X·Xᵀ with a few rows at a time as dense vectors."""
         X, m = self.astype(np.float64), self.shape[0]
         G = np.empty((m, m))
         for start in range(0, m, shapes.MOST_OUTPUTS):
@@ -130,7 +133,7 @@ class DeviceCSR(CompressedRows):
         return int(self.indptr[-1] - self.indptr[0]) * (self.dtype.itemsize + 4) + self.indptr.nbytes
 
     def __matmul__(self, W):
-        """X·W for W (n,) or (n, k) on the device, in the arithmetic of X."""
+        """Compute X·W for W (n,) or (n, k) on the device, in the arithmetic of X."""
         real = compute_dtype(self.dtype)
         W2 = W.reshape(self.shape[1], -1)
         Z = cupy.empty((self.shape[0], W2.shape[1]), dtype=real)
@@ -160,7 +163,7 @@ class DeviceCSR(CompressedRows):
         return _Transposed(self)
 
     def weighted_gram(self, c, positive=True):
-        """Xᵀ·diag(c)·X in float64 (n, n), c (m, 1)."""
+        """Compute Xᵀ·diag(c)·X in float64 (n, n), for c (m, 1)."""
         m, n = self.shape
         c = cupy.ascontiguousarray(c.astype(compute_dtype(self.dtype), copy=False))
         _, largest, _ = self.reach
@@ -171,14 +174,15 @@ class DeviceCSR(CompressedRows):
         H = cupy.ldexp(sums.astype(np.float64), cupy.asarray(largest[:, None] + largest - np.int32(shift)))
         return H + cupy.triu(H, 1).T
 
-    # -- fixed point
-    # ------------------------------------------------------------------------------------------------------
+    # -- fixed point -----------------------------------------------------------------------------------------
 
     @functools.cached_property
     def reach(self):
-        """Exponents that a column's sums and its sums of squares have at most for factors up to 1; its
-        largest magnitude's
-        exponent, as int32 arrays (n,) on the host; and the largest norm of a row."""
+        """Bounds on the sums over each column, as int32 exponents (n,) on the host.
+
+        They are the largest exponents that a column's sums and its sums of squares can have for factors up to
+        1, the exponent of its largest magnitude, and, last, the largest norm of a row as a float.
+        """
         n = self.shape[1]
         largest, counts = cupy.zeros(n, dtype=np.int64), cupy.zeros(n, dtype=np.int64)
         squared_norm = cupy.zeros(1, dtype=np.int64)
@@ -190,15 +194,15 @@ class DeviceCSR(CompressedRows):
 
     @functools.cached_property
     def exponents(self):
-        """Of the units of a column's sums and its sums of squares, on the device."""
+        """Exponents of the fixed-point units of a column's sums and its sums of squares, on the device."""
         return [cupy.asarray(-sums) for sums in self.reach[0]]
 
     def from_fixed(self, sums, shifts, squares=False):
-        """float64 of sums (n, k) in units of the columns and of shifts (k,), on the host."""
+        """Convert fixed-point sums (n, k) on the host to float64, given the shifts (k,) of their units."""
         return np.ldexp(sums.astype(np.float64), self.reach[0][squares][:, None] - shifts)
 
     def launch(self, name, outputs, *arguments):
-        """A kernel of sparse.cu on this matrix."""
+        """Launch a kernel of sparse.cu on this matrix."""
         found, grid = shapes.sparse(
             name, self.dtype.name, self.shape[0], self.row_entries * self.shape[0], outputs
         )
@@ -214,7 +218,7 @@ class _Transposed:
         self.X = X
 
     def __matmul__(self, R):
-        """Xᵀ·R in float64 for R (m,) or (m, k) on the device."""
+        """Compute Xᵀ·R in float64 for R (m,) or (m, k) on the device."""
         X, real = self.X, compute_dtype(self.X.dtype)
         m, n = X.shape
         R2 = R.reshape(m, -1)
@@ -230,13 +234,13 @@ class _Transposed:
 
 
 def run(name, block, W, V=None, keep_margins=False):
-    """A pass by kernels/cuda/sparse.cu, as the Sums of what it adds up; None where it has no kernel."""
+    """Run a pass with a kernel of kernels/cuda/sparse.cu: its Sums, or None if there is no such kernel."""
     X, k = block.X, W.shape[1]
     m, n = X.shape
     if m == 0 or k > shapes.MOST_OUTPUTS:
         return None
     real = compute_dtype(X.dtype)
-    weights = np.ascontiguousarray(W if V is None else np.hstack([W, V]), dtype=real)  # the intercepts last
+    weights = np.ascontiguousarray(W if V is None else np.hstack([W, V]), dtype=real)  # intercepts last
     margins = cupy.empty((k, m), dtype=real) if keep_margins else None
     if name == "Margins":
         X.launch(name, k, np.int32(n), cupy.asarray(weights), None, None, None, None, margins, None, None)
@@ -247,7 +251,7 @@ def run(name, block, W, V=None, keep_margins=False):
         bound = np.full(k, heaviest)
     elif name == "Diagonal":
         bound = np.full(k, heaviest / 4)
-    else:  # Cauchy and Schwarz
+    else:  # by the Cauchy-Schwarz inequality
         bound = heaviest / 4 * (X.reach[2] * np.linalg.norm(V[:-1], axis=0) * (1 + 1e-6) + abs(V[-1]))
     squares, shifts = name == "Diagonal", _shifts(bound)
     grid = shapes.sparse(name, X.dtype.name, m, X.row_entries * m, k)[1]
@@ -277,10 +281,10 @@ def run(name, block, W, V=None, keep_margins=False):
 
 
 def _exponent(x):
-    """The least e with x < 2^e."""
+    """Return the smallest e with x < 2^e."""
     return int(np.frexp(x)[1])
 
 
 def _shifts(bound):
-    """Of the units of sums whose factors are at most `bound`, int32."""
+    """Return int32 exponents of the units of sums whose factors are at most `bound`."""
     return (_BITS - np.frexp(np.where(np.isfinite(bound), bound, 1))[1]).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Blocks on their way to the device: where they lie there, whether they fit, and how they travel."""
+"""Transfer of blocks to the device: their layout there, whether they fit, and how they are sent."""
 
 from typing import Any, NamedTuple
 
@@ -11,13 +11,13 @@ from ...kernels.cuda import shapes
 from ..threads import run_lanes, usable_threads
 from .sparse import DeviceCSR
 
-_STAGE_BYTES = 32 << 20  # of each of two pinned buffers: filled by the CPU while the other one travels
-_SPARE_BYTES = 64 << 20  # for libraries and what else a pass allocates
+_STAGE_BYTES = 32 << 20  # size of each of two pinned buffers: the CPU fills one while the other is in transit
+_SPARE_BYTES = 64 << 20  # for libraries and the other allocations of a pass
 _SMALLER = {8: "float32", 4: "float16"}
 
 
 class DeviceBlock(NamedTuple):
-    """A Block on the device; no weight of a sparse X is above `heaviest`."""
+    """A Block on the device; `heaviest` bounds the sample weights if X is sparse."""
 
     X: Any
     y: Any
@@ -27,7 +27,10 @@ class DeviceBlock(NamedTuple):
 
 
 class DeviceMatrix(Matrix):
-    """A dense X on the device by rows. `columns` may be read of every row: all n, and the zeros that pad a row."""
+    """A dense, row-major X on the device.
+
+    Of every row, `columns` numbers may be read: all n columns and the zeros that pad the row.
+    """
 
     def __init__(self, stored, columns):
         super().__init__(stored)
@@ -51,22 +54,21 @@ class Uploader:
     ----------
     n_threads : int or None
     n_outputs : int
-        Margins of a row that will lie beside X.
+        Margins per row, which will take device memory in addition to X.
     notes : list of str
-        Takes what a user may want to know.
+        Messages for the user are appended to it.
     """
 
     def __init__(self, n_threads, n_outputs, notes):
         self.n_threads, self.n_outputs, self.notes = n_threads, n_outputs, notes
 
     def dense(self, matrix):
-        """X on the device by rows, as it is where it lies there so."""
+        """Return X in row-major order on the device, without a copy if it is already stored that way."""
         m, n = matrix.shape
         X, dtype = matrix.stored, matrix.dtype
         if not matrix.on_device:
-            dtype = (
-                dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)
-            )  # as CUDA knows them
+            # CUDA knows neither foreign byte orders nor long double.
+            dtype = dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)
             columns = padded(dtype, n)
             self._check_room(matrix, columns, dtype.itemsize)
             return DeviceMatrix(self.send(X, columns, dtype)[:, :n], columns)
@@ -84,7 +86,7 @@ class Uploader:
         return DeviceMatrix(stored[:, :n], columns)
 
     def compressed(self, matrix):
-        """A sparse X on the device."""
+        """Return a sparse X on the device."""
         m, n = matrix.shape
         if not matrix.on_device:
             need = bytes_needed(matrix.nbytes, m, 0, self.n_outputs) + 8 * shapes.MOST_OUTPUTS * n
@@ -99,7 +101,7 @@ class Uploader:
         return X
 
     def _check_room(self, matrix, columns, itemsize):
-        """Before the first byte is sent."""
+        """Raise MemoryError before the first byte is sent if X will not fit."""
         m = matrix.shape[0]
         need, free = bytes_needed(m * columns * itemsize, m, columns, self.n_outputs), free_bytes()
         if need <= free:
@@ -116,15 +118,15 @@ class Uploader:
         )
         ways.append(here)
         raise MemoryError(
-            f"`X` needs {need / 1e9:.3g} GB of GPU memory and {free / 1e9:.3g} GB are free. {'; '.join(ways)}."
+            f"`X` needs {need / 1e9:.3g} GB of GPU memory and {free / 1e9:.3g} GB are free. "
+            f"{'; '.join(ways)}."
         )
 
     def send(self, X, columns, dtype):
-        """Host rows to the device through two pinned buffers in turn: pageable memory travels at a fraction
-        of the speed.
+        """Send host rows to the device through two alternating pinned buffers.
 
-        Filling a buffer also pads, reorders and swaps bytes; threads share it, NumPy copies without the
-        interpreter's lock.
+        Transfers from pageable memory would be much slower. Filling a buffer also pads rows, makes them
+        contiguous and swaps bytes; threads share this work, since NumPy copies without holding the GIL.
         """
         m, n = X.shape
         stored = cupy.empty((m, columns), dtype=dtype)
@@ -133,7 +135,8 @@ class Uploader:
         for stage in stages:
             stage[:, n:] = 0
         travelled = [cupy.cuda.Event(disable_timing=True) for _ in stages]
-        cupy.cuda.get_current_stream().synchronize()  # the memory of `stored` may have had readers on this stream
+        # The memory of `stored` may still have readers on the current stream.
+        cupy.cuda.get_current_stream().synchronize()
         stream = cupy.cuda.Stream(non_blocking=True)
         threads = self.n_threads or usable_threads()
         try:
@@ -150,12 +153,13 @@ class Uploader:
                 stored[start : start + len(part)].set(stage[: len(part)], stream=stream)
                 done.record(stream)
         finally:
-            stream.synchronize()  # also when interrupted: memory that still travels must not be given to others
+            # Even after an interruption, memory must not be reused while a transfer is in flight.
+            stream.synchronize()
         return stored
 
 
 def check_device(array):
-    """Raise ValueError for an array on another device than the current one."""
+    """Raise ValueError if an array lies on a device other than the current one."""
     if array.device != cupy.cuda.Device():
         raise ValueError(
             f"`X` lies on {array.device} and the current device is {cupy.cuda.Device()}. "
@@ -164,12 +168,12 @@ def check_device(array):
 
 
 def padded(dtype, n):
-    """Columns to store; only our kernels know what to do with padding."""
+    """Return how many columns to store: rows are padded for the dtypes that the kernels read."""
     return shapes.padded(n, dtype.itemsize) if dtype.name in shapes.STORAGE else n
 
 
 def to_device(array):
-    """On the device without a copy where it is there already (CuPy, PyTorch, JAX, cuDF)."""
+    """Bring an array to the device; one of CuPy, PyTorch, JAX or cuDF that is already there is not copied."""
     if isinstance(array, cupy.ndarray):
         return array
     if isinstance(array, np.ndarray):
@@ -178,11 +182,14 @@ def to_device(array):
 
 
 def bytes_needed(nbytes, n_rows, columns=0, n_outputs=1):
-    """Of device memory, for X stored in nbytes: with labels, weights and three times the margins, and the sums of slices."""
+    """Estimate the bytes of device memory that a fit needs if X is stored in nbytes.
+
+    Besides X, there are labels, weights, three times the margins, and the sums of slices.
+    """
     slices = max(4096, n_rows // 1024) * columns * 8
     return nbytes + n_rows * (1 + 8 + 3 * 8 * n_outputs) + slices + _SPARE_BYTES
 
 
 def free_bytes():
-    """Free memory of the current device, with what CuPy's pool holds unused."""
+    """Return the free memory of the current device, including the unused memory in CuPy's pool."""
     return cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes()

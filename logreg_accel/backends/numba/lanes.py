@@ -32,7 +32,7 @@ _STORED = {
 def layout(X):
     """ "rows", "columns" or "sparse", and what the loops take of X; None where they can take nothing.
 
-    That is X by rows, or a tuple: Xᵀ by rows; data, indices and indptr of a sparse X. Padded rows are taken as they are.
+    The loops take X by rows, or a tuple: Xᵀ by rows, or data, indices and indptr of a sparse X.
     """
     if X.compressed:
         entries = _entries(X.stored)
@@ -66,7 +66,7 @@ def _long_rows(X):
 
 
 def _entries(X):
-    """data, indices and indptr of a sparse X as one compiled loop for each pair of dtypes takes them; None for odd dtypes."""
+    """data, indices and indptr of a sparse X as a compiled loop takes them; None for uncommon dtypes."""
     arrays = (X.data, X.indices, X.indptr)
     if X.dtype.name not in _STORED or not all(a.dtype.isnative and a.flags.aligned for a in arrays):
         return None

@@ -1,0 +1,37 @@
+"""The sums of a Hessian pass as what scales a step: the matrix ∇²F, or its inverse applied to a vector."""
+
+import numpy as np
+
+
+def hessian(objective, sums, ridge):
+    """∇²F (size, size), where the backend has it; ridge is what the penalty adds to the diagonal."""
+    size, xp = objective.size, objective.rows.backend.xp
+    H = sums[:size, :size] / objective.weight_sum
+    H[xp.arange(size), xp.arange(size)] += xp.asarray(ridge)
+    return H
+
+
+def solve(objective, H):
+    """A function v -> (∇²F)⁻¹·v; H is changed."""
+    k, size = objective.loss.n_outputs, objective.size
+    if k > 1:
+        # All classes may be shifted together: gradients are zero along that, and steps shall be, too.
+        H4 = H.reshape(-1, k, size // k, k)
+        for j in range(0 if objective.penalty.l2 == 0 else objective.rows.n_features, size // k):
+            H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
+    return objective.rows.backend.factor(H, _rounding(objective))
+
+
+def class_mean_solve(objective, sums, ridge):
+    """A function v -> P⁻¹·v, where P has one block for all classes, the mean of their own."""
+    k, backend = objective.loss.n_outputs, objective.rows.backend
+    size = objective.size // k
+    P = sums[:size, :size] / objective.weight_sum
+    i = backend.xp.arange(size)
+    P[i, i] += backend.xp.asarray(ridge[::k])
+    solve_one = backend.factor(P, _rounding(objective))
+    return lambda v: solve_one(v.reshape(-1, k)).ravel()
+
+
+def _rounding(objective):
+    return float(np.finfo(objective.rows.dtype).eps)

@@ -1,0 +1,154 @@
+"""What the interfaces take: blocks that are read anew, sums from elsewhere, several models in one read."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from conftest import BACKENDS, block_of, cpu_or_gpu, draw, rows_of
+from logreg_accel import Objective, driver, solvers
+from logreg_accel.backends import passes
+from logreg_accel.backends.passes import Model, RowVector, beside, joined, parted
+from logreg_accel.data import Block, Matrix
+from logreg_accel.losses import Logistic, Multinomial
+from logreg_accel.penalty import Penalty
+from logreg_accel.rows import MemoryRows, Rows
+from logreg_accel.solvers import questions as ask
+
+
+class ReadAnew(Rows):
+    """Rows whose blocks a function makes on every sum: nothing stays in memory."""
+
+    def __init__(self, read, backend):
+        blocks = list(read())
+        m, n = sum(block.X.shape[0] for block in blocks), blocks[0].X.shape[1]
+        super().__init__(backend, m, n, np.dtype(np.float64), float(m))
+        self.read, self.times = read, 0
+
+    def blocks(self):
+        self.times += 1
+        for block in self.read():
+            yield self.backend.upload(block)
+
+
+class Elsewhere(Rows):
+    """Rows in several places: a pass travels there, sums come back and are added in a fixed order."""
+
+    def __init__(self, places):
+        first = places[0]
+        n_rows, weight_sum = (
+            sum(getattr(rows, name) for rows in places) for name in ("n_rows", "weight_sum")
+        )
+        super().__init__(first.backend, n_rows, first.n_features, first.dtype, weight_sum)
+        self.places = places
+
+    def sum(self, pass_):
+        travelled = (
+            pass_
+            if any(getattr(pass_, name) for name in pass_.vectors)
+            else pickle.loads(pickle.dumps(pass_))
+        )
+        return joined(
+            pass_, [rows.sum(travelled.for_block(i)) for i, rows in enumerate(self.places)], RowVector
+        )
+
+    def sweep(self, pass_):
+        return joined(
+            pass_, [rows.sweep(pass_.for_block(i)) for i, rows in enumerate(self.places)], RowVector
+        )
+
+
+def fit(objective, solver):
+    return driver.run(solver(), objective, np.zeros(objective.size), tol=1e-10)
+
+
+SOLVERS = [solvers.lbfgs, solvers.newton_cg, solvers.newton_cholesky, solvers.newton_subsampled, solvers.gd]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_blocks_need_not_stay_in_memory(name, solver):
+    X, y, _, _ = draw(300, 4)
+
+    def read():
+        for start in range(0, 300, 70):
+            yield block_of(X[start : start + 70].copy(), y[start : start + 70].copy())
+
+    rows = ReadAnew(read, cpu_or_gpu(name))
+    found = fit(Objective(rows, Logistic(), Penalty(0.1)), solver)
+    in_memory = fit(Objective(MemoryRows(list(read()), cpu_or_gpu(name)), Logistic(), Penalty(0.1)), solver)
+    assert found.status == in_memory.status == "converged" and rows.times >= found.n_passes
+    np.testing.assert_array_equal(found.w, in_memory.w)
+    assert found.bound == np.inf, "nothing of the rows is at hand to prove it by"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_sums_may_come_from_elsewhere(name, solver):
+    X, y, s, _ = draw(300, 4, weighted=True)
+    places = [rows_of(X[:110], y[:110], s[:110], name), rows_of(X[110:], y[110:], s[110:], name, blocks=2)]
+    found = fit(Objective(Elsewhere(places), Logistic(), Penalty(0.1)), solver)
+    whole = fit(Objective(rows_of(X, y, s, name), Logistic(), Penalty(0.1)), solver)
+    assert found.status == "converged"
+    np.testing.assert_allclose(found.w, whole.w, rtol=1e-4, atol=1e-5)
+
+
+def test_row_vectors_stay_with_their_rows():
+    X, y, _, W = draw(100, 3)
+    rows = rows_of(X, y, blocks=3)
+    margins = rows.sum(passes.Margins(W))
+    assert isinstance(margins, RowVector) and len(margins.parts) == 3
+    np.testing.assert_allclose(rows.to_host(margins), X @ W[:-1] + W[-1])
+    assert rows.sweep(passes.LargestChange(margins, margins)) == 0.0
+    assert rows.reads(passes.Margins(W)) == 1 and rows.reads(passes.LargestChange(margins, margins)) == 0
+
+
+def two_models(name, loss, k):
+    """Rows with two targets and two splits, and for each of two models its own rows, codes and weights."""
+    X, _, s, _ = draw(400, 5, weighted=True)
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, max(k, 2), (400, 2)).astype(np.uint8)
+    trains = rng.random((400, 9)) < 0.7
+    block = Block(Matrix(X), codes, s, np.packbits(trains, axis=1, bitorder="little"))
+    rows = MemoryRows([block], cpu_or_gpu(name), n_classes=max(k, 2))
+    models = [Model(target=0, split=8), Model(target=1, split=2)]
+    alone = []
+    for model in models:
+        kept = trains[:, model.split]
+        alone.append(rows_of(X[kept], codes[kept, model.target], s[kept], name, n_classes=max(k, 2)))
+    return rows, models, alone
+
+
+@pytest.mark.parametrize("loss, k", [(Logistic(), 1), (Multinomial(3), 3)], ids=["logistic", "softmax"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_two_models_of_different_targets_and_penalties_share_a_read(name, loss, k):
+    rows, models, alone = two_models(name, loss, k)
+    penalties = [Penalty(0.3), Penalty(0.01)]
+    together = [Objective(rows, loss, p, model=m) for p, m in zip(penalties, models, strict=True)]
+    apart = [Objective(r, loss, p) for r, p in zip(alone, penalties, strict=True)]
+    rng = np.random.default_rng(2)
+    w, v = rng.standard_normal((2, 2, together[0].size))
+
+    asked = [ask.Evaluate(w[i], diagonal=True) for i in range(2)]
+    one_read = rows.sum(beside([o.to_pass(q) for o, q in zip(together, asked, strict=True)]))
+    answers = [o.from_sums(q, s) for o, q, s in zip(together, asked, parted(one_read, 2), strict=True)]
+    for answer, objective, question in zip(answers, apart, asked, strict=True):
+        expected = objective.answer(question)
+        assert answer.value == pytest.approx(expected.value, rel=1e-12)
+        np.testing.assert_allclose(answer.gradient, expected.gradient, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(answer.diagonal, expected.diagonal, rtol=1e-9)
+
+    asked = [ask.HessianVector(w[i], v[i]) for i in range(2)]
+    one_read = rows.sum(beside([o.to_pass(q) for o, q in zip(together, asked, strict=True)]))
+    for i, sums in enumerate(parted(one_read, 2)):
+        answer = together[i].from_sums(asked[i], sums)
+        np.testing.assert_allclose(answer, apart[i].answer(asked[i]), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss, k", [(Logistic(), 1), (Multinomial(3), 3)], ids=["logistic", "softmax"])
+def test_a_model_of_its_own_target_and_split_is_fitted_alone(loss, k):
+    rows, models, alone = two_models("numpy", loss, k)
+    for model, own in zip(models, alone, strict=True):
+        found = fit(Objective(rows, loss, Penalty(0.05), model=model), solvers.newton_cholesky)
+        expected = fit(Objective(own, loss, Penalty(0.05)), solvers.newton_cholesky)
+        np.testing.assert_allclose(found.w, expected.w, rtol=1e-6, atol=1e-9)

@@ -1,0 +1,210 @@
+"""When a fit stops, and what it says: tolerance, noise floor, budgets, callbacks, separable classes."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression as Sklearn
+
+from conftest import BACKENDS, FLOATS, draw
+from logreg_accel import LogisticRegression, Objective, driver, solvers
+from logreg_accel.backends.numpy import NumpyBackend
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
+@pytest.mark.parametrize("tol", [1e-4, 1e-8])
+def test_tol_is_kept(solver, tol):
+    """The optimum is truly within tol, relative to F."""
+    X, y, _, _ = draw(500, 8)
+    X = X * np.logspace(-1, 1, 8)
+    best = LogisticRegression(tol=0).fit(X, y).history_[-1].value
+    clf = LogisticRegression(solver=solver, tol=tol).fit(X, y)
+    value = min(record.value for record in clf.history_)
+    assert clf.status_ == "converged" and clf.suboptimality_ <= tol
+    assert (value - best) / best <= tol
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_noise_floor_ends_a_fit(name, solver, dtype):
+    """tol=0 asks for more than arithmetic has.
+
+    The fit stops there, near the optimum, after few passes in vain.
+    """
+    X, y, _, _ = draw(2000, 10, dtype)
+    clf = LogisticRegression(solver=solver, backend=name, tol=0).fit(X, y)
+    assert clf.status_ == "noise floor"
+    assert clf.n_iter_[0] < 60
+    best = LogisticRegression(backend="numpy").fit(X.astype(np.float64), y)
+    np.testing.assert_allclose(clf.coef_, best.coef_, rtol=0, atol=3e-4 if dtype == "float32" else 1e-6)
+
+
+def test_a_high_noise_floor_is_told():
+    """L-BFGS in float32 on unscaled columns stops far above rounding.
+
+    It warns, and its estimate is near the truth.
+    """
+    X, y = load_breast_cancer(return_X_y=True)
+    with pytest.warns(ConvergenceWarning, match=r"noise floor\).*scale the columns, pass float64"):
+        clf = LogisticRegression(solver="lbfgs", max_iter=5000).fit(X.astype(np.float32), y)
+    objective = Objective.from_arrays(X, y)
+    exact = LogisticRegression().fit(X, y)
+
+    def value(model):
+        return objective.value_and_gradient(np.append(model.coef_, model.intercept_))[0]
+
+    truth = (value(clf) - value(exact)) / value(exact)
+    assert truth / 10 < clf.suboptimality_ < truth * 10
+
+
+@pytest.mark.parametrize("solver", ["gd", "lbfgs"])
+@pytest.mark.parametrize("case", ["far from the origin", "nearly equal columns", "tiny C, rare class"])
+def test_solvers_without_a_metric_are_certified(solver, case):
+    """A gradient that is small against the curvature along the steps so far proves nothing.
+
+    The Hessian has the last word.
+    """
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((300, 5))
+    y = rng.random(300) < 1 / (1 + np.exp(0.5 - 2 * A[:, 0]))
+    X, y, C = {
+        "far from the origin": (A[:, :1] + 100, y, np.inf),
+        "nearly equal columns": (A[:, :1] + 1e-3 * A, y, np.inf),
+        "tiny C, rare class": (A, rng.random(300) < 0.1, 1e-8),
+    }[case]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        clf = LogisticRegression(solver=solver, C=C, max_iter=300).fit(X, y)
+    best = LogisticRegression(C=C).fit(X, y).history_[-1].value
+    truth = (min(record.value for record in clf.history_) - best) / best
+    assert (
+        truth <= 1e-8 if clf.status_ == "converged" else any(w.category is ConvergenceWarning for w in caught)
+    )
+
+
+def test_a_last_step_stays_within_the_budget_and_converged():
+    X, y, _, _ = draw(100, 3)
+    whole = LogisticRegression().fit(X, y)
+    for limit in range(1, int(whole.n_passes_) + 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            clf = LogisticRegression(max_passes=limit).fit(X, y)
+        assert clf.n_passes_ <= limit and (clf.status_ == "converged") == (clf.suboptimality_ <= 1e-8)
+    for limit in range(1, whole.n_iter_[0] + 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert LogisticRegression(max_iter=limit).fit(X, y).n_iter_[0] <= limit
+
+
+def test_passes_are_counted():
+    X, y, _, _ = draw(100, 4)  # too few for a sample
+    objective_reads = itertools.count()
+    objective = Objective.from_arrays(X, y)
+    objective.rows.sum = _counting(objective.rows.sum, objective_reads)
+    for solver in (solvers.newton_cg(), solvers.lbfgs(), solvers.newton_cholesky(), solvers.gd()):
+        before = next(objective_reads)
+        solution = driver.run(solver, objective, np.zeros(5), max_iter=20)
+        assert solution.n_passes == next(objective_reads) - before - 1
+        assert [r.n_passes for r in solution.history] == sorted(r.n_passes for r in solution.history)
+
+
+def _counting(function, counter):
+    def counted(*arguments, **options):
+        next(counter)
+        return function(*arguments, **options)
+
+    return counted
+
+
+def test_budgets():
+    X, y, _, _ = draw(300, 30)
+    X = X * np.logspace(-3, 3, 30)
+    with pytest.warns(ConvergenceWarning, match=r"max_iter\) after .* Raise `max_iter` \(now 3\)"):
+        assert LogisticRegression(solver="lbfgs", max_iter=3).fit(X, y).n_iter_[0] == 3
+    for limit in (1, 5, 6.5):
+        with pytest.warns(ConvergenceWarning, match="max_passes"):
+            assert LogisticRegression(solver="lbfgs", max_passes=limit).fit(X, y).n_passes_ <= limit
+    for solver in ("gd", "lbfgs", "newton-cholesky", "newton-cg"):
+        with pytest.warns(ConvergenceWarning, match="max_seconds"):
+            clf = LogisticRegression(solver=solver, max_seconds=1e-9).fit(X, y)
+        assert clf.n_passes_ == 1 and clf.status_ == "max_seconds"
+        with pytest.warns(ConvergenceWarning, match="max_passes"):
+            assert LogisticRegression(solver=solver, max_passes=1).fit(X, y).n_passes_ == 1
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_a_diagonal_that_takes_a_read_of_its_own_is_counted(solver, monkeypatch):
+    X, y, _, _ = draw(100, 4)  # too few for a sample
+    one = LogisticRegression(solver=solver, backend="numpy").fit(X, y)
+    monkeypatch.setattr(
+        NumpyBackend, "reads", lambda self, pass_: pass_.reads + getattr(pass_, "diagonal", False)
+    )
+    two = LogisticRegression(solver=solver, backend="numpy").fit(X, y)
+    assert two.n_passes_ == one.n_passes_ + 1 and np.array_equal(two.coef_, one.coef_)
+    for limit in (1, 2):
+        with pytest.warns(ConvergenceWarning, match="max_passes"):
+            clf = LogisticRegression(solver=solver, backend="numpy", max_passes=limit).fit(X, y)
+        assert clf.n_passes_ == limit and len(clf.history_) == 1 and np.isfinite(clf.coef_).all()
+
+
+def test_callback_sees_every_step_and_can_stop():
+    X, y, _, _ = draw(300, 5)
+    seen = []
+
+    def callback(record, w):
+        seen.append((record, w))
+        return len(seen) == 3
+
+    clf = LogisticRegression(solver="lbfgs", callback=callback).fit(X, y)
+    assert clf.status_ == "callback" and clf.n_iter_[0] == 2
+    assert [record.n_iter for record, _ in seen] == [0, 1, 2]
+    np.testing.assert_array_equal(seen[-1][1], np.append(clf.coef_, clf.intercept_))
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
+def test_ctrl_c_keeps_the_best_model(solver):
+    X, y, _, _ = draw(300, 5)
+    clf = LogisticRegression(solver=solver)
+
+    def callback(record, w):
+        if record.n_iter == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        clf.set_params(callback=callback).fit(X, y)
+    assert clf.status_ == "interrupted"
+    assert clf.score(X, y) > 0.5
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_separable_data_without_a_penalty(name, solver):
+    X = np.linspace(-1, 1, 40)[:, None]
+    with pytest.warns(ConvergenceWarning, match="separable and C is inf"):
+        clf = LogisticRegression(C=np.inf, solver=solver, backend=name).fit(X, X[:, 0] > 0.01)
+    assert clf.status_ == "separable" and np.isfinite(clf.coef_).all() and clf.score(X, X[:, 0] > 0.01) == 1
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
+def test_separable_data_with_a_penalty_converge(solver):
+    X = np.linspace(-1, 1, 40)[:, None]
+    clf = LogisticRegression(C=1e4, solver=solver, max_iter=5000).fit(X, X[:, 0] > 0.01)
+    reference = Sklearn(solver="newton-cholesky", C=1e4, tol=1e-10, max_iter=1000).fit(X, X[:, 0] > 0.01)
+    assert clf.status_ == "converged"
+    np.testing.assert_allclose(clf.coef_, reference.coef_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["newton-subsampled", "row-space", "prox-newton", "lbfgs"])
+@pytest.mark.parametrize(
+    "budget", [{"max_seconds": 1e-9}, {"max_passes": 1}, {"max_passes": 2.5}, {"max_iter": 1}]
+)
+def test_budgets_leave_a_whole_model(solver, budget):
+    X, y, _, _ = draw(400, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf = LogisticRegression(solver=solver, tol=1e-14, **budget).fit(X, y)
+    assert np.isfinite(clf.coef_).all() and clf.n_passes_ <= budget.get("max_passes", 99)
