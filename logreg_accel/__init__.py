@@ -8,6 +8,19 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import solvers as solvers
+    from .backends import backends as backends
+    from .data.files import read_file as read_file
+    from .estimator import LogisticRegression as LogisticRegression
+    from .estimator import load as load
+    from .interop.patching import patch_sklearn as patch_sklearn
+    from .interop.patching import unpatch_sklearn as unpatch_sklearn
+    from .objective import Objective as Objective
+    from .yardstick import plain_loss_gradient as plain_loss_gradient
+    from .yardstick import read_bandwidth as read_bandwidth
 
 __version__ = "0.1.0"
 

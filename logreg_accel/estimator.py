@@ -1,28 +1,22 @@
 """LogisticRegression: scikit-learn's words in, `coef_` out. No numerics here."""
 
 import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import driver, fitting, persistence, solvers
+from . import driver, fitting, persistence
 from .data import as_labelled, as_matrix
 from .data.convert import named, to_table
+from .history import Record
 from .interop.callbacks import Steps
 from .interop.hooks import FRAMES, CallbackSupportMixin, first_partial_fit, with_callbacks
 from .prediction import Predictor
-
-
-def _by_batches(estimator):
-    """Whether the solver makes epochs that a later call can go on from."""
-    if estimator.solver == "sgd" or isinstance(estimator.solver, solvers.sgd):
-        return True
-    raise AttributeError(
-        "`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); "
-        f"`solver` is {estimator.solver!r}."
-    )
 
 
 class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseEstimator):
@@ -105,22 +99,22 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
     def __init__(
         self,
         *,
-        C=1.0,
-        l1_ratio=0.0,
-        tol=1e-8,
-        fit_intercept=True,
-        class_weight=None,
-        solver="auto",
-        max_iter=1000,
-        max_passes=None,
-        max_seconds=None,
-        warm_start=False,
-        random_state=0,
-        verbose=0,
-        callback=None,
-        backend="auto",
-        n_threads=None,
-    ):
+        C: float = 1.0,
+        l1_ratio: float = 0.0,
+        tol: float = 1e-8,
+        fit_intercept: bool = True,
+        class_weight: dict | str | None = None,
+        solver: Any = "auto",
+        max_iter: int = 1000,
+        max_passes: float | None = None,
+        max_seconds: float | None = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+        callback: Callable[[Record, np.ndarray], bool | None] | None = None,
+        backend: str = "auto",
+        n_threads: int | None = None,
+    ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
         self.tol = tol
@@ -143,7 +137,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         return tags
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to data.
 
         Parameters
@@ -184,9 +178,9 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         self._finish(fitted)
         return self
 
-    @available_if(_by_batches)
+    @available_if(fitting.by_batches)
     @with_callbacks
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """One epoch of mini-batches over these rows, from where the last call ended; for solver="sgd".
 
         The penalty is 1/C beside the sum over all rows seen so far, those of an earlier `fit` included.
@@ -255,7 +249,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
             raise KeyboardInterrupt
         fitting.warn(self, fitted, stacklevel=3 + FRAMES)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Write the fitted model to one .npz file, whole or not at all; `logreg_accel.load` reads it.
 
         Parameters
@@ -283,7 +277,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         self.history_ = solution.history
 
 
-def load(path):
+def load(path: str | os.PathLike) -> LogisticRegression:
     """Read a model that `LogisticRegression.save` wrote.
 
     Returns

@@ -112,6 +112,16 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None):
     return Fitted(solution, chosen, Choice(name, reason))
 
 
+def by_batches(estimator):
+    """Whether the solver makes epochs that a later call can go on from."""
+    if estimator.solver == "sgd" or isinstance(estimator.solver, sgd):
+        return True
+    raise AttributeError(
+        "`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); "
+        f"`solver` is {estimator.solver!r}."
+    )
+
+
 def start_of(model, n_features, n_classes):
     """Where a fit starts from: zero, or with `warm_start` the weights of the last fit."""
     n_outputs = loss_of(n_classes).n_outputs

@@ -1,6 +1,9 @@
 """The objective: what a pass over the rows sums, made a mean, plus the penalty."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import duality, metric
 from .backends import get_backend, passes
@@ -22,8 +25,7 @@ class Objective:
     without an intercept; with K outputs (softmax) the rows of a matrix (n_features + 1, K), one after the
     other. Nothing is remembered between calls: asked twice at one point it answers twice the same bits.
 
-    It translates a question into a pass (`to_pass`) and the pass's sums into an answer (`from_sums`);
-    `answer` is both halves around a read.
+    `to_pass` makes a pass of a question, `from_sums` an answer of its sums; `answer` is both around a read.
 
     Parameters
     ----------
@@ -49,13 +51,13 @@ class Objective:
     @classmethod
     def from_arrays(
         cls,
-        X,
-        y,
-        sample_weight=None,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
         *,
         C: float = 1.0,
         fit_intercept: bool = True,
-        class_weight=None,
+        class_weight: dict | str | None = None,
         backend: str = "auto",
         n_threads: int | None = None,
     ) -> "Objective":
@@ -107,7 +109,7 @@ class Objective:
 
     # -- for pipelines: plain numbers and NumPy vectors ------------------------------------------------------
 
-    def value_and_gradient(self, w) -> tuple[float, np.ndarray]:
+    def value_and_gradient(self, w: ArrayLike) -> tuple[float, np.ndarray]:
         """F and its gradient at w, out of one read of X.
 
         Where the arithmetic is float32 (float32, 16-bit and 8-bit X), w is rounded to float32 first: F is
@@ -132,8 +134,8 @@ class Objective:
         point = self._point(self.at.flat(self.at.rounded(w)), sums)
         return point.value, point.gradient
 
-    def hessian_vector(self, w, v) -> np.ndarray:
-        """∇²F(w)·v out of one read of X.
+    def hessian_vector(self, w: ArrayLike, v: ArrayLike) -> np.ndarray:
+        """∇²F(w)·v out of one read of X. Errors as `value_and_gradient`.
 
         Parameters
         ----------
@@ -143,22 +145,18 @@ class Objective:
         -------
         ndarray (size,), float64
 
-        Raises
-        ------
-        ValueError
-            As `value_and_gradient`.
         """
-        return self.answer(ask.HessianVector(w, v))
+        return self.answer(ask.HessianVector(np.asarray(w), np.asarray(v)))
 
-    def diagonal(self, w) -> np.ndarray:
+    def diagonal(self, w: ArrayLike) -> np.ndarray:
         """The diagonal of ∇²F(w), float64 (size,), out of one read of X. Errors as `value_and_gradient`."""
-        return self.answer(ask.Curvature(w, ask.DIAGONAL))
+        return self.answer(ask.Curvature(np.asarray(w), ask.DIAGONAL))
 
-    def hessian(self, w) -> np.ndarray:
+    def hessian(self, w: ArrayLike) -> np.ndarray:
         """∇²F(w), float64 (size, size), out of one read of X. Errors as `value_and_gradient`."""
-        return self.answer(ask.Curvature(w, ask.MATRIX))
+        return self.answer(ask.Curvature(np.asarray(w), ask.MATRIX))
 
-    def margins(self, w) -> np.ndarray:
+    def margins(self, w: ArrayLike) -> np.ndarray:
         """xᵢ·w + b, (n_samples,) or (n_samples, K) in the arithmetic of the passes, out of one read of X."""
         with self.rows.backend.limit_threads():
             z = self.rows.to_host(self.rows.sum(passes.Margins(self.at.columns(w))))

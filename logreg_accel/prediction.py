@@ -1,5 +1,7 @@
 """Predictions of a fitted linear classifier: margins, labels, probabilities."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -14,7 +16,7 @@ from .losses import loss_of
 class Predictor:
     """What an estimator with `coef_`, `intercept_`, `classes_` and `n_threads` says of new rows."""
 
-    def decision_function(self, X):
+    def decision_function(self, X: Any) -> Any:
         """Margins x·w + b: of two classes positive for classes_[1], of more one a class.
 
         Parameters
@@ -36,7 +38,7 @@ class Predictor:
         """
         return in_namespace_of(X, self._margins(X))
 
-    def predict(self, X):
+    def predict(self, X: Any) -> Any:
         """The likeliest class of each row: that of the largest margin, of two classes_[1] where it is
         positive.
 
@@ -55,7 +57,7 @@ class Predictor:
         """
         return in_namespace_of(X, self._labels(X))
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may."""
         from sklearn.metrics import accuracy_score
 
@@ -63,11 +65,11 @@ class Predictor:
             accuracy_score(as_labels(y), self._labels(X), sample_weight=as_weights(sample_weight, len(y)))
         )
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> Any:
         """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`."""
         return in_namespace_of(X, self._loss_and_margins(X, "probabilities"))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of `predict_proba`, exact where the probability itself underflows."""
         return in_namespace_of(X, self._loss_and_margins(X, "log_probabilities"))
 

@@ -1,6 +1,7 @@
 """What passes are measured against: this machine's read bandwidth, and plain NumPy code."""
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def _streaming_sum(X, n_threads):
     run_lanes(lambda i: rows.read(X, m * i // lanes, m * (i + 1) // lanes), lanes, n_threads)
 
 
-def read_bandwidth(X, *, repeats=5, n_threads=None):
+def read_bandwidth(X: Any, *, repeats: int = 5, n_threads: int | None = None) -> float:
     """Measure the fastest plain read of X, in GB/s: the best of a streaming sum and of BLAS's X @ w.
 
     Parameters
@@ -90,7 +91,7 @@ def read_bandwidth(X, *, repeats=5, n_threads=None):
     return X.nbytes / min(fastest(plain_reads(X, n_threads), repeats).values()) / 1e9
 
 
-def plain_loss_gradient(X, y, w, b):
+def plain_loss_gradient(X: np.ndarray, y: np.ndarray, w: np.ndarray, b: float) -> tuple[float, np.ndarray]:
     """Compute Σℓ and [Xᵀ(σ − y), Σ(σ − y)] in plain NumPy, with X @ w and X.T @ r over the whole of X.
 
     Parameters

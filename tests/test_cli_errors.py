@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -260,12 +261,19 @@ def test_ctrl_c(tmp_path):
         ],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
     )
-    for line in child.stderr:
-        if line.split()[:1] == ["5"]:
-            break
-    time.sleep(0.1)
-    child.send_signal(signal.SIGINT)
-    child.stderr.read()
-    assert child.wait(30) == 130
+    bound = threading.Timer(60, child.kill)
+    bound.start()
+    try:
+        for line in child.stderr:
+            if line.split()[:1] == ["5"]:
+                break
+        time.sleep(0.1)
+        child.send_signal(signal.SIGINT)
+        child.stderr.read()
+        assert child.wait(30) == 130
+    finally:
+        bound.cancel()
+        child.kill()
     assert load(tmp_path / "m").status_ == "interrupted"

@@ -218,10 +218,11 @@ def test_the_same_bits_whatever_the_schedule(plain):
 
 
 def planted(monkeypatch, fault, repaired="", count=1):
-    """dense.cu with a fault in it."""
-    text = cuda.source("dense.cu")
+    """dense.cu with a fault in it; the other sources, which may be compiled meanwhile, stay as they are."""
+    source, text = cuda.source, cuda.source("dense.cu")
     assert text.count(fault) >= 1, "the kernel has changed: plant the fault anew"
-    monkeypatch.setattr(cuda, "source", lambda name: text.replace(fault, repaired, count))
+    faulty = text.replace(fault, repaired, count)
+    monkeypatch.setattr(cuda, "source", lambda name: faulty if name == "dense.cu" else source(name))
 
 
 def one_gradient(sanitizer, m, n, X=None):

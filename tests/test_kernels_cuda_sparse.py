@@ -187,9 +187,11 @@ def test_an_index_of_an_entry_beyond_32_bits():
 
 
 def planted(monkeypatch, fault, repaired):
-    text = cuda.source("sparse.cu")
+    """sparse.cu with a fault in it; the other sources, which may be compiled meanwhile, stay as they are."""
+    source, text = cuda.source, cuda.source("sparse.cu")
     assert text.count(fault) >= 1, "the kernel has changed: plant the fault anew"
-    monkeypatch.setattr(cuda, "source", lambda name: text.replace(fault, repaired))
+    faulty = text.replace(fault, repaired)
+    monkeypatch.setattr(cuda, "source", lambda name: faulty if name == "sparse.cu" else source(name))
 
 
 def one_gradient(sanitizer, m=70, n=5):

@@ -36,7 +36,7 @@ class Choice(str):
         return str(self), self.reason
 
 
-def backends():
+def backends() -> dict[str, str | None]:
     """Report which backends are usable on this machine.
 
     Returns

@@ -5,6 +5,8 @@ what a kernel declines by returning None, runs the generic body (generic.py), so
 every backend at once.
 """
 
+from typing import Any
+
 import numpy as np
 
 from ..data import Block, compute_dtype
@@ -41,7 +43,7 @@ class Backend:
     kernels: dict = {}
     pointwise_kernels: dict = {}
     notes = ()
-    lasso_sweeps = None
+    lasso_sweeps: Any = None
 
     def __init__(self, n_threads=None):
         self.n_threads = n_threads

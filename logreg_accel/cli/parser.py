@@ -146,8 +146,8 @@ class _Names(str):
         from ..backends import BACKENDS
         from ..solvers import SOLVERS
 
-        *most, last = ["auto", *{"solvers": SOLVERS, "backends": BACKENDS}[str(self)]]
-        return f"{', '.join(most)} or {last}"
+        names = ["auto", *(SOLVERS if self == "solvers" else BACKENDS)]
+        return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _version():

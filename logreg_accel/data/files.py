@@ -3,6 +3,7 @@
 import csv
 import difflib
 import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,15 @@ class Table(NamedTuple):
     weight: Any = None
 
 
-def read_file(path, *, target=None, weight=None, features=None, drop=(), n_features=None):
+def read_file(
+    path: str | os.PathLike,
+    *,
+    target: str | None = None,
+    weight: str | None = None,
+    features: list | None = None,
+    drop: Sequence = (),
+    n_features: int | None = None,
+) -> Table:
     """Read a matrix of features and, if requested, a target and a weight column.
 
     Parameters

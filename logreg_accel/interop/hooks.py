@@ -1,5 +1,8 @@
 """All private hooks of scikit-learn that this package uses, to be checked against every new version."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
 from sklearn import get_config
 from sklearn.utils.multiclass import _check_partial_fit_first_call as first_partial_fit
 
@@ -17,20 +20,30 @@ __all__ = [
     "with_callbacks",
 ]
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+FRAMES = 0
+"""Stack frames that with_callbacks adds between a method and its caller."""
 
-    FRAMES = 1  # stack frames that with_callbacks adds between a method and its caller
-except ImportError:
+_Method = TypeVar("_Method", bound=Callable)
 
-    class CallbackSupportMixin:
-        """An empty stand-in for versions of scikit-learn before 1.9."""
 
-    def with_callbacks(method):
-        """Return the method unchanged."""
-        return method
+class _NoCallbacks:
+    """An empty stand-in for the mixin, for versions of scikit-learn before 1.9."""
 
-    FRAMES = 0
+
+def with_callbacks(method: _Method) -> _Method:
+    """The method as it is: what those versions do."""
+    return method
+
+
+CallbackSupportMixin = _NoCallbacks
+
+if not TYPE_CHECKING:  # a checker of types sees methods as they are written
+    try:
+        from sklearn.callback import CallbackSupportMixin, with_callbacks
+
+        FRAMES = 1
+    except ImportError:
+        pass
 
 
 def callbacks_are_set(estimator):

@@ -24,7 +24,7 @@ _SHARES = {"l2": 0.0, "l1": 1.0, None: 0.0}
 _TIGHTEST = 1e-14
 
 
-def patch_sklearn():
+def patch_sklearn() -> None:
     """Let `logreg_accel.LogisticRegression` do the work of `sklearn.linear_model.LogisticRegression.fit`.
 
     All arguments of scikit-learn's class are accepted, including deprecated ones, and scikit-learn validates
@@ -47,7 +47,7 @@ def patch_sklearn():
         peer.fit = _fit_in_place_of(peer.fit)
 
 
-def unpatch_sklearn():
+def unpatch_sklearn() -> None:
     """Undo `patch_sklearn`."""
     peer = sklearn.linear_model.LogisticRegression
     peer.fit = getattr(peer.fit, "original", peer.fit)

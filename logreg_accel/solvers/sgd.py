@@ -33,9 +33,9 @@ class State:
     """The state of a run, which `partial_fit` keeps between calls."""
 
     w: np.ndarray
-    mean: np.ndarray = None
-    velocity: np.ndarray = None
-    inverse: np.ndarray = None
+    mean: np.ndarray | None = None
+    velocity: np.ndarray | None = None
+    inverse: np.ndarray | None = None
     scale: float = math.nan
     step: float = math.nan
     t: int = 0

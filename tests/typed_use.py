@@ -1,0 +1,25 @@
+"""The public API as a user with a type checker sees it: `mypy` checks this file, a test runs it."""
+
+from typing import assert_type
+
+import numpy as np
+
+import logreg_accel
+from logreg_accel import LogisticRegression, Objective, backends, load, solvers
+
+
+def fit_and_save(path: str) -> float:
+    """Every public name once, with the types that are promised."""
+    X, y = np.random.default_rng(0).random((50, 3)), np.arange(50) % 2
+    model = LogisticRegression(C=0.5, solver=solvers.gd(step=0.1, momentum=0.5), max_iter=5, tol=1.0)
+    assert_type(model.fit(X, y), LogisticRegression)
+    assert_type(model.save(path), None)
+    assert_type(load(path), LogisticRegression)
+    assert_type(backends(), dict[str, str | None])
+    objective = Objective.from_arrays(X, y, n_threads=1)
+    value, gradient = objective.value_and_gradient(np.zeros(objective.size))
+    assert_type(value, float)
+    assert_type(gradient, np.ndarray)
+    assert_type(logreg_accel.read_bandwidth(X, repeats=1), float)
+    assert_type(logreg_accel.plain_loss_gradient(X, y, np.zeros(3), 0.0), tuple[float, np.ndarray])
+    return model.score(X, y)
