@@ -166,7 +166,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
             The fit ended above `tol`.
         """
         fitting.check_parameters(self)
-        steps = Steps.of(self, X, y, sample_weight)
+        steps = Steps.begun_for(self, X, y, sample_weight)
         with fitting.unchanged_where_refused(self):
             X = to_table(X)
             matrix = as_matrix(X)
@@ -210,7 +210,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
                 f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know "
                 "from a part of the rows; expected a dict or None."
             )
-        steps = Steps.of(self, X, y, sample_weight)
+        steps = Steps.begun_for(self, X, y, sample_weight)
         with fitting.unchanged_where_refused(self):
             X = to_table(X)
             matrix = as_matrix(X)
@@ -263,7 +263,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
             The file cannot be written; what was there before is untouched.
         """
         check_is_fitted(self)
-        persistence.save_arrays(path, *persistence.to_plain(self))
+        persistence.save_arrays(path, *persistence.pack(self))
 
     def _keep(self, fitted, labelled):
         solution = fitted.solution
@@ -290,4 +290,4 @@ def load(path: str | os.PathLike) -> LogisticRegression:
     OSError, ValueError
         The file cannot be opened; it is no such file, damaged, cut short, or of a newer version.
     """
-    return persistence.from_plain(LogisticRegression, *persistence.load_arrays(path))
+    return persistence.unpack(LogisticRegression, *persistence.load_arrays(path))

@@ -188,7 +188,7 @@ class Objective:
                 case ask.DualValue():
                     return duality.gap(self, question.point)
                 case ask.Combine():
-                    return self.rows.lift(question.u.reshape(-1, self.loss.n_outputs)).ravel()
+                    return self.rows.combine(question.u.reshape(-1, self.loss.n_outputs)).ravel()
             return self.from_sums(question, self.rows.sum(self.to_pass(question)))
 
     def reads(self, question):
@@ -267,8 +267,8 @@ class Objective:
                 if at is not None:
                     mass = self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
                 rows = self.rows.draw(size, seed, mass, by_norms)
-            case ask.Batch(numbers, of):
-                rows = self.rows.batch(numbers, of)
+            case ask.Batch(numbers, n_batches):
+                rows = self.rows.batch(numbers, n_batches)
             case _:
                 rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.l2 > 0)
         return None if rows is None else self._on(rows)

@@ -27,7 +27,7 @@ SCHEMA = 1
 _SCALARS = ("n_passes_", "suboptimality_", "suboptimality_bound_", "status_", "n_features_in_")
 
 
-def to_plain(model):
+def pack(model):
     """Take a fitted model apart into (header, arrays): JSON values, and arrays without Python objects."""
     params = {name: value for name, value in model.get_params(deep=False).items() if _is_plain(value)}
     if dataclasses.is_dataclass(model.solver):
@@ -59,8 +59,8 @@ def to_plain(model):
     return header, arrays
 
 
-def from_plain(estimator, header, arrays):
-    """Rebuild the fitted model that `to_plain` took apart.
+def unpack(estimator, header, arrays):
+    """Rebuild the fitted model that `pack` took apart.
 
     Parameters that this version does not know are left out.
     """

@@ -25,7 +25,7 @@ pytest.register_assert_rewrite("reference")  # its asserts tell what they compar
 from reference import Reference, block_of, check_all_passes, check_loss_gradient  # noqa: E402, F401
 
 CPU_BACKENDS = ["numpy", "numba"]
-# where there is no GPU the cupy backend runs on a stand-in for CuPy and its kernels on the processor
+# where there is no GPU the cupy backend runs on a stand-in for CuPy and its kernels on the CPU
 EMULATED = unusable("cupy") is not None
 if EMULATED and os.environ.get("LOGREG_ACCEL_REQUIRE_GPU"):
     raise RuntimeError(f"LOGREG_ACCEL_REQUIRE_GPU is set and the cupy backend cannot run: {unusable('cupy')}")
@@ -260,7 +260,7 @@ def _emulated_kernels():
 
 @pytest.fixture(scope="session")
 def emulated_kernels():
-    """The kernels of the cupy backend, compiled for the processor; None where there is a GPU."""
+    """The kernels of the cupy backend, compiled for the CPU; None where there is a GPU."""
     return early("emulated_kernels") if EMULATED else None
 
 

@@ -1,17 +1,18 @@
 """The passes by other formulas than the package's, and checks of a backend against them."""
 
 import numpy as np
+import scipy.sparse
 import scipy.special
 
 from logreg_accel.backends import passes
-from logreg_accel.data import Block, Matrix, compute_dtype
+from logreg_accel.data import Block, Matrix, as_matrix, compute_dtype
 from logreg_accel.losses import Logistic
 
 
 def block_of(X, y, s=None):
-    return Block(
-        X if isinstance(X, Matrix) else Matrix(X), y, None if s is None else s.astype(compute_dtype(X.dtype))
-    )
+    if not isinstance(X, Matrix):
+        X = as_matrix(X) if scipy.sparse.issparse(X) else Matrix(X)
+    return Block(X, y, None if s is None else s.astype(compute_dtype(X.dtype)))
 
 
 def tolerance(dtype, length, factor=8):

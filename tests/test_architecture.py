@@ -53,7 +53,7 @@ ROOMS = {
     "interop": {"data", "estimator"},
     "prediction": {"backends", "data", "interop", "losses"},
     "persistence": {"backends", "history", "solvers"},
-    "estimator": {"data", "driver", "fitting", "interop", "persistence", "prediction", "solvers"},
+    "estimator": {"data", "driver", "fitting", "history", "interop", "persistence", "prediction", "solvers"},
     "yardstick": {"backends", "data", "kernels"},
     "cli": {
         "__init__",
@@ -106,7 +106,13 @@ def imports_of(path):
     top = set(
         ast.walk(ast.Module([n for n in tree.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)], []))
     )
-    for node in ast.walk(tree):
+    for_checkers = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in set(ast.walk(tree)) - for_checkers:
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield name.name, node in top

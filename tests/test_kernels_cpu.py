@@ -1,4 +1,4 @@
-"""The compiled loops below the backends: accuracy of the pointwise lines and of the storage conversions."""
+"""The compiled loops below the backends: accuracy of pointwise formulas and of storage conversions."""
 
 import os
 import shutil
@@ -158,7 +158,7 @@ def test_gradient_within_a_few_units_of_rounding(dtype, weighted, scale, order):
     """Each component against float64, relative to Σ|s·residual·x|, where the margins themselves are exact.
 
     One feature carries the margin and its weight is a power of two; the other columns have weight 0. So what
-    is measured is the pointwise line and the sums, not the rounding of margins.
+    is measured is the pointwise formula and the sums, not the rounding of margins.
     """
     X, y, s, _ = draw(5000, 9, dtype, weighted=weighted)
     X = np.asarray(X, order=order)

@@ -1,4 +1,4 @@
-"""The dense CUDA kernels and their launches, run on the processor under sanitizers where there is no GPU.
+"""The dense CUDA kernels and their launches, run on the CPU under sanitizers where there is no GPU.
 
 Every run goes through the whole cupy backend, so that uploads, launch arithmetic and results are proven with
 the kernels.

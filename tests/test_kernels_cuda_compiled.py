@@ -126,7 +126,7 @@ def test_a_mistake_in_a_kernel_fails_the_compilation():
 def test_headers_are_part_of_the_source(name):
     """CuPy's cache of compiled kernels sees the text alone, so nothing of ours may come by #include."""
     text = cuda.source(name)
-    assert re.findall(r'#include "(.*)"', text) == ["emulation.h"]  # for the processor only
+    assert re.findall(r'#include "(.*)"', text) == ["emulation.h"]  # for the CPU only
     assert not re.findall(r"#include <", text), "headers of CUDA are not part of every installation of CuPy"
     assert "struct Logistic" in text and "transposed_sum" in text
 

@@ -1,4 +1,4 @@
-"""kernels/cuda/sparse.cu without a GPU: compiled by NVIDIA's compiler, run on the processor under sanitizers,
+"""kernels/cuda/sparse.cu without a GPU: compiled by NVIDIA's compiler, run on the CPU under sanitizers,
 with faults planted.
 
 What it computes is compared with dense arrays in test_sparse.py, where the cupy backend is one of the list.

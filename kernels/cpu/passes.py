@@ -1,7 +1,7 @@
 """One read of X for every pass of the logistic loss, written once for row-major, column-major and sparse X.
 
 A lane walks its rows, from start to below stop, tile by tile. For every tile and output: margins; the
-pointwise line on the whole tile (pointwise.py); Xᵀ times its result, while the tile is still in the cache.
+pointwise formula on the whole tile (pointwise.py); Xᵀ times its result, while the tile is still in the cache.
 Sums leave a tile as float64. How X is stored decides which primitives are compiled in: A is an array (m, n)
 of rows (rows.py), a tuple of one array, Xᵀ by rows (columns.py), or data, indices and indptr (sparse.py).
 

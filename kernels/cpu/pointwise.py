@@ -1,4 +1,4 @@
-"""The pointwise lines of the logistic loss on a tile's margins, written so that the compiler vectorises them.
+"""The pointwise formulas of the logistic loss on a tile of margins, written for the compiler to vectorise.
 
 With t = exp(−|z|) and z̃ = ±z (+ for y = 1)::
 

@@ -4,8 +4,8 @@ Four rows go at a time, so that w and the gradient are loaded once for four. The
 quarter of the tile apart, four clean streams for the prefetcher: four adjacent rows of 256 floats share one
 page, and there two threads read more slowly than one row at a time. `prange` over rows loses as well, and it
 aborts the process when two Python threads enter it, dies after fork, and its bits depend on the number of
-threads; BLAS on a tile leaves the pointwise line to a dozen NumPy calls; without a tile, exp is evaluated one
-row at a time. bench/alternatives.py measures them.
+threads; BLAS on a tile leaves the pointwise formula to a dozen NumPy calls; without a tile, exp is evaluated
+one row at a time. bench/alternatives.py measures them.
 
 Shapes: T (q, at least n: rows may be padded or part of a wider table), w (n,), z, r and c (at least q,),
 gradient and diagonal (n + 1,) float64, their last entry for the intercept.

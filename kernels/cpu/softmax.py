@@ -1,4 +1,4 @@
-"""The softmax loss: its pointwise lines on a tile's margins Z (K, rows), and passes over a dense X by rows.
+"""The softmax loss: its pointwise formulas on a tile of margins Z (K, rows), and passes over row-major X.
 
 With e = exp(z − max z) and p = e/Σe::
 

@@ -19,7 +19,7 @@ LOOP = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reas
 
 @intrinsic
 def _extend_half(typing_context, bits):
-    """The float32 of a float16's bits, by the processor's own instruction."""
+    """The float32 of a float16's bits, by the CPU's own instruction."""
 
     def generate(context, builder, signature, arguments):
         return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), ir.FloatType())

@@ -1,12 +1,12 @@
 // A pass over dense rows that reads each row from device memory once and uses it twice: for its products with the weights,
-// and, scaled by the pointwise line between, for its share of the sum. In between the row waits in registers.
+// and, scaled by the pointwise formula between, for its share of the sum. In between the row waits in registers.
 //
 //     kLanes threads share a row: a power of two up to 32 inside a warp, or all 32 * kWarps threads of the block.
 //     Each owns kPacks vectors of kVector columns: their weights, their part of the sum, their part of the rows.
 //     kRows rows are under way at once: their loads fly together, and a sum over lanes is cheaper for many rows than for one.
 //     With fewer than 32 lanes a row, 32 / kLanes rows lie side by side in a warp, so that its loads are contiguous.
 //
-//     load rows -> products, lane by lane -> sum over lanes; now a lane owns some rows' margins -> pointwise line, once a
+//     load rows -> products, lane by lane -> sum over lanes; now a lane owns some rows' margins -> pointwise formula, once a
 //     row -> every lane of a row gets its factor -> own columns of the sum += factor * row
 //
 // A block takes one slice of rows. How rows are cut into slices depends on the shape of X alone (shapes.py), a slice's sums

@@ -1,4 +1,4 @@
-// The pointwise lines of the logistic loss, for one row: what stands between a row's margins and its share of a sum.
+// The pointwise formulas of the logistic loss, for one row: what stands between a row's margins and its share of a sum.
 //
 // With t = exp(-|z|) <= 1 and the margin signed by its class, z~ = z for y = 1 and -z for y = 0:
 //
@@ -26,7 +26,7 @@ __device__ inline Real logistic_curvature(Real z) {
     return t / ((Real(1) + t) * (Real(1) + t));
 }
 
-// A pass is its pointwise line. From the products of a row with kDots vectors come, for each of K outputs, a factor that
+// A pass is its pointwise formula. From the products of a row with kDots vectors come, for each of K outputs, a factor that
 // scales the row in the sum (kSums) and, for the loss, a value. kSquares sums the row's squares instead.
 
 template <int K>

@@ -1,5 +1,5 @@
 // Passes over a sparse matrix in compressed rows that read each entry from device memory once: kLanes threads share a row,
-// form its products, apply the pointwise line, and go over its entries again, which are in the L1 cache by then, to add them to
+// form its products, apply the pointwise formula, and go over its entries again, which are in the L1 cache by then, to add them to
 // the sums of their columns.
 //
 // Those sums are met from all sides, so additions are atomic; and so that their order does not matter they are additions of

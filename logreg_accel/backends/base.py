@@ -63,9 +63,9 @@ class Backend:
         splits = None if block.splits is None else block.splits[rows]
         return Block(block.X.take(rows), block.y[rows], weights.astype(compute_dtype(block.X.dtype)), splits)
 
-    def batch(self, block, number, of):
-        """Parts of an uploaded block: a batch of `of`, as views that together hold every row once."""
-        slices = block.X.batch(number, of)
+    def batch(self, block, number, n_batches):
+        """Parts of an uploaded block: a batch of `n_batches`, as views that together hold every row once."""
+        slices = block.X.batch(number, n_batches)
         return [self.rows(block, rows) for rows in slices if rows.start < rows.stop]
 
     def rows(self, block, rows):
@@ -106,7 +106,7 @@ class Backend:
         return None, None
 
     def pointwise(self, name, loss, Z, y, s, *more):
-        """A pointwise line on a tile's margins Z (rows, k), weights s (rows, 1) included.
+        """A pointwise formula on a tile's margins Z (rows, k), weights s (rows, 1) included.
 
         "residual" gives s·∂ℓ/∂z and Σ s·ℓ of every model, float64; "curvature" s·∂²ℓ/∂z² and None;
         "curvature_product", of one more argument U, s·∂²ℓ/∂z²·U and None.

@@ -60,16 +60,16 @@ class Matrix:
         """Return a copy of some rows."""
         return Matrix(self.stored[rows])
 
-    def batch(self, number, of):
-        """Return slices of rows that make up one of `of` batches, which together hold every row once.
+    def batch(self, number, n_batches):
+        """Return slices of rows that make up one of `n_batches` batches, which together hold every row once.
 
-        If the numbers of a row are adjacent in memory, a batch is every `of`-th row, so that data sorted by
-        class do no harm. Reading a column with a stride would cost as much as reading all of it, so a batch
-        of a column-major X consists of runs of rows in four places.
+        If the numbers of a row are adjacent in memory, a batch is every `n_batches`-th row, so that data
+        sorted by class do no harm. Reading a column with a stride would cost as much as reading all of it,
+        so a batch of a column-major X consists of runs of rows in four places.
         """
         if self.shape[1] == 1 or self.stored.strides[1] == self.stored.itemsize:
-            return [slice(number, self.shape[0], of)]
-        return _runs(self.shape[0], number, of)
+            return [slice(number, self.shape[0], n_batches)]
+        return _runs(self.shape[0], number, n_batches)
 
     # -- arithmetic ------------------------------------------------------------------------------------------
 
@@ -172,9 +172,9 @@ class CompressedRows(Matrix):
     def take(self, rows):
         return CompressedRows(self.stored[rows])
 
-    def batch(self, number, of):
+    def batch(self, number, n_batches):
         """Return slices of rows, cut as `Matrix.batch` cuts a column-major X."""
-        return _runs(self.shape[0], number, of)
+        return _runs(self.shape[0], number, n_batches)
 
     def astype(self, dtype):
         return self if self.stored.dtype == dtype else CompressedRows(self.stored.astype(dtype))
@@ -253,11 +253,14 @@ def compute_dtype(storage):
     return np.dtype(np.float32 if storage.itemsize == 1 or storage.name == "bfloat16" else np.float64)
 
 
-def _runs(m, number, of):
-    """Return the slices of one of `of` batches of m rows: runs of adjacent rows in a few places."""
-    runs = max(1, min(_RUNS, m // of))
+def _runs(m, number, n_batches):
+    """Return the slices of one of `n_batches` batches of m rows: runs of adjacent rows in a few places."""
+    runs = max(1, min(_RUNS, m // n_batches))
     bounds = [(m * i // runs, m * (i + 1) // runs) for i in range(runs)]
-    return [slice(lo + (hi - lo) * number // of, lo + (hi - lo) * (number + 1) // of) for lo, hi in bounds]
+    return [
+        slice(lo + (hi - lo) * number // n_batches, lo + (hi - lo) * (number + 1) // n_batches)
+        for lo, hi in bounds
+    ]
 
 
 def _name(value):

@@ -25,7 +25,7 @@ class Steps:
         self.begin()
 
     @classmethod
-    def of(cls, estimator, X, y, sample_weight):
+    def begun_for(cls, estimator, X, y, sample_weight):
         """Return an instance, or None if no callbacks are set."""
         return cls(estimator, X, y, sample_weight) if callbacks_are_set(estimator) else None
 

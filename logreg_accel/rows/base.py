@@ -100,8 +100,8 @@ class Rows:
         """Reads of all rows that a draw will cost, about."""
         return min((1 if by_norms else 2) * size / self.n_rows, 1)
 
-    def batch(self, numbers, of):
-        """Some of the `of` batches that together hold every row once, as views that stand for their share."""
+    def batch(self, numbers, n_batches):
+        """Some of the `n_batches` batches that hold every row once, as views that stand for their share."""
         raise TypeError(f"{type(self).__name__} cannot be cut into batches. Use another solver than 'sgd'.")
 
     # -- what is wrong with X --------------------------------------------------------------------------------

@@ -112,10 +112,13 @@ class MemoryRows(Rows):
         scale = np.divide(1, columns, out=np.zeros_like(columns), where=columns > 0)
         return self._joined(self.sum(RowSquares(scale)).parts)
 
-    def batch(self, numbers, of):
+    def batch(self, numbers, n_batches):
         backend = self.backend
         blocks = [
-            part for block in self._blocks for number in numbers for part in backend.batch(block, number, of)
+            part
+            for block in self._blocks
+            for number in numbers
+            for part in backend.batch(block, number, n_batches)
         ]
         return SomeRows(self, blocks, share=sum(part.X.shape[0] for part in blocks) / self.n_rows)
 
@@ -177,7 +180,7 @@ class SomeRows(MemoryRows):
 
     Parameters
     ----------
-    of : MemoryRows
+    drawn_from : MemoryRows
     blocks : list of Block
         As the backend has them.
     share : float
@@ -186,12 +189,14 @@ class SomeRows(MemoryRows):
         Reads of all rows that drawing these took.
     """
 
-    def __init__(self, of, blocks, share=0.0, cost=0.0):
+    def __init__(self, drawn_from, blocks, share=0.0, cost=0.0):
         n_rows = sum(block.X.shape[0] for block in blocks)
-        weight_sum = of.weight_sum * (share or 1)
-        Rows.__init__(self, of.backend, n_rows, of.n_features, of.dtype, weight_sum, share)
-        self.least_weight, self.n_classes = of.least_weight, of.n_classes
-        self.whole, self.cost = of.whole, cost
+        weight_sum = drawn_from.weight_sum * (share or 1)
+        Rows.__init__(
+            self, drawn_from.backend, n_rows, drawn_from.n_features, drawn_from.dtype, weight_sum, share
+        )
+        self.least_weight, self.n_classes = drawn_from.least_weight, drawn_from.n_classes
+        self.whole, self.cost = drawn_from.whole, cost
         self._blocks, self._norms = blocks, None
 
 

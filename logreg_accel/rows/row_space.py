@@ -38,7 +38,7 @@ class RowSpace(MemoryRows):
                 f"{n_outputs} outputs; expected a finite C, l1_ratio=0 and at most {_UP_TO_ROWS} rows times "
                 "outputs. Use solver='newton-cg'."
             )
-        self.of = rows
+        self.rows = rows
         blocks = list(rows.blocks())
         xp = rows.backend.xp
         X = (
@@ -61,11 +61,11 @@ class RowSpace(MemoryRows):
         super().__init__([block], get_backend("numpy", 0)[0], rows.n_classes)
         self.share = 0.0
 
-    def lift(self, U):
+    def combine(self, U):
         """W of the full problem, (n_features + 1, k) or without the last row, from U here. One read of X."""
         rank = self._kept.shape[0]
         if self._kept.any():
             a = scipy.linalg.solve_triangular(self._kept, U[:rank], lower=True, trans="T")
         else:
             a = 0 * U[:rank]
-        return np.concatenate([self.of.backend.combination(self._basis, a), U[rank:]])
+        return np.concatenate([self.rows.backend.combination(self._basis, a), U[rank:]])

@@ -141,13 +141,13 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some of the `of` batches that the rows are divided into.
+    """Some of the `n_batches` batches that the rows are divided into.
 
     They are views, so a question on them costs their share of a read.
     """
 
     numbers: tuple
-    of: int
+    n_batches: int
 
 
 class RowSpace(NamedTuple):

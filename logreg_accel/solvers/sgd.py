@@ -121,13 +121,13 @@ class sgd:
 
     def __call__(self, start):
         here = yield Evaluate(start.w)
-        state, of = State(here.w.copy()), batches(start.n_rows, self.batch_size)
-        kept = of
+        state, n_batches = State(here.w.copy()), batches(start.n_rows, self.batch_size)
+        kept = n_batches
         if self.validation_share:
-            of = max(of, 2)
-            kept = min(max(of - round(of * self.validation_share), 1), of - 1)
-        held_out = (yield Draw(Batch(tuple(range(kept, of)), of))) if kept < of else None
-        yield from self._scale(state, start, (yield Draw(Batch((0,), of))))
+            n_batches = max(n_batches, 2)
+            kept = min(max(n_batches - round(n_batches * self.validation_share), 1), n_batches - 1)
+        held_out = (yield Draw(Batch(tuple(range(kept, n_batches)), n_batches))) if kept < n_batches else None
+        yield from self._scale(state, start, (yield Draw(Batch((0,), n_batches))))
         least, since, factor = math.inf, 0, 1.0
         while True:
             score = (yield Evaluate(here.w, held_out)).value if held_out else None
@@ -141,7 +141,7 @@ class sgd:
                 factor, since = factor / 5, 0
                 if self.schedule != "adaptive" or factor < _LEAST_STEP:
                     return STALLED
-            yield from self._epoch(state, start.seed, of, kept, factor)
+            yield from self._epoch(state, start.seed, n_batches, kept, factor)
             answer = state.mean if self.average else state.w
             if not np.isfinite(answer).all():
                 return DIVERGED
@@ -151,10 +151,10 @@ class sgd:
         """Return a solver that runs one epoch from `state` and updates it, for `partial_fit`."""
 
         def solve(start):
-            of = batches(start.n_rows, self.batch_size)
+            n_batches = batches(start.n_rows, self.batch_size)
             if state.inverse is None:
-                yield from self._scale(state, start, (yield Draw(Batch((0,), of))))
-            yield from self._epoch(state, start.seed, of, of)
+                yield from self._scale(state, start, (yield Draw(Batch((0,), n_batches))))
+            yield from self._epoch(state, start.seed, n_batches, n_batches)
             here = yield Evaluate(state.mean if self.average else state.w)
             yield Accept(here)
             return PARTIAL if np.isfinite(here.value) else DIVERGED
@@ -162,12 +162,12 @@ class sgd:
         solve.partial = True
         return solve
 
-    def _epoch(self, state, seed, of, kept, factor=1.0):
+    def _epoch(self, state, seed, n_batches, kept, factor=1.0):
         """Run once through the first `kept` batches, which are those to train on, and update `state`."""
         rng = np.random.default_rng([seed, state.epochs])
         for number in rng.permutation(kept).tolist():
-            here = yield Evaluate(state.w, on=(yield Draw(Batch((number,), of))))
-            decay = (1 + state.t / of) ** -self.power if self.schedule == "inverse-scaling" else factor
+            here = yield Evaluate(state.w, on=(yield Draw(Batch((number,), n_batches))))
+            decay = (1 + state.t / n_batches) ** -self.power if self.schedule == "inverse-scaling" else factor
             if not np.isfinite(here.value):
                 return
             state.velocity = (

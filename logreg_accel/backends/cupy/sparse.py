@@ -43,7 +43,7 @@ class DeviceCSR(CompressedRows):
         self.row_entries = data.size // max(self.shape[0], 1) if row_entries is None else row_entries
 
     @classmethod
-    def of(cls, X, send):
+    def from_sparse(cls, X, send):
         """Convert a matrix of SciPy or CuPy; `send` brings a host array to the device."""
         dtype = X.dtype if X.dtype.name in shapes.STORAGE else compute_dtype(X.dtype)
         if X.shape[1] > np.iinfo(np.int32).max:

@@ -96,7 +96,7 @@ class Uploader:
                     f"`X` needs {need / 1e9:.3g} GB of GPU memory and {free / 1e9:.3g} GB are free. "
                     "backend='numba' reads host memory."
                 )
-        X = DeviceCSR.of(matrix.stored, lambda part, dtype: self.send(part[:, None], 1, dtype)[:, 0])
+        X = DeviceCSR.from_sparse(matrix.stored, lambda part, dtype: self.send(part[:, None], 1, dtype)[:, 0])
         check_device(X.data)
         return X
 

@@ -46,7 +46,7 @@ class _Job(NamedTuple):
         return self.loops.scratch(self.W, self.tile)
 
     @classmethod
-    def of(cls, layout, pass_, block, A):
+    def for_pass(cls, layout, pass_, block, A):
         """None where the outputs are too many for the loops."""
         X, (rows, k), dtype = block.X, pass_.W.shape, compute_dtype(block.X.dtype)
         softmax = isinstance(getattr(pass_, "loss", None), Multinomial)
@@ -64,7 +64,7 @@ def _with_job(layout):
 
     def decorate(kernel):
         def run(backend, pass_, block, A):
-            job = _Job.of(layout, pass_, block, A)
+            job = _Job.for_pass(layout, pass_, block, A)
             return None if job is None else kernel(backend, pass_, block, job)
 
         return run
@@ -176,7 +176,8 @@ KERNELS[p.HessianVector, Multinomial, "rows"] = _rows(hessian_vector)
 KERNELS[p.Hessian, Logistic, "sparse"] = KERNELS[p.MeanHessian, Logistic, "sparse"] = _sparse(sparse_hessian)
 
 
-# -- pointwise lines of the generic bodies -------------------------------------------------------------------
+# -- pointwise formulas of the generic bodies
+# -------------------------------------------------------------------
 
 
 def _softmax(name, Z, s, *more):
