@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conftest import BACKENDS, draw, evaluate, rows_of
+from conftest import BACKENDS, cpu_or_gpu, draw, evaluate, rows_of
 from logreg_accel import Objective
 from logreg_accel.backends.numpy import NumpyBackend
 from logreg_accel.losses import Logistic
@@ -22,7 +22,7 @@ def test_both_classes_are_drawn_and_keep_their_weight(share, weighted):
     y = (rng(1).random(20_000) < share).astype(np.uint8)
     y[7] = 1
     s = 10.0 ** rng(2).uniform(-3, 3, len(y)) if weighted else None
-    rows, weights = sampling.by_class(y, s, 1000, 2, rng(), NumpyBackend())
+    rows, weights = sampling.by_class(y, s, 1000, 2, [0], NumpyBackend())
     assert (np.diff(rows) > 0).all() and 500 < len(rows) < 1500 and (weights > 0).all()
     for code in (0, 1):
         whole = (y == code).sum() if s is None else s[y == code].sum()
@@ -36,7 +36,7 @@ def test_sums_over_samples_are_unbiased():
     mass = np.abs(rng(2).standard_normal(5000)) ** 3
     sums = []
     for seed in range(400):
-        rows, weights = sampling.by_mass(mass, 300, rng(seed), NumpyBackend())
+        rows, weights = sampling.by_mass(mass, 300, [seed], NumpyBackend())
         sums.append((values[rows] * weights[:, None]).sum(axis=0))
     sums = np.array(sums)
     error = np.abs(sums.mean(axis=0) - values.sum(axis=0))
@@ -47,25 +47,66 @@ def test_heavy_rows_are_certain_and_weightless_ones_are_never_drawn():
     mass = np.ones(1000)
     mass[3], mass[10:500] = 1e9, 0
     for seed in range(20):
-        rows, weights = sampling.by_mass(mass, 50, rng(seed), NumpyBackend())
+        rows, weights = sampling.by_mass(mass, 50, [seed], NumpyBackend())
         assert 3 in rows and weights[list(rows).index(3)] == 1
         assert not ((rows >= 10) & (rows < 500)).any()
 
 
 @pytest.mark.parametrize("mass", [np.zeros(10), np.full(10, np.inf), np.full(10, 1e-42, dtype=np.float32)])
 def test_masses_that_say_nothing_are_drawn_evenly(mass):
-    rows, weights = sampling.by_mass(mass, 5, rng(), NumpyBackend())
-    assert 0 < len(rows) < 10 and weights.sum() == pytest.approx(10), (
-        "ten rows, each with a probability of a half"
-    )
-    np.testing.assert_allclose(weights % 2, 0)
+    rows, weights = sampling.by_mass(mass, 5, [0], NumpyBackend())
+    assert len(rows) == 5 and (weights == weights[0]).all() and weights[0] > 1
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_same_rows_however_they_are_cut_and_wherever_they_are(name):
+    """Rows of parts, merged by keeping the largest priorities, are those of the whole: what a stream does."""
+    mass = np.abs(rng(4).standard_normal(5000)).astype(np.float32)
+    backend = cpu_or_gpu(name)
+    rows, weights = sampling.draw(backend.xp.asarray(mass), 200, [7, 1], backend)
+    assert len(rows) == 200 and (np.diff(rows) > 0).all()
+    kept = []
+    for start in range(0, 5000, 700):
+        numbers = np.arange(start, min(start + 700, 5000))
+        u = sampling.uniforms(numbers, [7, 1])
+        priorities = mass[numbers].astype(float) / u
+        largest = np.argsort(-priorities)[:201]
+        kept += list(zip(priorities[largest], numbers[largest], strict=True))
+    kept = sorted(kept, reverse=True)[:201]
+    threshold = kept[-1][0]
+    np.testing.assert_array_equal(np.sort([row for _, row in kept[:-1]]), rows)
+    np.testing.assert_allclose(weights, np.maximum(threshold / mass[rows].astype(float), 1), rtol=1e-6)
+
+
+def test_hashes_are_even_and_go_by_the_number_alone():
+    u = sampling.uniforms(np.arange(1 << 18, dtype=np.uint32), [1, 2])
+    assert 0 < u.min() and u.max() <= 1 and abs(u.mean() - 0.5) < 5e-3
+    counts = np.histogram(u, 64)[0]
+    assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < 130, "chi-squared of 63 degrees of freedom"
+    assert abs(np.corrcoef(u[:-1], u[1:])[0, 1]) < 0.01
+    numbers = np.array([3, 77, 200_000, 2**33 + 3], dtype=np.int64)
+    far = sampling.uniforms(numbers, [1, 2])
+    np.testing.assert_array_equal(far[:3], u[numbers[:3]])
+    assert far[3] != far[0] and (sampling.uniforms(numbers, [1, 3]) != far).all()
+
+
+@pytest.mark.parametrize("heavy", [1.0, 1e3, 1e9, 1e30])
+def test_a_few_rows_may_own_nearly_all_mass(heavy):
+    mass = np.ones(3000)
+    mass[:7] = heavy
+    sums = []
+    for seed in range(300):
+        rows, weights = sampling.by_mass(mass, 40, [seed], NumpyBackend())
+        assert len(rows) == 40 and (heavy == 1 or set(range(7)) <= set(rows))
+        sums.append(weights.sum())
+    assert np.mean(sums) == pytest.approx(3000, abs=4 * np.std(sums) / np.sqrt(300) + 1e-6)
 
 
 @pytest.mark.parametrize("m, n_classes, size", [(1, 2, 10), (2, 2, 1), (50, 7, 20), (1000, 100, 30)])
 def test_every_class_is_drawn_however_small_the_sample(m, n_classes, size):
     y = rng(3).integers(0, n_classes, m).astype(np.uint8)
     for s in (None, 10.0 ** rng(4).uniform(-12, 0, m)):
-        rows, weights = sampling.by_class(y, s, size, n_classes, rng(), NumpyBackend())
+        rows, weights = sampling.by_class(y, s, size, n_classes, [0], NumpyBackend())
         assert (np.diff(rows) > 0).all() and set(y[rows]) == set(y)
         whole = np.bincount(y, s, n_classes)
         np.testing.assert_allclose(np.bincount(y[rows], weights, n_classes), whole)

@@ -70,22 +70,22 @@ class MemoryRows(Rows):
         m = self.n_rows
         if (1 if by_norms else 2) * size >= m:
             return None
-        rng = np.random.default_rng([seed, size])
+        seeds = [seed, int(size)]
         if mass is None:
             y, s = (
                 self._joined([getattr(block, name) for block in self._blocks])
                 for name in ("y", "sample_weight")
             )
-            rows, weights = sampling.by_class(y, s, size, self.n_classes, rng, self.backend)
+            rows, weights = sampling.by_class(y, s, size, self.n_classes, seeds, self.backend)
             return SomeRows(self, self._take(rows, weights), cost=len(rows) / m)
         mass = self._joined(mass.parts)
         if by_norms:
-            return self._draw_by_norms(mass, size, rng)
-        rows, weights = sampling.by_mass(mass, 2 * size, rng, self.backend)
+            return self._draw_by_norms(mass, size, seeds)
+        rows, weights = sampling.by_mass(mass, 2 * size, seeds, self.backend)
         candidates = SomeRows(self, self._take(rows, np.ones(len(rows))))
         xp = self.backend.xp
         likely = xp.asarray(weights) * mass[xp.asarray(rows)] * candidates.scaled_norms()
-        kept, again = sampling.by_mass(likely, size, rng, self.backend)
+        kept, again = sampling.by_mass(likely, size, [*seeds, 1], self.backend, rows)
         chosen = candidates._take(kept, self._weighted(rows[kept], weights[kept] * again))
         return SomeRows(self, chosen, cost=len(rows) / m)
 
@@ -93,7 +93,7 @@ class MemoryRows(Rows):
         norms = 2 if by_norms and self._norms is None and size < self.n_rows else 0
         return super().reads_to_draw(size, by_norms) + norms
 
-    def _draw_by_norms(self, mass, size, rng):
+    def _draw_by_norms(self, mass, size, seeds):
         cost = 0.0
         if self._norms is None:
             self._norms, cost = self.scaled_norms(), 2.0
@@ -101,7 +101,7 @@ class MemoryRows(Rows):
             both = [
                 part / part.sum(dtype=np.float64).astype(part.dtype) for part in (mass, mass * self._norms)
             ]
-        rows, weights = sampling.by_mass(both[0] + both[1], size, rng, self.backend)
+        rows, weights = sampling.by_mass(both[0] + both[1], size, seeds, self.backend)
         return SomeRows(
             self, self._take(rows, self._weighted(rows, weights)), cost=cost + len(rows) / self.n_rows
         )
