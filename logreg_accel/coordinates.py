@@ -35,8 +35,8 @@ class Coordinates(NamedTuple):
         return W
 
     def rounded(self, w):
-        """Return `columns(w)`, rounded to the arithmetic of the passes."""
-        return self.columns(w).astype(self.dtype).astype(np.float64)
+        """w as float64, rounded to the arithmetic of the passes."""
+        return np.asarray(w, dtype=np.float64).astype(self.dtype).astype(np.float64)
 
     def flat(self, W):
         """Undo `columns`."""

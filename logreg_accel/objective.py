@@ -95,8 +95,7 @@ class Objective:
         True
         """
         labelled = as_labelled(X, y, sample_weight, class_weight)
-        loss = loss_of(len(labelled.classes))
-        X = labelled.block.X
+        loss, X = loss_of(len(labelled.classes)), labelled.block.X
         size = {"n_rows": X.shape[0], "n_outputs": loss.n_outputs}
         chosen, _ = get_backend(backend, X.nbytes, X.on_device, n_threads, **size)
         rows = MemoryRows([labelled.block], chosen, len(labelled.classes))
@@ -119,19 +118,15 @@ class Objective:
         ----------
         w : array (size,)
 
-        Returns
-        -------
-        value : float
-        gradient : ndarray (size,), float64
-
         Raises
         ------
         ValueError
             X has a value that is not finite (named), or w has the wrong shape.
         """
+        w = self.at.rounded(w)
         with self.rows.backend.limit_threads():
-            sums = self.rows.sum(passes.LossGradient(self.at.rounded(w), self.loss, models=self.models))
-        point = self._point(self.at.flat(self.at.rounded(w)), sums)
+            sums = self.rows.sum(passes.LossGradient(self.at.columns(w), self.loss, models=self.models))
+        point = self._point(w, sums)
         return point.value, point.gradient
 
     def hessian_vector(self, w: ArrayLike, v: ArrayLike) -> np.ndarray:
@@ -178,6 +173,8 @@ class Objective:
     def answer(self, question):
         """The answer to a question about these rows."""
         with self.rows.backend.limit_threads():
+            if isinstance(question, ask.Evaluate | ask.HessianVector | ask.Curvature):
+                return self.from_sums(question, self.rows.sum(self.to_pass(question)))
             match question:
                 case ask.Draw():
                     return self._draw(question.what)
@@ -189,38 +186,40 @@ class Objective:
                     return duality.gap(self, question.point)
                 case ask.Combine():
                     return self.rows.combine(question.u.reshape(-1, self.loss.n_outputs)).ravel()
-            return self.from_sums(question, self.rows.sum(self.to_pass(question)))
+        raise TypeError(f"{type(question).__name__} is no question about rows.")
 
     def reads(self, question):
         """Reads of all rows that the answer costs; of a Sample, about."""
+        if isinstance(question, ask.Evaluate):
+            return self.rows.reads(passes.LossGradient, self.loss, question.diagonal)
+        if isinstance(question, ask.HessianVector | ask.Curvature):
+            return self.rows.reads(passes.HessianVector)
         match question:
             case ask.Draw(ask.Sample(size, by_norms=by_norms)):
                 return self.rows.reads_to_draw(size, by_norms)
             case ask.Draw(ask.RowSpace()) | ask.Combine():
                 return 1
-            case ask.Evaluate() | ask.HessianVector() | ask.Curvature():
-                return self.rows.reads(self.to_pass(question))
         return 0
 
     def to_pass(self, question):
         """The pass whose sums answer a question."""
-        W, loss, models = self.at.columns(question.w), self.loss, self.models
-        match question:
-            case ask.Evaluate(w, _, diagonal):
-                keep = self.rows.share in (0, 1)  # a batch is asked about once
-                return passes.LossGradient(self.at.rounded(w), loss, keep, diagonal, models)
-            case ask.HessianVector(_, v, _, margins):
-                return passes.HessianVector(W, self.at.columns(v), loss, margins, models)
+        loss, models = self.loss, self.models
+        if isinstance(question, ask.Evaluate):
+            keep = self.rows.share in (0, 1)  # a batch is asked about once
+            W = self.at.columns(self.at.rounded(question.w))
+            return passes.LossGradient(W, loss, keep, question.diagonal, models)
+        W = self.at.columns(question.w)
+        if isinstance(question, ask.HessianVector):
+            return passes.HessianVector(W, self.at.columns(question.v), loss, question.margins, models)
         kinds = {ask.DIAGONAL: passes.Diagonal, ask.CLASS_MEAN: passes.MeanHessian}
         return kinds.get(question.form, passes.Hessian)(W, loss, models)
 
     def from_sums(self, question, sums):
         """The answer to a question, from the sums of its pass over all rows."""
-        match question:
-            case ask.Evaluate():
-                return self._point(self.at.flat(self.at.rounded(question.w)), sums)
-            case ask.HessianVector():
-                return self._mean(sums) + self.penalty.gradient(self.at.penalised(question.v))
+        if isinstance(question, ask.Evaluate):
+            return self._point(self.at.rounded(question.w), sums)
+        if isinstance(question, ask.HessianVector):
+            return self._mean(sums) + self.penalty.gradient(self.at.penalised(question.v))
         if question.form == ask.DIAGONAL:
             return self._mean(sums) + self._ridge()
         self._check_sums(sums.diagonal())

@@ -12,6 +12,7 @@ import numpy as np
 from ..data import Block, compute_dtype
 from . import linalg
 from .generic import BODIES
+from .threads import blas_limit
 
 
 class Backend:
@@ -76,8 +77,6 @@ class Backend:
 
     def limit_threads(self):
         """A context in which this backend's libraries keep to `n_threads`."""
-        from .threads import blas_limit
-
         return blas_limit(self.n_threads)
 
     # -- passes ----------------------------------------------------------------------------------------------
@@ -97,9 +96,9 @@ class Backend:
         """What a pass gives over an uploaded block, by the generic body."""
         return BODIES[type(pass_)](self, pass_, block)
 
-    def reads(self, pass_):
-        """Reads of X that a pass takes."""
-        return pass_.reads
+    def reads(self, kind, loss=None, diagonal=False):
+        """Reads of X that a kind of pass takes, a LossGradient with the diagonal or without."""
+        return kind.reads
 
     def layout(self, X):
         """How the table calls the layout of a matrix, or None, and what its kernels take of the matrix."""

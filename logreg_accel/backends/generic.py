@@ -173,6 +173,10 @@ def tiles(backend, block, min_rows=1):
     if backend.tile_bytes < type(backend).tile_bytes:  # memory was short
         min_rows = 1
     step = max(backend.tile_bytes // block.X.row_bytes, min_rows, 1)
+    if m <= step:
+        if m:
+            yield slice(0, m), block.X.astype(dtype), block
+        return
     for start in range(0, m, step):
         rows = slice(start, min(start + step, m))
         y, s, splits = (None if array is None else array[rows] for array in block[1:4])

@@ -77,21 +77,20 @@ class Pass:
 
     def for_block(self, i):
         """The pass over block i, with that block's part of every row vector."""
-        parts = {name: getattr(self, name) for name in self.vectors}
-        return (
-            replace(self, **{name: v.parts[i] for name, v in parts.items() if v is not None})
-            if parts
-            else self
-        )
+        return self._with_vectors(lambda vector: vector.parts[i])
 
     def between(self, start, stop):
         """The pass over some rows of a block."""
-        parts = {name: getattr(self, name) for name in self.vectors}
-        return (
-            replace(self, **{name: v[start:stop] for name, v in parts.items() if v is not None})
-            if parts
-            else self
-        )
+        return self._with_vectors(lambda part: part[start:stop])
+
+    def _with_vectors(self, part_of):
+        if not self.vectors:
+            return self
+        pass_ = object.__new__(type(self))  # dataclasses.replace takes longer than a pass over few rows
+        fields = vars(self)
+        vars(pass_).update(fields)
+        vars(pass_).update({n: part_of(fields[n]) for n in self.vectors if fields[n] is not None})
+        return pass_
 
 
 def joined(pass_, parts, join_rows):
@@ -100,6 +99,9 @@ def joined(pass_, parts, join_rows):
         return join_rows(parts)
     if not isinstance(parts[0], Sums):
         return type(pass_).combine(parts)
+    if len(parts) == 1:
+        margins = parts[0].margins
+        return parts[0] if margins is None else parts[0]._replace(margins=join_rows([margins]))
     return Sums(
         sum(part.value for part in parts),
         sum(part.gradient for part in parts),

@@ -66,9 +66,9 @@ class Rows:
             parts = [self.backend.run(pass_.for_block(i), block) for i, block in enumerate(self.blocks())]
         return joined(pass_, parts, RowVector)
 
-    def reads(self, pass_):
-        """Reads of all rows that the sum costs."""
-        return self.share * self.backend.reads(pass_)
+    def reads(self, kind, loss=None, diagonal=False):
+        """Reads of all rows that the sum of a kind of pass costs."""
+        return self.share * self.backend.reads(kind, loss, diagonal)
 
     def to_host(self, vector):
         """A row vector in the order of the rows."""

@@ -86,11 +86,9 @@ class CupyBackend(Backend):
     def layout(self, X):
         return ("sparse" if X.compressed else "dense"), None
 
-    def reads(self, pass_):
-        """Return the reads that a pass takes: gradient and diagonal come from separate kernels."""
-        if not (isinstance(pass_, p.LossGradient) and pass_.diagonal):
-            return pass_.reads
-        return 2 if (p.LossGradient, type(pass_.loss), "dense") in self.kernels else 1
+    def reads(self, kind, loss=None, diagonal=False):
+        """No kernel adds up the gradient and the diagonal: the diagonal is a pass of its own."""
+        return kind.reads + bool(diagonal and (kind, type(loss), "dense") in self.kernels)
 
     def generic(self, pass_, block):
         """Run a generic body, with smaller tiles if its temporaries do not fit into memory."""
