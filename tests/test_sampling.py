@@ -5,6 +5,7 @@ import pytest
 
 from conftest import BACKENDS, cpu_or_gpu, draw, evaluate, rows_of
 from logreg_accel import Objective
+from logreg_accel.backends.drawing import uniforms
 from logreg_accel.backends.numpy import NumpyBackend
 from logreg_accel.losses import Logistic
 from logreg_accel.penalty import Penalty
@@ -68,7 +69,7 @@ def test_the_same_rows_however_they_are_cut_and_wherever_they_are(name):
     kept = []
     for start in range(0, 5000, 700):
         numbers = np.arange(start, min(start + 700, 5000))
-        u = sampling.uniforms(numbers, [7, 1])
+        u = uniforms(numbers, [7, 1])
         priorities = mass[numbers].astype(float) / u
         largest = np.argsort(-priorities)[:201]
         kept += list(zip(priorities[largest], numbers[largest], strict=True))
@@ -79,15 +80,15 @@ def test_the_same_rows_however_they_are_cut_and_wherever_they_are(name):
 
 
 def test_hashes_are_even_and_go_by_the_number_alone():
-    u = sampling.uniforms(np.arange(1 << 18, dtype=np.uint32), [1, 2])
+    u = uniforms(np.arange(1 << 18, dtype=np.uint32), [1, 2])
     assert 0 < u.min() and u.max() <= 1 and abs(u.mean() - 0.5) < 5e-3
     counts = np.histogram(u, 64)[0]
     assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < 130, "chi-squared of 63 degrees of freedom"
     assert abs(np.corrcoef(u[:-1], u[1:])[0, 1]) < 0.01
     numbers = np.array([3, 77, 200_000, 2**33 + 3], dtype=np.int64)
-    far = sampling.uniforms(numbers, [1, 2])
+    far = uniforms(numbers, [1, 2])
     np.testing.assert_array_equal(far[:3], u[numbers[:3]])
-    assert far[3] != far[0] and (sampling.uniforms(numbers, [1, 3]) != far).all()
+    assert far[3] != far[0] and (uniforms(numbers, [1, 3]) != far).all()
 
 
 @pytest.mark.parametrize("heavy", [1.0, 1e3, 1e9, 1e30])

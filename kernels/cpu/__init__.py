@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numba
 
-__all__ = ["lasso", "passes", "pointwise", "rows", "softmax", "sparse"]
+__all__ = ["drawing", "lasso", "passes", "pointwise", "rows", "softmax", "sparse"]
 
 
 def _cache_folder(package=Path(__file__).parent):
@@ -39,4 +39,4 @@ def _caching_in(folder):
 
 
 with _caching_in(_cache_folder()):
-    from . import lasso, passes, pointwise, rows, softmax, sparse
+    from . import drawing, lasso, passes, pointwise, rows, softmax, sparse

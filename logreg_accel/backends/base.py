@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Block, compute_dtype
-from . import linalg
+from . import drawing, linalg
 from .generic import BODIES
 from .threads import blas_limit
 
@@ -120,6 +120,16 @@ class Backend:
             return rows if s is None else s * rows, value.sum(axis=0, dtype=np.float64)
         rows = getattr(loss, name)(Z, y, *more)
         return rows if s is None else s * rows, None
+
+    # -- drawing rows ----------------------------------------------------------------------------------------
+
+    def total_mass(self, mass):
+        """Σ mass in float64, and how many are positive, for a row vector (m,)."""
+        return drawing.total(self.xp, mass)
+
+    def rows_above(self, mass, scale, even, bar, seed, numbers=None):
+        """The rows whose mass·scale + even passes a bar by their hash; see `drawing.above`."""
+        return drawing.above(self.xp, mass, scale, even, bar, seed, numbers)
 
     # -- linear algebra --------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ into blocks, on any backend.
 
 import numpy as np
 
+from ..backends.drawing import uniforms
+
 _UNIFORM = 0.1  # of a sample is spread evenly, so that no row's weight grows beyond bounds
 _LEAST_MASS = 1e-25  # of all rows: less says nothing, and its inverse may overflow float32
 _MARGIN = 1 + 1e-5  # above a bar, a priority is not there by rounding
@@ -82,61 +84,36 @@ def by_mass(mass, size, seed, backend, numbers=None):
     weights : ndarray (k,), float64
         What each counts: 1 for rows that are certain.
     """
-    total, there = float(mass.sum(dtype=np.float64)), mass > 0
+    total, count = backend.total_mass(mass)
     if not _LEAST_MASS < total < np.inf:
-        return draw(backend.xp.full(len(mass), 1, dtype=np.float32), size, seed, backend, numbers)
-    even = mass.dtype.type(_UNIFORM / int(there.sum()))
-    return draw(mass * mass.dtype.type((1 - _UNIFORM) / total) + there * even, size, seed, backend, numbers)
+        ones = backend.xp.full(len(mass), 1, dtype=np.float32)
+        return draw(ones, size, seed, backend, numbers=numbers)
+    return draw(mass, size, seed, backend, (1 - _UNIFORM) / total, _UNIFORM / count, numbers)
 
 
-def draw(mass, size, seed, backend, numbers=None):
-    """The `size` rows of largest priority, ascending, and what each counts; rows without mass are never
-    drawn.
+def draw(mass, size, seed, backend, scale=1.0, even=0.0, numbers=None):
+    """The `size` rows of largest priority, ascending, and what each counts; none without mass is drawn.
 
-    The priorities of few rows are looked at: those above a bar that somewhat more than `size` rows can be
-    expected to pass, lowered until so many do.
+    The mass of a row is mass·scale + even. Few priorities are looked at: those above a bar that somewhat more
+    than `size` rows can be expected to pass, lowered until so many do.
     """
     xp, to_host = backend.xp, backend.to_host
-    count = int((mass > 0).sum())
+    total, count = backend.total_mass(mass)
     size = min(int(size), count)
     if size == count:
         rows = to_host(xp.flatnonzero(mass > 0))
         return rows, np.ones(len(rows))
-    if numbers is None:
-        numbers = xp.arange(len(mass), dtype=np.uint32 if len(mass) <= 2**32 else np.int64)
-    u = uniforms(xp.asarray(numbers), seed)
-    bar = float(mass.sum(dtype=np.float64)) / (size + 4 * np.sqrt(size) + 16)
+    bar = (total * scale + count * even) / (size + 4 * np.sqrt(size) + 16)
     while True:
-        passed = xp.flatnonzero(mass > u * u.dtype.type(bar))
-        if passed.size > size:
-            masses = to_host(mass[passed]).astype(np.float64)
-            priorities = masses / to_host(u[passed])
+        passed = to_host(backend.rows_above(mass, scale, even, bar, seed, numbers))
+        if len(passed) > size:
+            masses = to_host(mass[xp.asarray(passed)]).astype(np.float64) * scale + even
+            of_these = passed if numbers is None else numbers[passed]
+            priorities = masses / uniforms(of_these, seed)
             order = np.argpartition(-priorities, size)
             threshold = priorities[order[size]]
             if threshold > bar * _MARGIN or bar == 0:
                 break
         bar = bar / 2 if bar > np.finfo(np.float32).tiny else 0.0
     chosen = np.sort(order[:size])
-    return to_host(passed)[chosen], np.maximum(threshold / masses[chosen], 1.0)
-
-
-def uniforms(numbers, seed):
-    """A number in (0, 1] for each row, float32: a hash of the seed and of the row's number.
-
-    Parameters
-    ----------
-    numbers : array of unsigned integers or of int64
-    seed : sequence of int
-    """
-    before, after = np.random.SeedSequence(seed).generate_state(2)
-    x = numbers.astype(np.uint32)
-    if numbers.dtype.itemsize > 4:  # rows beyond 2^32 have other keys
-        x ^= (numbers >> 32).astype(np.uint32) * np.uint32(0x9E3779B9)
-    x ^= before
-    x ^= x >> np.uint32(16)
-    x *= np.uint32(0x7FEB352D)
-    x ^= x >> np.uint32(15)
-    x *= np.uint32(0x846CA68B)
-    x ^= x >> np.uint32(16)
-    x ^= after
-    return (x.astype(np.float32) + np.float32(1)) * np.float32(2.0**-32)
+    return passed[chosen], np.maximum(threshold / masses[chosen], 1.0)

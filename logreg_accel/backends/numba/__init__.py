@@ -8,12 +8,13 @@ outputs, other losses) runs the generic body lane by lane, with one BLAS thread 
 import numpy as np
 
 from ...data import Block, Matrix, compute_dtype
+from .. import drawing
 from .. import passes as p
 from ..base import Backend
 from ..numpy import NumpyBackend
 from ..threads import blas_limit, run_lanes, usable_threads
 from . import lanes
-from .kernels import KERNELS, POINTWISE, lasso_sweeps
+from .kernels import KERNELS, POINTWISE, drawing_loops, lasso_sweeps
 
 
 class NumbaBackend(NumpyBackend):
@@ -62,6 +63,32 @@ class NumbaBackend(NumpyBackend):
         with blas_limit(1):
             self.run_lanes(work, bounds)
         return p.joined(pass_, parts, _transposed if isinstance(pass_, p.LossGradient) else np.concatenate)
+
+    def total_mass(self, mass):
+        """Compiled, on all threads."""
+        bounds = lanes.even(len(mass), lanes.rows_count(mass))
+        sums = [None] * (len(bounds) - 1)
+
+        def work(i, start, stop):
+            sums[i] = drawing_loops().total(mass, start, stop)
+
+        self.run_lanes(work, bounds)
+        return sum(total for total, _ in sums), sum(count for _, count in sums)
+
+    def rows_above(self, mass, scale, even, bar, seed, numbers=None):
+        """Compiled, on all threads, for all rows of a vector that they can count."""
+        if numbers is not None or len(mass) > 2**32:
+            return super().rows_above(mass, scale, even, bar, seed, numbers)
+        bounds = lanes.even(len(mass), lanes.rows_count(mass))
+        counts, rows = [0] * (len(bounds) - 1), np.empty(len(mass), dtype=np.int64)
+        real = mass.dtype.type
+        arguments = (mass, real(scale), real(even), np.float32(bar), *drawing.keys(seed))
+
+        def work(i, start, stop):
+            counts[i] = drawing_loops().above(*arguments, start, stop, rows)
+
+        self.run_lanes(work, bounds)
+        return np.concatenate([rows[start : start + n] for start, n in zip(bounds, counts, strict=False)])
 
     def run_lanes(self, work, bounds):
         """work(i, start, stop) for lane i and its rows: bounds[i] to bounds[i + 1]."""

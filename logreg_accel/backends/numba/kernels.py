@@ -26,6 +26,11 @@ def lasso_sweeps(H, slope, u, l1, sweeps):
     _loops("lasso").lasso_sweeps(H, slope, u, l1, sweeps)
 
 
+def drawing_loops():
+    """The sweeps of priority sampling; see kernels/cpu/drawing.py."""
+    return _loops("drawing")
+
+
 class _Job(NamedTuple):
     """What the loops of a dense or sparse pass are called with."""
 

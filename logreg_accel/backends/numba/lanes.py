@@ -6,6 +6,7 @@ from ..passes import Hessian
 
 LANE_BYTES = 2 << 20  # smaller lanes cost more in Python calls than they gain in balance
 MOST_LANES = 64
+_SWEEP_ROWS = 65536
 _SPARSE_LANE_BYTES = 1 << 21  # a second thread takes some time to come and go
 _ROW_TILE_BYTES = 1 << 18  # half of a common L2 cache
 _ROW_TILE_ROWS = 1024  # so that the vectors beside the tile stay in the L1 cache
@@ -97,6 +98,11 @@ def count(X):
         return max(1, min(MOST_LANES, X.nbytes // LANE_BYTES, X.shape[0]))
     entries = max(X.stored.data.size // (10 * X.shape[1]), 2)
     return max(1, min(MOST_LANES, X.nbytes // _SPARSE_LANE_BYTES, entries, X.shape[0]))
+
+
+def rows_count(vector):
+    """Lanes of a sweep over a row vector."""
+    return max(1, min(MOST_LANES, len(vector) // _SWEEP_ROWS))
 
 
 def hessian_count(X, pass_):

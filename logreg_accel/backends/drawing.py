@@ -1,0 +1,44 @@
+"""The sweeps over all rows that drawing some of them takes, in plain array code."""
+
+import numpy as np
+
+
+def total(xp, mass):
+    """Σ mass in float64, and how many are positive."""
+    return float(mass.sum(dtype=np.float64)), int((mass > 0).sum())
+
+
+def above(xp, mass, scale, even, bar, seed, numbers=None):
+    """The rows with a positive mass whose mass·scale + even is above bar·u, with u of `uniforms`."""
+    if numbers is None:
+        numbers = xp.arange(len(mass), dtype=np.uint32 if len(mass) <= 2**32 else np.int64)
+    u = uniforms(xp.asarray(numbers), seed)
+    real = mass.dtype.type
+    return xp.flatnonzero((mass > 0) & (mass * real(scale) + real(even) > u * np.float32(bar)))
+
+
+def keys(seed):
+    """Two numbers that a seed, a sequence of integers, comes to."""
+    return np.random.SeedSequence(seed).generate_state(2)
+
+
+def uniforms(numbers, seed):
+    """A number in (0, 1] for each row, float32: a hash of the seed and of the row's number.
+
+    Parameters
+    ----------
+    numbers : array of uint32 or int64
+    seed : sequence of int
+    """
+    before, after = keys(seed)
+    x = numbers.astype(np.uint32)
+    if numbers.dtype.itemsize > 4:  # rows beyond 2^32 have other keys
+        x ^= (numbers >> 32).astype(np.uint32) * np.uint32(0x9E3779B9)
+    x ^= before
+    x ^= x >> np.uint32(16)
+    x *= np.uint32(0x7FEB352D)
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    x ^= after
+    return (x.astype(np.float32) + np.float32(1)) * np.float32(2.0**-32)
