@@ -141,10 +141,14 @@ class Certificate:
         return measured
 
 
-def separates(point, penalty, rows):
+def separates(point, objective):
     """Whether F at some point proves that a plane separates the classes while nothing bounds the weights.
 
-    If Σ s·ℓ is below the least weight times log 2, every row's loss is below log 2, so every row is on its
-    side. Then, without a penalty, F has no minimum: it falls towards 0 as w grows.
+    A row on the wrong side has a loss of at least ℓ(0) with two classes, and of log 2 with more. If Σ s·ℓ is
+    below the least weight times that, every row is on its side. Then, without a penalty, F has no minimum:
+    it falls towards 0 as w grows.
     """
-    return penalty.l2 == penalty.l1 == 0 and point.value * rows.weight_sum < rows.least_weight * np.log(2)
+    penalty, rows = objective.penalty, objective.rows
+    if penalty.l2 > 0 or penalty.l1 > 0:
+        return False
+    return point.value * rows.weight_sum < rows.least_weight * min(objective.loss.at_zero, np.log(2))

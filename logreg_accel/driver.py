@@ -118,8 +118,7 @@ class Session:
         objective = getattr(question, "on", None) or trial.objective
         reads = objective.reads(question)
         if trial.best is not None:
-            # The last question, about the bound, is answered although the time is over: it reads next to
-            # nothing.
+            # The last question, about the bound, is answered although the time is over: it hardly reads.
             if self.seconds > self.max_seconds and not isinstance(question, ask.DualValue):
                 raise Stop(MAX_SECONDS)
             if reads and reads > self.reads_left:
@@ -164,9 +163,8 @@ class Trial:
         try:
             status = yield from self._solve()
         except Stop as stop:
-            status = (
-                ask.CONVERGED if self.satisfied else str(stop)
-            )  # a last step beyond need may hit a budget
+            # A last step beyond need may hit a budget.
+            status = ask.CONVERGED if self.satisfied else str(stop)
         except KeyboardInterrupt:
             if self.best is None:
                 raise
@@ -221,7 +219,7 @@ class Trial:
             raise Stop(MAX_ITER)
         began, reads = time.perf_counter(), self.session.n_passes
         point = yield from self._point(question)
-        at_zero = getattr(getattr(self.objective, "loss", None), "at_zero", math.inf)
+        at_zero = self.objective.loss.at_zero
         if self.best is None and not self.batched and question.w.any() and not point.value <= at_zero:
             # a start that is worse than no model at all, as an old one on rescaled data: its curvature may be
             # nil
@@ -263,7 +261,7 @@ class Trial:
         partial = getattr(
             self.solver, "partial", False
         )  # of some rows: what they alone would prove is nothing
-        if not partial and separates(point, self.objective.penalty, self.objective.rows):
+        if not partial and separates(point, self.objective):
             raise Stop(SEPARABLE)
         if suboptimality <= self.tol:
             self.satisfied = True

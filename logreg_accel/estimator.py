@@ -78,7 +78,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
     suboptimality_ : float
         Estimated (F − F*)/F.
     suboptimality_bound_ : float
-        Rigorous bound on it, but for rounding (`Objective.suboptimality_bound`); inf where there is none (no
+        Bound on it, rigorous but for rounding (`logreg_accel.duality`); inf where there is none (no
         penalty).
     status_ : str
         "converged", "noise floor", "separable", "max_iter", "max_passes", "max_seconds", "callback",

@@ -159,3 +159,14 @@ def test_a_source_of_rows_is_a_class(tmp_path):
     np.savez(tmp_path / "2.npz", X=X[334:], y=y[334:])
     with pytest.raises(ValueError, match="contains NaN: first at row 400, column 2"):
         objective.value_and_gradient(w)
+
+
+def test_separation_is_judged_by_the_loss_itself(hinge):
+    """A row on the wrong side may cost less than log 2: the threshold is the loss of a margin of zero."""
+    X = np.array([[-2.0], [-1.0], [1.0], [2.0], [-1.2]])
+    y = np.array([0, 0, 1, 1, 1], dtype=np.uint8)
+    objective = Objective(rows_of(X, y), hinge, Penalty())
+    found = driver.run(solvers.newton_cholesky(), objective, np.zeros(2), tol=1e-8, max_iter=30)
+    assert found.status != "separable"
+    objective = Objective(rows_of(X[:4], y[:4]), hinge, Penalty())
+    assert driver.run(solvers.lbfgs(), objective, np.zeros(2), tol=0, max_iter=50).status == "separable"

@@ -29,6 +29,7 @@ class Quadratic:
 
     penalty = SimpleNamespace(l2=0.0, l1=0.0, suboptimality_bound=lambda g: np.inf)
     rows = SimpleNamespace(nbytes=0, weight_sum=1.0, least_weight=-np.inf)
+    loss = SimpleNamespace(at_zero=np.inf)
 
     def __init__(self, a, b, c):
         self.a, self.b, self.c = a, b, c

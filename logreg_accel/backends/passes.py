@@ -142,30 +142,22 @@ class HessianVector(Pass):
 
 
 @dataclass(frozen=True, eq=False)
-class Diagonal(Pass):
+class _OfCurvature(Pass):
+    W: Any
+    loss: Any
+    models: tuple | None = None
+
+
+class Diagonal(_OfCurvature):
     """-> (n + 1, k)."""
 
-    W: Any
-    loss: Any
-    models: tuple | None = None
 
-
-@dataclass(frozen=True, eq=False)
-class Hessian(Pass):
+class Hessian(_OfCurvature):
     """-> ((n + 1)·k, (n + 1)·k) in the order of W.ravel(), left on the backend's side."""
 
-    W: Any
-    loss: Any
-    models: tuple | None = None
 
-
-@dataclass(frozen=True, eq=False)
-class MeanHessian(Pass):
+class MeanHessian(_OfCurvature):
     """-> (n + 1, n + 1), left on the backend's side."""
-
-    W: Any
-    loss: Any
-    models: tuple | None = None
 
 
 @dataclass(frozen=True, eq=False)
