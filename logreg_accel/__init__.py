@@ -8,8 +8,8 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the time that importing it takes
 if TYPE_CHECKING:
     from . import solvers as solvers
     from .backends import backends as backends

@@ -78,7 +78,7 @@ def test_the_smoothed_hinge_is_what_it_says(hinge):
         np.testing.assert_allclose(residual, slope, atol=1e-6)
 
 
-@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, scipy.sparse.csr_array])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_loss_is_a_class_and_the_same_on_every_backend(name, layout, hinge):
     """Also on the Numba backend, whose compiled loops know the logistic and the softmax loss alone."""
