@@ -66,6 +66,10 @@ def run(
     return session.run(Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback))
 
 
+_FREE = ask.DualValue | ask.LargestChange
+"""Questions that are answered although the time is over: they hardly read."""
+
+
 class Stop(Exception):
     """Ends a trial with a status."""
 
@@ -105,21 +109,24 @@ class Session:
         step, value = questions.send, None
         while True:
             try:
-                question = step(value)
-                step, value = questions.send, self._answer(trial, question)
+                while True:
+                    question = step(value)
+                    step, value = questions.send, self._answer(trial, question)
             except StopIteration as end:
                 return end.value
             except (Stop, KeyboardInterrupt) as stop:
-                if questions.gi_frame is None:  # the trial is over: it has nothing to keep
+                if questions.gi_frame is not None:
+                    step, value = questions.throw, stop
+                elif trial.best is not None:  # Ctrl-C while the trial was closing
+                    return trial.solution(INTERRUPTED)
+                else:
                     raise
-                step, value = questions.throw, stop
 
     def _answer(self, trial, question):
         objective = getattr(question, "on", None) or trial.objective
         reads = objective.reads(question)
         if trial.best is not None:
-            # The last question, about the bound, is answered although the time is over: it hardly reads.
-            if self.seconds > self.max_seconds and not isinstance(question, ask.DualValue):
+            if self.seconds > self.max_seconds and not isinstance(question, _FREE):
                 raise Stop(MAX_SECONDS)
             if reads and reads > self.reads_left:
                 raise Stop(MAX_PASSES)
@@ -181,6 +188,10 @@ class Trial:
             bound = yield from self.certificate.bound(self.best)
         except KeyboardInterrupt:
             status = INTERRUPTED
+        return self.solution(status, bound)
+
+    def solution(self, status, bound=math.inf):
+        """The best point, and how the trial ended."""
         return Solution(
             self.best.w,
             self.best.value,
@@ -204,7 +215,9 @@ class Trial:
                     return end.value
                 on = getattr(question, "on", None)
                 if isinstance(question, ask.Accept):
-                    answer = self._accept(question, (yield from self.certificate.judge(question)))
+                    best = self._keep_best(question)  # before a budget may end the certificate's work
+                    suboptimality = yield from self.certificate.judge(question)
+                    answer = self._accept(question.point, suboptimality, best)
                 elif isinstance(question, ask.Evaluate) and on is None:
                     answer = yield from self._evaluate(question)
                 else:
@@ -226,7 +239,8 @@ class Trial:
             point = yield from self._point(
                 ask.Evaluate(np.zeros_like(question.w), diagonal=question.diagonal)
             )
-        took = (time.perf_counter() - began) / (self.session.n_passes - reads)
+        read = self.session.n_passes - reads or 1.0  # a sample is in memory
+        took = (time.perf_counter() - began) / read
         if self.best is None:
             self.best = point
         step = norm_of(point.w - self.accepted.w) if self.accepted else 0.0
@@ -246,11 +260,12 @@ class Trial:
             question = ask.Evaluate(question.w)
         return (yield question)
 
-    def _accept(self, told, suboptimality):
+    def _accept(self, point, suboptimality, best):
         """Keep a point that was judged, and decide whether the trial goes on; True when the point will do."""
-        point, norm = told.point, norm_of(told.point.gradient)
+        norm = norm_of(point.gradient)
         self.n_iter += 1
-        self._keep_best(told, suboptimality)
+        if best:
+            self.best_suboptimality = suboptimality
         self.stale = 0 if point.value < self.least_value or norm < self.least_norm else self.stale + 1
         self.least_value, self.least_norm = min(self.least_value, point.value), min(self.least_norm, norm)
         self.accepted = point
@@ -272,11 +287,13 @@ class Trial:
             raise Stop(MAX_ITER)
         return False
 
-    def _keep_best(self, told, suboptimality):
+    def _keep_best(self, told):
+        """Keep an accepted point if it is the best so far, its suboptimality not yet known; whether it is."""
         if told.score is None:
             better = told.point.value <= self.best.value + told.point.rounding
         else:
             better = told.score < self.least_score
         if better:
-            self.best, self.best_suboptimality = told.point, suboptimality
+            self.best, self.best_suboptimality = told.point, math.nan
             self.least_score = math.inf if told.score is None else told.score
+        return better

@@ -197,7 +197,7 @@ def unchanged_where_refused(estimator):
     before = vars(estimator).copy()
     try:
         yield
-    except Exception:
+    except BaseException:  # Ctrl-C before there is any model, too
         vars(estimator).clear()
         vars(estimator).update(before)
         raise

@@ -260,6 +260,10 @@ class Objective:
         return self.rows.sweep(passes.LargestChange(start.margins, end.margins)) if known else 0.0
 
     def _draw(self, what):
+        if self.models is not None:  # of a target and a split of its own: all rows serve instead of a sample
+            if isinstance(what, ask.Sample):
+                return None
+            raise TypeError(f"{type(what).__name__} is not for one of several models; use another solver.")
         match what:
             case ask.Sample(size, seed, at, by_norms):
                 mass = None

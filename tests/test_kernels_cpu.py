@@ -196,6 +196,15 @@ def test_the_cache_is_named_by_all_sources(tmp_path):
     assert told.startswith(str(tmp_path))
 
 
+def test_nothing_is_cached_beside_the_sources():
+    """What is compiled inside a loop is kept with it: alone, Numba would file it by one source only."""
+    X, y, s, W = draw(50, 3)
+    backend = cpu_or_gpu("numba")
+    for stored in (X, np.asfortranarray(X)):
+        backend.run(passes.LossGradient(W, Logistic()), backend.upload(block_of(stored, y)))
+    assert not list(Path(cpu.__file__).parent.rglob("*.nb[ic]"))
+
+
 def test_a_cache_that_cannot_be_written_is_no_error():
     code = (
         "import numpy as np, logreg_accel as la; rng = np.random.default_rng(0)\n"

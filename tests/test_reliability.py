@@ -165,3 +165,32 @@ def test_a_fit_that_is_refused_leaves_the_last_model():
     with pytest.raises(ValueError, match="NaN"):
         model.fit(np.full((10, 7), np.nan), np.arange(10) % 2)
     np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_ctrl_c_before_there_is_a_model_leaves_no_trace(monkeypatch):
+    """Neither the number of features of the refit nor the classes of a first part stay behind."""
+    X, y, _, _ = draw(100, 3)
+    fitted, fresh = LogisticRegression().fit(X, y), LogisticRegression(solver="sgd")
+    expected = fitted.predict(X)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Objective, "answer", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fitted.fit(X[:, :2], y)
+        with pytest.raises(KeyboardInterrupt):
+            fresh.partial_fit(X, y, classes=[0, 1])
+    np.testing.assert_array_equal(fitted.predict(X), expected)
+    assert not hasattr(fresh, "classes_")
+    assert fresh.partial_fit(X, y, classes=[0, 1]).coef_.shape == (1, 3)
+
+
+def test_the_point_that_the_certificate_was_looking_at_is_kept():
+    """A budget that ends inside the certificate does not lose what was accepted."""
+    X, y, _, _ = draw(3000, 4)
+    objective = Objective.from_arrays(X, y)
+    whole = run(objective, solvers.lbfgs())
+    found = run(Interrupted(objective, ask.Draw, 0), solvers.lbfgs())
+    assert found.status == "interrupted" and found.value <= whole.history[-1].value * (1 + 1e-12)

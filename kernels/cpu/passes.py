@@ -17,6 +17,9 @@ from . import columns, rows, sparse
 from .pointwise import curvature, loss_residual
 from .storage import LOOP
 
+INLINE = {name: value for name, value in LOOP.items() if name != "cache"}
+"""Of the choices below: Numba would cache them in this folder, by the fingerprint of this file alone."""
+
 
 def tile_margins(A, lo, w, b, q, z):
     """z[i] = X[lo + i]·w + b for the q rows of a tile."""
@@ -30,7 +33,7 @@ def tile_squares(A, lo, c, q, g, diagonal):
     """diagonal[j] += Σ c[i]·X[lo + i, j]² over the q rows, its last entry += Σc; g (n,) is scratch."""
 
 
-@overload(tile_margins, jit_options=LOOP)
+@overload(tile_margins, jit_options=INLINE)
 def _tile_margins(A, lo, w, b, q, z):
     if isinstance(A, types.Array):
         return lambda A, lo, w, b, q, z: rows.tile_margins(A[lo : lo + q], w, b, q, z)
@@ -39,7 +42,7 @@ def _tile_margins(A, lo, w, b, q, z):
     return lambda A, lo, w, b, q, z: sparse.tile_margins(A, w, b, lo, q, z)
 
 
-@overload(tile_gradient, jit_options=LOOP)
+@overload(tile_gradient, jit_options=INLINE)
 def _tile_gradient(A, lo, r, q, g, gradient):
     if isinstance(A, types.Array):
         return lambda A, lo, r, q, g, gradient: rows.tile_gradient(A[lo : lo + q], r, q, g, gradient)
@@ -48,7 +51,7 @@ def _tile_gradient(A, lo, r, q, g, gradient):
     return lambda A, lo, r, q, g, gradient: sparse.tile_gradient(A, r, lo, q, gradient)
 
 
-@overload(tile_squares, jit_options=LOOP)
+@overload(tile_squares, jit_options=INLINE)
 def _tile_squares(A, lo, c, q, g, diagonal):
     if isinstance(A, types.Array):
         return lambda A, lo, c, q, g, diagonal: rows.tile_squares(A[lo : lo + q], c, q, g, diagonal)

@@ -129,7 +129,7 @@ def line(backend, pass_, block):
 
 def largest_change(backend, pass_, block):
     """max |z1 − z0|."""
-    return float(abs(pass_.end - pass_.start).max())
+    return float(abs(pass_.end - pass_.start).max()) if pass_.end.size else 0.0
 
 
 def curvature_mass(backend, pass_, block):

@@ -231,11 +231,14 @@ _COLUMNS = ("W", "V")
 def beside(passes):
     """One pass for several of one formula and loss over the same rows: their columns side by side."""
     first = passes[0]
+    if not isinstance(first, LossGradient | HessianVector | Diagonal):
+        raise TypeError(f"{type(first).__name__} is not made for several models at once.")
+    known = {"margins": None} if isinstance(first, HessianVector) else {}
     columns = {
         name: np.hstack([getattr(p, name) for p in passes]) for name in _COLUMNS if hasattr(first, name)
     }
     models = sum((p.models or (Model(),) for p in passes), ())
-    return replace(first, **columns, models=models)
+    return replace(first, **columns, **known, models=models)
 
 
 def parted(sums, count):

@@ -47,13 +47,15 @@ class _BlasThreads:
         with self.lock:
             if not self.limits:
                 self.before = {library: library.num_threads for library in _blas().lib_controllers}
-            self.limits.append(n_threads)
-            self._set()
         try:
+            with self.lock:
+                self.limits.append(n_threads)
+                self._set()
             yield
         finally:
             with self.lock:
-                self.limits.remove(n_threads)
+                if n_threads in self.limits:  # Ctrl-C may come before it was
+                    self.limits.remove(n_threads)
                 self._set()
 
     def _set(self):

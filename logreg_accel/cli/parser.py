@@ -59,9 +59,9 @@ def _add_train(verb):
     train.add_argument(
         "--solver",
         default="auto",
-        help=_Names("solvers"),
+        help=_Names("%solvers"),
     )
-    train.add_argument("--backend", default="auto", help=_Names("backends"))
+    train.add_argument("--backend", default="auto", help=_Names("%backends"))
     train.add_argument(
         "--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)"
     )
@@ -146,7 +146,7 @@ class _Names(str):
         from ..backends import BACKENDS
         from ..solvers import SOLVERS
 
-        names = ["auto", *(SOLVERS if self == "solvers" else BACKENDS)]
+        names = ["auto", *(SOLVERS if self == "%solvers" else BACKENDS)]
         return f"{', '.join(names[:-1])} or {names[-1]}"
 
 

@@ -189,6 +189,8 @@ class SomeRows(MemoryRows):
         Reads of all rows that drawing these took.
     """
 
+    in_memory = False  # its labels are where the backend has them
+
     def __init__(self, drawn_from, blocks, share=0.0, cost=0.0):
         n_rows = sum(block.X.shape[0] for block in blocks)
         weight_sum = drawn_from.weight_sum * (share or 1)

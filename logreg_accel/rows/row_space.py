@@ -32,6 +32,10 @@ class RowSpace(MemoryRows):
 
     def __init__(self, rows, n_outputs, penalised):
         m = rows.n_rows
+        if not rows.in_memory:
+            raise TypeError(
+                f"`solver` is 'row-space', which needs rows in memory, not {type(rows).__name__}."
+            )
         if not penalised or m * n_outputs > _UP_TO_ROWS:
             raise ValueError(
                 f"`solver` is 'row-space' with {'an' if penalised else 'no'} L2 penalty, {m} rows and "

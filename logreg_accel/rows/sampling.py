@@ -13,6 +13,7 @@ from ..backends.drawing import uniforms
 
 _UNIFORM = 0.1  # of a sample is spread evenly, so that no row's weight grows beyond bounds
 _LEAST_MASS = 1e-25  # of all rows: less says nothing, and its inverse may overflow float32
+_SURE = 8  # times the mass of others: what makes the rows of a rare class certain
 _MARGIN = 1 + 1e-5  # above a bar, a priority is not there by rounding
 
 
@@ -45,6 +46,7 @@ def by_class(y, s, size, n_classes, seed, backend):
     spare = counts - share
     share = share + max(size - share.sum(), 0) * spare / max(spare.sum(), 1)
     each = share / np.where(whole > 0, whole, 1)
+    each[spare <= 0] *= _SURE
     each = xp.asarray(each, dtype=np.float32 if s is None else np.float64)[y]
     rows, weights = draw(each if s is None else each * s, size, seed, backend)
 

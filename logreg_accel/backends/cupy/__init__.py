@@ -71,7 +71,8 @@ class CupyBackend(Backend):
         rows = cupy.asarray(rows)
         heaviest = float(weights.max(initial=0))
         weights = cupy.asarray(weights, dtype=compute_dtype(block.X.dtype))
-        return DeviceBlock(block.X.take(rows), block.y[rows], weights, None, heaviest)
+        splits = None if block.splits is None else block.splits[rows]
+        return DeviceBlock(block.X.take(rows), block.y[rows], weights, splits, heaviest)
 
     def rows(self, block, rows):
         """Select rows; labels and weights are made contiguous, because kernels assume a stride of 1."""

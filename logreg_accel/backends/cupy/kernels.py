@@ -58,7 +58,7 @@ def logistic_residual(backend, loss, Z, y, s):
     blocks = _block_count(Z.size)
     residual, losses = cupy.empty_like(Z), cupy.empty(blocks, dtype=np.float64)
     launch = kernel("pointwise.cu", f"logistic_residual<{REAL[Z.dtype.name]}>")
-    s = None if s is None else cupy.ascontiguousarray(s)
+    s = None if s is None else cupy.ascontiguousarray(s, dtype=Z.dtype)
     arguments = (Z, cupy.ascontiguousarray(y), s, np.int64(Z.size), residual, losses)
     launch((blocks,), (shapes.THREADS,), arguments)
     return residual, losses.sum(keepdims=True)

@@ -43,7 +43,8 @@ class NumbaBackend(NumpyBackend):
 
         matrix = Matrix(taken)
         self.run_lanes(gather, lanes.even(len(rows), lanes.count(matrix)))
-        return Block(matrix, block.y[rows], weights.astype(compute_dtype(X.dtype)))
+        splits = None if block.splits is None else block.splits[rows]
+        return Block(matrix, block.y[rows], weights.astype(compute_dtype(X.dtype)), splits)
 
     def generic(self, pass_, block):
         """The generic body, lane by lane where it reads X."""
