@@ -3,7 +3,7 @@
 #
 #   OUT=folder   where tests.txt, sanitizer.txt, gpu.json and gpu.svg go (bench/results/gpu)
 #   LIMIT=570    seconds for everything; STEPS="tests sanitizer bench"; SECONDS_FOR_BENCH=400 at most
-#   PYTHON=python3
+#   PYTHON=python3; WORKERS=14 processes for the tests
 #
 # A step may fail without ending the rest; the exit code is the benchmark's.
 set -u
@@ -40,10 +40,9 @@ summary=()
 if wants tests; then
     seconds=$(at_most 240 120)
     parallel=()
-    "$python" -c "import xdist" 2>/dev/null && parallel=(-n 6) # most of the time goes into compiling kernels
-    timeout -k 10 "$seconds" "$python" -m pytest tests/test_backends.py tests/test_backend_cupy.py \
-        tests/test_kernels_cuda.py tests/test_objective.py tests/test_sampling.py tests/test_subsampled.py \
-        tests/test_solvers.py tests/test_stopping.py tests/test_estimator.py -m gpu -q -p no:cacheprovider --tb=short ${parallel[@]+"${parallel[@]}"} \
+    "$python" -c "import xdist" 2>/dev/null && parallel=(-n "${WORKERS:-14}") # most of the time goes into compiling kernels
+    "$python" -c "import pytest_timeout" 2>/dev/null && parallel+=(--timeout 60)
+    timeout -k 10 "$seconds" "$python" -m pytest tests -m gpu -q -p no:cacheprovider --tb=short --continue-on-collection-errors ${parallel[@]+"${parallel[@]}"} \
         --junitxml="$OUT/.junit.xml" >"$OUT/.tests" 2>&1
     code=$?
     {

@@ -1,13 +1,18 @@
-"""Loss and gradient at one point, and those of several outputs.
+"""Loss and gradient at one point, at every width, and those of several outputs.
 
 The contestants are ours, two cuBLAS products, the tiled generic body, PyTorch and JAX.
 """
 
+import concurrent.futures
 import time
 
-from gpu_contestants import COMPILED, OURS, QUICK, TILED, Problem, our_gradient
+import numpy as np
+from gpu_compilers import compilers
+from gpu_contestants import COMPILED, OURS, QUICK, TILED, Problem, our_gradient, two_products
 from gpu_data import Pool, free_memory, reference
 from gpu_timing import Contestant, Race, measure_read, read_jobs
+
+from logreg_accel.kernels.cuda import shapes
 
 _OTHERS = [(dtype, n) for n in (256, 1024, 4096) for dtype in ("uint8", "float64", "bfloat16")]
 
@@ -93,3 +98,31 @@ def outputs(options, budget, part):
                 budget,
                 k,
             )
+
+
+def widths(options, budget, part):
+    """Ours and two cuBLAS products at widths that are no powers of two, with the Hessian-vector product."""
+    cases = [(dtype, n) for dtype in ("float32", "float16", "uint8") for n in options.widths]
+    names = {_kernel(name, dtype, n, options.bytes) for dtype, n in cases for name in _OURS}
+    with compilers(names) as compiled:
+        concurrent.futures.wait(compiled.values(), timeout=budget.left() / 3)
+    pool = Pool(options.bytes)
+    part["read"] = read = measure_read(pool.matrix("float32", 256), options.repeats)
+    ours = OURS | {
+        "plain read": lambda p: Contestant(read_jobs(p.X)[read["fastest"]]),
+        "two products": two_products,
+    }
+    for dtype, n in cases:
+        case = (dtype, n, ours, read["best_read_GB_per_s"], options.repeats, budget)
+        part.case(f"{dtype} {n}", budget, evaluate, pool, part, *case)
+        free_memory()
+
+
+_OURS = ("LossGradient", "HessianVector")
+
+
+def _kernel(name, dtype, n, nbytes):
+    """The kernel that a pass over rows of n numbers takes."""
+    itemsize = np.dtype(dtype).itemsize
+    columns = shapes.padded(n, itemsize)
+    return shapes.dense(name, dtype, nbytes // itemsize // n, columns).kernel

@@ -70,6 +70,7 @@ def table(report):
             for name, line in shares.items()
         ]
         lines += [f"  {n}: {others[dtype, n][0]}" for n in widths if (dtype, n) in others]
+    lines += widths_table(report)
     for c in _cases(report, "sweep"):
         best = c["best"]
         lines.append(
@@ -99,6 +100,17 @@ def table(report):
             f"fit of {c['name']}: {c['second_s'] * 1e3:.1f} ms ({c['solver']}, {c['passes']:g} passes)"
         )
     return "\n".join(lines + troubles(report))
+
+
+def widths_table(report):
+    """Shares of the plain read of the same bytes at every width, a line a case."""
+    lines = []
+    for c in sorted(_cases(report, "widths"), key=lambda c: (c["dtype"], c["features"])):
+        lines.append(
+            f"{c['name']:14s}"
+            + "  ".join(f"{name} {e['share_of_read']:.3f}" for name, e in c["contestants"].items())
+        )
+    return lines
 
 
 def troubles(report):

@@ -1,7 +1,9 @@
 """The CUDA backend against the alternatives, on one GPU: python bench/gpu [options]
 
     evaluations  loss and gradient at one point: ours, two cuBLAS products, the tiled generic body, PyTorch,
-    JAX sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by
+    JAX
+    widths       ours at widths that are no powers of two, with the Hessian-vector product
+    sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by
     fits         whole fits to a relative suboptimality of 1e-6 against PyTorch's L-BFGS
     outputs      several columns of weights
     upload       host to device
@@ -31,14 +33,17 @@ from gpu_results import Budget, DeviceLost, Part, attempt, read_json, write_json
 FOLDER = Path(__file__).resolve().parent  # what a child runs
 # section -> its module and its share of the seconds; what one leaves over goes to the next
 SECTIONS = {
-    "evaluations": ("gpu_evaluations", 40),
-    "sweep": ("gpu_sweep", 25),
+    "widths": ("gpu_evaluations", 20),
+    "evaluations": ("gpu_evaluations", 30),
+    "sweep": ("gpu_sweep", 20),
     "fits": ("gpu_fits", 18),
     "outputs": ("gpu_evaluations", 4),
     "upload": ("gpu_host", 5),
     "break_even": ("gpu_host", 8),
 }
 FEATURES = (256, 1024, 4096, 16, 64, 8192)  # the most important ones first
+WIDTHS = (100, 1028, 28, 784, 4100, 54, 516, 2000, 5000, 16, 256, 1024, 4096, 8192)
+SWEEP_WIDTHS = (1028, 100, 516, 4100, 784, 2000, 5000, 28)
 # JAX takes memory as it needs it, float32 products stay float32, Inductor starts no processes
 _ENVIRONMENT = {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -202,6 +207,8 @@ def parse_options(words=None):
     options.bytes = int(min(options.bytes, 64e6) if options.quick else options.bytes) // 4096 * 4096
     options.repeats = 3 if options.quick else 11
     options.features = (256, 16) if options.quick else FEATURES
+    options.widths = (100, 28) if options.quick else WIDTHS
+    options.sweep_widths = options.widths if options.quick else SWEEP_WIDTHS
     options.megabytes = (1, 8) if options.quick else (64, 32, 8, 256, 1)
     options.fit_rows = 50_000 if options.quick else 10_000_000
     return options

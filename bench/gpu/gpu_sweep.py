@@ -1,28 +1,19 @@
 """The variants of our kernel's launch, measured."""
 
 import concurrent.futures
-import contextlib
-import multiprocessing
-import os
 from unittest import mock
 
 import numpy as np
+from gpu_compilers import compilers
 from gpu_contestants import Problem, our_gradient, our_launches
 from gpu_data import Pool, relative_error
 from gpu_results import attempt
 from gpu_timing import device_ms, measure_read, median
 from gpu_variants import variants
 
-from logreg_accel.backends.cupy import compiler
 from logreg_accel.kernels.cuda import shapes
 
 _WRONG = 1e-4  # relative distance of a variant's gradient from the base launch's
-
-
-def compile_kernel(name):
-    """Into CuPy's cache on disk, in a process of its own; an error comes up again at the kernel's launch."""
-    with contextlib.suppress(Exception):
-        compiler.kernel("dense.cu", name)
 
 
 def measure_launch(problem, launch, repeats, expected=None):
@@ -86,33 +77,16 @@ def sweep_case(pool, part, dtype, n, best_read, repeats, budget, compiled):
 
 def sweep(options, budget, part):
     """Every dtype and width in order of importance; the compilers work ahead of the measurements."""
-    wanted, names = [(dtype, n) for dtype in ("float32", "float16") for n in options.features], {}
+    wanted, names = [(dtype, n) for dtype in ("float32", "float16") for n in options.sweep_widths], {}
     for dtype, n in wanted:
         m = options.bytes // np.dtype(dtype).itemsize // n
         names |= dict.fromkeys(
             other.kernel for _, other in variants(shapes.dense("LossGradient", dtype, m, n), m, n)
         )
-    compilers = concurrent.futures.ProcessPoolExecutor(
-        min(12, os.cpu_count()), mp_context=multiprocessing.get_context("spawn")
-    )
-    try:
-        compiled = {name: compilers.submit(compile_kernel, name) for name in names}
+    with compilers(names) as compiled:
         pool = Pool(options.bytes)
         part["read"] = read = measure_read(pool.matrix("float32", 256), options.repeats)
         for i, (dtype, n) in enumerate(wanted):
             limit = budget.share(max(0.3, 1 / (len(wanted) - i)))
-            part.case(
-                f"{dtype} {n}",
-                budget,
-                sweep_case,
-                pool,
-                part,
-                dtype,
-                n,
-                read["best_read_GB_per_s"],
-                5,
-                limit,
-                compiled,
-            )
-    finally:
-        compilers.shutdown(wait=False, cancel_futures=True)
+            case = (dtype, n, read["best_read_GB_per_s"], 5, limit, compiled)
+            part.case(f"{dtype} {n}", budget, sweep_case, pool, part, *case)

@@ -43,7 +43,7 @@ def vary(launch, m, n, slices=None, lanes=None, **changes):
     if lanes is not None:
         if not 1 <= lanes <= 1024:
             return None
-        packs = 1 << (-(-n // (fields["vector"] * lanes)) - 1).bit_length()
+        packs = -(-n // (fields["vector"] * lanes))
         changes = {
             "lanes": lanes,
             "packs": packs,
@@ -73,11 +73,25 @@ def vary(launch, m, n, slices=None, lanes=None, **changes):
     )
 
 
+def _full_lanes(vector, n, at_most=6):
+    """Lanes a row of which few are idle: a power of two in a warp, whole warps beyond; the fullest first."""
+    needed = -(-n // vector)
+    packs = {v: -(-needed // v) for v in (4, 8, 16, 32, *range(64, 513, 32))}
+    full = sorted(packs, key=lambda v: (packs[v] * v, v))
+    return [v for v in full if packs[v] <= 8 and packs[v] * v <= 1.3 * needed][:at_most]
+
+
 def variants(launch, m, n):
     """Launches to try, mostly one thing changed at a time, by importance: (change, launch), each once."""
     fields = parse(launch.kernel)
     rows, lanes, prefetch = fields["rows"], fields["lanes"], fields["prefetch"]
-    changes = [{"rows": v} for v in (1, 2, 4, 8, 16)]
+    changes = [
+        {"lanes": v, "rows": r}
+        for v in _full_lanes(fields["vector"], n)
+        for r in (rows, 2 * rows, rows // 2)
+        if r
+    ]
+    changes += [{"rows": v} for v in (1, 2, 4, 8, 16)]
     changes += [{"prefetch": not prefetch}]
     changes += [{"resident": v} for v in (256, 384, 512, 640, 768, 1024)]
     changes += [{"slices": v} for v in (1056, 2112, launch.grid // 2, 2 * launch.grid, 4 * launch.grid) if v]
