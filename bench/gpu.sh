@@ -58,7 +58,7 @@ fi
 if wants sanitizer; then
     seconds=$(at_most 90 120)
     if command -v compute-sanitizer >/dev/null && [ "$seconds" -gt 10 ]; then
-        timeout -k 10 "$seconds" compute-sanitizer --tool memcheck --error-exitcode 9 "$python" -m pytest tests/test_backends.py \
+        LOGREG_ACCEL_NO_POOL=1 timeout -k 10 "$seconds" compute-sanitizer --tool memcheck --error-exitcode 9 "$python" -m pytest tests/test_backends.py \
             -k "cupy and awkward" -x -q -p no:cacheprovider -p no:xdist --tb=short >"$OUT/.sanitizer" 2>&1
         code=$?
         {

@@ -29,6 +29,12 @@ CPU_BACKENDS = ["numpy", "numba"]
 EMULATED = unusable("cupy") is not None
 if EMULATED and os.environ.get("LOGREG_ACCEL_REQUIRE_GPU"):
     raise RuntimeError(f"LOGREG_ACCEL_REQUIRE_GPU is set and the cupy backend cannot run: {unusable('cupy')}")
+if (
+    os.environ.get("LOGREG_ACCEL_NO_POOL") and not EMULATED
+):  # under a memory checker every array has bounds of its own
+    import cupy
+
+    cupy.cuda.set_allocator(None)
 BACKENDS = [
     *CPU_BACKENDS,
     pytest.param("cupy", marks=pytest.mark.gpu, id="cupy-emulated" if EMULATED else "cupy"),

@@ -39,11 +39,17 @@ def measure_launch(problem, launch, repeats, expected=None):
     }, result.gradient
 
 
+def base_launch(dtype, m, n):
+    """What the backend launches for a matrix whose rows are not padded."""
+    vector = shapes.widest_vector(np.dtype(dtype).itemsize, 0, n, n)
+    return shapes.dense("LossGradient", dtype, m, n, 1, vector)
+
+
 def sweep_case(pool, part, dtype, n, best_read, repeats, budget, compiled):
     """The base launch and its variants for one matrix; `compiled` has a future for each kernel."""
     X = pool.matrix(dtype, n)
     m, problem = X.shape[0], Problem(X)
-    launch = shapes.dense("LossGradient", dtype, m, n)
+    launch = base_launch(dtype, m, n)
     base, gradient = measure_launch(problem, launch, repeats)
     measured, late, failed = [{"change": {}, **base}], [], {}
     for change, other in variants(launch, m, n):
@@ -80,9 +86,7 @@ def sweep(options, budget, part):
     wanted, names = [(dtype, n) for dtype in ("float32", "float16") for n in options.sweep_widths], {}
     for dtype, n in wanted:
         m = options.bytes // np.dtype(dtype).itemsize // n
-        names |= dict.fromkeys(
-            other.kernel for _, other in variants(shapes.dense("LossGradient", dtype, m, n), m, n)
-        )
+        names |= dict.fromkeys(other.kernel for _, other in variants(base_launch(dtype, m, n), m, n))
     with compilers(names) as compiled:
         pool = Pool(options.bytes)
         part["read"] = read = measure_read(pool.matrix("float32", 256), options.repeats)
