@@ -7,6 +7,8 @@ import ctypes
 import functools
 import importlib.util
 import re
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +52,56 @@ def compile(source, kernels, architecture):
     CompileError
         An error, or a warning.
     """
+    _, log, lowered = _machine_code(source, kernels, architecture)
+    return {lowered[name]: resources for name, resources in _resources(log) if name in lowered}
+
+
+def loops(source, kernels, architecture):
+    """The instructions of each kernel's longest loop, without operands: what a step over rows takes."""
+    code, _, lowered = _machine_code(source, kernels, architecture)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(code)
+        file.flush()
+        told = subprocess.run([_disassembler(), "-c", file.name], capture_output=True, text=True, check=True)
+    parts = re.split(r"\n//-+ \.text\.(\w+) ", told.stdout)
+    return {lowered[name]: _longest_loop(text) for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def _longest_loop(text):
+    """From the target of a branch back to the branch; what is outlined lies behind the kernel's last EXIT."""
+    instructions, labels = [], {}
+    for line in text.splitlines():
+        if label := re.match(r"(\.L_x_\d+):", line):
+            labels[label[1]] = len(instructions)
+        elif found := re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)(.*)", line):
+            instructions.append(found.groups())
+    names = [name for name, _ in instructions]
+    spans = []
+    for i, (name, operands) in enumerate(instructions):
+        target = labels.get((re.search(r"\.L_x_\d+", operands) or [None])[0], i + 1)
+        if name == "BRA" and target <= i and "EXIT" not in names[target:i]:
+            spans.append(names[target : i + 1])
+    return max(spans, key=len)
+
+
+@functools.cache
+def _disassembler():
+    spec = importlib.util.find_spec("nvidia")
+    for place in spec.submodule_search_locations if spec else ():
+        for program in Path(place).glob("*/bin/nvdisasm"):
+            return program
+    return None
+
+
+def why_no_loops():
+    """None where machine code can be read, or a sentence that says what is missing."""
+    return why_not() or (
+        None if _disassembler() else "no nvdisasm: pip install 'logreg-accel[test]' brings it, on Linux"
+    )
+
+
+def _machine_code(source, kernels, architecture):
+    """Machine code, the compiler's log, and kernels by their names in both."""
     library = _library()
     program = ctypes.c_void_p()
     _check(library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None))
@@ -66,6 +118,8 @@ def compile(source, kernels, architecture):
         size = ctypes.c_size_t()
         _check(library.nvrtcGetCUBINSize(program, ctypes.byref(size)))
         assert size.value > 0
+        code = ctypes.create_string_buffer(size.value)
+        _check(library.nvrtcGetCUBIN(program, code))
         lowered = {}
         for kernel in kernels:
             name = ctypes.c_char_p()
@@ -73,7 +127,7 @@ def compile(source, kernels, architecture):
             lowered[name.value.decode()] = kernel
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
-    return {lowered[name]: resources for name, resources in _resources(log) if name in lowered}
+    return code.raw, log, lowered
 
 
 def _resources(log):

@@ -26,7 +26,6 @@ def parts(launch):
         "lanes",
         "warps",
         "held",
-        "prefetch",
         "resident",
     )
     values = launch.kernel.removeprefix("dense<").removesuffix(">").split(", ")
@@ -41,7 +40,7 @@ def parts(launch):
     outputs=st.integers(1, 16),
     vector=st.sampled_from([None, 1, 2, 4, 8]),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_launch_covers_all_rows_and_columns(name, dtype, m, n, outputs, vector):
     launch = shapes.dense(name, dtype, m, n, outputs, vector)
     if launch is None:
@@ -50,7 +49,7 @@ def test_a_launch_covers_all_rows_and_columns(name, dtype, m, n, outputs, vector
     assert of["packs"] * of["lanes"] * of["vector"] >= n
     assert (launch.grid - 1) * launch.slice_rows < m <= launch.grid * launch.slice_rows
     assert launch.block == 32 * of["warps"] <= 1024 and launch.grid < 2**31 and launch.slice_rows < 2**31
-    assert of["vector"] <= (vector or 16) and of["vector"] * max(2, np.dtype(dtype).itemsize) <= 16
+    assert of["vector"] <= (vector or 16) and of["vector"] * np.dtype(dtype).itemsize <= 16
     if of["lanes"] > 32:
         assert of["lanes"] == launch.block
     step = of["rows"] * (1 if of["lanes"] > 32 else of["warps"] * 32 // of["lanes"])
@@ -62,8 +61,7 @@ def test_a_launch_covers_all_rows_and_columns(name, dtype, m, n, outputs, vector
 @pytest.mark.parametrize("dtype", STORAGE)
 @pytest.mark.parametrize("name", PASSES)
 def test_every_width_up_to_8192_has_a_kernel(name, dtype):
-    most = 4096 if (name, dtype) == ("HessianVector", "float64") else 8192
-    for n in [*range(1, 300), *range(300, most, 97), most]:
+    for n in [*range(1, 40), *range(40, 8192, 397), 8192]:
         assert shapes.dense(name, dtype, 1000, n) is not None
         assert shapes.dense(name, dtype, 1000, n, vector=1) is not None
     assert shapes.dense(name, dtype, 1000, 8193) is None
@@ -118,6 +116,16 @@ def test_large_problems_fill_a_gpu_and_leave_little_to_add():
         launch = shapes.dense("LossGradient", "float32", m, n)
         assert launch.grid >= 3 * 132, "fewer blocks than an H200 runs in three rounds"
         assert launch.grid * n <= 0.01 * m * n, "partial sums of more than 1 % of X"
+
+
+@pytest.mark.parametrize("dtype, wide", [("float32", 1036), ("float16", 2073), ("uint8", 4147)])
+@pytest.mark.parametrize("name", ["LossGradient", "HessianVector"])
+def test_few_lanes_are_idle_in_wide_rows(name, dtype, wide):
+    """A fifth at most; nine tenths would take narrower loads or fewer rows under way, which cost more."""
+    vector = 16 // np.dtype(dtype).itemsize
+    for n in range(shapes.padded(wide + 1, np.dtype(dtype).itemsize), 8193, 11 * vector):
+        of = parts(shapes.dense(name, dtype, 100_000, n))
+        assert n >= 0.8 * of["packs"] * of["lanes"] * of["vector"], (n, of)
 
 
 @given(slices=st.integers(1, 5000), numbers=st.integers(1, 140_000))

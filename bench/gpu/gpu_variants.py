@@ -12,7 +12,6 @@ _FIELDS = (
     "lanes",
     "warps",
     "held",
-    "prefetch",
     "resident",
 )
 
@@ -84,7 +83,7 @@ def _full_lanes(vector, n, at_most=6):
 def variants(launch, m, n):
     """Launches to try, mostly one thing changed at a time, by importance: (change, launch), each once."""
     fields = parse(launch.kernel)
-    rows, lanes, prefetch = fields["rows"], fields["lanes"], fields["prefetch"]
+    rows, lanes = fields["rows"], fields["lanes"]
     changes = [
         {"lanes": v, "rows": r}
         for v in _full_lanes(fields["vector"], n)
@@ -92,7 +91,6 @@ def variants(launch, m, n):
         if r
     ]
     changes += [{"rows": v} for v in (1, 2, 4, 8, 16)]
-    changes += [{"prefetch": not prefetch}]
     changes += [{"resident": v} for v in (256, 384, 512, 640, 768, 1024)]
     changes += [{"slices": v} for v in (1056, 2112, launch.grid // 2, 2 * launch.grid, 4 * launch.grid) if v]
     changes += [{"lanes": v} for v in (lanes * 2, lanes // 2)]
@@ -102,7 +100,6 @@ def variants(launch, m, n):
         changes += [
             {"rows": v, "resident": 256},
             {"rows": v, "resident": 512},
-            {"rows": v, "prefetch": not prefetch},
         ]
     found = {}
     for change in changes:

@@ -31,41 +31,130 @@ __device__ inline float widen(Half x) {
     return float(value);
 #endif
 }
-__device__ inline float widen(BFloat16 x) {
+__device__ inline float float_of(unsigned bits) {
     union {
         unsigned bits;
         float value;
-    } word = {unsigned(x.bits) << 16};
+    } word = {bits};
     return word.value;
 }
+__device__ inline float widen(BFloat16 x) { return float_of(unsigned(x.bits) << 16); }
 
-// The number in the lowest bits of a word, of the second argument's type.
-__device__ inline signed char lowest(unsigned word, signed char) { return (signed char)(word); }
-__device__ inline unsigned char lowest(unsigned word, unsigned char) { return (unsigned char)(word); }
-__device__ inline Half lowest(unsigned word, Half) { return {(unsigned short)(word)}; }
-__device__ inline BFloat16 lowest(unsigned word, BFloat16) { return {(unsigned short)(word)}; }
-
-// A vector that is loaded at once: 16 bytes at most, so the address must be a multiple of its size. `at` widens one number.
+// How a kernel reads the numbers of a storage type: as they are, or in units.
 //
-// Numbers of less than 32 bits stay in words. The compiler would give each a register of its own, or keep the floats that they were
-// widened to from the first use to the second (216 registers where 16 columns of bytes take 4): stay_packed makes it believe
-// that the words have changed in between.
+// Bytes are not converted at all. A byte b as the lowest bits of a float is b * 2^-149, exactly, and multiply-adds take such
+// numbers as fast as any other: a permutation of bytes and a multiply-add, where a conversion costs four instructions, one of
+// them at an eighth of the rate. What they are multiplied with is raised by 2^80 and the product lowered by 2^69, so that
+// no digit is lost for weights and factors between 2^-57 and 2^47.
+template <class Storage>
+struct Units {
+    static constexpr bool kTiny = false;
+    template <class Real>
+    __device__ static Real raised(Real x) {
+        return x;
+    }
+    template <class Real>
+    __device__ static Real lowered(Real x) {
+        return x;
+    }
+    template <class Real>
+    __device__ static Real multiply_add(Real x, Real y, Real sum) {
+        return sum + x * y;
+    }
+};
+struct TinyUnits {
+    static constexpr bool kTiny = true;
+    __device__ static float raised(float x) { return x * 0x1p80f; }
+    __device__ static float lowered(float x) { return x * 0x1p69f; }
+    __device__ static float multiply_add(float x, float y, float sum) {
+#ifdef __CUDACC_RTC__
+        asm("fma.rn.f32 %0, %1, %2, %0;" : "+f"(sum) : "f"(x), "f"(y));  // CuPy's -ftz=true would take x for zero
+        return sum;
+#else
+        return sum + x * y;
+#endif
+    }
+};
+template <>
+struct Units<unsigned char> : TinyUnits {};
+template <>
+struct Units<signed char> : TinyUnits {};
+
+// Number `i` of a word, in its units, by one instruction or by another one.
+//
+// Numbers of less than 32 bits wait in words for their second use: 16 bytes take 4 registers, and 16 as floats. The compiler would
+// rather keep what it converted them to the first time, in memory where registers do not suffice. That the other instruction
+// gives the same, but for a sign, it does not know.
+template <class T>
+struct FromWord;
+template <>
+struct FromWord<unsigned char> {
+    static constexpr int kAgain = 1;
+    __device__ static float first(unsigned word, int i) { return float_of(__byte_perm(word, 0, 0x4440 + i)); }
+    __device__ static float again(unsigned word, int i) { return float_of(__byte_perm(0, word, 0x0004 + i)); }
+};
+template <>
+struct FromWord<signed char> {  // by way of b + 128, which has no sign
+    using Bytes = FromWord<unsigned char>;
+    static constexpr int kAgain = 1;
+    __device__ static float first(unsigned word, int i) { return less_128(Bytes::first(word ^ 0x80808080u, i)); }
+    __device__ static float again(unsigned word, int i) { return less_128(Bytes::again(word ^ 0x80808080u, i)); }
+    __device__ static float less_128(float x) {
+#ifdef __CUDACC_RTC__
+        asm("add.rn.f32 %0, %0, %1;" : "+f"(x) : "f"(-0x1p-142f));
+        return x;
+#else
+        return x - 0x1p-142f;
+#endif
+    }
+};
+template <>
+struct FromWord<Half> {
+    static constexpr int kAgain = -1;
+    __device__ static float first(unsigned word, int i) { return widen(Half{(unsigned short)(word >> (16 * i))}); }
+    __device__ static float again(unsigned word, int i) {
+#ifdef __CUDACC_RTC__
+        float value;
+        asm("{ .reg .f16 h; neg.f16 h, %1; cvt.f32.f16 %0, h; }" : "=f"(value) : "h"((unsigned short)(word >> (16 * i))));
+        return value;
+#else
+        return -first(word, i);
+#endif
+    }
+};
+template <>
+struct FromWord<BFloat16> {
+    static constexpr int kAgain = 1;
+    __device__ static float first(unsigned word, int i) { return float_of(i ? word & 0xffff0000u : word << 16); }
+    __device__ static float again(unsigned word, int i) { return float_of(__byte_perm(word, 0, i ? 0x3244 : 0x1044)); }
+};
+
+// A vector that is loaded at once: 16 bytes at most, so the address must be a multiple of its size. `at` gives one number
+// in its units, `again` that times kAgain, `number` what it is.
 template <class T, int kSize, bool kWords = sizeof(T) < 4 && sizeof(T) * kSize >= 4>
 struct alignas(sizeof(T) * kSize < 16 ? sizeof(T) * kSize : 16) Pack {
+    static constexpr int kAgain = 1;
     T v[kSize];
-    __device__ auto at(int i) const { return widen(v[i]); }
-    __device__ void stay_packed() {}
+    __device__ auto at(int i) const {
+        if constexpr (Units<T>::kTiny)
+            return FromWord<T>::first((unsigned char)v[i], 0);
+        else
+            return widen(v[i]);
+    }
+    __device__ auto again(int i) const { return at(i); }
+    __device__ auto number(int i) const { return widen(v[i]); }
 };
 template <class T, int kSize>
 struct alignas(sizeof(T) * kSize < 16 ? sizeof(T) * kSize : 16) Pack<T, kSize, true> {
-    static constexpr int kPerWord = 4 / sizeof(T), kBits = 8 * sizeof(T);
+    static constexpr int kPerWord = 4 / sizeof(T), kAgain = FromWord<T>::kAgain;
     unsigned words[kSize / kPerWord];
-    __device__ float at(int i) const { return widen(lowest(words[i / kPerWord] >> (i % kPerWord * kBits), T{})); }
-    __device__ void stay_packed() {
-#ifdef __CUDACC_RTC__
-#pragma unroll
-        for (int i = 0; i < kSize / kPerWord; ++i) asm("" : "+r"(words[i]));
-#endif
+    __device__ float at(int i) const { return FromWord<T>::first(words[i / kPerWord], i % kPerWord); }
+    __device__ float again(int i) const { return FromWord<T>::again(words[i / kPerWord], i % kPerWord); }
+    __device__ float number(int i) const {
+        if constexpr (Units<T>::kTiny)
+            return widen(T(words[i / kPerWord] >> (i % kPerWord * 8)));
+        else
+            return at(i);
     }
 };
 

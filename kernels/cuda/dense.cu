@@ -20,7 +20,7 @@
 // weights: kDots rows of n, then kDots intercepts. s: row weights, or null for ones. margins: kOutputs rows of m, or null.
 // sums: per slice, kOutputs rows of n. totals: per slice, kOutputs values and kOutputs sums of factors.
 template <class Pass, class Storage, class Real, int kVector, int kPacks, int kRows, int kLanes, int kWarps, bool kHeld,
-          bool kPrefetch, int kResident>
+          int kResident>
 __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
     dense(const Storage* __restrict__ X, long long stride, long long m, int n, const Real* __restrict__ weights,
           const unsigned char* __restrict__ y, const Real* __restrict__ s, int slice_rows, Real* __restrict__ margins,
@@ -44,7 +44,11 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
     auto column = [&](int pack) { return (pack * kLanes + first_pack) * kVector; };
     auto weights_of = [&](int dot, int pack) {
         const int j = column(pack);
-        return j < n ? load<Real, kVector>(weights + (long long)dot * n + j) : Pack<Real, kVector>{};
+        Pack<Real, kVector> w{};
+        if (j < n) w = load<Real, kVector>(weights + (long long)dot * n + j);
+#pragma unroll
+        for (int v = 0; v < kVector; ++v) w.v[v] = Units<Storage>::raised(w.v[v]);
+        return w;
     };
     Real intercept[kDots];
     Pack<Real, kVector> held[kHeld ? kDots : 1][kPacks];  // else they come through the L1 cache, once for kRows rows
@@ -68,14 +72,6 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
         Real weight[kOwned];  // 0 beyond the last row
     };
     auto fetch = [&](Rows& rows, int base) {
-        const Storage* row = slice_X + (base + side) * stride;
-#pragma unroll
-        for (int r = 0; r < kRows; ++r, row += kSide * stride)
-#pragma unroll
-            for (int c = 0; c < kPacks; ++c) {
-                const bool there = base + r * kSide + side < end && column(c) < n;
-                rows.x[r][c] = there ? load<Storage, kVector>(row + column(c)) : Pack<Storage, kVector>{};
-            }
         if constexpr (Pass::kSums) {
 #pragma unroll
             for (int o = 0; o < kOwned; ++o) {
@@ -84,19 +80,34 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
                 rows.weight[o] = i < end ? (s ? s[begin + i] : Real(1)) : Real(0);
             }
         }
+        const Storage* row = slice_X + (base + side) * stride;
+#pragma unroll
+        for (int r = 0; r < kRows; ++r, row += kSide * stride)
+#pragma unroll
+            for (int c = 0; c < kPacks; ++c) {
+                const bool there = base + r * kSide + side < end && column(c) < n;
+                rows.x[r][c] = there ? load<Storage, kVector>(row + column(c)) : Pack<Storage, kVector>{};
+            }
     };
 
+    // what the sums are in (the squares of numbers in units would be zero), and what is added up
+    using Sum = typename Choose<Pass::kSquares, Units<Real>, Units<Storage>>::type;
+    constexpr Real kSign = Pass::kSquares ? 1 : Pack<Storage, kVector>::kAgain;
+    auto term = [](const Pack<Storage, kVector>& pack, int v) {
+        if constexpr (Pass::kSquares)
+            return pack.number(v) * pack.number(v);
+        else
+            return pack.again(v);
+    };
     using Total = typename Choose<kOutputs == 1, double, Real>::type;  // many outputs have no registers for doubles
     Real sum[kOutputs][kPacks * kVector] = {};
     Total value_total[kOutputs] = {}, factor_total[kOutputs] = {};
     SHARED_ARRAY(Real, across, kWholeBlock ? 2 * kWarps * kRows * kDots : 1);
     int phase = 0;
 
-    Rows rows, next;
-    int base = kWholeBlock ? 0 : warp * kChunk;
-    if constexpr (kPrefetch) fetch(rows, base);
-    for (; base < end; base += kStep) {
-        if constexpr (!kPrefetch) fetch(rows, base);
+    Rows rows;
+    for (int base = kWholeBlock ? 0 : warp * kChunk; base < end; base += kStep) {
+        fetch(rows, base);
 
         Real dots[kRows][kDots] = {};
 #pragma unroll
@@ -112,10 +123,10 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
 #pragma unroll
                 for (int r = 0; r < kRows; ++r)
 #pragma unroll
-                    for (int v = 0; v < kVector; ++v) dots[r][d] += rows.x[r][c].at(v) * w.v[v];
+                    for (int v = 0; v < kVector; ++v)
+                        dots[r][d] = Units<Storage>::multiply_add(rows.x[r][c].at(v), w.v[v], dots[r][d]);
             }
         }
-        if constexpr (kPrefetch) fetch(next, base + kStep);  // travels while the sums go round
 
         transposed_sum<kWarpLanes / 2, kRows>(dots, lane);
         if constexpr (kWholeBlock) {
@@ -136,49 +147,49 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
             phase ^= 1;
         }
 
-        Real factor[kOwned][kOutputs];
+        Real factor[kOwned][kOutputs], values[kOutputs] = {}, factors[kOutputs] = {};
 #pragma unroll
         for (int o = 0; o < kOwned; ++o) {
             const int i = base + (first_owned + o) * kSide + side;
             Real z[kDots], value[kOutputs];
 #pragma unroll
-            for (int d = 0; d < kDots; ++d) z[d] = dots[o][d] + intercept[d];
+            for (int d = 0; d < kDots; ++d) z[d] = Units<Storage>::lowered(dots[o][d]) + intercept[d];
             if (margins && counts && i < end) {
 #pragma unroll
                 for (int k = 0; k < kOutputs; ++k) margins[k * m + begin + i] = z[k];
             }
             if constexpr (Pass::kSums) {
                 Pass::row(z, rows.positive[o], rows.weight[o], factor[o], value);
-                if (counts && i < end) {
 #pragma unroll
-                    for (int k = 0; k < kOutputs; ++k) {
-                        value_total[k] += value[k];
-                        factor_total[k] += factor[o][k];
-                    }
+                for (int k = 0; k < kOutputs; ++k) {
+                    values[k] += value[k];
+                    factors[k] += factor[o][k];
                 }
             }
         }
 
         if constexpr (Pass::kSums) {
 #pragma unroll
-            for (int r = 0; r < kRows; ++r) {
+            for (int k = 0; k < kOutputs; ++k) {
+                value_total[k] += values[k];
+                factor_total[k] += factors[k];
+            }
 #pragma unroll
-                for (int c = 0; c < kPacks; ++c) rows.x[r][c].stay_packed();
+            for (int r = 0; r < kRows; ++r) {
                 const int owner = side * kWarpLanes + r * kOwners / kOwned;
 #pragma unroll
                 for (int k = 0; k < kOutputs; ++k) {
-                    const Real f = __shfl_sync(kAllLanes, factor[r % kOwned][k], owner);
+                    const Real f = kSign * Sum::raised(__shfl_sync(kAllLanes, factor[r % kOwned][k], owner));
 #pragma unroll
                     for (int c = 0; c < kPacks; ++c)
 #pragma unroll
                         for (int v = 0; v < kVector; ++v) {
-                            const Real x = rows.x[r][c].at(v);
-                            sum[k][c * kVector + v] += f * (Pass::kSquares ? x * x : x);
+                            Real& s = sum[k][c * kVector + v];
+                            s = Sum::multiply_add(term(rows.x[r][c], v), f, s);
                         }
                 }
             }
         }
-        if constexpr (kPrefetch) rows = next;
     }
     if constexpr (!Pass::kSums) return;
 
@@ -191,7 +202,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
             for (int c = 0; c < kPacks; ++c)
 #pragma unroll
                 for (int v = 0; v < kVector; ++v)
-                    if (column(c) < n) slice_sums[(long long)k * n + column(c) + v] = sum[k][c * kVector + v];
+                    if (column(c) < n) slice_sums[(long long)k * n + column(c) + v] = Sum::lowered(sum[k][c * kVector + v]);
     } else {
         constexpr int kColumns = kPacks * kLanes * kVector;
         SHARED_ARRAY(Real, warp_sums, kWarps * kOutputs * kColumns);
@@ -212,14 +223,14 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
                 Real a = Real(0);
 #pragma unroll
                 for (int q = 0; q < kWarps; ++q) a += warp_sums[(q * kOutputs + k) * kColumns + j];
-                slice_sums[(long long)k * n + j] = a;
+                slice_sums[(long long)k * n + j] = Sum::lowered(a);
             }
     }
 
     SHARED_ARRAY(double, warp_totals, kWarps * 2 * kOutputs);
 #pragma unroll
     for (int k = 0; k < kOutputs; ++k) {
-        double value = value_total[k], factors = factor_total[k];
+        double value = counts ? value_total[k] : Total(0), factors = counts ? factor_total[k] : Total(0);
 #pragma unroll
         for (int offset = 16; offset > 0; offset /= 2) {
             value += __shfl_xor_sync(kAllLanes, value, offset);

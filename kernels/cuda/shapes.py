@@ -5,6 +5,8 @@ the device: the same rows are added in the same order on any GPU.
 """
 
 import functools
+import itertools
+import math
 from typing import NamedTuple
 
 STORAGE = {  # NumPy's name -> (type in the kernels, type of the arithmetic)
@@ -17,21 +19,24 @@ STORAGE = {  # NumPy's name -> (type in the kernels, type of the arithmetic)
     "bool": ("unsigned char", "float"),
 }
 _BYTES = {"double": 8, "float": 4, "Half": 2, "BFloat16": 2, "signed char": 1, "unsigned char": 1}
-_DOTS = {
-    "LossGradient": 1,
-    "HessianVector": 2,
-    "Diagonal": 1,
-    "Margins": 1,
-}  # products with a row, per output
+_DOTS = {"LossGradient": 1, "HessianVector": 2, "Diagonal": 1, "Margins": 1}  # products of a row, per output
+# instructions a use of a number takes beside its multiply-add
+_CONVERSIONS = {"Half": 1, "BFloat16": 1, "signed char": 2, "unsigned char": 1}
 MOST_OUTPUTS = 16
 MOST_COLUMNS = 8192
-_MOST_THREADS = 512  # of a block: 1,024 leave 64 registers a thread, too few for 8,192 columns
+
+# What a dense kernel may be; `_mapping` chooses.
+_LANES = (1, 2, 4, 8, 16, 32, *range(64, 513, 32))  # threads that share a row: of a warp, or a whole block
+_ROWS = (8, 4, 2, 1)  # rows under way at once in a group of lanes
 _BLOCK_WARPS = 4  # where a row needs a warp or less: small blocks leave no registers idle
+_ENOUGH_IN_FLIGHT = 80 << 10  # bytes of a multiprocessor
+_ENOUGH_WARPS = 12  # fewer leave the multiprocessor idle whenever some wait
+_LANES_OF_PARTS = 16  # where a lane reads a row in parts: fewer lanes touch every line of memory twice
 
 # Slices of rows, a block each: 512 or more where there are rows for it, so that the last round of blocks
-# costs little (an H200 runs 132 to 800 at once); up to 4,096 as long as each has 256 rows, whose sums are
-# then under 1 % of X. A slice takes some steps at least, and no more rows to a float32 accumulator than keep
-# its rounding below that of the margins: very long X has more slices.
+# costs little (an H200 runs 132 to 800 at once); up to 4,096 as long as what each leaves is under 1 % of what
+# it reads. A slice takes some steps at least, and no more rows to a float32 accumulator than keep its
+# rounding below that of the margins: very long X has more slices.
 _SLICES = (512, 4096)
 _SLICE_ROWS = 256
 _LEAST_STEPS = 4
@@ -101,67 +106,122 @@ def dense(name, dtype, m, n, outputs=1, vector=None):
         return None
     storage, real = STORAGE[dtype]
     itemsize, words = _BYTES[storage], _BYTES[real] // 4
-    dots = _DOTS[name] * outputs
-    vector = min(vector or 16, 16 // max(itemsize, 2), _power_of_two(64 // (outputs * words)))
-    while (mapping := _mapping(n, itemsize, words, outputs, dots, vector)) is None:
-        if vector == 1:
-            return None
-        vector //= 2
-    _, rows, lanes, warps, *_ = mapping
-
-    side = 1 if lanes > 32 else 32 // lanes
-    step = rows * side * (1 if lanes > 32 else warps)
-    slices = min(max(m // _SLICE_ROWS, _SLICES[0]), _SLICES[1])
-    steps = min(max(-(-m // (step * slices)), _LEAST_STEPS), _MOST_TERMS // rows)
-    template = (f"{name}<{outputs}>", storage, real, vector, *mapping)
-    kernel = f"dense<{', '.join(str(a).lower() if isinstance(a, bool) else str(a) for a in template)}>"
-    return Launch(kernel, -(-m // (step * steps)), 32 * warps, step * steps, vector, rows, lanes)
-
-
-def _mapping(n, itemsize, words, outputs, dots, vector):
-    """The numbers of a dense kernel from kPacks to kResident; None where a thread has too few registers.
-
-    A thread keeps, for each of its columns, the sums (of `outputs`), where there is room the weights (of
-    `dots` vectors), and the rows under way with their products. `words` registers hold one number of the
-    arithmetic. What is left for that beside margins, addresses and counters was fitted to what NVIDIA's
-    compiler reports, and the tests hold it to that.
-    """
-    packs = -(-n // vector)
-    with_weights = (outputs + dots) if outputs == 1 else outputs
-    in_warp = min(
-        64 // (with_weights * words), 32 // words**2
-    )  # columns of a thread where a warp or less has a row
-    in_block = min(64 // (outputs * words), 16 // words)
-    if packs <= 32 * max(1, _power_of_two(in_warp) // vector):
-        lanes, warps = min(32, _power_of_two_above(packs)), _BLOCK_WARPS
-    else:
-        lanes = _power_of_two_above(-(-packs * vector // _power_of_two(in_block)))
-        lanes = min(_MOST_THREADS, max(32, lanes))
-        warps = lanes // 32
-    packs = _power_of_two_above(-(-packs // lanes))
-    columns = packs * vector
-
-    alone = lanes == _MOST_THREADS  # the block fills a multiprocessor: nobody else loads while it adds
-    if alone:
-        room = 128 - words * (20 * (dots + outputs) - 16)
-    elif outputs == 1:
-        room = 160 - words * 28
-    else:
-        room = 232 - words * (24 + 2 * (dots + outputs))
-    sums, weights = columns * outputs * words, columns * dots * words
-    row = max(1, columns * itemsize // 4) + dots * words
-    prefetch = (alone or outputs >= 4) and sums + 2 * row <= room
-    row *= 2 if prefetch else 1
-    held = outputs == 1 and sums + weights + row <= room
-    left = room - sums - (weights if held else 0)
-    if left < row:
+    vector = min(vector or 16, 16 // itemsize)
+    mapping = _mapping(n, storage, words, outputs, _DOTS[name] * outputs, vector)
+    if mapping is None:
         return None
-    rows = _power_of_two(min(8, left // row))
 
-    # Threads that a multiprocessor shall hold, so that the compiler keeps to their registers: unasked it
-    # takes 20 to 90 more.
-    resident = 256 if outputs > 1 else 512 if (sums + weights) * words <= 32 else 384
-    return packs, rows, lanes, warps, held, prefetch, max(resident, 32 * warps)
+    chunk = mapping.rows * (1 if mapping.lanes > 32 else 32 // mapping.lanes * mapping.warps)
+    slices = min(max(m * itemsize // (_SLICE_ROWS * 4 * words), _SLICES[0]), _SLICES[1])
+    steps = min(max(-(-m // (chunk * slices)), _LEAST_STEPS), _MOST_TERMS // mapping.rows)
+    template = (f"{name}<{outputs}>", storage, real, *mapping)
+    kernel = f"dense<{', '.join(str(a).lower() if isinstance(a, bool) else str(a) for a in template)}>"
+    slice_rows = chunk * steps
+    block, vector = 32 * mapping.warps, mapping.vector
+    return Launch(kernel, -(-m // slice_rows), block, slice_rows, vector, mapping.rows, mapping.lanes)
+
+
+class _Mapping(NamedTuple):
+    """The numbers of a dense kernel from kVector to kResident."""
+
+    vector: int
+    packs: int
+    rows: int
+    lanes: int
+    warps: int
+    held: bool
+    resident: int
+
+
+@functools.lru_cache(maxsize=256)
+def _mapping(n, storage, words, outputs, dots, vector):
+    """The mapping that reads fastest by `_cycles_per_byte`; None where no thread has registers enough.
+
+    Parameters
+    ----------
+    n : columns that are read
+    storage : type of X in the kernels
+    words : registers that hold one number of the arithmetic
+    outputs, dots : sums, and products with a row
+    vector : columns of the widest load that is aligned
+    """
+    itemsize = _BYTES[storage]
+    narrowest = min(vector, max(1, 8 // itemsize)) if outputs == 1 else 1
+    best, least = None, math.inf
+    while vector >= narrowest:
+        for lanes in _LANES:
+            packs = -(-n // (vector * lanes))
+            too_many = lanes > 1 and packs == 1 and 2 * n <= vector * lanes
+            scattered = packs > 1 and lanes < _LANES_OF_PARTS
+            if too_many or scattered or packs * vector * outputs > 64:
+                continue
+            warps = lanes // 32 if lanes > 32 else _BLOCK_WARPS
+            for rows, held in itertools.product(_ROWS, (True, False)):
+                one = _Mapping(vector, packs, rows, lanes, warps, held and outputs == 1, 0)
+                resident = _resident_warps(_registers(one, storage, words, outputs, dots), warps)
+                if resident:
+                    cycles = _cycles_per_byte(one, n, storage, words, outputs, dots, resident)
+                    if cycles < least:
+                        best, least = one._replace(resident=32 * resident), cycles
+        vector //= 2
+    return best
+
+
+def _registers(one, storage, words, outputs, dots):
+    """About what a thread needs, fitted to what NVIDIA's compiler reports; the tests hold it to that.
+
+    A thread keeps, for each of its columns, the sums, where they are `held` the weights, and the rows under
+    way with their products.
+    """
+    columns, owned = one.packs * one.vector, max(1, one.rows // min(one.lanes, 32))
+    # addresses, counters, what the formulas take
+    others = words * (20 + 4 * dots) if outputs == 1 else words * (48 + 2 * (dots + outputs))
+    others += 4 * _CONVERSIONS.get(storage, 0)
+    sums = columns * outputs * words
+    weights = (columns * dots if one.held else one.vector) * words
+    rows = one.rows * max(1, columns * _BYTES[storage] // 4)
+    products = one.rows * dots * words
+    return others + sums + weights + rows + products + 3 * owned * outputs * (owned > 1)
+
+
+def _resident_warps(registers, warps):
+    """How many warps of such threads a multiprocessor holds, in whole blocks; 0 if registers do not suffice.
+
+    It has four parts with 512 registers a lane each, given out by eights. More than 16 warps gain nothing.
+    """
+    fit = 4 * (512 // (-(-registers // 8) * 8)) if registers <= 255 else 0
+    return min(fit, 16) // warps * warps
+
+
+def _cycles_per_byte(one, n, storage, words, outputs, dots, resident):
+    """An estimate that ranks mappings: what latency allows, and what the instructions take, added up.
+
+    Its best of the 180 variants that were timed on an H100, at eight widths in float32, is 0.7 % slower than
+    the fastest on average, which is how far two runs of one kernel lay apart.
+    """
+    columns, lanes = one.packs * one.vector, min(one.lanes, 32)
+    owned = max(1, one.rows // lanes)
+    a_number = (dots + outputs) * words + 2 * _CONVERSIONS.get(storage, 0)
+    instructions = (
+        one.rows * (columns * a_number + 5 * one.packs + 2 * outputs) + 115 * owned * outputs * words
+    )
+    shuffled = one.rows
+    for _ in range(lanes.bit_length() - 1):
+        shuffled = max(1, shuffled // 2)
+        instructions += 4 * dots * words * shuffled
+    if not one.held:
+        raised = one.vector if _BYTES[storage] == 1 else 0
+        instructions += one.packs * dots * (one.vector * words // 4 + 3 + raised)
+    latency = instructions + (0 if one.held else 40 * one.packs)
+    if one.lanes > 32:  # all wait at the barrier, and none of them loads
+        instructions += 2 * one.warps * dots + 15
+        latency = 100 + max(1, one.warps / 4) * latency
+
+    groups = 1 if one.lanes > 32 else one.warps * (32 // one.lanes)  # of lanes, in a block
+    row_bytes, blocks = n * _BYTES[storage], resident // one.warps
+    in_flight = min(blocks * groups * one.rows * row_bytes, _ENOUGH_IN_FLIGHT)
+    cycles = (1000 + latency) / in_flight + instructions * one.warps / (4 * groups * one.rows * row_bytes)
+    return cycles * max(1, _ENOUGH_WARPS / resident)
 
 
 @functools.lru_cache(maxsize=64)
@@ -194,11 +254,6 @@ def sum_slices(real, slices, numbers):
     """Kernel, grid and block of the sum over slices of so many numbers each."""
     warps = min(32, _power_of_two_above(-(-slices // 8)))
     return f"sum_slices<{real}>", -(-numbers // 32), 32 * warps
-
-
-def _power_of_two(x):
-    """The largest one that is at most x; 1 for less."""
-    return 1 << (max(x, 1).bit_length() - 1)
 
 
 def _power_of_two_above(x):

@@ -589,6 +589,13 @@ inline unsigned long long atomicMax(unsigned long long* at, unsigned long long l
     return before;
 }
 
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+    const unsigned long long bytes = (unsigned long long)high << 32 | low;
+    unsigned chosen = 0;
+    for (int i = 0; i < 4; ++i) chosen |= unsigned(bytes >> (8 * (selector >> (4 * i) & 7)) & 0xff) << (8 * i);
+    return chosen;
+}
+
 #define __syncwarp(...) emulation::sync_warp(EMULATION_SITE("__syncwarp"), ##__VA_ARGS__)
 #define __shfl_sync(...) emulation::shuffle(EMULATION_SITE("__shfl_sync"), __VA_ARGS__)
 #define __shfl_xor_sync(...) emulation::shuffle_xor(EMULATION_SITE("__shfl_xor_sync"), __VA_ARGS__)
