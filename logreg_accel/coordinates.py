@@ -1,22 +1,24 @@
-"""The two layouts of a point: a flat vector for solvers, columns for passes."""
+"""The layouts of a point: a flat vector for solvers, columns for passes; centred, or as the user has it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
 class Coordinates(NamedTuple):
-    """Converts points between the two layouts.
+    """Converts points between the layouts.
 
     A flat point is [w, b], or [w] without an intercept; with K outputs it is the (n_features + 1, K) matrix
-    of the passes in row-major order.
+    of the passes in row-major order. Of rows from which c is subtracted, b is the intercept of those rows:
+    that of the rows as they are is b − cᵀw.
     """
 
     n_features: int
     n_outputs: int
     fit_intercept: bool
     dtype: np.dtype
-    """The dtype of the arithmetic of the passes."""
+    """The dtype that weights are rounded to."""
+    centre: Any = None
 
     @property
     def size(self):
@@ -35,8 +37,12 @@ class Coordinates(NamedTuple):
         return W
 
     def rounded(self, w):
-        """w as float64, rounded to the arithmetic of the passes."""
-        return np.asarray(w, dtype=np.float64).astype(self.dtype).astype(np.float64)
+        """w as float64, rounded as the coefficients will be; intercepts of centred rows keep their digits."""
+        w = np.asarray(w, dtype=np.float64)
+        rounded = w.astype(self.dtype).astype(np.float64)
+        if self.centre is not None and self.fit_intercept:
+            rounded[-self.n_outputs :] = w[-self.n_outputs :]
+        return rounded
 
     def flat(self, W):
         """Undo `columns`."""
@@ -48,3 +54,24 @@ class Coordinates(NamedTuple):
         if self.fit_intercept:
             w[-self.n_outputs :] = 0
         return w
+
+    def original(self, w):
+        """The same model for rows as they are, from which nothing is subtracted."""
+        return self._shifted(w, -1)
+
+    def centred(self, w):
+        """Undo `original`."""
+        return self._shifted(w, 1)
+
+    def blur(self, w):
+        """The rounding of the intercepts of `original(w)`, which can be large where columns are far from zero."""
+        if self.centre is None or not self.fit_intercept:
+            return 0.0
+        return float(abs(self.original(w)[-self.n_outputs :]).max()) * np.finfo(np.float64).eps
+
+    def _shifted(self, w, sign):
+        if self.centre is None or not self.fit_intercept:
+            return w
+        W = np.array(w, dtype=np.float64).reshape(-1, self.n_outputs)
+        W[-1] += sign * (self.centre @ W[:-1])
+        return W.ravel()

@@ -5,15 +5,21 @@ import time
 
 import numpy as np
 
-from .certificate import MAX_ITER, Certificate, norm_of, separates
+from .certificate import MAX_ITER, UNKNOWN, Certificate, norm_of, separates
 from .history import Record, Solution
 from .solvers import questions as ask
 
 MAX_PASSES, MAX_SECONDS = "max_passes", "max_seconds"
 CALLBACK, INTERRUPTED, SEPARABLE = "callback", "interrupted", "separable"
 
-SATISFIED = {ask.CONVERGED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
+ESTIMATED = "estimated"
+"""Only an estimate is below `tol`: there is no proof to be had at the price of a read."""
+
+SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
 """Statuses that call for no ConvergenceWarning (the noise floor does, where it lies above `HIGH_FLOOR`)."""
+
+_PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}
+"""Statuses of a trial that may turn out to have converged."""
 
 HIGH_FLOOR = 1e-6
 """Relative suboptimality at which rounding should not yet have stopped a fit."""
@@ -154,13 +160,11 @@ class Trial:
         self.session, self.solver, self.objective, self.start = session, solver, objective, start
         self.tol, self.max_iter, self.callback = tol, max_iter, callback
         self.patience = getattr(solver, "patience", _PATIENCE)
-        self.certificate = Certificate(
-            objective.penalty, start.n_rows, start.ridge, tol, reads_left=lambda: session.reads_left
-        )
+        self.certificate = Certificate(objective.penalty, start, tol, lambda: session.reads_left)
         self.n_iter = -1  # the start is not a step
         self.history = []
         self.best = self.accepted = None
-        self.best_suboptimality = math.nan
+        self.verdict = UNKNOWN  # on the best point
         self.least_value = self.least_norm = self.least_score = math.inf
         self.stale = 0
         self.satisfied = self.batched = False
@@ -176,28 +180,31 @@ class Trial:
             if self.best is None:
                 raise
             status = INTERRUPTED
-        bound = math.inf
         try:
-            closing = self.certificate.close(status, self.best, self.best_suboptimality)
-            self.best_suboptimality = yield from closing
-        except Stop:
-            pass  # what was known stays
+            self.verdict = yield from self.certificate.close(self.best, self.verdict)
+        except Stop:  # what was found before counts
+            self.verdict = self.certificate.found(self.verdict)
         except KeyboardInterrupt:
             status = INTERRUPTED
-        try:
-            bound = yield from self.certificate.bound(self.best)
-        except KeyboardInterrupt:
-            status = INTERRUPTED
-        return self.solution(status, bound)
+        return self.solution(self._ending(status))
 
-    def solution(self, status, bound=math.inf):
+    def _ending(self, status):
+        """The status, now that the last word on the best point is spoken."""
+        if status not in _PROVABLE:
+            return status
+        if self.verdict.bound <= self.tol:
+            return ask.CONVERGED
+        estimated = self.certificate.beyond_proof and self.verdict.estimate <= self.tol
+        return ESTIMATED if estimated and status == ask.NOISE_FLOOR else status
+
+    def solution(self, status):
         """The best point, and how the trial ended."""
         return Solution(
             self.best.w,
             self.best.value,
             norm_of(self.best.gradient),
-            self.best_suboptimality,
-            bound,
+            self.verdict.suboptimality,
+            self.verdict.bound,
             max(self.n_iter, 0),
             self.session.n_passes,
             status,
@@ -215,9 +222,13 @@ class Trial:
                     return end.value
                 on = getattr(question, "on", None)
                 if isinstance(question, ask.Accept):
-                    best = self._keep_best(question)  # before a budget may end the certificate's work
-                    suboptimality = yield from self.certificate.judge(question)
-                    answer = self._accept(question.point, suboptimality, best)
+                    best = not self.satisfied and self._keep_best(
+                        question
+                    )  # before a budget may end the rest
+                    verdict = yield from self.certificate.judge(question)
+                    if self.satisfied and verdict.bound <= self.tol:  # what is not proven replaces no proof
+                        best = self._keep_best(question)
+                    answer = self._accept(question.point, verdict, best)
                 elif isinstance(question, ask.Evaluate) and on is None:
                     answer = yield from self._evaluate(question)
                 else:
@@ -260,12 +271,13 @@ class Trial:
             question = ask.Evaluate(question.w)
         return (yield question)
 
-    def _accept(self, point, suboptimality, best):
+    def _accept(self, point, verdict, best):
         """Keep a point that was judged, and decide whether the trial goes on; True when the point will do."""
         norm = norm_of(point.gradient)
         self.n_iter += 1
+        suboptimality = verdict.suboptimality
         if best:
-            self.best_suboptimality = suboptimality
+            self.verdict = verdict
         self.stale = 0 if point.value < self.least_value or norm < self.least_norm else self.stale + 1
         self.least_value, self.least_norm = min(self.least_value, point.value), min(self.least_norm, norm)
         self.accepted = point
@@ -278,8 +290,9 @@ class Trial:
         )  # of some rows: what they alone would prove is nothing
         if not partial and separates(point, self.objective):
             raise Stop(SEPARABLE)
-        if suboptimality <= self.tol:
+        if verdict.bound <= self.tol:
             self.satisfied = True
+        if self.satisfied:
             return True
         if suboptimality <= _NOTHING_LEFT or self.stale >= self.patience:
             raise Stop(ask.NOISE_FLOOR)
@@ -294,6 +307,6 @@ class Trial:
         else:
             better = told.score < self.least_score
         if better:
-            self.best, self.best_suboptimality = told.point, math.nan
+            self.best, self.verdict = told.point, UNKNOWN
             self.least_score = math.inf if told.score is None else told.score
         return better

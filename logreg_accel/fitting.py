@@ -94,21 +94,25 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None):
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
     with backend.limit_threads():
         penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
-        rows = MemoryRows([labelled.block], backend, len(labelled.classes))
+        # epochs of sgd go on from call to call, whatever lies far from zero in each
+        centring = None if isinstance(solver, sgd) else bool(model.fit_intercept)
+        rows = MemoryRows([labelled.block], backend, len(labelled.classes), centring)
         if model.verbose:
             for line in filter(None, (conversion(X, matrix.stored), *backend.notes, HEADINGS)):
                 say(line)
+        objective = Objective(rows, loss, penalty, model.fit_intercept)
         solution = driver.run(
             continued(solver) if continued else solver,
-            Objective(rows, loss, penalty, model.fit_intercept),
-            start,
+            objective,
+            objective.at.centred(start),
             tol=model.tol,
             max_iter=model.max_iter,
             max_passes=model.max_passes,
             max_seconds=model.max_seconds,
-            callback=_callback(model.verbose, progress),
+            callback=_callback(model.verbose, progress, objective.at.original),
             seed=_seed(model.random_state),
         )
+    solution = solution._replace(w=objective.at.original(solution.w))
     return Fitted(solution, chosen, Choice(name, reason))
 
 
@@ -160,10 +164,12 @@ def coefficients(model, w, labelled):
     dtype = np.float32 if stored.itemsize <= 4 and stored.kind not in "iub" else np.float64
     n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
     W = np.array(w).reshape(-1, k)
+    centred = model.fit_intercept and (W[n].astype(dtype) != W[n]).any()  # its intercept needs all its digits
     if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
         free = slice(0 if model.C == np.inf else n, None)
         W[free] -= W[free].mean(axis=1, keepdims=True)
-    intercept = W[n].astype(dtype) if model.fit_intercept else np.zeros(k, dtype=dtype)
+    wide = np.float64 if centred else dtype
+    intercept = W[n].astype(wide) if model.fit_intercept else np.zeros(k, dtype=dtype)
     return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
 
 
@@ -173,11 +179,12 @@ def _seed(random_state):
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _callback(verbose, progress):
-    if not verbose and progress.steps is None:
-        return progress.callback
+def _callback(verbose, progress, original):
+    if not verbose and progress.steps is None and progress.callback is None:
+        return None
 
     def tell(record, w):
+        w = original(w)
         if verbose:
             say(format_record(record))
         stop = progress.callback is not None and progress.callback(record, w)
@@ -215,11 +222,12 @@ def warn(model, fitted, stacklevel):
         )
         return
     floor = max(model.tol, driver.HIGH_FLOOR)
-    high_floor = solution.status == ask.NOISE_FLOOR and not solution.suboptimality <= floor
+    high_floor = solution.status == ask.NOISE_FLOOR and not solution.bound <= floor
     if high_floor or solution.status not in driver.SATISFIED:
         warnings.warn(
             f"Solver {solver!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an "
-            f"estimated relative suboptimality of {solution.suboptimality:.2g}, above `tol`={model.tol:g}. "
+            f"estimated relative suboptimality of {solution.suboptimality:.2g} (proven: "
+            f"{solution.bound:.2g}), above `tol`={model.tol:g}. "
             f"{_advice(model, fitted)}",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,

@@ -42,7 +42,7 @@ class Objective:
         self.loss = loss
         self.penalty = penalty
         self.fit_intercept = fit_intercept
-        self.at = Coordinates(rows.n_features, loss.n_outputs, fit_intercept, rows.dtype)
+        self.at = Coordinates(rows.n_features, loss.n_outputs, fit_intercept, rows.rounds_to, rows.centre)
         self.models = None if model is None else (model,)
         self.weight_sum = (
             rows.weight_sum if model is None else float(rows.sweep(passes.WeightSum((model,)))[0])
@@ -168,7 +168,9 @@ class Objective:
             with blas_limit(1):
                 return quadratic.lasso(H, gradient, w, l1, rounding, sweeps)
 
-        return ask.Start(w, seed, self.rows.n_rows, l1, self._ridge(), lasso)
+        scale = np.ones((self.size // self.loss.n_outputs, self.loss.n_outputs))
+        scale[: self.rows.n_features] = np.reshape(self.rows.scale, (-1, 1))
+        return ask.Start(w, seed, self.rows.n_rows, l1, self._ridge(), lasso, scale.ravel(), self.at.blur)
 
     def answer(self, question):
         """The answer to a question about these rows."""
@@ -183,7 +185,7 @@ class Objective:
                 case ask.LargestChange():
                     return self._largest_change(question.start, question.end)
                 case ask.DualValue():
-                    return duality.gap(self, question.point)
+                    return duality.plain(self, question.point)
                 case ask.Combine():
                     return self.rows.combine(question.u.reshape(-1, self.loss.n_outputs)).ravel()
         raise TypeError(f"{type(question).__name__} is no question about rows.")
@@ -197,6 +199,8 @@ class Objective:
         match question:
             case ask.Draw(ask.Sample(size, by_norms=by_norms)):
                 return self.rows.reads_to_draw(size, by_norms)
+            case ask.Draw(ask.Witnesses(size)):
+                return 0 if 2 * size >= self.rows.n_rows else self.rows.reads_to_draw(size)
             case ask.Draw(ask.RowSpace()) | ask.Combine():
                 return 1
         return 0
@@ -261,7 +265,7 @@ class Objective:
 
     def _draw(self, what):
         if self.models is not None:  # of a target and a split of its own: all rows serve instead of a sample
-            if isinstance(what, ask.Sample):
+            if isinstance(what, ask.Sample | ask.Witnesses):
                 return None
             raise TypeError(f"{type(what).__name__} is not for one of several models; use another solver.")
         match what:
@@ -270,6 +274,11 @@ class Objective:
                 if at is not None:
                     mass = self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
                 rows = self.rows.draw(size, seed, mass, by_norms)
+            case ask.Witnesses(size, seed, at):
+                mass = None
+                if at is not None and at.margins is not None and 2 * size < self.rows.n_rows:
+                    mass = self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
+                rows = self.rows.witnesses(size, seed, mass)
             case ask.Batch(numbers, n_batches):
                 rows = self.rows.batch(numbers, n_batches)
             case _:

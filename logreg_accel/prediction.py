@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backends import get_backend
 from .backends.passes import Margins
-from .data import Block, as_labels, as_matrix, as_weights
+from .data import Block, as_labels, as_matrix, as_weights, centred
 from .data.convert import named, to_table
 from .interop.hooks import in_namespace_of
 from .losses import loss_of
@@ -92,6 +92,9 @@ class Predictor:
         backend, _ = get_backend("auto", matrix.nbytes, matrix.on_device, self.n_threads, upload=False)
         with backend.limit_threads():
             block = backend.upload(Block(matrix, None))
+            if self.coef_.dtype != self.intercept_.dtype:  # columns far from zero: their margins cancel
+                zero = backend.xp.zeros(matrix.shape[1])
+                block = block._replace(X=centred(block.X, zero))
             margins = backend.to_host(backend.run(Margins(W), block))
         overflowed = ~np.isfinite(margins).all(axis=1)
         if overflowed.any():

@@ -83,7 +83,8 @@ class Backend:
 
     def run(self, pass_, block):
         """What a pass gives over an uploaded block: by a kernel of the table, or by the generic body."""
-        layout, stored = self.layout(block.X) if pass_.reads else (None, None)
+        kernels_serve = pass_.reads and block.X.centre is None
+        layout, stored = self.layout(block.X) if kernels_serve else (None, None)
         loss = getattr(pass_, "loss", None)
         kernel = self.kernels.get((type(pass_), None if loss is None else type(loss), layout))
         if kernel is not None and getattr(pass_, "models", None) is None:

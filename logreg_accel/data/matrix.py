@@ -26,9 +26,12 @@ class Matrix:
     shape : tuple of int
     dtype : numpy.dtype
         The dtype in storage.
+    centre : array (n_features,) or None
+        What is subtracted from every row before it is used; kernels read X as it is stored.
     """
 
     compressed = False
+    centre = None
 
     def __init__(self, stored):
         self.stored = stored

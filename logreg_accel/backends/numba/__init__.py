@@ -31,7 +31,7 @@ class NumbaBackend(NumpyBackend):
     def take(self, block, rows, weights):
         """Of row-major X on all threads: most of the time goes to the kernel, for fresh pages."""
         X = block.X
-        if X.compressed:  # which has loops of its own
+        if X.compressed or X.centre is not None:  # which have ways of their own
             return Backend.take(self, block, rows, weights)
         stored = X.stored
         if not stored.flags.c_contiguous or len(rows) * X.shape[1] * stored.itemsize < 2 * lanes.LANE_BYTES:
