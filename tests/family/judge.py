@@ -1,0 +1,173 @@
+"""What a fit says of itself, against the truth."""
+
+import dataclasses
+import signal
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from logreg_accel import LogisticRegression
+
+from . import losses
+from .problems import FIRST_ORDER, as_float64, problem
+from .reference import Exact, optimum
+from .separation import infimum
+
+SECONDS = 60
+"""A fit that takes longer is counted as an exception: it hangs."""
+
+_ROUNDING = 1e-13
+"""Of a bound or a claim, relative to F: what float64 cannot show."""
+
+SILENT = 1e-4
+REACHED = 1e-6
+
+FAULTS = {
+    "false converged": "status_ is 'converged' and the true distance is above tol",
+    "silent": f"no ConvergenceWarning and the true distance is above {SILENT:g}",
+    "bound too low": "suboptimality_bound_ is below the true distance",
+    "exception": f"an exception on legitimate data, or {SECONDS} s",
+    "no number": "suboptimality_ is nan, negative or above 1, or suboptimality_bound_ is nan",
+    "claim too high": "status_ is 'converged' and suboptimality_ is above tol",
+    "claim above bound": "suboptimality_ is above suboptimality_bound_",
+    "warnings": "a warning that is no ConvergenceWarning",
+    "not reached": f"neither converged nor separable, and the true distance above max({REACHED:g}, 10 tol)",
+}
+
+
+@dataclasses.dataclass
+class Verdict:
+    """One fit judged; the true distance (F − F*)/F lies from `least` to `most`."""
+
+    seed: int
+    name: str
+    fit: dict
+    faults: list
+    status: str = ""
+    claim: float = np.nan
+    bound: float = np.nan
+    least: float = np.nan
+    most: float = np.nan
+    warned: bool = False
+    told: str = ""
+
+
+class Truth:
+    """The exact objective of a Problem and its Optimum."""
+
+    def __init__(self, problem):
+        s = (
+            np.ones(len(problem.y))
+            if problem.sample_weight is None
+            else problem.sample_weight.astype(np.float64)
+        )
+        classes, codes = np.unique(problem.y, return_inverse=True)
+        s = s * _class_weights(problem.parameters["class_weight"], classes, codes, s)
+        used = s > 0
+        X, s, codes, k = as_float64(problem.X)[used], s[used], codes[used], len(classes)
+        C, l1_ratio = problem.parameters["C"], problem.parameters["l1_ratio"]
+        intercept = problem.parameters["fit_intercept"]
+        self.objective = Exact(X, losses.of(codes, k), s, (1 - l1_ratio) / C, l1_ratio / C, intercept)
+        self.optimum = optimum(self.objective) if C < np.inf else infimum(X, codes, k, s, intercept)
+
+    def distance(self, model):
+        """(F − F*)/F at the coefficients of a fitted model: at least, and at most."""
+        value = self.objective.at(model.coef_, model.intercept_).value
+        if not np.isfinite(value):
+            return 1.0, 1.0
+        lower = max(self.optimum.lower, 0)
+        return tuple(float(max(value - best, 0) / value) for best in (min(self.optimum.upper, value), lower))
+
+
+def _class_weights(given, classes, codes, s):
+    if given is None:
+        return np.ones(len(codes))
+    if given == "balanced":
+        return (s.sum() / (len(classes) * np.bincount(codes, weights=s)))[codes]
+    return np.array([given.get(int(label), 1.0) for label in classes])[codes]
+
+
+def judge(given, truth, fit):
+    """The Verdict on one fit of a problem."""
+    verdict = Verdict(given.seed, given.name, fit, [])
+    steps = FIRST_ORDER.get(fit["solver"], 1000)
+    model = LogisticRegression(**given.parameters, **fit, max_iter=steps)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with _at_most(SECONDS):
+                model.fit(given.X, given.y, sample_weight=given.sample_weight)
+        except Exception as error:
+            verdict.faults, verdict.told = ["exception"], f"{type(error).__name__}: {error}"
+            return verdict
+    verdict.warned = any(issubclass(w.category, ConvergenceWarning) for w in caught)
+    verdict.told = "; ".join(str(w.message) for w in caught if not issubclass(w.category, ConvergenceWarning))
+    verdict.status, verdict.claim, verdict.bound = (
+        model.status_,
+        model.suboptimality_,
+        model.suboptimality_bound_,
+    )
+    verdict.least, verdict.most = truth.distance(model)
+    verdict.faults = [kind for kind, found in _found(verdict, fit["tol"]) if found]
+    return verdict
+
+
+def _found(v, tol):
+    claims = v.status == "converged"
+    yield "false converged", claims and v.least > tol * (1 + 1e-6) + _ROUNDING
+    yield "silent", not v.warned and v.least > SILENT and v.status != "separable"
+    yield "bound too low", v.least > v.bound * (1 + 1e-6) + _ROUNDING
+    yield "no number", not 0 <= v.claim <= 1 or not v.bound >= 0
+    yield "claim too high", claims and not v.claim <= tol
+    yield "claim above bound", v.claim > v.bound * (1 + 1e-6) + _ROUNDING
+    yield "warnings", bool(v.told)
+    yield "not reached", not claims and v.status != "separable" and v.least > max(REACHED, 10 * tol)
+
+
+class _at_most:
+    """Raises TimeoutError after some seconds, in the main thread."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def __enter__(self):
+        self.before = signal.signal(signal.SIGALRM, self._over)
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+
+    def __exit__(self, *_):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self.before)
+
+    def _over(self, *_):
+        raise TimeoutError(f"the fit takes more than {self.seconds} s")
+
+
+def verdicts(given, solvers=None):
+    """All fits of a problem judged, or those by some solvers."""
+    fits = [fit for fit in given.fits if solvers is None or fit["solver"] in solvers]
+    if not fits:
+        return []
+    truth = Truth(given)
+    found = [judge(given, truth, fit) for fit in fits]
+    for verdict in found:
+        if verdict.fit["solver"] in FIRST_ORDER and "not reached" in verdict.faults:
+            verdict.faults.remove("not reached")
+    return found
+
+
+def judged(seeds, solvers=None, jobs=1):
+    """The verdicts on all fits of some seeds, in the order of the seeds."""
+    if jobs == 1:
+        for seed in seeds:
+            yield from _of_seed(seed, solvers)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for found in pool.map(_of_seed, seeds, [solvers] * len(seeds)):
+            yield from found
+
+
+def _of_seed(seed, solvers):
+    return verdicts(problem(seed), solvers)
