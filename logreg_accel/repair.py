@@ -79,7 +79,7 @@ class Repair:
                 break
         if not least < math.inf:
             return least
-        hidden = yield from metric.lost(there or last, residual)
+        hidden = yield from metric.lost(there or last, residual, self._error())
         hidden += yield from self._rounding(metric, least)
         raised = 1 + _SURE * self.point.rounding / self.point.value
         return (math.sqrt(least) + math.sqrt(hidden)) ** 2 * raised
@@ -144,13 +144,18 @@ class Repair:
         diagonal = yield ask.Curvature(there.w, ask.DIAGONAL, self.rows)
         return Products(diagonal, self.rows, self.fixed)
 
+    def _error(self):
+        """About how far the gradient is off by rounding."""
+        relative = (
+            self.here.rounding / self.here.value if self.whole else self.point.rounding / self.point.value
+        )
+        return duality.rounding(relative, self.start.scale, self.point.value)
+
     def _rounding(self, metric, gap):
         """What the rounding of the gradient of all rows may hide: ½·εᵀH⁻¹ε; measured anew where it matters."""
-        relative = self.point.rounding / self.point.value
-        if self.whole or relative < 1e-12:
+        if self.whole or self.point.rounding < 1e-12 * self.point.value:
             return 0.0
-        error = duality.rounding(relative, self.start.scale, self.point.value)
-        hidden = metric.cost(error, self.start.n_rows / (4 * self.rows.rows.n_rows))
+        hidden = metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows))
         if hidden <= self.enough / 2 or not gap <= self.enough:
             return hidden
         rows = yield ask.Draw(ask.Witnesses(math.inf, 0))
@@ -187,8 +192,8 @@ class Matrix:
         values, Q = scipy.linalg.eigh(self.H * scale * scale[:, None], check_finite=False)
         seen = values > 10 * _NULL
         self.null = scale[:, None] * Q[:, ~seen]
-        basis = scale[:, None] * Q[:, seen] / np.sqrt(values[seen])
-        self.factor = lambda v: basis @ (basis.T @ v)
+        self.basis = scale[:, None] * Q[:, seen] / np.sqrt(values[seen])
+        self.factor = lambda v: self.basis @ (self.basis.T @ v)
 
     def solve(self, there, residual):
         """(H_S + λ)⁻¹·residual, nan where there is no factor."""
@@ -202,8 +207,8 @@ class Matrix:
         step[self.active] = v
         return step
 
-    def lost(self, there, residual):
-        """What is to be had along directions that the matrix does not see; nothing along exact ones."""
+    def lost(self, there, residual, error):
+        """What is to be had along directions that the matrix does not see; nothing where the slope is but error."""
         if not self.bounded:
             return 0.0 if self.ridge.any() else math.inf
         lost = 0.0
@@ -211,16 +216,16 @@ class Matrix:
             v = self._full(v)
             curvature = float(v @ (yield ask.HessianVector(there.w, v, self.rows)))
             slope = abs(float(v @ residual))
-            if curvature > 1e-26:
-                lost += slope * slope / (2 * curvature)
-            elif slope > 1e-12:
-                return math.inf
+            if slope > 10 * float(abs(v) @ error):
+                lost += slope * slope / (2 * curvature) if curvature > 1e-26 else math.inf
         return lost
 
     def cost(self, error, more):
-        """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about."""
-        ridge = np.diag(self.ridge)
-        solve, _ = _factored(more * (self.H - ridge) + ridge)
+        """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about, but for directions that are not seen."""
+        solve = self.factor
+        if self.null is None:
+            ridge = np.diag(self.ridge)
+            solve, _ = _factored(more * (self.H - ridge) + ridge)
         if solve is None:
             return math.inf
         rng, costs = np.random.default_rng(0), []
@@ -277,7 +282,7 @@ class Products:
             )
         )
 
-    def lost(self, there, residual):
+    def lost(self, there, residual, error):
         return 0.0
         yield
 
