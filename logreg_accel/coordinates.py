@@ -48,6 +48,12 @@ class Coordinates(NamedTuple):
         """Undo `columns`."""
         return W[: self.size // self.n_outputs].ravel()
 
+    def of_columns(self, scale):
+        """What each column has, and 1 for intercepts, as a flat point: (size,)."""
+        W = np.ones((self.size // self.n_outputs, self.n_outputs))
+        W[: self.n_features] = np.reshape(scale, (-1, 1))
+        return W.ravel()
+
     def penalised(self, w):
         """Return w with the intercept, which is not penalised, set to zero."""
         w = np.array(w, dtype=np.float64)
@@ -63,11 +69,12 @@ class Coordinates(NamedTuple):
         """Undo `original`."""
         return self._shifted(w, 1)
 
-    def blur(self, w):
-        """The rounding of the intercepts of `original(w)`, which can be large where columns are far from zero."""
+    def blur(self, w, gradient):
+        """What F may rise by when the intercepts of `original(w)` are rounded: no curvature is above 1/4."""
         if self.centre is None or not self.fit_intercept:
             return 0.0
-        return float(abs(self.original(w)[-self.n_outputs :]).max()) * np.finfo(np.float64).eps
+        rounding = abs(self.original(w)[-self.n_outputs :]) * np.finfo(np.float64).eps
+        return float(abs(gradient[-self.n_outputs :]) @ rounding + rounding @ rounding / 8)
 
     def _shifted(self, w, sign):
         if self.centre is None or not self.fit_intercept:

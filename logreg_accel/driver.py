@@ -18,8 +18,7 @@ ESTIMATED = "estimated"
 SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
 """Statuses that call for no ConvergenceWarning (the noise floor does, where it lies above `HIGH_FLOOR`)."""
 
-_PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}
-"""Statuses of a trial that may turn out to have converged."""
+_PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # it may be there after all
 
 HIGH_FLOOR = 1e-6
 """Relative suboptimality at which rounding should not yet have stopped a fit."""
@@ -27,8 +26,7 @@ HIGH_FLOOR = 1e-6
 _PATIENCE = 2
 """Accepted points in a row without a new least value or gradient norm: what follows only moves rounding."""
 
-_NOTHING_LEFT = float(np.finfo(np.float64).eps)
-"""Relative suboptimality that no sum in float64 shows: whatever `tol` says, nothing is left to win."""
+_NOTHING_LEFT = float(np.finfo(np.float64).eps)  # relative suboptimality that no sum in float64 shows
 
 
 def run(
@@ -51,14 +49,11 @@ def run(
     objective : Objective
     w0 : ndarray (objective.size,)
     tol : float
-        Estimated relative suboptimality (F − F*)/F to stop at; in effect max(tol, the rounding of the
-        arithmetic).
+        Proven relative suboptimality (F − F*)/F to stop at.
     max_iter : int
         Accepted steps at most.
-    max_passes : float or None
-        Reads of X at most: one that would go beyond is not begun.
-    max_seconds : float or None
-        Checked before each question; a read under way is finished.
+    max_passes, max_seconds : float or None
+        A read of X that would go beyond is not begun; one under way is finished.
     callback : callable (Record, w) -> bool or None
         Called at every accepted point; True stops.
     seed : int
@@ -190,12 +185,9 @@ class Trial:
 
     def _ending(self, status):
         """The status, now that the last word on the best point is spoken."""
-        if status not in _PROVABLE:
-            return status
-        if self.verdict.bound <= self.tol:
+        if status in _PROVABLE and self.verdict.bound <= self.tol:
             return ask.CONVERGED
-        estimated = self.certificate.beyond_proof and self.verdict.estimate <= self.tol
-        return ESTIMATED if estimated and status == ask.NOISE_FLOOR else status
+        return ESTIMATED if status == ask.CONVERGED and self.verdict.bound > self.tol else status
 
     def solution(self, status):
         """The best point, and how the trial ended."""
@@ -222,13 +214,7 @@ class Trial:
                     return end.value
                 on = getattr(question, "on", None)
                 if isinstance(question, ask.Accept):
-                    best = not self.satisfied and self._keep_best(
-                        question
-                    )  # before a budget may end the rest
-                    verdict = yield from self.certificate.judge(question)
-                    if self.satisfied and verdict.bound <= self.tol:  # what is not proven replaces no proof
-                        best = self._keep_best(question)
-                    answer = self._accept(question.point, verdict, best)
+                    answer = yield from self._judged(question)
                 elif isinstance(question, ask.Evaluate) and on is None:
                     answer = yield from self._evaluate(question)
                 else:
@@ -236,6 +222,14 @@ class Trial:
                     answer = yield question
         finally:
             generator.close()
+
+    def _judged(self, told):
+        """True when the accepted point will do; after a proof nothing replaces the best point but another."""
+        best = not self.satisfied and self._keep_best(told)  # before a budget may end the certificate's work
+        verdict = yield from self.certificate.judge(told)
+        if self.satisfied and verdict.bound <= self.tol:
+            best = self._keep_best(told)
+        return self._accept(told.point, verdict, best)
 
     def _evaluate(self, question):
         """A Point of all rows, kept in the history."""
@@ -245,8 +239,7 @@ class Trial:
         point = yield from self._point(question)
         at_zero = self.objective.loss.at_zero
         if self.best is None and not self.batched and question.w.any() and not point.value <= at_zero:
-            # a start that is worse than no model at all, as an old one on rescaled data: its curvature may be
-            # nil
+            # A start that is worse than no model, as an old one on rescaled data, may have no curvature.
             point = yield from self._point(
                 ask.Evaluate(np.zeros_like(question.w), diagonal=question.diagonal)
             )
@@ -285,13 +278,10 @@ class Trial:
 
         if self.callback is not None and self.callback(record, point.w.copy()):
             raise Stop(CALLBACK)
-        partial = getattr(
-            self.solver, "partial", False
-        )  # of some rows: what they alone would prove is nothing
+        partial = getattr(self.solver, "partial", False)  # some rows prove nothing
         if not partial and separates(point, self.objective):
             raise Stop(SEPARABLE)
-        if verdict.bound <= self.tol:
-            self.satisfied = True
+        self.satisfied = self.satisfied or verdict.bound <= self.tol or verdict.trusted
         if self.satisfied:
             return True
         if suboptimality <= _NOTHING_LEFT or self.stale >= self.patience:

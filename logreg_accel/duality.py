@@ -60,8 +60,8 @@ def _scaled_gap(c, l1, l2, v, w, moved, loss):
 def rounding(relative, scale, loss):
     """About how far the gradient of the mean loss is off, (size,), by the rounding of its terms.
 
-    A term s·r·x is off by `relative` of its size, and (Cauchy and Schwarz) the mean of |r·x| is at most that of
-    r² and of x², each under a root. For the logistic losses r² ≤ ℓ. Means of many terms are nearer than that.
+    A term s·r·x is off by `relative` of its size, and (Cauchy and Schwarz) the mean of |r·x| is at most that
+    of r² and of x², each under a root. For the logistic losses r² ≤ ℓ. Means of many terms are nearer.
     """
     return relative * np.sqrt(min(max(loss, 0.0), 1.0)) * scale
 

@@ -139,7 +139,6 @@ class Objective:
         Returns
         -------
         ndarray (size,), float64
-
         """
         return self.answer(ask.HessianVector(np.asarray(w), np.asarray(v)))
 
@@ -152,7 +151,7 @@ class Objective:
         return self.answer(ask.Curvature(np.asarray(w), ask.MATRIX))
 
     def margins(self, w: ArrayLike) -> np.ndarray:
-        """xᵢ·w + b, (n_samples,) or (n_samples, K) in the arithmetic of the passes, out of one read of X."""
+        """xᵢ·w + b, (n_samples,) or (n_samples, K) in the arithmetic of the passes; one read of X."""
         with self.rows.backend.limit_threads():
             z = self.rows.to_host(self.rows.sum(passes.Margins(self.at.columns(w))))
         return z[:, 0] if self.loss.n_outputs == 1 else z
@@ -168,9 +167,8 @@ class Objective:
             with blas_limit(1):
                 return quadratic.lasso(H, gradient, w, l1, rounding, sweeps)
 
-        scale = np.ones((self.size // self.loss.n_outputs, self.loss.n_outputs))
-        scale[: self.rows.n_features] = np.reshape(self.rows.scale, (-1, 1))
-        return ask.Start(w, seed, self.rows.n_rows, l1, self._ridge(), lasso, scale.ravel(), self.at.blur)
+        scale = self.at.of_columns(self.rows.scale)
+        return ask.Start(w, seed, self.rows.n_rows, l1, self._ridge(), lasso, scale, self.at.blur)
 
     def answer(self, question):
         """The answer to a question about these rows."""
@@ -182,8 +180,9 @@ class Objective:
                     return self._draw(question.what)
                 case ask.LineMinimum():
                     return line_search.minimum(self._slopes(question.start, question.end))
-                case ask.LargestChange():
-                    return self._largest_change(question.start, question.end)
+                case ask.LargestChange(start, end):
+                    known = start.margins is not None and end.margins is not None
+                    return self.rows.sweep(passes.LargestChange(start.margins, end.margins)) if known else 0.0
                 case ask.DualValue():
                     return duality.plain(self, question.point)
                 case ask.Combine():
@@ -199,8 +198,8 @@ class Objective:
         match question:
             case ask.Draw(ask.Sample(size, by_norms=by_norms)):
                 return self.rows.reads_to_draw(size, by_norms)
-            case ask.Draw(ask.Witnesses(size)):
-                return 0 if 2 * size >= self.rows.n_rows else self.rows.reads_to_draw(size)
+            case ask.Draw(ask.Witnesses(size)) if 2 * size < self.rows.n_rows:
+                return self.rows.reads_to_draw(size)
             case ask.Draw(ask.RowSpace()) | ask.Combine():
                 return 1
         return 0
@@ -259,10 +258,6 @@ class Objective:
 
         return slope_and_curvature
 
-    def _largest_change(self, start, end):
-        known = start.margins is not None and end.margins is not None
-        return self.rows.sweep(passes.LargestChange(start.margins, end.margins)) if known else 0.0
-
     def _draw(self, what):
         if self.models is not None:  # of a target and a split of its own: all rows serve instead of a sample
             if isinstance(what, ask.Sample | ask.Witnesses):
@@ -270,20 +265,19 @@ class Objective:
             raise TypeError(f"{type(what).__name__} is not for one of several models; use another solver.")
         match what:
             case ask.Sample(size, seed, at, by_norms):
-                mass = None
-                if at is not None:
-                    mass = self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
-                rows = self.rows.draw(size, seed, mass, by_norms)
+                rows = self.rows.draw(size, seed, self._mass(at), by_norms)
             case ask.Witnesses(size, seed, at):
-                mass = None
-                if at is not None and at.margins is not None and 2 * size < self.rows.n_rows:
-                    mass = self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
-                rows = self.rows.witnesses(size, seed, mass)
+                rows = self.rows.witnesses(size, seed, self._mass(at))
             case ask.Batch(numbers, n_batches):
                 rows = self.rows.batch(numbers, n_batches)
             case _:
                 rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.l2 > 0)
         return None if rows is None else self._on(rows)
+
+    def _mass(self, at):
+        if at is None or at.margins is None:
+            return None
+        return self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
 
     def _on(self, rows):
         """The same objective on other rows that stand for these, or for a share of them."""
@@ -292,14 +286,11 @@ class Objective:
         objective.weight_sum = self.weight_sum * rows.share if 0 < rows.share < 1 else self.weight_sum
         return objective
 
-    # -- the pieces ------------------------------------------------------------------------------------------
-
     def _mean(self, total):
         self._check_sums(total)
         return self.at.flat(total) / self.weight_sum
 
     def _ridge(self):
-        """What the penalty adds to the diagonal of the Hessian."""
         return self.penalty.l2 * self.at.penalised(np.ones(self.size))
 
     def _check_sums(self, sums):

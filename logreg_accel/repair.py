@@ -1,10 +1,10 @@
 """A proof by repair: residuals of some rows are moved until they are a point of the dual problem.
 
-Let G be F with the loss of all rows but those of S replaced by its tangent at w. The loss is convex, so F ≥ G,
-and F(w) − min G bounds F(w) − F*. The minimum of G is found in memory by a few steps of Newton's method. The
-residuals of S there, with those of the others at w, are the point of the dual that proves it: a bad step only
-makes the bound loose. To second order the bound is ½·gᵀ(H_S + λ)⁻¹g with H_S the share of S in the Hessian: the
-decrement where S is all rows, about m/|S| times that otherwise.
+Let G be F with the loss of all rows but those of S replaced by its tangent at w. The loss is convex, so
+F ≥ G, and F(w) − min G bounds F(w) − F*. The minimum of G is found in memory by a few steps of Newton's
+method. The residuals of S there, with those of the others at w, are the point of the dual that proves it: a
+bad step only makes the bound loose. To second order the bound is ½·gᵀ(H_S + λ)⁻¹g with H_S the share of S in
+the Hessian: the decrement where S is all rows, about m/|S| times that otherwise.
 """
 
 import math
@@ -30,7 +30,7 @@ _NULL_UP_TO = 600  # parameters up to which such directions are looked at one by
 
 
 def possible(penalty, size):
-    """Whether conjugate gradients, where a matrix is too large, can find what they need: an L2 penalty alone."""
+    """Whether there is a way: where a matrix is too large, conjugate gradients need an L2 penalty alone."""
     return size <= FACTORED_UP_TO or (penalty.l2 > 0 and penalty.l1 == 0)
 
 
@@ -100,7 +100,7 @@ class Repair:
             yield gap + off if off <= _DONE * max(gap, self.enough) else math.inf
 
     def _residual(self, there):
-        """What keeps the residuals at a point from being dual: ∇G, with the signs of L1; which weights count."""
+        """∇G with the signs of L1, which keeps the residuals from being dual; and which weights count."""
         q = there.gradient + self.tilt
         if not self.penalty.l1 > 0:
             return q, None
@@ -152,7 +152,7 @@ class Repair:
         return duality.rounding(relative, self.start.scale, self.point.value)
 
     def _rounding(self, metric, gap):
-        """What the rounding of the gradient of all rows may hide: ½·εᵀH⁻¹ε; measured anew where it matters."""
+        """What the rounding of the gradient of all rows may hide, ½·εᵀH⁻¹ε; a read tells where it matters."""
         if self.whole or self.point.rounding < 1e-12 * self.point.value:
             return 0.0
         hidden = metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows))
@@ -208,7 +208,7 @@ class Matrix:
         return step
 
     def lost(self, there, residual, error):
-        """What is to be had along directions that the matrix does not see; nothing where the slope is but error."""
+        """What is to be had along directions without curvature; nothing where the slope is but error."""
         if not self.bounded:
             return 0.0 if self.ridge.any() else math.inf
         lost = 0.0

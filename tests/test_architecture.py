@@ -35,6 +35,7 @@ ROOMS = {
     "backends": {"data", "losses", "kernels"},
     "rows": {"backends", "data"},
     "duality": set(),
+    "repair": {"duality", "solvers"},
     "metric": set(),
     "objective": {
         "backends",
@@ -47,7 +48,7 @@ ROOMS = {
         "rows",
         "solvers",
     },
-    "certificate": {"solvers"},
+    "certificate": {"repair", "solvers"},
     "driver": {"certificate", "history", "solvers"},
     "fitting": {"backends", "data", "driver", "history", "losses", "objective", "penalty", "rows", "solvers"},
     "interop": {"data", "estimator"},

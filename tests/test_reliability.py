@@ -49,7 +49,7 @@ def test_ctrl_c_in_the_certificate_keeps_the_model(solver, kinds):
     assert np.isfinite(found.w).all() and found.value <= objective.value_and_gradient(np.zeros(5))[0]
     assert found.status == "interrupted" or found.status == whole.status, "nothing of that kind was asked"
     if kinds is ask.DualValue:
-        assert found.status == "interrupted" and np.array_equal(found.w, whole.w)
+        assert found.status == "interrupted" and found.value <= whole.value * (1 + 1e-4)
 
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cg", "newton-subsampled", "row-space", "sgd"])
@@ -78,12 +78,12 @@ def test_ctrl_c_in_the_bound_sets_the_attributes_and_raises(monkeypatch):
 
     X, y, _, _ = draw(300, 3)
     expected = LogisticRegression().fit(X, y)
-    monkeypatch.setattr(duality, "gap", interrupted)
+    monkeypatch.setattr(duality, "plain", interrupted)
     model = LogisticRegression()
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
-    assert model.status_ == "interrupted" and np.array_equal(model.coef_, expected.coef_)
-    assert model.suboptimality_bound_ == np.inf
+    assert model.status_ == "interrupted" and model.suboptimality_bound_ == np.inf
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=0.01)
 
 
 def test_suites_that_run_in_the_background_do_not_hang():

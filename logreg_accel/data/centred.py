@@ -136,12 +136,12 @@ def centred(X, centre):
 
 
 class Columns(NamedTuple):
-    """What some evenly spaced rows say of the columns: (n_features,) each, or None where they were not looked at.
+    """What some evenly spaced rows say of the columns.
 
     Attributes
     ----------
     mean, deviation, largest : ndarray
-        Of a sparse X of those columns alone that have no zero; the others are nearer to zero than they are wide.
+        Of a sparse X of those columns alone that have no zero: the others are nearer to zero than wide.
     which : ndarray or slice
         The columns that these are of.
     scale : ndarray (n_features,)

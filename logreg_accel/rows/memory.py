@@ -138,8 +138,8 @@ class MemoryRows(Rows):
         candidates = SomeRows(self, self._take(rows, np.ones(len(rows))))
         xp = self.backend.xp
         likely = mass[xp.asarray(rows)] * candidates.scaled_norms()
-        kept = np.sort(xp.argpartition(-likely, int(size))[: int(size)])
-        kept = self.backend.to_host(kept)
+        size = min(int(size), len(rows))
+        kept = self.backend.to_host(xp.sort(xp.argpartition(-likely, size - 1)[:size]))
         chosen = candidates._take(kept, self._weighted(rows[kept], np.ones(len(kept))))
         return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
 

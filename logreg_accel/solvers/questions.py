@@ -41,8 +41,8 @@ class Start(NamedTuple):
         `quadratic.lasso` for this problem.
     scale : ndarray (size,)
         Root mean squares of the columns, about; 1 for intercepts.
-    blur : function w -> float
-        Rounding of the intercepts when the point is given to the user.
+    blur : function (w, gradient) -> float
+        What F may rise by when the point is given to the user.
     """
 
     w: np.ndarray
@@ -52,7 +52,7 @@ class Start(NamedTuple):
     ridge: Any = 0.0
     lasso: Callable | None = None
     scale: Any = 1.0
-    blur: Callable = lambda w: 0.0
+    blur: Callable = lambda w, gradient: 0.0
 
 
 class Point(NamedTuple):
