@@ -8,10 +8,10 @@ says when to look closer; what opens is a point of the dual problem (`duality`).
 import math
 from typing import NamedTuple
 
-import numpy as np
 import scipy.linalg
 
 from .repair import Repair, possible
+from .separation import Separation
 from .solvers import questions as ask
 
 MAX_ITER = "max_iter"
@@ -92,6 +92,7 @@ class Certificate:
         self.least_curvature, self.knock = math.inf, tol
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
         self.lower_share = 0.0
+        self.separation = Separation(start)
 
     def judge(self, told):
         """The Verdict on an accepted point; proven where the solver's estimate says that it is worth it."""
@@ -101,6 +102,7 @@ class Certificate:
             return Verdict(math.inf)
         if point.value == 0:
             return Verdict(0.0, 0.0)
+        yield from self._look_for_separation(point)
         estimate = (yield from self._estimate(point, told.gap)) / abs(point.value)
         bound = math.inf
         if estimate <= self.knock:
@@ -112,13 +114,24 @@ class Certificate:
         self.previous = point
         return Verdict(math.nan if told.rough else estimate, bound, trusted)
 
+    def _look_for_separation(self, point):
+        """Without a penalty, whether steps go on raising margins and lower none: F falls along them for ever.
+
+        Some rows are then separated from the others (Albert and Anderson 1984, Biometrika 71): F has no
+        minimum. One step alone may seem to do that on its way.
+        """
+        if self.penalty.l1 > 0 or self.penalty.l2 > 0 or self.previous is None:
+            return
+        change = yield ask.MarginChange(self.previous, point)
+        self.separation.seen(point.w - self.previous.w, change)
+
     def _settled(self, point):
         """Whether the last step changed no margin by more than 1: else a Newton decrement says nothing.
 
         Generalised self-concordance (Bach 2010, Electronic Journal of Statistics 4). On nearly separable data
         it can be orders of magnitude below the truth.
         """
-        return self.previous is not None and (yield ask.LargestChange(self.previous, point)) <= 1
+        return self.previous is not None and (yield ask.MarginChange(self.previous, point)).largest <= 1
 
     def close(self, best, verdict):
         """The last word on the best point, now that the solver has ended."""
@@ -210,16 +223,3 @@ class Certificate:
         squared = float(point.gradient @ point.gradient)
         curvature = max(self.penalty.l2, curvature)
         return squared / (2 * curvature) if curvature > 0 else math.inf if squared else 0.0
-
-
-def separates(point, objective):
-    """Whether F at some point proves that a plane separates the classes while nothing bounds the weights.
-
-    A row on the wrong side has a loss of at least ℓ(0) with two classes, and of log 2 with more. If Σ s·ℓ is
-    below the least weight times that, every row is on its side. Then, without a penalty, F has no minimum:
-    it falls towards 0 as w grows.
-    """
-    penalty, rows = objective.penalty, objective.rows
-    if penalty.l2 > 0 or penalty.l1 > 0:
-        return False
-    return point.value * rows.weight_sum < rows.least_weight * min(objective.loss.at_zero, np.log(2))

@@ -5,26 +5,23 @@ import time
 
 import numpy as np
 
-from .certificate import MAX_ITER, UNKNOWN, Certificate, norm_of, separates
+from .certificate import MAX_ITER, UNKNOWN, Certificate, norm_of
 from .history import Record, Solution
+from .separation import separates
 from .solvers import questions as ask
 
 MAX_PASSES, MAX_SECONDS = "max_passes", "max_seconds"
 CALLBACK, INTERRUPTED, SEPARABLE = "callback", "interrupted", "separable"
-
-ESTIMATED = "estimated"
-"""Only an estimate is below `tol`: there is no proof to be had at the price of a read."""
+ESTIMATED = "estimated"  # only an estimate is below `tol`, and there is no proof to be had
 
 SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
-"""Statuses that call for no ConvergenceWarning (the noise floor does, where it lies above `HIGH_FLOOR`)."""
+"""Statuses that call for no warning; the noise floor does where it lies above `HIGH_FLOOR`."""
 
 _PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # it may be there after all
 
-HIGH_FLOOR = 1e-6
-"""Relative suboptimality at which rounding should not yet have stopped a fit."""
+HIGH_FLOOR = 1e-6  # relative suboptimality at which rounding should not yet have stopped a fit
 
-_PATIENCE = 2
-"""Accepted points in a row without a new least value or gradient norm: what follows only moves rounding."""
+_PATIENCE = 2  # accepted points in a row without a new least value or gradient norm
 
 _NOTHING_LEFT = float(np.finfo(np.float64).eps)  # relative suboptimality that no sum in float64 shows
 
@@ -67,7 +64,7 @@ def run(
     return session.run(Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback))
 
 
-_FREE = ask.DualValue | ask.LargestChange
+_FREE = ask.DualValue | ask.MarginChange
 """Questions that are answered although the time is over: they hardly read."""
 
 
@@ -159,7 +156,7 @@ class Trial:
         self.n_iter = -1  # the start is not a step
         self.history = []
         self.best = self.accepted = None
-        self.verdict = UNKNOWN  # on the best point
+        self.verdict, self.separating = UNKNOWN, None  # on the best point
         self.least_value = self.least_norm = self.least_score = math.inf
         self.stale = 0
         self.satisfied = self.batched = False
@@ -169,13 +166,14 @@ class Trial:
         try:
             status = yield from self._solve()
         except Stop as stop:
-            # A last step beyond need may hit a budget.
             status = ask.CONVERGED if self.satisfied else str(stop)
         except KeyboardInterrupt:
             if self.best is None:
                 raise
             status = INTERRUPTED
         try:
+            if status == SEPARABLE:
+                self.separating = yield from self.certificate.separation.parameters(self.best)
             self.verdict = yield from self.certificate.close(self.best, self.verdict)
         except Stop:  # what was found before counts
             self.verdict = self.certificate.found(self.verdict)
@@ -201,6 +199,7 @@ class Trial:
             self.session.n_passes,
             status,
             self.history,
+            self.separating,
         )
 
     def _solve(self):
@@ -259,13 +258,11 @@ class Trial:
         return point
 
     def _point(self, question):
-        """The answer to Evaluate; without the diagonal where that takes a read that is not left."""
         if question.diagonal and self.objective.reads(question) > self.session.reads_left:
-            question = ask.Evaluate(question.w)
+            question = ask.Evaluate(question.w)  # the diagonal takes a read that is not left
         return (yield question)
 
     def _accept(self, point, verdict, best):
-        """Keep a point that was judged, and decide whether the trial goes on; True when the point will do."""
         norm = norm_of(point.gradient)
         self.n_iter += 1
         suboptimality = verdict.suboptimality
@@ -279,7 +276,7 @@ class Trial:
         if self.callback is not None and self.callback(record, point.w.copy()):
             raise Stop(CALLBACK)
         partial = getattr(self.solver, "partial", False)  # some rows prove nothing
-        if not partial and separates(point, self.objective):
+        if not partial and (self.certificate.separation.there or separates(point, self.objective)):
             raise Stop(SEPARABLE)
         self.satisfied = self.satisfied or verdict.bound <= self.tol or verdict.trusted
         if self.satisfied:

@@ -215,8 +215,9 @@ def warn(model, fitted, stacklevel):
     solution, solver = fitted.solution, fitted.solver
     if solution.status == driver.SEPARABLE:
         warnings.warn(
-            "The classes are separable and C is inf: the loss falls towards 0 without a minimum, and the "
-            "weights returned are only one of the directions that separate them. Use a finite C.",
+            "The classes are separable and C is inf: the loss falls without a minimum as the weights of "
+            f"{_separating(model, solution)} grow, and those returned are only some on the way. "
+            "Use a finite C, or leave these columns out.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )
@@ -232,6 +233,18 @@ def warn(model, fitted, stacklevel):
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def _separating(model, solution, most=10):
+    """The columns that separate classes, by name where they have one."""
+    n = model.coef_.shape[1]
+    if solution.separating is None:  # a budget ended the search for them
+        return "some columns"
+    numbers = np.flatnonzero(solution.separating.reshape(-1, model.coef_.shape[0])[:n].any(axis=1))
+    names = getattr(model, "feature_names_in_", None)
+    words = [f"column {j}" if names is None else repr(str(names[j])) for j in numbers[:most]]
+    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    return (", ".join(words) or "the intercept") + more
 
 
 def _advice(model, fitted):

@@ -180,9 +180,11 @@ class Objective:
                     return self._draw(question.what)
                 case ask.LineMinimum():
                     return line_search.minimum(self._slopes(question.start, question.end))
-                case ask.LargestChange(start, end):
-                    known = start.margins is not None and end.margins is not None
-                    return self.rows.sweep(passes.LargestChange(start.margins, end.margins)) if known else 0.0
+                case ask.MarginChange(start, end):
+                    if start.margins is None or end.margins is None:
+                        return passes.Change()
+                    change = passes.MarginChange(start.margins, end.margins, self.loss, self.models)
+                    return self.rows.sweep(change)
                 case ask.DualValue():
                     return duality.plain(self, question.point)
                 case ask.Combine():

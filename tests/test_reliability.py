@@ -37,7 +37,7 @@ def run(objective, solver, **options):
     return driver.run(solver, objective, np.zeros(objective.size), tol=1e-9, **options)
 
 
-@pytest.mark.parametrize("kinds", [ask.DualValue, ask.Curvature, (ask.Draw, ask.LargestChange)], ids=str)
+@pytest.mark.parametrize("kinds", [ask.DualValue, ask.Curvature, (ask.Draw, ask.MarginChange)], ids=str)
 @pytest.mark.parametrize(
     "solver", [solvers.lbfgs(), solvers.newton_cg(), solvers.gd()], ids=lambda s: type(s).__name__
 )

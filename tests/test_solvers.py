@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 
 from conftest import BACKENDS, draw
 from logreg_accel import LogisticRegression, Objective, driver, solvers
+from logreg_accel.backends.passes import Change
 from logreg_accel.solvers.questions import (
     DIAGONAL,
     SOLVE,
@@ -18,7 +19,7 @@ from logreg_accel.solvers.questions import (
     Draw,
     DualValue,
     Evaluate,
-    LargestChange,
+    MarginChange,
     Point,
     Start,
 )
@@ -48,7 +49,7 @@ class Quadratic:
             )
         if isinstance(question, Curvature):
             return {SOLVE: lambda v: v / (2 * self.a), DIAGONAL: np.array([2 * self.a])}[question.form]
-        return {DualValue: np.inf, LargestChange: 0.0, Draw: None}[type(question)]
+        return {DualValue: np.inf, MarginChange: Change(), Draw: None}[type(question)]
 
 
 def test_gradient_descent_by_hand():

@@ -127,9 +127,17 @@ def line(backend, pass_, block):
     return sums
 
 
-def largest_change(backend, pass_, block):
-    """max |z1 − z0|."""
-    return float(abs(pass_.end - pass_.start).max()) if pass_.end.size else 0.0
+def margin_change(backend, pass_, block):
+    """The largest change of a margin, and the least and most towards a row's own class."""
+    D = pass_.end - pass_.start
+    if not D.size:
+        return p.Change()
+    ends = []
+    for columns, y, s in models_of(pass_, block, D.shape[1]):
+        towards = pass_.loss.towards(D[:, columns], y)
+        towards = towards if s is None else backend.xp.where(s > 0, towards, 0)
+        ends.append((float(towards.min()), float(towards.max())))
+    return p.Change(float(abs(D).max()), min(low for low, _ in ends), max(high for _, high in ends))
 
 
 def curvature_mass(backend, pass_, block):
@@ -158,7 +166,7 @@ BODIES = {
     p.ColumnSquares: column_squares,
     p.RowSquares: row_squares,
     p.Line: line,
-    p.LargestChange: largest_change,
+    p.MarginChange: margin_change,
     p.CurvatureMass: curvature_mass,
     p.WeightSum: weight_sum,
 }

@@ -17,7 +17,7 @@ penalty. With the margins Z = X·W[:-1] + W[-1]::
 and these, without X, from row vectors that are at hand::
 
     Line             the two derivatives of Σ s·ℓ along z0 + t·(z1 − z0)
-    LargestChange    max |z1 − z0|
+    MarginChange     max |z1 − z0|, and how far each row went towards its own class
     CurvatureMass    Σ over outputs of s·curvature, a row vector
     WeightSum        Σ s of the rows that a model trains on
 
@@ -110,6 +110,22 @@ def joined(pass_, parts, join_rows):
     )
 
 
+class Change(NamedTuple):
+    """How margins changed.
+
+    Attributes
+    ----------
+    largest : float
+        max |z1 − z0|.
+    least, most : float
+        Towards a row's own class, over the rows of positive weight.
+    """
+
+    largest: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class LossGradient(Pass):
     """-> Sums out of one sweep; with `keep_margins` also the margins, with `diagonal` that of the Hessian.
@@ -195,14 +211,20 @@ class Line(Pass):
 
 
 @dataclass(frozen=True, eq=False)
-class LargestChange(Pass):
-    """-> max |z1 − z0|, a float."""
+class MarginChange(Pass):
+    """-> a Change, of z1 − z0."""
 
     reads = 0
     vectors = ("start", "end")
-    combine = max
     start: Any
     end: Any
+    loss: Any
+    models: Any = None
+
+    @staticmethod
+    def combine(parts):
+        """The Change over all parts."""
+        return Change(*(f(of) for f, of in zip((max, min, max), zip(*parts, strict=True), strict=True)))
 
 
 @dataclass(frozen=True, eq=False)

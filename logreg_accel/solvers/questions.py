@@ -203,8 +203,11 @@ class DualValue:
 
 
 @dataclass(frozen=True)
-class LargestChange:
-    """-> the largest change of a margin between two points, 0 if their margins are unknown; no read."""
+class MarginChange:
+    """-> how margins change between two points: largest, and least and most towards a row's own class.
+
+    All are 0 if the margins are unknown. No read.
+    """
 
     start: Point
     end: Point
