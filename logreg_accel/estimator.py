@@ -255,15 +255,19 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         Parameters
         ----------
         path : path-like
-            Used as it is; no suffix is added. A callback and a RandomState are not kept.
+            Used as it is; no suffix is added. A file that is there is replaced and leaves its permissions to
+            the new one. A callback and a RandomState are not kept.
 
         Raises
         ------
         OSError
             The file cannot be written; what was there before is untouched.
+        ValueError
+            What `load` would refuse: a parameter that was set to what cannot be used, weights that are not
+            finite, labels or settings that have no place in the file. Nothing is written.
         """
         check_is_fitted(self)
-        persistence.save_arrays(path, *persistence.pack(self))
+        persistence.save(path, LogisticRegression, self)
 
     def _keep(self, fitted, labelled):
         solution = fitted.solution
@@ -290,4 +294,4 @@ def load(path: str | os.PathLike) -> LogisticRegression:
     OSError, ValueError
         The file cannot be opened; it is no such file, damaged, cut short, or of a newer version.
     """
-    return persistence.unpack(LogisticRegression, *persistence.load_arrays(path))
+    return persistence.load(path, LogisticRegression)

@@ -52,7 +52,7 @@ ROOMS = {
     "fitting": {"backends", "data", "driver", "history", "losses", "objective", "penalty", "rows", "solvers"},
     "interop": {"data", "estimator"},
     "prediction": {"backends", "data", "interop", "losses"},
-    "persistence": {"backends", "history", "solvers"},
+    "persistence": {"backends", "fitting", "history", "solvers"},
     "estimator": {"data", "driver", "fitting", "history", "interop", "persistence", "prediction", "solvers"},
     "yardstick": {"backends", "data", "kernels"},
     "cli": {

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from .. import load, read_file
-from ..persistence import write_whole
+from ..persistence.writing import write_whole
 from .output import check_writable, print_facts, print_json, print_table, text
 from .train import check_target, flat, measure, predicted, probabilities
 

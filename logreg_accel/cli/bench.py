@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import Objective, plain_loss_gradient
-from ..persistence import write_whole
+from ..persistence.writing import write_whole
 from ..yardstick import fastest, plain_reads
 from .doctor import machine
 from .output import Progress, check_writable, print_json, print_table

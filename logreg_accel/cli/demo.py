@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from .. import LogisticRegression, backends, read_bandwidth, solvers
-from ..persistence import write_whole
+from ..persistence.writing import write_whole
 from .doctor import machine
 from .output import Progress, check_writable, print_json, print_table
 
