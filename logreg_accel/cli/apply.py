@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import load, read_file
 from ..persistence.writing import write_whole
-from .output import check_writable, print_facts, print_json, print_table, text
+from . import UsageError
+from .output import check_output, print_facts, print_json, print_table, same_file, text
 from .train import check_target, flat, measure, predicted, probabilities
 
 
@@ -17,8 +18,7 @@ def predict(options):
 
     Of two classes, only the probability of the second one is written.
     """
-    if options.output:
-        check_writable(options.output)
+    _check_where_predictions_go(options)
     model = load(options.model)
     table = read_file(options.file, features=_features(model), n_features=model.n_features_in_)
     probability, label = probabilities(model, table.X), predicted(model, table.X)
@@ -37,6 +37,14 @@ def predict(options):
         )
     else:
         _write_predictions(sys.stdout.buffer, label, columns, classes)
+
+
+def _check_where_predictions_go(options):
+    inputs = [options.file, options.model]
+    if options.output:
+        check_output("--output", options.output, inputs)
+    elif any(same_file("/dev/stdout", given) for given in inputs):
+        raise UsageError("the output goes to a file that is read; name another one")
 
 
 def _write_predictions(file, label, columns, classes):

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .. import LogisticRegression, backends, read_file, solvers
 from ..fitting import check_parameters
 from . import NOT_CONVERGED, UsageError
-from .output import Progress, check_writable, print_facts, print_json
+from .output import Progress, check_output, print_facts, print_json
 
 
 def train(options):
@@ -136,7 +136,7 @@ def flat(summary):
 
 def _check(options, model):
     """Raise errors early that would otherwise come only after the work."""
-    check_writable(options.model)
+    check_output("--model", options.model, inputs=[options.file])
     if options.solver != "auto" and options.solver not in solvers.SOLVERS:
         raise UsageError(f"--solver {options.solver}: expected auto, {', '.join(solvers.SOLVERS)}")
     usable = backends()
