@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .. import LogisticRegression, backends, read_file, solvers
+from .. import LogisticRegression, read_file, solvers
+from ..backends import BACKENDS, unusable
 from ..fitting import check_parameters
 from . import NOT_CONVERGED, UsageError
 from .output import Progress, check_output, print_facts, print_json
@@ -139,11 +140,10 @@ def _check(options, model):
     check_output("--model", options.model, inputs=[options.file])
     if options.solver != "auto" and options.solver not in solvers.SOLVERS:
         raise UsageError(f"--solver {options.solver}: expected auto, {', '.join(solvers.SOLVERS)}")
-    usable = backends()
-    if options.backend != "auto" and options.backend not in usable:
-        raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(usable)}")
-    if options.backend != "auto" and usable[options.backend]:
-        raise UsageError(f"--backend {options.backend} cannot run here: {usable[options.backend]}")
+    if options.backend != "auto" and options.backend not in BACKENDS:
+        raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(BACKENDS)}")
+    if options.backend != "auto" and (reason := unusable(options.backend)):
+        raise UsageError(f"--backend {options.backend} cannot run here: {reason}")
     try:
         check_parameters(model)
     except ValueError as error:
