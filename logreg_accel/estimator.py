@@ -219,7 +219,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
                 raise ValueError(f"`classes` is {list(classes)}; expected two labels or more.")
             validate_data(self, named(X, matrix), reset=first, skip_check_array=True)
             labelled = as_labelled(matrix, y, sample_weight, self.class_weight, self.classes_)
-            state = getattr(self, "_state", None) or fitting.state_of(self, matrix.shape[1], first)
+            state = fitting.state_of(self, matrix.shape[1], first)
             if not first and not labelled.total_weight and getattr(self, "_state", None) is not None:
                 return self  # classes of no weight: nothing to learn from
             state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)

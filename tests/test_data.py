@@ -190,6 +190,18 @@ def test_text_columns_are_refused_by_name(frame):
         LogisticRegression().fit(frame(), [0, 1])
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_one_column_in_place_of_a_table(kind):
+    module = pytest.importorskip(kind)
+    column = module.chunked_array([X[:, 0]]) if kind == "pyarrow" else module.Series(X[:, 0])
+    clf = LogisticRegression().fit(X[:, :1], Y)
+    for method in (lambda: LogisticRegression().fit(column, Y), lambda: clf.predict(column)):
+        with pytest.raises(
+            ValueError, match=rf"Expected 2D array.*{kind}.*{type(column).__name__}.*to_frame"
+        ):
+            method()
+
+
 def test_names_of_arrow_batches_are_seen():
     table = arrow_table()
     clf = LogisticRegression().fit(table.to_batches()[0], Y)
@@ -238,6 +250,11 @@ BAD_WEIGHTS = {
     "all zero": (np.zeros(80), "every entry of `sample_weight` is zero"),
     "too short": (np.ones(79), r"shape \(79,\)"),
     "two columns": (np.ones((80, 2)), "shape"),
+    "complex": (np.ones(80) * 1j, "`sample_weight` must be real numbers.*complex128"),
+    "a complex number": (2 + 1j, "`sample_weight` must be real numbers.*complex128"),
+    "complex objects": (np.full(80, 1j, dtype=object), "`sample_weight` must be real numbers.*complex"),
+    "dates": (np.ones(80, dtype="datetime64[s]"), r"real numbers.*datetime64\[s\]"),
+    "text": (["heavy"] * 80, "real numbers.*heavy"),
     "one class left": (np.where(Y, 1.0, 0.0), "only one class among the samples with a positive weight"),
 }
 

@@ -69,7 +69,7 @@ def _add_train(verb):
     train.add_argument("--max-iter", type=_count, default=1000, metavar="N")
     train.add_argument("--max-passes", type=_positive, metavar="N", help="reads of the data at most")
     train.add_argument("--max-seconds", type=_positive, metavar="S")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=_seed, default=0, metavar="N")
     train.add_argument(
         "--strict",
         action="store_true",
@@ -176,6 +176,10 @@ def _share(text):
 
 def _count(text):
     return _number(text, lambda v: v >= 1, "a positive integer", int)
+
+
+def _seed(text):
+    return _number(text, lambda v: 0 <= v < 2**32, "an integer from 0 to 4294967295", int)
 
 
 def _list_of(kind):

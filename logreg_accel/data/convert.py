@@ -120,6 +120,12 @@ def to_table(X):
         return X
     try:
         return nw.from_arrow(X, backend="pyarrow").to_native()
+    except ValueError as error:  # a column exports itself by the same name as a table
+        kind = f"{type(X).__module__.split('.')[0]}.{type(X).__name__}"
+        raise ValueError(
+            f"Expected 2D array, got 1D array instead: `X` is a {kind}. Give a table of one column, such as "
+            "X.to_frame(), or np.asarray(X).reshape(-1, 1)."
+        ) from error
     except ImportError as error:
         raise TypeError(
             f"`X` is an Arrow stream ({type(X).__name__}), which needs pyarrow: "
