@@ -75,7 +75,7 @@ ROOMS = {
 HOMES = {
     "numba": {"kernels/cpu"},
     "cupy": {"logreg_accel/backends/cupy"},
-    "pyarrow": {"logreg_accel/data/files.py"},
+    "pyarrow": {"logreg_accel/data/tables.py"},
     "matplotlib": {"logreg_accel/cli/report.py"},
     "rich": {"logreg_accel/cli/output.py"},
     "narwhals": {"logreg_accel/data/convert.py"},

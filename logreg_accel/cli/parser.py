@@ -83,7 +83,11 @@ def _add_models(verb):
     predict.add_argument("file", metavar="FILE", help=_DATA)
     predict.add_argument("--model", required=True, metavar="MODEL.npz")
     predict.add_argument(
-        "--output", metavar="OUT.csv", help="where predictions and probabilities go (default: stdout)"
+        "--output",
+        metavar="OUT",
+        help="where predictions and probabilities go, in the format of the suffix: .csv, .tsv, .parquet, "
+        ".feather or .arrow (default: CSV to stdout); in text, labels that a spreadsheet would run, such as "
+        "=1+1, have an apostrophe before them",
     )
 
     evaluate = verb("evaluate", "apply", "measure a model on labelled rows")

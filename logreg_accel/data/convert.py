@@ -185,6 +185,9 @@ def _frame_to_array(frame, name):
             f"`{name}` has columns that are not numbers: {listed}{', ...' if len(odd) > 5 else ''}. "
             "Encode them (for instance with OneHotEncoder) or leave them out."
         )
+    decimals = [column for column, dtype in frame.schema.items() if dtype == nw.Decimal]
+    if decimals:
+        frame = frame.with_columns(nw.col(*decimals).cast(nw.Float64))
     array = frame.to_numpy()
     # pandas columns of ArrowDtype come out as objects, although the schema says that they are numbers. Here,
     # their nulls become NaN.
