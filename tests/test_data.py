@@ -214,9 +214,9 @@ def test_missing_values_of_a_table_are_named():
     pa = pytest.importorskip("pyarrow")
     frame = pandas_arrow_frame()
     frame.iloc[5, 2] = None
-    with pytest.raises(ValueError, match="NaN: first at row 5, column 2"):
+    with pytest.raises(ValueError, match=r"NaN: first at row 5, column 2 \('c'\)"):
         LogisticRegression().fit(frame, Y)
-    with pytest.raises(ValueError, match="NaN: first at row 1, column 0"):
+    with pytest.raises(ValueError, match=r"NaN: first at row 1, column 0 \('a'\)"):
         LogisticRegression().fit(pa.table({"a": [1.0, None, 3.0], "b": [1.0, 2.0, 3.0]}), [0, 1, 1])
 
 
@@ -283,5 +283,20 @@ def test_nonfinite_values_in_predict(method, bad, word):
     clf = LogisticRegression().fit(X, Y)
     spoilt = X.copy()
     spoilt[5, 2] = bad
-    with pytest.raises(ValueError, match=f"{word}: first at row 5, column 2"):
+    with pytest.raises(ValueError, match=f"{word}: first at row 5, column 2;"):
         getattr(clf, method)(spoilt)
+    named = LogisticRegression().fit(pandas_frame(), Y)
+    with pytest.raises(ValueError, match=rf"{word}: first at row 5, column 2 \('c'\);"):
+        getattr(named, method)(pandas_frame().mask(spoilt != X, bad))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "row-space", "sgd"])
+def test_a_column_that_is_not_finite_is_named(backend, solver):
+    frame = pandas_frame().mask(np.arange(320).reshape(80, 4) == 42)
+    clf = LogisticRegression(solver=solver, backend=backend)
+    for method in (clf.fit, lambda *a: clf.partial_fit(*a, classes=[0, 1]))[: 1 + (solver == "sgd")]:
+        with pytest.raises(ValueError, match=r"`X` contains NaN: first at row 10, column 2 \('c'\)\."):
+            method(frame, Y)
+    with pytest.raises(ValueError, match=r"row 10, column 2\."):
+        clf.fit(frame.to_numpy(), Y)

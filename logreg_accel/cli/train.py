@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .. import LogisticRegression, read_file, solvers
 from ..backends import BACKENDS, unusable
+from ..data import as_matrix
 from ..fitting import check_parameters
 from . import NOT_CONVERGED, UsageError
 from .output import Progress, check_output, print_facts, print_json
@@ -36,7 +37,7 @@ def train(options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model.fit(X, y, sample_weight=weight)
+            model.fit(_with_names(X, table.names), y, sample_weight=weight)
         except KeyboardInterrupt:
             if not hasattr(model, "coef_"):
                 raise
@@ -60,6 +61,13 @@ def train(options):
         raise KeyboardInterrupt
     unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     return NOT_CONVERGED if options.strict and unconverged else 0
+
+
+def _with_names(X, names):
+    """Features of a file with the names of their columns, for messages."""
+    matrix = as_matrix(X)
+    matrix.names = names
+    return matrix
 
 
 def _model(options, progress):
