@@ -55,6 +55,10 @@ def check_parameters(model):
     if model.n_threads is not None:
         expected = "an integer of at least 1, or None"
         check_number("n_threads", model.n_threads, expected, lambda v: v >= 1, numbers.Integral)
+    seed = model.random_state
+    if not (seed is None or seed is np.random or isinstance(seed, np.random.RandomState)):
+        expected = "an integer of at least 0, a RandomState or None"
+        check_number("random_state", seed, expected, lambda v: v >= 0, numbers.Integral)
     if not isinstance(model.fit_intercept, bool | np.bool_):
         raise ValueError(f"`fit_intercept` is {model.fit_intercept!r}; expected True or False.")
     if not (model.callback is None or callable(model.callback)):
@@ -146,9 +150,17 @@ def start_of(model, n_features, n_classes):
 
 
 def state_of(model, n_features, first):
-    """What the mini-batches of a first `partial_fit` start from, or of one that follows a `fit`."""
+    """What the mini-batches of `partial_fit` go on from: the last call, a `fit`, or zero in a first call."""
     rows = n_features + bool(model.fit_intercept)
     size = rows * loss_of(len(model.classes_)).n_outputs
+    state = getattr(model, "_state", None)
+    if state is not None and state.w.size != size:
+        raise ValueError(
+            f"`fit_intercept` is {model.fit_intercept}, and the calls of partial_fit before had "
+            f"{not model.fit_intercept}. Set it back, or begin anew with `fit` or a clone of the model."
+        )
+    if state is not None:
+        return state
     start = np.zeros(size) if first else _point_of(model, rows)
     return sgd.State(start, weight_seen=getattr(model, "_weight_fitted", 0.0))
 

@@ -75,6 +75,14 @@ class Predictor:
 
     # -- the pieces ------------------------------------------------------------------------------------------
 
+    def _matrix(self, X, reset):
+        """X as a Matrix, its number of columns and their names checked or, with `reset`, remembered."""
+        X = to_table(X)
+        matrix = as_matrix(X)
+        validate_data(self, named(X, matrix), reset=reset, skip_check_array=True)
+        matrix.names = getattr(self, "feature_names_in_", matrix.names)
+        return matrix
+
     def _labels(self, X):
         margins = self._margins(X)
         return self.classes_[margins.argmax(axis=1) if margins.ndim == 2 else (margins > 0).astype(np.intp)]
@@ -85,9 +93,7 @@ class Predictor:
 
     def _margins(self, X):
         check_is_fitted(self)
-        X = to_table(X)
-        matrix = as_matrix(X)
-        validate_data(self, named(X, matrix), reset=False, skip_check_array=True)
+        matrix = self._matrix(X, reset=False)
         W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
         backend, _ = get_backend("auto", matrix.nbytes, matrix.on_device, self.n_threads, upload=False)
         with backend.limit_threads():
@@ -98,7 +104,7 @@ class Predictor:
             margins = backend.to_host(backend.run(Margins(W), block))
         overflowed = ~np.isfinite(margins).all(axis=1)
         if overflowed.any():
-            _refuse_nonfinite(block.X)
+            _refuse_nonfinite(block.X if matrix.on_device else matrix)
             rows = block.X.take(backend.xp.asarray(np.flatnonzero(overflowed)))
             margins[overflowed] = _huge_margins(backend.to_host(rows.to_dense()), W)
         return margins if margins.shape[1] > 1 else margins[:, 0]

@@ -54,7 +54,7 @@ ROOMS = {
     "fitting": {"backends", "data", "driver", "history", "losses", "objective", "penalty", "rows", "solvers"},
     "interop": {"data", "estimator"},
     "prediction": {"backends", "data", "interop", "losses"},
-    "persistence": {"backends", "history", "solvers"},
+    "persistence": {"backends", "fitting", "history", "solvers"},
     "estimator": {"data", "driver", "fitting", "history", "interop", "persistence", "prediction", "solvers"},
     "yardstick": {"backends", "data", "kernels"},
     "cli": {
@@ -77,7 +77,7 @@ ROOMS = {
 HOMES = {
     "numba": {"kernels/cpu"},
     "cupy": {"logreg_accel/backends/cupy"},
-    "pyarrow": {"logreg_accel/data/files.py"},
+    "pyarrow": {"logreg_accel/data/tables.py"},
     "matplotlib": {"logreg_accel/cli/report.py"},
     "rich": {"logreg_accel/cli/output.py"},
     "narwhals": {"logreg_accel/data/convert.py"},

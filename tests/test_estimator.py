@@ -157,11 +157,22 @@ def test_verbose_says_what_was_chosen(capsys):
         ("max_seconds", -1, "`max_seconds`"),
         ("n_threads", 0, "`n_threads`"),
         ("callback", 3, "`callback`"),
+        (
+            "random_state",
+            -1,
+            "`random_state` is -1; expected an integer of at least 0, a RandomState or None",
+        ),
+        ("random_state", np.int64(-1), "`random_state`"),
+        ("random_state", 1.5, "`random_state`"),
+        ("random_state", "seed", "`random_state` is 'seed'"),
+        ("random_state", np.random.default_rng(0), "`random_state`"),
         ("solver", "adam", "`solver` is 'adam'"),
         ("backend", "torch", "`backend` is 'torch'"),
         ("class_weight", "even", "`class_weight` is 'even'"),
         ("class_weight", {7: 1.0}, r"not in `y`: \[7\]"),
         ("class_weight", {0: -1.0}, "not negative"),
+        ("class_weight", {0: 1j}, "`class_weight` is .*1j"),
+        ("class_weight", {0: "heavy"}, "`class_weight` is .*heavy"),
     ],
 )
 def test_parameters_are_checked(name, value, words):

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import threadpoolctl
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import draw
@@ -156,6 +157,23 @@ def test_partial_fit_goes_on_after_a_fit_that_was_refused(refused):
         model.partial_fit(X[200:], y[200:])
     np.testing.assert_array_equal(models[0].coef_, models[1].coef_)
     assert models[0].n_features_in_ == 3 and models[0].status_ == models[1].status_
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_partial_fit_says_what_to_do_when_the_intercept_comes_or_goes(first):
+    X, y, _, _ = draw(200, 3)
+    model = LogisticRegression(solver="sgd", fit_intercept=first).partial_fit(X, y, classes=[0, 1])
+    before = model.coef_
+    with pytest.raises(
+        ValueError, match=f"`fit_intercept` is {not first}.* had {first}. Set it back, or begin"
+    ):
+        model.set_params(fit_intercept=not first).partial_fit(X, y)
+    assert model.coef_ is before
+    assert np.isfinite(model.set_params(fit_intercept=first).partial_fit(X, y).coef_).all()
+    quietly(model.set_params(fit_intercept=not first, max_iter=2).fit, X, y)
+    assert (model.partial_fit(X, y).intercept_ == 0).all() == first
+    model.set_params(fit_intercept=first)
+    assert (clone(model).partial_fit(X, y, classes=[0, 1]).intercept_ != 0).all() == first
 
 
 def test_a_fit_that_is_refused_leaves_the_last_model():

@@ -175,6 +175,27 @@ def test_blas_has_one_thread_in_lanes_and_gets_them_back():
     assert blas_threads() == before
 
 
+def test_a_limit_holds_in_whatever_thread_it_is_set():
+    """Also after another thread, which lives on, has set one: as of many fits at once, or of a server's."""
+    found = []
+
+    def blas_threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    def work():
+        with blas_limit(1):
+            found.append(blas_threads())
+        found.append(blas_threads())
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        for _ in range(2):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        assert found == [{1}, before] * 2
+
+
 def test_a_limit_of_one_thread_reaches_the_lanes(monkeypatch, loss):
     X, y, _, W = draw(40_000, 100, "float32")
     asked = []

@@ -2,8 +2,10 @@
 
 from numba import njit
 
+from .caching import CACHE
 
-@njit(nogil=True, cache=True)
+
+@njit(nogil=True, cache=CACHE)
 def lasso_sweeps(H, slope, u, l1, sweeps):
     """Sweeps over all coordinates, of which every other one leaves zeros alone (Friedman, Hastie and
     Tibshirani 2010, § 2.6).

@@ -60,7 +60,10 @@ class _BlasThreads:
 
     def _set(self):
         for library, count in self.before.items():
-            library.set_num_threads(min([count, *self.limits]))
+            # threadpoolctl 3.8 ignores all threads but the first that set a limit, lest they fight over it.
+            # These do not fight; and fits in several threads stall where each of them has BLAS on all cores.
+            set_threads = getattr(library, "_real_set_num_threads", library.set_num_threads)
+            set_threads(min([count, *self.limits]))
 
 
 _blas_threads = _BlasThreads()

@@ -26,11 +26,14 @@ class Matrix:
     shape : tuple of int
     dtype : numpy.dtype
         The dtype in storage.
+    names : sequence of str or None
+        Those of the columns, for messages.
     centre : array (n_features,) or None
         What is subtracted from every row before it is used; kernels read X as it is stored.
     """
 
     compressed = False
+    names = None
     centre = None
 
     def __init__(self, stored):
@@ -125,15 +128,21 @@ class Matrix:
         return self.stored
 
     def first_nonfinite(self, tile_rows=4096):
-        """Return row, column and kind ("NaN" or "infinity") of the first non-finite number, or None."""
+        """Return row, column and kind ("NaN" or "infinity") of the first non-finite number, or None.
+
+        A column that has a name is "3 ('age')".
+        """
         X = self.stored
         for start in range(0, X.shape[0], tile_rows):
             tile = X[start : start + tile_rows]
             bad = ~np.isfinite(tile)
             if bad.any():
                 row, column = divmod(int(bad.argmax()), X.shape[1])
-                return start + row, column, _name(tile[row, column])
+                return start + row, self._called(column), _kind(tile[row, column])
         return None
+
+    def _called(self, column):
+        return column if self.names is None else f"{column} ({self.names[column]!r})"
 
     def _column_tiles(self, tile_bytes):
         m, n = self.shape
@@ -213,7 +222,7 @@ class CompressedRows(Matrix):
         if not bad.any():
             return None
         at = int(bad.argmax())
-        return int((X.indptr <= at).sum()) - 1, int(X.indices[at]), _name(X.data[at])
+        return int((X.indptr <= at).sum()) - 1, self._called(int(X.indices[at])), _kind(X.data[at])
 
     def _is_nearly_dense(self):
         """Check whether at least an eighth of all places hold an entry.
@@ -266,5 +275,5 @@ def _runs(m, number, n_batches):
     ]
 
 
-def _name(value):
+def _kind(value):
     return "NaN" if bool(np.isnan(value)) else "infinity"
