@@ -13,7 +13,7 @@ TESTS = Path(__file__).resolve().parent.parent
 for folder in (TESTS, TESTS.parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products, and jobs that share the cores
 
 from family.judge import FAULTS, Truth, judged, verdicts  # noqa: E402
 from family.problems import problem  # noqa: E402

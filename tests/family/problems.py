@@ -55,7 +55,7 @@ def problem(seed):
         other = rng.choice([name for name in DESIGNS if "sparse" not in name and name != "wide"])
         X, kind = np.hstack([X, DESIGNS[other](rng, m, max(n // 3, 1))]), f"{kind} + {other}"
     X, storage = _stored(rng, X)
-    n_classes = 2 if rng.random() < 0.8 else _classes(rng, m, X.shape[1])
+    n_classes = 2 if rng.random() < 0.8 or m > 2000 else _classes(rng, m, X.shape[1])
     y, labels = _labels(rng, X, n_classes)
     if rng.random() < 0.15:
         order = np.lexsort([y])
@@ -71,7 +71,7 @@ def problem(seed):
 
 def _shape(rng, kind):
     size = rng.choice(["tiny", "small", "medium", "tall"], p=[0.25, 0.45, 0.27, 0.03])
-    low, high = {"tiny": (6, 60), "small": (60, 400), "medium": (400, 1500), "tall": (10_000, 40_000)}[size]
+    low, high = {"tiny": (6, 60), "small": (60, 400), "medium": (400, 1500), "tall": (10_000, 30_000)}[size]
     m = int(np.exp(rng.uniform(np.log(low), np.log(high))))
     if kind == "wide":
         m = min(m, 90)
@@ -104,7 +104,7 @@ def as_float64(X):
 
 
 def _classes(rng, m, n):
-    most = max(min(50, m // 4, 240 // (n + 1)), 3)
+    most = max(min(50, m // 4, int(np.sqrt(2e6 / m / (n + 1)))), 3)
     return int(np.exp(rng.uniform(np.log(3), np.log(most + 1))))
 
 

@@ -16,7 +16,6 @@ import scipy.linalg
 from . import exact
 
 _LD = np.longdouble
-_STEPS = 250
 _ENOUGH = 1e-17
 """Relative gap to stop at."""
 _NULL = 4e-15
@@ -137,14 +136,14 @@ class Factor:
         return step / self.length
 
 
-def optimum(problem):
-    """The Optimum of an `Exact` problem that has a minimum."""
+def optimum(problem, steps=250):
+    """The Optimum of an `Exact` problem that has a minimum, after some steps at most."""
     here = problem.zero()
     l1, sparse = problem.l1, bool((problem.l1 > 0).any())
     mu = here.value / 100 if sparse else _LD(0)
     pi = 0 * exact.joined(*here.W)
     best, stale = None, 0
-    for steps in range(_STEPS):
+    for taken in range(steps):
         w = exact.joined(*here.W)
         R = problem.loss.residual(here.Z)
         p, slope = _barrier(w, l1, mu)
@@ -154,11 +153,13 @@ def optimum(problem):
         half, left = factor.halfway(-gradient.reshape(-1, 1))
         step = factor.back(half[:, 0]).reshape(w.shape)
         decrement = float((half * half).sum())
-        lower = here.value - _gap(problem, here, R, factor, left, sparse, decrement)
+        lower, near = _LD(-np.inf), decrement < 1e-3 * float(here.value)
+        if near:
+            lower = here.value - _gap(problem, here, R, factor, left, sparse, decrement)
         if best is None or lower > best.lower:
-            best = Optimum(lower, here.value, here, steps)
+            best = Optimum(lower, here.value, here, taken)
         best.upper = min(best.upper, here.value)
-        stale = 0 if best.steps == steps else stale + 1
+        stale = 0 if best.steps == taken or not near else stale + 1
         if best.upper - best.lower <= _ENOUGH * best.upper or stale >= 25:
             break
         here, length = _searched(problem, here, step, decrement, mu)
