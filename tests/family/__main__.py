@@ -5,7 +5,6 @@ what is not true: by solver, then the seeds of every fault.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -13,7 +12,6 @@ TESTS = Path(__file__).resolve().parent.parent
 for folder in (TESTS, TESTS.parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products, and jobs that share the cores
 
 import numpy as np  # noqa: E402
 

@@ -8,6 +8,7 @@ from multiprocessing import get_context
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from logreg_accel import LogisticRegression
 
@@ -169,12 +170,17 @@ def verdicts(given, solvers=None):
 
 
 def judged(seeds, solvers=None, jobs=1):
-    """The verdicts on all fits of some seeds, in the order of the seeds."""
+    """The verdicts on all fits of some seeds, in the order of the seeds, by one or more processes.
+
+    Each has one thread for BLAS: products are small, and threads of several processes wait for each other.
+    """
     if jobs == 1:
-        for seed in seeds:
-            yield from _of_seed(seed, solvers)
+        with threadpool_limits(1):
+            for seed in seeds:
+                yield from _of_seed(seed, solvers)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=threadpool_limits, initargs=(1,)) as pool:
         for found in pool.map(_of_seed, seeds, [solvers] * len(seeds)):
             yield from found
 

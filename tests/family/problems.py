@@ -44,6 +44,12 @@ class Problem:
     parameters: dict
     fits: list
 
+    @property
+    def size(self):
+        """What a Hessian costs, in numbers of X."""
+        outputs = len(np.unique(self.y))
+        return self.X.shape[0] * (self.X.shape[1] + 1) * (1 if outputs == 2 else outputs**2)
+
 
 def problem(seed):
     """The Problem of a seed."""
