@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from . import exact
+from . import exact, losses
 
 _LD = np.longdouble
 _ENOUGH = 1e-17
@@ -36,12 +36,16 @@ class Point:
 
 @dataclass
 class Optimum:
-    """F* lies from `lower` to `upper`; `point` is where `upper` was met."""
+    """F* lies from `lower` to `upper`; `point` is where `upper` was met.
+
+    `recedes` says that some losses go to nothing without end, so that F has no minimum.
+    """
 
     lower: np.longdouble
     upper: np.longdouble
     point: Point
     steps: int
+    recedes: bool = False
 
 
 class Exact:
@@ -162,7 +166,7 @@ def optimum(problem, steps=120):
         R = problem.loss.residual(here.Z)
         p, slope = _barrier(w, l1, mu)
         gradient = problem.sums(R) + problem.l2 * w + slope
-        E = np.where(l1 > 0, (l1 - pi) * (l1 + pi) / np.where(l1 > 0, l1 * p + pi * w, 1), 0)
+        E = (l1 - pi) * (l1 + pi) / np.maximum(l1 * p + pi * w, mu if sparse else 1)
         factor = Factor(problem, here.Z, problem.l2 + E, even=not sparse)
         half, left = factor.halfway(-gradient.reshape(-1, 1))
         step = factor.back(half[:, 0]).reshape(w.shape)
@@ -245,7 +249,7 @@ def dual_gap(problem, point, R):
         beyond = (abs(sums) / np.where(bare, l1, np.inf)).max()
         if beyond > 1:
             shrink = 1 / (beyond * (1 + _LD(2) ** -60))
-            lost = (problem.s * problem.loss.conjugate_gap(point.Z, shrink * R)).sum()
+            lost = (problem.s * losses.shrunk_gap(problem.loss, point.Z, shrink)).sum()
     v, b = -shrink * sums[:-1], abs(sums[-1])
     w, l1, l2 = w[:-1], l1[:-1], l2[:-1]
     same = np.where(w * v >= 0, 1, -1)

@@ -26,7 +26,7 @@ def infimum(X, codes, k, s, intercept):
     if kept.all():
         return optimum(whole)
     if not _undecided(kept, k).any():
-        return Optimum(_LD(0), _LD(0), first.point, 0)
+        return Optimum(_LD(0), _LD(0), first.point, first.steps, recedes=True)
     if k == 2:
         rest = kept[:, 0]
         left = Exact(X[rest], losses.of(codes[rest], k), s[rest], 0.0, 0.0, intercept, like=whole)
@@ -36,7 +36,7 @@ def infimum(X, codes, k, s, intercept):
     start = whole.point(found.point.W)
     far = [whole.moved(start, direction, 2.0**power) for power in range(40)]
     best = min((point for point in (first.point, *far) if np.isfinite(point.value)), key=lambda p: p.value)
-    return Optimum(found.lower, max(best.value, found.lower), best, found.steps)
+    return Optimum(found.lower, max(best.value, found.lower), best, found.steps, recedes=True)
 
 
 def _undecided(kept, k):
