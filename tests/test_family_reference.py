@@ -190,6 +190,7 @@ def test_the_judge_finds_every_lie():
         "claim too high": {"claim": 1e-7, "bound": 1.0},
         "claim above bound": {"claim": 4e-9},
         "warnings": {"told": "overflow"},
+        "false estimated": {"status": "estimated", "least": 2e-7, "bound": 1.0},
         "false separable": {"status": "separable", "warned": True},
         "not reached": {"status": "noise floor", "least": 2e-6, "bound": 1.0},
         "silent": {"status": "max_iter", "least": 2e-4, "bound": 1.0},
