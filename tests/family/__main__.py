@@ -5,7 +5,6 @@ what is not true: by solver, then the seeds of every fault.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -13,10 +12,11 @@ TESTS = Path(__file__).resolve().parent.parent
 for folder in (TESTS, TESTS.parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+import numpy as np  # noqa: E402
 
 from family.judge import FAULTS, Truth, judged, verdicts  # noqa: E402
-from family.problems import problem  # noqa: E402
+from family.problems import as_float64, problem  # noqa: E402
 from family.table import line, table  # noqa: E402
 
 
@@ -24,10 +24,18 @@ def show(seed):
     """One problem in full."""
     p = problem(seed)
     truth = Truth(p)
-    lower, upper = truth.optimum.lower, truth.optimum.upper
-    print(f"seed {seed}: {p.name}\n{p.parameters}\nF* from {lower!r} to {upper!r}")
+    X, s = as_float64(p.X), p.sample_weight
+    print(f"seed {seed}: {p.name}\n{p.parameters}")
+    print(
+        "columns:",
+        *(f"{mean:.3g} ± {std:.2g}" for mean, std in zip(X.mean(axis=0), X.std(axis=0), strict=True)),
+    )
+    print("rows of each class:", *np.unique(p.y, return_counts=True)[1])
+    print("weights:", "none" if s is None else f"{s.min():g} to {s.max():g}")
+    print(f"F* from {truth.optimum.lower!r} to {truth.optimum.upper!r}")
+    print(*(f"nearest in {dtype}: {truth.floor(dtype):.2g}" for dtype in ("float64", "float32")), sep="; ")
     for verdict in verdicts(p):
-        print(line(verdict), *([f"    {verdict.told}"] if verdict.told else []), sep="\n")
+        print(f"{line(verdict).split(' | ')[0]} {verdict.faults or ''}")
 
 
 def main():

@@ -26,10 +26,9 @@ class Binary:
     def root(self, Z):
         return np.sqrt(self.curvature(Z))[:, :, None]
 
-    def conjugate_gap(self, Z, R):
-        """ℓ(z) + ℓ*(r) − r·z, (rows, 1); 0 where r is the residual of z."""
-        p = abs(R)
-        return self.value(Z) + _xlogx(p) + _xlogx(1 - p) - R * Z
+    def shares(self, Z):
+        """The probability of a row's own class, and of the others."""
+        return self._own(Z), self._own(-Z)
 
     def _own(self, Z):
         """σ(z̃)."""
@@ -67,10 +66,11 @@ class Softmax:
         factor[:, diagonal, diagonal] = root * q
         return factor
 
-    def conjugate_gap(self, Z, R):
-        p = np.where(self.own, 1 + R, R)
-        products = np.where(self.kept, R * np.where(self.kept, Z, 0), 0)
-        return self.value(Z) + (_xlogx(p) - products).sum(axis=1, keepdims=True)
+    def shares(self, Z):
+        """The probability of a row's own class, and of the others."""
+        _, own, rest = self._shares(Z)
+        missing = rest.sum(axis=1, keepdims=True)
+        return own / (own + missing), missing / (own + missing)
 
     def _exponentials(self, Z):
         """exp(z − max z), 0 for classes that a row no longer has; and max z."""
@@ -91,8 +91,10 @@ class Softmax:
         return e / total, others / total
 
 
-def _xlogx(p):
-    return np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0)
+def shrunk_gap(loss, Z, shrink):
+    """ℓ(z) + ℓ*(r) − r·z, (rows, 1), for r = shrink·residual: a divergence of two pairs of probabilities."""
+    own, others = loss.shares(Z)
+    return shrink * others * np.log(shrink) + (1 - shrink * others) * np.log1p((1 - shrink) * others / own)
 
 
 def of(codes, k):

@@ -33,7 +33,8 @@ class Problem:
     parameters : dict
         What all fits of this problem have in common.
     fits : list of dict
-        What they differ in.
+        What they differ in: parameters of the estimator, and `from_C`, the C of a fit before that this one
+        starts from.
     """
 
     seed: int
@@ -43,6 +44,12 @@ class Problem:
     sample_weight: np.ndarray | None
     parameters: dict
     fits: list
+
+    @property
+    def size(self):
+        """What a Hessian costs, in numbers of X."""
+        outputs = len(np.unique(self.y))
+        return self.X.shape[0] * (self.X.shape[1] + 1) * (1 if outputs == 2 else outputs**2)
 
 
 def problem(seed):
@@ -55,7 +62,7 @@ def problem(seed):
         other = rng.choice([name for name in DESIGNS if "sparse" not in name and name != "wide"])
         X, kind = np.hstack([X, DESIGNS[other](rng, m, max(n // 3, 1))]), f"{kind} + {other}"
     X, storage = _stored(rng, X)
-    n_classes = 2 if rng.random() < 0.8 else _classes(rng, m, X.shape[1])
+    n_classes = 2 if rng.random() < 0.8 or m > 2000 else _classes(rng, m, X.shape[1])
     y, labels = _labels(rng, X, n_classes)
     if rng.random() < 0.15:
         order = np.lexsort([y])
@@ -71,7 +78,7 @@ def problem(seed):
 
 def _shape(rng, kind):
     size = rng.choice(["tiny", "small", "medium", "tall"], p=[0.25, 0.45, 0.27, 0.03])
-    low, high = {"tiny": (6, 60), "small": (60, 400), "medium": (400, 1500), "tall": (10_000, 40_000)}[size]
+    low, high = {"tiny": (6, 60), "small": (60, 400), "medium": (400, 1500), "tall": (10_000, 30_000)}[size]
     m = int(np.exp(rng.uniform(np.log(low), np.log(high))))
     if kind == "wide":
         m = min(m, 90)
@@ -86,13 +93,13 @@ def _stored(rng, X):
         dtype = rng.choice(["float64", "float32"])
         X = X.astype(dtype)
         return (X if rng.random() < 0.8 else X.tocsc()), f"sparse {dtype}"
-    whole = size < 255 and (X == np.round(X)).all() and (X >= 0).all()
+    whole = (X == np.round(X)).all()
     names = ["float64"] * 5 + ["float32"] * 4
     names += ["float16", "bfloat16"] if size < 6e4 else []
-    names += ["uint8", "int16", "bool"] * 2 if whole else []
+    names += ["int64", "int32"] if whole and size < 2**31 else []
+    names += ["uint8", "int16"] * 2 if whole and size < 256 and X.min() >= 0 else []
+    names += ["bool"] * 4 if whole and size <= 1 and X.min() >= 0 else []
     dtype = rng.choice(names)
-    if dtype == "bool" and size > 1:
-        dtype = "int16"
     X = X.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
     order = rng.choice(["C", "C", "F"])
     return np.asarray(X, order=order), f"{dtype} {order}"
@@ -104,28 +111,27 @@ def as_float64(X):
 
 
 def _classes(rng, m, n):
-    most = max(min(50, m // 4, 240 // (n + 1)), 3)
+    most = max(min(50, m // 4, int(np.sqrt(2e6 / m / (n + 1)))), 3)
     return int(np.exp(rng.uniform(np.log(3), np.log(most + 1))))
 
 
 def _labels(rng, X, k):
     """Labels of k classes that are all there, and what they were made by."""
     m, n = X.shape
-    kind = rng.choice(["noise", "weak", "strong", "separable", "flipped", "few positives"])
-    X = as_float64(X)
-    spread = X.std(axis=0)
-    Z = (X - X.mean(axis=0)) / np.where(spread > 1e-12 * abs(X).max(axis=0), spread, 1)
+    kind = rng.choice(["noise", "weak", "strong", "hidden", "separable", "flipped", "few positives"])
     outputs = 1 if k == 2 else k
-    signal = Z @ (rng.standard_normal((n, outputs)) * (rng.random((n, 1)) < 0.5) / np.sqrt(n))
-    signal = signal + 1e-9 * rng.standard_normal(signal.shape)
-    strength = {"noise": 0, "weak": 1, "strong": decades(rng, 0.5, 2)}.get(kind, 1e6)
-    if k == 2:
+    Z = _standardised(as_float64(X))
+    if kind == "hidden":
+        Z = _least_directions(Z)
+    signal = Z @ (rng.standard_normal((Z.shape[1], outputs)) * (rng.random((Z.shape[1], 1)) < 0.5))
+    signal = signal / np.sqrt(Z.shape[1]) + 1e-9 * rng.standard_normal(signal.shape)
+    strength = {"noise": 0, "weak": 1, "hidden": 2, "strong": decades(rng, 0.5, 2)}.get(kind, 1e6)
+    if k == 2 and kind == "few positives":
+        likely = signal[:, 0] + rng.choice([0, 2]) * rng.standard_normal(m)
+        y = np.zeros(m, int)
+        y[np.argsort(-likely)[: rng.integers(1, 6)]] = 1
+    elif k == 2:
         y = (strength * signal[:, 0] + rng.logistic(size=m) > 0).astype(int)
-        if kind == "few positives":
-            y = np.zeros(m, int)
-            y[
-                np.argsort(-signal[:, 0] - rng.choice([0, 2]) * rng.standard_normal(m))[: rng.integers(1, 6)]
-            ] = 1
     else:
         y = (strength * signal + rng.gumbel(size=signal.shape)).argmax(axis=1)
     if kind == "flipped":
@@ -134,6 +140,18 @@ def _labels(rng, X, k):
     y[rng.permutation(m)[:k]] = np.arange(k)
     kind = kind if k == 2 else f"{kind}, {k} classes"
     return y, kind
+
+
+def _standardised(X):
+    spread = X.std(axis=0)
+    return (X - X.mean(axis=0)) / np.where(spread > 1e-12 * abs(X).max(axis=0), spread, 1)
+
+
+def _least_directions(Z):
+    """What the columns know only by their differences: the last singular vectors."""
+    U, values, _ = np.linalg.svd(Z, full_matrices=False)
+    rank = max(int((values > 1e-13 * values[0]).sum()), 1)
+    return U[:, max(rank - 2, 0) : rank] * np.sqrt(len(Z))
 
 
 def _weights(rng, y):
@@ -159,7 +177,7 @@ def _weights(rng, y):
 
 
 def _penalty(rng):
-    C = rng.choice([1.0, decades(rng, -4, 6), np.inf], p=[0.2, 0.55, 0.25])
+    C = rng.choice([1.0, decades(rng, -4, 6), decades(rng, -9, 12), np.inf], p=[0.2, 0.5, 0.05, 0.25])
     l1_ratio = rng.choice([0.0, 1.0, rng.choice([0.5, 0.01, 0.99])], p=[0.65, 0.2, 0.15])
     return {"C": float(C), "l1_ratio": float(l1_ratio) if C < np.inf else 0.0}
 
@@ -176,4 +194,10 @@ def _fits(rng, X, k, penalty):
     yield {"solver": "auto", "tol": 1e-8, "backend": "numpy"}
     for solver in solvers:
         backend = "numba" if compiled and rng.random() < 0.3 else "numpy"
-        yield {"solver": solver, "tol": float(rng.choice(TOLERANCES)), "backend": backend}
+        fit = {"solver": solver, "tol": float(rng.choice(TOLERANCES)), "backend": backend}
+        special = rng.choice(["", "max_passes", "from_C"], p=[0.85, 0.05, 0.1])
+        if special == "max_passes":
+            fit["max_passes"] = int(rng.integers(2, 12))
+        elif special == "from_C":
+            fit["from_C"] = float(decades(rng, -4, 8))
+        yield fit

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from . import exact
+from . import exact, losses
 
 _LD = np.longdouble
-_STEPS = 250
 _ENOUGH = 1e-17
 """Relative gap to stop at."""
-_NULL = 4e-15
+_NULL = 2e-14
 """Share of the largest pivot below which a direction counts as none."""
+_LEAST = 1e-16
+"""The pivot that is taken for granted there, if there is one at all: what an exact null direction has of the
+gradient is far below."""
 
 
 @dataclass
@@ -34,12 +36,16 @@ class Point:
 
 @dataclass
 class Optimum:
-    """F* lies from `lower` to `upper`; `point` is where `upper` was met."""
+    """F* lies from `lower` to `upper`; `point` is where `upper` was met.
+
+    `recedes` says that some losses go to nothing without end, so that F has no minimum.
+    """
 
     lower: np.longdouble
     upper: np.longdouble
     point: Point
     steps: int
+    recedes: bool = False
 
 
 class Exact:
@@ -80,6 +86,11 @@ class Exact:
         W = np.vstack([coef.T * self.scale[:, None], b[0]]), np.vstack([0 * coef.T, b[1]])
         return self.point(W)
 
+    def coefficients(self, point):
+        """Long doubles (outputs, features), and the intercepts (outputs,) of the centred columns."""
+        w = exact.joined(*point.W)
+        return (w[:-1] / self.scale[:, None]).T, w[-1]
+
     def point(self, W):
         Z = exact.joined(*exact.product(self.XT, W))
         w = exact.joined(*W)
@@ -94,20 +105,26 @@ class Exact:
         size = (self.X[0].shape[1], self.loss.outputs)
         return self.point((np.zeros(size), np.zeros(size)))
 
-    def moved(self, point, step):
-        return self.point(exact.added(point.W, (step, 0 * step)))
+    def moved(self, point, step, length=1.0):
+        """The point a step further; the length is a power of 2."""
+        step = step if isinstance(step, tuple) else (step, 0 * step)
+        return self.point(exact.added(point.W, (length * step[0], length * step[1])))
 
 
 class Factor:
-    """RᵀR = Σ s·ℓ″·xxᵀ + diag(ridge) at a point, from a pivoted QR of its root with columns of one length."""
+    """RᵀR = Σ s·ℓ″·xxᵀ + diag(ridge) at a point, from a pivoted QR of its root with columns of one length.
 
-    def __init__(self, problem, Z, ridge):
+    No loss knows what all classes have in common. Where every class has the same ridge (`even`), or none, the
+    gradient has no such part either, and some curvature is added there for the factor's sake.
+    """
+
+    def __init__(self, problem, Z, ridge, even):
         X, s = problem.X[0], problem.s
         root = (np.sqrt(s)[:, :, None] * problem.loss.root(Z)).astype(np.float64)
         rows = X[:, None, :, None] * root.transpose(0, 2, 1)[:, :, None, :]  # (m, columns, n + 1, outputs)
         rows = rows.reshape(-1, X.shape[1] * root.shape[1])
         ridge = np.broadcast_to(np.sqrt(ridge.astype(np.float64)), (X.shape[1], root.shape[1]))
-        free = (ridge == 0).all(axis=1) if root.shape[1] > 1 else np.zeros(len(ridge), bool)
+        free = (even | (ridge == 0).all(axis=1)) & (root.shape[1] > 1)
         lengths = np.sqrt((s.astype(np.float64) * X * X).sum(axis=0))
         common = np.repeat(np.diag(lengths)[free], root.shape[1], axis=1)
         ridge = ridge.ravel()
@@ -137,28 +154,31 @@ class Factor:
         return step / self.length
 
 
-def optimum(problem):
-    """The Optimum of an `Exact` problem that has a minimum."""
+def optimum(problem, steps=120):
+    """The Optimum of an `Exact` problem that has a minimum, after some steps at most."""
     here = problem.zero()
     l1, sparse = problem.l1, bool((problem.l1 > 0).any())
     mu = here.value / 100 if sparse else _LD(0)
     pi = 0 * exact.joined(*here.W)
     best, stale = None, 0
-    for steps in range(_STEPS):
+    for taken in range(steps):
         w = exact.joined(*here.W)
         R = problem.loss.residual(here.Z)
         p, slope = _barrier(w, l1, mu)
         gradient = problem.sums(R) + problem.l2 * w + slope
-        E = np.where(l1 > 0, (l1 - pi) * (l1 + pi) / np.where(l1 > 0, l1 * p + pi * w, 1), 0)
-        factor = Factor(problem, here.Z, problem.l2 + E)
+        E = (l1 - pi) * (l1 + pi) / np.maximum(l1 * p + pi * w, mu if sparse else 1)
+        factor = Factor(problem, here.Z, problem.l2 + E, even=not sparse)
         half, left = factor.halfway(-gradient.reshape(-1, 1))
         step = factor.back(half[:, 0]).reshape(w.shape)
         decrement = float((half * half).sum())
-        lower = here.value - _gap(problem, here, R, factor, left, sparse, decrement)
-        if best is None or lower > best.lower:
-            best = Optimum(lower, here.value, here, steps)
-        best.upper = min(best.upper, here.value)
-        stale = 0 if best.steps == steps else stale + 1
+        lower, near = _LD(-np.inf), decrement < 1e-3 * float(here.value)
+        if near:
+            lower = here.value - _gap(problem, here, R, factor, left, sparse, decrement)
+        if best is None or here.value <= best.upper:
+            best = Optimum(best.lower if best else lower, here.value, here, taken)
+        if lower > best.lower:
+            best.lower, best.steps = lower, taken
+        stale = 0 if best.steps == taken or not near else stale + 1
         if best.upper - best.lower <= _ENOUGH * best.upper or stale >= 25:
             break
         here, length = _searched(problem, here, step, decrement, mu)
@@ -198,7 +218,7 @@ def _searched(problem, here, step, decrement, mu):
     before = here.value + _barrier_value(exact.joined(*here.W), problem.l1, mu)
     length = 1.0
     while length > 1e-12:
-        there = problem.moved(here, length * step)
+        there = problem.moved(here, step, length)
         after = there.value + _barrier_value(exact.joined(*there.W), problem.l1, mu)
         if after <= before - 1e-4 * length * decrement or decrement < 1e-13 * float(here.value):
             return there, length
@@ -229,7 +249,7 @@ def dual_gap(problem, point, R):
         beyond = (abs(sums) / np.where(bare, l1, np.inf)).max()
         if beyond > 1:
             shrink = 1 / (beyond * (1 + _LD(2) ** -60))
-            lost = (problem.s * problem.loss.conjugate_gap(point.Z, shrink * R)).sum()
+            lost = (problem.s * losses.shrunk_gap(problem.loss, point.Z, shrink)).sum()
     v, b = -shrink * sums[:-1], abs(sums[-1])
     w, l1, l2 = w[:-1], l1[:-1], l2[:-1]
     same = np.where(w * v >= 0, 1, -1)
@@ -241,23 +261,22 @@ def dual_gap(problem, point, R):
 
 
 def self_concordant_gap(problem, point, R, factor, left, decrement):
-    """δ·(−log(1 − ρδ))/ρ with δ the norm of the gradient in H⁻¹ and ρ that of the widest row.
+    """δ·(−log(1 − ρδ))/ρ with δ the norm of the gradient in H⁻¹, its rounding included, and ρ that of the
+    widest row.
 
     For a step Δ that changes no margin by more than S, F″ changes by at most e^S along it.
     """
-    curvature = problem.loss.curvature(point.Z)
-    terms = np.where(curvature > 0, R * R / np.where(curvature > 0, curvature, 1), 0)
-    delta = 1.1 * np.sqrt(_LD(decrement)) + np.finfo(_LD).eps * np.sqrt((problem.s * terms).sum())
     X, k = problem.X[0], problem.loss.outputs
-    if left.size and abs(left).max() > 1e-13 * (abs(X).T @ abs(problem.s * R)).max():
-        return _LD(np.inf)
-    rho = 0.0
+    reach = np.zeros(R.shape)
     for a in range(k):
         wide = np.zeros((len(X), X.shape[1], k))
         wide[:, :, a] = X
         half, _ = factor.halfway(wide.reshape(len(X), -1).T)
-        rho = max(rho, float((half * half).sum(axis=0).max()))
-    rho = _LD(1.1 * np.sqrt(rho) * (1 if k == 1 else 2))
+        reach[:, a] = np.sqrt((half * half).sum(axis=0))
+    rounding = np.finfo(_LD).eps * (problem.s * abs(R) * reach).sum()
+    delta = 1.1 * (np.sqrt(_LD(decrement)) + rounding)
+    rho = _LD(1.1 * reach.max() * (1 if k == 1 else 2))
     if not rho * delta < 1:
         return _LD(np.inf)
-    return -delta * np.log1p(-rho * delta) / rho if rho > 0 else delta * delta
+    dropped = ((left / (_LEAST * abs(factor.R[0, 0]))) ** 2).sum()
+    return dropped + (-delta * np.log1p(-rho * delta) / rho if rho > 0 else delta * delta)

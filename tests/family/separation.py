@@ -10,7 +10,7 @@ import scipy.linalg
 import scipy.optimize
 import scipy.sparse
 
-from . import losses
+from . import exact, losses
 from .reference import Exact, Optimum, optimum
 
 _LD = np.longdouble
@@ -19,65 +19,92 @@ _LD = np.longdouble
 def infimum(X, codes, k, s, intercept):
     """The Optimum of Σ s·ℓ alone."""
     whole = Exact(X, losses.of(codes, k), s, 0.0, 0.0, intercept)
-    kept, direction = _recession(whole.X[0], codes, k)
+    first = optimum(whole, steps=40)
+    if first.upper - first.lower <= 1e-12 * first.upper:
+        return first
+    kept, direction = _recession(whole, codes, k)
     if kept.all():
         return optimum(whole)
+    if not _undecided(kept, k).any():
+        return Optimum(_LD(0), _LD(0), first.point, first.steps, recedes=True)
     if k == 2:
         rest = kept[:, 0]
-        if not rest.any():
-            return Optimum(_LD(0), _LD(0), whole.zero(), 0)
-        left = Exact(X[rest], losses.of(codes[rest], k), s[rest], 0.0, 0.0, intercept, whole)
+        left = Exact(X[rest], losses.of(codes[rest], k), s[rest], 0.0, 0.0, intercept, like=whole)
     else:
-        if not kept.sum(axis=1).max() > 1:
-            return Optimum(_LD(0), _LD(0), whole.zero(), 0)
-        left = Exact(X, losses.Softmax(codes, k, kept), s, 0.0, 0.0, intercept, whole)
+        left = Exact(X, losses.Softmax(codes, k, kept), s, 0.0, 0.0, intercept, like=whole)
     found = optimum(left)
     start = whole.point(found.point.W)
-    far = [whole.moved(start, 2.0**power * direction) for power in range(40)]
-    upper = min((point for point in far if np.isfinite(point.value)), key=lambda p: p.value)
-    return Optimum(found.lower, max(upper.value, found.upper), upper, found.steps)
+    far = [whole.moved(start, direction, 2.0**power) for power in range(40)]
+    best = min((point for point in (first.point, *far) if np.isfinite(point.value)), key=lambda p: p.value)
+    return Optimum(found.lower, max(best.value, found.lower), best, found.steps, recedes=True)
 
 
-def _recession(X, codes, k):
-    """Which (row, other class) keep their loss, (m, k) or (m, 1), and the direction (n + 1, outputs)."""
-    Q, R, order = scipy.linalg.qr(X, mode="economic", pivoting=True)
-    rank = int((abs(np.diag(R)) > 1e-14 * abs(R[0, 0])).sum())
-    Q = Q[:, :rank] * np.sqrt(len(X))
+def _undecided(kept, k):
+    """Rows whose loss does not go to nothing: the own class is always kept."""
+    return kept[:, 0] if k == 2 else kept.sum(axis=1) > 1
+
+
+def _recession(whole, codes, k):
+    """Which (row, other class) keep their loss, (m, k) or (m, 1); and the direction, a pair of (n + 1, k)."""
+    X = whole.X[0]
     outputs = 1 if k == 2 else k
-    if k == 2:
-        sides = np.where(codes == 1, 1.0, -1.0)
-        pairs, A = [(i, 0) for i in range(len(X))], sides[:, None] * Q
-    else:
-        pairs = [(i, c) for i in range(len(X)) for c in range(k) if c != codes[i]]
-        i, c = np.array(pairs).T
-        data = np.concatenate([Q[i], -Q[i]], axis=1)
-        columns = np.concatenate(
-            [codes[i][:, None] * rank + np.arange(rank), c[:, None] * rank + np.arange(rank)], axis=1
-        )
-        rows = np.repeat(np.arange(len(pairs)), 2 * rank)
-        A = scipy.sparse.csr_array((data.ravel(), (rows, columns.ravel())), shape=(len(pairs), k * rank))
-    count = A.shape[0]
-    programme = scipy.optimize.linprog(
-        np.append(np.zeros(A.shape[1]), -np.ones(count)),
-        A_ub=scipy.sparse.hstack([-scipy.sparse.csr_array(A), scipy.sparse.eye_array(count)]).tocsr(),
-        b_ub=np.zeros(count),
-        bounds=[(None, None)] * A.shape[1] + [(0, 1)] * count,
-        method="highs",
-    )
+    length = np.sqrt((X * X).sum(axis=0))
+    length[length == 0] = 1
+    Q, R, order = scipy.linalg.qr(X / length, mode="economic", pivoting=True)
+    rank = int((abs(np.diag(R)) > 2e-14 * abs(R[0, 0])).sum())
+    Q, R = Q[:, :rank] * np.sqrt(len(X)), R[:rank, :rank] / np.sqrt(len(X))
+    rows, own, other = _pairs(codes, k)
+    A = _differences(Q, rows, own, other, outputs)
+    grows, u = _programme(A)
     kept = np.ones((len(X), outputs), bool)
-    if programme.x is None:
-        return kept, None
-    grows = programme.x[A.shape[1] :] > 0.5
+    kept[rows[grows], other[grows]] = False
     if not grows.any():
         return kept, None
-    u = programme.x[: A.shape[1]]
-    still = A[~grows] if k == 2 else A[~grows].toarray()
-    for _ in range(2):
-        if len(still):
-            u = u - scipy.linalg.lstsq(still, still @ u, cond=1e-10)[0]
-    for (i, c), gone in zip(pairs, grows, strict=True):
-        kept[i, c] = not gone
-    direction = np.zeros((X.shape[1], outputs))
-    inner = scipy.linalg.solve_triangular(R[:rank, :rank], u.reshape(outputs, rank).T * np.sqrt(len(X)))
-    direction[order[:rank]] = inner
+    still, direction = A[~grows].toarray(), (np.zeros((X.shape[1], outputs)),) * 2
+    for _ in range(4):  # each time what rounding has left of the margins that are to stay
+        inner = scipy.linalg.solve_triangular(R, u.reshape(outputs, rank).T)
+        step = np.zeros((X.shape[1], outputs))
+        step[order[:rank]] = inner / length[order[:rank], None]
+        direction = exact.added(direction, (step, 0 * step))
+        Z = exact.joined(*exact.product(whole.XT, direction))
+        moved = Z[rows, own] - Z[rows, other] if k > 2 else np.where(own == 1, 1, -1) * Z[rows, 0]
+        u = (
+            -scipy.linalg.lstsq(still, moved[~grows].astype(np.float64), cond=1e-10)[0]
+            if len(still)
+            else 0 * u
+        )
     return kept, direction
+
+
+def _pairs(codes, k):
+    """All (row, own class, other class)."""
+    if k == 2:
+        return np.arange(len(codes)), codes, np.zeros(len(codes), int)
+    rows, other = np.nonzero(np.arange(k) != codes[:, None])
+    return rows, codes[rows], other
+
+
+def _differences(Q, rows, own, other, outputs):
+    """The operator from the coefficients of Q to z_own − z_other, or to z̃."""
+    rank = Q.shape[1]
+    if outputs == 1:
+        return scipy.sparse.csr_array(np.where(own == 1, 1.0, -1.0)[:, None] * Q)
+    columns = [(c[:, None] * rank + np.arange(rank)) for c in (own, other)]
+    entries = np.hstack([Q[rows], -Q[rows]]).ravel(), np.hstack(columns).ravel()
+    at = np.repeat(np.arange(len(rows)), 2 * rank)
+    return scipy.sparse.csr_array((entries[0], (at, entries[1])), shape=(len(rows), outputs * rank))
+
+
+def _programme(A):
+    """Which entries of A·u can grow while none falls, and such a u."""
+    count, size = A.shape
+    found = scipy.optimize.linprog(
+        np.append(np.zeros(size), -np.ones(count)),
+        A_ub=scipy.sparse.hstack([-A, scipy.sparse.eye_array(count)]).tocsr(),
+        b_ub=np.zeros(count),
+        bounds=[(None, None)] * size + [(0, 1)] * count,
+        method="highs",
+    )
+    if found.x is None:
+        return np.zeros(count, bool), np.zeros(size)
+    return found.x[size:] > 0.5, found.x[:size]

@@ -11,7 +11,8 @@ def line(v):
     truth = f"truth {v.least:.2g}" + (f" to {v.most:.2g}" if v.most > 1.01 * v.least + 1e-15 else "")
     if "exception" in v.faults:
         said, truth = v.told.splitlines()[0][:120], "exception"
-    fit = f"{v.fit['solver']} tol={v.fit['tol']:g} {v.fit['backend']}"
+    more = "".join(f" {name}={v.fit[name]:.3g}" for name in ("max_passes", "from_C") if name in v.fit)
+    fit = f"{v.fit['solver']} tol={v.fit['tol']:g} {v.fit['backend']}{more}"
     return f"  {v.seed:6d} {fit}: {said}, {truth} | {v.name}"
 
 
