@@ -1,4 +1,4 @@
-"""Runs solvers: a `Session` answers questions and keeps the budgets; a `Trial` is one model under way."""
+"""Runs solvers: a `Trial` is one model under way, whose questions a `Session` answers."""
 
 import math
 import time
@@ -8,10 +8,10 @@ import numpy as np
 from .certificate import MAX_ITER, UNKNOWN, Certificate, norm_of
 from .history import Record, Solution
 from .separation import separates
+from .session import INTERRUPTED, MAX_PASSES, MAX_SECONDS, Session, Stop
 from .solvers import questions as ask
 
-MAX_PASSES, MAX_SECONDS = "max_passes", "max_seconds"
-CALLBACK, INTERRUPTED, SEPARABLE = "callback", "interrupted", "separable"
+CALLBACK, SEPARABLE = "callback", "separable"
 ESTIMATED = "estimated"  # only an estimate is below `tol`, and there is no proof to be had
 
 SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
@@ -62,77 +62,6 @@ def run(
     """
     session = Session(max_passes, max_seconds)
     return session.run(Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback))
-
-
-_FREE = ask.DualValue | ask.MarginChange
-"""Questions that are answered although the time is over: they hardly read."""
-
-
-class Stop(Exception):
-    """Ends a trial with a status."""
-
-
-class Session:
-    """Answers the questions of trials, counts the reads, and stops trials when a budget is spent.
-
-    Parameters
-    ----------
-    max_passes, max_seconds : float or None
-
-    Attributes
-    ----------
-    n_passes : float
-        Reads of X so far.
-    """
-
-    def __init__(self, max_passes=None, max_seconds=None):
-        self.max_passes = math.inf if max_passes is None else max_passes
-        self.max_seconds = math.inf if max_seconds is None else max_seconds
-        self.started = time.perf_counter()
-        self.n_passes = 0.0
-
-    @property
-    def seconds(self):
-        """Since the session began."""
-        return time.perf_counter() - self.started
-
-    @property
-    def reads_left(self):
-        """What the budget of reads allows."""
-        return self.max_passes - self.n_passes
-
-    def run(self, trial):
-        """The Solution of a trial; what ends it is thrown into it, so that it closes in its own way."""
-        questions = trial.questions()
-        step, value = questions.send, None
-        while True:
-            try:
-                while True:
-                    question = step(value)
-                    step, value = questions.send, self._answer(trial, question)
-            except StopIteration as end:
-                return end.value
-            except (Stop, KeyboardInterrupt) as stop:
-                if questions.gi_frame is not None:
-                    step, value = questions.throw, stop
-                elif trial.best is not None:  # Ctrl-C while the trial was closing
-                    return trial.solution(INTERRUPTED)
-                else:
-                    raise
-
-    def _answer(self, trial, question):
-        objective = getattr(question, "on", None) or trial.objective
-        reads = objective.reads(question)
-        if trial.best is not None:
-            if self.seconds > self.max_seconds and not isinstance(question, _FREE):
-                raise Stop(MAX_SECONDS)
-            if reads and reads > self.reads_left:
-                raise Stop(MAX_PASSES)
-        answer = objective.answer(question)
-        if isinstance(question, ask.Draw):  # how many rows it takes is drawn, too
-            reads = 0.0 if answer is None else answer.rows.cost
-        self.n_passes += reads
-        return answer
 
 
 class Trial:

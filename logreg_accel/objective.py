@@ -1,5 +1,6 @@
 """The objective: what a pass over the rows sums, made a mean, plus the penalty."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,6 @@ from numpy.typing import ArrayLike
 
 from . import duality, metric
 from .backends import get_backend, passes
-from .backends.threads import blas_limit
 from .coordinates import Coordinates
 from .data import as_labelled
 from .losses import loss_of
@@ -162,11 +162,7 @@ class Objective:
         """What a solver knows before it asks: a `questions.Start`."""
         l1 = self.penalty.l1 * self.at.penalised(np.ones(self.size))
         rounding, sweeps = float(np.finfo(self.rows.dtype).eps), self.rows.backend.lasso_sweeps
-
-        def lasso(H, gradient, w):
-            with blas_limit(1):
-                return quadratic.lasso(H, gradient, w, l1, rounding, sweeps)
-
+        lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
         scale = self.at.of_columns(self.rows.scale)
         return ask.Start(w, seed, self.rows.n_rows, l1, self._ridge(), lasso, scale, self.at.blur)
 
@@ -252,11 +248,12 @@ class Objective:
     def _slopes(self, start, end):
         """A function t -> slope and curvature of F along the line, from margins."""
         w, d = self.at.penalised(start.w), self.at.penalised(end.w) - self.at.penalised(start.w)
+        along, across = ((self.penalty.gradient(v) * d).sum() for v in (w, d))
 
         def slope_and_curvature(t):
             line = passes.Line(start.margins, end.margins, t, self.loss, self.models)
             slope, curvature = self.rows.sweep(line) / self.weight_sum
-            return slope + self.penalty.gradient(w + t * d) @ d, curvature + self.penalty.gradient(d) @ d
+            return slope + along + t * across, curvature + across
 
         return slope_and_curvature
 

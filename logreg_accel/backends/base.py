@@ -79,6 +79,17 @@ class Backend:
         """A context in which this backend's libraries keep to `n_threads`."""
         return blas_limit(self.n_threads)
 
+    def each(self, work, count):
+        """Call work(i) for all i below `count`, in any order; what it gives must not depend on that."""
+        for i in range(count):
+            work(i)
+
+    def for_square_rows(self):
+        """A backend for rows on the host that are as few as their features: nothing is compiled for them."""
+        from .numpy import NumpyBackend
+
+        return NumpyBackend(self.n_threads)
+
     # -- passes ----------------------------------------------------------------------------------------------
 
     def run(self, pass_, block):
@@ -140,9 +151,9 @@ class Backend:
 
     def row_gram(self, X):
         """X·Xᵀ in float64 (m, m) on the host."""
-        return self.to_host(X.row_gram(self.tile_bytes))
+        return self.to_host(X.row_gram(self.tile_bytes, self.each))
 
     def combination(self, X, a):
         """Xᵀ·a in float64 (n, k) on the host, for a (m, k) on the host."""
-        parts = X.combination(self.xp.asarray(a), self.tile_bytes)
+        parts = X.combination(self.xp.asarray(a), self.tile_bytes, self.each)
         return np.concatenate([self.to_host(part) for part in parts])

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -31,6 +32,7 @@ class _BlasThreads:
         self.lock = threading.Lock()
         self.limits = []
         self.before = {}
+        self.in_force = None
 
     def usable(self):
         """Return how many threads BLAS might use without the limits set here."""
@@ -59,11 +61,19 @@ class _BlasThreads:
                 self._set()
 
     def _set(self):
+        """Set what the limits come to, unless it is set already: a call takes longer than a short product."""
+        least = min(self.limits, default=math.inf)
+        if least == self.in_force:
+            return
+        self.in_force = None  # until all is done: Ctrl-C may come in between
         for library, count in self.before.items():
-            # threadpoolctl 3.8 ignores all threads but the first that set a limit, lest they fight over it.
-            # These do not fight; and fits in several threads stall where each of them has BLAS on all cores.
-            set_threads = getattr(library, "_real_set_num_threads", library.set_num_threads)
-            set_threads(min([count, *self.limits]))
+            # threadpoolctl 3.8 lets the first thread that sets OpenBLAS be the only one, for as long as it
+            # lives; the limits here are those of all threads.
+            release = getattr(library, "clear_controlling_thread", lambda force: None)
+            release(force=True)
+            library.set_num_threads(min(count, least))
+            release(force=True)
+        self.in_force = least
 
 
 _blas_threads = _BlasThreads()

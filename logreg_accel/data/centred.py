@@ -54,12 +54,8 @@ class Centred(Matrix):
     def first_nonfinite(self, tile_rows=4096):
         return self.base.first_nonfinite(tile_rows)
 
-    def _column_tiles(self, tile_bytes):
-        m, n = self.shape
-        step = max(tile_bytes // (8 * m), 1)
-        for start in range(0, n, step):
-            columns = slice(start, start + step)
-            yield self.stored[:, columns].astype(np.float64) - self.centre[columns]
+    def _columns(self, columns):
+        return self.stored[:, columns].astype(np.float64) - self.centre[columns]
 
 
 class CentredRows(CompressedRows):
@@ -100,12 +96,11 @@ class CentredRows(CompressedRows):
     def weighted_sum(self, c):
         return self.transposed_product(c)[:, 0]
 
-    def row_gram(self, tile_bytes):
-        X = self.stored.astype(np.float64)
-        along = (X @ self.centre)[:, None]
-        return (X @ X.T).toarray() - along - along.T + self.centre @ self.centre
+    def row_gram(self, tile_bytes, each):
+        along = (self.stored.astype(np.float64) @ self.centre)[:, None]
+        return self.base.row_gram(tile_bytes, each) - along - along.T + self.centre @ self.centre
 
-    def combination(self, a, tile_bytes):
+    def combination(self, a, tile_bytes, each):
         return [self.astype(np.float64).transposed_product(a)]
 
     def densified(self):

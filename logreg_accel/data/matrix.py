@@ -4,6 +4,7 @@ A pass uses a few methods of a matrix: rows between two bounds, chosen rows, X·
 Gram matrix. Only the backends, when they look up a kernel, ask how the matrix is stored.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 _RUNS = 4
 _CUDA = {2, 13}  # DLPack device types: kDLCUDA, kDLCUDAManaged
 _DENSE_BELOW = 8  # columns per entry of a row
+_LEAST_COLUMNS = 512  # of a tile of columns: fewer take longer to gather than to multiply
+_GRAM_BLOCKS, _GRAM_ROWS = 16, 64  # of X·Xᵀ at most, and rows of each at least
 
 
 class Matrix:
@@ -107,17 +110,39 @@ class Matrix:
         """Compute Xᵀ·c (n_features,) for c (rows, 1)."""
         return (self.stored.T @ c)[:, 0]
 
-    def row_gram(self, tile_bytes):
-        """Compute X·Xᵀ in float64, some columns at a time."""
-        products = (part @ part.T for part in self._column_tiles(tile_bytes))
-        total = next(products)
-        for product in products:
-            total += product
+    def row_gram(self, tile_bytes, each):
+        """Compute X·Xᵀ in float64, some columns at a time.
+
+        `each` calls a function for each of some blocks of rows, in any order.
+        """
+        total, bounds = None, _gram_bounds(self.shape[0])
+        for columns in self._column_tiles(tile_bytes):
+            part = self._columns(columns)
+            if total is None:
+                total = np.zeros((len(part), len(part)), like=part)
+
+            def add(i):
+                rows, upto = slice(bounds[i], bounds[i + 1]), slice(bounds[i + 1])
+                total[rows, upto] += part[rows] @ part[upto].T
+
+            each(add, len(bounds) - 1)
+        for start, stop in itertools.pairwise(bounds):
+            total[:start, start:stop] = total[start:stop, :start].T
         return total
 
-    def combination(self, a, tile_bytes):
-        """Compute Xᵀ·a in float64, some columns at a time, and return a list of the pieces."""
-        return [part.T @ a for part in self._column_tiles(tile_bytes)]
+    def combination(self, a, tile_bytes, each):
+        """Compute Xᵀ·a in float64, some columns at a time, and return a list of the pieces.
+
+        `each` calls a function for each of some tiles of columns, in any order.
+        """
+        tiles = self._column_tiles(tile_bytes)
+        parts = [None] * len(tiles)
+
+        def multiply(i):
+            parts[i] = self._columns(tiles[i]).T @ a
+
+        each(multiply, len(tiles))
+        return parts
 
     def densified(self):
         """Return a dense copy if that is faster to use and not much larger, else the matrix itself."""
@@ -146,8 +171,12 @@ class Matrix:
 
     def _column_tiles(self, tile_bytes):
         m, n = self.shape
-        step = max(tile_bytes // (8 * m), 1)
-        return (self.stored[:, start : start + step].astype(np.float64) for start in range(0, n, step))
+        step = max(tile_bytes // (8 * m), _LEAST_COLUMNS)
+        return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+    def _columns(self, columns):
+        """Return a copy of some columns in float64."""
+        return self.stored[:, columns].astype(np.float64)
 
 
 class CompressedRows(Matrix):
@@ -203,11 +232,19 @@ class CompressedRows(Matrix):
         dense = self.stored.toarray()  # small, since this matrix is only a tile
         return (dense * c).T @ dense
 
-    def row_gram(self, tile_bytes):
+    def row_gram(self, tile_bytes, each):
         X = self.stored.astype(np.float64)
-        return (X @ X.T).toarray()
+        transposed, total = X.T.tocsr(), np.empty((X.shape[0], X.shape[0]))
+        bounds = _gram_bounds(X.shape[0])
 
-    def combination(self, a, tile_bytes):
+        def multiply(i):
+            rows = slice(bounds[i], bounds[i + 1])
+            total[rows] = (X[rows] @ transposed).toarray()
+
+        each(multiply, len(bounds) - 1)
+        return total
+
+    def combination(self, a, tile_bytes, each):
         return [self.stored.astype(np.float64).T @ a]
 
     def densified(self):
@@ -263,6 +300,12 @@ def compute_dtype(storage):
     if storage.kind == "f":
         return np.dtype(np.float32 if storage.itemsize <= 4 else np.float64)
     return np.dtype(np.float32 if storage.itemsize == 1 or storage.name == "bfloat16" else np.float64)
+
+
+def _gram_bounds(m):
+    """Return where the blocks of rows of X·Xᵀ begin and end."""
+    step = max(-(-m // _GRAM_BLOCKS), _GRAM_ROWS)
+    return [*range(0, m, step), m]
 
 
 def _runs(m, number, n_batches):

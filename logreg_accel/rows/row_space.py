@@ -3,7 +3,6 @@
 import numpy as np
 import scipy.linalg.lapack
 
-from ..backends import get_backend
 from ..data import Block, Matrix
 from .memory import MemoryRows
 
@@ -62,7 +61,7 @@ class RowSpace(MemoryRows):
         L[pivots] = np.tril(packed)[:, :rank]
         self._basis, self._kept = X.take(xp.asarray(pivots[:rank])), L[pivots[:rank]]
         block = Block(Matrix(L), rows.labels(), rows.weights())
-        super().__init__([block], get_backend("numpy", 0)[0], rows.n_classes)
+        super().__init__([block], rows.backend.for_square_rows(), rows.n_classes)
         self.share = 0.0
 
     def combine(self, U):

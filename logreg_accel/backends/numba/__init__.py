@@ -91,11 +91,22 @@ class NumbaBackend(NumpyBackend):
         self.run_lanes(work, bounds)
         return np.concatenate([rows[start : start + n] for start, n in zip(bounds, counts, strict=False)])
 
+    def limit_threads(self):
+        """One thread of BLAS: lanes run beside each other, and sums on the host keep their order."""
+        return blas_limit(1)
+
+    def each(self, work, count):
+        """Call work(i) for all i below `count`, on all threads."""
+        run_lanes(work, count, self.n_threads or usable_threads())
+
+    def for_square_rows(self):
+        backend = NumbaBackend(self.n_threads)
+        backend.kernels, backend.pointwise_kernels = {}, {}
+        return backend
+
     def run_lanes(self, work, bounds):
         """work(i, start, stop) for lane i and its rows: bounds[i] to bounds[i + 1]."""
-        run_lanes(
-            lambda i: work(i, bounds[i], bounds[i + 1]), len(bounds) - 1, self.n_threads or usable_threads()
-        )
+        self.each(lambda i: work(i, bounds[i], bounds[i + 1]), len(bounds) - 1)
 
 
 def _transposed(parts):
