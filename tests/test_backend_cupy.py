@@ -88,19 +88,6 @@ def test_an_interrupted_upload_waits_for_what_travels(module, kernels, monkeypat
     assert len(streams) == 1 and not streams[0].waiting
 
 
-def test_an_evaluation_is_two_launches_and_one_transfer_back(module, kernels, monkeypatch):
-    X, y, s, W = draw(257, 33, "float32", weighted=True)
-    backend = cpu_or_gpu("cupy")
-    block = backend.upload(block_of(X, y, s))
-    back = []
-    monkeypatch.setattr(module.cupy, "asnumpy", lambda a: back.append(a.nbytes) or fake_cupy.asnumpy(a))
-    before = len(kernels.launched)
-    got = backend.run(passes.LossGradient(W, Logistic(), keep_margins=True), block)
-    assert [launch.kernel.split("<")[0] for launch in kernels.launched[before:]] == ["dense", "sum_slices"]
-    assert back == [(36 + 2) * 8], "columns with their padding, the value and the sum of errors"
-    assert isinstance(got.margins, fake_cupy.DeviceArray), "margins stay on the device"
-
-
 def test_device_arrays_are_read_where_they_are(module):
     X, y, s, W = draw(64, 17, "float32")
     backend = cpu_or_gpu("cupy")

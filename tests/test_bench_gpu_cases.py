@@ -32,6 +32,7 @@ ON_THE_DEVICE = (
     "gpu_sweep",
     "gpu_fits",
     "gpu_host",
+    "gpu_overhead",
 )
 
 
@@ -181,6 +182,13 @@ def test_variants_are_launched_and_checked(gpu, part, monkeypatch):
     assert len(case["variants"]) == 4 and not case["failed"] and case["gain"] >= 1
     assert all(entry["ms"] > 0 and entry["difference"] < 1e-5 for entry in case["variants"])
     assert [entry["kernel"] for entry in case["variants"]] == [KERNELS[0], *names]
+
+
+def test_an_evaluation_is_timed_beside_its_kernels(gpu, part):
+    part.case("1000 x 16", gpu_results.Budget(60), gpu.overhead.dense_case, 1000, 16, 2)
+    part.case("50 x 8, sparse", gpu_results.Budget(60), gpu.overhead.sparse_case, 50, 8, 2)
+    assert not part["failed"] and all(us > 0 for c in part["cases"] for us in list(c.values())[1:])
+    assert "overhead, 1000 x 16, µs: evaluation " in gpu_report.table({"overhead": part})
 
 
 def test_fits_reach_the_target_on_the_stand_in(gpu):

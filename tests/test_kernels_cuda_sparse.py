@@ -246,7 +246,7 @@ def test_a_sum_that_overflows_is_caught(monkeypatch, emulated_kernels):
     """Units chosen too small: only numbers show it."""
     with fake_cupy.in_place_of_cupy(emulated_kernels):
         backend = cpu_or_gpu("cupy")
-        monkeypatch.setattr(sys.modules["logreg_accel.backends.cupy.sparse"], "_BITS", 70)
+        monkeypatch.setattr(sys.modules["logreg_accel.backends.cupy.csr"], "_BITS", 70)
         X, stored, y, s, W = thin(70, 5, "float32", 0.3, weighted=False)
         got = backend.run(passes.LossGradient(W, Logistic()), backend.upload(block_of(stored, y)))
     expected = cpu_or_gpu("numpy").run(passes.LossGradient(W, Logistic()), block_of(X, y))

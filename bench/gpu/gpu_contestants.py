@@ -10,6 +10,7 @@ from gpu_timing import Contestant
 
 from logreg_accel.backends import passes
 from logreg_accel.backends.cupy import CupyBackend, dense, synchronize
+from logreg_accel.backends.cupy.workspace import Workspace
 from logreg_accel.data import Block, as_matrix
 from logreg_accel.losses import Logistic
 
@@ -26,12 +27,13 @@ class Problem:
         self.real = np.float64 if X.dtype == np.float64 else np.float32  # of the arithmetic
 
 
-def our_launches(call):
-    """The result of a call to the backend, and the kernel launches that it made.
+def our_launches(problem):
+    """An evaluation of the problem, and the kernel launches that it made.
 
-    A launch is (function, expression, grid, block, arguments).
+    A launch is (function, expression, grid, block, arguments). The workspace is a new one before and after,
+    since its plans hold kernels.
     """
-    real, launches = dense.kernel, []
+    real, launches, X = dense.kernel, [], problem.block.X
 
     def recording(file, expression):
         def launch(*arguments):
@@ -40,8 +42,11 @@ def our_launches(call):
 
         return launch
 
+    X.workspace = Workspace()
     with mock.patch.object(dense, "kernel", recording):
-        return call(), launches
+        result = our_gradient(problem).run()
+    X.workspace = Workspace()
+    return result, launches
 
 
 def our_gradient(p):
@@ -52,7 +57,7 @@ def our_gradient(p):
 
 def our_kernel(p):
     """The one that reads X, alone, with its arguments in place."""
-    _, launches = our_launches(our_gradient(p).run)
+    _, launches = our_launches(p)
     kernel, _, *launch = launches[0]
     return Contestant(lambda: kernel(*launch))
 

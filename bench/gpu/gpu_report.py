@@ -90,6 +90,9 @@ def table(report):
             f"{c.get('passes', c.get('evaluations'))} reads or evaluations, {c['status']}, "
             f"least {c.get('suboptimality', math.nan):.1e}"
         )
+    for c in _cases(report, "overhead"):
+        told = (f"{what.removesuffix('_us')} {us:.0f}" for what, us in c.items() if what != "name")
+        lines.append(f"overhead, {c['name']}, µs: " + ", ".join(told))
     for c in _cases(report, "upload"):
         lines.append(
             f"upload, {c['name']}: "

@@ -6,6 +6,7 @@
     sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by
     fits         whole fits to a relative suboptimality of 1e-6 against PyTorch's L-BFGS
     outputs      several columns of weights
+    overhead     what an evaluation costs beside its kernels
     upload       host to device
     break_even   fits from host arrays on every backend, by size
 
@@ -38,6 +39,7 @@ SECTIONS = {
     "sweep": ("gpu_sweep", 20),
     "fits": ("gpu_fits", 18),
     "outputs": ("gpu_evaluations", 4),
+    "overhead": ("gpu_overhead", 2),
     "upload": ("gpu_host", 5),
     "break_even": ("gpu_host", 8),
 }

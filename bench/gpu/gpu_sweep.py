@@ -5,7 +5,7 @@ from unittest import mock
 
 import numpy as np
 from gpu_compilers import compilers
-from gpu_contestants import Problem, our_gradient, our_launches
+from gpu_contestants import Problem, our_launches
 from gpu_data import Pool, relative_error
 from gpu_results import attempt
 from gpu_timing import device_ms, measure_read, median
@@ -22,7 +22,7 @@ def measure_launch(problem, launch, repeats, expected=None):
     The gradient is checked against `expected`, if there is one.
     """
     with mock.patch.object(shapes, "dense", lambda *arguments: launch):
-        result, launches = our_launches(our_gradient(problem).run)
+        result, launches = our_launches(problem)
     kernel, name, *arguments = launches[0]
     error = 0.0 if expected is None else relative_error(result.gradient, expected)
     if not error <= _WRONG:

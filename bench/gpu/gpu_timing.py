@@ -105,11 +105,13 @@ class Race:
     def run(self, nbytes, best_read, repeats, warm_up=3):
         """Medians, and who failed or was wrong, and why.
 
-        Beside a median stand GB/s, the share of the best read and the ratio to "ours".
+        Beside a median stand GB/s, the share of the best read and the ratio to "ours". Turns are taken from
+        the last to the first who entered: right after 20 ms of two products, evaluations of short kernels
+        were up to 0.4 ms slower than after one another.
         """
         times = {name: [] for name in self.lanes}
         for _ in range(warm_up + repeats):
-            for name, one in self.lanes.items():
+            for name, one in reversed(self.lanes.items()):
                 if name not in self.failed:
                     times[name].append(attempt(self.failed, name, one.ms))
         told = {}

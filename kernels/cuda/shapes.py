@@ -4,6 +4,7 @@ Pure arithmetic, so it is tested where there is no GPU. Everything here depends 
 the device: the same rows are added in the same order on any GPU.
 """
 
+import functools
 from typing import NamedTuple
 
 STORAGE = {  # NumPy's name -> (type in the kernels, type of the arithmetic)
@@ -163,6 +164,7 @@ def _mapping(n, itemsize, words, outputs, dots, vector):
     return packs, rows, lanes, warps, held, prefetch, max(resident, 32 * warps)
 
 
+@functools.lru_cache(maxsize=64)
 def sparse(name, dtype, m, entries, outputs=1):
     """Kernel and grid of a pass over compressed rows, in blocks of `THREADS`; None where none fits.
 

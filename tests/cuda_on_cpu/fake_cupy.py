@@ -5,10 +5,14 @@ there is no GPU.
 memory that was not written yet holds no numbers. Only what the backend uses is here.
 """
 
+import collections
 import contextlib
+import ctypes
 import functools
 import sys
+import threading
 import types
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -17,6 +21,8 @@ import scipy.linalg
 from .emulator import Launch, Program
 
 FREE_BYTES = 8 << 30
+TO_DEVICE, TO_HOST = 1, 2
+counts: collections.Counter = collections.Counter()  # of what costs time on a GPU
 
 
 class OutOfMemoryError(MemoryError):
@@ -90,14 +96,17 @@ def _on_device(result):
 def asarray(a, dtype=None):
     if isinstance(a, DeviceArray):
         return a if dtype is None else a.astype(dtype, copy=False)
+    counts.update(["to the device", "allocations"])
     return np.array(a, dtype=dtype).view(DeviceArray)
 
 
 def asnumpy(a):
+    counts.update(["to the host", "waits"])
     return np.array(a, subok=False)
 
 
 def empty(shape, dtype=float):
+    counts["allocations"] += 1
     array = np.empty(shape, dtype=dtype)
     array.reshape(-1).view(np.uint8)[...] = 0xFF  # NaN, where the type has one
     return array.view(DeviceArray)
@@ -113,18 +122,47 @@ class Stream:
     A copy reads what its source then holds.
     """
 
+    by_pointer: dict = {}
+
     def __init__(self, non_blocking=False):
         self.waiting = []
+        self.ptr = len(self.by_pointer)
+        self.by_pointer[self.ptr] = self
+
+    def __enter__(self):
+        _current.streams = [*streams_of_this_thread(), self]
+        return self
+
+    def __exit__(self, *error):
+        assert _current.streams.pop() is self
 
     def add(self, work):
         self.waiting.append(work)
 
     def synchronize(self):
+        counts["waits"] += 1
         self.do(len(self.waiting))
 
     def do(self, count):
         for _ in range(count):
             self.waiting.pop(0)()
+
+
+_default, _current = Stream(), threading.local()
+
+
+def streams_of_this_thread():
+    """The default one and those entered, the current one last."""
+    return getattr(_current, "streams", [_default])
+
+
+def memcpy_async(to, source, nbytes, kind, stream):
+    """A copy to the device is done at once, one from there when the stream is waited for."""
+    counts["to the device" if kind == TO_DEVICE else "to the host"] += 1
+    if kind == TO_DEVICE:
+        ctypes.memmove(to, source, nbytes)
+    else:
+        Stream.by_pointer[stream].add(lambda: ctypes.memmove(to, source, nbytes))
 
 
 class Event:
@@ -162,6 +200,7 @@ class Kernels:
         def launch(grid, block, arguments):
             one = Launch(name, grid, block, tuple(_argument(a) for a in arguments))
             self.launched.append(one)
+            counts["launches"] += 1
             program.run([one], seed=len(self.launched))
 
         return launch
@@ -198,8 +237,13 @@ def modules(kernels):
         Device=Device,
         Stream=Stream,
         Event=Event,
-        get_current_stream=Stream,
-        runtime=types.SimpleNamespace(memGetInfo=lambda: (FREE_BYTES, FREE_BYTES)),
+        get_current_stream=lambda: streams_of_this_thread()[-1],
+        runtime=types.SimpleNamespace(
+            memGetInfo=lambda: (FREE_BYTES, FREE_BYTES),
+            memcpyAsync=memcpy_async,
+            memcpyHostToDevice=TO_DEVICE,
+            memcpyDeviceToHost=TO_HOST,
+        ),
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     )
 
@@ -266,7 +310,7 @@ def in_place_of_cupy(kernels):
     """Where `import cupy` finds the stand-in, and the cupy backend can run."""
     from logreg_accel import backends
 
-    rooms = ("", ".compiler", ".dense", ".kernels", ".sparse", ".upload")
+    rooms = ("", *(f".{path.stem}" for path in Path(backends.__file__).parent.glob("cupy/[!_]*.py")))
     ours = [f"logreg_accel.backends.cupy{room}" for room in rooms]
     names = [*ours, *modules(kernels)]
     before = {name: sys.modules.get(name) for name in names}

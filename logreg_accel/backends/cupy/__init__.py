@@ -1,8 +1,8 @@
 """The cupy backend: CUDA kernels that read each row of X once, with cuBLAS for what they do not cover.
 
-The solver's vectors stay on the host. An evaluation sends the weights to the device, launches two kernels and
-brings one packed buffer back, which takes one transfer and one synchronisation. `kernels/cuda/shapes.py`
-decides how a pass is mapped to threads.
+The solver's vectors stay on the host. An evaluation sends the weights to the device, launches two kernels,
+brings one packed buffer back and waits once, all in buffers that stay with X (`workspace.py`).
+`kernels/cuda/shapes.py` decides how a pass is mapped to threads.
 """
 
 import cupy

@@ -7,51 +7,79 @@ from ...data import compute_dtype
 from ...kernels.cuda import shapes
 from .. import passes as p
 from .compiler import REAL, kernel
+from .workspace import Exchange, waited_for
 
 
 def run(name, block, W, V=None, keep_margins=False):
     """Run a pass with a kernel of kernels/cuda/dense.cu: its Sums, or None if there is no such kernel."""
-    X, (rows, k) = block.X.stored, W.shape
+    X, k = block.X, W.shape[1]
     if X.shape[0] == 0:
         return None
-    m, n, columns = X.shape[0], rows - 1, block.X.columns
-    real = compute_dtype(X.dtype)
-    stride = X.strides[0] // X.itemsize if m > 1 else columns
-    vector = shapes.widest_vector(X.itemsize, X.data.ptr, stride, columns)
-    launch = shapes.dense(name, X.dtype.name, m, columns, k, vector)
-    if launch is None:
-        return None
-
-    weights = _packed_weights([W] if V is None else [W, V], columns, real)
-    margins = cupy.empty((k, m), dtype=real) if keep_margins else None
-    sums, totals = None, None
-    if name != "Margins":
-        sums = cupy.empty((launch.grid, k * columns), dtype=real)
-        totals = cupy.empty((launch.grid, 2 * k), dtype=np.float64)
-    shape = (np.int64(stride), np.int64(m), np.int32(columns))
-    rest = (np.int32(launch.slice_rows), margins, sums, totals)
-    arguments = (X, *shape, cupy.asarray(weights), block.y, block.sample_weight, *rest)
-    kernel("dense.cu", launch.kernel)((launch.grid,), (launch.block,), arguments)
-    if name == "Margins":
-        return p.Sums(None, None, margins.T)
-
-    packed = cupy.empty(k * columns + 2 * k, dtype=np.float64)
-    summing, grid, threads = shapes.sum_slices(REAL[real.name], launch.grid, packed.size)
-    sizes = (np.int64(launch.grid), np.int32(k * columns), np.int32(2 * k))
-    kernel("dense.cu", summing)((grid,), (threads,), (sums, totals, *sizes, packed))
-    packed = cupy.asnumpy(packed)
-    G = np.empty((n + 1, k))
-    G[:-1] = packed[: k * columns].reshape(k, columns)[:, :n].T
-    G[-1] = packed[-k:]
-    return p.Sums(packed[-2 * k : -k], G, None if margins is None else margins.T)
+    with X.workspace.lock:
+        plan = X.workspace.plan((name, k, X.shape[0], X.layout), lambda: _plan(name, X, k))
+        if plan is None:
+            return None
+        margins = cupy.empty((k, X.shape[0]), dtype=plan.real) if keep_margins else None
+        with waited_for() as stream:
+            plan.start(stream, block, (W,) if V is None else (W, V), margins)
+        return plan.answer(margins)
 
 
-def _packed_weights(matrices, columns, real):
-    """Pack the weights of every output, each padded to `columns`, followed by the intercepts."""
-    n, k = matrices[0].shape[0] - 1, matrices[0].shape[1]
-    weights = np.zeros(k * len(matrices) * (columns + 1), dtype=real)
-    by_output = weights[: k * len(matrices) * columns].reshape(-1, columns)
-    for i, matrix in enumerate(matrices):
-        by_output[i * k : (i + 1) * k, :n] = matrix[:-1].T
-        weights[weights.size - (len(matrices) - i) * k :][:k] = matrix[-1]
-    return weights
+def _plan(name, X, k):
+    _, vector = X.layout
+    launch = shapes.dense(name, X.dtype.name, X.shape[0], X.columns, k, vector)
+    return None if launch is None else _Plan(name, launch, X, k)
+
+
+class _Plan:
+    """The launches of a pass over matrices of one layout, and the buffers that its numbers go through."""
+
+    def __init__(self, name, launch, X, k):
+        (m, n), columns = X.shape, X.columns
+        self.k, self.real = k, compute_dtype(X.dtype)
+        vectors = 2 * k if name == "HessianVector" else k
+        self.sent = Exchange(weights=(vectors * (columns + 1), self.real))
+        weights, self.intercepts = np.split(self.sent.here.weights, [vectors * columns])
+        self.slopes = weights.reshape(vectors, columns)[:, :n].T  # the padding beyond n stays zero
+
+        self.launch = (launch.grid,), (launch.block,)
+        self.kernel = kernel("dense.cu", launch.kernel)
+        self.shape = np.int64(X.layout[0]), np.int64(m), np.int32(columns), self.sent.there.weights
+        self.slice_rows = np.int32(launch.slice_rows)
+        self.partial = None, None
+        self.summed = None
+        if name == "Margins":
+            return
+        numbers, extras = k * columns, 2 * k
+        scratch = X.workspace.scratch(launch.grid * (extras * 8 + numbers * self.real.itemsize))
+        totals, sums = scratch[: launch.grid * extras * 8], scratch[launch.grid * extras * 8 :]
+        self.partial = sums, totals
+        self.summed = Exchange(packed=(numbers + extras, np.float64))
+        packed = self.summed.here.packed
+        self.gradient = packed[:numbers].reshape(k, columns)[:, :n].T
+        self.values, self.factors = packed[numbers:-k], packed[-k:]
+        summing, grid, threads = shapes.sum_slices(REAL[self.real.name], launch.grid, packed.size)
+        self.summing = kernel("dense.cu", summing)
+        sizes = np.int64(launch.grid), np.int32(numbers), np.int32(extras)
+        self.sum = (grid,), (threads,), (sums, totals, *sizes, self.summed.there.packed)
+
+    def start(self, stream, block, matrices, margins):
+        """Begin the pass with one or two matrices of weights."""
+        for i, matrix in enumerate(matrices):
+            these = slice(i * self.k, (i + 1) * self.k)
+            self.slopes[:, these], self.intercepts[these] = matrix[:-1], matrix[-1]
+        self.sent.send(stream)
+        rest = block.y, block.sample_weight, self.slice_rows, margins, *self.partial
+        self.kernel(*self.launch, (block.X.stored, *self.shape, *rest))
+        if self.summed:
+            self.summing(*self.sum)
+            self.summed.fetch(stream)
+
+    def answer(self, margins):
+        """The Sums, once the stream has been waited for."""
+        margins = None if margins is None else margins.T
+        if self.summed is None:
+            return p.Sums(None, None, margins)
+        gradient = np.empty((len(self.gradient) + 1, self.k))
+        gradient[:-1], gradient[-1] = self.gradient, self.factors
+        return p.Sums(self.values.copy(), gradient, margins)

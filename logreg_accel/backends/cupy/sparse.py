@@ -1,290 +1,83 @@
-"""Sparse X on a GPU: compressed rows for the generic bodies, and passes by kernels/cuda/sparse.cu.
-
-CuPy's own sparse matrices do not serve here: they index their entries with 32 bits, and the transposed
-product of cuSPARSE rounds differently on every run.
-"""
-
-import functools
+"""Passes over a sparse X with the kernels of kernels/cuda/sparse.cu."""
 
 import cupy
 import numpy as np
 
 from ...data import compute_dtype
-from ...data.matrix import CompressedRows
 from ...kernels.cuda import shapes
 from .. import passes as p
-from .compiler import kernel
-
-_BITS = 62  # width of sums in fixed point
-
-
-class DeviceCSR(CompressedRows):
-    """A matrix in compressed rows on the device.
-
-    Parameters
-    ----------
-    data : device array
-        Entries, of a dtype in `shapes.STORAGE`.
-    indices : device array of int32
-        Columns of the entries, ascending within a row.
-    indptr : device array (m + 1,) of int64
-        Where each row begins in `data`. The first element need not be 0: a range of rows is a slice of
-        indptr.
-    n : int
-        Number of columns.
-    row_entries : int or None
-        Average number of entries in a row; None computes it.
-    """
-
-    def __init__(self, data, indices, indptr, n, row_entries=None):
-        self.data, self.indices, self.indptr = data, indices, indptr
-        self.shape = (indptr.size - 1, n)
-        self.dtype = data.dtype
-        self.row_entries = data.size // max(self.shape[0], 1) if row_entries is None else row_entries
-
-    @classmethod
-    def from_sparse(cls, X, send):
-        """Convert a matrix of SciPy or CuPy; `send` brings a host array to the device."""
-        dtype = X.dtype if X.dtype.name in shapes.STORAGE else compute_dtype(X.dtype)
-        if X.shape[1] > np.iinfo(np.int32).max:
-            raise ValueError(
-                f"`X` has {X.shape[1]} columns; expected fewer than 2^31 on a GPU. Use backend='numba'."
-            )
-        dtypes = {"data": dtype, "indices": np.dtype(np.int32), "indptr": np.dtype(np.int64)}
-        parts = {}
-        for name, wanted in dtypes.items():
-            part = getattr(X, name)
-            parts[name] = (
-                cupy.ascontiguousarray(part, dtype=wanted)
-                if isinstance(part, cupy.ndarray)
-                else send(part, wanted)
-            )
-        return cls(**parts, n=X.shape[1])
-
-    on_device = True
-
-    @property
-    def stored(self):
-        """The object that products are computed with, which is the matrix itself."""
-        return self
-
-    def between(self, start, stop, step=1):
-        """View some rows, with `reach` and `exponents` of the whole matrix, which hold for its parts too."""
-        part = DeviceCSR(
-            self.data, self.indices, self.indptr[start : stop + 1], self.shape[1], self.row_entries
-        )
-        part.reach, part.exponents = self.reach, self.exponents
-        return part
-
-    def take(self, rows):
-        begin, length = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
-        indptr = cupy.zeros(rows.size + 1, dtype=np.int64)
-        indptr[1:] = cupy.cumsum(length)
-        places = cupy.arange(int(indptr[-1]))
-        owner = cupy.searchsorted(indptr[1:], places, side="right")
-        places = places - indptr[owner] + begin[owner]
-        return DeviceCSR(self.data[places], self.indices[places], indptr, self.shape[1])
-
-    def astype(self, dtype, copy=False):
-        if dtype == self.dtype:
-            return self
-        first, last = int(self.indptr[0]), int(self.indptr[-1])
-        return DeviceCSR(
-            self.data[first:last].astype(dtype), self.indices[first:last], self.indptr - first, self.shape[1]
-        )
-
-    def squared(self):
-        first, last = int(self.indptr[0]), int(self.indptr[-1])
-        return DeviceCSR(
-            self.data[first:last] ** 2, self.indices[first:last], self.indptr - first, self.shape[1]
-        )
-
-    def densified(self):
-        return self
-
-    def row_gram(self, tile_bytes, each):
-        """Compute X·Xᵀ with a few rows at a time as dense vectors."""
-        X, m = self.astype(np.float64), self.shape[0]
-        G = np.empty((m, m))
-        for start in range(0, m, shapes.MOST_OUTPUTS):
-            some = X.between(start, min(start + shapes.MOST_OUTPUTS, m))
-            G[:, start : start + shapes.MOST_OUTPUTS] = cupy.asnumpy(X @ some.to_dense().T)
-        return G
-
-    def first_nonfinite(self, tile_rows=4096):
-        first, last = int(self.indptr[0]), int(self.indptr[-1])
-        bad = ~cupy.isfinite(self.data[first:last])
-        if not bool(bad.any()):
-            return None
-        at = first + int(bad.argmax())
-        row = int((self.indptr <= at).sum()) - 1
-        return row, int(self.indices[at]), "NaN" if bool(self.data[at] != self.data[at]) else "infinity"
-
-    def to_dense(self):
-        m, n = self.shape
-        first, last = int(self.indptr[0]), int(self.indptr[-1])
-        rows = cupy.searchsorted(self.indptr[1:], cupy.arange(first, last), side="right")
-        dense = cupy.zeros((m, n), dtype=self.dtype)
-        dense[rows, self.indices[first:last]] = self.data[first:last]
-        return dense
-
-    @functools.cached_property
-    def nbytes(self):
-        return int(self.indptr[-1] - self.indptr[0]) * (self.dtype.itemsize + 4) + self.indptr.nbytes
-
-    def __matmul__(self, W):
-        """Compute X·W for W (n,) or (n, k) on the device, in the arithmetic of X."""
-        real = compute_dtype(self.dtype)
-        W2 = W.reshape(self.shape[1], -1)
-        Z = cupy.empty((self.shape[0], W2.shape[1]), dtype=real)
-        for k in range(0, W2.shape[1], shapes.MOST_OUTPUTS):
-            some = W2[:, k : k + shapes.MOST_OUTPUTS]
-            weights = cupy.zeros((self.shape[1] + 1, some.shape[1]), dtype=real)
-            weights[:-1] = some
-            margins = cupy.empty((some.shape[1], self.shape[0]), dtype=real)
-            self.launch(
-                "Margins",
-                some.shape[1],
-                np.int32(self.shape[1]),
-                weights,
-                None,
-                None,
-                None,
-                None,
-                margins,
-                None,
-                None,
-            )
-            Z[:, k : k + shapes.MOST_OUTPUTS] = margins.T
-        return Z.reshape(self.shape[0], *W.shape[1:])
-
-    @property
-    def T(self):
-        return _Transposed(self)
-
-    def weighted_gram(self, c, positive=True):
-        """Compute Xᵀ·diag(c)·X in float64 (n, n), for c (m, 1)."""
-        m, n = self.shape
-        c = cupy.ascontiguousarray(c.astype(compute_dtype(self.dtype), copy=False))
-        _, largest, _ = self.reach
-        shift = _BITS - _exponent(float(abs(c).max())) - _exponent(m)
-        sums = cupy.zeros((n, n), dtype=np.int64)
-        exponents = cupy.asarray(-largest)
-        self.launch("weighted_gram", 1, np.int32(n), c, exponents, np.int32(shift), sums)
-        H = cupy.ldexp(sums.astype(np.float64), cupy.asarray(largest[:, None] + largest - np.int32(shift)))
-        return H + cupy.triu(H, 1).T
-
-    # -- fixed point -----------------------------------------------------------------------------------------
-
-    @functools.cached_property
-    def reach(self):
-        """Bounds on the sums over each column, as int32 exponents (n,) on the host.
-
-        They are the largest exponents that a column's sums and its sums of squares can have for factors up to
-        1, the exponent of its largest magnitude, and, last, the largest norm of a row as a float.
-        """
-        n = self.shape[1]
-        largest, counts = cupy.zeros(n, dtype=np.int64), cupy.zeros(n, dtype=np.int64)
-        squared_norm = cupy.zeros(1, dtype=np.int64)
-        self.launch("reaches", 1, largest, counts, squared_norm)
-        exponent = np.frexp(cupy.asnumpy(largest).view(np.float64))[1].astype(np.int32)
-        many = np.frexp(cupy.asnumpy(counts).astype(np.float64))[1].astype(np.int32)
-        norm = float(np.sqrt(cupy.asnumpy(squared_norm).view(np.float64)[0]))
-        return (exponent + many, 2 * exponent + many), exponent, norm
-
-    @functools.cached_property
-    def exponents(self):
-        """Exponents of the fixed-point units of a column's sums and its sums of squares, on the device."""
-        return [cupy.asarray(-sums) for sums in self.reach[0]]
-
-    def from_fixed(self, sums, shifts, squares=False):
-        """Convert fixed-point sums (n, k) on the host to float64, given the shifts (k,) of their units."""
-        return np.ldexp(sums.astype(np.float64), self.reach[0][squares][:, None] - shifts)
-
-    def launch(self, name, outputs, *arguments):
-        """Launch a kernel of sparse.cu on this matrix."""
-        found, grid = shapes.sparse(
-            name, self.dtype.name, self.shape[0], self.row_entries * self.shape[0], outputs
-        )
-        kernel("sparse.cu", found)(
-            (grid,),
-            (shapes.THREADS,),
-            (self.data, self.indices, self.indptr, np.int64(self.shape[0]), *arguments),
-        )
-
-
-class _Transposed:
-    def __init__(self, X):
-        self.X = X
-
-    def __matmul__(self, R):
-        """Compute Xᵀ·R in float64 for R (m,) or (m, k) on the device."""
-        X, real = self.X, compute_dtype(self.X.dtype)
-        m, n = X.shape
-        R2 = R.reshape(m, -1)
-        G = cupy.empty((n, R2.shape[1]), dtype=np.float64)
-        for k in range(0, R2.shape[1], shapes.MOST_OUTPUTS):
-            some = cupy.ascontiguousarray(R2[:, k : k + shapes.MOST_OUTPUTS].astype(real, copy=False))
-            shifts = _shifts(cupy.asnumpy(abs(some).max(axis=0)))
-            sums = cupy.zeros((n, len(shifts)), dtype=np.int64)
-            X.launch("transposed", len(shifts), some, X.exponents[0], cupy.asarray(shifts), sums)
-            exponents = cupy.asarray(X.reach[0][0][:, None] - shifts)
-            G[:, k : k + shapes.MOST_OUTPUTS] = cupy.ldexp(sums.astype(np.float64), exponents)
-        return G.reshape(n, *R.shape[1:])
+from .csr import shifts_of
+from .workspace import Exchange, waited_for
 
 
 def run(name, block, W, V=None, keep_margins=False):
     """Run a pass with a kernel of kernels/cuda/sparse.cu: its Sums, or None if there is no such kernel."""
-    X, k = block.X, W.shape[1]
-    m, n = X.shape
+    X, m, k = block.X, block.X.shape[0], W.shape[1]
     if m == 0 or k > shapes.MOST_OUTPUTS:
         return None
-    real = compute_dtype(X.dtype)
-    weights = np.ascontiguousarray(W if V is None else np.hstack([W, V]), dtype=real)  # intercepts last
-    margins = cupy.empty((k, m), dtype=real) if keep_margins else None
-    if name == "Margins":
-        X.launch(name, k, np.int32(n), cupy.asarray(weights), None, None, None, None, margins, None, None)
-        return p.Sums(None, None, margins.T)
+    bound = None if name == "Margins" else _bound(name, X, k, block.heaviest, V)
+    with X.workspace.lock:
+        plan = X.workspace.plan((name, k, m), lambda: _Plan(name, X, k))
+        margins = cupy.empty((k, m), dtype=compute_dtype(X.dtype)) if keep_margins else None
+        with waited_for() as stream:
+            plan.start(stream, block, [W] if V is None else [W, V], bound, margins)
+        value, gradient = plan.answer(X, bound)
+    return p.Sums(value, gradient, None if margins is None else margins.T)
 
-    heaviest = block.heaviest
+
+def _bound(name, X, k, heaviest, V):
+    """Bounds on the magnitude of a row's factors (k,)."""
     if name == "LossGradient":
-        bound = np.full(k, heaviest)
-    elif name == "Diagonal":
-        bound = np.full(k, heaviest / 4)
-    else:  # by the Cauchy-Schwarz inequality
-        bound = heaviest / 4 * (X.reach[2] * np.linalg.norm(V[:-1], axis=0) * (1 + 1e-6) + abs(V[-1]))
-    squares, shifts = name == "Diagonal", _shifts(bound)
-    grid = shapes.sparse(name, X.dtype.name, m, X.row_entries * m, k)[1]
-    packed = cupy.zeros(n * k + grid * 2 * k, dtype=np.int64)
-    sums, totals = packed[: n * k], packed[n * k :]
-    X.launch(
-        name,
-        k,
-        np.int32(n),
-        cupy.asarray(weights),
-        block.y,
-        block.sample_weight,
-        X.exponents[squares],
-        cupy.asarray(shifts),
-        margins,
-        sums,
-        totals,
-    )
-    packed = cupy.asnumpy(packed)
-    totals = packed[n * k :].view(np.float64).reshape(grid, 2 * k).sum(axis=0)
-    G = np.empty((n + 1, k))
-    G[:-1] = (
-        X.from_fixed(packed[: n * k].reshape(n, k), shifts, squares) if np.isfinite(bound).all() else np.nan
-    )
-    G[-1] = totals[k:]
-    return p.Sums(totals[:k], G, None if margins is None else margins.T)
+        return np.full(k, heaviest)
+    if name == "Diagonal":
+        return np.full(k, heaviest / 4)
+    # by the Cauchy-Schwarz inequality
+    return heaviest / 4 * (X.reach[2] * np.linalg.norm(V[:-1], axis=0) * (1 + 1e-6) + abs(V[-1]))
 
 
-def _exponent(x):
-    """Return the smallest e with x < 2^e."""
-    return int(np.frexp(x)[1])
+class _Plan:
+    """The buffers that the numbers of a pass over a matrix go through.
 
+    It does not hold the matrix, whose workspace holds it.
+    """
 
-def _shifts(bound):
-    """Return int32 exponents of the units of sums whose factors are at most `bound`."""
-    return (_BITS - np.frexp(np.where(np.isfinite(bound), bound, 1))[1]).astype(np.int32)
+    def __init__(self, name, X, k):
+        (m, n), vectors = X.shape, 2 * k if name == "HessianVector" else k
+        self.name, self.n, self.k = name, n, k
+        self.sent = Exchange(weights=((n + 1) * vectors, compute_dtype(X.dtype)), shifts=(k, np.int32))
+        self.weights = self.sent.here.weights.reshape(n + 1, vectors)  # intercepts last
+        self.summed = None
+        if name != "Margins":
+            self.grid = shapes.sparse(name, X.dtype.name, m, X.row_entries * m, k)[1]
+            self.summed = Exchange(sums=(n * k, np.int64), totals=(self.grid * 2 * k, np.float64))
+
+    def start(self, stream, block, matrices, bound, margins):
+        """Begin the pass with one or two matrices of weights."""
+        for i, matrix in enumerate(matrices):
+            self.weights[:, i * self.k : (i + 1) * self.k] = matrix
+        before, after = (None, None, None, None), (None, None)
+        if self.summed:
+            self.sent.here.shifts[...] = shifts_of(bound)
+            self.summed.clear()
+            exponents = block.X.exponents[self.name == "Diagonal"]
+            before = block.y, block.sample_weight, exponents, self.sent.there.shifts
+            after = self.summed.there.sums, self.summed.there.totals
+        self.sent.send(stream)
+        weights = self.sent.there.weights
+        block.X.launch(self.name, self.k, np.int32(self.n), weights, *before, margins, *after)
+        if self.summed:
+            self.summed.fetch(stream)
+
+    def answer(self, X, bound):
+        """Values and gradient, once the stream has been waited for."""
+        if self.summed is None:
+            return None, None
+        n, k, here = self.n, self.k, self.summed.here
+        totals = here.totals.reshape(self.grid, 2 * k).sum(axis=0)
+        gradient = np.empty((n + 1, k))
+        gradient[:-1] = np.nan
+        if np.isfinite(bound).all():
+            sums, shifts = here.sums.reshape(n, k), self.sent.here.shifts
+            gradient[:-1] = X.from_fixed(sums, shifts, squares=self.name == "Diagonal")
+        gradient[-1] = totals[k:]
+        return totals[:k], gradient

@@ -1,5 +1,6 @@
 """Transfer of blocks to the device: their layout there, whether they fit, and how they are sent."""
 
+import functools
 from typing import Any, NamedTuple
 
 import cupy
@@ -9,7 +10,8 @@ import numpy as np
 from ...data import Matrix
 from ...kernels.cuda import shapes
 from ..threads import run_lanes, usable_threads
-from .sparse import DeviceCSR
+from .csr import DeviceCSR
+from .workspace import Workspace
 
 _STAGE_BYTES = 32 << 20  # size of each of two pinned buffers: the CPU fills one while the other is in transit
 _SPARE_BYTES = 64 << 20  # for libraries and the other allocations of a pass
@@ -29,15 +31,24 @@ class DeviceBlock(NamedTuple):
 class DeviceMatrix(Matrix):
     """A dense, row-major X on the device.
 
-    Of every row, `columns` numbers may be read: all n columns and the zeros that pad the row.
+    Of every row, `columns` numbers may be read: all n columns and the zeros that pad the row. Views of its
+    rows share its `workspace`.
     """
 
-    def __init__(self, stored, columns):
+    def __init__(self, stored, columns, workspace=None):
         super().__init__(stored)
         self.columns = columns
+        self.workspace = workspace or Workspace()
+
+    @functools.cached_property
+    def layout(self):
+        """Numbers from row to row, and columns of one load: what a launch depends on besides the shape."""
+        stride = self.stored.strides[0] // self.stored.itemsize if self.shape[0] > 1 else self.columns
+        itemsize = self.stored.itemsize
+        return stride, shapes.widest_vector(itemsize, self.stored.data.ptr, stride, self.columns)
 
     def between(self, start, stop, step=1):
-        return DeviceMatrix(self.stored[start:stop:step], self.columns)
+        return DeviceMatrix(self.stored[start:stop:step], self.columns, self.workspace)
 
     def take(self, rows):
         n = self.shape[1]

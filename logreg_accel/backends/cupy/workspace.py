@@ -1,0 +1,102 @@
+"""What the passes over a matrix use again at every evaluation: plans, and the buffers behind them.
+
+An evaluation over few rows consists of calls, so whatever stays the same from one to the next is made once:
+which kernels run, how they are launched, where their numbers lie. What is left is to fill a buffer of
+page-locked memory, one copy in, two launches, one copy out and one wait.
+
+A CUDA graph would make one call of the first four, and lost: its addresses are fixed while margins that a
+solver keeps lie elsewhere each time, it cannot be recorded on the default stream, and it would save some
+15 µs.
+"""
+
+import contextlib
+import threading
+import types
+
+import cupy
+import cupyx
+import numpy as np
+
+_MOST_PLANS = (
+    16  # batches of unequal sizes have plans of their own, and an evaluation does not depend on them
+)
+_ALIGNMENT = 16
+
+
+class Workspace:
+    """Plans of the passes over one matrix and its views, freed with the last of them.
+
+    Who uses a plan holds `lock` until its stream has done the work, on whatever thread and stream that is.
+    """
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self._plans = {}
+        self._scratch = None
+
+    def plan(self, key, make):
+        """The plan of a key, by `make` when it is first asked for; None where there is none."""
+        if key not in self._plans:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            made = make()
+            self._plans[key] = made
+        return self._plans[key]
+
+    def scratch(self, nbytes):
+        """Memory on the device for intermediate numbers, which any plan needs only while it has its turn."""
+        if self._scratch is None or self._scratch.size < nbytes:
+            self._plans.clear()  # they hold views of the smaller one
+            self._scratch = None
+            self._scratch = cupy.empty(nbytes, dtype=np.uint8)
+        return self._scratch
+
+
+class Exchange:
+    """Arrays in page-locked memory, `here`, and their twins on the device, `there`, which travel together.
+
+    Parameters
+    ----------
+    **arrays : (size, dtype) of each, by name
+    """
+
+    def __init__(self, **arrays):
+        places, nbytes = {}, 0
+        for name, (size, dtype) in arrays.items():
+            places[name] = slice(nbytes, nbytes + size * np.dtype(dtype).itemsize), dtype
+            nbytes += -(-size * np.dtype(dtype).itemsize // _ALIGNMENT) * _ALIGNMENT
+        self._here, self._there = cupyx.empty_pinned(nbytes, np.uint8), cupy.empty(nbytes, np.uint8)
+        self._here[...] = 0
+        self._copy = self._here.ctypes.data, self._there.data.ptr, nbytes
+        self.here, self.there = (
+            types.SimpleNamespace(
+                **{name: whole[bytes_].view(dtype) for name, (bytes_, dtype) in places.items()}
+            )
+            for whole in (self._here, self._there)
+        )
+
+    def clear(self):
+        """Begin to fill the device's with zeros."""
+        self._there.fill(0)
+
+    def send(self, stream):
+        """Begin to copy what is here to the device."""
+        here, there, nbytes = self._copy
+        kind = cupy.cuda.runtime.memcpyHostToDevice
+        cupy.cuda.runtime.memcpyAsync(there, here, nbytes, kind, stream.ptr)
+
+    def fetch(self, stream):
+        """Begin to copy what is there; it is here when the stream has been waited for."""
+        here, there, nbytes = self._copy
+        kind = cupy.cuda.runtime.memcpyDeviceToHost
+        cupy.cuda.runtime.memcpyAsync(here, there, nbytes, kind, stream.ptr)
+
+
+@contextlib.contextmanager
+def waited_for():
+    """The current stream; at the end its work is done, also after an interruption: buffers are used again."""
+    stream = cupy.cuda.get_current_stream()
+    try:
+        yield stream
+    finally:
+        stream.synchronize()
