@@ -176,12 +176,11 @@ def coefficients(model, w, labelled):
     dtype = np.float32 if stored.itemsize <= 4 and stored.kind not in "iub" else np.float64
     n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
     W = np.array(w).reshape(-1, k)
-    centred = model.fit_intercept and (W[n].astype(dtype) != W[n]).any()  # its intercept needs all its digits
     if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
         free = slice(0 if model.C == np.inf else n, None)
         W[free] -= W[free].mean(axis=1, keepdims=True)
-    wide = np.float64 if centred else dtype
-    intercept = W[n].astype(wide) if model.fit_intercept else np.zeros(k, dtype=dtype)
+    # All digits of the intercept are kept: where columns lie far from zero it takes up what they add.
+    intercept = W[n].copy() if model.fit_intercept else np.zeros(k)
     return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
 
 

@@ -13,6 +13,10 @@ from .interop.hooks import in_namespace_of
 from .losses import loss_of
 
 
+_FAR = 100.0
+"""Intercepts beside which float32 loses digits of a margin that tell."""
+
+
 class Predictor:
     """What an estimator with `coef_`, `intercept_`, `classes_` and `n_threads` says of new rows."""
 
@@ -98,7 +102,7 @@ class Predictor:
         backend, _ = get_backend("auto", matrix.nbytes, matrix.on_device, self.n_threads, upload=False)
         with backend.limit_threads():
             block = backend.upload(Block(matrix, None))
-            if self.coef_.dtype != self.intercept_.dtype:  # columns far from zero: their margins cancel
+            if np.abs(self.intercept_).max() > _FAR:  # of columns far from zero: their margins cancel
                 zero = backend.xp.zeros(matrix.shape[1])
                 block = block._replace(X=centred(block.X, zero))
             margins = backend.to_host(backend.run(Margins(W), block))

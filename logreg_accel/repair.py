@@ -80,7 +80,7 @@ class Repair:
         if not least < math.inf:
             return least
         hidden = yield from metric.lost(there or last, residual, self._error())
-        hidden += yield from self._rounding(metric, least)
+        hidden += (yield from self._rounding(metric, least)) + self._of_margins()
         raised = 1 + _SURE * self.point.rounding / self.point.value
         return (math.sqrt(least) + math.sqrt(hidden)) ** 2 * raised
 
@@ -151,6 +151,11 @@ class Repair:
         )
         return duality.rounding(relative, self.start.scale, self.point.value)
 
+    def _of_margins(self):
+        """What the rounding of margins hides: no curvature is above 1/4."""
+        relative = self.here.rounding / self.here.value
+        return (relative * float((abs(self.point.w) * self.start.scale).sum())) ** 2 / 8
+
     def _rounding(self, metric, gap):
         """What the rounding of the gradient of all rows may hide, ½·εᵀH⁻¹ε; a read tells where it matters."""
         if self.whole or self.point.rounding < 1e-12 * self.point.value:
@@ -217,7 +222,8 @@ class Matrix:
             curvature = float(v @ (yield ask.HessianVector(there.w, v, self.rows)))
             slope = abs(float(v @ residual))
             if slope > 10 * float(abs(v) @ error):
-                lost += slope * slope / (2 * curvature) if curvature > 1e-26 else math.inf
+                # twice the decrement: along a direction that separates rows F falls like an exponential
+                lost += slope * slope / curvature if curvature > 1e-26 else math.inf
         return lost
 
     def cost(self, error, more):
