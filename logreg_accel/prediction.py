@@ -12,7 +12,6 @@ from .data.convert import named, to_table
 from .interop.hooks import in_namespace_of
 from .losses import loss_of
 
-
 _FAR = 100.0
 """Intercepts beside which float32 loses digits of a margin that tell."""
 
