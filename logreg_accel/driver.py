@@ -6,9 +6,10 @@ import time
 import numpy as np
 
 from .certificate import MAX_ITER, UNKNOWN, Certificate, norm_of
+from .clock import MAX_SECONDS, Stop
 from .history import Record, Solution
 from .separation import separates
-from .session import INTERRUPTED, MAX_PASSES, MAX_SECONDS, Session, Stop
+from .session import INTERRUPTED, MAX_PASSES, Session
 from .solvers import questions as ask
 
 CALLBACK, SEPARABLE = "callback", "separable"
@@ -86,6 +87,7 @@ class Trial:
         self.history = []
         self.best = self.accepted = None
         self.verdict, self.separating = UNKNOWN, None  # on the best point
+        self.promise, self.promised_on = start, None  # the best point of the rows asked last
         self.least_value = self.least_norm = self.least_score = math.inf
         self.stale = 0
         self.satisfied = self.batched = False
@@ -96,6 +98,8 @@ class Trial:
             status = yield from self._solve()
         except Stop as stop:
             status = ask.CONVERGED if self.satisfied else str(stop)
+            if self.best is None:  # all of the time went into some of the rows
+                yield from self._evaluate(ask.Evaluate(self.promise.w))
         except KeyboardInterrupt:
             if self.best is None:
                 raise
@@ -148,8 +152,14 @@ class Trial:
                 else:
                     self.batched = self.batched or bool(on and on.rows.share)
                     answer = yield question
+                    if isinstance(question, ask.Evaluate):
+                        self._promise(on, answer)
         finally:
             generator.close()
+
+    def _promise(self, on, point):
+        if on is not self.promised_on or point.value < self.promise.value:
+            self.promise, self.promised_on = point, on
 
     def _judged(self, told):
         """True when the accepted point will do; after a proof nothing replaces the best point but another."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import clock
 from ..data import Block, compute_dtype
 from . import drawing, linalg
 from .generic import BODIES
@@ -80,8 +81,9 @@ class Backend:
         return blas_limit(self.n_threads)
 
     def each(self, work, count):
-        """Call work(i) for all i below `count`, in any order; what it gives must not depend on that."""
+        """Call work(i) for all i below `count`, in any order, unless the time is over."""
         for i in range(count):
+            clock.check()
             work(i)
 
     def for_square_rows(self):

@@ -98,7 +98,7 @@ def joined(pass_, parts, join_rows):
     if pass_.of_rows:
         return join_rows(parts)
     if not isinstance(parts[0], Sums):
-        return type(pass_).combine(parts)
+        return parts[0] if len(parts) == 1 else type(pass_).combine(parts)
     if len(parts) == 1:
         margins = parts[0].margins
         return parts[0] if margins is None else parts[0]._replace(margins=join_rows([margins]))

@@ -1,6 +1,7 @@
 """CPU threads: how many may be used, and the one pool that runs all compiled loops."""
 
 import contextlib
+import contextvars
 import functools
 import itertools
 import math
@@ -133,7 +134,8 @@ def run_lanes(work, n_lanes, n_threads):
         while not stop.is_set() and (lane := next(lanes)) < n_lanes:
             work(lane)
 
-    helpers = [_shared_pool().submit(worker) for _ in range(n_threads - 1)]
+    # A copy of the context each: of the deadline, and of what NumPy does about numbers that are not finite.
+    helpers = [_shared_pool().submit(contextvars.copy_context().run, worker) for _ in range(n_threads - 1)]
     try:
         worker()
     except BaseException:  # including KeyboardInterrupt

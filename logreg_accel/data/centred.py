@@ -93,6 +93,16 @@ class CentredRows(CompressedRows):
             inner - sums * self.centre - (sums * self.centre).T + c.sum() * np.outer(self.centre, self.centre)
         )
 
+    def weighted_gram_rows(self, c):
+        inner, sums, centre = self.base.weighted_gram_rows(c), self.stored.T @ c, self.centre[:, None]
+
+        def rows(start, stop):
+            some, upto = slice(start, stop), slice(stop)
+            shift = sums[some] @ centre[upto].T + centre[some] @ (sums[upto] - c.sum() * centre[upto]).T
+            return inner(start, stop) - shift
+
+        return rows
+
     def weighted_sum(self, c):
         return self.transposed_product(c)[:, 0]
 

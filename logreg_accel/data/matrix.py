@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from .dtypes import compute_dtype, storage_dtype
+
 _RUNS = 4
 _CUDA = {2, 13}  # DLPack device types: kDLCUDA, kDLCUDAManaged
 _DENSE_BELOW = 8  # columns per entry of a row
@@ -106,20 +108,21 @@ class Matrix:
         scaled = X * np.sqrt(c)  # the same array on both sides, for which NumPy calls syrk, not gemm
         return scaled.T @ scaled
 
+    def weighted_gram_rows(self, c):
+        """Return a function (start, stop) -> some rows of `weighted_gram`, up to column `stop`."""
+        X, scaled = self.stored, self.stored * c
+        return lambda start, stop: X[:, start:stop].T @ scaled[:, :stop]
+
     def weighted_sum(self, c):
         """Compute Xᵀ·c (n_features,) for c (rows, 1)."""
         return (self.stored.T @ c)[:, 0]
 
     def row_gram(self, tile_bytes, each):
-        """Compute X·Xᵀ in float64, some columns at a time.
-
-        `each` calls a function for each of some blocks of rows, in any order.
-        """
+        """Compute X·Xᵀ in float64, some columns at a time; `each` runs blocks of rows in any order."""
         total, bounds = None, _gram_bounds(self.shape[0])
         for columns in self._column_tiles(tile_bytes):
             part = self._columns(columns)
-            if total is None:
-                total = np.zeros((len(part), len(part)), like=part)
+            total = np.zeros((len(part), len(part)), like=part) if total is None else total
 
             def add(i):
                 rows, upto = slice(bounds[i], bounds[i + 1]), slice(bounds[i + 1])
@@ -131,10 +134,7 @@ class Matrix:
         return total
 
     def combination(self, a, tile_bytes, each):
-        """Compute Xᵀ·a in float64, some columns at a time, and return a list of the pieces.
-
-        `each` calls a function for each of some tiles of columns, in any order.
-        """
+        """Compute Xᵀ·a in float64 as a list of pieces; `each` runs tiles of columns in any order."""
         tiles = self._column_tiles(tile_bytes)
         parts = [None] * len(tiles)
 
@@ -232,6 +232,12 @@ class CompressedRows(Matrix):
         dense = self.stored.toarray()  # small, since this matrix is only a tile
         return (dense * c).T @ dense
 
+    def weighted_gram_rows(self, c):
+        if self._is_nearly_dense():
+            return Matrix(self.stored.toarray()).weighted_gram_rows(c)
+        transposed, scaled = self.stored.T.tocsr(), self.stored.multiply(c).tocsr()
+        return lambda start, stop: (transposed[start:stop] @ scaled).toarray()[:, :stop]
+
     def row_gram(self, tile_bytes, each):
         X = self.stored.astype(np.float64)
         transposed, total = X.T.tocsr(), np.empty((X.shape[0], X.shape[0]))
@@ -277,29 +283,6 @@ def is_on_device(X):
         return type(X).__module__.startswith("cupyx.")
     device = getattr(X, "__dlpack_device__", None)
     return device is not None and not isinstance(X, np.ndarray) and int(device()[0]) in _CUDA
-
-
-def storage_dtype(X):
-    """Return the NumPy dtype that corresponds to X's; PyTorch and JAX use the same names."""
-    if isinstance(X.dtype, np.dtype):
-        return X.dtype
-    name = str(X.dtype).removeprefix("torch.")
-    if name == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
-
-
-def compute_dtype(storage):
-    """Return the dtype of the arithmetic for a storage dtype.
-
-    It is float32 for the types that float32 represents exactly and processes fast (float32, 16-bit floats,
-    8-bit integers, bool), and float64 for all others.
-    """
-    if storage.kind == "f":
-        return np.dtype(np.float32 if storage.itemsize <= 4 else np.float64)
-    return np.dtype(np.float32 if storage.itemsize == 1 or storage.name == "bfloat16" else np.float64)
 
 
 def _gram_bounds(m):

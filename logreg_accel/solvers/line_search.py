@@ -2,6 +2,7 @@
 
 import math
 
+from .. import clock
 from .questions import Evaluate, LineMinimum
 
 _ENOUGH_DECREASE = 1e-4  # Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 3.6a
@@ -72,6 +73,7 @@ def minimum(slope_and_curvature):
     enough = 0.01 * abs(slope_and_curvature(0.0)[0])
     low, high, t = 0.0, math.inf, 1.0
     for _ in range(60):
+        clock.check()
         slope, curvature = slope_and_curvature(t)
         if -enough <= slope <= 0:
             return t

@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.linalg
 
+from .. import clock
+
 _LIFT = 1e-10  # relative lift of the diagonal of a model
 _LEAST_LIFT = 1e-12  # ... of a system that is solved
 _SWEEPS = 30
@@ -19,14 +21,14 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None):
     Parameters
     ----------
     H : ndarray (p, p)
-        Its diagonal is lifted by the rounding of its sums, which could make it indefinite if columns are
-        collinear.
+        Its diagonal is lifted, for the time, by the rounding of its sums, which could make it indefinite if
+        columns are collinear.
     gradient, w, l1 : ndarray (p,)
     rounding : float
         Relative rounding of the arithmetic in which H was summed.
     sweeps : function (H, slope, u, l1, count) or None
-        Compiled coordinate descent. A few of its sweeps come first, which cover most of the way from a cold
-        start.
+        Compiled coordinate descent; it returns whether u still moved. A few of its sweeps come first, which
+        cover most of the way from a cold start.
 
     Returns
     -------
@@ -36,13 +38,18 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None):
     ----------
     Lee, Battle, Raina and Ng (2007), Efficient sparse coding algorithms, NIPS.
     """
-    H = H.copy()
-    H[np.diag_indices_from(H)] *= 1 + max(_LIFT, 200 * rounding)
-    u = w.copy()
-    if sweeps is not None:
-        slope = gradient + H @ (u - w)
-        sweeps(np.ascontiguousarray(H), slope, u, l1, _SWEEPS)
-    return feature_sign_search(H, H @ w - gradient, l1, u)
+    diagonal, u = H.diagonal().copy(), w.copy()
+    try:  # a copy would be of the size of the largest thing there is
+        H[np.diag_indices_from(H)] *= 1 + max(_LIFT, 200 * rounding)
+        if sweeps is not None:
+            slope, rows = gradient.copy(), np.ascontiguousarray(H)
+            for _ in range(_SWEEPS // 2):
+                clock.check()
+                if not sweeps(rows, slope, u, l1, 2):
+                    break
+        return feature_sign_search(H, H @ w - gradient, l1, u)
+    finally:
+        H[np.diag_indices_from(H)] = diagonal
 
 
 def feature_sign_search(H, b, l1, u):
@@ -58,6 +65,7 @@ def feature_sign_search(H, b, l1, u):
     enough = 1e-12 * (abs(b) / size).max(initial=np.finfo(float).tiny)
     signs, several, settled, lift = np.sign(u), True, False, _LIFT
     for _ in range(20 * len(u) + 100):
+        clock.check()
         slope = H @ u - b
         active = usable & ((signs != 0) | free)
         miss = abs(np.where(active, slope + l1 * signs, 0)) / size

@@ -7,6 +7,7 @@ outputs, other losses) runs the generic body lane by lane, with one BLAS thread 
 
 import numpy as np
 
+from ... import clock
 from ...data import Block, Matrix, compute_dtype
 from .. import drawing
 from .. import passes as p
@@ -96,8 +97,14 @@ class NumbaBackend(NumpyBackend):
         return blas_limit(1)
 
     def each(self, work, count):
-        """Call work(i) for all i below `count`, on all threads."""
-        run_lanes(work, count, self.n_threads or usable_threads())
+        """On all threads, with one of BLAS each."""
+
+        def in_time(i):
+            clock.check()
+            work(i)
+
+        with blas_limit(1):
+            run_lanes(in_time, count, self.n_threads or usable_threads())
 
     def for_square_rows(self):
         backend = NumbaBackend(self.n_threads)
@@ -106,7 +113,9 @@ class NumbaBackend(NumpyBackend):
 
     def run_lanes(self, work, bounds):
         """work(i, start, stop) for lane i and its rows: bounds[i] to bounds[i + 1]."""
-        self.each(lambda i: work(i, bounds[i], bounds[i + 1]), len(bounds) - 1)
+        run_lanes(
+            lambda i: work(i, bounds[i], bounds[i + 1]), len(bounds) - 1, self.n_threads or usable_threads()
+        )
 
 
 def _transposed(parts):
