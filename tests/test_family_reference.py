@@ -1,5 +1,6 @@
 """The reference of the random family, against 60 decimal digits, closed forms and SciPy; and its judge."""
 
+import itertools
 from decimal import Decimal, getcontext
 from fractions import Fraction
 
@@ -213,3 +214,10 @@ def test_an_exception_is_a_fault_and_the_table_counts_it():
     assert header.split()[1:3] == ["false", "converged"] and "exception" in header
     assert [row.split()[:2] for row in rows[:2]] == [["auto", "2"], ["all", "2"]]
     assert "exception" in line(broken)
+
+
+def test_a_fit_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr("family.judge.SECONDS", 0.05)
+    monkeypatch.setattr("family.judge._fitted", lambda *_, **__: next(i for i in itertools.count() if i < 0))
+    p = problem(1)
+    assert judge(p, None, p.fits[0]).told.startswith("TimeoutError")
