@@ -26,8 +26,8 @@ _NEARLY = 30.0
 """A proof is tried when the estimate says that it will miss by no more than this factor."""
 
 
-_LOOSE, _TIGHT = 1e-6, 1e-13
-"""A bound above the one is made tighter at the end, towards the other; one of few numbers in any case."""
+_LOOSE, _TIGHT = 1e-6, 1e-10
+"""A bound above the one is made tighter at the end; one of few numbers above the other, too."""
 
 _SMALL = 1 << 18
 
@@ -91,7 +91,7 @@ class Certificate:
         self.previous = None
         self.least_curvature, self.knock = math.inf, tol
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
-        self.lower_share = 0.0
+        self.lower_share, self.tried = 0.0, False
         self.separation = Separation(start)
 
     def judge(self, told):
@@ -144,9 +144,9 @@ class Certificate:
         if not verdict.bound <= self.tol:
             return (yield from self.bound(best))
         small = self.start.n_rows * len(best.w) <= _SMALL and best.rounding < _EXACT * best.value
-        if verdict.bound > _LOOSE or (small and verdict.bound > 10 * max(verdict.estimate, _TIGHT)):
-            self.partial = verdict.bound
-            return min(verdict.bound, (yield from self._repaired(best, math.nan, _TIGHT)) / best.value)
+        if verdict.bound > _LOOSE or (small and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
+            self.partial, enough = verdict.bound, max(verdict.bound / 20, _TIGHT)
+            return min(verdict.bound, (yield from self._repaired(best, math.nan, enough)) / best.value)
         return verdict.bound
 
     def found(self, verdict):
@@ -159,7 +159,7 @@ class Certificate:
         After a proof that did not do, the estimate must fall by what was missing before the next one. One
         that moved a share of the rows is about its inverse times the truth: more than the solver may know.
         """
-        self.partial, self.share = 0.0 if point.value == 0 else 1.0, 0.0
+        self.partial, self.share, self.tried = 0.0 if point.value == 0 else 1.0, 0.0, False
         if not 0 < point.value < math.inf:
             return self.partial
         if point.rounding < _EXACT * point.value:  # else values are not known well enough to be compared
@@ -171,7 +171,7 @@ class Certificate:
             self.partial = min(self.partial, (yield from self._repaired(point, estimate)) / point.value)
         if point.value * (1 - self.partial) > self.lower:
             self.lower, self.lower_share = point.value * (1 - self.partial), self.share
-        if self.partial > self.tol and not math.isnan(estimate):
+        if self.partial > self.tol and self.tried and not math.isnan(estimate):
             self.knock = estimate * max(0.01, 0.8 * self.tol / self.partial)
         return self.partial
 
@@ -184,6 +184,7 @@ class Certificate:
         if not possible(self.penalty, len(point.w)):
             self.beyond_proof = True
             return math.inf
+        self.tried = True
         rows = yield ask.Draw(ask.Witnesses(size, self.start.seed + max(self.n_iter, 0), at=point))
         enough = self.tol if enough is None else enough
         gap = yield from Repair(self.penalty, self.start, enough, point, rows).gap()

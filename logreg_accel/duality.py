@@ -14,7 +14,7 @@ import numpy as np
 import scipy.linalg
 
 _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
-_MARGINS = 1 << 17
+_MARGINS = 1 << 14
 _STEPS = 30
 
 

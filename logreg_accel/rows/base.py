@@ -106,7 +106,7 @@ class Rows:
         return None
 
     def witnesses(self, size, seed, mass=None):
-        """Rows with weights of their own, whose sums are made in float64: of the largest mass times norm.
+        """Rows with weights of their own, whose sums are made in float64, drawn by mass.
 
         Parameters
         ----------

@@ -134,13 +134,8 @@ class MemoryRows(Rows):
             chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
             return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
         mass = self._joined(mass.parts)
-        rows, _ = sampling.by_mass(mass, 2 * size, [seed, int(size), 2], self.backend)
-        candidates = SomeRows(self, self._take(rows, np.ones(len(rows))))
-        xp = self.backend.xp
-        likely = mass[xp.asarray(rows)] * candidates.scaled_norms()
-        size = min(int(size), len(rows))
-        kept = self.backend.to_host(xp.sort(xp.argpartition(-likely, size - 1)[:size]))
-        chosen = candidates._take(kept, self._weighted(rows[kept], np.ones(len(kept))))
+        rows, _ = sampling.by_mass(mass, size, [seed, int(size), 2], self.backend)
+        chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
         return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
 
     def _draw_by_norms(self, mass, size, seeds):

@@ -149,7 +149,7 @@ class Sample(NamedTuple):
 class Witnesses(NamedTuple):
     """`size` rows for a proof, with weights of their own, whose sums are made in float64.
 
-    They are those that add most to the Hessian at a point.
+    They are drawn by their curvature at a point.
     """
 
     size: float
