@@ -6,9 +6,9 @@ import numpy as np
 
 from .centred import centre_of, centred, look_at
 from .convert import as_array, as_matrix
-from .dtypes import compute_dtype, storage_dtype
 from .labels import as_labels, as_weights, class_weights, codes_of, encode_labels
-from .matrix import Matrix, is_on_device
+from .matrix import Matrix
+from .stored import compute_dtype, is_on_device, storage_dtype
 
 __all__ = [
     "Block",

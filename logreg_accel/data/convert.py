@@ -7,8 +7,9 @@ pass finds them without an extra read.
 
 import numpy as np
 
-from .matrix import CompressedRows, Matrix, is_on_device
+from .matrix import CompressedRows, Matrix
 from .sparse import as_csr
+from .stored import is_on_device
 
 
 def as_matrix(X, name="X"):

@@ -9,10 +9,9 @@ import math
 
 import numpy as np
 
-from .dtypes import compute_dtype, storage_dtype
+from .stored import compute_dtype, is_on_device, storage_dtype
 
 _RUNS = 4
-_CUDA = {2, 13}  # DLPack device types: kDLCUDA, kDLCUDAManaged
 _DENSE_BELOW = 8  # columns per entry of a row
 _LEAST_COLUMNS = 512  # of a tile of columns: fewer take longer to gather than to multiply
 _GRAM_BLOCKS, _GRAM_ROWS = 16, 64  # of X·Xᵀ at most, and rows of each at least
@@ -273,16 +272,6 @@ class CompressedRows(Matrix):
         Then BLAS on all places is faster than SciPy's sparse product.
         """
         return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
-
-
-def is_on_device(X):
-    """Check whether a user's array lies in the memory of a CUDA GPU."""
-    if hasattr(X, "__cuda_array_interface__"):
-        return True
-    if hasattr(X, "tocsr"):  # CuPy's sparse matrices are recognised by their module
-        return type(X).__module__.startswith("cupyx.")
-    device = getattr(X, "__dlpack_device__", None)
-    return device is not None and not isinstance(X, np.ndarray) and int(device()[0]) in _CUDA
 
 
 def _gram_bounds(m):
