@@ -1,29 +1,69 @@
-"""How far a point is from the optimum, and whether it may be called converged.
+"""How far a point is from the optimum, and the proof of it.
 
 The certificate asks like a solver does: its methods are generators of questions, so that the driver counts
 their reads and ends them with the budgets. A solver's own estimate, half a squared Newton decrement, only
-says when to look closer.
+says when to look closer; what opens is a point of the dual problem (`duality`).
 """
 
 import math
+from typing import NamedTuple
 
-import numpy as np
 import scipy.linalg
 
+from .repair import Repair, possible
+from .separation import Separation
 from .solvers import questions as ask
 
 MAX_ITER = "max_iter"
 
-_MEASURE_UP_TO = 2000
-"""Parameters up to which a Hessian measures the distance to the optimum before a fit may end on it."""
+_ROWS_PER_PARAMETER = 12
+"""Rows at least that a proof moves, where it cannot move all."""
 
-_MEASURE_ROWS = 12
-"""Rows of that Hessian for a parameter: all rows would cost as much as tens of reads where a few suffice."""
+_ALL_ROWS_COST = 3.0
+"""Reads of a proof that moves all rows."""
+
+_NEARLY = 30.0
+"""A proof is tried when the estimate says that it will miss by no more than this factor."""
+
+
+_LOOSE, _TIGHT = 1e-6, 1e-10
+"""A bound above the one is made tighter at the end; one of few numbers above the other, too."""
+
+_SMALL = 1 << 18
+
+_EXACT = 1e-12
+"""Relative rounding below which the arithmetic is float64."""
 
 
 def norm_of(vector):
     """‖v‖₂ by BLAS, which scales: no overflow on the way."""
     return float(scipy.linalg.norm(vector, check_finite=False))
+
+
+class Verdict(NamedTuple):
+    """What is known of a point's relative suboptimality (F − F*)/F.
+
+    Attributes
+    ----------
+    estimate : float
+        nan where nothing is known.
+    bound : float
+        Proven, at most 1; inf where no proof was tried.
+    trusted : bool
+        Whether the estimate has to do, since no proof is to be had at the price of a read.
+    """
+
+    estimate: float
+    bound: float = math.inf
+    trusted: bool = False
+
+    @property
+    def suboptimality(self):
+        """The estimate, which the proof may correct."""
+        return min(1.0, self.bound if math.isnan(self.estimate) else min(self.estimate, self.bound))
+
+
+UNKNOWN = Verdict(math.nan)
 
 
 class Certificate:
@@ -32,123 +72,155 @@ class Certificate:
     Parameters
     ----------
     penalty : Penalty
-    n_rows : int
-    ridge : ndarray (size,)
-        What the L2 penalty adds to the diagonal of the Hessian.
+    start : Start
     tol : float
         Relative suboptimality (F − F*)/F that is good enough.
     reads_left : function () -> float
         What the budget of reads allows.
+
+    Attributes
+    ----------
+    beyond_proof : bool
+        Whether a proof was wanted that is not to be had.
     """
 
-    def __init__(self, penalty, n_rows, ridge, tol, reads_left):
-        self.penalty, self.n_rows, self.ridge = penalty, n_rows, ridge
-        self.tol = tol
+    def __init__(self, penalty, start, tol, reads_left):
+        self.penalty, self.start, self.tol = penalty, start, tol
         self.reads_left = reads_left
         self.n_iter = -1  # the start is not a step
         self.previous = None
-        self.least_curvature = self.measure_below = math.inf
+        self.least_curvature, self.knock = math.inf, tol
+        self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
+        self.lower_share, self.tried = 0.0, False
+        self.separation = Separation(start)
 
     def judge(self, told):
-        """The suboptimality of an accepted point: what the solver says, looked at closely before a fit may
-        end on it.
-
-        inf where the point is not yet to be trusted, nan where a rough estimate is all there is.
-        """
+        """The Verdict on an accepted point; proven where the solver's estimate says that it is worth it."""
         self.n_iter += 1
-        point, gap = told.point, told.gap
-        suboptimality = yield from self._estimate(point, gap)
-        if suboptimality <= self.tol:
-            if told.rough:  # no bound: where it cannot be measured, what the gradient alone says holds
-                by_gradient = yield from self._estimate(point, None)
-                suboptimality = yield from self._measured(point, by_gradient)
-            elif gap is None and not self.penalty.l1 > 0:  # there it is the duality gap
-                suboptimality = yield from self._measured(point, suboptimality)
-            elif not (yield from self._settled(point)):
-                suboptimality = math.inf
-        elif told.rough:
-            suboptimality = math.nan
-        self.previous = point
-        return suboptimality
-
-    def close(self, status, best, suboptimality):
-        """The suboptimality of the best point, now that the solver has ended with a status."""
-        if status == ask.NOISE_FLOOR and not suboptimality <= self.tol:
-            return min(suboptimality, (yield from self._measured(best, math.inf)))
-        if math.isnan(suboptimality) and status in (ask.STALLED, ask.DIVERGED, MAX_ITER):
-            return (yield from self._measured(best, math.nan))
-        return suboptimality
-
-    def bound(self, point):
-        """A bound on the suboptimality, rigorous but for rounding: at most 1, as F* is at least 0, or inf."""
-        gap = yield ask.DualValue(point)
-        return min(gap / point.value, 1.0) if gap < math.inf else math.inf
-
-    def _estimate(self, point, gap):
-        """(F − F*)/F from the solver's gap, or from the gradient: ‖g‖²/(2μ).
-
-        μ is λ with a penalty (strong convexity, if the intercept's own curvature is not below it); without
-        one it is the least curvature met along a step so far. Both can be wrong: `_measured` has the last
-        word.
-        """
+        point = told.point
         if not math.isfinite(point.value):
-            return math.inf
-        if gap is None and self.penalty.l1 > 0:
-            return (yield from self.bound(point))
-        if gap is None:
-            gap = self.penalty.suboptimality_bound(point.gradient)
-            if math.isinf(gap) and self.previous is not None:
-                s, y = point.w - self.previous.w, point.gradient - self.previous.gradient
-                if s @ y > 0:
-                    self.least_curvature = min(self.least_curvature, float(s @ y / (s @ s)))
-                squared = float(point.gradient @ point.gradient)
-                gap = squared / (2 * self.least_curvature) if self.n_iter > 1 else math.inf
-        return max(gap, 0.0) / abs(point.value) if point.value else 0.0
+            return Verdict(math.inf)
+        if point.value == 0:
+            return Verdict(0.0, 0.0)
+        yield from self._look_for_separation(point)
+        estimate = (yield from self._estimate(point, told.gap)) / abs(point.value)
+        bound = math.inf
+        if estimate <= self.knock:
+            bound = yield from self.bound(point, estimate)
+            estimate = max(estimate, bound * self.share)
+        trusted = False
+        if self.beyond_proof and told.gap is not None and not told.rough and estimate <= self.tol:
+            trusted = yield from self._settled(point)
+        self.previous = point
+        return Verdict(math.nan if told.rough else estimate, bound, trusted)
+
+    def _look_for_separation(self, point):
+        """Without a penalty, whether steps go on raising margins and lower none: F falls along them for ever.
+
+        Some rows are then separated from the others (Albert and Anderson 1984, Biometrika 71): F has no
+        minimum. One step alone may seem to do that on its way.
+        """
+        if self.penalty.l1 > 0 or self.penalty.l2 > 0 or self.previous is None:
+            return
+        change = yield ask.MarginChange(self.previous, point)
+        self.separation.seen(point.w - self.previous.w, change)
 
     def _settled(self, point):
-        """Whether the last step changed no margin by more than 1: only then is a Newton decrement to be
-        trusted.
+        """Whether the last step changed no margin by more than 1: else a Newton decrement says nothing.
 
         Generalised self-concordance (Bach 2010, Electronic Journal of Statistics 4). On nearly separable data
-        the bare decrement can be orders of magnitude below the truth.
+        it can be orders of magnitude below the truth.
         """
-        return self.previous is None or (yield ask.LargestChange(self.previous, point)) <= 1
+        return self.previous is not None and (yield ask.MarginChange(self.previous, point)).largest <= 1
 
-    def _measured(self, point, claimed):
-        """½·gᵀH⁻¹g/F with H of drawn rows, or of all where these are few: the word of those who hold no
-        metric is not enough.
+    def close(self, best, verdict):
+        """The last word on the best point, now that the solver has ended."""
+        bound = yield from self._last_word(best, verdict)
+        blurred = self.start.blur(best.w, best.gradient) / abs(best.value or 1)
+        estimate = max(verdict.estimate, bound * self.share) + blurred
+        return verdict._replace(estimate=estimate, bound=min(bound + blurred, 1.0))
 
-        After a refusal the gradient must shrink by what was missing before it is asked again; `claimed`
-        stands where the Hessian is too large or its reads are not left.
+    def _last_word(self, best, verdict):
+        if not verdict.bound <= self.tol:
+            return (yield from self.bound(best))
+        small = self.start.n_rows * len(best.w) <= _SMALL and best.rounding < _EXACT * best.value
+        if verdict.bound > _LOOSE or (small and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
+            self.partial, enough = verdict.bound, max(verdict.bound / 20, _TIGHT)
+            return min(verdict.bound, (yield from self._repaired(best, math.nan, enough)) / best.value)
+        return verdict.bound
+
+    def found(self, verdict):
+        """The verdict with what `bound` had found when it was ended."""
+        return verdict._replace(bound=min(verdict.bound, self.partial))
+
+    def bound(self, point, estimate=math.nan):
+        """A bound on the relative suboptimality: at most 1, since F* is at least 0.
+
+        After a proof that did not do, the estimate must fall by what was missing before the next one. One
+        that moved a share of the rows is about its inverse times the truth: more than the solver may know.
         """
-        if self.penalty.l1 > 0:
-            return (yield from self.bound(point))
-        norm, size = norm_of(point.gradient), point.w.size
-        share = min(2 * _MEASURE_ROWS * size / self.n_rows, 1)
-        if size > _MEASURE_UP_TO or 1 + share > self.reads_left():
-            return claimed
-        if claimed <= self.tol and norm > self.measure_below:
+        self.partial, self.share, self.tried = 0.0 if point.value == 0 else 1.0, 0.0, False
+        if not 0 < point.value < math.inf:
+            return self.partial
+        if point.rounding < _EXACT * point.value:  # else values are not known well enough to be compared
+            above = max(point.value - self.lower, 0.0) + 4 * point.rounding
+            self.partial, self.share = min(1.0, above / point.value), self.lower_share
+        if self.partial > self.tol:
+            self.partial, self.share = min(self.partial, (yield ask.DualValue(point)) / point.value), 0.0
+        if self.partial > self.tol:
+            self.partial = min(self.partial, (yield from self._repaired(point, estimate)) / point.value)
+        if point.value * (1 - self.partial) > self.lower:
+            self.lower, self.lower_share = point.value * (1 - self.partial), self.share
+        if self.partial > self.tol and self.tried and not math.isnan(estimate):
+            self.knock = estimate * max(0.01, 0.8 * self.tol / self.partial)
+        return self.partial
+
+    def _repaired(self, point, estimate, enough=None):
+        """The bound by a point of the dual whose residuals solve a problem of some rows, or of all."""
+        size = self._rows_wanted(len(point.w), estimate)
+        share = min(2 * size / max(self.start.n_rows, 1), 1.0)
+        if size == 0 or (_ALL_ROWS_COST if share == 1 else share) > self.reads_left():
             return math.inf
-        sample = None
-        if point.margins is not None:
-            sample = yield ask.Draw(ask.Sample(_MEASURE_ROWS * size, self.n_iter, at=point))
-        if sample and not ((yield ask.Curvature(point.w, ask.DIAGONAL, sample)) > self.ridge).all():
-            sample = None  # columns that none of the rows drawn knows
-        solve = yield ask.Curvature(point.w, ask.SOLVE, sample)
-        measured = max(0.5 * float(point.gradient @ solve(point.gradient)), 0.0) / abs(point.value)
-        if measured > self.tol > 0:
-            self.measure_below = norm * math.sqrt(self.tol / measured)
-        return measured
+        if not possible(self.penalty, len(point.w)):
+            self.beyond_proof = True
+            return math.inf
+        self.tried = True
+        rows = yield ask.Draw(ask.Witnesses(size, self.start.seed + max(self.n_iter, 0), at=point))
+        enough = self.tol if enough is None else enough
+        gap = yield from Repair(self.penalty, self.start, enough, point, rows).gap()
+        if gap <= point.value:
+            self.share = 1.0 if share == 1 else size / self.start.n_rows
+        return gap
 
+    def _rows_wanted(self, size, estimate):
+        """Rows to move; inf for all, 0 where the estimate says that too many would be needed.
 
-def separates(point, objective):
-    """Whether F at some point proves that a plane separates the classes while nothing bounds the weights.
+        The bound is about m/|S| times the truth. A Hessian of S takes size² operations a row; so many rows
+        that this costs about a read.
+        """
+        m = self.start.n_rows
+        most = max(_ROWS_PER_PARAMETER * size, 2 * m / max(size, 1))
+        if m <= 2 * most:
+            return math.inf
+        if math.isnan(estimate) or estimate <= self.tol / _NEARLY * most / m * 10:
+            return most
+        return 0
 
-    A row on the wrong side has a loss of at least ℓ(0) with two classes, and of log 2 with more. If Σ s·ℓ is
-    below the least weight times that, every row is on its side. Then, without a penalty, F has no minimum:
-    it falls towards 0 as w grows.
-    """
-    penalty, rows = objective.penalty, objective.rows
-    if penalty.l2 > 0 or penalty.l1 > 0:
-        return False
-    return point.value * rows.weight_sum < rows.least_weight * min(objective.loss.at_zero, np.log(2))
+    def _estimate(self, point, gap):
+        """F − F* from the solver's gap, or from the gradient: ‖g‖²/(2μ).
+
+        μ is λ with a penalty (strong convexity, if the intercept's own curvature is not below it), or the
+        least curvature met along a step so far if that is more. It can be wrong: proofs have the last word.
+        """
+        if gap is not None:
+            return max(gap, 0.0)
+        if self.penalty.l1 > 0:
+            return (yield ask.DualValue(point)) / 100
+        if self.previous is not None:
+            s, y = point.w - self.previous.w, point.gradient - self.previous.gradient
+            if s @ y > 0:
+                self.least_curvature = min(self.least_curvature, float(s @ y / (s @ s)))
+        curvature = self.least_curvature if self.n_iter > 1 else 0.0
+        squared = float(point.gradient @ point.gradient)
+        curvature = max(self.penalty.l2, curvature)
+        return squared / (2 * curvature) if curvature > 0 else math.inf if squared else 0.0

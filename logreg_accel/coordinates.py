@@ -1,22 +1,24 @@
-"""The two layouts of a point: a flat vector for solvers, columns for passes."""
+"""The layouts of a point: a flat vector for solvers, columns for passes; centred, or as the user has it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
 class Coordinates(NamedTuple):
-    """Converts points between the two layouts.
+    """Converts points between the layouts.
 
     A flat point is [w, b], or [w] without an intercept; with K outputs it is the (n_features + 1, K) matrix
-    of the passes in row-major order.
+    of the passes in row-major order. Of rows from which c is subtracted, b is the intercept of those rows:
+    that of the rows as they are is b − cᵀw.
     """
 
     n_features: int
     n_outputs: int
     fit_intercept: bool
     dtype: np.dtype
-    """The dtype of the arithmetic of the passes."""
+    """The dtype that weights are rounded to."""
+    centre: Any = None
 
     @property
     def size(self):
@@ -35,12 +37,22 @@ class Coordinates(NamedTuple):
         return W
 
     def rounded(self, w):
-        """w as float64, rounded to the arithmetic of the passes."""
-        return np.asarray(w, dtype=np.float64).astype(self.dtype).astype(np.float64)
+        """w as float64, rounded as the coefficients will be; intercepts of centred rows keep their digits."""
+        w = np.asarray(w, dtype=np.float64)
+        rounded = w.astype(self.dtype).astype(np.float64)
+        if self.centre is not None and self.fit_intercept:
+            rounded[-self.n_outputs :] = w[-self.n_outputs :]
+        return rounded
 
     def flat(self, W):
         """Undo `columns`."""
         return W[: self.size // self.n_outputs].ravel()
+
+    def of_columns(self, scale):
+        """What each column has, and 1 for intercepts, as a flat point: (size,)."""
+        W = np.ones((self.size // self.n_outputs, self.n_outputs))
+        W[: self.n_features] = np.reshape(scale, (-1, 1))
+        return W.ravel()
 
     def penalised(self, w):
         """Return w with the intercept, which is not penalised, set to zero."""
@@ -48,3 +60,25 @@ class Coordinates(NamedTuple):
         if self.fit_intercept:
             w[-self.n_outputs :] = 0
         return w
+
+    def original(self, w):
+        """The same model for rows as they are, from which nothing is subtracted."""
+        return self._shifted(w, -1)
+
+    def centred(self, w):
+        """Undo `original`."""
+        return self._shifted(w, 1)
+
+    def blur(self, w, gradient):
+        """What F may rise by when the intercepts of `original(w)` are rounded: no curvature is above 1/4."""
+        if self.centre is None or not self.fit_intercept:
+            return 0.0
+        rounding = abs(self.original(w)[-self.n_outputs :]) * np.finfo(np.float64).eps
+        return float(abs(gradient[-self.n_outputs :]) @ rounding + rounding @ rounding / 8)
+
+    def _shifted(self, w, sign):
+        if self.centre is None or not self.fit_intercept:
+            return w
+        W = np.array(w, dtype=np.float64).reshape(-1, self.n_outputs)
+        W[-1] += sign * (self.centre @ W[:-1])
+        return W.ravel()

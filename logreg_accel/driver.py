@@ -1,28 +1,30 @@
-"""Runs solvers: a `Session` answers questions and keeps the budgets; a `Trial` is one model under way."""
+"""Runs solvers: a `Trial` is one model under way, whose questions a `Session` answers."""
 
 import math
 import time
 
 import numpy as np
 
-from .certificate import MAX_ITER, Certificate, norm_of, separates
+from .certificate import MAX_ITER, UNKNOWN, Certificate, norm_of
+from .clock import MAX_SECONDS, Stop
 from .history import Record, Solution
+from .separation import separates
+from .session import INTERRUPTED, MAX_PASSES, Session
 from .solvers import questions as ask
 
-MAX_PASSES, MAX_SECONDS = "max_passes", "max_seconds"
-CALLBACK, INTERRUPTED, SEPARABLE = "callback", "interrupted", "separable"
+CALLBACK, SEPARABLE = "callback", "separable"
+ESTIMATED = "estimated"  # only an estimate is below `tol`, and there is no proof to be had
 
-SATISFIED = {ask.CONVERGED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
-"""Statuses that call for no ConvergenceWarning (the noise floor does, where it lies above `HIGH_FLOOR`)."""
+SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
+"""Statuses that call for no warning; the noise floor does where it lies above `HIGH_FLOOR`."""
 
-HIGH_FLOOR = 1e-6
-"""Relative suboptimality at which rounding should not yet have stopped a fit."""
+_PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # it may be there after all
 
-_PATIENCE = 2
-"""Accepted points in a row without a new least value or gradient norm: what follows only moves rounding."""
+HIGH_FLOOR = 1e-6  # relative suboptimality at which rounding should not yet have stopped a fit
 
-_NOTHING_LEFT = float(np.finfo(np.float64).eps)
-"""Relative suboptimality that no sum in float64 shows: whatever `tol` says, nothing is left to win."""
+_PATIENCE = 2  # accepted points in a row without a new least value or gradient norm
+
+_NOTHING_LEFT = float(np.finfo(np.float64).eps)  # relative suboptimality that no sum in float64 shows
 
 
 def run(
@@ -45,14 +47,11 @@ def run(
     objective : Objective
     w0 : ndarray (objective.size,)
     tol : float
-        Estimated relative suboptimality (F − F*)/F to stop at; in effect max(tol, the rounding of the
-        arithmetic).
+        Proven relative suboptimality (F − F*)/F to stop at.
     max_iter : int
         Accepted steps at most.
-    max_passes : float or None
-        Reads of X at most: one that would go beyond is not begun.
-    max_seconds : float or None
-        Checked before each question; a read under way is finished.
+    max_passes, max_seconds : float or None
+        A read of X that would go beyond is not begun; one under way is finished.
     callback : callable (Record, w) -> bool or None
         Called at every accepted point; True stops.
     seed : int
@@ -64,77 +63,6 @@ def run(
     """
     session = Session(max_passes, max_seconds)
     return session.run(Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback))
-
-
-_FREE = ask.DualValue | ask.LargestChange
-"""Questions that are answered although the time is over: they hardly read."""
-
-
-class Stop(Exception):
-    """Ends a trial with a status."""
-
-
-class Session:
-    """Answers the questions of trials, counts the reads, and stops trials when a budget is spent.
-
-    Parameters
-    ----------
-    max_passes, max_seconds : float or None
-
-    Attributes
-    ----------
-    n_passes : float
-        Reads of X so far.
-    """
-
-    def __init__(self, max_passes=None, max_seconds=None):
-        self.max_passes = math.inf if max_passes is None else max_passes
-        self.max_seconds = math.inf if max_seconds is None else max_seconds
-        self.started = time.perf_counter()
-        self.n_passes = 0.0
-
-    @property
-    def seconds(self):
-        """Since the session began."""
-        return time.perf_counter() - self.started
-
-    @property
-    def reads_left(self):
-        """What the budget of reads allows."""
-        return self.max_passes - self.n_passes
-
-    def run(self, trial):
-        """The Solution of a trial; what ends it is thrown into it, so that it closes in its own way."""
-        questions = trial.questions()
-        step, value = questions.send, None
-        while True:
-            try:
-                while True:
-                    question = step(value)
-                    step, value = questions.send, self._answer(trial, question)
-            except StopIteration as end:
-                return end.value
-            except (Stop, KeyboardInterrupt) as stop:
-                if questions.gi_frame is not None:
-                    step, value = questions.throw, stop
-                elif trial.best is not None:  # Ctrl-C while the trial was closing
-                    return trial.solution(INTERRUPTED)
-                else:
-                    raise
-
-    def _answer(self, trial, question):
-        objective = getattr(question, "on", None) or trial.objective
-        reads = objective.reads(question)
-        if trial.best is not None:
-            if self.seconds > self.max_seconds and not isinstance(question, _FREE):
-                raise Stop(MAX_SECONDS)
-            if reads and reads > self.reads_left:
-                raise Stop(MAX_PASSES)
-        answer = objective.answer(question)
-        if isinstance(question, ask.Draw):  # how many rows it takes is drawn, too
-            reads = 0.0 if answer is None else answer.rows.cost
-        self.n_passes += reads
-        return answer
 
 
 class Trial:
@@ -154,13 +82,12 @@ class Trial:
         self.session, self.solver, self.objective, self.start = session, solver, objective, start
         self.tol, self.max_iter, self.callback = tol, max_iter, callback
         self.patience = getattr(solver, "patience", _PATIENCE)
-        self.certificate = Certificate(
-            objective.penalty, start.n_rows, start.ridge, tol, reads_left=lambda: session.reads_left
-        )
+        self.certificate = Certificate(objective.penalty, start, tol, lambda: session.reads_left)
         self.n_iter = -1  # the start is not a step
         self.history = []
         self.best = self.accepted = None
-        self.best_suboptimality = math.nan
+        self.verdict, self.separating = UNKNOWN, None  # on the best point
+        self.promise, self.promised_on = start, None  # the best point of the rows asked last
         self.least_value = self.least_norm = self.least_score = math.inf
         self.stale = 0
         self.satisfied = self.batched = False
@@ -170,38 +97,42 @@ class Trial:
         try:
             status = yield from self._solve()
         except Stop as stop:
-            # A last step beyond need may hit a budget.
             status = ask.CONVERGED if self.satisfied else str(stop)
+            if self.best is None:  # all of the time went into some of the rows
+                yield from self._evaluate(ask.Evaluate(self.promise.w))
         except KeyboardInterrupt:
             if self.best is None:
                 raise
             status = INTERRUPTED
-        bound = math.inf
         try:
-            closing = self.certificate.close(status, self.best, self.best_suboptimality)
-            self.best_suboptimality = yield from closing
-        except Stop:
-            pass  # what was known stays
+            if status == SEPARABLE:
+                self.separating = yield from self.certificate.separation.parameters(self.best)
+            self.verdict = yield from self.certificate.close(self.best, self.verdict)
+        except Stop:  # what was found before counts
+            self.verdict = self.certificate.found(self.verdict)
         except KeyboardInterrupt:
             status = INTERRUPTED
-        try:
-            bound = yield from self.certificate.bound(self.best)
-        except KeyboardInterrupt:
-            status = INTERRUPTED
-        return self.solution(status, bound)
+        return self.solution(self._ending(status))
 
-    def solution(self, status, bound=math.inf):
+    def _ending(self, status):
+        """The status, now that the last word on the best point is spoken."""
+        if status in _PROVABLE and self.verdict.bound <= self.tol:
+            return ask.CONVERGED
+        return ESTIMATED if status == ask.CONVERGED and self.verdict.bound > self.tol else status
+
+    def solution(self, status):
         """The best point, and how the trial ended."""
         return Solution(
             self.best.w,
             self.best.value,
             norm_of(self.best.gradient),
-            self.best_suboptimality,
-            bound,
+            self.verdict.suboptimality,
+            self.verdict.bound,
             max(self.n_iter, 0),
             self.session.n_passes,
             status,
             self.history,
+            self.separating,
         )
 
     def _solve(self):
@@ -215,16 +146,28 @@ class Trial:
                     return end.value
                 on = getattr(question, "on", None)
                 if isinstance(question, ask.Accept):
-                    best = self._keep_best(question)  # before a budget may end the certificate's work
-                    suboptimality = yield from self.certificate.judge(question)
-                    answer = self._accept(question.point, suboptimality, best)
+                    answer = yield from self._judged(question)
                 elif isinstance(question, ask.Evaluate) and on is None:
                     answer = yield from self._evaluate(question)
                 else:
                     self.batched = self.batched or bool(on and on.rows.share)
                     answer = yield question
+                    if isinstance(question, ask.Evaluate):
+                        self._promise(on, answer)
         finally:
             generator.close()
+
+    def _promise(self, on, point):
+        if on is not self.promised_on or point.value < self.promise.value:
+            self.promise, self.promised_on = point, on
+
+    def _judged(self, told):
+        """True when the accepted point will do; after a proof nothing replaces the best point but another."""
+        best = not self.satisfied and self._keep_best(told)  # before a budget may end the certificate's work
+        verdict = yield from self.certificate.judge(told)
+        if self.satisfied and verdict.bound <= self.tol:
+            best = self._keep_best(told)
+        return self._accept(told.point, verdict, best)
 
     def _evaluate(self, question):
         """A Point of all rows, kept in the history."""
@@ -234,8 +177,7 @@ class Trial:
         point = yield from self._point(question)
         at_zero = self.objective.loss.at_zero
         if self.best is None and not self.batched and question.w.any() and not point.value <= at_zero:
-            # a start that is worse than no model at all, as an old one on rescaled data: its curvature may be
-            # nil
+            # A start that is worse than no model, as an old one on rescaled data, may have no curvature.
             point = yield from self._point(
                 ask.Evaluate(np.zeros_like(question.w), diagonal=question.diagonal)
             )
@@ -255,17 +197,16 @@ class Trial:
         return point
 
     def _point(self, question):
-        """The answer to Evaluate; without the diagonal where that takes a read that is not left."""
         if question.diagonal and self.objective.reads(question) > self.session.reads_left:
-            question = ask.Evaluate(question.w)
+            question = ask.Evaluate(question.w)  # the diagonal takes a read that is not left
         return (yield question)
 
-    def _accept(self, point, suboptimality, best):
-        """Keep a point that was judged, and decide whether the trial goes on; True when the point will do."""
+    def _accept(self, point, verdict, best):
         norm = norm_of(point.gradient)
         self.n_iter += 1
+        suboptimality = verdict.suboptimality
         if best:
-            self.best_suboptimality = suboptimality
+            self.verdict = verdict
         self.stale = 0 if point.value < self.least_value or norm < self.least_norm else self.stale + 1
         self.least_value, self.least_norm = min(self.least_value, point.value), min(self.least_norm, norm)
         self.accepted = point
@@ -273,13 +214,11 @@ class Trial:
 
         if self.callback is not None and self.callback(record, point.w.copy()):
             raise Stop(CALLBACK)
-        partial = getattr(
-            self.solver, "partial", False
-        )  # of some rows: what they alone would prove is nothing
-        if not partial and separates(point, self.objective):
+        partial = getattr(self.solver, "partial", False)  # some rows prove nothing
+        if not partial and (self.certificate.separation.there or separates(point, self.objective)):
             raise Stop(SEPARABLE)
-        if suboptimality <= self.tol:
-            self.satisfied = True
+        self.satisfied = self.satisfied or verdict.bound <= self.tol or verdict.trusted
+        if self.satisfied:
             return True
         if suboptimality <= _NOTHING_LEFT or self.stale >= self.patience:
             raise Stop(ask.NOISE_FLOOR)
@@ -294,6 +233,6 @@ class Trial:
         else:
             better = told.score < self.least_score
         if better:
-            self.best, self.best_suboptimality = told.point, math.nan
+            self.best, self.verdict = told.point, UNKNOWN
             self.least_score = math.inf if told.score is None else told.score
         return better

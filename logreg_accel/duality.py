@@ -1,143 +1,164 @@
-"""Bounds on how far a point is from the optimum, from a point of the dual problem.
+"""Bounds on how far a point is from the optimum, from points of the dual problem.
 
-They cost next to no read of X.
+Residuals r that the loss can have and, beside an intercept, whose weighted sum is zero are a point of the
+dual (Boyd and Vandenberghe, Convex Optimization, § 5.5). With v = Xᵀs r/Σs they prove, at any w::
+
+    F(w) − F* ≤ (1/Σs)·Σ s·(ℓ(z) + ℓ*(r) − z·r) + penalty(w) + penalty*(−v) + v·w
+
+Both parts are Fenchel and Young's gaps, never negative. The residuals at w are nearly such a point: the first
+part is zero. What is missing is made up for by moving the residuals of some rows to those at other margins;
+only these rows then count in the first part.
 """
 
 import numpy as np
+import scipy.linalg
 
-_BOUND_BYTES = 1 << 20  # part of X that a bound may gather
-_BOUND_MARGINS = 1 << 17
-_BOUND_SHARE = 32  # at most one row in this many is gathered
+_ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
+_MARGINS = 1 << 14
+_STEPS = 30
 
 
-def gap(objective, point):
-    """Bound F(point) − F* by the gap to a point of the dual problem, rigorously but for rounding.
+def gap(penalty, w, gradient, moved, loss, fixed):
+    """The bound F(w) − F* for residuals whose sum is zero where it has to be.
 
-    A point of the dual (Boyd and Vandenberghe, Convex Optimization, § 5.5) consists of residuals that the
-    loss can have and, since the intercept is not penalised, whose weighted sum is zero. The residuals at w
-    sum to the gradient with respect to the intercept instead. Therefore the margins of some rows are shifted
-    by one number η (or one per class) until the sum is zero. With r the residuals at z and r̂ those at z + η,
-    and with sums over the shifted rows::
-
-        F − F* ≤ (1/Σs)·Σ s·(ℓ(z) − ℓ(z + η) + r̂·η) + ‖∇F + (1/Σs)·Xᵀs(r̂ − r)‖²/(2λ)
-
-    The shifted rows are evenly spaced and at most 1/32 of all rows and 1 MB of X, so that the bound costs
-    next to no read of X.
-
-    With an L1 penalty the bound is the duality gap itself (Kim, Koh, Lustig, Boyd and Gorinevsky 2007, IEEE
-    J. Sel. Top. Signal Process. 1, § II), which takes a sweep over all margins. Without an L2 part, the
-    residuals are scaled by a factor c such that no |Xᵀr̂| exceeds l1::
-
-        F − F* ≤ F + (1/Σs)·Σ s·ℓ*(c·r̂) + penalty*(c·Xᵀr̂/Σs)
+    Without an L2 part no |v| may exceed l1: the residuals are scaled by a c ≤ 1 (Kim, Koh, Lustig, Boyd and
+    Gorinevsky 2007, IEEE J. Sel. Top. Signal Process. 1, § II), which costs at most (1 − c)·loss, since ℓ* is
+    convex and ℓ*(0) = 0.
 
     Parameters
     ----------
-    objective : Objective
-    point : Point
-        Must carry margins if there is an intercept or an L1 penalty.
+    penalty : Penalty
+    w : ndarray (size,)
+        Penalised weights; zeros in the place of intercepts.
+    gradient : ndarray (size,)
+        v + l2·w: the gradient of the smooth part for the residuals; what it has in place of intercepts is
+        ignored.
+    moved : float
+        What the rows that were moved add.
+    loss : float
+        The mean loss at w.
+    fixed : ndarray (size,), bool
+        Intercepts, whose sums of residuals are zero.
+    """
+    l1, l2 = penalty.l1, penalty.l2
+    g = np.where(fixed, 0.0, gradient)
+    if l1 == 0:
+        return moved + (float((g * g).sum()) / (2 * l2) if l2 > 0 else 0.0)
+    v = g - l2 * w
+    least = min(1.0, l1 / max(abs(v).max(), np.finfo(np.float64).tiny))
+    return min(_scaled_gap(c, l1, l2, v, w, moved, loss) for c in ({1.0, least} if l2 > 0 else {least}))
+
+
+def _scaled_gap(c, l1, l2, v, w, moved, loss):
+    beyond = np.maximum(abs(c * v) - l1, 0)
+    squares = (beyond * beyond / (2 * l2) + 0.5 * l2 * w * w) if l2 > 0 else 0.0
+    terms = l1 * abs(w) + c * v * w + squares  # each of them at least 0 but for rounding
+    rounding = 4 * np.finfo(np.float64).eps * float((l1 * abs(w)).sum())
+    return c * moved + (1 - c) * loss + max(float(terms.sum()), 0.0) + rounding
+
+
+def rounding(relative, scale, loss):
+    """About how far the gradient of the mean loss is off, (size,), by the rounding of its terms.
+
+    A term s·r·x is off by `relative` of its size, and (Cauchy and Schwarz) the mean of |r·x| is at most that
+    of r² and of x², each under a root. For the logistic losses r² ≤ ℓ. Means of many terms are nearer.
+    """
+    return relative * np.sqrt(min(max(loss, 0.0), 1.0)) * scale
+
+
+def plain(objective, point):
+    """The bound where the margins of some rows are shifted by one number, or one a class, for the intercept.
+
+    It costs next to no read: the rows are few, those of the largest curvature among evenly spaced ones.
 
     Returns
     -------
     float
         inf where no bound is known.
     """
-    penalty, k = objective.penalty, objective.loss.n_outputs
+    penalty, at, k = objective.penalty, objective.at, objective.loss.n_outputs
     if not (point.value > 0 and (penalty.l2 > 0 or penalty.l1 > 0)):
         return np.inf
-    needs_rows = penalty.l1 > 0 or objective.fit_intercept
-    at_hand = point.margins is not None and objective.rows.in_memory and objective.models is None
-    if needs_rows and not at_hand:
-        return np.inf
-    rows, moved, shifted, gradient = [], None, 0.0, point.gradient
-    if objective.fit_intercept and gradient[-k:].any():
-        rows, moved, shifted, gradient = _to_the_dual(objective, point)
-    if np.isinf(shifted):
-        return point.value  # F* is at least 0
-    if penalty.l1 > 0:
-        return _duality_gap(objective, point, rows, moved, gradient)
-    return shifted + penalty.suboptimality_bound(gradient)
+    w, moved = at.penalised(point.w), 0.0
+    gradient = point.gradient
+    fixed = at.penalised(np.ones(len(w))) == 0
+    if fixed.any() and gradient[-k:].any():
+        if point.margins is None or not objective.rows.in_memory or objective.models is not None:
+            return np.inf
+        shifted = _without_intercept(objective, point)
+        if shifted is None:
+            return point.value  # F* is at least 0
+        moved, gradient = shifted
+    relative, scale = point.rounding / point.value, objective.start(point.w).scale
+    gradient = gradient + np.copysign(rounding(relative, scale, point.value), gradient)
+    moved += (relative * float(abs(w) @ scale)) ** 2 / 8  # of margins; no curvature is above 1/4
+    return gap(penalty, w, gradient, moved, point.value - penalty.value(w), fixed)
 
 
-def _to_the_dual(objective, point):
-    """Shift the margins of some rows to reach a point of the dual.
-
-    Returns
-    -------
-    chosen : ndarray
-        The rows.
-    moved : ndarray
-        Their residuals after the shift.
-    gap : float
-        The first term of the bound; inf where no shift is found.
-    gradient : ndarray
-        The gradient in the second term.
-    """
+def _without_intercept(objective, point):
+    """What moving some rows adds, and the gradient after it, such that residuals sum to zero; or None."""
     rows, loss, k = objective.rows, objective.loss, objective.loss.n_outputs
     chosen = _evenly_spaced(rows, k)
     y, s = rows.labels(chosen), rows.weights(chosen)
     z = rows.to_host(point.margins, chosen).astype(np.float64)
     s = np.ones((len(chosen), 1)) if s is None else s.astype(np.float64)[:, None]
+    mass = (s * loss.curvature(z, y)).sum(axis=1)
+    most = max(min(len(chosen), _ROWS_BYTES * rows.n_rows // max(rows.nbytes, 1)), 1)
+    if most < len(chosen):
+        best = np.sort(np.argpartition(-mass, most - 1)[:most])
+        chosen, y, s, z = chosen[best], y[best], s[best], z[best]
 
     value, residual = loss.value_residual(z, y)
     missing = -point.gradient[-k:] * rows.weight_sum
     if k > 1:  # the residuals of a row sum to zero but for rounding
         missing -= missing.mean()
-    target = (s * residual).sum(axis=0) + missing
-    enough = 1e-12 * abs(missing).max() + 4 * np.finfo(np.float64).eps * rows.weight_sum
-    found = _shift(loss, z, y, s, target, enough)
+    found = _shift(loss, z, y, s, (s * residual).sum(axis=0) + missing, abs(missing).max())
     if found is None:
-        return chosen, residual, np.inf, point.gradient
+        return None
     shift, shifted, moved = found
-    gap = float((s * (value - shifted + (moved * shift).sum(axis=1, keepdims=True))).sum()) / rows.weight_sum
+    added = float((s * (value - shifted + (moved * shift).sum(axis=1, keepdims=True))).sum())
     gradient = point.gradient.copy()
     gradient[:-k] += rows.combination(chosen, s * (moved - residual)).ravel() / rows.weight_sum
-    gradient[-k:] = 0
-    return chosen, moved, max(gap, 0.0), gradient
+    return max(added, 0.0) / rows.weight_sum, gradient
 
 
 def _evenly_spaced(rows, k):
-    """Return the indices of some evenly spaced rows of positive weight."""
+    """The indices of some evenly spaced rows of positive weight."""
     there = rows.weighty()
-    count = _BOUND_BYTES * rows.n_rows // max(rows.nbytes, 1)
-    count = max(min(len(there) // _BOUND_SHARE, count, _BOUND_MARGINS // k), 1)
+    count = max(min(len(there), _MARGINS // k), 1)
     return there[(np.arange(count) * len(there) + len(there) // 2) // count]
 
 
-def _shift(loss, z, y, s, target, enough):
-    """Find η with Σ s·residual(z + η) = target by Newton's method.
+def _shift(loss, z, y, s, target, size):
+    """Find η with Σ s·residual(z + η) = target by Newton's method, damped.
 
-    Returns η and the losses and residuals at z + η, or None where the iteration does not converge.
+    Returns η and the losses and residuals at z + η, or None where the iteration does not arrive.
     """
     k = len(target)
     shift = np.zeros(k)
-    for _ in range(100):
+    for _ in range(_STEPS):
         shifted, moved = loss.value_residual(z + shift, y)
         excess = (s * moved).sum(axis=0) - target
-        if abs(excess).max() <= enough:
+        sums = (s * abs(moved)).sum(axis=0).max()
+        if abs(excess).max() <= 1e-12 * size + 4 * np.finfo(np.float64).eps * sums:
             return shift, shifted, moved
-        curvature = np.zeros((k, k))
-        for a, b, block in loss.curvature_blocks(z + shift, y):
-            curvature[a, b] = curvature[b, a] = float((s * block).sum())
-        step = np.linalg.lstsq(curvature, excess)[0]
+        try:
+            step = scipy.linalg.solve(_total_curvature(loss, z + shift, y, s), excess, assume_a="pos")
+        except (np.linalg.LinAlgError, ValueError):  # rows without curvature
+            return None
         shift = shift - step * min(1, 1 / (abs(step).max() or 1))
     return None
 
 
-def _duality_gap(objective, point, chosen, moved, gradient):
-    """Return F minus the dual function at the residuals of `point`, with some replaced.
+def _total_curvature(loss, z, y, s):
+    """Σ s·∂²ℓ/∂z² (k, k), by one product for several classes.
 
-    The residuals of the chosen rows are replaced by `moved`, and `gradient` is the gradient that belongs to
-    the result.
+    All classes may be shifted together: there the sums are zero, and what is added decides nothing.
     """
-    rows, penalty, at = objective.rows, objective.penalty, objective.at
-    s, y = rows.weights(), rows.labels()
-    z = rows.to_host(point.margins).astype(np.float64)
-    value, residual = objective.loss.value_residual(z, y)
-    residual[chosen] = moved if len(chosen) else 0
-    w = at.penalised(point.w)
-    v = at.penalised(gradient - penalty.gradient(w))
-    c = 1.0 if penalty.l2 > 0 else min(1.0, penalty.l1 / max(abs(v).max(), np.finfo(np.float64).tiny))
-    terms = value + objective.loss.conjugate(c * residual, y)
-    mean = float((terms if s is None else s[:, None] * terms).sum()) / rows.weight_sum
-    conjugate = penalty.conjugate(c * v * (1 - np.finfo(np.float64).eps))
-    return max(mean + penalty.value(w) + conjugate, 0.0)
+    own = (s * loss.curvature(z, y)).sum(axis=0)
+    if len(own) == 1:
+        return own[:, None]
+    p = loss.probabilities(z)
+    total = -(s * p).T @ p
+    np.fill_diagonal(total, own)
+    return total + own.sum() / len(own) ** 2

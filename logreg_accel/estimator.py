@@ -8,11 +8,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from . import driver, fitting, persistence
-from .data import as_labelled, as_matrix
-from .data.convert import named, to_table
+from .data import as_labelled
 from .history import Record
 from .interop.callbacks import Steps
 from .interop.hooks import FRAMES, CallbackSupportMixin, first_partial_fit, with_callbacks
@@ -168,9 +167,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         fitting.check_parameters(self)
         steps = Steps.begun_for(self, X, y, sample_weight)
         with fitting.unchanged_where_refused(self):
-            X = to_table(X)
-            matrix = as_matrix(X)
-            validate_data(self, named(X, matrix), skip_check_array=True)
+            matrix = self._matrix(X, reset=True)
             labelled = as_labelled(matrix, y, sample_weight, self.class_weight)
             start = fitting.start_of(self, matrix.shape[1], len(labelled.classes))
             fitted = self._run(X, labelled, labelled.total_weight, start, steps)
@@ -212,14 +209,12 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
             )
         steps = Steps.begun_for(self, X, y, sample_weight)
         with fitting.unchanged_where_refused(self):
-            X = to_table(X)
-            matrix = as_matrix(X)
             first = first_partial_fit(self, classes)
             if first and len(self.classes_) < 2:
                 raise ValueError(f"`classes` is {list(classes)}; expected two labels or more.")
-            validate_data(self, named(X, matrix), reset=first, skip_check_array=True)
+            matrix = self._matrix(X, reset=first)
             labelled = as_labelled(matrix, y, sample_weight, self.class_weight, self.classes_)
-            state = getattr(self, "_state", None) or fitting.state_of(self, matrix.shape[1], first)
+            state = fitting.state_of(self, matrix.shape[1], first)
             if not first and not labelled.total_weight and getattr(self, "_state", None) is not None:
                 return self  # classes of no weight: nothing to learn from
             state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)
@@ -255,15 +250,19 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         Parameters
         ----------
         path : path-like
-            Used as it is; no suffix is added. A callback and a RandomState are not kept.
+            Used as it is; no suffix is added. A file that is there is replaced and leaves its permissions to
+            the new one. A callback and a RandomState are not kept.
 
         Raises
         ------
         OSError
             The file cannot be written; what was there before is untouched.
+        ValueError
+            What `load` would refuse: a parameter that was set to what cannot be used, weights that are not
+            finite, labels or settings that have no place in the file. Nothing is written.
         """
         check_is_fitted(self)
-        persistence.save_arrays(path, *persistence.pack(self))
+        persistence.save(path, LogisticRegression, self)
 
     def _keep(self, fitted, labelled):
         solution = fitted.solution
@@ -290,4 +289,4 @@ def load(path: str | os.PathLike) -> LogisticRegression:
     OSError, ValueError
         The file cannot be opened; it is no such file, damaged, cut short, or of a newer version.
     """
-    return persistence.unpack(LogisticRegression, *persistence.load_arrays(path))
+    return persistence.load(path, LogisticRegression)

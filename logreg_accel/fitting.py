@@ -55,6 +55,10 @@ def check_parameters(model):
     if model.n_threads is not None:
         expected = "an integer of at least 1, or None"
         check_number("n_threads", model.n_threads, expected, lambda v: v >= 1, numbers.Integral)
+    seed = model.random_state
+    if not (seed is None or seed is np.random or isinstance(seed, np.random.RandomState)):
+        expected = "an integer of at least 0, a RandomState or None"
+        check_number("random_state", seed, expected, lambda v: v >= 0, numbers.Integral)
     if not isinstance(model.fit_intercept, bool | np.bool_):
         raise ValueError(f"`fit_intercept` is {model.fit_intercept!r}; expected True or False.")
     if not (model.callback is None or callable(model.callback)):
@@ -94,21 +98,25 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None):
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
     with backend.limit_threads():
         penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
-        rows = MemoryRows([labelled.block], backend, len(labelled.classes))
+        # epochs of sgd go on from call to call, whatever lies far from zero in each
+        centring = None if isinstance(solver, sgd) else bool(model.fit_intercept)
+        rows = MemoryRows([labelled.block], backend, len(labelled.classes), centring)
         if model.verbose:
             for line in filter(None, (conversion(X, matrix.stored), *backend.notes, HEADINGS)):
                 say(line)
+        objective = Objective(rows, loss, penalty, model.fit_intercept)
         solution = driver.run(
             continued(solver) if continued else solver,
-            Objective(rows, loss, penalty, model.fit_intercept),
-            start,
+            objective,
+            objective.at.centred(start),
             tol=model.tol,
             max_iter=model.max_iter,
             max_passes=model.max_passes,
             max_seconds=model.max_seconds,
-            callback=_callback(model.verbose, progress),
+            callback=_callback(model.verbose, progress, objective.at.original),
             seed=_seed(model.random_state),
         )
+    solution = solution._replace(w=objective.at.original(solution.w))
     return Fitted(solution, chosen, Choice(name, reason))
 
 
@@ -142,9 +150,17 @@ def start_of(model, n_features, n_classes):
 
 
 def state_of(model, n_features, first):
-    """What the mini-batches of a first `partial_fit` start from, or of one that follows a `fit`."""
+    """What the mini-batches of `partial_fit` go on from: the last call, a `fit`, or zero in a first call."""
     rows = n_features + bool(model.fit_intercept)
     size = rows * loss_of(len(model.classes_)).n_outputs
+    state = getattr(model, "_state", None)
+    if state is not None and state.w.size != size:
+        raise ValueError(
+            f"`fit_intercept` is {model.fit_intercept}, and the calls of partial_fit before had "
+            f"{not model.fit_intercept}. Set it back, or begin anew with `fit` or a clone of the model."
+        )
+    if state is not None:
+        return state
     start = np.zeros(size) if first else _point_of(model, rows)
     return sgd.State(start, weight_seen=getattr(model, "_weight_fitted", 0.0))
 
@@ -163,7 +179,8 @@ def coefficients(model, w, labelled):
     if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
         free = slice(0 if model.C == np.inf else n, None)
         W[free] -= W[free].mean(axis=1, keepdims=True)
-    intercept = W[n].astype(dtype) if model.fit_intercept else np.zeros(k, dtype=dtype)
+    # All digits of the intercept are kept: where columns lie far from zero it takes up what they add.
+    intercept = W[n].copy() if model.fit_intercept else np.zeros(k)
     return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
 
 
@@ -173,11 +190,12 @@ def _seed(random_state):
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _callback(verbose, progress):
-    if not verbose and progress.steps is None:
-        return progress.callback
+def _callback(verbose, progress, original):
+    if not verbose and progress.steps is None and progress.callback is None:
+        return None
 
     def tell(record, w):
+        w = original(w)
         if verbose:
             say(format_record(record))
         stop = progress.callback is not None and progress.callback(record, w)
@@ -208,22 +226,36 @@ def warn(model, fitted, stacklevel):
     solution, solver = fitted.solution, fitted.solver
     if solution.status == driver.SEPARABLE:
         warnings.warn(
-            "The classes are separable and C is inf: the loss falls towards 0 without a minimum, and the "
-            "weights returned are only one of the directions that separate them. Use a finite C.",
+            "The classes are separable and C is inf: the loss falls without a minimum as the weights of "
+            f"{_separating(model, solution)} grow, and those returned are only some on the way. "
+            "Use a finite C, or leave these columns out.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )
         return
     floor = max(model.tol, driver.HIGH_FLOOR)
-    high_floor = solution.status == ask.NOISE_FLOOR and not solution.suboptimality <= floor
+    high_floor = solution.status == ask.NOISE_FLOOR and not solution.bound <= floor
     if high_floor or solution.status not in driver.SATISFIED:
         warnings.warn(
             f"Solver {solver!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an "
-            f"estimated relative suboptimality of {solution.suboptimality:.2g}, above `tol`={model.tol:g}. "
+            f"estimated relative suboptimality of {solution.suboptimality:.2g} (proven: "
+            f"{solution.bound:.2g}), above `tol`={model.tol:g}. "
             f"{_advice(model, fitted)}",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def _separating(model, solution, most=10):
+    """The columns that separate classes, by name where they have one."""
+    n = model.coef_.shape[1]
+    if solution.separating is None:  # a budget ended the search for them
+        return "some columns"
+    numbers = np.flatnonzero(solution.separating.reshape(-1, model.coef_.shape[0])[:n].any(axis=1))
+    names = getattr(model, "feature_names_in_", None)
+    words = [f"column {j}" if names is None else repr(str(names[j])) for j in numbers[:most]]
+    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    return (", ".join(words) or "the intercept") + more
 
 
 def _advice(model, fitted):

@@ -50,7 +50,8 @@ def format_record(record):
 class Solution(NamedTuple):
     """The result of a run.
 
-    `suboptimality` is an estimate; `bound` is rigorous, or inf where no bound is known.
+    `suboptimality` is an estimate; `bound` is rigorous, or inf where no bound is known. `separating` says of
+    separable data which parameters grow without end.
     """
 
     w: np.ndarray
@@ -62,3 +63,4 @@ class Solution(NamedTuple):
     n_passes: float
     status: str
     history: Any
+    separating: Any = None

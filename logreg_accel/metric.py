@@ -4,9 +4,10 @@ import numpy as np
 
 
 def hessian(objective, sums, ridge):
-    """∇²F (size, size), where the backend has it; ridge is what the penalty adds to the diagonal."""
+    """∇²F (size, size), made of the sums in place; ridge is what the penalty adds to the diagonal."""
     size, xp = objective.size, objective.rows.backend.xp
-    H = sums[:size, :size] / objective.weight_sum
+    H = xp.ascontiguousarray(sums[:size, :size])
+    H /= objective.weight_sum
     H[xp.arange(size), xp.arange(size)] += xp.asarray(ridge)
     return H
 
@@ -26,7 +27,8 @@ def class_mean_solve(objective, sums, ridge):
     """A function v -> P⁻¹·v, where P has one block for all classes, the mean of their own."""
     k, backend = objective.loss.n_outputs, objective.rows.backend
     size = objective.size // k
-    P = sums[:size, :size] / objective.weight_sum
+    P = sums[:size, :size]
+    P /= objective.weight_sum
     i = backend.xp.arange(size)
     P[i, i] += backend.xp.asarray(ridge[::k])
     solve_one = backend.factor(P, _rounding(objective))

@@ -1,5 +1,6 @@
 """The objective: what a pass over the rows sums, made a mean, plus the penalty."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,6 @@ from numpy.typing import ArrayLike
 
 from . import duality, metric
 from .backends import get_backend, passes
-from .backends.threads import blas_limit
 from .coordinates import Coordinates
 from .data import as_labelled
 from .losses import loss_of
@@ -42,7 +42,7 @@ class Objective:
         self.loss = loss
         self.penalty = penalty
         self.fit_intercept = fit_intercept
-        self.at = Coordinates(rows.n_features, loss.n_outputs, fit_intercept, rows.dtype)
+        self.at = Coordinates(rows.n_features, loss.n_outputs, fit_intercept, rows.rounds_to, rows.centre)
         self.models = None if model is None else (model,)
         self.weight_sum = (
             rows.weight_sum if model is None else float(rows.sweep(passes.WeightSum((model,)))[0])
@@ -139,7 +139,6 @@ class Objective:
         Returns
         -------
         ndarray (size,), float64
-
         """
         return self.answer(ask.HessianVector(np.asarray(w), np.asarray(v)))
 
@@ -152,7 +151,7 @@ class Objective:
         return self.answer(ask.Curvature(np.asarray(w), ask.MATRIX))
 
     def margins(self, w: ArrayLike) -> np.ndarray:
-        """xᵢ·w + b, (n_samples,) or (n_samples, K) in the arithmetic of the passes, out of one read of X."""
+        """xᵢ·w + b, (n_samples,) or (n_samples, K) in the arithmetic of the passes; one read of X."""
         with self.rows.backend.limit_threads():
             z = self.rows.to_host(self.rows.sum(passes.Margins(self.at.columns(w))))
         return z[:, 0] if self.loss.n_outputs == 1 else z
@@ -163,12 +162,9 @@ class Objective:
         """What a solver knows before it asks: a `questions.Start`."""
         l1 = self.penalty.l1 * self.at.penalised(np.ones(self.size))
         rounding, sweeps = float(np.finfo(self.rows.dtype).eps), self.rows.backend.lasso_sweeps
-
-        def lasso(H, gradient, w):
-            with blas_limit(1):
-                return quadratic.lasso(H, gradient, w, l1, rounding, sweeps)
-
-        return ask.Start(w, seed, self.rows.n_rows, l1, self._ridge(), lasso)
+        lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
+        scale = self.at.of_columns(self.rows.scale)
+        return ask.Start(w, seed, self.rows.n_rows, l1, self._ridge(), lasso, scale, self.at.blur)
 
     def answer(self, question):
         """The answer to a question about these rows."""
@@ -180,10 +176,13 @@ class Objective:
                     return self._draw(question.what)
                 case ask.LineMinimum():
                     return line_search.minimum(self._slopes(question.start, question.end))
-                case ask.LargestChange():
-                    return self._largest_change(question.start, question.end)
+                case ask.MarginChange(start, end):
+                    if start.margins is None or end.margins is None:
+                        return passes.Change()
+                    change = passes.MarginChange(start.margins, end.margins, self.loss, self.models)
+                    return self.rows.sweep(change)
                 case ask.DualValue():
-                    return duality.gap(self, question.point)
+                    return duality.plain(self, question.point)
                 case ask.Combine():
                     return self.rows.combine(question.u.reshape(-1, self.loss.n_outputs)).ravel()
         raise TypeError(f"{type(question).__name__} is no question about rows.")
@@ -197,6 +196,8 @@ class Objective:
         match question:
             case ask.Draw(ask.Sample(size, by_norms=by_norms)):
                 return self.rows.reads_to_draw(size, by_norms)
+            case ask.Draw(ask.Witnesses(size)) if 2 * size < self.rows.n_rows:
+                return self.rows.reads_to_draw(size)
             case ask.Draw(ask.RowSpace()) | ask.Combine():
                 return 1
         return 0
@@ -247,34 +248,35 @@ class Objective:
     def _slopes(self, start, end):
         """A function t -> slope and curvature of F along the line, from margins."""
         w, d = self.at.penalised(start.w), self.at.penalised(end.w) - self.at.penalised(start.w)
+        along, across = ((self.penalty.gradient(v) * d).sum() for v in (w, d))
 
         def slope_and_curvature(t):
             line = passes.Line(start.margins, end.margins, t, self.loss, self.models)
             slope, curvature = self.rows.sweep(line) / self.weight_sum
-            return slope + self.penalty.gradient(w + t * d) @ d, curvature + self.penalty.gradient(d) @ d
+            return slope + along + t * across, curvature + across
 
         return slope_and_curvature
 
-    def _largest_change(self, start, end):
-        known = start.margins is not None and end.margins is not None
-        return self.rows.sweep(passes.LargestChange(start.margins, end.margins)) if known else 0.0
-
     def _draw(self, what):
         if self.models is not None:  # of a target and a split of its own: all rows serve instead of a sample
-            if isinstance(what, ask.Sample):
+            if isinstance(what, ask.Sample | ask.Witnesses):
                 return None
             raise TypeError(f"{type(what).__name__} is not for one of several models; use another solver.")
         match what:
             case ask.Sample(size, seed, at, by_norms):
-                mass = None
-                if at is not None:
-                    mass = self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
-                rows = self.rows.draw(size, seed, mass, by_norms)
+                rows = self.rows.draw(size, seed, self._mass(at), by_norms)
+            case ask.Witnesses(size, seed, at):
+                rows = self.rows.witnesses(size, seed, self._mass(at))
             case ask.Batch(numbers, n_batches):
                 rows = self.rows.batch(numbers, n_batches)
             case _:
                 rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.l2 > 0)
         return None if rows is None else self._on(rows)
+
+    def _mass(self, at):
+        if at is None or at.margins is None:
+            return None
+        return self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
 
     def _on(self, rows):
         """The same objective on other rows that stand for these, or for a share of them."""
@@ -283,14 +285,11 @@ class Objective:
         objective.weight_sum = self.weight_sum * rows.share if 0 < rows.share < 1 else self.weight_sum
         return objective
 
-    # -- the pieces ------------------------------------------------------------------------------------------
-
     def _mean(self, total):
         self._check_sums(total)
         return self.at.flat(total) / self.weight_sum
 
     def _ridge(self):
-        """What the penalty adds to the diagonal of the Hessian."""
         return self.penalty.l2 * self.at.penalised(np.ones(self.size))
 
     def _check_sums(self, sums):

@@ -7,10 +7,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backends import get_backend
 from .backends.passes import Margins
-from .data import Block, as_labels, as_matrix, as_weights
+from .data import Block, as_labels, as_matrix, as_weights, centred
 from .data.convert import named, to_table
 from .interop.hooks import in_namespace_of
 from .losses import loss_of
+
+_FAR = 100.0
+"""Intercepts beside which float32 loses digits of a margin that tell."""
 
 
 class Predictor:
@@ -75,6 +78,14 @@ class Predictor:
 
     # -- the pieces ------------------------------------------------------------------------------------------
 
+    def _matrix(self, X, reset):
+        """X as a Matrix, its number of columns and their names checked or, with `reset`, remembered."""
+        X = to_table(X)
+        matrix = as_matrix(X)
+        validate_data(self, named(X, matrix), reset=reset, skip_check_array=True)
+        matrix.names = getattr(self, "feature_names_in_", matrix.names)
+        return matrix
+
     def _labels(self, X):
         margins = self._margins(X)
         return self.classes_[margins.argmax(axis=1) if margins.ndim == 2 else (margins > 0).astype(np.intp)]
@@ -85,17 +96,18 @@ class Predictor:
 
     def _margins(self, X):
         check_is_fitted(self)
-        X = to_table(X)
-        matrix = as_matrix(X)
-        validate_data(self, named(X, matrix), reset=False, skip_check_array=True)
+        matrix = self._matrix(X, reset=False)
         W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
         backend, _ = get_backend("auto", matrix.nbytes, matrix.on_device, self.n_threads, upload=False)
         with backend.limit_threads():
             block = backend.upload(Block(matrix, None))
+            if np.abs(self.intercept_).max() > _FAR:  # of columns far from zero: their margins cancel
+                zero = backend.xp.zeros(matrix.shape[1])
+                block = block._replace(X=centred(block.X, zero))
             margins = backend.to_host(backend.run(Margins(W), block))
         overflowed = ~np.isfinite(margins).all(axis=1)
         if overflowed.any():
-            _refuse_nonfinite(block.X)
+            _refuse_nonfinite(block.X if matrix.on_device else matrix)
             rows = block.X.take(backend.xp.asarray(np.flatnonzero(overflowed)))
             margins[overflowed] = _huge_margins(backend.to_host(rows.to_dense()), W)
         return margins if margins.shape[1] > 1 else margins[:, 0]

@@ -188,12 +188,14 @@ def evaluate(objective, w):
 
 def bound_on(objective, point):
     """The certificate's bound on the suboptimality of a point."""
-    asked = Certificate(objective.penalty, objective.rows.n_rows, 0.0, 0.0, None).bound(point)
-    question = next(asked)
-    try:
-        asked.send(objective.answer(question))
-    except StopIteration as end:
-        return end.value
+    start = objective.start(point.w)
+    asked, answer = Certificate(objective.penalty, start, 0.0, lambda: np.inf).bound(point), None
+    while True:
+        try:
+            question = asked.send(answer)
+        except StopIteration as end:
+            return end.value
+        answer = (getattr(question, "on", None) or objective).answer(question)
 
 
 _early = {}

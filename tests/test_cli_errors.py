@@ -104,7 +104,7 @@ BAD = {
     "infinite value": (
         3,
         lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\ninf,1\n"), "--target", "t", "--model", d / "m"],
-        "row 1, column 0",
+        "row 1, column 0 ('a')",
     ),
     "missing value": (
         3,
@@ -117,6 +117,23 @@ BAD = {
             d / "m",
         ],
         "",
+    ),
+    "NaN": (
+        3,
+        lambda d: [
+            "train",
+            _text(d / "x.csv", "a,b,t\n1,1,0\n2,nan,1\n3,1,1\n"),
+            "--target",
+            "t",
+            "--model",
+            d / "m",
+        ],
+        "NaN: first at row 1, column 1 ('b')",
+    ),
+    "seed below zero": (
+        2,
+        lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "m", "--seed", "-1"],
+        "'-1' is not an integer from 0",
     ),
     "missing label": (
         3,

@@ -190,6 +190,18 @@ def test_text_columns_are_refused_by_name(frame):
         LogisticRegression().fit(frame(), [0, 1])
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_one_column_in_place_of_a_table(kind):
+    module = pytest.importorskip(kind)
+    column = module.chunked_array([X[:, 0]]) if kind == "pyarrow" else module.Series(X[:, 0])
+    clf = LogisticRegression().fit(X[:, :1], Y)
+    for method in (lambda: LogisticRegression().fit(column, Y), lambda: clf.predict(column)):
+        with pytest.raises(
+            ValueError, match=rf"Expected 2D array.*{kind}.*{type(column).__name__}.*to_frame"
+        ):
+            method()
+
+
 def test_names_of_arrow_batches_are_seen():
     table = arrow_table()
     clf = LogisticRegression().fit(table.to_batches()[0], Y)
@@ -202,9 +214,9 @@ def test_missing_values_of_a_table_are_named():
     pa = pytest.importorskip("pyarrow")
     frame = pandas_arrow_frame()
     frame.iloc[5, 2] = None
-    with pytest.raises(ValueError, match="NaN: first at row 5, column 2"):
+    with pytest.raises(ValueError, match=r"NaN: first at row 5, column 2 \('c'\)"):
         LogisticRegression().fit(frame, Y)
-    with pytest.raises(ValueError, match="NaN: first at row 1, column 0"):
+    with pytest.raises(ValueError, match=r"NaN: first at row 1, column 0 \('a'\)"):
         LogisticRegression().fit(pa.table({"a": [1.0, None, 3.0], "b": [1.0, 2.0, 3.0]}), [0, 1, 1])
 
 
@@ -238,6 +250,11 @@ BAD_WEIGHTS = {
     "all zero": (np.zeros(80), "every entry of `sample_weight` is zero"),
     "too short": (np.ones(79), r"shape \(79,\)"),
     "two columns": (np.ones((80, 2)), "shape"),
+    "complex": (np.ones(80) * 1j, "`sample_weight` must be real numbers.*complex128"),
+    "a complex number": (2 + 1j, "`sample_weight` must be real numbers.*complex128"),
+    "complex objects": (np.full(80, 1j, dtype=object), "`sample_weight` must be real numbers.*complex"),
+    "dates": (np.ones(80, dtype="datetime64[s]"), r"real numbers.*datetime64\[s\]"),
+    "text": (["heavy"] * 80, "real numbers.*heavy"),
     "one class left": (np.where(Y, 1.0, 0.0), "only one class among the samples with a positive weight"),
 }
 
@@ -266,5 +283,20 @@ def test_nonfinite_values_in_predict(method, bad, word):
     clf = LogisticRegression().fit(X, Y)
     spoilt = X.copy()
     spoilt[5, 2] = bad
-    with pytest.raises(ValueError, match=f"{word}: first at row 5, column 2"):
+    with pytest.raises(ValueError, match=f"{word}: first at row 5, column 2;"):
         getattr(clf, method)(spoilt)
+    named = LogisticRegression().fit(pandas_frame(), Y)
+    with pytest.raises(ValueError, match=rf"{word}: first at row 5, column 2 \('c'\);"):
+        getattr(named, method)(pandas_frame().mask(spoilt != X, bad))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "row-space", "sgd"])
+def test_a_column_that_is_not_finite_is_named(backend, solver):
+    frame = pandas_frame().mask(np.arange(320).reshape(80, 4) == 42)
+    clf = LogisticRegression(solver=solver, backend=backend)
+    for method in (clf.fit, lambda *a: clf.partial_fit(*a, classes=[0, 1]))[: 1 + (solver == "sgd")]:
+        with pytest.raises(ValueError, match=r"`X` contains NaN: first at row 10, column 2 \('c'\)\."):
+            method(frame, Y)
+    with pytest.raises(ValueError, match=r"row 10, column 2\."):
+        clf.fit(frame.to_numpy(), Y)

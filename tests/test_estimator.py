@@ -29,7 +29,7 @@ def test_breast_cancer_equals_scikit_learn(name, dtype):
     X, y = load_breast_cancer(return_X_y=True)
     reference = Sklearn(solver="newton-cholesky", tol=1e-12, max_iter=1000).fit(X, y)
     clf = LogisticRegression(backend=name).fit(X.astype(dtype), y)
-    assert clf.coef_.dtype == clf.intercept_.dtype == np.dtype(dtype)
+    assert clf.coef_.dtype == np.dtype(dtype) and clf.intercept_.dtype == np.float64
     np.testing.assert_allclose(
         clf.predict_proba(X.astype(dtype)),
         reference.predict_proba(X),
@@ -157,11 +157,22 @@ def test_verbose_says_what_was_chosen(capsys):
         ("max_seconds", -1, "`max_seconds`"),
         ("n_threads", 0, "`n_threads`"),
         ("callback", 3, "`callback`"),
+        (
+            "random_state",
+            -1,
+            "`random_state` is -1; expected an integer of at least 0, a RandomState or None",
+        ),
+        ("random_state", np.int64(-1), "`random_state`"),
+        ("random_state", 1.5, "`random_state`"),
+        ("random_state", "seed", "`random_state` is 'seed'"),
+        ("random_state", np.random.default_rng(0), "`random_state`"),
         ("solver", "adam", "`solver` is 'adam'"),
         ("backend", "torch", "`backend` is 'torch'"),
         ("class_weight", "even", "`class_weight` is 'even'"),
         ("class_weight", {7: 1.0}, r"not in `y`: \[7\]"),
         ("class_weight", {0: -1.0}, "not negative"),
+        ("class_weight", {0: 1j}, "`class_weight` is .*1j"),
+        ("class_weight", {0: "heavy"}, "`class_weight` is .*heavy"),
     ],
 )
 def test_parameters_are_checked(name, value, words):

@@ -181,11 +181,11 @@ def test_the_cache_is_named_by_all_sources(tmp_path):
     sources = shutil.copytree(
         Path(cpu.__file__).parent, tmp_path / "cpu", ignore=shutil.ignore_patterns("__pycache__")
     )
-    before = cpu._cache_folder(sources)
-    assert before == cpu._cache_folder()
+    before = cpu.caching._cache_folder(sources)
+    assert before == cpu.caching._cache_folder()
     for path in sources.glob("*.py"):
         path.write_text(path.read_text() + "\n# changed\n")
-        after = cpu._cache_folder(sources)
+        after = cpu.caching._cache_folder(sources)
         assert after != before
         before = after
     code = "from logreg_accel.kernels import cpu; print(cpu.passes.loss_gradient.stats.cache_path)"

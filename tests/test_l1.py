@@ -18,6 +18,7 @@ from logreg_accel.losses import Logistic, Multinomial
 from logreg_accel.objective import Objective
 from logreg_accel.penalty import Penalty
 from logreg_accel.rows import MemoryRows
+from logreg_accel.solvers import quadratic
 from logreg_accel.solvers.quadratic import lasso
 
 SOLVERS = ["prox-newton", "fista"]
@@ -78,6 +79,32 @@ def test_a_model_with_collinear_columns_is_solved(name, seed):
     slope = g + H @ (u - w)
     np.testing.assert_allclose(np.where(u != 0, slope + l1 * np.sign(u), 0), 0, atol=1e-9)
     assert (abs(slope) <= l1 + 1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_model_that_rounding_made_indefinite_takes_bounded_work(seed, monkeypatch):
+    """Uncentred float32 columns: it has no minimum, and the search went down it until its steps ran out."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((40, 60)) + 1e3 * rng.standard_normal(60)
+    H = A.T @ A
+    H = (H + 1e-5 * np.abs(H).max() * rng.standard_normal(H.shape)).astype(np.float32).astype(np.float64)
+    H = (H + H.T) / 2
+    assert np.linalg.eigvalsh(H)[0] < 0
+    steps, really = [], quadratic._best_on_the_way
+
+    def counted(*arguments):
+        steps.append(1)
+        return really(*arguments)
+
+    monkeypatch.setattr(quadratic, "_best_on_the_way", counted)
+    b, l1 = A.T @ rng.standard_normal(40), np.full(60, 0.1)
+    u = quadratic.feature_sign_search(H, b, l1, np.zeros(60))
+    assert len(steps) < 300 and np.isfinite(u).all()
+    slope = H @ u - b  # of the lifted model, which u is the minimum of
+    scale = 1e-6 * abs(b).max()
+    assert (
+        abs(slope + l1 * np.sign(u))[u != 0].max() < scale and abs(slope[u == 0]).max(initial=0) < 0.1 + scale
+    )
 
 
 def test_columns_without_curvature_stay_where_they_are():

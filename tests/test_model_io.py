@@ -1,8 +1,5 @@
-"""Saved models: what comes back, what is refused, and that nothing is ever half written."""
+"""Saved models: what comes back, and what is refused."""
 
-import os
-import resource
-import signal
 import subprocess
 import sys
 import textwrap
@@ -11,7 +8,8 @@ import numpy as np
 import pytest
 
 from conftest import draw
-from logreg_accel import LogisticRegression, load, persistence, solvers
+from logreg_accel import LogisticRegression, load, solvers
+from logreg_accel.persistence import archive, model
 
 X, Y, _, _ = draw(60, 3)
 
@@ -47,13 +45,40 @@ def test_everything_comes_back(tmp_path):
 
 @pytest.mark.parametrize(
     "labels",
-    [np.array([1, 2]), np.array([False, True]), np.array([-1.0, 1.0]), np.array(["a", "b"], dtype=object)],
+    [
+        np.array([1, 2]),
+        np.array([1, 2**63], dtype=np.uint64),
+        np.array([False, True]),
+        np.array([-1.0, 1.0]),
+        np.array([1, 2], dtype=np.float16),
+        np.array(["a", "ü\ud800"]),
+        np.array(["", "a"], dtype="U9"),
+        np.array(["a", "b"], dtype=object),
+        np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[D]"),
+        np.array(["2020-01-01", "2021-01-01"], dtype="datetime64[ns]"),
+        np.array([1, 90], dtype="timedelta64[m]"),
+        np.array([1, 90], dtype="timedelta64"),
+    ],
+    ids=lambda labels: labels.dtype.str,
 )
 def test_labels_come_back(tmp_path, labels):
     clf = LogisticRegression().fit(X, labels[Y])
     clf.save(tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert again.classes_.tolist() == labels.tolist() and again.classes_.dtype == labels.dtype
+    assert np.array_equal(again.predict(X), clf.predict(X))
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array(["no", "yes"]), np.array(["2020", "2021"], dtype="datetime64[D]")]
+)
+def test_labels_that_an_earlier_version_wrote_as_text(tmp_path, labels):
+    header, arrays = model.pack(LogisticRegression().fit(X, labels[Y]))
+    del arrays["classes"]
+    header.update(classes=[str(label) for label in labels], classes_dtype=labels.dtype.str)
+    archive.save_arrays(tmp_path / "m", header, arrays)
     again = load(tmp_path / "m").classes_
-    assert again.tolist() == labels.tolist() and again.dtype == labels.dtype
+    assert again.dtype == labels.dtype and again.tolist() == labels.tolist()
 
 
 def test_plain_numpy_reads_it_without_pickle(saved):
@@ -96,21 +121,18 @@ def test_any_flipped_bit_is_refused_or_harmless(saved, tmp_path, bits):
         spoilt[position] ^= 1 << int(bit)
         flipped.write_bytes(spoilt)
         try:
-            model = load(flipped)
+            found = load(flipped)
         except ValueError:
             continue
         harmless += 1
-        assert np.array_equal(model.coef_, expected.coef_) and np.array_equal(
-            model.intercept_, expected.intercept_
-        )
-        assert (
-            np.array_equal(model.classes_, expected.classes_) and model.get_params() == expected.get_params()
-        )
+        for name in ("coef_", "intercept_", "classes_"):
+            assert np.array_equal(getattr(found, name), getattr(expected, name))
+        assert found.get_params() == expected.get_params()
     assert harmless < bits * len(whole) / 2  # a zip has fields that nobody reads: dates, attributes
 
 
 def test_a_newer_schema_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(persistence, "SCHEMA", 2)
+    monkeypatch.setattr(archive, "SCHEMA", 2)
     LogisticRegression().fit(X, Y).save(tmp_path / "new")
     monkeypatch.undo()
     with pytest.raises(ValueError, match="schema 2; this version of logreg_accel reads up to 1. Upgrade"):
@@ -121,70 +143,8 @@ def test_what_is_no_model_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", coef=np.ones(3))
     with pytest.raises(ValueError, match="not a complete model file"):
         load(tmp_path / "other.npz")
-    persistence.save_arrays(tmp_path / "wrong", {"format": "else"}, {})
+    archive.save_arrays(tmp_path / "wrong", {"format": "else"}, {})
     with pytest.raises(ValueError, match="format 'else'"):
         load(tmp_path / "wrong")
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none")
-
-
-def test_a_bomb_is_refused(tmp_path):
-    np.savez_compressed(tmp_path / "bomb.npz", coef=np.zeros(10_000_000))
-    with pytest.raises(ValueError, match="claims"):
-        load(tmp_path / "bomb.npz")
-
-
-def test_a_full_disk_leaves_what_was_there(saved, tmp_path):
-    before = saved.read_bytes()
-    for limit in (0, 1, 500, 1500, len(before) - 1):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-                load(saved).save(saved)
-            except OSError:
-                code = 42
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
-        assert saved.read_bytes() == before
-        assert sorted(os.listdir(tmp_path)) == ["model.npz"]
-
-
-def test_the_nth_write_fails(saved, tmp_path, monkeypatch):
-    before = saved.read_bytes()
-    model = load(saved)
-    for name in ("fsync", "replace", "chmod"):
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="no more"):
-            patch.setattr(os, name, _no_more)
-            model.save(saved)
-        assert saved.read_bytes() == before and os.listdir(tmp_path) == ["model.npz"]
-
-
-def _no_more(*_):
-    raise OSError("no more")
-
-
-def test_links_and_pipes_stay_what_they_are(saved, tmp_path):
-    link, pipe = tmp_path / "link", tmp_path / "pipe"
-    link.symlink_to(saved)
-    load(saved).set_params(C=3.0).save(link)
-    assert link.is_symlink() and load(saved).C == 3.0
-    os.mkfifo(pipe)
-    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
-    load(saved).save(pipe)
-    (tmp_path / "piped").write_bytes(reader.communicate(timeout=30)[0])
-    assert pipe.is_fifo() and np.array_equal(load(tmp_path / "piped").coef_, load(saved).coef_)
-
-
-def test_permissions_are_the_usual_ones(saved):
-    mask = os.umask(0)
-    os.umask(mask)
-    assert saved.stat().st_mode & 0o777 == 0o666 & ~mask
-
-
-def test_no_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        LogisticRegression().fit(X, Y).save(tmp_path / "none" / "model")

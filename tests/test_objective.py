@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from conftest import BACKENDS, FLOATS, SPECTOR, bound_on, cpu_or_gpu, draw, evaluate
 from logreg_accel import LogisticRegression, Objective
 from logreg_accel.data import Block, as_labelled
+from logreg_accel.driver import run
 from logreg_accel.losses import Logistic
 from logreg_accel.penalty import Penalty
 from logreg_accel.rows import MemoryRows
+from logreg_accel.solvers import newton_cholesky
 from logreg_accel.solvers.questions import SOLVE, Curvature, LineMinimum
 
 
@@ -235,10 +237,12 @@ def test_a_value_that_is_not_finite_is_named_by_its_row_in_all_the_data():
         LogisticRegression(solver="newton-subsampled").fit(X, y)
 
 
-def test_no_bound_without_a_penalty_or_margins():
+def test_a_bound_needs_neither_a_penalty_nor_margins():
     X, y, _, _ = draw(40, 3)
     w = np.full(4, 0.1)
-    free = Objective.from_arrays(X, y, C=np.inf)
-    assert np.isinf(bound_on(free, evaluate(free, w)))
-    bound = Objective.from_arrays(X, y)
-    assert np.isinf(bound_on(bound, evaluate(bound, w)._replace(margins=None)))
+    for C in (1.0, np.inf):
+        objective = Objective.from_arrays(X, y, C=C)
+        point = evaluate(objective, w)._replace(margins=None)
+        least = run(newton_cholesky(), objective, np.zeros(4), tol=1e-14).value
+        true = (point.value - least) / point.value
+        assert true <= bound_on(objective, point) <= 1.01 * true

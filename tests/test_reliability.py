@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import threadpoolctl
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import draw
@@ -37,7 +38,7 @@ def run(objective, solver, **options):
     return driver.run(solver, objective, np.zeros(objective.size), tol=1e-9, **options)
 
 
-@pytest.mark.parametrize("kinds", [ask.DualValue, ask.Curvature, (ask.Draw, ask.LargestChange)], ids=str)
+@pytest.mark.parametrize("kinds", [ask.DualValue, ask.Curvature, (ask.Draw, ask.MarginChange)], ids=str)
 @pytest.mark.parametrize(
     "solver", [solvers.lbfgs(), solvers.newton_cg(), solvers.gd()], ids=lambda s: type(s).__name__
 )
@@ -49,7 +50,7 @@ def test_ctrl_c_in_the_certificate_keeps_the_model(solver, kinds):
     assert np.isfinite(found.w).all() and found.value <= objective.value_and_gradient(np.zeros(5))[0]
     assert found.status == "interrupted" or found.status == whole.status, "nothing of that kind was asked"
     if kinds is ask.DualValue:
-        assert found.status == "interrupted" and np.array_equal(found.w, whole.w)
+        assert found.status == "interrupted" and found.value <= whole.value * (1 + 1e-4)
 
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cg", "newton-subsampled", "row-space", "sgd"])
@@ -78,12 +79,12 @@ def test_ctrl_c_in_the_bound_sets_the_attributes_and_raises(monkeypatch):
 
     X, y, _, _ = draw(300, 3)
     expected = LogisticRegression().fit(X, y)
-    monkeypatch.setattr(duality, "gap", interrupted)
+    monkeypatch.setattr(duality, "plain", interrupted)
     model = LogisticRegression()
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
-    assert model.status_ == "interrupted" and np.array_equal(model.coef_, expected.coef_)
-    assert model.suboptimality_bound_ == np.inf
+    assert model.status_ == "interrupted" and model.suboptimality_bound_ == np.inf
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=0.01)
 
 
 def test_suites_that_run_in_the_background_do_not_hang():
@@ -156,6 +157,23 @@ def test_partial_fit_goes_on_after_a_fit_that_was_refused(refused):
         model.partial_fit(X[200:], y[200:])
     np.testing.assert_array_equal(models[0].coef_, models[1].coef_)
     assert models[0].n_features_in_ == 3 and models[0].status_ == models[1].status_
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_partial_fit_says_what_to_do_when_the_intercept_comes_or_goes(first):
+    X, y, _, _ = draw(200, 3)
+    model = LogisticRegression(solver="sgd", fit_intercept=first).partial_fit(X, y, classes=[0, 1])
+    before = model.coef_
+    with pytest.raises(
+        ValueError, match=f"`fit_intercept` is {not first}.* had {first}. Set it back, or begin"
+    ):
+        model.set_params(fit_intercept=not first).partial_fit(X, y)
+    assert model.coef_ is before
+    assert np.isfinite(model.set_params(fit_intercept=first).partial_fit(X, y).coef_).all()
+    quietly(model.set_params(fit_intercept=not first, max_iter=2).fit, X, y)
+    assert (model.partial_fit(X, y).intercept_ == 0).all() == first
+    model.set_params(fit_intercept=first)
+    assert (clone(model).partial_fit(X, y, classes=[0, 1]).intercept_ != 0).all() == first
 
 
 def test_a_fit_that_is_refused_leaves_the_last_model():

@@ -83,8 +83,11 @@ def test_blocks_need_not_stay_in_memory(name, solver):
     found = fit(Objective(rows, Logistic(), Penalty(0.1)), solver)
     in_memory = fit(Objective(MemoryRows(list(read()), cpu_or_gpu(name)), Logistic(), Penalty(0.1)), solver)
     assert found.status == in_memory.status == "converged" and rows.times >= found.n_passes
-    np.testing.assert_array_equal(found.w, in_memory.w)
-    assert found.bound == np.inf, "nothing of the rows is at hand to prove it by"
+    if solver is solvers.gd:  # which ends where a proof is at hand: sooner in memory
+        np.testing.assert_allclose(found.w, in_memory.w, atol=1e-3)
+    else:
+        np.testing.assert_array_equal(found.w, in_memory.w)
+    assert found.bound <= 1e-8, "sums prove it as they solve it"
 
 
 @pytest.mark.parametrize("name, solver", EACH)
@@ -103,8 +106,8 @@ def test_row_vectors_stay_with_their_rows():
     margins = rows.sum(passes.Margins(W))
     assert isinstance(margins, RowVector) and len(margins.parts) == 3
     np.testing.assert_allclose(rows.to_host(margins), X @ W[:-1] + W[-1])
-    assert rows.sweep(passes.LargestChange(margins, margins)) == 0.0
-    assert rows.reads(passes.Margins) == 1 and rows.reads(passes.LargestChange) == 0
+    assert rows.sweep(passes.MarginChange(margins, margins, Logistic())) == (0, 0, 0)
+    assert rows.reads(passes.Margins) == 1 and rows.reads(passes.MarginChange) == 0
 
 
 def two_models(name, loss, k):

@@ -50,7 +50,7 @@ def test_three_epochs_come_within_a_thousandth(name, classes):
     X, y = problem(4000 if name == "cupy" else 20_000, classes=classes)
     fit = quietly(LogisticRegression(solver="sgd", backend=name, max_iter=3), X, y)
     assert suboptimality(fit, X, y) < (5e-3 if name == "cupy" else 1e-3)
-    assert fit.n_iter_.tolist() == [3] and 7 <= fit.n_passes_ < 7 + 120 * fit.coef_.size / len(X)
+    assert fit.n_iter_.tolist() == [3] and 7 <= fit.n_passes_ < 7.5 + 120 * fit.coef_.size / len(X)
     assert fit.status_ == "max_iter" and fit.suboptimality_ > 1e-8
 
 

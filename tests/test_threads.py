@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.sparse
 import threadpoolctl
 
 from conftest import FLOATS, block_of, draw
@@ -83,6 +84,36 @@ def test_the_same_bits_with_many_classes(dtype):
         )
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def _sparse(m, n):
+    return scipy.sparse.random_array((m, n), density=8 / n, rng=np.random.default_rng(0), format="csr")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "name, X, k, solvers",
+    [
+        ("numba", _sparse(300, 12_000), 2, ["lbfgs", "newton-cg", "fista"]),
+        ("numpy", _sparse(300, 12_000), 2, ["lbfgs", "newton-cg", "fista"]),
+        ("numba", draw(60, 12_000)[0], 2, ["lbfgs", "newton-cg", "gd", "sgd", "fista"]),
+        ("numba", draw(300, 2500, "float32")[0], 6, ["newton-cg", "lbfgs", "row-space"]),
+        ("numba", draw(600, 120)[0], 2, ["newton-cholesky", "newton-subsampled", "row-space", "prox-newton"]),
+    ],
+    ids=["sparse", "sparse-numpy", "wide", "softmax", "small"],
+)
+def test_fits_have_the_same_bits_at_any_number_of_threads(name, X, k, solvers):
+    """BLAS sums long vectors in another order on two threads than on one; SciPy's sparse products do not."""
+    y = np.random.default_rng(1).integers(0, k, X.shape[0])
+    for solver in solvers:
+        penalty = {"l1_ratio": 0.5} if solver in ("fista", "prox-newton") else {}
+        one, two = (
+            LogisticRegression(solver=solver, backend=name, n_threads=n, max_iter=8, **penalty).fit(X, y)
+            for n in (1, 2)
+        )
+        assert [r.value for r in one.history_] == [r.value for r in two.history_], solver
+        assert np.array_equal(one.coef_, two.coef_) and np.array_equal(one.intercept_, two.intercept_)
+        assert one.suboptimality_bound_ == two.suboptimality_bound_, solver
 
 
 @pytest.mark.parametrize("name", ["numpy", "numba"])
@@ -173,6 +204,23 @@ def test_blas_has_one_thread_in_lanes_and_gets_them_back():
             assert blas_threads() == {1} and usable_threads() == usable
         assert blas_threads() == {1}
     assert blas_threads() == before
+
+
+def test_limits_hold_in_every_thread_of_python():
+    """threadpoolctl 3.8 lets the first thread that sets OpenBLAS be the only one that can."""
+
+    def blas_threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    def limited():
+        with blas_limit(1):
+            return blas_threads()
+
+    before = blas_threads()
+    assert limited() == {1}
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(limited).result() == {1}
+        assert limited() == {1} and blas_threads() == before
 
 
 def test_a_limit_of_one_thread_reaches_the_lanes(monkeypatch, loss):

@@ -7,7 +7,9 @@ operations.
 import numpy as np
 from numba import njit
 
-SWEEP = {"nogil": True, "cache": True, "error_model": "numpy"}
+from .caching import CACHE
+
+SWEEP = {"nogil": True, "cache": CACHE, "error_model": "numpy"}
 
 
 @njit(**SWEEP, fastmath={"reassoc"})

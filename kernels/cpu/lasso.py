@@ -2,14 +2,17 @@
 
 from numba import njit
 
+from .caching import CACHE
 
-@njit(nogil=True, cache=True)
+
+@njit(nogil=True, cache=CACHE)
 def lasso_sweeps(H, slope, u, l1, sweeps):
     """Sweeps over all coordinates, of which every other one leaves zeros alone (Friedman, Hastie and
-    Tibshirani 2010, § 2.6).
+    Tibshirani 2010, § 2.6). Returns whether the last one moved any.
 
     slope is the model's gradient at u without the l1 part; both are changed.
     """
+    moved = False
     for sweep in range(sweeps):
         moved = False
         for j in range(u.size):
@@ -30,3 +33,4 @@ def lasso_sweeps(H, slope, u, l1, sweeps):
                     slope[i] += step * H[j, i]
         if not moved:
             break
+    return moved

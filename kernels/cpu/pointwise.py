@@ -21,8 +21,10 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from .caching import CACHE
+
 POLYNOMIAL = {"error_model": "numpy", "fastmath": {"contract"}}
-POINTWISE = {"nogil": True, "cache": True, **POLYNOMIAL}
+POINTWISE = {"nogil": True, "cache": CACHE, **POLYNOMIAL}
 
 
 def _exp_nonpositive(x):

@@ -14,7 +14,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-LOOP = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+from .caching import CACHE
+
+LOOP = {"nogil": True, "cache": CACHE, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
 
 
 @intrinsic

@@ -6,7 +6,6 @@
 
 import functools
 import importlib
-import importlib.util
 import os
 import sys
 import types
@@ -50,10 +49,21 @@ def backends() -> dict[str, str | None]:
 @functools.cache
 def unusable(name):
     """Return why a backend cannot run here, or None if it can."""
-    if name == "numba" and importlib.util.find_spec("numba") is None:
-        return "Numba is not installed; pip install numba"
+    if name == "numba":
+        return _numba_problem()
     if name == "cupy":
         return importlib.import_module(".detect", __name__).unusable_gpu()
+    return None
+
+
+def _numba_problem():
+    """An import is the only way to know: Numba may be there and refuse the NumPy that is there."""
+    try:
+        importlib.import_module("logreg_accel.kernels.cpu")
+    except Exception as error:  # also of a library that LLVM lacks, or of two that do not fit
+        if isinstance(error, ModuleNotFoundError) and error.name == "numba":
+            return "Numba is not installed; pip install numba"
+        return f"Numba cannot be used ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
     return None
 
 
@@ -128,9 +138,11 @@ def _choose(nbytes, on_device, n_rows, n_outputs, upload):
         and _fits_on_gpu(nbytes, n_rows, n_outputs)
     ):
         return Choice("cupy", f"a GPU is usable and {size} is worth sending there")
-    if nbytes >= NUMBA_FROM_BYTES and unusable("numba") is None:
-        return Choice("numba", f"{size} is worth compiled loops")
-    return Choice("numpy", f"{size} is small: nothing waits for a compiler")
+    if nbytes < NUMBA_FROM_BYTES:
+        return Choice("numpy", f"{size} is small: nothing waits for a compiler")
+    if problem := unusable("numba"):
+        return Choice("numpy", f"{size} is worth compiled loops, but: {problem}")
+    return Choice("numba", f"{size} is worth compiled loops")
 
 
 def _fits_on_gpu(nbytes, n_rows, n_outputs):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import clock
 from ..data import Block, compute_dtype
 from . import drawing, linalg
 from .generic import BODIES
@@ -79,11 +80,24 @@ class Backend:
         """A context in which this backend's libraries keep to `n_threads`."""
         return blas_limit(self.n_threads)
 
+    def each(self, work, count):
+        """Call work(i) for all i below `count`, in any order, unless the time is over."""
+        for i in range(count):
+            clock.check()
+            work(i)
+
+    def for_square_rows(self):
+        """A backend for rows on the host that are as few as their features: nothing is compiled for them."""
+        from .numpy import NumpyBackend
+
+        return NumpyBackend(self.n_threads)
+
     # -- passes ----------------------------------------------------------------------------------------------
 
     def run(self, pass_, block):
         """What a pass gives over an uploaded block: by a kernel of the table, or by the generic body."""
-        layout, stored = self.layout(block.X) if pass_.reads else (None, None)
+        kernels_serve = pass_.reads and block.X.centre is None
+        layout, stored = self.layout(block.X) if kernels_serve else (None, None)
         loss = getattr(pass_, "loss", None)
         kernel = self.kernels.get((type(pass_), None if loss is None else type(loss), layout))
         if kernel is not None and getattr(pass_, "models", None) is None:
@@ -139,9 +153,9 @@ class Backend:
 
     def row_gram(self, X):
         """X·Xᵀ in float64 (m, m) on the host."""
-        return self.to_host(X.row_gram(self.tile_bytes))
+        return self.to_host(X.row_gram(self.tile_bytes, self.each))
 
     def combination(self, X, a):
         """Xᵀ·a in float64 (n, k) on the host, for a (m, k) on the host."""
-        parts = X.combination(self.xp.asarray(a), self.tile_bytes)
+        parts = X.combination(self.xp.asarray(a), self.tile_bytes, self.each)
         return np.concatenate([self.to_host(part) for part in parts])

@@ -7,8 +7,12 @@ tile sums are added up in float64.
 
 import numpy as np
 
+from .. import clock
 from ..data import compute_dtype
 from . import passes as p
+
+_WIDE = 2048  # bytes of a tile per column: with more columns a tile's share of a Hessian is made in blocks
+_BLOCK_WORK = 1 << 31  # products in a block, some hundredths of a second
 
 
 def loss_gradient(backend, pass_, block):
@@ -58,7 +62,7 @@ def hessian(backend, pass_, block):
             first = columns.start or 0
             for a, b, curvature in pass_.loss.curvature_blocks(Z[:, columns], y):
                 weighted = curvature if s is None else s * curvature
-                _add_hessian(H[:, first + a, :, first + b], X, weighted, a == b)
+                _add_hessian(backend, H[:, first + a, :, first + b], X, weighted, a == b)
     for a in range(k):
         for b in range(a, k):
             H[n, a, :n, b] = H[:n, a, n, b]
@@ -75,7 +79,7 @@ def mean_hessian(backend, pass_, block):
         Z = X @ W[:-1] + W[-1]
         ((columns, y, s),) = models_of(pass_, part, W.shape[1])
         curvature = pass_.loss.curvature(Z[:, columns], y).mean(axis=1, keepdims=True)
-        _add_hessian(H, X, curvature if s is None else s * curvature, True)
+        _add_hessian(backend, H, X, curvature if s is None else s * curvature, True)
     H[n, :n] = H[:n, n]
     return H
 
@@ -127,9 +131,17 @@ def line(backend, pass_, block):
     return sums
 
 
-def largest_change(backend, pass_, block):
-    """max |z1 − z0|."""
-    return float(abs(pass_.end - pass_.start).max()) if pass_.end.size else 0.0
+def margin_change(backend, pass_, block):
+    """The largest change of a margin, and the least and most towards a row's own class."""
+    D = pass_.end - pass_.start
+    if not D.size:
+        return p.Change()
+    ends = []
+    for columns, y, s in models_of(pass_, block, D.shape[1]):
+        towards = pass_.loss.towards(D[:, columns], y)
+        towards = towards if s is None else backend.xp.where(s > 0, towards, 0)
+        ends.append((float(towards.min()), float(towards.max())))
+    return p.Change(float(abs(D).max()), min(low for low, _ in ends), max(high for _, high in ends))
 
 
 def curvature_mass(backend, pass_, block):
@@ -158,7 +170,7 @@ BODIES = {
     p.ColumnSquares: column_squares,
     p.RowSquares: row_squares,
     p.Line: line,
-    p.LargestChange: largest_change,
+    p.MarginChange: margin_change,
     p.CurvatureMass: curvature_mass,
     p.WeightSum: weight_sum,
 }
@@ -229,9 +241,22 @@ def _add_diagonal(D, X, curvature):
     D[-1] += curvature.sum(axis=0, dtype=np.float64)
 
 
-def _add_hessian(H, X, curvature, positive):
+def _add_hessian(backend, H, X, curvature, positive):
     """A tile's share of all of H but its last row."""
-    n = X.shape[1]
-    H[:n, :n] += X.weighted_gram(curvature, positive)
+    m, n = X.shape
+    clock.check()
     H[:n, n] += X.weighted_sum(curvature)
     H[n, n] += curvature.sum(dtype=np.float64)
+    if n <= backend.tile_bytes // _WIDE:
+        H[:n, :n] += X.weighted_gram(curvature, positive)
+        return
+    width = max(min(_BLOCK_WORK // (m * n), 512), 64)
+    product = X.weighted_gram_rows(curvature)
+
+    def add(i):
+        start, stop = i * width, min((i + 1) * width, n)
+        rows = product(start, stop)
+        H[start:stop, :stop] += rows
+        H[:start, start:stop] += rows[:, :start].T
+
+    backend.each(add, -(-n // width))

@@ -7,7 +7,12 @@ factoring a small matrix takes many times as long on two threads as on one.
 import numpy as np
 import scipy.linalg
 
+from ..clock import slices
 from .threads import blas_limit
+
+_WHOLE = 2048  # a matrix up to this size is factored by one call of LAPACK, a larger one block by block
+_BLOCK = 256
+_PANEL = 64
 
 
 def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
@@ -42,7 +47,10 @@ def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
         i = xp.arange(len(H))
 
         def lifted(lift):
-            scaled = H * scale * scale[:, None]
+            scaled = xp.empty_like(H)
+            for rows in slices(len(H), _WHOLE):
+                scaled[rows] = H[rows] * scale
+                scaled[rows] *= scale[rows, None]
             scaled[i, i] += lift
             return scaled
 
@@ -57,12 +65,81 @@ def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
 
 
 def host_cholesky(A):
-    """Return a function v -> A⁻¹v on host vectors and matrices.
+    """Return a function v -> A⁻¹v on host vectors and matrices; A is overwritten.
 
     Raises LinAlgError unless A is positive definite.
     """
-    lower = scipy.linalg.cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
-    return lambda v: scipy.linalg.cho_solve(lower, v, check_finite=False)
+    if len(A) > _WHOLE:
+        factor = _blocked_cholesky(A).T, False  # as LAPACK wants it: Fortran's order
+    else:
+        factor = scipy.linalg.cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
+    return lambda v: scipy.linalg.cho_solve(factor, v, check_finite=False)
+
+
+def _blocked_cholesky(A):
+    """Return L, in the lower triangle of A, with a look at the clock before each block."""
+    for columns in slices(len(A), _BLOCK):
+        left = A[columns, : columns.start]
+        L = A[columns, columns] = np.linalg.cholesky(A[columns, columns] - left @ left.T)
+        for i in slices(len(A) - columns.stop, _BLOCK):
+            rows = slice(columns.stop + i.start, columns.stop + i.stop)
+            part = A[rows, columns] - A[rows, : columns.start] @ left.T
+            A[rows, columns] = scipy.linalg.solve_triangular(L, part.T, lower=True, check_finite=False).T
+    return A
+
+
+def pivoted_cholesky(A):
+    """Factor a symmetric, positive semidefinite A (m, m), which is overwritten, with pivots.
+
+    Returns
+    -------
+    L : ndarray (m, rank)
+        A = LLᵀ; row pivots[j] of it has zeros beyond column j.
+    pivots : ndarray (m,)
+        Rows that depend on those before come last.
+    """
+    m = len(A)
+    if m > _WHOLE // 2:
+        packed, pivots, rank = _blocked_pivoted_cholesky(A)
+    else:
+        packed, pivots, rank, _ = scipy.linalg.lapack.dpstrf(A, lower=1)
+        pivots = pivots - 1
+    L = np.empty((m, max(rank, 1)))  # all rows are zero: their one column is, too
+    L[pivots] = np.tril(packed)[:, : L.shape[1]]
+    return L, pivots
+
+
+def _blocked_pivoted_cholesky(A):
+    """As LAPACK's dpstrf, on the lower triangle of A, with a look at the clock before each block."""
+    m, pivots = len(A), np.arange(len(A))
+    rest = A.diagonal().copy()
+    least = m * np.finfo(np.float64).eps * rest.max()
+    for panel in slices(m, _PANEL):
+        for j in range(panel.start, panel.stop):
+            p = j + int(rest[j:].argmax())
+            if not rest[p] > least:
+                return A, pivots, j
+            _swap(A, j, p)
+            rest[[j, p]], pivots[[j, p]] = rest[[p, j]], pivots[[p, j]]
+            known = slice(panel.start, j)
+            A[j, j] = np.sqrt(rest[j])
+            A[j + 1 :, j] = (A[j + 1 :, j] - A[j + 1 :, known] @ A[j, known]) / A[j, j]
+            rest[j + 1 :] -= A[j + 1 :, j] ** 2
+        below = A[panel.stop :, panel.stop :]
+        for rows in slices(len(below), _WHOLE):
+            below[rows, : rows.stop] -= A[panel.stop :, panel][rows] @ A[panel.stop :, panel][: rows.stop].T
+    return A, pivots, m
+
+
+def _swap(A, j, p):
+    """Exchange rows and columns j < p of a symmetric A, of which the lower triangle alone is there."""
+    if j == p:
+        return
+    A[[j, p], :j] = A[[p, j], :j]
+    A[p + 1 :, [j, p]] = A[p + 1 :, [p, j]]
+    between = slice(j + 1, p)
+    A[between, j], A[p, between] = A[p, between].copy(), A[between, j].copy()
+    A[p, p], A[j, j] = A[j, j], A[p, p]
 
 
 def _first_factor(lifted, cholesky, lift):

@@ -17,7 +17,7 @@ penalty. With the margins Z = X·W[:-1] + W[-1]::
 and these, without X, from row vectors that are at hand::
 
     Line             the two derivatives of Σ s·ℓ along z0 + t·(z1 − z0)
-    LargestChange    max |z1 − z0|
+    MarginChange     max |z1 − z0|, and how far each row went towards its own class
     CurvatureMass    Σ over outputs of s·curvature, a row vector
     WeightSum        Σ s of the rows that a model trains on
 
@@ -98,7 +98,7 @@ def joined(pass_, parts, join_rows):
     if pass_.of_rows:
         return join_rows(parts)
     if not isinstance(parts[0], Sums):
-        return type(pass_).combine(parts)
+        return parts[0] if len(parts) == 1 else type(pass_).combine(parts)
     if len(parts) == 1:
         margins = parts[0].margins
         return parts[0] if margins is None else parts[0]._replace(margins=join_rows([margins]))
@@ -108,6 +108,22 @@ def joined(pass_, parts, join_rows):
         None if parts[0].margins is None else join_rows([part.margins for part in parts]),
         None if parts[0].diagonal is None else sum(part.diagonal for part in parts),
     )
+
+
+class Change(NamedTuple):
+    """How margins changed.
+
+    Attributes
+    ----------
+    largest : float
+        max |z1 − z0|.
+    least, most : float
+        Towards a row's own class, over the rows of positive weight.
+    """
+
+    largest: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,14 +211,20 @@ class Line(Pass):
 
 
 @dataclass(frozen=True, eq=False)
-class LargestChange(Pass):
-    """-> max |z1 − z0|, a float."""
+class MarginChange(Pass):
+    """-> a Change, of z1 − z0."""
 
     reads = 0
     vectors = ("start", "end")
-    combine = max
     start: Any
     end: Any
+    loss: Any
+    models: Any = None
+
+    @staticmethod
+    def combine(parts):
+        """The Change over all parts."""
+        return Change(*(f(of) for f, of in zip((max, min, max), zip(*parts, strict=True), strict=True)))
 
 
 @dataclass(frozen=True, eq=False)

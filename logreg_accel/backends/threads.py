@@ -1,8 +1,10 @@
 """CPU threads: how many may be used, and the one pool that runs all compiled loops."""
 
 import contextlib
+import contextvars
 import functools
 import itertools
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -31,6 +33,7 @@ class _BlasThreads:
         self.lock = threading.Lock()
         self.limits = []
         self.before = {}
+        self.in_force = None
 
     def usable(self):
         """Return how many threads BLAS might use without the limits set here."""
@@ -59,8 +62,19 @@ class _BlasThreads:
                 self._set()
 
     def _set(self):
+        """Set what the limits come to, unless it is set already: a call takes longer than a short product."""
+        least = min(self.limits, default=math.inf)
+        if least == self.in_force:
+            return
+        self.in_force = None  # until all is done: Ctrl-C may come in between
         for library, count in self.before.items():
-            library.set_num_threads(min([count, *self.limits]))
+            # threadpoolctl 3.8 lets the first thread that sets OpenBLAS be the only one, for as long as it
+            # lives; the limits here are those of all threads.
+            release = getattr(library, "clear_controlling_thread", lambda force: None)
+            release(force=True)
+            library.set_num_threads(min(count, least))
+            release(force=True)
+        self.in_force = least
 
 
 _blas_threads = _BlasThreads()
@@ -120,7 +134,8 @@ def run_lanes(work, n_lanes, n_threads):
         while not stop.is_set() and (lane := next(lanes)) < n_lanes:
             work(lane)
 
-    helpers = [_shared_pool().submit(worker) for _ in range(n_threads - 1)]
+    # A copy of the context each: of the deadline, and of what NumPy does about numbers that are not finite.
+    helpers = [_shared_pool().submit(contextvars.copy_context().run, worker) for _ in range(n_threads - 1)]
     try:
         worker()
     except BaseException:  # including KeyboardInterrupt

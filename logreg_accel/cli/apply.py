@@ -1,14 +1,15 @@
 """`logreg-accel predict`, `evaluate` and `inspect`, the verbs that use a saved model."""
 
-import csv
-import io
+import os
 import sys
 
 import numpy as np
 
 from .. import load, read_file
-from ..persistence import write_whole
-from .output import check_writable, print_facts, print_json, print_table, text
+from ..data.tables import ARROW, SUFFIXES, harmless, plain, table_writer
+from ..persistence.writing import write_whole
+from . import UsageError
+from .output import check_output, print_facts, print_json, print_table, same_file, text
 from .train import check_target, flat, measure, predicted, probabilities
 
 
@@ -17,35 +18,52 @@ def predict(options):
 
     Of two classes, only the probability of the second one is written.
     """
-    if options.output:
-        check_writable(options.output)
+    write = _writer(options)
     model = load(options.model)
     table = read_file(options.file, features=_features(model), n_features=model.n_features_in_)
     probability, label = probabilities(model, table.X), predicted(model, table.X)
-    classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
-    columns = [probability[:, -len(classes) + i].tolist() for i in range(len(classes))]
-    if options.output:
-        write_whole(options.output, lambda file: _write_predictions(file, label, columns, classes))
-        if not options.quiet:
-            print(f"{options.output}: {len(label)} predictions", file=sys.stderr)
-    elif options.json:
+    if options.json and not options.output:
+        one = probability.shape[1] == 2
         print_json(
             {
-                "prediction": label.tolist(),
-                "probability": columns[0] if len(columns) == 1 else probability.tolist(),
+                "prediction": plain(label),
+                "probability": probability[:, 1].tolist() if one else probability.tolist(),
             }
         )
+        return
+    classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
+    columns = {"prediction": label}
+    for i, name in enumerate(classes, start=-len(classes)):
+        columns[f"probability_{name}"] = probability[:, i]
+    if options.output:
+        write_whole(options.output, lambda file: write(file, columns))
     else:
-        _write_predictions(sys.stdout.buffer, label, columns, classes)
+        write(sys.stdout.buffer, columns)
+    if not options.quiet:
+        _tell_of_predictions(options.output, len(label), plain(model.classes_))
 
 
-def _write_predictions(file, label, columns, classes):
-    stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["prediction", *(f"probability_{name}" for name in classes)])
-    writer.writerows(zip(label.tolist(), *columns, strict=True))
-    stream.flush()
-    stream.detach()
+def _tell_of_predictions(output, rows, labels):
+    if output:
+        print(f"{output}: {rows} predictions", file=sys.stderr)
+    changed = [harmless(label) for label in labels if harmless(label) != label]
+    if changed and not (output and output.lower().endswith(ARROW)):
+        print(
+            f"labels that a spreadsheet would run have an apostrophe before them, such as {changed[0]}; "
+            ".parquet and --json take them as they are",
+            file=sys.stderr,
+        )
+
+
+def _writer(options):
+    """What writes the predictions in the format of the output's suffix; checks early that it can."""
+    inputs, suffix = [options.file, options.model], ""
+    if options.output:
+        check_output("--output", options.output, inputs, SUFFIXES)
+        suffix = os.path.splitext(options.output)[1].lower()
+    elif any(same_file("/dev/stdout", given) for given in inputs):
+        raise UsageError("the output goes to a file that is read; name another one")
+    return table_writer(options.output, suffix)
 
 
 def evaluate(options):
@@ -59,14 +77,14 @@ def evaluate(options):
     if len(strange):
         raise ValueError(
             f"{options.file} has labels that the model does not know: "
-            f"{strange[:5].tolist()}; it knows {model.classes_.tolist()}."
+            f"{plain(strange[:5])}; it knows {plain(model.classes_)}."
         )
     from sklearn.metrics import confusion_matrix
 
     facts = {"rows": len(table.target), **measure(model, table.X, table.target)}
     confusion = confusion_matrix(table.target, predicted(model, table.X), labels=model.classes_).tolist()
     if options.json:
-        print_json({**facts, "classes": model.classes_.tolist(), "confusion": confusion})
+        print_json({**facts, "classes": plain(model.classes_), "confusion": confusion})
         return
     print_facts(f"{options.model} on {options.file}", facts)
     print_table(
@@ -84,7 +102,7 @@ def inspect(options):
     order = np.argsort(-size, kind="stable")[: options.top]
     binary = len(model.coef_) == 1
     facts = {
-        "classes": model.classes_.tolist(),
+        "classes": plain(model.classes_),
         "features": model.n_features_in_,
         "dtype": str(model.coef_.dtype),
         "intercept": float(model.intercept_[0]) if binary else model.intercept_.tolist(),

@@ -3,10 +3,10 @@
 import numpy as np
 
 from .. import Objective, plain_loss_gradient
-from ..persistence import write_whole
+from ..persistence.writing import write_whole
 from ..yardstick import fastest, plain_reads
 from .doctor import machine
-from .output import Progress, check_writable, print_json, print_table
+from .output import Progress, check_output, print_json, print_table
 
 HEADINGS = [
     "features",
@@ -26,7 +26,7 @@ def bench(options):
     if options.output:
         from .report import roofline
 
-        check_writable(options.output)
+        check_output("--output", options.output, suffixes=[".svg"])
     rows = []
     for layout in options.layout:
         for dtype in options.dtypes:

@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 
 from .. import LogisticRegression, backends, read_bandwidth, solvers
-from ..persistence import write_whole
+from ..persistence.writing import write_whole
 from .doctor import machine
-from .output import Progress, check_writable, print_json, print_table
+from .output import Progress, check_output, print_json, print_table
 
 _SOLVERS = ("newton-cholesky", "lbfgs")
 
@@ -17,7 +17,7 @@ _SOLVERS = ("newton-cholesky", "lbfgs")
 def demo(options):
     """Fit on each backend, compare with the NumPy backend, and show the results."""
     progress = Progress(options.quiet)
-    check_writable(options.output)
+    check_output("--output", options.output, suffixes=[".html", ".htm"])
     usable = [name for name, why in backends().items() if why is None]
     for name, why in backends().items():
         if why:

@@ -6,24 +6,47 @@ It is formatted by rich if that is installed and the stream is a terminal.
 import json
 import math
 import os
+import stat
 import sys
 
+from ..persistence.writing import check_writable
+from . import UsageError
 
-def check_writable(path):
+
+def check_output(option, path, inputs=(), suffixes=()):
     """Check early that a file can be written, so that a failure does not come only after the work.
+
+    Parameters
+    ----------
+    option : str
+        Where the path was given, for the message.
+    path : str
+    inputs : sequence of str
+        Files that are read, which the output must not be by any name.
+    suffixes : sequence of str
+        What the name may end with; empty for anything. No suffix is always right.
 
     Raises
     ------
-    OSError
-        The folder of `path` does not exist or is not writable, or `path` is a folder.
+    UsageError, OSError
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise OSError(f"{path}: {folder} is no folder to write in")
-    if os.path.isdir(path):
-        raise OSError(f"{path} is a folder; expected a file name")
-    if not os.access(folder, os.W_OK):
-        raise OSError(f"{path}: {folder} cannot be written")
+    if path == "-":
+        raise UsageError(f"{option} -: expected the name of a file, such as ./- or /dev/stdout")
+    for given in inputs:
+        if same_file(path, given):
+            raise UsageError(f"{option} {path} is the same file as {given}, which is read; name another file")
+    suffix = os.path.splitext(path)[1].lower()
+    if suffixes and suffix and suffix not in suffixes:
+        raise UsageError(f"{option} {path}: expected a name that ends with {', '.join(suffixes)}")
+    check_writable(path)
+
+
+def same_file(one, other):
+    """Whether two paths, or open files by number, are one regular file, through links of any kind."""
+    try:
+        return os.path.samefile(one, other) and stat.S_ISREG(os.stat(one).st_mode)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _rich_console(stream):

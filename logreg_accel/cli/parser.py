@@ -69,7 +69,7 @@ def _add_train(verb):
     train.add_argument("--max-iter", type=_count, default=1000, metavar="N")
     train.add_argument("--max-passes", type=_positive, metavar="N", help="reads of the data at most")
     train.add_argument("--max-seconds", type=_positive, metavar="S")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=_seed, default=0, metavar="N")
     train.add_argument(
         "--strict",
         action="store_true",
@@ -83,7 +83,11 @@ def _add_models(verb):
     predict.add_argument("file", metavar="FILE", help=_DATA)
     predict.add_argument("--model", required=True, metavar="MODEL.npz")
     predict.add_argument(
-        "--output", metavar="OUT.csv", help="where predictions and probabilities go (default: stdout)"
+        "--output",
+        metavar="OUT",
+        help="where predictions and probabilities go, in the format of the suffix: .csv, .tsv, .parquet, "
+        ".feather or .arrow (default: CSV to stdout); in text, labels that a spreadsheet would run, such as "
+        "=1+1, have an apostrophe before them",
     )
 
     evaluate = verb("evaluate", "apply", "measure a model on labelled rows")
@@ -176,6 +180,10 @@ def _share(text):
 
 def _count(text):
     return _number(text, lambda v: v >= 1, "a positive integer", int)
+
+
+def _seed(text):
+    return _number(text, lambda v: 0 <= v < 2**32, "an integer from 0 to 4294967295", int)
 
 
 def _list_of(kind):

@@ -7,10 +7,12 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .. import LogisticRegression, backends, read_file, solvers
+from .. import LogisticRegression, read_file, solvers
+from ..backends import BACKENDS, unusable
+from ..data import as_matrix
 from ..fitting import check_parameters
 from . import NOT_CONVERGED, UsageError
-from .output import Progress, check_writable, print_facts, print_json
+from .output import Progress, check_output, print_facts, print_json
 
 
 def train(options):
@@ -35,7 +37,7 @@ def train(options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model.fit(X, y, sample_weight=weight)
+            model.fit(_with_names(X, table.names), y, sample_weight=weight)
         except KeyboardInterrupt:
             if not hasattr(model, "coef_"):
                 raise
@@ -59,6 +61,13 @@ def train(options):
         raise KeyboardInterrupt
     unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     return NOT_CONVERGED if options.strict and unconverged else 0
+
+
+def _with_names(X, names):
+    """Features of a file with the names of their columns, for messages."""
+    matrix = as_matrix(X)
+    matrix.names = names
+    return matrix
 
 
 def _model(options, progress):
@@ -136,14 +145,13 @@ def flat(summary):
 
 def _check(options, model):
     """Raise errors early that would otherwise come only after the work."""
-    check_writable(options.model)
+    check_output("--model", options.model, inputs=[options.file])
     if options.solver != "auto" and options.solver not in solvers.SOLVERS:
         raise UsageError(f"--solver {options.solver}: expected auto, {', '.join(solvers.SOLVERS)}")
-    usable = backends()
-    if options.backend != "auto" and options.backend not in usable:
-        raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(usable)}")
-    if options.backend != "auto" and usable[options.backend]:
-        raise UsageError(f"--backend {options.backend} cannot run here: {usable[options.backend]}")
+    if options.backend != "auto" and options.backend not in BACKENDS:
+        raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(BACKENDS)}")
+    if options.backend != "auto" and (reason := unusable(options.backend)):
+        raise UsageError(f"--backend {options.backend} cannot run here: {reason}")
     try:
         check_parameters(model)
     except ValueError as error:

@@ -4,9 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .centred import centre_of, centred, look_at
 from .convert import as_array, as_matrix
 from .labels import as_labels, as_weights, class_weights, codes_of, encode_labels
-from .matrix import Matrix, compute_dtype, is_on_device, storage_dtype
+from .matrix import Matrix
+from .stored import compute_dtype, is_on_device, storage_dtype
 
 __all__ = [
     "Block",
@@ -17,8 +19,11 @@ __all__ = [
     "as_labels",
     "as_matrix",
     "as_weights",
+    "centre_of",
+    "centred",
     "compute_dtype",
     "is_on_device",
+    "look_at",
     "storage_dtype",
 ]
 

@@ -7,8 +7,9 @@ pass finds them without an extra read.
 
 import numpy as np
 
-from .matrix import CompressedRows, Matrix, is_on_device
+from .matrix import CompressedRows, Matrix
 from .sparse import as_csr
+from .stored import is_on_device
 
 
 def as_matrix(X, name="X"):
@@ -120,6 +121,12 @@ def to_table(X):
         return X
     try:
         return nw.from_arrow(X, backend="pyarrow").to_native()
+    except ValueError as error:  # a column exports itself by the same name as a table
+        kind = f"{type(X).__module__.split('.')[0]}.{type(X).__name__}"
+        raise ValueError(
+            f"Expected 2D array, got 1D array instead: `X` is a {kind}. Give a table of one column, such as "
+            "X.to_frame(), or np.asarray(X).reshape(-1, 1)."
+        ) from error
     except ImportError as error:
         raise TypeError(
             f"`X` is an Arrow stream ({type(X).__name__}), which needs pyarrow: "
@@ -179,6 +186,9 @@ def _frame_to_array(frame, name):
             f"`{name}` has columns that are not numbers: {listed}{', ...' if len(odd) > 5 else ''}. "
             "Encode them (for instance with OneHotEncoder) or leave them out."
         )
+    decimals = [column for column, dtype in frame.schema.items() if dtype == nw.Decimal]
+    if decimals:
+        frame = frame.with_columns(nw.col(*decimals).cast(nw.Float64))
     array = frame.to_numpy()
     # pandas columns of ArrowDtype come out as objects, although the schema says that they are numbers. Here,
     # their nulls become NaN.

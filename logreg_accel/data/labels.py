@@ -108,7 +108,7 @@ def as_weights(sample_weight, n_samples):
     Raises
     ------
     ValueError
-        The shape is wrong, or weights are non-finite, negative or all zero.
+        The shape is wrong, or weights are no real numbers, non-finite, negative or all zero.
     """
     if sample_weight is None:
         return None
@@ -116,7 +116,7 @@ def as_weights(sample_weight, n_samples):
         sample_weight = np.full(n_samples, sample_weight)
     sample_weight = to_host(sample_weight)
     refuse_masked(sample_weight, "sample_weight")
-    s = np.asarray(sample_weight, dtype=np.float64)
+    s = _as_real(sample_weight)
     if s.shape != (n_samples,):
         raise ValueError(f"`sample_weight` has shape {s.shape}; expected one weight a row, ({n_samples},).")
     bad = ~np.isfinite(s) | (s < 0)
@@ -131,6 +131,16 @@ def as_weights(sample_weight, n_samples):
             "every entry of `sample_weight` is zero."
         )
     return s
+
+
+def _as_real(sample_weight):
+    given = np.asarray(sample_weight)
+    try:
+        if given.dtype.kind in "cmM":  # NumPy would take a part of each number, or count seconds
+            raise TypeError(f"dtype {given.dtype}")
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`sample_weight` must be real numbers, one a row: {error}.") from error
 
 
 def class_weights(class_weight, classes, codes, s):
@@ -149,7 +159,9 @@ def class_weights(class_weight, classes, codes, s):
             raise ValueError(
                 f"`class_weight` has labels that are not in `y`: {unknown}; the classes are {list(classes)}."
             )
-        per_class = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=np.float64)
+        given = [class_weight.get(label, 1.0) for label in classes.tolist()]
+        numeric = all(isinstance(weight, numbers.Real) for weight in given)
+        per_class = np.array(given if numeric else np.nan, dtype=np.float64)
         if not (np.isfinite(per_class).all() and (per_class >= 0).all()):
             raise ValueError(
                 f"`class_weight` is {class_weight}; expected finite numbers that are not negative."

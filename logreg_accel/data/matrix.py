@@ -4,13 +4,17 @@ A pass uses a few methods of a matrix: rows between two bounds, chosen rows, X·
 Gram matrix. Only the backends, when they look up a kernel, ask how the matrix is stored.
 """
 
+import itertools
 import math
 
 import numpy as np
 
+from .stored import compute_dtype, is_on_device, storage_dtype
+
 _RUNS = 4
-_CUDA = {2, 13}  # DLPack device types: kDLCUDA, kDLCUDAManaged
 _DENSE_BELOW = 8  # columns per entry of a row
+_LEAST_COLUMNS = 512  # of a tile of columns: fewer take longer to gather than to multiply
+_GRAM_BLOCKS, _GRAM_ROWS = 16, 64  # of X·Xᵀ at most, and rows of each at least
 
 
 class Matrix:
@@ -26,9 +30,15 @@ class Matrix:
     shape : tuple of int
     dtype : numpy.dtype
         The dtype in storage.
+    names : sequence of str or None
+        Those of the columns, for messages.
+    centre : array (n_features,) or None
+        What is subtracted from every row before it is used; kernels read X as it is stored.
     """
 
     compressed = False
+    names = None
+    centre = None
 
     def __init__(self, stored):
         self.stored = stored
@@ -97,21 +107,41 @@ class Matrix:
         scaled = X * np.sqrt(c)  # the same array on both sides, for which NumPy calls syrk, not gemm
         return scaled.T @ scaled
 
+    def weighted_gram_rows(self, c):
+        """Return a function (start, stop) -> some rows of `weighted_gram`, up to column `stop`."""
+        X, scaled = self.stored, self.stored * c
+        return lambda start, stop: X[:, start:stop].T @ scaled[:, :stop]
+
     def weighted_sum(self, c):
         """Compute Xᵀ·c (n_features,) for c (rows, 1)."""
         return (self.stored.T @ c)[:, 0]
 
-    def row_gram(self, tile_bytes):
-        """Compute X·Xᵀ in float64, some columns at a time."""
-        products = (part @ part.T for part in self._column_tiles(tile_bytes))
-        total = next(products)
-        for product in products:
-            total += product
+    def row_gram(self, tile_bytes, each):
+        """Compute X·Xᵀ in float64, some columns at a time; `each` runs blocks of rows in any order."""
+        total, bounds = None, _gram_bounds(self.shape[0])
+        for columns in self._column_tiles(tile_bytes):
+            part = self._columns(columns)
+            total = np.zeros((len(part), len(part)), like=part) if total is None else total
+
+            def add(i):
+                rows, upto = slice(bounds[i], bounds[i + 1]), slice(bounds[i + 1])
+                total[rows, upto] += part[rows] @ part[upto].T
+
+            each(add, len(bounds) - 1)
+        for start, stop in itertools.pairwise(bounds):
+            total[:start, start:stop] = total[start:stop, :start].T
         return total
 
-    def combination(self, a, tile_bytes):
-        """Compute Xᵀ·a in float64, some columns at a time, and return a list of the pieces."""
-        return [part.T @ a for part in self._column_tiles(tile_bytes)]
+    def combination(self, a, tile_bytes, each):
+        """Compute Xᵀ·a in float64 as a list of pieces; `each` runs tiles of columns in any order."""
+        tiles = self._column_tiles(tile_bytes)
+        parts = [None] * len(tiles)
+
+        def multiply(i):
+            parts[i] = self._columns(tiles[i]).T @ a
+
+        each(multiply, len(tiles))
+        return parts
 
     def densified(self):
         """Return a dense copy if that is faster to use and not much larger, else the matrix itself."""
@@ -122,20 +152,30 @@ class Matrix:
         return self.stored
 
     def first_nonfinite(self, tile_rows=4096):
-        """Return row, column and kind ("NaN" or "infinity") of the first non-finite number, or None."""
+        """Return row, column and kind ("NaN" or "infinity") of the first non-finite number, or None.
+
+        A column that has a name is "3 ('age')".
+        """
         X = self.stored
         for start in range(0, X.shape[0], tile_rows):
             tile = X[start : start + tile_rows]
             bad = ~np.isfinite(tile)
             if bad.any():
                 row, column = divmod(int(bad.argmax()), X.shape[1])
-                return start + row, column, _name(tile[row, column])
+                return start + row, self._called(column), _kind(tile[row, column])
         return None
+
+    def _called(self, column):
+        return column if self.names is None else f"{column} ({self.names[column]!r})"
 
     def _column_tiles(self, tile_bytes):
         m, n = self.shape
-        step = max(tile_bytes // (8 * m), 1)
-        return (self.stored[:, start : start + step].astype(np.float64) for start in range(0, n, step))
+        step = max(tile_bytes // (8 * m), _LEAST_COLUMNS)
+        return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+    def _columns(self, columns):
+        """Return a copy of some columns in float64."""
+        return self.stored[:, columns].astype(np.float64)
 
 
 class CompressedRows(Matrix):
@@ -191,11 +231,25 @@ class CompressedRows(Matrix):
         dense = self.stored.toarray()  # small, since this matrix is only a tile
         return (dense * c).T @ dense
 
-    def row_gram(self, tile_bytes):
-        X = self.stored.astype(np.float64)
-        return (X @ X.T).toarray()
+    def weighted_gram_rows(self, c):
+        if self._is_nearly_dense():
+            return Matrix(self.stored.toarray()).weighted_gram_rows(c)
+        transposed, scaled = self.stored.T.tocsr(), self.stored.multiply(c).tocsr()
+        return lambda start, stop: (transposed[start:stop] @ scaled).toarray()[:, :stop]
 
-    def combination(self, a, tile_bytes):
+    def row_gram(self, tile_bytes, each):
+        X = self.stored.astype(np.float64)
+        transposed, total = X.T.tocsr(), np.empty((X.shape[0], X.shape[0]))
+        bounds = _gram_bounds(X.shape[0])
+
+        def multiply(i):
+            rows = slice(bounds[i], bounds[i + 1])
+            total[rows] = (X[rows] @ transposed).toarray()
+
+        each(multiply, len(bounds) - 1)
+        return total
+
+    def combination(self, a, tile_bytes, each):
         return [self.stored.astype(np.float64).T @ a]
 
     def densified(self):
@@ -210,7 +264,7 @@ class CompressedRows(Matrix):
         if not bad.any():
             return None
         at = int(bad.argmax())
-        return int((X.indptr <= at).sum()) - 1, int(X.indices[at]), _name(X.data[at])
+        return int((X.indptr <= at).sum()) - 1, self._called(int(X.indices[at])), _kind(X.data[at])
 
     def _is_nearly_dense(self):
         """Check whether at least an eighth of all places hold an entry.
@@ -220,37 +274,10 @@ class CompressedRows(Matrix):
         return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
 
 
-def is_on_device(X):
-    """Check whether a user's array lies in the memory of a CUDA GPU."""
-    if hasattr(X, "__cuda_array_interface__"):
-        return True
-    if hasattr(X, "tocsr"):  # CuPy's sparse matrices are recognised by their module
-        return type(X).__module__.startswith("cupyx.")
-    device = getattr(X, "__dlpack_device__", None)
-    return device is not None and not isinstance(X, np.ndarray) and int(device()[0]) in _CUDA
-
-
-def storage_dtype(X):
-    """Return the NumPy dtype that corresponds to X's; PyTorch and JAX use the same names."""
-    if isinstance(X.dtype, np.dtype):
-        return X.dtype
-    name = str(X.dtype).removeprefix("torch.")
-    if name == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
-
-
-def compute_dtype(storage):
-    """Return the dtype of the arithmetic for a storage dtype.
-
-    It is float32 for the types that float32 represents exactly and processes fast (float32, 16-bit floats,
-    8-bit integers, bool), and float64 for all others.
-    """
-    if storage.kind == "f":
-        return np.dtype(np.float32 if storage.itemsize <= 4 else np.float64)
-    return np.dtype(np.float32 if storage.itemsize == 1 or storage.name == "bfloat16" else np.float64)
+def _gram_bounds(m):
+    """Return where the blocks of rows of X·Xᵀ begin and end."""
+    step = max(-(-m // _GRAM_BLOCKS), _GRAM_ROWS)
+    return [*range(0, m, step), m]
 
 
 def _runs(m, number, n_batches):
@@ -263,5 +290,5 @@ def _runs(m, number, n_batches):
     ]
 
 
-def _name(value):
+def _kind(value):
     return "NaN" if bool(np.isnan(value)) else "infinity"

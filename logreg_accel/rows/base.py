@@ -34,16 +34,25 @@ class Rows:
         A lower bound on the positive sᵢ.
     in_memory : bool
         Whether chosen rows can be looked at without a read.
+    centre : ndarray (n_features,) or None
+        What is subtracted from every row.
+    rounds_to : numpy.dtype
+        Of the weights that a model of these rows has.
+    scale : float or ndarray (n_features,)
+        Root mean squares of the columns, about.
     """
 
     cost = 0.0
     nbytes = 0
     least_weight = 0.0
     in_memory = False
+    centre = None
+    scale = 1.0
 
     def __init__(self, backend, n_rows, n_features, dtype, weight_sum, share=1.0):
         self.backend = backend
         self.n_rows, self.n_features, self.dtype = n_rows, n_features, dtype
+        self.rounds_to = dtype
         self.weight_sum = weight_sum
         self.share = share
 
@@ -93,6 +102,24 @@ class Rows:
         -------
         Rows or None
             None also where rows cannot be drawn: all of them serve then.
+        """
+        return None
+
+    def witnesses(self, size, seed, mass=None):
+        """Rows with weights of their own, whose sums are made in float64, drawn by mass.
+
+        Parameters
+        ----------
+        size : float
+            How many; inf for all.
+        seed : int
+        mass : RowVector or None
+            What each row adds to a Hessian, but for its own norm; None takes evenly spaced rows.
+
+        Returns
+        -------
+        Rows or None
+            None where all of these rows, as they are, will do or have to.
         """
         return None
 

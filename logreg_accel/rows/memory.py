@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..backends.passes import ColumnSquares, RowSquares
-from ..data import compute_dtype
+from ..data import centre_of, centred, compute_dtype, look_at
 from . import sampling
 from .base import Rows
 
@@ -17,6 +17,9 @@ class MemoryRows(Rows):
         As they came; labels and weights on the host.
     backend : Backend
     n_classes : int
+    centring : bool or None
+        Whether columns far from zero are centred, as beside an intercept, or are just read in float64; None
+        leaves the arithmetic alone.
 
     Attributes
     ----------
@@ -26,7 +29,7 @@ class MemoryRows(Rows):
 
     in_memory = True
 
-    def __init__(self, blocks, backend, n_classes=2):
+    def __init__(self, blocks, backend, n_classes=2, centring=None):
         blocks = list(blocks)
         first = blocks[0]
         weights = [block.sample_weight for block in blocks]
@@ -43,6 +46,35 @@ class MemoryRows(Rows):
         self._given = blocks
         self._blocks = [backend.upload(block) for block in blocks]
         self._norms = None
+        self._columns = self._look_at() if n_rows else None
+        if centring is not None and self._columns is not None:
+            self._centre(centring)
+
+    def _look_at(self):
+        """The Columns of the largest block, on the host where it came from there."""
+        i = int(np.argmax([block.X.shape[0] for block in self._given]))
+        if not self._given[i].X.on_device:
+            return look_at(self._given[i].X)
+        return look_at(self._blocks[i].X, self.backend.xp, self.backend.to_host)
+
+    def _centre(self, intercept):
+        """Subtract, from here on, what the columns want subtracted."""
+        self.centre = centre_of(self._columns, self.dtype, intercept)
+        if self.centre is not None:
+            self._blocks = self._less(self.centre)
+            self.rounds_to, self.dtype = self.dtype, np.dtype(np.float64)
+
+    def _less(self, centre):
+        """The blocks with a vector subtracted from every row, in float64."""
+        c = self.backend.xp.asarray(centre)
+        return [block._replace(X=centred(block.X, c)) for block in self._blocks]
+
+    @property
+    def scale(self):
+        if self._columns is None:
+            return 1.0
+        centre = 0 if self.centre is None else self.centre
+        return np.sqrt(np.maximum(self._columns.scale**2 - centre * centre, 0))
 
     def blocks(self):
         return iter(self._blocks)
@@ -92,6 +124,19 @@ class MemoryRows(Rows):
     def reads_to_draw(self, size, by_norms=False):
         norms = 2 if by_norms and self._norms is None and size < self.n_rows else 0
         return super().reads_to_draw(size, by_norms) + norms
+
+    def witnesses(self, size, seed, mass=None):
+        m = self.n_rows
+        if 2 * size >= m:
+            return None if self.dtype == np.float64 else _in_float64(SomeRows(self, self._blocks, share=1.0))
+        if mass is None:
+            rows = np.arange(int(size)) * m // int(size)
+            chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
+            return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
+        mass = self._joined(mass.parts)
+        rows, _ = sampling.by_mass(mass, size, [seed, int(size), 2], self.backend)
+        chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
+        return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
 
     def _draw_by_norms(self, mass, size, seeds):
         cost = 0.0
@@ -199,7 +244,15 @@ class SomeRows(MemoryRows):
         )
         self.least_weight, self.n_classes = drawn_from.least_weight, drawn_from.n_classes
         self.whole, self.cost = drawn_from.whole, cost
-        self._blocks, self._norms = blocks, None
+        self._blocks, self._norms, self._columns = blocks, None, None
+
+
+def _in_float64(rows):
+    """The same rows, whose sums are made in float64."""
+    if rows.dtype != np.float64:
+        rows._blocks = rows._less(np.zeros(rows.n_features))
+        rows.rounds_to = rows.dtype = np.dtype(np.float64)
+    return rows
 
 
 def _joined_on_host(parts):

@@ -1,9 +1,9 @@
 """A problem of few rows and many features, as one with as many features as rows."""
 
 import numpy as np
-import scipy.linalg.lapack
+import scipy.linalg
 
-from ..backends import get_backend
+from ..backends import linalg
 from ..data import Block, Matrix
 from .memory import MemoryRows
 
@@ -55,14 +55,11 @@ class RowSpace(MemoryRows):
         if not np.isfinite(gram.diagonal()).all():
             rows.refuse_nonfinite()
             rows.refuse_overflow()
-        packed, pivots, rank, _ = scipy.linalg.lapack.dpstrf(gram, lower=1)
-        pivots -= 1
-        rank = max(rank, 1)  # all rows are zero: their one weight is, too
-        L = np.empty((m, rank))
-        L[pivots] = np.tril(packed)[:, :rank]
-        self._basis, self._kept = X.take(xp.asarray(pivots[:rank])), L[pivots[:rank]]
+        L, pivots = linalg.pivoted_cholesky(gram)
+        kept = pivots[: L.shape[1]]
+        self._basis, self._kept = X.take(xp.asarray(kept)), L[kept]
         block = Block(Matrix(L), rows.labels(), rows.weights())
-        super().__init__([block], get_backend("numpy", 0)[0], rows.n_classes)
+        super().__init__([block], rows.backend.for_square_rows(), rows.n_classes)
         self.share = 0.0
 
     def combine(self, U):

@@ -2,6 +2,7 @@
 
 import math
 
+from .. import clock
 from .questions import Evaluate, LineMinimum
 
 _ENOUGH_DECREASE = 1e-4  # Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 3.6a
@@ -57,23 +58,32 @@ def _good(here, there, direction, slope):
 def minimum(slope_and_curvature):
     """Minimise a convex function of one variable over t ≥ 0 by a safeguarded Newton iteration.
 
-    It stops when the slope has fallen to 1 % of that at 0.
+    It stops just before the minimum, when the slope has risen to 1 % of that at 0. Beyond it, where the slope
+    may be as small but the function flat, the value can be above that at 0.
 
     Parameters
     ----------
     slope_and_curvature : function t -> (float, float)
+
+    Returns
+    -------
+    float
+        A t at which the function lies below its value at 0, or 0.
     """
     enough = 0.01 * abs(slope_and_curvature(0.0)[0])
     low, high, t = 0.0, math.inf, 1.0
     for _ in range(60):
+        clock.check()
         slope, curvature = slope_and_curvature(t)
-        if abs(slope) <= enough:
-            break
+        if -enough <= slope <= 0:
+            return t
         low, high = (t, high) if slope < 0 else (low, t)
-        newton = t - slope / curvature if curvature > 0 else math.inf
+        # A small slope beyond the minimum is mirrored, since Newton's method can stay on that side for ever.
+        step = (2 if 0 < slope <= enough else 1) * slope
+        newton = t - step / curvature if curvature > 0 else math.inf
         if not low < newton < min(high, 10 * t):
             newton = 4 * t if high == math.inf else 0.5 * (low + high)
         if newton > 1e6:
             break
         t = newton
-    return t
+    return low

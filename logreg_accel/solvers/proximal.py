@@ -6,11 +6,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from .. import clock
 from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
 from .questions import CONVERGED, DIAGONAL, MATRIX, NOISE_FLOOR, Accept, Curvature, Draw, Evaluate, Sample
 
 _ENOUGH_DECREASE = 1e-4
 _SHORTENINGS = 12
+_ROWS = 512  # of a Hessian, updated between two looks at the clock
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class prox_newton:
             if not fresh and decrease > POOR_RATE * before:
                 size, H, before = size * (1 + drawn % 2), None, math.inf
             else:
-                H, before = _bfgs(H, there.w - here.w, there.gradient - here.gradient), decrease
+                _bfgs(H, there.w - here.w, there.gradient - here.gradient)
+                before = decrease
             here = there
 
 
@@ -114,9 +117,9 @@ def _descend(here, direction, l1, on=None):
 def _bfgs(H, s, y):
     """Update H such that H·s = y (Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 6.19)."""
     Hs = H @ s
-    if not s @ y > 1e-10 * (s @ Hs):
-        return H
-    return H - np.outer(Hs, Hs / (s @ Hs)) + np.outer(y, y / (s @ y))
+    if s @ y > 1e-10 * (s @ Hs):
+        for rows in clock.slices(len(H), _ROWS):
+            H[rows] += np.outer(y[rows], y / (s @ y)) - np.outer(Hs[rows], Hs / (s @ Hs))
 
 
 @dataclass(frozen=True)

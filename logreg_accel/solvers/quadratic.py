@@ -3,7 +3,10 @@
 import numpy as np
 import scipy.linalg
 
+from .. import clock
+
 _LIFT = 1e-10  # relative lift of the diagonal of a model
+_LEAST_LIFT = 1e-12  # ... of a system that is solved
 _SWEEPS = 30
 
 
@@ -18,14 +21,14 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None):
     Parameters
     ----------
     H : ndarray (p, p)
-        Its diagonal is lifted by the rounding of its sums, which could make it indefinite if columns are
-        collinear.
+        Its diagonal is lifted, for the time, by the rounding of its sums, which could make it indefinite if
+        columns are collinear.
     gradient, w, l1 : ndarray (p,)
     rounding : float
         Relative rounding of the arithmetic in which H was summed.
     sweeps : function (H, slope, u, l1, count) or None
-        Compiled coordinate descent. A few of its sweeps come first, which cover most of the way from a cold
-        start.
+        Compiled coordinate descent; it returns whether u still moved. A few of its sweeps come first, which
+        cover most of the way from a cold start.
 
     Returns
     -------
@@ -35,24 +38,34 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None):
     ----------
     Lee, Battle, Raina and Ng (2007), Efficient sparse coding algorithms, NIPS.
     """
-    H = H.copy()
-    H[np.diag_indices_from(H)] *= 1 + max(_LIFT, 200 * rounding)
-    u = w.copy()
-    if sweeps is not None:
-        slope = gradient + H @ (u - w)
-        sweeps(np.ascontiguousarray(H), slope, u, l1, _SWEEPS)
-    return feature_sign_search(H, H @ w - gradient, l1, u)
+    diagonal, u = H.diagonal().copy(), w.copy()
+    try:  # a copy would be of the size of the largest thing there is
+        H[np.diag_indices_from(H)] *= 1 + max(_LIFT, 200 * rounding)
+        if sweeps is not None:
+            slope, rows = gradient.copy(), np.ascontiguousarray(H)
+            for _ in range(_SWEEPS // 2):
+                clock.check()
+                if not sweeps(rows, slope, u, l1, 2):
+                    break
+        return feature_sign_search(H, H @ w - gradient, l1, u)
+    finally:
+        H[np.diag_indices_from(H)] = diagonal
 
 
 def feature_sign_search(H, b, l1, u):
-    """Find the minimum of ½·uᵀHu − b·u + Σ l1·|u|, starting from u, which is overwritten."""
+    """Find the minimum of ½·uᵀHu − b·u + Σ l1·|u|, starting from u, which is overwritten.
+
+    Where rounding has made H indefinite, its diagonal is lifted in place until the part in use has a Cholesky
+    factor. Lifting the system alone and not the model would make every step a descent without end.
+    """
     curvature = H.diagonal()
     usable = curvature > 0  # otherwise no row of the sample has the column, and its weight is kept
     free = usable & (l1 == 0)
     size = np.sqrt(np.where(usable, curvature, 1))
     enough = 1e-12 * (abs(b) / size).max(initial=np.finfo(float).tiny)
-    signs, several, settled = np.sign(u), True, False
+    signs, several, settled, lift = np.sign(u), True, False, _LIFT
     for _ in range(20 * len(u) + 100):
+        clock.check()
         slope = H @ u - b
         active = usable & ((signs != 0) | free)
         miss = abs(np.where(active, slope + l1 * signs, 0)) / size
@@ -66,7 +79,15 @@ def feature_sign_search(H, b, l1, u):
             signs[worst] = -np.sign(slope[worst])
             active[worst] = True
         A = np.flatnonzero(active)
-        d, best = _best_on_the_way(H[np.ix_(A, A)], slope[A], u[A], l1[A], signs[A])
+        part = H[np.ix_(A, A)]
+        factor = _cholesky(part)
+        if factor is None:
+            if not lift < 1e3:
+                raise FloatingPointError("The Hessian has entries that are not finite.")
+            H[np.diag_indices_from(H)] *= 1 + lift
+            lift *= 10
+            continue
+        d, best = _best_on_the_way(part, factor, slope[A], u[A], l1[A], signs[A])
         if best is None:  # because of rounding, or of weights that left 0 together
             if leaving and not several:
                 break
@@ -88,31 +109,26 @@ def _zeros_that_leave(slope, l1, size, zeros, most, enough):
     return worst[beyond[worst] > enough]
 
 
-def _best_on_the_way(H, slope, u, l1, signs):
+def _best_on_the_way(H, factor, slope, u, l1, signs):
     """Return the step to the minimum for given signs, and the t in (0, 1] that minimises the model along it.
 
     t is None if the model is nowhere below its value at the start.
     """
-    d = -_solve_lifted(H, slope + l1 * signs)
+    d = -scipy.linalg.cho_solve(factor, slope + l1 * signs, check_finite=False)
     crosses = (l1 > 0) & (u * (u + d) < 0)
     t = np.append(np.unique(-u[crosses] / d[crosses]), 1.0)
     values = t * (slope @ d) + 0.5 * t * t * (d @ H @ d) + abs(u + t[:, None] * d) @ l1
     return d, t[values.argmin()] if values.min() < l1 @ abs(u) else None
 
 
-def _solve_lifted(A, b):
-    """Return A⁻¹b for a symmetric A, whose diagonal is lifted until there is a solution.
+def _cholesky(H):
+    """Return the Cholesky factor of H, or None where H is not positive definite.
 
-    Columns may be collinear. A step along them is long and ends where a weight becomes zero.
+    Columns may be collinear: a step along them is long, and ends where a weight becomes zero.
     """
-    diagonal, lift = A.diagonal().copy(), 1e-12
-    while True:
-        lifted = A.copy()
-        lifted[np.diag_indices(len(A))] = diagonal * (1 + lift)
-        try:
-            factor = scipy.linalg.cho_factor(lifted, lower=True, overwrite_a=True, check_finite=False)
-            return scipy.linalg.cho_solve(factor, b, check_finite=False)
-        except np.linalg.LinAlgError:
-            lift *= 10
-            if not lift < 1e3:
-                raise FloatingPointError("The Hessian has entries that are not finite.") from None
+    lifted = H.copy()
+    lifted[np.diag_indices_from(H)] *= 1 + _LEAST_LIFT
+    try:
+        return scipy.linalg.cho_factor(lifted, lower=True, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return None

@@ -39,6 +39,10 @@ class Start(NamedTuple):
         What the L2 penalty adds to the diagonal of the Hessian, 0 for intercepts.
     lasso : function (H, gradient, w) -> u
         `quadratic.lasso` for this problem.
+    scale : ndarray (size,)
+        Root mean squares of the columns, about; 1 for intercepts.
+    blur : function (w, gradient) -> float
+        What F may rise by when the point is given to the user.
     """
 
     w: np.ndarray
@@ -47,6 +51,8 @@ class Start(NamedTuple):
     l1: Any = 0.0
     ridge: Any = 0.0
     lasso: Callable | None = None
+    scale: Any = 1.0
+    blur: Callable = lambda w, gradient: 0.0
 
 
 class Point(NamedTuple):
@@ -140,6 +146,17 @@ class Sample(NamedTuple):
     by_norms: bool = False
 
 
+class Witnesses(NamedTuple):
+    """`size` rows for a proof, with weights of their own, whose sums are made in float64.
+
+    They are drawn by their curvature at a point.
+    """
+
+    size: float
+    seed: int
+    at: Point | None = None
+
+
 class Batch(NamedTuple):
     """Some of the `n_batches` batches that the rows are divided into.
 
@@ -159,12 +176,12 @@ class RowSpace(NamedTuple):
 
 @dataclass(frozen=True)
 class Draw:
-    """-> a handle on some rows, for `on=`; None if a Sample would be most of the rows.
+    """-> a handle on some rows, for `on=`; None if a Sample would be most of the rows, or Witnesses are all.
 
     It costs the share of the rows that it reads.
     """
 
-    what: Sample | Batch | RowSpace
+    what: Sample | Witnesses | Batch | RowSpace
 
 
 @dataclass(frozen=True)
@@ -186,8 +203,11 @@ class DualValue:
 
 
 @dataclass(frozen=True)
-class LargestChange:
-    """-> the largest change of a margin between two points, 0 if their margins are unknown; no read."""
+class MarginChange:
+    """-> how margins change between two points: largest, and least and most towards a row's own class.
+
+    All are 0 if the margins are unknown. No read.
+    """
 
     start: Point
     end: Point

@@ -104,7 +104,7 @@ class DeviceCSR(CompressedRows):
     def densified(self):
         return self
 
-    def row_gram(self, tile_bytes):
+    def row_gram(self, tile_bytes, each):
         """Compute X·Xᵀ with a few rows at a time as dense vectors."""
         X, m = self.astype(np.float64), self.shape[0]
         G = np.empty((m, m))

@@ -7,6 +7,7 @@ outputs, other losses) runs the generic body lane by lane, with one BLAS thread 
 
 import numpy as np
 
+from ... import clock
 from ...data import Block, Matrix, compute_dtype
 from .. import drawing
 from .. import passes as p
@@ -31,7 +32,7 @@ class NumbaBackend(NumpyBackend):
     def take(self, block, rows, weights):
         """Of row-major X on all threads: most of the time goes to the kernel, for fresh pages."""
         X = block.X
-        if X.compressed:  # which has loops of its own
+        if X.compressed or X.centre is not None:  # which have ways of their own
             return Backend.take(self, block, rows, weights)
         stored = X.stored
         if not stored.flags.c_contiguous or len(rows) * X.shape[1] * stored.itemsize < 2 * lanes.LANE_BYTES:
@@ -90,6 +91,25 @@ class NumbaBackend(NumpyBackend):
 
         self.run_lanes(work, bounds)
         return np.concatenate([rows[start : start + n] for start, n in zip(bounds, counts, strict=False)])
+
+    def limit_threads(self):
+        """One thread of BLAS: lanes run beside each other, and sums on the host keep their order."""
+        return blas_limit(1)
+
+    def each(self, work, count):
+        """On all threads, with one of BLAS each."""
+
+        def in_time(i):
+            clock.check()
+            work(i)
+
+        with blas_limit(1):
+            run_lanes(in_time, count, self.n_threads or usable_threads())
+
+    def for_square_rows(self):
+        backend = NumbaBackend(self.n_threads)
+        backend.kernels, backend.pointwise_kernels = {}, {}
+        return backend
 
     def run_lanes(self, work, bounds):
         """work(i, start, stop) for lane i and its rows: bounds[i] to bounds[i + 1]."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import clock
 from ...data import compute_dtype
 from ...losses import Logistic, Multinomial
 from .. import passes as p
@@ -14,6 +15,7 @@ from . import lanes
 _MOST_OUTPUTS = 8  # of independent models: beyond, BLAS on a tile wins
 _MOST_SOFTMAX_WEIGHTS = 500_000  # beyond, BLAS on a tile wins
 _LINE_LANE_ROWS = 16384
+_MIRRORED_ROWS = 512
 
 
 @functools.cache
@@ -23,7 +25,7 @@ def _loops(name):
 
 def lasso_sweeps(H, slope, u, l1, sweeps):
     """Coordinate descent on the model of a step; see kernels/cpu/lasso.py."""
-    _loops("lasso").lasso_sweeps(H, slope, u, l1, sweeps)
+    return _loops("lasso").lasso_sweeps(H, slope, u, l1, sweeps)
 
 
 def drawing_loops():
@@ -133,13 +135,19 @@ def sparse_hessian(backend, pass_, block, job):
     size = lanes.hessian_size(pass_)
     n_lanes = min(lanes.hessian_count(block.X, pass_), job.lanes)
     sums = [np.zeros((size, size)) for _ in range(n_lanes)]
+    at_once = lanes.hessian_rows(block.X)
 
     def work(i, start, stop):
-        _loops("sparse").hessian(job.A, job.s, job.W, job.b, start, stop, job.scratch(), sums[i])
+        for rows in clock.slices(stop - start, at_once):
+            part = start + rows.start, start + rows.stop
+            _loops("sparse").hessian(job.A, job.s, job.W, job.b, *part, job.scratch(), sums[i])
 
     backend.run_lanes(work, lanes.bounds(block.X, n_lanes))
-    H = sum(sums)
-    return H + np.triu(H, 1).T
+    H = sums[0] if n_lanes == 1 else sum(sums)
+    for rows in clock.slices(size, _MIRRORED_ROWS):  # the lower triangle is zero
+        H[rows, : rows.start] = H[: rows.start, rows].T
+        H[rows, rows] += np.triu(H[rows, rows], 1).T
+    return H
 
 
 def margins(backend, pass_, block, job):

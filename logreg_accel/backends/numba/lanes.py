@@ -13,6 +13,7 @@ _ROW_TILE_ROWS = 1024  # so that the vectors beside the tile stay in the L1 cach
 _COLUMN_TILE_BYTES = 1 << 22  # longer runs of each column outweigh the L2 cache
 _COLUMN_TILE_ROWS = (256, 4096)  # at least, at most
 _SPARSE_TILE_ROWS = 1024
+_HESSIAN_WORK = 1 << 25  # products of two entries
 _HESSIANS_BYTES = 1 << 28  # sums of lanes that wait to be added
 _BITS = {"float16": np.uint16, "bfloat16": np.int16}  # how kernels/cpu/storage.py wants them
 _STORED = {
@@ -110,6 +111,11 @@ def hessian_count(X, pass_):
     return max(
         1, min(count(X), X.shape[0] // (8 * X.shape[1]), _HESSIANS_BYTES // (8 * hessian_size(pass_) ** 2))
     )
+
+
+def hessian_rows(X):
+    """Rows of a sparse X whose share of a Hessian takes some hundredths of a second."""
+    return max(1, int(_HESSIAN_WORK / (X.stored.data.size / X.shape[0] + 1) ** 2))
 
 
 def hessian_size(pass_):

@@ -1,0 +1,54 @@
+"""When the time of a fit is over: long work on the host looks at the clock between its blocks."""
+
+import contextlib
+import math
+import time
+from contextvars import ContextVar
+
+MAX_SECONDS = "max_seconds"
+
+now = time.perf_counter
+
+
+class Stop(Exception):
+    """Ends a trial with a status."""
+
+
+class Deadline:
+    """A time that may change while it is kept.
+
+    Attributes
+    ----------
+    at : float
+        As `now` tells it; inf for none.
+    """
+
+    def __init__(self, at=math.inf):
+        self.at = at
+
+
+_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+@contextlib.contextmanager
+def keeping(deadline):
+    """A context whose long work ends at a deadline, on all threads that `run_lanes` gives it."""
+    token = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def check():
+    """Raise Stop where the deadline is over: called between blocks of work of some hundredths of a second."""
+    deadline = _deadline.get()
+    if deadline is not None and now() > deadline.at:
+        raise Stop(MAX_SECONDS)
+
+
+def slices(size, step):
+    """Slices of at most `step` that make up `size`, with a look at the clock before each."""
+    for start in range(0, size, step):
+        check()
+        yield slice(start, min(start + step, size))

@@ -1,0 +1,224 @@
+"""X − 1cᵀ without changing X, for columns that lie so far from zero that the arithmetic of a pass loses them.
+
+Beside an intercept, X and X − 1cᵀ are the same model: only the intercept differs. But margins and sums over
+columns far from zero lose the digits in which the rows differ; so c is subtracted in float64, tile by tile.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .matrix import CompressedRows, Matrix
+
+_ROWS = (16, 512)  # looked at, at least and at most
+_BYTES = 1 << 22
+_FAR = {"float32": 30.0, "float64": 1e4}
+"""Distances from zero, in standard deviations, from which on a column is far: it costs the square of that."""
+_EXTREME = 1e15
+"""Numbers whose squares come near the bounds of float32 are this large, or small."""
+
+
+class Centred(Matrix):
+    """The dense matrix X − 1cᵀ in float64.
+
+    Parameters
+    ----------
+    base : Matrix
+    centre : array (n_features,), float64
+        c, where X lies.
+    """
+
+    def __init__(self, base, centre):
+        super().__init__(base.stored)
+        self.base, self.centre, self.dtype = base, centre, np.dtype(np.float64)
+
+    @property
+    def nbytes(self):
+        return self.base.nbytes
+
+    def between(self, start, stop, step=1):
+        return type(self)(self.base.between(start, stop, step), self.centre)
+
+    def take(self, rows):
+        return type(self)(self.base.take(rows), self.centre)
+
+    def batch(self, number, n_batches):
+        return self.base.batch(number, n_batches)
+
+    def astype(self, dtype):
+        return Matrix(self.to_dense())
+
+    def to_dense(self):
+        return self.stored.astype(np.float64) - self.centre
+
+    def first_nonfinite(self, tile_rows=4096):
+        return self.base.first_nonfinite(tile_rows)
+
+    def _columns(self, columns):
+        return self.stored[:, columns].astype(np.float64) - self.centre[columns]
+
+
+class CentredRows(CompressedRows):
+    """X − 1cᵀ in float64 for a sparse X, by algebra: nothing is made dense.
+
+    (X − 1cᵀ)W = XW − 1(cᵀW), and so on. Few columns of a sparse X can be far from zero: those without zeros.
+    """
+
+    def __init__(self, base, centre):
+        super().__init__(base.stored)
+        self.base, self.centre, self.dtype = base, centre, np.dtype(np.float64)
+
+    def between(self, start, stop, step=1):
+        return CentredRows(self.base.between(start, stop, step), self.centre)
+
+    def take(self, rows):
+        return CentredRows(self.base.take(rows), self.centre)
+
+    def astype(self, dtype):
+        return CentredRows(self.base.astype(np.dtype(np.float64)), self.centre)
+
+    def __matmul__(self, W):
+        return self.stored @ W - self.centre @ W
+
+    def transposed_product(self, R):
+        return self.stored.T @ R - self.centre[:, None] * R.sum(axis=0)
+
+    def squared(self):
+        return _Squares(self)
+
+    def weighted_gram(self, c, positive):
+        inner = self.base.weighted_gram(c, positive)
+        sums = self.stored.T @ c
+        return (
+            inner - sums * self.centre - (sums * self.centre).T + c.sum() * np.outer(self.centre, self.centre)
+        )
+
+    def weighted_gram_rows(self, c):
+        inner, sums, centre = self.base.weighted_gram_rows(c), self.stored.T @ c, self.centre[:, None]
+
+        def rows(start, stop):
+            some, upto = slice(start, stop), slice(stop)
+            shift = sums[some] @ centre[upto].T + centre[some] @ (sums[upto] - c.sum() * centre[upto]).T
+            return inner(start, stop) - shift
+
+        return rows
+
+    def weighted_sum(self, c):
+        return self.transposed_product(c)[:, 0]
+
+    def row_gram(self, tile_bytes, each):
+        along = (self.stored.astype(np.float64) @ self.centre)[:, None]
+        return self.base.row_gram(tile_bytes, each) - along - along.T + self.centre @ self.centre
+
+    def combination(self, a, tile_bytes, each):
+        return [self.astype(np.float64).transposed_product(a)]
+
+    def densified(self):
+        return self
+
+    def to_dense(self):
+        return self.stored.toarray() - self.centre
+
+
+class _Squares:
+    """(X − 1cᵀ)∘(X − 1cᵀ) of a sparse X, for the products that a pass asks of it."""
+
+    def __init__(self, X):
+        self.X, self.squares = X, X.base.squared()
+
+    def transposed_product(self, R):
+        c = self.X.centre[:, None]
+        return self.squares.transposed_product(R) - 2 * c * (self.X.stored.T @ R) + c * c * R.sum(axis=0)
+
+    def __matmul__(self, v):
+        c = self.X.centre
+        return self.squares @ v - 2 * (self.X.stored @ (c * v)) + (c * c) @ v
+
+
+def centred(X, centre):
+    """X − 1cᵀ, for c where X lies."""
+    return (CentredRows if X.compressed else Centred)(X, centre)
+
+
+class Columns(NamedTuple):
+    """What some evenly spaced rows say of the columns.
+
+    Attributes
+    ----------
+    mean, deviation, largest : ndarray
+        Of a sparse X of those columns alone that have no zero: the others are nearer to zero than wide.
+    which : ndarray or slice
+        The columns that these are of.
+    scale : ndarray (n_features,)
+        Root mean squares.
+    """
+
+    mean: Any
+    deviation: Any
+    largest: Any
+    which: Any
+    scale: Any
+
+
+def look_at(X, xp=np, to_host=np.asarray):
+    """The Columns of X; it costs no read.
+
+    Parameters
+    ----------
+    X : Matrix
+    xp : array library
+        Of X.
+    to_host : function array -> ndarray
+    """
+    m, n = X.shape
+    size = min(m, max(_ROWS[0], min(_ROWS[1], int(_BYTES // max(X.nbytes / m, 1)))))
+    rows = (np.arange(size) * m + m // 2) // size
+    which, scale = slice(None), None
+    if X.compressed and X.on_device:
+        return None
+    with np.errstate(invalid="ignore", over="ignore"):
+        if X.compressed:
+            some = X.stored[rows]
+            squares = np.bincount(some.indices, some.data.astype(np.float64) ** 2, minlength=n)
+            scale = np.sqrt(squares / size)
+            which = np.flatnonzero(np.bincount(some.indices, minlength=n) == size)
+            some = some[:, which].toarray()
+        else:
+            some = to_host(X.take(xp.asarray(rows)).to_dense())
+        some = some.astype(np.float64)
+        mean, largest = some.mean(axis=0), abs(some).max(axis=0, initial=0)
+        deviation = (some - mean).std(axis=0)
+        if scale is None:
+            scale = np.sqrt(mean * mean + deviation * deviation)
+    return Columns(mean, deviation, largest, which, scale)
+
+
+def centre_of(columns, dtype, intercept):
+    """The c that the columns want subtracted, or None where the arithmetic serves as it is.
+
+    Any c gives the same model; so the means of some rows do. Without an intercept c is zero, and what is left
+    of the use is that the arithmetic is float64.
+
+    Parameters
+    ----------
+    columns : Columns
+    dtype : numpy.dtype
+        Of the arithmetic.
+    intercept : bool
+        Whether the model has one.
+
+    Returns
+    -------
+    ndarray (n_features,) or None
+        Zeros for columns that are not far from zero.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        far = (abs(columns.mean) > _FAR[dtype.name] * columns.deviation) & (columns.deviation > 0)
+        tiny = (0 < columns.largest) & (columns.largest < 1 / _EXTREME)
+        extreme = (dtype == np.float32) & (tiny | (columns.largest > _EXTREME))
+    if not np.any(far | extreme) or not (intercept or dtype == np.float32):
+        return None
+    centre = np.zeros(len(columns.scale))
+    if intercept:
+        centre[columns.which] = np.where(far, columns.mean, 0)
+    return centre

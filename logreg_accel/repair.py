@@ -1,0 +1,296 @@
+"""A proof by repair: residuals of some rows are moved until they are a point of the dual problem.
+
+Let G be F with the loss of all rows but those of S replaced by its tangent at w. The loss is convex, so
+F ≥ G, and F(w) − min G bounds F(w) − F*. The minimum of G is found in memory by a few steps of Newton's
+method. The residuals of S there, with those of the others at w, are the point of the dual that proves it: a
+bad step only makes the bound loose. To second order the bound is ½·gᵀ(H_S + λ)⁻¹g with H_S the share of S in
+the Hessian: the decrement where S is all rows, about m/|S| times that otherwise.
+"""
+
+import math
+
+import numpy as np
+import scipy.linalg
+
+from . import duality
+from .solvers import questions as ask
+from .solvers.newton import conjugate_gradients
+
+FACTORED_UP_TO = 2000
+"""Parameters up to which H_S is a matrix; beyond, conjugate gradients do."""
+
+_ROUNDS = 8
+_PRODUCTS = 60  # of conjugate gradients
+_DONE = 1e-3  # what is left to gain, beside the bound
+_NOTHING = 1e-28  # relative decrement of which nothing is left
+_SURE = 10  # roundings by which a bound is raised
+_LIFT = 1e-14
+_NULL = 1e-11  # pivots of a matrix of unit diagonal that rounding may have made
+_NULL_UP_TO = 600  # parameters up to which such directions are looked at one by one
+
+
+def possible(penalty, size):
+    """Whether there is a way: where a matrix is too large, conjugate gradients need an L2 penalty alone."""
+    return size <= FACTORED_UP_TO or (penalty.l2 > 0 and penalty.l1 == 0)
+
+
+class Repair:
+    """Bounds F(w) − F* by moving the residuals of some rows.
+
+    Parameters
+    ----------
+    penalty : Penalty
+    start : Start
+    tol : float
+        Relative size of a bound that is good enough.
+    point : Point
+    rows : handle or None
+        S, whose sums are those of float64; None for all rows as they are.
+    """
+
+    def __init__(self, penalty, start, tol, point, rows):
+        self.penalty, self.start, self.enough = penalty, start, tol * point.value
+        self.point, self.rows = point, rows
+        self.whole = rows is None or rows.rows.share == 1
+        self.l1 = start.l1 + np.zeros(len(point.w))
+        self.fixed = (start.ridge == 0) & (self.l1 == 0)
+        self.doubt = 0.0
+
+    def gap(self):
+        """The bound, inf where none is found; a generator of questions."""
+        factored = len(self.point.w) <= FACTORED_UP_TO
+        self.here = self.point if self.rows is None else (yield ask.Evaluate(self.point.w, self.rows))
+        self.tilt = 0.0 if self.whole else self.point.gradient - self.here.gradient
+        there, before, first, least, stale = self.here, math.inf, math.inf, math.inf, True
+        for _ in range(_ROUNDS):
+            residual, active = self._residual(there)
+            if stale:
+                metric = yield from (self._matrix(there, active) if factored else self._products(there))
+            step = -(yield from metric.solve(there, residual))
+            decrement = max(-0.5 * float(residual @ step), 0.0)
+            first = min(first, decrement)
+            least = min(least, *self._bounds(there, residual, abs(step), decrement, metric.bounded))
+            if least <= max(self.enough, 2 * first) or decrement <= _NOTHING * self.point.value:
+                break
+            stale = decrement > 1e-4 * before  # the curvature has changed on the way
+            last, before = there, decrement
+            there = yield from self._next(there, step)
+            if there is None:
+                break
+        if not least < math.inf:
+            return least
+        hidden = yield from metric.lost(there or last, residual, self._error())
+        hidden += (yield from self._rounding(metric, least)) + self._of_margins()
+        raised = 1 + _SURE * self.point.rounding / self.point.value
+        return (math.sqrt(least) + math.sqrt(hidden)) ** 2 * raised
+
+    def _bounds(self, there, residual, step, decrement, bounded):
+        """Bounds by the residuals at a point: with what is left of sums repaired to first order, or as it is.
+
+        Sums that have to be zero are repaired in any case. Each is inf where that is no small thing.
+        """
+        d = abs(there.w - self.here.w) + step
+        for small, repaired in ((self.fixed, 0.0), (np.full(len(d), bounded), residual)):
+            if not small.any():
+                if repaired is not residual:
+                    yield self._gap(there, 0.0)
+                continue
+            off = 2 * (decrement + float(np.where(small, abs(residual) * d, 0.0).sum()))
+            gap = self._gap(there, repaired)
+            yield gap + off if off <= _DONE * max(gap, self.enough) else math.inf
+
+    def _residual(self, there):
+        """∇G with the signs of L1, which keeps the residuals from being dual; and which weights count."""
+        q = there.gradient + self.tilt
+        if not self.penalty.l1 > 0:
+            return q, None
+        w = self.point.w
+        active = (w != 0) | (self.l1 == 0) | (abs(q) > self.l1)
+        signs = np.where(w != 0, np.sign(w), -np.sign(q))
+        return np.where(active, q + self.l1 * signs, 0.0), active
+
+    def _gap(self, there, repaired):
+        penalty, here, w = self.penalty, self.here, self._penalised(self.point.w)
+        d = there.w - here.w
+        loss, moved = self.point.value - penalty.value(w), 0.0
+        if d.any():
+            slope = there.gradient - penalty.gradient(self._penalised(there.w))
+            terms = (here.value - penalty.value(w), penalty.value(self._penalised(there.w)) - there.value)
+            moved = max(math.fsum([*terms, float(slope @ d)]), 0.0) + 8 * np.finfo(float).eps * here.value
+        gradient = there.gradient + self.tilt - repaired - penalty.gradient(self._penalised(d))
+        return duality.gap(penalty, w, gradient, moved, loss, self.fixed)
+
+    def _penalised(self, w):
+        return np.where(self.fixed, 0.0, w)
+
+    def _next(self, there, step):
+        """The point after a step, shortened until G falls; None where it does not."""
+        slope, before = self._residual(there)[0] - there.gradient, self._smooth(there)
+        for _ in range(4):
+            new = yield ask.Evaluate(there.w + step, self.rows)
+            if self._smooth(new) + slope @ step <= before + 1e-12 * abs(before):
+                return new
+            step = step / 8
+        return None
+
+    def _smooth(self, there):
+        return there.value - float((self.l1 * abs(there.w)).sum())
+
+    def _matrix(self, there, active):
+        H = yield ask.Curvature(there.w, ask.MATRIX, self.rows)
+        return Matrix(H, self.rows, active, self.start.ridge)
+
+    def _products(self, there):
+        diagonal = yield ask.Curvature(there.w, ask.DIAGONAL, self.rows)
+        return Products(diagonal, self.rows, self.fixed)
+
+    def _error(self):
+        """About how far the gradient is off by rounding."""
+        relative = (
+            self.here.rounding / self.here.value if self.whole else self.point.rounding / self.point.value
+        )
+        return duality.rounding(relative, self.start.scale, self.point.value)
+
+    def _of_margins(self):
+        """What the rounding of margins hides: no curvature is above 1/4."""
+        relative = self.here.rounding / self.here.value
+        return (relative * float((abs(self.point.w) * self.start.scale).sum())) ** 2 / 8
+
+    def _rounding(self, metric, gap):
+        """What the rounding of the gradient of all rows may hide, ½·εᵀH⁻¹ε; a read tells where it matters."""
+        if self.whole or self.point.rounding < 1e-12 * self.point.value:
+            return 0.0
+        hidden = metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows))
+        if hidden <= self.enough / 2 or not gap <= self.enough:
+            return hidden
+        rows = yield ask.Draw(ask.Witnesses(math.inf, 0))
+        exact = yield ask.Evaluate(self.point.w, rows)
+        return metric.cost(exact.gradient - self.point.gradient, 1.0)
+
+
+class Matrix:
+    """H_S + λ, factored.
+
+    Parameters
+    ----------
+    H : ndarray (p, p)
+    rows : handle or None
+    active : ndarray (p,) of bool, or None for all
+    ridge : ndarray (p,)
+    """
+
+    def __init__(self, H, rows, active, ridge):
+        self.rows, self.active = rows, slice(None) if active is None else active
+        self.size = len(H)
+        self.ridge = np.broadcast_to(ridge, self.size)[self.active]
+        self.H = H if active is None else H[np.ix_(active, active)]
+        self.null, self.bounded = None, True
+        self.factor, least = _factored(self.H)
+        if least <= _NULL:
+            self.bounded = len(self.H) <= _NULL_UP_TO
+            if self.bounded:
+                self._set_null_apart()
+
+    def _set_null_apart(self):
+        """Directions without curvature, but for rounding, are left out of steps and looked at by `lost`."""
+        scale = _to_unit_diagonal(self.H)
+        values, Q = scipy.linalg.eigh(self.H * scale * scale[:, None], check_finite=False)
+        seen = values > 10 * _NULL
+        self.null = scale[:, None] * Q[:, ~seen]
+        self.basis = scale[:, None] * Q[:, seen] / np.sqrt(values[seen])
+        self.factor = lambda v: self.basis @ (self.basis.T @ v)
+
+    def solve(self, there, residual):
+        """(H_S + λ)⁻¹·residual, nan where there is no factor."""
+        if self.factor is None:
+            return np.full(self.size, np.nan)
+        return self._full(self.factor(residual[self.active]))
+        yield  # a generator like that of Products
+
+    def _full(self, v):
+        step = np.zeros(self.size)
+        step[self.active] = v
+        return step
+
+    def lost(self, there, residual, error):
+        """What is to be had along directions without curvature; nothing where the slope is but error."""
+        if not self.bounded:
+            return 0.0 if self.ridge.any() else math.inf
+        lost = 0.0
+        for v in () if self.null is None else self.null.T:
+            v = self._full(v)
+            curvature = float(v @ (yield ask.HessianVector(there.w, v, self.rows)))
+            slope = abs(float(v @ residual))
+            if slope > 10 * float(abs(v) @ error):
+                # twice the decrement: along a direction that separates rows F falls like an exponential
+                lost += slope * slope / curvature if curvature > 1e-26 else math.inf
+        return lost
+
+    def cost(self, error, more):
+        """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about, but for directions that are not seen."""
+        solve = self.factor
+        if self.null is None:
+            ridge = np.diag(self.ridge)
+            solve, _ = _factored(more * (self.H - ridge) + ridge)
+        if solve is None:
+            return math.inf
+        rng, costs = np.random.default_rng(0), []
+        for _ in range(3):
+            e = (error * rng.choice([-1.0, 1.0], self.size))[self.active]
+            costs.append(0.5 * float(e @ solve(e)))
+        return 2 * max(costs)
+
+
+def _factored(H):
+    """A function v -> H⁻¹v, or None, and the least pivot of H in a unit diagonal."""
+    scale, lift = _to_unit_diagonal(H), _LIFT
+    A = H * scale * scale[:, None]
+    while True:
+        try:
+            A[np.diag_indices_from(A)] = 1 + lift
+            lower = scipy.linalg.cho_factor(A, lower=True, check_finite=False)
+            break
+        except np.linalg.LinAlgError:
+            lift *= 10
+            if not lift < 1:
+                return None, 0.0
+
+    def solve(v):
+        return scale * scipy.linalg.cho_solve(lower, scale * v, check_finite=False)
+
+    return solve, float((lower[0].diagonal() ** 2).min(initial=1.0))
+
+
+def _to_unit_diagonal(H):
+    diagonal = H.diagonal()
+    return 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
+
+
+class Products:
+    """H_S + λ, applied. The first system is solved for all parameters, those that follow for intercepts."""
+
+    bounded = False
+
+    def __init__(self, diagonal, rows, fixed):
+        self.diagonal, self.rows, self.fixed = np.where(diagonal > 0, diagonal, 1), rows, fixed
+        self.first = True
+
+    def solve(self, there, residual):
+        mask = np.ones(len(residual)) if self.first else self.fixed
+        if not self.first:
+            residual = np.where(self.fixed, residual, 0.0)
+        inverse, forcing = mask / self.diagonal, 0.03 if self.first else 1e-8
+        here = there._replace(gradient=residual)
+        self.first = False
+        return -(
+            yield from conjugate_gradients(
+                here, lambda r: inverse * r, forcing, _PRODUCTS, self.rows, there.margins
+            )
+        )
+
+    def lost(self, there, residual, error):
+        return 0.0
+        yield
+
+    def cost(self, error, more):
+        return 5 * float((error * error / self.diagonal).sum())

@@ -1,0 +1,91 @@
+"""Separable data without a penalty: F falls for ever along some direction, and has no minimum.
+
+Rows that a direction moves towards their own class, while it moves none away, are separated from the others
+(Albert and Anderson 1984, Biometrika 71): all of them, or with quasi-separation a part.
+"""
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+
+from .solvers import questions as ask
+
+_FROM_ITER = 3
+_TWICE = 2  # one step alone may seem to separate on its way
+_GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's method
+_LOWERED = 1e-6  # beside the most that a margin gains, what others may lose by rounding or on their way
+_COUNTS = 1e-3  # share of the largest part of a direction
+_NULL = 1e-11
+_SPARSEST_UP_TO = 600  # parameters
+
+
+class Separation:
+    """Watches the steps of a fit without a penalty.
+
+    Parameters
+    ----------
+    start : Start
+    """
+
+    def __init__(self, start):
+        self.scale, self.size = start.scale, len(start.w)
+        self.direction, self.steps, self.receding = None, 0, 0
+
+    def seen(self, step, change):
+        """A step, and the Change of the margins that it made."""
+        self.direction, self.steps = step, self.steps + 1
+        recedes = change.most > _GAIN and change.least >= -_LOWERED * change.most
+        self.receding = self.receding + 1 if recedes and self.steps >= _FROM_ITER else 0
+
+    @property
+    def there(self):
+        """Whether the last steps show, but for rounding, that F has no minimum."""
+        return self.receding >= _TWICE
+
+    def parameters(self, point):
+        """Those that grow without end, (size,) of bool; a generator of questions.
+
+        Where columns are collinear, as one-hot ones beside an intercept are, many directions separate the
+        same rows; told is the one of the fewest parameters, about: the least ‖d‖₁ in columns of one size.
+        """
+        d = point.w if self.direction is None else self.direction
+        if self.size <= _SPARSEST_UP_TO:
+            H = yield ask.Curvature(point.w, ask.MATRIX)
+            d = _sparsest(d, H, self.scale)
+        step = abs(d * self.scale)
+        return step > _COUNTS * step.max(initial=0)
+
+
+def _sparsest(d, H, scale):
+    """The d + N·a of the least ‖scale·(d + N·a)‖₁, where the columns of N are what H maps to 0."""
+    diagonal = H.diagonal()
+    unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    values, Q = scipy.linalg.eigh(H * unit * unit[:, None], check_finite=False)
+    null = unit[:, None] * Q[:, values <= _NULL * values[-1]]
+    p, q = null.shape
+    if q == 0:
+        return d
+    scale = np.where(scale > 0, scale, 1)
+    N, target = scale[:, None] * null, scale * d / (abs(scale * d).max() or 1)
+    # the least sum of t with -t <= target + N·a <= t
+    bounds = np.block([[N, -np.eye(p)], [-N, -np.eye(p)]])
+    found = scipy.optimize.linprog(
+        np.append(np.zeros(q), np.ones(p)),
+        A_ub=bounds,
+        b_ub=np.append(-target, target),
+        bounds=[(None, None)] * q + [(0, None)] * p,
+    )
+    return (target + N @ found.x[:q]) / scale if found.success else d
+
+
+def separates(point, objective):
+    """Whether F at some point proves that a plane separates the classes while nothing bounds the weights.
+
+    A row on the wrong side has a loss of at least ℓ(0) with two classes, and of log 2 with more. If Σ s·ℓ is
+    below the least weight times that, every row is on its side. Then, without a penalty, F has no minimum:
+    it falls towards 0 as w grows.
+    """
+    penalty, rows = objective.penalty, objective.rows
+    if penalty.l2 > 0 or penalty.l1 > 0:
+        return False
+    return point.value * rows.weight_sum < rows.least_weight * min(objective.loss.at_zero, np.log(2))

@@ -1,0 +1,42 @@
+"""No fit says what is not true, judged by random problems that break arithmetic.
+
+`python tests/family FIRST LAST` prints the table of any seeds, `python tests/family --show SEED` one problem.
+"""
+
+import pytest
+from family.judge import FAULTS, judged
+from family.problems import problem
+from family.table import line, table
+
+ORDINARY = range(80)
+SMALL = 1e5
+"""Problems up to this size are judged in the ordinary run."""
+
+
+@pytest.fixture(
+    scope="module", params=["ordinary", pytest.param("many", marks=pytest.mark.slow, id="many")], ids=str
+)
+def found(request):
+    """Verdicts on some hundred fits, or on some thousand."""
+    seeds = [seed for seed in ORDINARY if problem(seed).size <= SMALL]
+    if request.param == "many":
+        seeds = [seed for seed in range(700) if seed not in seeds]
+    found = list(judged(seeds, jobs=2))
+    assert len(found) > 4 * len(seeds)
+    return found
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "not reached"])
+def test_no_fit_says_what_is_not_true(found, fault):
+    faulty = [line(verdict) for verdict in found if fault in verdict.faults]
+    assert not faulty, f"{len(faulty)} of {len(found)} fits: {FAULTS[fault]}\n" + "\n".join(faulty)
+
+
+def test_nearly_every_fit_gets_there(found):
+    faulty = [line(verdict) for verdict in found if "not reached" in verdict.faults]
+    assert len(faulty) <= 0.01 * len(found), table(found) + "\n" + "\n".join(faulty)
+
+
+def test_the_truth_is_known(found):
+    unknown = [line(v) for v in found if v.most > 1.1 * v.least + 1e-10]
+    assert len(unknown) <= 0.02 * len(found), "\n".join(unknown)

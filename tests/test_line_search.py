@@ -1,0 +1,40 @@
+"""The line search: where it stops, and that it descends."""
+
+import numpy as np
+import pytest
+
+from logreg_accel import LogisticRegression
+from logreg_accel.solvers.line_search import minimum
+
+
+@pytest.mark.parametrize("kink", [1e-4, 0.01, 0.3])
+@pytest.mark.parametrize("slope_beyond", [0.009, 0.5, 5.0])
+def test_the_point_found_lies_below_the_start(kink, slope_beyond):
+    """Beyond the minimum a slope of less than 1 % of the first one says nothing of the value."""
+    width = kink / 10
+
+    def rise(t):
+        return (np.tanh((t - kink) / width) - np.tanh(-kink / width)) / 2
+
+    def slope_and_curvature(t):
+        curvature = (1 + slope_beyond) * (1 - np.tanh((t - kink) / width) ** 2) / (2 * width)
+        return -1 + (1 + slope_beyond) * rise(t), curvature
+
+    t = minimum(slope_and_curvature)
+    way = np.linspace(0, t, 100_001)
+    slopes = -1 + (1 + slope_beyond) * rise(way)
+    assert np.trapezoid(slopes, way) < 0
+    assert -0.01 <= slopes[-1] <= 0
+
+
+def test_a_line_without_a_minimum_is_followed_far():
+    assert minimum(lambda t: (-np.exp(-t), np.exp(-t))) > 4
+    assert minimum(lambda t: (-1.0, 0.0)) >= 1e5
+    assert minimum(lambda t: (1.0, 1.0)) == 0
+
+
+def test_very_wide_data_are_trained():
+    """A first step far too long ended at a point above the start, and the fit at zero."""
+    X = np.random.default_rng(0).standard_normal((100, 60_000), dtype=np.float32)
+    clf = LogisticRegression(backend="numpy", solver="lbfgs").fit(X, X[:, 0] > 0)
+    assert clf.status_ == "converged" and clf.score(X, X[:, 0] > 0) == 1

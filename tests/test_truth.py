@@ -1,0 +1,209 @@
+"""What a fit says is true: problems on which version 0.1.0 said what was not, and columns far from zero."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from conftest import CPU_BACKENDS, FLOATS, draw
+from logreg_accel import LogisticRegression, solvers
+
+SOLVERS = ["newton-cholesky", "newton-cg", "newton-subsampled", "lbfgs"]
+
+
+def value_of(coef, intercept, X, y, C=1.0):
+    """F in long double, for margins that may cancel."""
+    w = coef.ravel().astype(np.longdouble)
+    z = X.astype(np.longdouble) @ w + np.longdouble(intercept.ravel()[0])
+    loss = np.logaddexp(np.longdouble(0), np.where(y == 1, -z, z)).sum()
+    return float((loss + w @ w / (2 * np.longdouble(C))) / len(y))
+
+
+def centred_optimum(X, y, C=1.0):
+    """F at the optimum, by the same problem with columns around zero."""
+    centred = (X.astype(np.longdouble) - X.astype(np.longdouble).mean(axis=0)).astype(np.float64)
+    exact = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-14, backend="numpy").fit(centred, y)
+    return value_of(exact.coef_, exact.intercept_, centred, y, C)
+
+
+def uncentred(dtype, distance, m=2000):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((m, 6))
+    y = (rng.random(m) < 1 / (1 + np.exp(1 - 2 * X[:, 0]))).astype(int)
+    X[:, 3] += distance
+    return X.astype(dtype), y
+
+
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    "dtype, distance",
+    [("float64", 1e6), ("float64", 1e9), ("float32", 2e3), ("float32", 1e5), ("float32", 1e6)],
+)
+def test_columns_far_from_zero(name, solver, dtype, distance):
+    X, y = uncentred(dtype, distance)
+    found = LogisticRegression(solver=solver, backend=name).fit(X, y)
+    value, least = value_of(found.coef_, found.intercept_, X, y), centred_optimum(X, y)
+    assert found.status_ == "converged"
+    assert (value - least) / value <= min(1e-8, found.suboptimality_bound_ + 1e-12)
+    np.testing.assert_array_equal(found.predict(X), found.predict(X.astype(np.float64)))
+
+
+@pytest.mark.parametrize("solver", [*SOLVERS, "row-space"])
+def test_sparse_columns_far_from_zero_stay_sparse(solver, monkeypatch):
+    X, y = uncentred("float64", 1e5, m=300)
+    rng = np.random.default_rng(1)
+    X = np.c_[X[:, 3], X[:, :3] * (rng.random((300, 3)) < 0.2), rng.random((300, 60)) < 0.02]
+    dense = LogisticRegression(solver=solver, tol=1e-10).fit(X, y)
+    sparse, made_dense = scipy.sparse.csr_array(X), scipy.sparse.csr_array.toarray
+
+    def toarray(matrix):
+        assert matrix.shape != sparse.shape, "X was made dense"
+        return made_dense(matrix)
+
+    monkeypatch.setattr(scipy.sparse.csr_array, "toarray", toarray)
+    found = LogisticRegression(solver=solver, tol=1e-10).fit(sparse, y)
+    assert found.status_ == "converged"
+    np.testing.assert_allclose(found.coef_, dense.coef_, rtol=1e-3, atol=1e-5)
+
+
+def test_callbacks_and_warm_starts_speak_of_the_columns_as_they_are():
+    X, y = uncentred("float64", 1e7)
+    seen = []
+    model = LogisticRegression(callback=lambda record, w: seen.append(w), warm_start=True).fit(X, y)
+    np.testing.assert_array_equal(seen[-1][:-1], model.coef_[0])
+    np.testing.assert_allclose(seen[-1][-1], model.intercept_[0], rtol=1e-12)
+    assert model.fit(X, y).n_iter_ <= 2
+
+
+def test_an_outlier_kills_no_bound():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 1))
+    y = (X[:, 0] + 0.3 * rng.standard_normal(40) > 0).astype(int)
+    X[20] = 300 * (1 if y[20] else -1)
+    found = LogisticRegression().fit(X, y)
+    assert found.status_ == "converged" and found.suboptimality_bound_ <= 1e-8
+
+
+def test_a_metric_some_steps_old_proves_nothing():
+    rng = np.random.default_rng(7)
+    X = rng.standard_normal((40, 3))
+    y = (X[:, 0] + X[:, 1] > 0).astype(int)
+    found = LogisticRegression(C=1e8, tol=1e-4, solver="newton-subsampled").fit(X, y)
+    exact = LogisticRegression(C=1e8, tol=1e-12, solver="newton-cholesky").fit(X, y)
+    value, least = (value_of(f.coef_, f.intercept_, X, y, 1e8) for f in (found, exact))
+    true = (value - least) / value
+    assert true <= found.suboptimality_bound_ * (1 + 1e-9) + 1e-12
+    assert found.status_ != "converged" or true <= 1e-4
+
+
+def test_a_truncated_decrement_proves_nothing():
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((60, 60)))[0]
+    X = rng.standard_normal((2000, 60)) * np.logspace(0, -4, 60) @ Q
+    y = (rng.random(2000) < 1 / (1 + np.exp(-X @ rng.standard_normal(60) * 3))).astype(int)
+    found = LogisticRegression(C=1e10, tol=1e-4, solver="newton-cg").fit(X, y)
+    exact = LogisticRegression(C=1e10, tol=1e-12, solver="newton-cholesky").fit(X, y)
+    value, least = (value_of(f.coef_, f.intercept_, X, y, 1e10) for f in (found, exact))
+    assert found.status_ == "converged" and (value - least) / value <= 1e-4
+
+
+def one_hot(m=5000):
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 10, m)
+    rate = np.array([0.2, 0.5, 0.7, 1.0, 0.3, 0.4, 0.6, 0.0, 0.5, 0.8])
+    return np.eye(10)[level], (rng.random(m) < rate[level]).astype(int)
+
+
+@pytest.mark.parametrize("solver", ["auto", *SOLVERS])
+def test_quasi_separation_is_named_by_column(solver):
+    """Levels 3 and 7 of ten are pure."""
+    X, y = one_hot()
+    with pytest.warns(match="weights of column 3, column 7 grow"):
+        found = LogisticRegression(C=np.inf, solver=solver).fit(X, y)
+    assert found.status_ == "separable" and np.isfinite(found.coef_).all()
+    if solver == "auto":
+        assert found.n_passes_ < 20
+
+
+def test_separating_columns_have_names():
+    pandas = pytest.importorskip("pandas")
+    X, y = one_hot(1000)
+    frame = pandas.DataFrame(X, columns=[f"level {i}" for i in range(10)])
+    with pytest.warns(match="'level 3', 'level 7'"):
+        LogisticRegression(C=np.inf).fit(frame, y)
+
+
+def test_data_that_a_penalty_bounds_are_not_called_separable():
+    X, y = one_hot(1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert LogisticRegression(C=1e3).fit(X, y).status_ == "converged"
+
+
+def test_labels_that_nearly_separate_have_an_optimum():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((400, 3))
+    y = (X[:, 0] > 0).astype(int)
+    y[np.abs(X[:, 0]).argsort()[:30]] ^= 1
+    found = LogisticRegression(C=np.inf).fit(X, y)
+    assert found.status_ == "converged" and found.suboptimality_bound_ <= 1e-8
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_the_bound_of_float32_under_an_l1_penalty_is_not_zero(l1_ratio):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 5)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    found = LogisticRegression(l1_ratio=l1_ratio, solver="fista", tol=1e-12).fit(X, y)
+    assert 0 < found.suboptimality_bound_ < 1e-4
+
+
+def test_tile_sums_in_float32_count_in_the_bound():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100_000, 6), dtype=np.float32)
+    y = np.zeros(100_000, dtype=int)
+    y[:10] = 1
+    found = LogisticRegression(backend="numpy").fit(X, y)
+    exact = LogisticRegression(backend="numpy", solver="newton-cholesky", tol=1e-13).fit(
+        X.astype(np.float64), y
+    )
+    value, least = (value_of(f.coef_, f.intercept_, X, y) for f in (found, exact))
+    assert (value - least) / value <= found.suboptimality_bound_
+
+
+def test_a_year_in_float32_ends_by_proof_or_with_a_warning():
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.integers(1990, 2020, 500), rng.standard_normal((500, 3))].astype(np.float32)
+    y = (rng.random(500) < 1 / (1 + np.exp(-0.2 * (X[:, 0] - 2005)))).astype(int)
+    found = LogisticRegression(l1_ratio=0.5, C=10.0, tol=1e-4).fit(X, y)
+    assert found.status_ == "converged" and found.suboptimality_bound_ <= 1e-4
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("C", [1.0, 1e4, np.inf])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_bounds_are_tight(solver, C, dtype):
+    X, y, s, _ = draw(3000, 8, dtype, weighted=True)
+    found = LogisticRegression(solver=solver, C=C, tol=1e-4).fit(X, y, s)
+    assert found.status_ == "converged" and found.suboptimality_ <= found.suboptimality_bound_ <= 1e-4
+    exact = LogisticRegression(solver="newton-cholesky", C=C, tol=1e-13).fit(X, y, s)
+    assert exact.suboptimality_bound_ < (1e-9 if dtype == "float64" else 1e-6)
+
+
+def test_a_fit_of_many_classes_ends_in_time():
+    X, _, _, _ = draw(4000, 20)
+    y = np.random.default_rng(0).integers(0, 500, 4000)
+    with pytest.warns():
+        found = LogisticRegression(max_seconds=1.0).fit(X, y)
+    assert found.status_ == "max_seconds" and found.suboptimality_bound_ <= 1
+
+
+def test_sgd_is_left_in_the_columns_as_they_are():
+    X, y = uncentred("float64", 1e6, m=200)
+    model = LogisticRegression(solver=solvers.sgd(), max_iter=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    assert np.isfinite(model.coef_).all()
