@@ -122,7 +122,7 @@ _OURS = ("LossGradient", "HessianVector")
 
 
 def _kernel(name, dtype, n, nbytes):
-    """The kernel that a pass over rows of n numbers takes, which lie where they are drawn, without padding."""
+    """The kernel that a pass over rows of n numbers takes, as they are drawn, without padding."""
     itemsize = np.dtype(dtype).itemsize
     vector = shapes.widest_vector(itemsize, 0, n, n)
     return shapes.dense(name, dtype, nbytes // itemsize // n, n, 1, vector).kernel
