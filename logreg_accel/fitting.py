@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from . import driver
 from .backends import Choice, get_backend
+from .data import compute_dtype
 from .data.sparse import conversion
 from .history import HEADINGS, Solution, format_record
 from .losses import loss_of
@@ -92,7 +93,15 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None):
     )
     penalised = model.C < math.inf
     solver, name, reason = resolve_solver(
-        model.solver, n, m, matrix.nbytes, penalised, loss.n_outputs, l1=model.l1_ratio > 0 and penalised
+        model.solver,
+        n,
+        m,
+        matrix.nbytes,
+        penalised,
+        loss.n_outputs,
+        l1=model.l1_ratio > 0 and penalised,
+        real=compute_dtype(matrix.dtype).itemsize,
+        available=lambda: backend.free_bytes(matrix),
     )
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")

@@ -13,6 +13,7 @@ from .. import clock
 from ..data import Block, compute_dtype
 from . import drawing, linalg
 from .generic import BODIES
+from .host import available_memory
 from .threads import blas_limit
 
 
@@ -55,6 +56,10 @@ class Backend:
     def upload(self, block):
         """The block with its arrays where the passes want them."""
         return block
+
+    def free_bytes(self, X):
+        """Bytes that a fit may take beside a matrix that is not uploaded yet; None where that is unknown."""
+        return available_memory()
 
     def to_host(self, array):
         """A NumPy array of one of this backend's arrays."""

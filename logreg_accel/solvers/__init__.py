@@ -5,13 +5,15 @@ The estimator's `solver=` takes a name or an instance:
 `LogisticRegression(solver=solvers.gd(step=0.1, momentum=0.9))`.
 
 A settings class may have optional attributes: `for_l1`, whether it can handle an L1 penalty; `for_shape`, a
-constructor from the shape of the data; and `patience`, the number of accepted points in a row that may bring
-no improvement before the run is considered to have reached the noise floor.
+constructor from the shape of the data; `bytes_beside`, a method (Shape) -> what it needs beside X; and
+`patience`, the number of accepted points in a row that may bring no improvement before the run is considered
+to have reached the noise floor.
 """
 
-from .auto import choose_solver
+from .auto import choose_solver, products_alone
 from .gd import gd
 from .lbfgs import lbfgs
+from .memory import Shape, fits, shortage
 from .newton import newton_cg, newton_cholesky
 from .proximal import fista, prox_newton
 from .row_space import row_space
@@ -46,8 +48,30 @@ SOLVERS = {
 }
 
 
-def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True, n_outputs=1, l1=False):
+def resolve_solver(
+    solver,
+    n_features,
+    n_rows=0,
+    nbytes=0,
+    penalised=True,
+    n_outputs=1,
+    l1=False,
+    real=8,
+    available=lambda: None,
+):
     """Return the solver that a user's `solver=` stands for.
+
+    Parameters
+    ----------
+    solver : str or settings
+    n_features, n_rows, nbytes, n_outputs : int
+        Of X, and of the outputs of the loss.
+    penalised, l1 : bool
+        Whether there is a penalty, and whether it has an L1 part.
+    real : int
+        Bytes of a margin.
+    available : function () -> int or None
+        Bytes that there are beside X; None where that is unknown.
 
     Returns
     -------
@@ -60,21 +84,37 @@ def resolve_solver(solver, n_features, n_rows=0, nbytes=0, penalised=True, n_out
     ValueError
         The name is unknown, or there is an L1 penalty that the solver cannot handle; the message lists the
         alternatives.
+    MemoryError
+        What the solver needs beside X is not there; the message says how much, and what takes less.
     """
+    shape, reason = Shape(n_rows, n_features, n_outputs, nbytes, real), "asked for"
     if isinstance(solver, str) and solver == "auto":
-        name, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1)
-        return _settings(name, n_features, n_rows, n_outputs), name, reason
+        solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1)
+        if not fits(_settings(solver, shape), shape, available):
+            reason = shortage(solver, _settings(solver, shape), shape, available)
+            solver = "fista" if l1 else products_alone(n_features, n_rows)
+    made, name = _made(solver, shape)
+    _check_l1(name, l1)
+    if not fits(made, shape, available):
+        least = "fista" if l1 else "lbfgs"
+        instead = "pass fewer rows or columns"
+        if name != least and fits(_settings(least, shape), shape, available):
+            instead = f"use solver={least!r}"
+        raise MemoryError(f"{shortage(name, made, shape, available)}; {instead}, or free some.")
+    return made, name, reason
+
+
+def _made(solver, shape):
+    """The settings that a name stands for, or those given, and their name."""
     for name, settings in SOLVERS.items():
         if isinstance(solver, settings):
-            _check_l1(name, l1)
-            return solver, name, "asked for"
+            return solver, name
     if not isinstance(solver, str) or solver not in SOLVERS:
         raise ValueError(
             f"`solver` is {solver!r}; expected 'auto', one of {', '.join(map(repr, SOLVERS))}, or settings "
             "such as logreg_accel.solvers.gd(step=0.1)."
         )
-    _check_l1(solver, l1)
-    return _settings(solver, n_features, n_rows, n_outputs), solver, "asked for"
+    return _settings(solver, shape), solver
 
 
 def _check_l1(name, l1):
@@ -86,7 +126,7 @@ def _check_l1(name, l1):
         )
 
 
-def _settings(name, n_features, n_rows, n_outputs):
+def _settings(name, shape):
     """Return the default settings of a method, which may depend on the shape of the data."""
     for_shape = getattr(SOLVERS[name], "for_shape", None)
-    return for_shape(n_rows, n_features, n_outputs) if for_shape else SOLVERS[name]()
+    return for_shape(*shape[:3]) if for_shape else SOLVERS[name]()

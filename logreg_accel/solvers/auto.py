@@ -44,6 +44,11 @@ def choose_solver(n_features, n_rows=0, nbytes=0, penalised=True, n_outputs=1, l
         and n_features >= ROW_SPACE_FROM_WIDTH * n_rows
     ):
         return "row-space", f"{n_rows} rows: as many unknowns as rows are enough"
-    if n_features >= LBFGS_FROM_WIDTH * n_rows:
+    if products_alone(n_features, n_rows) == "lbfgs":
         return "lbfgs", f"{what}, {n_rows} rows: no Hessian is worth its price"
     return "newton-cg", f"{what}: the Hessian is dear to factor, its products are not"
+
+
+def products_alone(n_features, n_rows):
+    """Return the name of the solver for data of which no Hessian is made."""
+    return "lbfgs" if n_features >= LBFGS_FROM_WIDTH * n_rows else "newton-cg"

@@ -48,6 +48,9 @@ class gd:
         if self.start not in ("zeros", "random"):
             raise ValueError(f"`start` is {self.start!r}; expected 'zeros' or 'random'.")
 
+    def bytes_beside(self, shape):
+        return shape.vectors(8)
+
     def __call__(self, start):
         w = start.w
         if self.start == "random" and not w.any():

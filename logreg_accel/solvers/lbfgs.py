@@ -31,6 +31,9 @@ class lbfgs:
         if not (isinstance(self.memory, int) and self.memory >= 1):
             raise ValueError(f"`memory` is {self.memory!r}; expected a positive integer.")
 
+    def bytes_beside(self, shape):
+        return shape.vectors(2 * self.memory + 8)
+
     def __call__(self, start):
         here = yield Evaluate(start.w, diagonal=True)
         inverse = 1 / np.where(here.diagonal > 0, here.diagonal, 1)

@@ -22,6 +22,9 @@ class newton_cholesky:
     Boyd and Vandenberghe, Convex Optimization, algorithm 9.5.
     """
 
+    def bytes_beside(self, shape):
+        return shape.vectors(8) + shape.hessian(shape.size)
+
     def __call__(self, start):
         here = yield Evaluate(start.w)
         while True:
@@ -61,6 +64,9 @@ class newton_cg:
     def __post_init__(self):
         if not (isinstance(self.max_inner, int) and self.max_inner >= 1):
             raise ValueError(f"`max_inner` is {self.max_inner!r}; expected a positive integer.")
+
+    def bytes_beside(self, shape):
+        return shape.vectors(12)
 
     def __call__(self, start):
         here = yield Evaluate(start.w, diagonal=True)

@@ -45,6 +45,11 @@ class prox_newton:
                 f"`rows_per_parameter` is {self.rows_per_parameter!r}; expected a positive integer."
             )
 
+    def bytes_beside(self, shape):
+        """A sample and a Hessian; no factor, but copies of the part of weights that are not zero."""
+        sample = shape.sample(self.rows_per_parameter * shape.size)
+        return shape.vectors(12) + sample + shape.hessian(shape.size)
+
     def __call__(self, start):
         l1 = start.l1
         size = self.rows_per_parameter * len(start.w)
@@ -137,6 +142,9 @@ class fista:
 
     for_l1: ClassVar[bool] = True
     patience: ClassVar[int] = 50  # momentum oscillates, so be more patient than the driver's default
+
+    def bytes_beside(self, shape):
+        return shape.vectors(8)
 
     def __call__(self, start):
         w, l1 = start.w, start.l1

@@ -27,6 +27,11 @@ class row_space:
     Hastie and Tibshirani (2004), Efficient quadratic regularization for expression arrays, Biostatistics 5.
     """
 
+    def bytes_beside(self, shape):
+        """XXᵀ, its factors, a copy of X in the order of the pivots, and Newton's method in that space."""
+        m, k = shape.n_rows, shape.n_outputs
+        return shape.vectors(8) + shape.nbytes + shape.matrices(4, m) + shape.matrices(3, m * k)
+
     def __call__(self, start):
         yield Evaluate(start.w)
         rows = yield Draw(RowSpace())

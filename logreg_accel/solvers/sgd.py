@@ -119,6 +119,9 @@ class sgd:
             if not right:
                 raise ValueError(f"`{name}` is {value!r}; expected {expected}.")
 
+    def bytes_beside(self, shape):
+        return shape.vectors(12) + shape.sample(_ROWS_PER_PARAMETER * shape.size)
+
     def __call__(self, start):
         here = yield Evaluate(start.w)
         state, n_batches = State(here.w.copy()), batches(start.n_rows, self.batch_size)

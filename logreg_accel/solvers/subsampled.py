@@ -70,6 +70,12 @@ class newton_subsampled:
             rows_per_parameter=int(min(max(16 * n_rows / (n_outputs * n_features + 1) ** 2, least), most))
         )
 
+    def bytes_beside(self, shape):
+        """A sample and a Hessian: of all parameters, or of one class where those are many."""
+        factored = shape.size if shape.size <= _METRIC_UP_TO else shape.n_features + 1
+        sample = shape.sample(self.rows_per_parameter * shape.size)
+        return shape.vectors(2 * self.memory + 12) + sample + shape.hessian(factored)
+
     def __call__(self, start):
         size = self.rows_per_parameter * len(start.w)
         if len(start.w) > _METRIC_UP_TO:

@@ -64,6 +64,9 @@ class CupyBackend(Backend):
         y, s, splits = rest
         return DeviceBlock(X, y, s, splits, float(s.max()) if X.compressed and s is not None else 1.0)
 
+    def free_bytes(self, X):
+        return free_bytes() - (0 if X.on_device else X.nbytes)
+
     def to_host(self, array):
         return cupy.asnumpy(array)
 

@@ -51,7 +51,7 @@ class NumbaBackend(NumpyBackend):
         """The generic body, lane by lane where it reads X."""
         if pass_.reads == 0:
             return super().generic(pass_, block)
-        n_lanes = lanes.count(block.X)
+        n_lanes = lanes.count(block.X, pass_.W.shape[1] if hasattr(pass_, "W") else 1)
         if isinstance(pass_, p.Hessian | p.MeanHessian):
             n_lanes = lanes.hessian_count(block.X, pass_)
         bounds = lanes.bounds(block.X, n_lanes)

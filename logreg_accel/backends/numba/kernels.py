@@ -62,7 +62,7 @@ class _Job(NamedTuple):
         tile = lanes.tile_rows(layout, X, softmax * 2 * k * dtype.itemsize)
         y = np.empty(0, dtype=np.uint8) if block.y is None else np.ascontiguousarray(block.y)
         loops = _loops("softmax" if softmax else "passes")
-        bounds = lanes.bounds(X, lanes.count(X))
+        bounds = lanes.bounds(X, lanes.count(X, k))
         return cls(loops, A, y, _weights(block, dtype), *_split(pass_.W, dtype), bounds, tile)
 
 

@@ -1,0 +1,85 @@
+"""What a solver needs beside X, told before the first read."""
+
+from typing import NamedTuple
+
+_POINTS = 4  # the best one, those that the last step went between, one that is tried
+_PROVEN_UP_TO = 2000  # parameters for which a proof makes matrices
+_ALWAYS = 1 << 26
+"""Bytes that are not asked about: looking takes a part of the time of a small fit."""
+
+
+class Shape(NamedTuple):
+    """The sizes of a problem.
+
+    Attributes
+    ----------
+    n_rows, n_features, n_outputs : int
+    nbytes : int
+        Of X.
+    real : int
+        Bytes of a margin.
+    """
+
+    n_rows: int
+    n_features: int
+    n_outputs: int
+    nbytes: int
+    real: int = 8
+
+    @property
+    def size(self):
+        """Parameters, an intercept included."""
+        return (self.n_features + 1) * self.n_outputs
+
+    def vectors(self, count):
+        """Of `count` vectors, of the points at hand with their margins, and of a pass and a proof."""
+        margins = self.real * self.n_rows * self.n_outputs
+        sums = min(self.nbytes // 4, 128 * 8 * self.size)  # side by side, on all threads
+        proof = self.rows(3 * max(12 * self.size, 2 * self.n_rows / self.size))
+        if self.size <= _PROVEN_UP_TO:
+            proof += self.matrices(4, self.size)
+        return 8 * (2 * _POINTS + count) * self.size + _POINTS * margins + sums + proof
+
+    def matrices(self, count, size):
+        """Of square matrices."""
+        return 8 * count * size * size
+
+    def hessian(self, size):
+        """Of a Hessian, its factor, a copy on the way there, and sums side by side on all threads."""
+        lanes = min(64, self.n_rows // (8 * self.n_features))
+        return self.matrices(3, size) + min(self.matrices(lanes, size), 1 << 28)
+
+    def rows(self, count):
+        """Of rows gathered from X."""
+        return int(self.nbytes * min(count / max(self.n_rows, 1), 1))
+
+    def sample(self, count):
+        """Of a sample, and of the rows that it is drawn from; none where that were most rows."""
+        return 0 if 2 * count >= self.n_rows else 3 * self.rows(count)
+
+
+def needed(solver, shape):
+    """Bytes that a solver needs beside X, 0 where it does not say."""
+    estimate = getattr(solver, "bytes_beside", None)
+    return 0 if estimate is None else int(estimate(shape))
+
+
+def fits(solver, shape, available):
+    """Whether what a solver needs is there; `available` is a function () -> bytes or None."""
+    wanted = needed(solver, shape)
+    if wanted <= _ALWAYS:
+        return True
+    there = available()
+    return there is None or wanted <= there
+
+
+def shortage(name, solver, shape, available):
+    """In words, what a solver needs and what is there."""
+    what = f"{shape.n_features} features" + (f" × {shape.n_outputs} classes" if shape.n_outputs > 1 else "")
+    wanted, there = in_units(needed(solver, shape)), in_units(available())
+    return f"{name} needs {wanted} beside X for {what} and {there} are available"
+
+
+def in_units(n_bytes):
+    """12 GB, 3.4 MB."""
+    return f"{n_bytes / 1e9:.3g} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.3g} MB"

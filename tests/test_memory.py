@@ -1,0 +1,90 @@
+"""Memory is asked for before it is taken: every solver says what it needs, before the first read."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from conftest import draw
+from logreg_accel import LogisticRegression, solvers
+from logreg_accel.backends import host
+from logreg_accel.backends.base import Backend
+from logreg_accel.backends.numba import lanes
+from logreg_accel.data import as_matrix
+from logreg_accel.solvers import SOLVERS, resolve_solver
+from logreg_accel.solvers.memory import Shape, needed
+
+
+def with_bytes(monkeypatch, n_bytes):
+    monkeypatch.setattr(Backend, "free_bytes", lambda self, X: n_bytes)
+
+
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+def test_every_solver_says_what_it_needs(name):
+    small, large = (needed(SOLVERS[name](), Shape(m, 50, 3, 4 * m * 50)) for m in (1000, 100_000))
+    assert 0 < small < large
+
+
+def test_a_hessian_that_does_not_fit_is_refused_by_its_size(monkeypatch):
+    """A Hessian of 4,200 parameters takes three times 141 MB; 100 MB are there."""
+    with_bytes(monkeypatch, 10**8)
+    X, _, _, _ = draw(300, 20)
+    y = np.arange(300) % 200
+    with pytest.raises(
+        MemoryError, match=r"newton-cholesky needs .* MB beside X for 20 features × 200 classes"
+    ):
+        LogisticRegression(solver="newton-cholesky").fit(X, y)
+    with pytest.raises(MemoryError, match="100 MB are available; use solver='lbfgs'"):
+        LogisticRegression(solver="newton-cholesky").fit(X, y)
+
+
+def test_auto_takes_what_fits():
+    """A Hessian of 4,550 parameters takes half a gigabyte; products take vectors."""
+    sizes = {"n_features": 90, "n_rows": 500_000, "nbytes": 4 * 90 * 500_000, "n_outputs": 50}
+    shape = Shape(500_000, 90, 50, sizes["nbytes"])
+    _, roomy, _ = resolve_solver("auto", **sizes)
+    there = needed(SOLVERS["newton-cg"](), shape)
+    assert needed(SOLVERS[roomy](), shape) > there
+    made, name, reason = resolve_solver("auto", **sizes, available=lambda: there)
+    assert name != roomy and needed(made, shape) <= there and f"{roomy} needs" in reason
+
+
+def test_nothing_is_asked_where_nobody_knows(monkeypatch):
+    with_bytes(monkeypatch, None)
+    X, y, _, _ = draw(200, 4)
+    assert LogisticRegression(solver="newton-cholesky").fit(X, y).status_ == "converged"
+
+
+def test_samples_of_sparse_rows_are_asked_for(monkeypatch):
+    """Its metric is a square matrix of the features, however few the entries are."""
+    shape = Shape(25_000, 9_000, 1, 40_000_000)
+    assert needed(solvers.newton_cholesky(), shape) > 8 * 9_000**2
+    with_bytes(monkeypatch, 10**8)
+    X = scipy.sparse.random_array((2000, 9000), density=0.001, rng=np.random.default_rng(0), format="csr")
+    with pytest.raises(MemoryError, match="newton-cholesky needs"):
+        LogisticRegression(solver="newton-cholesky").fit(X, np.arange(2000) % 2)
+
+
+def groups(folder, most, used):
+    """The files that Linux shows of a control group of version 2."""
+    (folder / "proc" / "self").mkdir(parents=True)
+    (folder / "proc" / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    (folder / "proc" / "self" / "cgroup").write_text("0::/box\n")
+    (folder / "groups" / "box").mkdir(parents=True)
+    (folder / "groups" / "box" / "memory.max").write_text(f"{most}\n")
+    (folder / "groups" / "box" / "memory.current").write_text(f"{used}\n")
+    (folder / "groups" / "box" / "memory.stat").write_text("inactive_file 100\nactive_file 50\n")
+    return host.available_memory(folder / "proc", folder / "groups")
+
+
+@pytest.mark.parametrize(
+    "most, used, there", [("max", 10, 8000 * 1024), (5000, 2000, 5000 - 2000 + 150), (1000, 5000, 0)]
+)
+def test_the_limit_of_a_container_counts(tmp_path, most, used, there):
+    assert groups(tmp_path, most, used) == there
+
+
+def test_sums_of_lanes_take_a_part_of_x():
+    """They were 2.1 GB beside 763 MB for a hundred rows of two million numbers."""
+    for m, n, k in ((100, 200_000, 1), (4000, 30_000, 5), (1_000_000, 20, 1)):
+        X = as_matrix(np.broadcast_to(np.float32(0), (m, n)))
+        assert lanes.count(X, k) == 1 or lanes.count(X, k) * 8 * n * k <= X.nbytes / 2
