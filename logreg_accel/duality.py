@@ -16,6 +16,7 @@ import scipy.linalg
 _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
 _MARGINS = 1 << 14
 _STEPS = 30
+_MANY, _FEW_STEPS = 100, 6  # of many classes each step takes a factorisation; near the optimum few will do
 
 
 def gap(penalty, w, gradient, moved, loss, fixed):
@@ -136,7 +137,7 @@ def _shift(loss, z, y, s, target, size):
     """
     k = len(target)
     shift = np.zeros(k)
-    for _ in range(_STEPS):
+    for _ in range(_STEPS if k <= _MANY else _FEW_STEPS):
         shifted, moved = loss.value_residual(z + shift, y)
         excess = (s * moved).sum(axis=0) - target
         sums = (s * abs(moved)).sum(axis=0).max()

@@ -64,7 +64,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
     ----------
     coef_ : ndarray (1, n_features), or (n_classes, n_features) for more than two classes
         float32 when X is float32, float16 or bfloat16, else float64.
-    intercept_ : ndarray (1,), or (n_classes,)
+    intercept_ : ndarray (1,), or (n_classes,), float64
     classes_ : ndarray (n_classes,)
     n_iter_ : ndarray (1,), int32
     n_features_in_ : int
@@ -75,13 +75,13 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
     n_passes_ : float
         Reads of X; a sample counts its share of the rows.
     suboptimality_ : float
-        Estimated (F − F*)/F.
+        Estimated (F − F*)/F, never above the bound.
     suboptimality_bound_ : float
-        Bound on it, rigorous but for rounding (`logreg_accel.duality`); inf where there is none (no
-        penalty).
+        Proven by a point of the dual problem (`logreg_accel.repair`), rounding included; 1 says nothing.
     status_ : str
-        "converged", "noise floor", "separable", "max_iter", "max_passes", "max_seconds", "callback",
-        "interrupted", "stalled" (sgd no longer improves), "partial" (partial_fit) or "diverged".
+        "converged" (the bound is at most tol), "estimated" (the estimate is, and no proof can be had), "noise
+        floor", "separable", "max_iter", "max_passes", "max_seconds", "callback", "interrupted", "stalled"
+        (sgd no longer improves), "partial" (partial_fit) or "diverged".
     history_ : list of Record
         One for every evaluation.
 
