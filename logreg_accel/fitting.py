@@ -186,7 +186,8 @@ def coefficients(model, w, labelled):
     n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
     W = np.array(w).reshape(-1, k)
     if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
-        free = slice(0 if model.C == np.inf else n, None)
+        exact = dtype == np.float64  # weights of float32 would be rounded again, to others than were judged
+        free = slice(0 if model.C == np.inf and exact else n, None)
         W[free] -= W[free].mean(axis=1, keepdims=True)
     # All digits of the intercept are kept: where columns lie far from zero it takes up what they add.
     intercept = W[n].copy() if model.fit_intercept else np.zeros(k)

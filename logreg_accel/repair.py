@@ -26,6 +26,7 @@ _NOTHING = 1e-28  # relative decrement of which nothing is left
 _SURE = 10  # roundings by which a bound is raised
 _LIFT = 1e-14
 _NULL = 1e-11  # pivots of a matrix of unit diagonal that rounding may have made
+_FLAT = 1e-26  # curvature that rounding may have made of none
 _NULL_UP_TO = 600  # parameters up to which such directions are looked at one by one
 
 
@@ -221,9 +222,11 @@ class Matrix:
             v = self._full(v)
             curvature = float(v @ (yield ask.HessianVector(there.w, v, self.rows)))
             slope = abs(float(v @ residual))
-            if slope > 10 * float(abs(v) @ error):
+            if curvature > _FLAT:
                 # twice the decrement: along a direction that separates rows F falls like an exponential
-                lost += slope * slope / curvature if curvature > 1e-26 else math.inf
+                lost += slope * slope / curvature
+            elif slope > 10 * float(abs(v) @ error):
+                return math.inf
         return lost
 
     def cost(self, error, more):
