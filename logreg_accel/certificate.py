@@ -112,7 +112,9 @@ class Certificate:
         if self.beyond_proof and told.gap is not None and not told.rough and estimate <= self.tol:
             trusted = yield from self._settled(point)
         self.previous = point
-        return Verdict(math.nan if told.rough else estimate, bound, trusted)
+        if told.rough or (told.gap is None and bound < math.inf):  # nothing better is known than the bound
+            estimate = math.nan
+        return Verdict(estimate, bound, trusted)
 
     def _look_for_separation(self, point):
         """Without a penalty, whether steps go on raising margins and lower none: F falls along them for ever.

@@ -153,9 +153,9 @@ class Repair:
         return duality.rounding(relative, self.start.scale, self.point.value)
 
     def _of_margins(self):
-        """What the rounding of margins hides: no curvature is above 1/4."""
+        """What some roundings of margins hide: no curvature is above 1/4."""
         relative = self.here.rounding / self.here.value
-        return (relative * float((abs(self.point.w) * self.start.scale).sum())) ** 2 / 8
+        return 2 * (relative * float((abs(self.point.w) * self.start.scale).sum())) ** 2
 
     def _rounding(self, metric, gap):
         """What the rounding of the gradient of all rows may hide, ½·εᵀH⁻¹ε; a read tells where it matters."""
