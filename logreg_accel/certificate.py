@@ -22,8 +22,8 @@ _ROWS_PER_PARAMETER = 12
 _ALL_ROWS_COST = 3.0
 """Reads of a proof that moves all rows."""
 
-_NEARLY = 30.0
-"""A proof is tried when the estimate says that it will miss by no more than this factor."""
+_ROOM = 3.0
+"""How far below `tol` a proof that moves a share of the rows has to be expected before it is tried."""
 
 
 _LOOSE, _TIGHT = 1e-6, 1e-10
@@ -204,7 +204,7 @@ class Certificate:
         most = max(_ROWS_PER_PARAMETER * size, 2 * m / max(size, 1))
         if m <= 2 * most:
             return math.inf
-        if math.isnan(estimate) or estimate <= self.tol / _NEARLY * most / m * 10:
+        if math.isnan(estimate) or _ROOM * estimate * m / most <= self.tol:
             return most
         return 0
 

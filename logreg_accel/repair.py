@@ -55,7 +55,6 @@ class Repair:
         self.whole = rows is None or rows.rows.share == 1
         self.l1 = start.l1 + np.zeros(len(point.w))
         self.fixed = (start.ridge == 0) & (self.l1 == 0)
-        self.doubt = 0.0
 
     def gap(self):
         """The bound, inf where none is found; a generator of questions."""

@@ -11,6 +11,7 @@ import scipy.sparse
 from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import why_not
 
+from logreg_accel import LogisticRegression
 from logreg_accel.backends import get_backend, unusable
 from logreg_accel.certificate import Certificate
 from logreg_accel.data import compute_dtype
@@ -291,6 +292,15 @@ def cpu_or_gpu(name):
 @pytest.fixture
 def loss():
     return Logistic()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """The file of a small model."""
+    X, y, _, _ = draw(60, 3)
+    path = tmp_path / "model.npz"
+    LogisticRegression(C=2.0).fit(X, y).save(path)
+    return path
 
 
 @pytest.fixture(scope="session")

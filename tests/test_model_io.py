@@ -14,13 +14,6 @@ from logreg_accel.persistence import archive, model
 X, Y, _, _ = draw(60, 3)
 
 
-@pytest.fixture
-def saved(tmp_path):
-    path = tmp_path / "model.npz"
-    LogisticRegression(C=2.0).fit(X, Y).save(path)
-    return path
-
-
 def test_everything_comes_back(tmp_path):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(X, columns=["a", "b", "ü"])

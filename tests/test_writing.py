@@ -12,17 +12,10 @@ import tempfile
 import pytest
 
 from conftest import draw
-from logreg_accel import LogisticRegression, load
+from logreg_accel import load
 from logreg_accel.persistence.writing import check_writable, write_whole
 
 X, Y, _, _ = draw(60, 3)
-
-
-@pytest.fixture
-def saved(tmp_path):
-    path = tmp_path / "model.npz"
-    LogisticRegression(C=2.0).fit(X, Y).save(path)
-    return path
 
 
 def in_child(work):
