@@ -16,14 +16,24 @@ from .solvers import questions as ask
 
 MAX_ITER = "max_iter"
 
-_ROWS_PER_PARAMETER = 12
-"""Rows at least that a proof moves, where it cannot move all."""
+_ALL_ROWS_UP_TO = 24
+"""Rows per parameter up to which a proof moves all of them."""
+
+_ROWS_PER_PARAMETER, _READS = 16, 2.5
+"""A proof may move so many rows per parameter, or rows whose Hessian takes about one read: m/size, times a
+factor."""
 
 _ALL_ROWS_COST = 3.0
 """Reads of a proof that moves all rows."""
 
-_ROOM = 3.0
+_FEWEST = 3
+"""Rows per parameter; with fewer, their Hessian says too little about some directions."""
+
+_ROOM = 1.2
 """How far below `tol` a proof that moves a share of the rows has to be expected before it is tried."""
+
+_HOPE = 4.0
+"""How far above `tol` a bound may seem to lie, before the intercept's part, to be worth finding."""
 
 
 _LOOSE, _TIGHT = 1e-6, 1e-10
@@ -92,6 +102,8 @@ class Certificate:
         self.least_curvature, self.knock = math.inf, tol
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
         self.lower_share, self.tried = 0.0, False
+        self.rows = self.exact = None  # all rows in float64 where they were drawn, and the point on them
+        self.fewest = _ROWS_PER_PARAMETER if penalty.l1 > 0 else _FEWEST  # residuals have to be exact there
         self.separation = Separation(start)
 
     def judge(self, told):
@@ -164,15 +176,20 @@ class Certificate:
         self.partial, self.share, self.tried = 0.0 if point.value == 0 else 1.0, 0.0, False
         if not 0 < point.value < math.inf:
             return self.partial
-        if point.rounding < _EXACT * point.value:  # else values are not known well enough to be compared
-            above = max(point.value - self.lower, 0.0) + 4 * point.rounding
+        self.exact = point if point.rounding < _EXACT * point.value else None
+        if self.exact is None and self.rows is not None and self.reads_left() >= 1:
+            self.exact = yield ask.Evaluate(point.w, self.rows)
+        if self.exact is not None:  # else values are not known well enough to be compared
+            above = max(self.exact.value - self.lower, 0.0) + 4 * self.exact.rounding
             self.partial, self.share = min(1.0, above / point.value), self.lower_share
         if self.partial > self.tol:
-            self.partial, self.share = min(self.partial, (yield ask.DualValue(point)) / point.value), 0.0
+            hope = math.inf if math.isnan(estimate) else _HOPE * self.tol * point.value
+            self.partial = min(self.partial, (yield ask.DualValue(point, hope)) / point.value)
+            self.share = 0.0
         if self.partial > self.tol:
             self.partial = min(self.partial, (yield from self._repaired(point, estimate)) / point.value)
-        if point.value * (1 - self.partial) > self.lower:
-            self.lower, self.lower_share = point.value * (1 - self.partial), self.share
+        if self.exact is not None and self.exact.value - self.partial * point.value > self.lower:
+            self.lower, self.lower_share = self.exact.value - self.partial * point.value, self.share
         if self.partial > self.tol and self.tried and not math.isnan(estimate):
             self.knock = estimate * max(0.01, 0.8 * self.tol / self.partial)
         return self.partial
@@ -187,26 +204,37 @@ class Certificate:
             self.beyond_proof = True
             return math.inf
         self.tried = True
-        rows = yield ask.Draw(ask.Witnesses(size, self.start.seed + max(self.n_iter, 0), at=point))
-        enough = self.tol if enough is None else enough
-        gap = yield from Repair(self.penalty, self.start, enough, point, rows).gap()
+        whole = share == 1 and self.rows is not None
+        rows = self.rows if whole else (yield ask.Draw(self._witnesses(size, point)))
+        repair = Repair(self.penalty, self.start, self.tol if enough is None else enough, point, rows)
+        if whole:
+            repair.here = self.exact
+        gap = yield from repair.gap()
+        if share == 1 and rows is not None:
+            self.rows, self.exact = rows, repair.here
         if gap <= point.value:
             self.share = 1.0 if share == 1 else size / self.start.n_rows
+        else:
+            self.fewest *= 4  # some columns were hardly seen
         return gap
+
+    def _witnesses(self, size, point):
+        return ask.Witnesses(size, self.start.seed + max(self.n_iter, 0), at=point)
 
     def _rows_wanted(self, size, estimate):
         """Rows to move; inf for all, 0 where the estimate says that too many would be needed.
 
-        The bound is about m/|S| times the truth. A Hessian of S takes size² operations a row; so many rows
-        that this costs about a read.
+        The bound is about m/(|S| − size) times the truth: the inverse of a Hessian of |S| rows is that much
+        larger. It takes size² operations a row; so many rows at most that this costs about a read.
         """
         m = self.start.n_rows
-        most = max(_ROWS_PER_PARAMETER * size, 2 * m / max(size, 1))
-        if m <= 2 * most:
+        if m <= _ALL_ROWS_UP_TO * size or size <= 2:
             return math.inf
-        if math.isnan(estimate) or _ROOM * estimate * m / most <= self.tol:
+        most = max(_ROWS_PER_PARAMETER * size, _READS * m / size)
+        if math.isnan(estimate):
             return most
-        return 0
+        wanted = size + _ROOM * estimate * m / self.tol
+        return max(wanted, min(self.fewest * size, most)) if wanted <= most else 0
 
     def _estimate(self, point, gap):
         """F − F* from the solver's gap, or from the gradient: ‖g‖²/(2μ).

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.linalg
 
 _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
-_MARGINS = 1 << 14
+_MARGINS = 1 << 12
 _STEPS = 30
 _MANY, _FEW_STEPS = 100, 6  # of many classes each step takes a factorisation; near the optimum few will do
 
@@ -67,10 +67,11 @@ def rounding(relative, scale, loss):
     return relative * np.sqrt(min(max(loss, 0.0), 1.0)) * scale
 
 
-def plain(objective, point):
+def plain(objective, point, hope=np.inf):
     """The bound where the margins of some rows are shifted by one number, or one a class, for the intercept.
 
-    It costs next to no read: the rows are few, those of the largest curvature among evenly spaced ones.
+    It costs next to no read: the rows are few, those of the largest curvature among evenly spaced ones. Where
+    the penalised weights alone leave more than `hope`, no row is looked at.
 
     Returns
     -------
@@ -85,6 +86,8 @@ def plain(objective, point):
     fixed = at.penalised(np.ones(len(w))) == 0
     if fixed.any() and gradient[-k:].any():
         if point.margins is None or not objective.rows.in_memory or objective.models is not None:
+            return np.inf
+        if gap(penalty, w, gradient, 0.0, point.value - penalty.value(w), fixed) > hope:
             return np.inf
         shifted = _without_intercept(objective, point)
         if shifted is None:

@@ -182,7 +182,7 @@ class Objective:
                     change = passes.MarginChange(start.margins, end.margins, self.loss, self.models)
                     return self.rows.sweep(change)
                 case ask.DualValue():
-                    return duality.plain(self, question.point)
+                    return duality.plain(self, question.point, question.hope)
                 case ask.Combine():
                     return self.rows.combine(question.u.reshape(-1, self.loss.n_outputs)).ravel()
         raise TypeError(f"{type(question).__name__} is no question about rows.")
@@ -242,7 +242,7 @@ class Objective:
         gradient = gradient / self.weight_sum + self.penalty.gradient(self.at.penalised(w))
         known = sums.diagonal is not None and np.isfinite(value)
         diagonal = self._mean(sums.diagonal) + self._ridge() if known else None
-        rounding = np.finfo(self.rows.dtype).eps * abs(value)
+        rounding = float(np.finfo(self.rows.dtype).eps) * abs(value)
         return ask.Point(w, value, gradient, rounding, sums.margins, diagonal)
 
     def _slopes(self, start, end):

@@ -47,11 +47,16 @@ class Repair:
     point : Point
     rows : handle or None
         S, whose sums are those of float64; None for all rows as they are.
+
+    Attributes
+    ----------
+    here : Point or None
+        The point on S; may be given where it is known.
     """
 
     def __init__(self, penalty, start, tol, point, rows):
         self.penalty, self.start, self.enough = penalty, start, tol * point.value
-        self.point, self.rows = point, rows
+        self.point, self.rows, self.here = point, rows, None
         self.whole = rows is None or rows.rows.share == 1
         self.l1 = start.l1 + np.zeros(len(point.w))
         self.fixed = (start.ridge == 0) & (self.l1 == 0)
@@ -59,7 +64,8 @@ class Repair:
     def gap(self):
         """The bound, inf where none is found; a generator of questions."""
         factored = len(self.point.w) <= FACTORED_UP_TO
-        self.here = self.point if self.rows is None else (yield ask.Evaluate(self.point.w, self.rows))
+        if self.here is None:
+            self.here = self.point if self.rows is None else (yield ask.Evaluate(self.point.w, self.rows))
         self.tilt = 0.0 if self.whole else self.point.gradient - self.here.gradient
         there, before, first, least, stale = self.here, math.inf, math.inf, math.inf, True
         for _ in range(_ROUNDS):

@@ -196,10 +196,12 @@ class Combine:
 class DualValue:
     """-> a bound on how far F(point) lies above its minimum, from a point of the dual problem.
 
-    It is inf if no bound is known, and costs next to no read.
+    It is inf if no bound is known, and costs next to no read. What would probably lie above `hope` is not
+    looked for.
     """
 
     point: Point
+    hope: float = np.inf
 
 
 @dataclass(frozen=True)

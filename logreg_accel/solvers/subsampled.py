@@ -11,6 +11,8 @@ from .newton import conjugate_gradients, newton_in_memory
 from .questions import CLASS_MEAN, CONVERGED, NOISE_FLOOR, SOLVE, Accept, Curvature, Draw, Evaluate, Sample
 
 _METRIC_UP_TO = 1000  # parameters up to which the metric is factored
+_FIRST_ROWS = 50  # per parameter, at most, of the first sample: it is solved by several steps
+_SAMPLE_SHARE = 0.02  # of all rows, up to which a sample has more rows than it usually needs
 # Beyond, these replace SOLVED, POOR_RATE and MOST_STEPS: with only a few rows per parameter, the optimum of a
 # sample does not carry over to all rows and need not.
 _WIDE_SOLVED = 0.1
@@ -63,12 +65,13 @@ class newton_subsampled:
         """Choose the rows of a sample such that its Hessian costs no more than about three reads of X.
 
         The Hessian takes n² operations per row, so with many features, fewer rows per parameter take more
-        reads but less time. A row tells as much about each of several outputs as about a single one.
+        reads but less time. Of many rows, more than 50 per parameter save reads, as long as they are a small
+        part of all. A row tells as much about each of several outputs as about a single one.
         """
-        least, most = (max(2, round(rows / n_outputs)) for rows in (12, 50))
-        return cls(
-            rows_per_parameter=int(min(max(16 * n_rows / (n_outputs * n_features + 1) ** 2, least), most))
-        )
+        size = n_outputs * n_features + 1
+        least, usual, most = (max(2, round(rows / n_outputs)) for rows in (12, 50, 200))
+        few = min(max(_SAMPLE_SHARE * n_rows / size, usual), most)
+        return cls(rows_per_parameter=int(min(max(16 * n_rows / size**2, least), few)))
 
     def bytes_beside(self, shape):
         """A sample and a Hessian: of all parameters, or of one class where those are many."""
@@ -80,7 +83,8 @@ class newton_subsampled:
         size = self.rows_per_parameter * len(start.w)
         if len(start.w) > _METRIC_UP_TO:
             return (yield from self._by_products(start, size))
-        here, size = yield from near_the_optimum(start, size, _newton(SOLVED, MOST_STEPS))
+        first = min(size, _FIRST_ROWS * len(start.w))
+        here, _ = yield from near_the_optimum(start, first, _newton(SOLVED, MOST_STEPS))
         pairs = deque(maxlen=self.memory)
         metric, drawn = None, 0
         while True:
