@@ -157,7 +157,7 @@ class Certificate:
     def _last_word(self, best, verdict):
         if not verdict.bound <= self.tol:
             return (yield from self.bound(best))
-        small = self.start.n_rows * len(best.w) <= _SMALL and best.rounding < _EXACT * best.value
+        small = self.start.n_rows * len(best.w) <= _SMALL and self.exact is not None
         if verdict.bound > _LOOSE or (small and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
             self.partial, enough = verdict.bound, max(verdict.bound / 20, _TIGHT)
             return min(verdict.bound, (yield from self._repaired(best, math.nan, enough)) / best.value)
@@ -195,46 +195,60 @@ class Certificate:
         return self.partial
 
     def _repaired(self, point, estimate, enough=None):
-        """The bound by a point of the dual whose residuals solve a problem of some rows, or of all."""
-        size = self._rows_wanted(len(point.w), estimate)
-        share = min(2 * size / max(self.start.n_rows, 1), 1.0)
-        if size == 0 or (_ALL_ROWS_COST if share == 1 else share) > self.reads_left():
-            return math.inf
-        if not possible(self.penalty, len(point.w)):
-            self.beyond_proof = True
-            return math.inf
+        """The bound by a point of the dual whose residuals solve a problem of some rows, or of all.
+
+        Where columns are so rare that rows drawn hardly see them, there is no bound: more are drawn.
+        """
+        gap, enough = math.inf, self.tol if enough is None else enough
+        for size in self._sizes(len(point.w), estimate):
+            share = min(2 * size / max(self.start.n_rows, 1), 1.0)
+            if (_ALL_ROWS_COST if share == 1 else share) > self.reads_left():
+                break
+            if not possible(self.penalty, len(point.w)):
+                self.beyond_proof = True
+                break
+            gap = yield from self._moving(size, share, point, enough)
+            if gap <= point.value:
+                self.share = 1.0 if share == 1 else size / self.start.n_rows
+                break
+            self.fewest = size / len(point.w)
+        return gap
+
+    def _moving(self, size, share, point, enough):
+        """The bound by moving so many rows."""
         self.tried = True
-        whole = share == 1 and self.rows is not None
-        rows = self.rows if whole else (yield ask.Draw(self._witnesses(size, point)))
-        repair = Repair(self.penalty, self.start, self.tol if enough is None else enough, point, rows)
-        if whole:
+        known = share == 1 and self.rows is not None
+        seed = self.start.seed + max(self.n_iter, 0)
+        rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, at=point)))
+        repair = Repair(self.penalty, self.start, enough, point, rows)
+        if known:
             repair.here = self.exact
         gap = yield from repair.gap()
         if share == 1 and rows is not None:
             self.rows, self.exact = rows, repair.here
-        if gap <= point.value:
-            self.share = 1.0 if share == 1 else size / self.start.n_rows
-        else:
-            self.fewest *= 4  # some columns were hardly seen
         return gap
 
-    def _witnesses(self, size, point):
-        return ask.Witnesses(size, self.start.seed + max(self.n_iter, 0), at=point)
-
-    def _rows_wanted(self, size, estimate):
-        """Rows to move; inf for all, 0 where the estimate says that too many would be needed.
+    def _sizes(self, size, estimate):
+        """How many rows to move: the numbers to try in turn; inf for all, none where too many are needed.
 
         The bound is about m/(|S| − size) times the truth: the inverse of a Hessian of |S| rows is that much
         larger. It takes size² operations a row; so many rows at most that this costs about a read.
         """
         m = self.start.n_rows
         if m <= _ALL_ROWS_UP_TO * size or size <= 2:
-            return math.inf
+            yield math.inf
+            return
         most = max(_ROWS_PER_PARAMETER * size, _READS * m / size)
-        if math.isnan(estimate):
-            return most
-        wanted = size + _ROOM * estimate * m / self.tol
-        return max(wanted, min(self.fewest * size, most)) if wanted <= most else 0
+        wanted = most if math.isnan(estimate) else size + _ROOM * estimate * m / self.tol
+        if wanted > most:
+            return
+        wanted = max(wanted, min(self.fewest * size, most))
+        while wanted < most:
+            yield wanted
+            wanted = min(4 * wanted, most)
+        yield most
+        if not math.isnan(estimate):
+            yield math.inf
 
     def _estimate(self, point, gap):
         """F − F* from the solver's gap, or from the gradient: ‖g‖²/(2μ).

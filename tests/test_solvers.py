@@ -162,7 +162,7 @@ def test_float32_columns_of_any_size(solver, scale, C):
     X, y, _, _ = draw(100, 3, "float32")
     X *= np.float32(scale)
     found = LogisticRegression(solver=solver, C=C).fit(X, y)
-    assert found.status_ == "converged" and found.suboptimality_bound_ < 1e-11
+    assert found.status_ == "converged" and found.suboptimality_bound_ <= 1e-8
     if np.isinf(C):
         plain = LogisticRegression(C=C).fit(X.astype(np.float64) / scale, y)
         np.testing.assert_allclose(found.coef_ * scale, plain.coef_, rtol=1e-4)
