@@ -290,11 +290,10 @@ class Products:
         inverse, forcing = mask / self.diagonal, 0.03 if self.first else 1e-8
         here = there._replace(gradient=residual)
         self.first = False
-        return -(
-            yield from conjugate_gradients(
-                here, lambda r: inverse * r, forcing, _PRODUCTS, self.rows, there.margins
-            )
+        step, _ = yield from conjugate_gradients(
+            here, lambda r: inverse * r, forcing, _PRODUCTS, self.rows, there.margins
         )
+        return -step
 
     def lost(self, there, residual, error):
         return 0.0

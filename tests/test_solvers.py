@@ -216,6 +216,25 @@ def test_more_features_than_rows():
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_newton_cg_takes_to_the_hessian_where_products_stall():
+    rng = np.random.default_rng(0)
+    rotation, _ = np.linalg.qr(rng.standard_normal((200, 200)))
+    X = rng.standard_normal((1000, 200)) * np.logspace(0, -4, 200) @ rotation
+    y = X @ (rotation.T @ np.logspace(0, 4, 200)) > 30 * rng.standard_normal(1000)
+    slow, quick = (
+        LogisticRegression(solver=solvers.newton_cg(factored_up_to=most)).fit(X, y) for most in (0, 201)
+    )
+    assert slow.status_ == quick.status_ == "converged"
+    assert quick.n_passes_ < 40 < 100 < slow.n_passes_
+    np.testing.assert_allclose(quick.decision_function(X), slow.decision_function(X), rtol=0, atol=1e-2)
+    easy = rng.standard_normal((1000, 200))
+    a, b = (
+        LogisticRegression(solver=solvers.newton_cg(factored_up_to=most), C=0.01).fit(easy, y)
+        for most in (0, 201)
+    )
+    assert a.n_passes_ == b.n_passes_, "products alone do"
+
+
 @pytest.mark.parametrize(
     "m, n, penalised, name",
     [
@@ -224,6 +243,9 @@ def test_more_features_than_rows():
         (5000, 5, True, "newton-cholesky"),
         (30_000, 90, True, "newton-subsampled"),
         (3000, 90, True, "newton-cholesky"),
+        (5000, 300, True, "newton-cholesky"),
+        (500, 1000, True, "row-space"),
+        (501, 1002, True, "lbfgs"),
         (3000, 400, True, "newton-cg"),
         (1_000_000, 5000, True, "newton-cg"),
         (100, 10_000, True, "row-space"),
@@ -245,6 +267,7 @@ def test_auto_goes_by_shape(m, n, penalised, name):
         (2000, 64, 10, False, "newton-cg"),
         (100, 5000, 2, False, "row-space"),
         (100, 5000, 50, False, "lbfgs"),
+        (100, 1000, 5, False, "row-space"),
         (10_000, 50, 3, True, "prox-newton"),
         (10_000, 3000, 1, True, "fista"),
     ],

@@ -10,13 +10,14 @@ SAMPLE_FROM_BYTES = 1 << 19
 SAMPLE_UP_TO_FEATURES = 1000
 SAMPLE_UP_TO_FEATURES_OF_CLASSES = 5000
 
-# newton-cholesky: with more parameters than this, newton-cg is faster.
-NEWTON_UP_TO_FEATURES = 100
+# newton-cholesky: with more parameters than this, newton-cg is faster where columns are well conditioned, and
+# it takes to the Hessian by itself where they are not.
+NEWTON_UP_TO_FEATURES = 300
 
 # row-space: it takes the same time at any C, whereas lbfgs can take much longer on real data; with more rows,
 # lbfgs is faster.
-ROW_SPACE_UP_TO_ROWS = 256
-ROW_SPACE_FROM_WIDTH = 10  # features per row
+ROW_SPACE_UP_TO_ROWS = 500
+ROW_SPACE_FROM_WIDTH = 2  # features per row
 
 # lbfgs: with fewer features per row than this, newton-cg is often faster.
 LBFGS_FROM_WIDTH = 2

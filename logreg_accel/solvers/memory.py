@@ -35,7 +35,7 @@ class Shape(NamedTuple):
         """Of `count` vectors, of the points at hand with their margins, and of a pass and a proof."""
         margins = self.real * self.n_rows * self.n_outputs
         sums = min(self.nbytes // 4, 128 * 8 * self.size)  # side by side, on all threads
-        proof = self.rows(3 * max(12 * self.size, 2 * self.n_rows / self.size))
+        proof = self.rows(3 * max(16 * self.size, 2.5 * self.n_rows / self.size))
         if self.size <= _PROVEN_UP_TO:
             proof += self.matrices(4, self.size)
         return 8 * (2 * _POINTS + count) * self.size + _POINTS * margins + sums + proof
