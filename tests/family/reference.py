@@ -266,6 +266,8 @@ def self_concordant_gap(problem, point, R, factor, left, decrement):
 
     For a step Δ that changes no margin by more than S, F″ changes by at most e^S along it.
     """
+    if not factor.R.size:  # no column at all that margins depend on
+        return _LD(np.inf if left.any() else 0)
     X, k = problem.X[0], problem.loss.outputs
     reach = np.zeros(R.shape)
     for a in range(k):
