@@ -82,24 +82,23 @@ def plain(objective, point, hope=np.inf):
     if not (point.value > 0 and (penalty.l2 > 0 or penalty.l1 > 0)):
         return np.inf
     w, moved = at.penalised(point.w), 0.0
-    gradient = point.gradient
+    relative, scale = point.rounding / point.value, objective.start(point.w).scale
+    gradient = point.gradient + np.copysign(rounding(relative, scale, point.value), point.gradient)
     fixed = at.penalised(np.ones(len(w))) == 0
     if fixed.any() and gradient[-k:].any():
         if point.margins is None or not objective.rows.in_memory or objective.models is not None:
             return np.inf
         if gap(penalty, w, gradient, 0.0, point.value - penalty.value(w), fixed) > hope:
             return np.inf
-        shifted = _without_intercept(objective, point)
+        shifted = _without_intercept(objective, point, gradient)
         if shifted is None:
             return point.value  # F* is at least 0
         moved, gradient = shifted
-    relative, scale = point.rounding / point.value, objective.start(point.w).scale
-    gradient = gradient + np.copysign(rounding(relative, scale, point.value), gradient)
     moved += (relative * float(abs(w) @ scale)) ** 2 / 8  # of margins; no curvature is above 1/4
     return gap(penalty, w, gradient, moved, point.value - penalty.value(w), fixed)
 
 
-def _without_intercept(objective, point):
+def _without_intercept(objective, point, gradient):
     """What moving some rows adds, and the gradient after it, such that residuals sum to zero; or None."""
     rows, loss, k = objective.rows, objective.loss, objective.loss.n_outputs
     chosen = _evenly_spaced(rows, k)
@@ -113,7 +112,7 @@ def _without_intercept(objective, point):
         chosen, y, s, z = chosen[best], y[best], s[best], z[best]
 
     value, residual = loss.value_residual(z, y)
-    missing = -point.gradient[-k:] * rows.weight_sum
+    missing = -gradient[-k:] * rows.weight_sum
     if k > 1:  # the residuals of a row sum to zero but for rounding
         missing -= missing.mean()
     found = _shift(loss, z, y, s, (s * residual).sum(axis=0) + missing, abs(missing).max())
@@ -121,7 +120,7 @@ def _without_intercept(objective, point):
         return None
     shift, shifted, moved = found
     added = float((s * (value - shifted + (moved * shift).sum(axis=1, keepdims=True))).sum())
-    gradient = point.gradient.copy()
+    gradient = gradient.copy()
     gradient[:-k] += rows.combination(chosen, s * (moved - residual)).ravel() / rows.weight_sum
     return max(added, 0.0) / rows.weight_sum, gradient
 

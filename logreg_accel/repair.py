@@ -164,7 +164,9 @@ class Repair:
 
     def _rounding(self, metric, gap):
         """What the rounding of the gradient of all rows may hide, ½·εᵀH⁻¹ε; a read tells where it matters."""
-        if self.whole or self.point.rounding < 1e-12 * self.point.value:
+        if self.whole:
+            return metric.cost(self._error(), 1.0)
+        if self.point.rounding < 1e-12 * self.point.value:
             return 0.0
         hidden = metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows))
         if hidden <= self.enough / 2 or not gap <= self.enough:
@@ -222,10 +224,14 @@ class Matrix:
         """What is to be had along directions without curvature; nothing where the slope is but error."""
         if not self.bounded:
             return 0.0 if self.ridge.any() else math.inf
+        if self.null is None or not self.null.size:
+            return 0.0
+        V, products = np.array([self._full(v) for v in self.null.T]), []
+        for v in V:
+            products.append((yield ask.HessianVector(there.w, v, self.rows)))
+        curvatures, turn = scipy.linalg.eigh(V @ np.array(products).T, check_finite=False)
         lost = 0.0
-        for v in () if self.null is None else self.null.T:
-            v = self._full(v)
-            curvature = float(v @ (yield ask.HessianVector(there.w, v, self.rows)))
+        for curvature, v in zip(curvatures, turn.T @ V, strict=True):
             slope = abs(float(v @ residual))
             if curvature > _FLAT:
                 # twice the decrement: along a direction that separates rows F falls like an exponential
@@ -237,7 +243,7 @@ class Matrix:
     def cost(self, error, more):
         """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about, but for directions that are not seen."""
         solve = self.factor
-        if self.null is None:
+        if self.null is None and more != 1:
             ridge = np.diag(self.ridge)
             solve, _ = _factored(more * (self.H - ridge) + ridge)
         if solve is None:
