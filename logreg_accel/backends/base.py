@@ -54,8 +54,12 @@ class Backend:
     # -- where arrays live -----------------------------------------------------------------------------------
 
     def upload(self, block):
-        """The block with its arrays where the passes want them."""
-        return block
+        """The block with its arrays where the passes want them, weights in the arithmetic of the passes."""
+        return block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
+
+    def in_arithmetic(self, weights, X):
+        """Weights in the arithmetic of the passes over X."""
+        return None if weights is None else weights.astype(compute_dtype(X.dtype), copy=False)
 
     def free_bytes(self, X):
         """Bytes that a fit may take beside a matrix that is not uploaded yet; None where that is unknown."""

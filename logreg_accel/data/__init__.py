@@ -111,9 +111,11 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
     if given is None:
         _check_weights_of_classes(classes, codes, s)
     # Dividing by a power of two, which brings the largest weight to between 1 and 2, makes any weights fit
-    # into float32 and rounds nothing.
+    # into float32 and rounds nothing. They stay in float64 here: proofs need them as they are.
     scale = 2.0 ** (np.frexp(s.max())[1] - 1)
-    return Labelled(Block(X, codes, (s / scale).astype(compute_dtype(X.dtype))), classes, scale)
+    s = s / scale
+    s[s.astype(compute_dtype(X.dtype)) == 0] = 0
+    return Labelled(Block(X, codes, s), classes, scale)
 
 
 def _check_weights_of_classes(classes, codes, s):

@@ -128,7 +128,10 @@ class MemoryRows(Rows):
     def witnesses(self, size, seed, mass=None):
         m = self.n_rows
         if 2 * size >= m:
-            return None if self.dtype == np.float64 else _in_float64(SomeRows(self, self._blocks, share=1.0))
+            if self.dtype == np.float64:
+                return None
+            exact = [self._with_given_weights(*both) for both in zip(self._blocks, self._given, strict=True)]
+            return _in_float64(SomeRows(self, exact, share=1.0))
         if mass is None:
             rows = np.arange(int(size)) * m // int(size)
             chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
@@ -137,6 +140,12 @@ class MemoryRows(Rows):
         rows, _ = sampling.by_mass(mass, size, [seed, int(size), 2], self.backend)
         chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
         return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
+
+    def _with_given_weights(self, block, given):
+        """A block whose weights are not rounded to the arithmetic of the passes."""
+        if given.sample_weight is None:
+            return block
+        return block._replace(sample_weight=self.backend.xp.asarray(given.sample_weight))
 
     def _draw_by_norms(self, mass, size, seeds):
         cost = 0.0

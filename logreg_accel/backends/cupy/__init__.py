@@ -60,6 +60,7 @@ class CupyBackend(Backend):
         highest = 0 if block.y is None or not len(block.y) else int(block.y.max())
         uploader = Uploader(self.n_threads, highest + 1 if highest > 1 else 1, self.notes)
         X = uploader.compressed(block.X) if block.X.compressed else uploader.dense(block.X)
+        block = block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
         rest = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in block[1:])
         y, s, splits = rest
         return DeviceBlock(X, y, s, splits, float(s.max()) if X.compressed and s is not None else 1.0)
