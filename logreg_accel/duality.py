@@ -101,7 +101,7 @@ def plain(objective, point, hope=np.inf):
 def _without_intercept(objective, point, gradient):
     """What moving some rows adds, and the gradient after it, such that residuals sum to zero; or None."""
     rows, loss, k = objective.rows, objective.loss, objective.loss.n_outputs
-    chosen = _evenly_spaced(rows, k)
+    chosen = rows.evenly_spaced(max(_MARGINS // k, 1))
     y, s = rows.labels(chosen), rows.weights(chosen)
     z = rows.to_host(point.margins, chosen).astype(np.float64)
     s = np.ones((len(chosen), 1)) if s is None else s.astype(np.float64)[:, None]
@@ -123,13 +123,6 @@ def _without_intercept(objective, point, gradient):
     gradient = gradient.copy()
     gradient[:-k] += rows.combination(chosen, s * (moved - residual)).ravel() / rows.weight_sum
     return max(added, 0.0) / rows.weight_sum, gradient
-
-
-def _evenly_spaced(rows, k):
-    """The indices of some evenly spaced rows of positive weight."""
-    there = rows.weighty()
-    count = max(min(len(there), _MARGINS // k), 1)
-    return there[(np.arange(count) * len(there) + len(there) // 2) // count]
 
 
 def _shift(loss, z, y, s, target, size):

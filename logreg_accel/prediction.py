@@ -9,7 +9,7 @@ from .backends import get_backend
 from .backends.passes import Margins
 from .data import Block, as_labels, as_matrix, as_weights, centred
 from .data.convert import named, to_table
-from .interop.hooks import in_namespace_of
+from .interop.hooks import array_api_dispatches, in_namespace_of
 from .losses import loss_of
 
 _FAR = 100.0
@@ -18,6 +18,8 @@ _FAR = 100.0
 
 class Predictor:
     """What an estimator with `coef_`, `intercept_`, `classes_` and `n_threads` says of new rows."""
+
+    classes_: Any
 
     def decision_function(self, X: Any) -> Any:
         """Margins x·w + b: of two classes positive for classes_[1], of more one a class.
@@ -39,7 +41,7 @@ class Predictor:
         ValueError, TypeError
             Wrong shape or names of features, or non-finite values, named by row and column.
         """
-        return in_namespace_of(X, self._margins(X))
+        return self._told(X, *self._margins(X))
 
     def predict(self, X: Any) -> Any:
         """The likeliest class of each row: that of the largest margin, of two classes_[1] where it is
@@ -58,23 +60,26 @@ class Predictor:
         NotFittedError, ValueError, TypeError
             As `decision_function`.
         """
-        return in_namespace_of(X, self._labels(X))
+        backend, codes = self._codes(X)
+        if array_api_dispatches(X) and self.classes_.dtype.kind in "biuf":
+            return in_namespace_of(X, backend.xp.asarray(self.classes_)[codes])
+        return self.classes_[backend.to_host(codes)]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may."""
         from sklearn.metrics import accuracy_score
 
-        return float(
-            accuracy_score(as_labels(y), self._labels(X), sample_weight=as_weights(sample_weight, len(y)))
-        )
+        backend, codes = self._codes(X)
+        labels = self.classes_[backend.to_host(codes)]
+        return float(accuracy_score(as_labels(y), labels, sample_weight=as_weights(sample_weight, len(y))))
 
     def predict_proba(self, X: Any) -> Any:
         """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`."""
-        return in_namespace_of(X, self._loss_and_margins(X, "probabilities"))
+        return self._of_loss(X, "probabilities")
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of `predict_proba`, exact where the probability itself underflows."""
-        return in_namespace_of(X, self._loss_and_margins(X, "log_probabilities"))
+        return self._of_loss(X, "log_probabilities")
 
     # -- the pieces ------------------------------------------------------------------------------------------
 
@@ -86,15 +91,24 @@ class Predictor:
         matrix.names = getattr(self, "feature_names_in_", matrix.names)
         return matrix
 
-    def _labels(self, X):
-        margins = self._margins(X)
-        return self.classes_[margins.argmax(axis=1) if margins.ndim == 2 else (margins > 0).astype(np.intp)]
+    def _codes(self, X):
+        """The backend, and the number of each row's class where it has it."""
+        backend, margins = self._margins(X)
+        codes = margins.argmax(axis=1) if margins.ndim == 2 else margins > 0
+        # an array of truths would pick other labels than one of numbers
+        return backend, codes.astype(np.min_scalar_type(len(self.classes_) - 1))
 
-    def _loss_and_margins(self, X, what):
-        margins = self._margins(X)
-        return getattr(loss_of(len(self.classes_)), what)(margins if margins.ndim == 2 else margins[:, None])
+    def _of_loss(self, X, what):
+        backend, margins = self._margins(X)
+        function = getattr(loss_of(len(self.classes_)), what)
+        return self._told(X, backend, function(margins if margins.ndim == 2 else margins[:, None]))
+
+    def _told(self, X, backend, result):
+        """A result of a backend as the caller wants it: where X lies, or on the host."""
+        return in_namespace_of(X, result if array_api_dispatches(X) else backend.to_host(result))
 
     def _margins(self, X):
+        """The backend, and the margins (m, k), or (m,) of two classes, where it has them."""
         check_is_fitted(self)
         matrix = self._matrix(X, reset=False)
         W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
@@ -104,13 +118,14 @@ class Predictor:
             if np.abs(self.intercept_).max() > _FAR:  # of columns far from zero: their margins cancel
                 zero = backend.xp.zeros(matrix.shape[1])
                 block = block._replace(X=centred(block.X, zero))
-            margins = backend.to_host(backend.run(Margins(W), block))
+            margins = backend.run(Margins(W), block)
         overflowed = ~np.isfinite(margins).all(axis=1)
         if overflowed.any():
             _refuse_nonfinite(block.X if matrix.on_device else matrix)
-            rows = block.X.take(backend.xp.asarray(np.flatnonzero(overflowed)))
-            margins[overflowed] = _huge_margins(backend.to_host(rows.to_dense()), W)
-        return margins if margins.shape[1] > 1 else margins[:, 0]
+            these = np.flatnonzero(overflowed)
+            huge = _huge_margins(backend.to_host(block.X.take(these).to_dense()), W)
+            margins[these] = backend.xp.asarray(huge, dtype=margins.dtype)
+        return backend, margins if margins.shape[1] > 1 else margins[:, 0]
 
 
 def _refuse_nonfinite(X):

@@ -36,7 +36,8 @@ ROOMS = {
     "backends": {"clock", "data", "losses", "kernels"},
     "rows": {"backends", "data"},
     "duality": set(),
-    "repair": {"duality", "solvers"},
+    "systems": {"solvers"},
+    "repair": {"duality", "solvers", "systems"},
     "metric": set(),
     "objective": {
         "backends",

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .centred import centre_of, centred, look_at
-from .convert import as_array, as_matrix
+from .convert import as_array, as_matrix, is_numpy_like, to_host
 from .labels import as_labels, as_weights, class_weights, codes_of, encode_labels
 from .matrix import Matrix
 from .stored import compute_dtype, is_on_device, storage_dtype
@@ -97,7 +97,11 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
         The input is wrong in any way other than non-finite values of X, which the first pass finds.
     """
     X = as_matrix(X)
-    y = as_labels(y)
+    # Labels on a device stay there, unless they have to meet something on the host.
+    weights_there = sample_weight is None or is_numpy_like(sample_weight)
+    there = X.on_device and weights_there and class_weight is None and classes is None
+    y = as_labels(y, there)
+    there = there and is_on_device(y)
     if len(y) != X.shape[0]:
         raise ValueError(
             "Found input variables with inconsistent numbers of samples: "
@@ -105,21 +109,22 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
         )
     given = classes
     classes, codes = encode_labels(y) if given is None else (given, codes_of(y, given))
-    s = class_weights(class_weight, classes, codes, as_weights(sample_weight, X.shape[0]))
+    there = there and is_on_device(codes)
+    s = class_weights(class_weight, classes, codes, as_weights(sample_weight, X.shape[0], there))
     if s is None:
         return Labelled(Block(X, codes), classes)
     if given is None:
         _check_weights_of_classes(classes, codes, s)
     # Dividing by a power of two, which brings the largest weight to between 1 and 2, makes any weights fit
     # into float32 and rounds nothing. They stay in float64 here: proofs need them as they are.
-    scale = 2.0 ** (np.frexp(s.max())[1] - 1)
+    scale = 2.0 ** (np.frexp(float(s.max()))[1] - 1)
     s = s / scale
     s[s.astype(compute_dtype(X.dtype)) == 0] = 0
     return Labelled(Block(X, codes, s), classes, scale)
 
 
 def _check_weights_of_classes(classes, codes, s):
-    absent = np.setdiff1d(np.arange(len(classes)), codes[s > 0])
+    absent = np.flatnonzero(to_host(np.bincount(codes[s > 0], minlength=len(classes))) == 0)
     if len(absent) >= len(classes) - 1:
         raise ValueError(
             "`y` has only one class among the samples with a positive weight; two classes are needed. "

@@ -95,6 +95,11 @@ def speaks_dlpack(X):
     return not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__")
 
 
+def is_numpy_like(array):
+    """Whether an array lies on a device and NumPy's functions work on it there: one of CuPy's."""
+    return hasattr(array, "__array_function__") and is_on_device(array)
+
+
 def is_narrow(X):
     """Check whether X has 16-bit numbers, which scikit-learn converts to float64."""
     dtypes = [X.dtype] if hasattr(X, "dtype") else list(getattr(X, "dtypes", []))

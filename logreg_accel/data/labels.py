@@ -4,11 +4,11 @@ import numbers
 
 import numpy as np
 
-from .convert import refuse_masked, to_host
+from .convert import is_numpy_like, refuse_masked, to_host
 
 
-def as_labels(y):
-    """Convert y to a 1-d host array of labels.
+def as_labels(y, on_device=False):
+    """Convert y to a 1-d array of labels: on the host, or with `on_device` numbers where they lie.
 
     Raises
     ------
@@ -17,6 +17,8 @@ def as_labels(y):
     """
     from sklearn.utils import column_or_1d
 
+    if on_device and is_numpy_like(y) and len(y.shape) == 1 and len(y) and y.dtype.kind in "iubf":
+        return y
     y = to_host(y)
     refuse_masked(y, "y")
     y = column_or_1d(y, warn=True)
@@ -32,29 +34,24 @@ def encode_labels(y):
 
     Parameters
     ----------
-    y : ndarray (n_samples,)
-        Numbers, bools or strings.
+    y : array (n_samples,)
+        Numbers, bools or strings; or numbers on a device, which NumPy's functions look at there.
 
     Returns
     -------
     classes : ndarray (n_classes,)
-    codes : ndarray (n_samples,)
-        Of the smallest unsigned integer type that can hold them.
+    codes : array (n_samples,)
+        Of the smallest unsigned integer type that can hold them, where y lies.
 
     Raises
     ------
     ValueError
         There is only one class, a label is missing, or the numbers look like a regression target.
     """
-    if y.dtype.kind in "iub" or (
-        y.dtype.kind == "f" and np.isin([y.min(), y.max()], np.round([y.min(), y.max()])).all()
-    ):
-        # Two scans detect two numeric classes; the sort in np.unique can cost more than a pass over X.
-        low, high = y.min(), y.max()
-        is_high = y == high
-        if low != high and np.isfinite([low, high]).all() and (is_high | (y == low)).all():
-            return np.array([low, high], dtype=y.dtype), is_high.view(np.uint8)
-
+    found = _two_classes(y) or (_whole_numbers(y) if is_numpy_like(y) else None)
+    if found is not None:
+        return found
+    y = to_host(y)
     from sklearn.utils.multiclass import check_classification_targets
 
     if y.dtype.kind == "f" and not np.isfinite(y).all():
@@ -84,6 +81,29 @@ def encode_labels(y):
     return classes, codes.astype(np.min_scalar_type(len(classes) - 1))
 
 
+def _two_classes(y):
+    """Classes and codes of two whole numbers by two scans: np.unique's sort can cost more than a pass."""
+    if y.dtype.kind not in "iubf":
+        return None
+    low, high = y.min().item(), y.max().item()
+    if low == high or not np.isfinite([low, high]).all() or [low, high] != [round(low), round(high)]:
+        return None
+    is_high = y == high
+    if not (is_high | (y == low)).all():
+        return None
+    return np.array([low, high], dtype=y.dtype), is_high.view(np.uint8)
+
+
+def _whole_numbers(y):
+    """Classes and codes of more whole numbers on a device; None where they are something else."""
+    if y.dtype.kind == "f" and not (y == np.round(y)).all():
+        return None
+    classes, codes = np.unique(y, return_inverse=True)
+    if not 2 < len(classes) < len(y):
+        return None
+    return to_host(classes), codes.astype(np.min_scalar_type(len(classes) - 1))
+
+
 def codes_of(y, classes):
     """Return the index of each label in the sorted classes.
 
@@ -102,8 +122,8 @@ def codes_of(y, classes):
     return codes.astype(np.min_scalar_type(len(classes) - 1))
 
 
-def as_weights(sample_weight, n_samples):
-    """Convert sample_weight to float64 (n_samples,), or None if it is None.
+def as_weights(sample_weight, n_samples, on_device=False):
+    """Convert sample_weight to float64 (n_samples,), with `on_device` where it lies; None if it is None.
 
     Raises
     ------
@@ -114,17 +134,17 @@ def as_weights(sample_weight, n_samples):
         return None
     if isinstance(sample_weight, numbers.Number):
         sample_weight = np.full(n_samples, sample_weight)
-    sample_weight = to_host(sample_weight)
-    refuse_masked(sample_weight, "sample_weight")
+    if not (on_device and is_numpy_like(sample_weight)):
+        sample_weight = to_host(sample_weight)
+        refuse_masked(sample_weight, "sample_weight")
     s = _as_real(sample_weight)
     if s.shape != (n_samples,):
         raise ValueError(f"`sample_weight` has shape {s.shape}; expected one weight a row, ({n_samples},).")
     bad = ~np.isfinite(s) | (s < 0)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"`sample_weight` must be finite and not negative: Negative values or NaN, {s[row]} in row {row}."
-        )
+        found = f"{float(s[row])} in row {row}"
+        raise ValueError(f"`sample_weight` must be finite and not negative: Negative values or NaN, {found}.")
     if not s.any():
         raise ValueError(
             "Sample weights must contain at least one non-zero number; "
@@ -134,11 +154,11 @@ def as_weights(sample_weight, n_samples):
 
 
 def _as_real(sample_weight):
-    given = np.asarray(sample_weight)
+    given = sample_weight if is_numpy_like(sample_weight) else np.asarray(sample_weight)
     try:
         if given.dtype.kind in "cmM":  # NumPy would take a part of each number, or count seconds
             raise TypeError(f"dtype {given.dtype}")
-        return np.asarray(given, dtype=np.float64)
+        return given.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`sample_weight` must be real numbers, one a row: {error}.") from error
 

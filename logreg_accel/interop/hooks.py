@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 from sklearn import get_config
 from sklearn.utils.multiclass import _check_partial_fit_first_call as first_partial_fit
 
@@ -68,10 +69,10 @@ def array_api_dispatches(X):
 
 
 def in_namespace_of(X, result):
-    """The result as an array of X's library, on X's device, where `array_api_dispatch` asks for it."""
+    """The result, from the host or X's device, in X's library and there if `array_api_dispatch` is on."""
     if not array_api_dispatches(X) or result.dtype.kind not in "biuf":
         return result
     from sklearn.utils._array_api import get_namespace_and_device
 
     xp, _, device = get_namespace_and_device(X)
-    return xp.asarray(result, device=device)
+    return xp.asarray(result, device=device) if isinstance(result, np.ndarray) else xp.from_dlpack(result)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..backends.passes import ColumnSquares, RowSquares
-from ..data import centre_of, centred, compute_dtype, look_at
+from ..data import centre_of, centred, compute_dtype, is_on_device, look_at
 from . import sampling
 from .base import Rows
 
@@ -14,7 +14,7 @@ class MemoryRows(Rows):
     Parameters
     ----------
     blocks : sequence of Block
-        As they came; labels and weights on the host.
+        As they came; labels and weights on the host or, like X, on a device.
     backend : Backend
     n_classes : int
     centring : bool or None
@@ -35,14 +35,13 @@ class MemoryRows(Rows):
         weights = [block.sample_weight for block in blocks]
         n_rows = sum(block.X.shape[0] for block in blocks)
         weighted = first.sample_weight is not None
-        total = float(sum(s.sum(dtype=np.float64) for s in weights)) if weighted else float(n_rows)
+        total = sum(float(s.sum(dtype=np.float64)) for s in weights) if weighted else float(n_rows)
         super().__init__(backend, n_rows, first.X.shape[1], compute_dtype(first.X.dtype), total)
-        self.least_weight = float(min(s[s > 0].min(initial=np.inf) for s in weights)) if weighted else 1.0
+        self.least_weight = min(map(_least_positive, weights)) if weighted else 1.0
         self.n_classes = n_classes
         self.nbytes = sum(block.X.nbytes for block in blocks)
         self.whole = self
-        self._labels = _joined_on_host([block.y for block in blocks])
-        self._weights = _joined_on_host(weights)
+        self._labels, self._weights = _joined([block.y for block in blocks]), _joined(weights)
         self._given = blocks
         self._blocks = [backend.upload(block) for block in blocks]
         self._norms = None
@@ -105,12 +104,11 @@ class MemoryRows(Rows):
         seeds = [seed, int(size)]
         if mass is None:
             y, s = (
-                self._joined([getattr(block, name) for block in self._blocks])
-                for name in ("y", "sample_weight")
+                _joined([getattr(block, name) for block in self._blocks]) for name in ("y", "sample_weight")
             )
             rows, weights = sampling.by_class(y, s, size, self.n_classes, seeds, self.backend)
             return SomeRows(self, self._take(rows, weights), cost=len(rows) / m)
-        mass = self._joined(mass.parts)
+        mass = _joined(mass.parts)
         if by_norms:
             return self._draw_by_norms(mass, size, seeds)
         rows, weights = sampling.by_mass(mass, 2 * size, seeds, self.backend)
@@ -136,7 +134,7 @@ class MemoryRows(Rows):
             rows = np.arange(int(size)) * m // int(size)
             chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
             return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
-        mass = self._joined(mass.parts)
+        mass = _joined(mass.parts)
         rows, _ = sampling.by_mass(mass, size, [seed, int(size), 2], self.backend)
         chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
         return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
@@ -164,7 +162,7 @@ class MemoryRows(Rows):
         """‖xᵢ‖² in columns divided by their root mean squares: (rows,), where the blocks are. Two reads."""
         columns = self.sum(ColumnSquares()) / self.n_rows
         scale = np.divide(1, columns, out=np.zeros_like(columns), where=columns > 0)
-        return self._joined(self.sum(RowSquares(scale)).parts)
+        return _joined(self.sum(RowSquares(scale)).parts)
 
     def batch(self, numbers, n_batches):
         backend = self.backend
@@ -178,21 +176,31 @@ class MemoryRows(Rows):
 
     # -- small parts of the rows, for who must see them ------------------------------------------------------
 
-    def weighty(self):
-        """The numbers of all rows of positive weight."""
-        return np.arange(self.n_rows) if self._weights is None else np.flatnonzero(self._weights > 0)
+    def evenly_spaced(self, most):
+        """The numbers of up to so many rows of positive weight, evenly spaced."""
+        there = None if self._weights is None else np.flatnonzero(self._weights > 0)
+        total = self.n_rows if there is None else len(there)
+        count = min(total, most)
+        places = (np.arange(count) * total + total // 2) // max(count, 1)
+        return places if there is None else self._some(there, places)
 
     def labels(self, rows=slice(None)):
         """Class codes of some rows, on the host."""
-        return self._labels[rows]
+        return self._some(self._labels, rows)
 
     def weights(self, rows=slice(None)):
         """Weights of some rows, on the host; None where all are one."""
-        return None if self._weights is None else self._weights[rows]
+        return None if self._weights is None else self._some(self._weights, rows)
+
+    def _some(self, array, rows):
+        """On the host, of an array there or on a device."""
+        if not is_on_device(array):
+            return array[rows]
+        return self.backend.to_host(array[rows if isinstance(rows, slice) else self.backend.xp.asarray(rows)])
 
     def to_host(self, vector, rows=None):
         """A row vector, or some rows of it, in the order of the rows."""
-        joined = self._joined(vector.parts)
+        joined = _joined(vector.parts)
         return self.backend.to_host(joined if rows is None else joined[self.backend.xp.asarray(rows)])
 
     def combination(self, rows, a):
@@ -205,12 +213,6 @@ class MemoryRows(Rows):
         return total
 
     # -- the pieces ------------------------------------------------------------------------------------------
-
-    def _joined(self, parts):
-        """What the blocks have a row each of, for all rows; None where there is none."""
-        if parts[0] is None or len(parts) == 1:
-            return parts[0]
-        return self.backend.xp.concatenate(parts)
 
     def _take(self, rows, weights):
         """Blocks of some rows, ascending, with weights of their own."""
@@ -225,7 +227,7 @@ class MemoryRows(Rows):
 
     def _weighted(self, rows, weights):
         """Weights of a draw times those of the rows drawn, on the host."""
-        s = self._joined([block.sample_weight for block in self._blocks])
+        s = _joined([block.sample_weight for block in self._blocks])
         return weights if s is None else weights * self.backend.to_host(s[self.backend.xp.asarray(rows)])
 
 
@@ -264,5 +266,10 @@ def _in_float64(rows):
     return rows
 
 
-def _joined_on_host(parts):
+def _joined(parts):
+    """What blocks have a number a row of, for all rows, left where it is; None where there is none."""
     return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _least_positive(s):
+    return float(np.where(s > 0, s, np.inf).min()) if len(s) else np.inf

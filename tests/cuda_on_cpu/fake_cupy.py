@@ -23,6 +23,7 @@ from .emulator import Launch, Program
 FREE_BYTES = 8 << 30
 TO_DEVICE, TO_HOST = 1, 2
 counts: collections.Counter = collections.Counter()  # of what costs time on a GPU
+sizes_to_host: list = []  # of arrays
 
 
 class OutOfMemoryError(MemoryError):
@@ -66,7 +67,7 @@ class DeviceArray(np.ndarray):
         return Device()
 
     def get(self):
-        return np.array(self, subok=False)
+        return asnumpy(self)
 
     def set(self, array, stream=None):
         assert (
@@ -90,6 +91,8 @@ def _refuse_host_arrays(arguments):
 
 
 def _on_device(result):
+    if isinstance(result, tuple):
+        return tuple(map(_on_device, result))
     return result.view(DeviceArray) if isinstance(result, np.ndarray) else result
 
 
@@ -102,6 +105,7 @@ def asarray(a, dtype=None):
 
 def asnumpy(a):
     counts.update(["to the host", "waits"])
+    sizes_to_host.append(np.size(a))
     return np.array(a, subok=False)
 
 

@@ -20,6 +20,7 @@ from .upload import DeviceBlock, Uploader, bytes_needed, free_bytes, to_device
 __all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize"]
 
 _LEAST_TILE_BYTES = 1 << 20
+_FACTORED_ON_HOST = 512  # rows of a matrix: up to here the calls cost more than the arithmetic
 
 
 class CupyBackend(Backend):
@@ -113,6 +114,9 @@ class CupyBackend(Backend):
     # -- linear algebra --------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):
+        """See `linalg.factor`; small ones come to the host, where a solution is one call and not four."""
+        if len(H) <= _FACTORED_ON_HOST:
+            return linalg.factor(cupy.asnumpy(H), rounding)
         return linalg.factor(H, rounding, cupy, cholesky, cupy.asnumpy)
 
 
