@@ -11,7 +11,7 @@ import numpy as np
 from .matrix import CompressedRows, Matrix
 
 _ROWS = (16, 512)  # looked at, at least and at most
-_BYTES = 1 << 22
+_BYTES = 1 << 20
 _FAR = {"float32": 30.0, "float64": 1e4}
 """Distances from zero, in standard deviations, from which on a column is far: it costs the square of that."""
 _EXTREME = 1e15
@@ -185,9 +185,12 @@ def look_at(X, xp=np, to_host=np.asarray):
             some = some[:, which].toarray()
         else:
             some = to_host(X.take(xp.asarray(rows)).to_dense())
-        some = some.astype(np.float64)
-        mean, largest = some.mean(axis=0), abs(some).max(axis=0, initial=0)
-        deviation = (some - mean).std(axis=0)
+        most, least = (f(axis=0, initial=0).astype(np.float64) for f in (some.max, some.min))
+        some, largest = some.astype(np.float64), np.maximum(most, -least)
+        mean = some.mean(axis=0)
+        for _ in range(2):  # the second time what the first mean was off by, where columns are far from zero
+            some -= some.mean(axis=0)
+        deviation = np.sqrt(np.einsum("ij,ij->j", some, some) / max(size, 1))
         if scale is None:
             scale = np.sqrt(mean * mean + deviation * deviation)
     return Columns(mean, deviation, largest, which, scale)

@@ -1,5 +1,7 @@
 """Rows in memory: blocks that stay where they are, samples gathered from them, batches as views."""
 
+import functools
+
 import numpy as np
 
 from ..backends.passes import ColumnSquares, RowSquares
@@ -45,12 +47,14 @@ class MemoryRows(Rows):
         self._given = blocks
         self._blocks = [backend.upload(block) for block in blocks]
         self._norms = None
-        self._columns = self._look_at() if n_rows else None
         if centring is not None and self._columns is not None:
             self._centre(centring)
 
-    def _look_at(self):
-        """The Columns of the largest block, on the host where it came from there."""
+    @functools.cached_property
+    def _columns(self):
+        """The Columns of the largest block, on the host where it came from there; None if nobody can say."""
+        if not self.n_rows:
+            return None
         i = int(np.argmax([block.X.shape[0] for block in self._given]))
         if not self._given[i].X.on_device:
             return look_at(self._given[i].X)
@@ -255,7 +259,8 @@ class SomeRows(MemoryRows):
         )
         self.least_weight, self.n_classes = drawn_from.least_weight, drawn_from.n_classes
         self.whole, self.cost = drawn_from.whole, cost
-        self._blocks, self._norms, self._columns = blocks, None, None
+        self._blocks, self._norms = blocks, None
+        self._columns = None  # those of all rows are looked at
 
 
 def _in_float64(rows):
