@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import scipy.linalg
 
-from .repair import Repair, possible
+from .repair import FACTORED_UP_TO, Repair, possible
 from .separation import Separation
 from .solvers import questions as ask
 
@@ -32,14 +32,18 @@ _FEWEST = 3
 _ROOM = 1.2
 """How far below `tol` a proof that moves a share of the rows has to be expected before it is tried."""
 
+_PRODUCTS_FROM = 0.01
+"""Of `tol`, how far the estimate has to have fallen before conjugate gradients are spent on a proof."""
+
 _HOPE = 4.0
 """How far above `tol` a bound may seem to lie, before the intercept's part, to be worth finding."""
 
 
 _LOOSE, _TIGHT = 1e-6, 1e-10
-"""A bound above the one is made tighter at the end; one of few numbers above the other, too."""
+"""A bound above the one is made tighter at the end; of few numbers one above the other is not enough."""
 
 _SMALL = 1 << 18
+"""Numbers of X up to which a tight bound costs next to nothing."""
 
 _EXACT = 1e-12
 """Relative rounding below which the arithmetic is float64."""
@@ -96,6 +100,8 @@ class Certificate:
 
     def __init__(self, penalty, start, tol, reads_left):
         self.penalty, self.start, self.tol = penalty, start, tol
+        self.small = start.n_rows * len(start.w) <= _SMALL
+        self.enough = min(tol, _TIGHT) if self.small else tol
         self.reads_left = reads_left
         self.n_iter = -1  # the start is not a step
         self.previous = None
@@ -157,8 +163,7 @@ class Certificate:
     def _last_word(self, best, verdict):
         if not verdict.bound <= self.tol:
             return (yield from self.bound(best))
-        small = self.start.n_rows * len(best.w) <= _SMALL and self.exact is not None
-        if verdict.bound > _LOOSE or (small and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
+        if verdict.bound > _LOOSE or (self.small and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
             self.partial, enough = verdict.bound, max(verdict.bound / 20, _TIGHT)
             return min(verdict.bound, (yield from self._repaired(best, math.nan, enough)) / best.value)
         return verdict.bound
@@ -199,7 +204,9 @@ class Certificate:
 
         Where columns are so rare that rows drawn hardly see them, there is no bound: more are drawn.
         """
-        gap, enough = math.inf, self.tol if enough is None else enough
+        gap, enough = math.inf, self.enough if enough is None else enough
+        if len(point.w) > FACTORED_UP_TO and estimate > _PRODUCTS_FROM * self.tol:
+            return gap  # a step of the solver takes less, and the plain bound may do after it
         for size in self._sizes(len(point.w), estimate):
             share = min(2 * size / max(self.start.n_rows, 1), 1.0)
             if (_ALL_ROWS_COST if share == 1 else share) > self.reads_left():

@@ -19,6 +19,7 @@ FACTORED_UP_TO = 2000
 """Parameters up to which H_S is a matrix; beyond, conjugate gradients do."""
 
 _ROUNDS = 8
+_NEAR = 1.5  # times what a bound cannot be below
 _DONE = 1e-3  # what is left to gain, beside the bound
 _NOTHING = 1e-28  # relative decrement of which nothing is left
 _SURE = 10  # roundings by which a bound is raised
@@ -70,7 +71,8 @@ class Repair:
             decrement = max(-0.5 * float(residual @ step), 0.0)
             first = min(first, decrement)
             least = min(least, *self._bounds(there, residual, abs(step), decrement, metric.bounded))
-            if least <= max(self.enough, 2 * first) or decrement <= _NOTHING * self.point.value:
+            reached = least <= max(self.enough, 2 * first, _NEAR * (self._fallen(there) + decrement))
+            if reached or decrement <= _NOTHING * self.point.value:
                 break
             stale = decrement > 1e-4 * before  # the curvature has changed on the way
             last, before = there, decrement
@@ -132,6 +134,13 @@ class Repair:
                 return new
             step = step / 8
         return None
+
+    def _fallen(self, there):
+        """How far G has fallen already, which no bound can be below; 0 where that is not looked at."""
+        if self.penalty.l1 > 0 or there is self.here:
+            return 0.0
+        d = there.w - self.here.w
+        return self.here.value - there.value - float((self.tilt * d).sum())
 
     def _smooth(self, there):
         return there.value - float((self.l1 * abs(there.w)).sum())

@@ -18,9 +18,9 @@ _PRODUCTS = 10  # that are worth a try at any size
 class newton_cholesky:
     """Newton's method (iteratively reweighted least squares): d = −H⁻¹g with the full Hessian.
 
-    The Hessian has (n + 1)² entries. The gap to the optimum is estimated by half the squared Newton
-    decrement, ½·gᵀH⁻¹g. When that is small enough, one last full step is taken, since the factor is already
-    there. The results of different runs thus agree to rounding, whatever `tol` is.
+    The Hessian has (n + 1)² entries. The gap to the optimum is at most about that before the last step, half
+    the squared Newton decrement ½·gᵀH⁻¹g. So the step that made it small enough is taken, too: the results of
+    different runs agree to rounding, whatever `tol` is.
 
     References
     ----------
@@ -31,18 +31,15 @@ class newton_cholesky:
         return shape.vectors(8) + shape.hessian(shape.size)
 
     def __call__(self, start):
-        here = yield Evaluate(start.w)
-        while True:
+        here, gap = (yield Evaluate(start.w)), math.inf
+        while not (yield Accept(here, gap=gap)):
             solve = yield Curvature(here.w, SOLVE)
             direction = -solve(here.gradient)
-            if (yield Accept(here, gap=-0.5 * (here.gradient @ direction))):
-                last = yield Evaluate(here.w + direction)
-                if last.value <= here.value + here.rounding:
-                    yield Accept(last, gap=0.5 * (last.gradient @ solve(last.gradient)))
-                return CONVERGED
+            gap = -0.5 * (here.gradient @ direction)
             here = yield from step(here, direction)
             if here is None:
                 return NOISE_FLOOR
+        return CONVERGED
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class newton_cg:
 
     The preconditioner is the diagonal of the Hessian at the start. The iteration stops when the residual, in
     the preconditioned norm and relative to its initial value, is at most min(0.1, √(‖g‖/‖g₀‖)). As in
-    newton-cholesky, one last step is taken from a point that is good enough.
+    newton-cholesky, the decrement before a step stands for the gap after it.
 
     Where a Newton step takes more products with the Hessian than the Hessian itself costs, this and all later
     systems are solved by its factor: together they take at most about twice what the better way alone takes.
@@ -89,7 +86,8 @@ class newton_cg:
         first_norm = math.sqrt(here.gradient @ (inverse * here.gradient)) or 1.0
         may_factor, factored = len(start.w) <= self.factored_up_to, False
         worth = max(_PRODUCTS, len(start.w) // _PER_PRODUCT) if may_factor else math.inf
-        while True:
+        gap = math.inf
+        while not (yield Accept(here, gap=gap)):
             if not factored:
                 norm = math.sqrt(here.gradient @ (inverse * here.gradient))
                 forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
@@ -100,16 +98,11 @@ class newton_cg:
             if factored:
                 solve = yield Curvature(here.w, SOLVE)
                 direction = -solve(here.gradient)
-            decrement = -0.5 * (here.gradient @ direction)
-            if (yield Accept(here, gap=decrement)):
-                last = yield Evaluate(here.w + direction)
-                if last.value <= here.value + here.rounding:
-                    # The decrement before the step bounds the gap after it; an estimate would take products.
-                    yield Accept(last, gap=decrement)
-                return CONVERGED
+            gap = -0.5 * (here.gradient @ direction)
             here = yield from step(here, direction)
             if here is None:
                 return NOISE_FLOOR
+        return CONVERGED
 
 
 def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None):
