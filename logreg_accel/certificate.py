@@ -227,7 +227,7 @@ class Certificate:
         known = share == 1 and self.rows is not None
         seed = self.start.seed + max(self.n_iter, 0)
         rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, at=point)))
-        repair = Repair(self.penalty, self.start, enough, point, rows)
+        repair = Repair(self.penalty, self.start, self.tol, enough, point, rows)
         if known:
             repair.here = self.exact
         gap = yield from repair.gap()

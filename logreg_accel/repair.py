@@ -38,7 +38,9 @@ class Repair:
     penalty : Penalty
     start : Start
     tol : float
-        Relative size of a bound that is good enough.
+        Relative size of a bound that is wanted.
+    enough : float
+        Relative size from which on nothing is gained by a smaller one.
     point : Point
     rows : handle or None
         S, whose sums are those of float64; None for all rows as they are.
@@ -49,8 +51,9 @@ class Repair:
         The point on S; may be given where it is known.
     """
 
-    def __init__(self, penalty, start, tol, point, rows):
-        self.penalty, self.start, self.enough = penalty, start, tol * point.value
+    def __init__(self, penalty, start, tol, enough, point, rows):
+        self.penalty, self.start = penalty, start
+        self.wanted, self.enough = tol * point.value, enough * point.value
         self.point, self.rows, self.here = point, rows, None
         self.whole = rows is None or rows.rows.share == 1
         self.l1 = start.l1 + np.zeros(len(point.w))
@@ -172,7 +175,7 @@ class Repair:
         if self.point.rounding < 1e-12 * self.point.value:
             return 0.0
         hidden = metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows))
-        if hidden <= self.enough / 2 or not gap <= self.enough:
+        if hidden <= self.wanted / 2 or not gap <= self.wanted:
             return hidden
         rows = yield ask.Draw(ask.Witnesses(math.inf, 0))
         exact = yield ask.Evaluate(self.point.w, rows)
