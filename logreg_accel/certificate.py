@@ -107,7 +107,7 @@ class Certificate:
         self.previous = None
         self.least_curvature, self.knock = math.inf, tol
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
-        self.lower_share, self.tried = 0.0, False
+        self.lower_share, self.tried, self.failed = 0.0, False, False
         self.rows = self.exact = None  # all rows in float64 where they were drawn, and the point on them
         self.fewest = _ROWS_PER_PARAMETER if penalty.l1 > 0 else _FEWEST  # residuals have to be exact there
         self.separation = Separation(start)
@@ -156,6 +156,8 @@ class Certificate:
     def close(self, best, verdict):
         """The last word on the best point, now that the solver has ended."""
         bound = yield from self._last_word(best, verdict)
+        if bound > self.tol and self.failed:
+            verdict = verdict._replace(estimate=bound)
         blurred = self.start.blur(best.w, best.gradient) / abs(best.value or 1)
         estimate = max(verdict.estimate, bound * self.share) + blurred
         return verdict._replace(estimate=estimate, bound=min(bound + blurred, 1.0))
@@ -219,6 +221,7 @@ class Certificate:
                 self.share = 1.0 if share == 1 else size / self.start.n_rows
                 break
             self.fewest = size / len(point.w)
+        self.failed = self.tried and not gap <= point.value
         return gap
 
     def _moving(self, size, share, point, enough):

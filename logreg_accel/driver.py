@@ -24,6 +24,8 @@ HIGH_FLOOR = 1e-6  # relative suboptimality at which rounding should not yet hav
 
 _PATIENCE = 2  # accepted points in a row without a new least value or gradient norm
 
+_IDLE = 30  # accepted points in a row whose estimate is below `tol` and does not halve, while no proof is had
+
 _NOTHING_LEFT = float(np.finfo(np.float64).eps)  # relative suboptimality that no sum in float64 shows
 
 
@@ -89,7 +91,8 @@ class Trial:
         self.verdict, self.separating = UNKNOWN, None  # on the best point
         self.promise, self.promised_on = start, None  # the best point of the rows asked last
         self.least_value = self.least_norm = self.least_score = math.inf
-        self.stale = 0
+        self.stale = self.idle = 0
+        self.least_estimate = math.inf
         self.satisfied = self.batched = False
 
     def questions(self):
@@ -220,7 +223,9 @@ class Trial:
         self.satisfied = self.satisfied or verdict.bound <= self.tol or verdict.trusted
         if self.satisfied:
             return True
-        if suboptimality <= _NOTHING_LEFT or self.stale >= self.patience:
+        self.idle = self.idle + 1 if self.least_estimate / 2 < suboptimality <= self.tol else 0
+        self.least_estimate = min(self.least_estimate, suboptimality)
+        if suboptimality <= _NOTHING_LEFT or self.stale >= self.patience or self.idle >= _IDLE:
             raise Stop(ask.NOISE_FLOOR)
         if self.n_iter >= self.max_iter:
             raise Stop(MAX_ITER)

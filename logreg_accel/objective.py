@@ -176,7 +176,7 @@ class Objective:
                     return self._draw(question.what)
                 case ask.LineMinimum():
                     return line_search.minimum(self._slopes(question.start, question.end))
-                case ask.MarginChange(start, end):
+                case ask.MarginChange(start, end, _):
                     if start.margins is None or end.margins is None:
                         return passes.Change()
                     change = passes.MarginChange(start.margins, end.margins, self.loss, self.models)

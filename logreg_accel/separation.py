@@ -13,7 +13,9 @@ from .solvers import questions as ask
 _FROM_ITER = 3
 _TWICE = 2  # one step alone may seem to separate on its way
 _GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's method
-_LOWERED = 1e-6  # beside the most that a margin gains, what others may lose by rounding or on their way
+_LOWERED = 1e-6  # beside the most that a margin gains, what others may lose on their way, if ever less
+_ROUNDED = 1e-9  # ... and by rounding
+_LESS = 0.9
 _COUNTS = 1e-3  # share of the largest part of a direction
 _NULL = 1e-11
 _SPARSEST_UP_TO = 600  # parameters
@@ -29,12 +31,15 @@ class Separation:
 
     def __init__(self, start):
         self.scale, self.size = start.scale, len(start.w)
-        self.direction, self.steps, self.receding = None, 0, 0
+        self.direction, self.steps, self.receding, self.lost = None, 0, 0, np.inf
 
     def seen(self, step, change):
         """A step, and the Change of the margins that it made."""
         self.direction, self.steps = step, self.steps + 1
-        recedes = change.most > _GAIN and change.least >= -_LOWERED * change.most
+        before, self.lost = self.lost, -change.least / change.most if change.most > 0 else np.inf
+        recedes = change.most > _GAIN and (
+            self.lost <= _ROUNDED or self.lost <= min(_LOWERED, _LESS * before)
+        )
         self.receding = self.receding + 1 if recedes and self.steps >= _FROM_ITER else 0
 
     @property

@@ -12,6 +12,8 @@ _PRODUCTS = 60  # of conjugate gradients
 _LIFT = 1e-14
 _NULL = 1e-11  # pivots of a matrix of unit diagonal that rounding may have made
 _FLAT = 1e-26  # curvature that rounding may have made of none
+_NEGLIGIBLE = 1e-14  # decrement beside F that no step is worth
+_SETTLED = 0.1  # of a decrement, what a step may leave where F is as good as a parabola
 _NULL_UP_TO = 600  # parameters up to which such directions are looked at one by one
 
 
@@ -69,15 +71,23 @@ class Matrix:
         for v in V:
             products.append((yield ask.HessianVector(there.w, v, self.rows)))
         curvatures, turn = scipy.linalg.eigh(V @ np.array(products).T, check_finite=False)
-        lost = 0.0
-        for curvature, v in zip(curvatures, turn.T @ V, strict=True):
-            slope = abs(float(v @ residual))
-            if curvature > _FLAT:
-                # twice the decrement: along a direction that separates rows F falls like an exponential
-                lost += slope * slope / curvature
-            elif slope > 10 * float(abs(v) @ error):
+        V = turn.T @ V
+        slopes, curved = V @ residual, curvatures > _FLAT
+        if (abs(slopes) > 10 * (abs(V) @ error))[~curved].any():
+            return math.inf
+        V, slopes, curvatures = V[curved], slopes[curved], curvatures[curved]
+        decrement = 0.5 * float((slopes * slopes / curvatures).sum())
+        if decrement > _NEGLIGIBLE * there.value:
+            # Along a direction that separates rows F falls like an exponential, and no step ends that.
+            beyond = yield ask.Evaluate(there.w - (slopes / curvatures) @ V, self.rows)
+            left = residual + beyond.gradient - there.gradient
+            along = V @ left
+            rest = left[self.active] @ self.factor(left[self.active])
+            change = yield ask.MarginChange(there, beyond, self.rows)
+            settled = 0.5 * float(rest + (along * along / curvatures).sum()) <= _SETTLED * decrement
+            if not settled or change.largest > 1:
                 return math.inf
-        return lost
+        return 2 * decrement
 
     def cost(self, error, more):
         """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about, but for directions that are not seen."""

@@ -213,6 +213,7 @@ class MarginChange:
 
     start: Point
     end: Point
+    on: Any = None
 
 
 @dataclass(frozen=True)
