@@ -9,6 +9,7 @@ from family.problems import problem
 from family.table import line, table
 
 ORDINARY = range(80)
+FAILED_ONCE = (2008, 2080, 2093, 2110, 5153, 5185)
 SMALL = 1e5
 """Problems up to this size are judged in the ordinary run."""
 
@@ -19,6 +20,7 @@ SMALL = 1e5
 def found(request):
     """Verdicts on some hundred fits, or on some thousand."""
     seeds = [seed for seed in ORDINARY if problem(seed).size <= SMALL]
+    seeds += FAILED_ONCE
     if request.param == "many":
         seeds = [seed for seed in range(700) if seed not in seeds]
     found = list(judged(seeds, jobs=2))
@@ -26,21 +28,14 @@ def found(request):
     return found
 
 
-LOW, NOT_REACHED = 0.04, 0.03
-"""Shares of fits whose bound may be a little too low, as weights are rounded to the dtype of the arithmetic,
-and that may end, with a warning, before they are there."""
+NOT_REACHED = 0.03
+"""Share of fits that may end, with a warning, before they are there."""
 
 
-@pytest.mark.parametrize("fault", [f for f in FAULTS if f not in ("not reached", "bound too low")])
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "not reached"])
 def test_no_fit_says_what_is_not_true(found, fault):
     faulty = [line(verdict) for verdict in found if fault in verdict.faults]
     assert not faulty, f"{len(faulty)} of {len(found)} fits: {FAULTS[fault]}\n" + "\n".join(faulty)
-
-
-def test_bounds_are_low_by_rounding_alone(found):
-    faulty = [verdict for verdict in found if "bound too low" in verdict.faults]
-    assert len(faulty) <= LOW * len(found), table(found) + "\n" + "\n".join(map(line, faulty))
-    assert all(verdict.least <= 3 * verdict.bound + 1e-9 for verdict in faulty), "\n".join(map(line, faulty))
 
 
 def test_nearly_every_fit_gets_there(found):
