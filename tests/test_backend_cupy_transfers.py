@@ -105,5 +105,5 @@ def test_predictions_are_finished_on_the_device(cupy, crossed, kind):
         assert type(told) is np.ndarray and told.dtype == expected.dtype
         np.testing.assert_allclose(told, expected, rtol=1e-4, atol=1e-5)
         if EMULATED:
-            assert crossed == [told.size], "the result itself, once"
+            assert crossed == [1, told.size], "whether any margin overflowed, and the result itself, once"
     assert model.score(cupy.asarray(X), cupy.asarray(y)) == plain.score(X, y)

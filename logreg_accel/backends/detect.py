@@ -43,8 +43,7 @@ def _probe_problem():
         probe()
     except Exception as error:  # CuPy's CompileException has no narrower base class
         first_line = (str(error).splitlines() or [""])[0]
-        hint = (
-            "; pip install 'cupy-cuda13x[ctk]' brings the CUDA libraries" if "libnvrtc" in str(error) else ""
-        )
+        missing = any(name in str(error) for name in ("libnvrtc", "libcublas", "libcusolver"))
+        hint = "; pip install 'cupy-cuda13x[ctk]' brings the CUDA libraries" if missing else ""
         return f"CuPy failed its first kernel ({type(error).__name__}: {first_line}){hint}"
     return None

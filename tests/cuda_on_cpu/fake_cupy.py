@@ -5,7 +5,6 @@ there is no GPU.
 memory that was not written yet holds no numbers. Only what the backend uses is here.
 """
 
-import collections
 import contextlib
 import ctypes
 import functools
@@ -18,82 +17,30 @@ from unittest import mock
 import numpy as np
 import scipy.linalg
 
+from .device_array import (
+    API,
+    Device,
+    DeviceArray,
+    called,
+    came_to_host,
+    check_call,
+    counts,
+    on_device,
+    owner_of,
+    plain,
+    refuse_host_arrays,
+    sizes_to_host,
+)
 from .emulator import Launch, Program
+
+__all__ = ["Device", "DeviceArray", "Kernels", "counts", "in_place_of_cupy", "sizes_to_host"]
 
 FREE_BYTES = 8 << 30
 TO_DEVICE, TO_HOST = 1, 2
-counts: collections.Counter = collections.Counter()  # of what costs time on a GPU
-sizes_to_host: list = []  # of arrays
 
 
 class OutOfMemoryError(MemoryError):
     """As cupy.cuda.memory.OutOfMemoryError."""
-
-
-class Device:
-    def __init__(self, id=0):
-        self.id = id
-
-    def __eq__(self, other):
-        return self.id == other.id
-
-    __hash__ = None
-
-    def __repr__(self):
-        return f"<CUDA Device {self.id}>"
-
-
-class DeviceArray(np.ndarray):
-    """An array that plain NumPy arrays do not mix with."""
-
-    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
-        _refuse_host_arrays(inputs)
-        inputs = [np.asarray(a) if isinstance(a, DeviceArray) else a for a in inputs]
-        if out is not None:
-            kwargs["out"] = tuple(np.asarray(a) for a in out)
-        result = getattr(ufunc, method)(*inputs, **kwargs)
-        return out[0] if out is not None else _on_device(result)
-
-    def __array_function__(self, function, kinds, arguments, keywords):
-        _refuse_host_arrays(arguments)
-        return _on_device(super().__array_function__(function, kinds, arguments, keywords))
-
-    @property
-    def data(self):
-        return types.SimpleNamespace(ptr=self.ctypes.data)
-
-    @property
-    def device(self):
-        return Device()
-
-    def get(self):
-        return asnumpy(self)
-
-    def set(self, array, stream=None):
-        assert (
-            isinstance(array, np.ndarray) and not isinstance(array, DeviceArray) and array.flags.c_contiguous
-        )
-        assert self.flags.c_contiguous and self.dtype == array.dtype and self.shape == array.shape
-        if stream is None:
-            self[...] = array
-        else:
-            stream.add(lambda: self.__setitem__(..., array))
-
-    @property
-    def __cuda_array_interface__(self):
-        return {**self.__array_interface__, "version": 3}
-
-
-def _refuse_host_arrays(arguments):
-    for a in arguments:
-        if isinstance(a, np.ndarray) and not isinstance(a, DeviceArray) and a.ndim:
-            raise TypeError("Unsupported type <class 'numpy.ndarray'>: a host array among device arrays")
-
-
-def _on_device(result):
-    if isinstance(result, tuple):
-        return tuple(map(_on_device, result))
-    return result.view(DeviceArray) if isinstance(result, np.ndarray) else result
 
 
 def asarray(a, dtype=None):
@@ -104,9 +51,7 @@ def asarray(a, dtype=None):
 
 
 def asnumpy(a):
-    counts.update(["to the host", "waits"])
-    sizes_to_host.append(np.size(a))
-    return np.array(a, subok=False)
+    return came_to_host(a) if isinstance(a, DeviceArray) else np.asarray(a)
 
 
 def empty(shape, dtype=float):
@@ -213,15 +158,28 @@ class Kernels:
 def _argument(a):
     if isinstance(a, DeviceArray):
         # what a kernel may touch is the allocation, from the array's first number on
-        owner = a
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        flat = np.asarray(owner).reshape(-1, order="A").view(np.uint8)
+        owner = owner_of(a)
+        flat = owner.reshape(-1, order="A").view(np.uint8)
         return flat[a.ctypes.data - owner.ctypes.data :]
     assert a is None or isinstance(a, np.generic), (
         f"CuPy takes device arrays, NumPy scalars and None, not {type(a)}"
     )
     return a
+
+
+def _function(name):
+    """One of CuPy's that does what NumPy's does."""
+    function = getattr(np, name)
+
+    @functools.wraps(function)
+    def on_plain(*arguments, **keywords):
+        if name not in API["ufuncs"]:
+            check_call("functions", name, len(arguments), keywords)
+        refuse_host_arrays(arguments)
+        called(name, arguments)
+        return on_device(function(*map(plain, arguments), **keywords))
+
+    return on_plain
 
 
 def modules(kernels):
@@ -254,7 +212,7 @@ def modules(kernels):
     def cholesky(A):
         if not isinstance(A, DeviceArray):
             raise np.linalg.LinAlgError("cupy.linalg only supports cupy.ndarray")  # as CuPy says it
-        return _on_device(np.linalg.cholesky(np.asarray(A)))
+        return on_device(np.linalg.cholesky(np.asarray(A)))
 
     cupy = types.ModuleType("cupy")
     for name in (
@@ -271,9 +229,9 @@ def modules(kernels):
         "searchsorted",
         "flatnonzero",
         "ldexp",
+        "triu",
     ):
-        function = getattr(np, name)
-        setattr(cupy, name, functools.wraps(function)(lambda *a, f=function, **k: _on_device(f(*a, **k))))
+        setattr(cupy, name, _function(name))
     vars(cupy).update(
         ndarray=DeviceArray,
         asarray=asarray,
@@ -283,15 +241,14 @@ def modules(kernels):
         cuda=cuda,
         RawModule=RawModule,
         from_dlpack=asarray,
-        triu=lambda a, k=0: _on_device(np.triu(np.asarray(a), k)),
         get_default_memory_pool=lambda: pool,
         float64=np.float64,
         linalg=types.SimpleNamespace(cholesky=cholesky),
     )
 
     def solve_triangular(L, b, lower, trans="N"):
-        _refuse_host_arrays([L, b])
-        return _on_device(
+        refuse_host_arrays([L, b])
+        return on_device(
             scipy.linalg.solve_triangular(np.asarray(L), np.asarray(b), lower=lower, trans=trans)
         )
 

@@ -31,13 +31,20 @@ class DeviceBlock(NamedTuple):
 class DeviceMatrix(Matrix):
     """A dense, row-major X on the device.
 
-    Of every row, `columns` numbers may be read: all n columns and the zeros that pad the row. Views of its
-    rows share its `workspace`.
+    Products of matrices are those of `wide`: of a slice of it cuBLAS would get a copy.
+
+    Parameters
+    ----------
+    wide : cupy.ndarray (m, columns)
+        All n columns and the zeros that pad every row.
+    n : int
+    workspace : Workspace or None
+        Views of its rows share it.
     """
 
-    def __init__(self, stored, columns, workspace=None):
-        super().__init__(stored)
-        self.columns = columns
+    def __init__(self, wide, n, workspace=None):
+        super().__init__(wide if wide.shape[1] == n else wide[:, :n])
+        self.wide, self.columns = wide, wide.shape[1]
         self.workspace = workspace or Workspace()
 
     @functools.cached_property
@@ -48,14 +55,34 @@ class DeviceMatrix(Matrix):
         return stride, shapes.widest_vector(itemsize, self.stored.data.ptr, stride, self.columns)
 
     def between(self, start, stop, step=1):
-        return DeviceMatrix(self.stored[start:stop:step], self.columns, self.workspace)
+        return DeviceMatrix(self.wide[start:stop:step], self.shape[1], self.workspace)
 
     def take(self, rows):
         n = self.shape[1]
-        columns = padded(self.dtype, n)
-        taken = cupy.zeros((rows.size, columns), dtype=self.dtype)
+        taken = cupy.zeros((rows.size, padded(self.dtype, n)), dtype=self.dtype)
         taken[:, :n] = self.stored[rows]
-        return DeviceMatrix(taken[:, :n], columns)
+        return DeviceMatrix(taken, n)
+
+    def __matmul__(self, W):
+        n = self.shape[1]
+        if self.columns > n:
+            wide = cupy.zeros((self.columns, *W.shape[1:]), dtype=W.dtype)
+            wide[:n] = W
+            W = wide
+        return self.wide @ W
+
+    def transposed_product(self, R):
+        return (R.T @ self.wide).T[: self.shape[1]]
+
+    def squared(self):
+        return DeviceMatrix(self.wide * self.wide, self.shape[1])
+
+    def weighted_gram(self, c, positive):
+        n = self.shape[1]
+        return Matrix(self.wide).weighted_gram(c, positive)[:n, :n]
+
+    def weighted_sum(self, c):
+        return Matrix(self.wide).weighted_sum(c)[: self.shape[1]]
 
 
 class Uploader:
@@ -82,7 +109,7 @@ class Uploader:
             dtype = dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)
             columns = padded(dtype, n)
             self._check_room(matrix, columns, dtype.itemsize)
-            return DeviceMatrix(self.send(X, columns, dtype)[:, :n], columns)
+            return DeviceMatrix(self.send(X, columns, dtype), n)
         X = to_device(X)
         check_device(X)
         by_rows = (n == 1 or X.strides[1] == X.itemsize) and X.strides[0] % X.itemsize == 0
@@ -94,7 +121,7 @@ class Uploader:
         self.notes.append(f"X was copied on the GPU ({size:.3g} MB): it is not stored by rows")
         stored = cupy.zeros((m, columns), dtype=X.dtype)
         stored[:, :n] = X
-        return DeviceMatrix(stored[:, :n], columns)
+        return DeviceMatrix(stored, n)
 
     def compressed(self, matrix):
         """Return a sparse X on the device."""

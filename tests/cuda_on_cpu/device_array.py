@@ -1,0 +1,196 @@
+"""An array in the memory of the stand-in's device: NumPy's, which does only what CuPy's array does.
+
+What it is called with is checked against names and parameters that CuPy has (cupy_api.json), results of no
+dimension are arrays as they are there, and what costs time on a GPU is counted: `calls` of CuPy's own
+kernels, `waits` for a result, what goes `to the host`, and `contiguity copies` before a product of matrices.
+"""
+
+import collections
+import types
+
+import numpy as np
+
+from . import cupy_api
+
+API = cupy_api.load()
+counts: collections.Counter = collections.Counter()
+sizes_to_host: list = []  # of arrays
+compiled: set = set()  # of templates: what CuPy compiles when it is first called for some dtypes
+
+_LAYOUT = {"reshape", "view", "transpose", "swapaxes", "squeeze", "diagonal", "ravel", "tobytes"}
+_NEED_A_SIZE = {"flatnonzero", "nonzero", "unique", "argwhere", "extract"}
+
+
+class Device:
+    def __init__(self, id=0):
+        self.id = id
+
+    def __eq__(self, other):
+        return self.id == other.id
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"<CUDA Device {self.id}>"
+
+
+def on_device(result):
+    """NumPy's result as CuPy gives it: a number is an array of no dimension."""
+    if isinstance(result, tuple):
+        return tuple(map(on_device, result))
+    if isinstance(result, np.ndarray | np.generic):
+        return np.asarray(result).view(DeviceArray)
+    return result
+
+
+def plain(argument):
+    """The same memory as a plain array, also inside lists and tuples."""
+    if isinstance(argument, DeviceArray):
+        return np.ndarray.view(argument, np.ndarray)
+    if isinstance(argument, list | tuple):
+        return type(argument)(map(plain, argument))
+    return argument
+
+
+def owner_of(array):
+    """The plain array that owns the memory of one on the device."""
+    owner = plain(array)
+    while isinstance(np.ndarray.base.__get__(owner), np.ndarray):
+        owner = np.ndarray.base.__get__(owner)
+    return np.asarray(owner) if not isinstance(owner, DeviceArray) else plain(owner)
+
+
+def refuse_host_arrays(arguments):
+    """CuPy takes numbers from the host, but no arrays."""
+    for a in arguments:
+        if isinstance(a, list | tuple):
+            refuse_host_arrays(a)
+        elif isinstance(a, np.ndarray) and not isinstance(a, DeviceArray) and a.ndim:
+            raise TypeError("Unsupported type <class 'numpy.ndarray'>: a host array among device arrays")
+
+
+def check_call(kind, name, positional, keywords):
+    """Raise where CuPy has no such function or method, or it takes other arguments."""
+    if name not in API[kind]:
+        raise AttributeError(f"CuPy {API['version']} has no {name!r} among its {kind}")
+    known = API[kind][name]
+    strange = [keyword for keyword in keywords if keyword not in known]
+    spread = any(parameter.startswith("*") for parameter in known)
+    if strange or (positional > len(known) and not spread):
+        raise TypeError(f"CuPy's {name} takes {known}, not {positional} by place and {list(keywords)}")
+
+
+def came_to_host(array):
+    counts.update(["to the host", "waits"])
+    sizes_to_host.append(array.size)
+    return np.array(plain(array), subok=False)
+
+
+def called(name, arguments):
+    """Count a call of CuPy's own kernels, and what has to be compiled for it."""
+    counts["calls"] += 1
+    dtypes = tuple(a.dtype.str for a in arguments if isinstance(a, np.ndarray))
+    if (name, dtypes) not in compiled:
+        compiled.add((name, dtypes))
+        counts["templates"] += 1
+
+
+class DeviceArray(np.ndarray):
+    """An array that plain NumPy arrays do not mix with."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
+        if method != "__call__" or ufunc.signature or ufunc.__name__ not in API["ufuncs"]:
+            raise TypeError(f"CuPy does not do np.{ufunc.__name__}.{method}")
+        assert kwargs.keys() <= {"dtype", "casting"}, kwargs
+        refuse_host_arrays(inputs)
+        called(ufunc.__name__, inputs)
+        if out is not None:
+            kwargs["out"] = tuple(map(plain, out))
+        result = ufunc(*map(plain, inputs), **kwargs)
+        return out[0] if out is not None else on_device(result)
+
+    def __array_function__(self, function, kinds, arguments, keywords):
+        name = function.__name__
+        check_call("functions", name, len(arguments), keywords)
+        refuse_host_arrays(arguments)
+        called(name, arguments)
+        if name in _NEED_A_SIZE or (name == "bincount" and "minlength" not in keywords):
+            counts["waits"] += 1
+        return on_device(function(*map(plain, arguments), **{k: plain(v) for k, v in keywords.items()}))
+
+    def __matmul__(self, other):
+        refuse_host_arrays([self, other])
+        for factor in (self, other):
+            if factor.ndim == 2 and not (factor.flags.c_contiguous or factor.flags.f_contiguous):
+                counts["contiguity copies"] += 1
+        called("matmul", [self, other])
+        return on_device(plain(self) @ plain(other))
+
+    def __getitem__(self, places):
+        refuse_host_arrays(places if isinstance(places, tuple) else [places])
+        if isinstance(places, DeviceArray) and places.dtype == bool:
+            counts["waits"] += 1  # for how many there are
+        return on_device(plain(self)[plain(places)])
+
+    def __bool__(self):
+        return bool(came_to_host(self))
+
+    def __float__(self):
+        return float(came_to_host(self))
+
+    def __int__(self):
+        return int(came_to_host(self))
+
+    def __index__(self):
+        return came_to_host(self).__index__()
+
+    def item(self):
+        return came_to_host(self).item()
+
+    def get(self):
+        return came_to_host(self)
+
+    def set(self, array, stream=None):
+        assert type(array) is np.ndarray and array.flags.c_contiguous
+        assert self.flags.c_contiguous and self.dtype == array.dtype and self.shape == array.shape
+        if stream is None:
+            self[...] = array
+        else:
+            stream.add(lambda: self.__setitem__(..., array))
+
+    @property
+    def base(self):
+        """The array that owns the memory, where this one is a part of it."""
+        owner = owner_of(self)
+        same = owner.ctypes.data == self.ctypes.data and owner.size == self.size
+        return None if same else owner.view(DeviceArray)
+
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self.ctypes.data)
+
+    @property
+    def device(self):
+        return Device()
+
+    @property
+    def __cuda_array_interface__(self):
+        return {**self.__array_interface__, "version": 3}
+
+
+def _method(name):
+    function = getattr(np.ndarray, name)
+
+    def method(self, *arguments, **keywords):
+        check_call("methods", name, 1 + len(arguments), keywords)
+        refuse_host_arrays(arguments)
+        if name not in _LAYOUT:
+            called(name, [self])
+        return on_device(function(plain(self), *map(plain, arguments), **keywords))
+
+    return method
+
+
+for _name in dir(np.ndarray):
+    if callable(getattr(np.ndarray, _name)) and _name[0] != "_" and _name not in vars(DeviceArray):
+        setattr(DeviceArray, _name, _method(_name))

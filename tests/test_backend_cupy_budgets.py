@@ -1,0 +1,117 @@
+"""What a fit costs the host of a GPU, counted by the stand-in for CuPy, and how strict that stand-in is."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cuda_on_cpu import cupy_api, device_array, fake_cupy
+
+import logreg_accel.backends
+from conftest import draw
+from logreg_accel import LogisticRegression
+
+API = cupy_api.load()
+SOURCES = sorted(Path(logreg_accel.backends.__file__).parent.glob("cupy/*.py"))
+M, N = 6000, 21  # rows of float32 that are padded
+
+BUDGETS = {  # CuPy's own calls, launches of ours, waits
+    "newton-subsampled": (440, 20, 75),
+    "newton-cholesky": (190, 12, 38),
+    "lbfgs": (120, 15, 28),
+    "newton-cg": (110, 32, 38),
+}
+
+
+@pytest.fixture
+def cupy(emulated_kernels):
+    with fake_cupy.in_place_of_cupy(emulated_kernels):
+        import cupy
+
+        yield cupy
+
+
+def names_in(tree):
+    """Dotted names that begin with cupy or cupyx: pairs of a room and a name in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            room = ast.unparse(node.value)
+            if room == "cupy" or room == "cupyx" or room.startswith("cupy."):
+                yield room.removeprefix("cupy.") if room != "cupy" else room, node.attr
+
+
+def test_cupy_has_what_is_asked_of_it():
+    asked = {pair for path in SOURCES for pair in names_in(ast.parse(path.read_text(encoding="utf-8")))}
+    known = {(room, name) for room, name in asked if room in API["rooms"]}
+    assert len(known) > 25 and ("cuda.runtime", "memcpyAsync") in known
+    assert not [(room, name) for room, name in known if name not in API["rooms"][room]]
+
+
+def test_the_stand_in_has_no_more_than_cupy(emulated_kernels):
+    modules = fake_cupy.modules(emulated_kernels)
+    for room in ("cupy", "cupyx", "cuda", "cuda.runtime", "cuda.memory", "linalg"):
+        found = modules.get(room) or modules["cupy"]
+        for part in room.split(".") if room not in modules else []:
+            found = getattr(found, part)
+        names = {name for name in vars(found) if not name.startswith("_")}
+        assert names and names <= set(API["rooms"][room]) | {"scipy"}, room
+
+
+@pytest.mark.parametrize(
+    "misuse, error",
+    [
+        (lambda x, np_x: x + np_x, TypeError),
+        (lambda x, np_x: np.concatenate([x, np_x]), TypeError),
+        (lambda x, np_x: x[np_x > 0], TypeError),
+        (lambda x, np_x: x.min(initial=0), TypeError),
+        (lambda x, np_x: np.block([x, x]), AttributeError),
+        (lambda x, np_x: np.matmul(x, x), TypeError),
+        (lambda x, np_x: np.add.reduce(x), TypeError),
+        (lambda x, np_x: x.dumpss, AttributeError),
+        (lambda x, np_x: x.tostring(), AttributeError),
+    ],
+)
+def test_what_cupy_refuses_is_refused(cupy, misuse, error):
+    plain = np.arange(4.0)
+    with pytest.raises(error):
+        misuse(cupy.asarray(plain), plain)
+
+
+def test_numbers_stay_on_the_device_until_they_are_asked_for(cupy):
+    x = cupy.asarray(np.arange(4.0))
+    fake_cupy.counts.clear()
+    for number in (x.sum(), x[1], np.sqrt(x[2]), x.max()):
+        assert isinstance(number, device_array.DeviceArray) and number.shape == ()
+    assert not fake_cupy.counts["waits"]
+    assert float(x.sum()) == 6 and bool((x < 4).all())
+    assert fake_cupy.counts["waits"] == fake_cupy.counts["to the host"] == 2
+    wide = cupy.asarray(np.ones((6, 5)))
+    assert (wide[:, :3] @ cupy.asarray(np.ones(3))).get().tolist() == [3] * 6
+    assert fake_cupy.counts["contiguity copies"] == 1
+
+
+@pytest.mark.parametrize("solver", BUDGETS)
+def test_a_fit_keeps_to_its_budget(cupy, solver):
+    X, y, _, _ = draw(M, N, "float32")
+    there = cupy.asarray(X), cupy.asarray(y)
+    fake_cupy.counts.clear()
+    fake_cupy.sizes_to_host.clear()
+    model = LogisticRegression(tol=1e-6, solver=solver).fit(*there)
+    counts, most = fake_cupy.counts, BUDGETS[solver]
+    assert model.status_ == "converged" and model.backend_ == "cupy"
+    assert all(
+        counts[what] <= limit for what, limit in zip(("calls", "launches", "waits"), most, strict=True)
+    )
+    assert counts["contiguity copies"] == 0, "products are those of whole padded rows"
+    rows_looked_at = 512 * N
+    assert max(fake_cupy.sizes_to_host) <= max(rows_looked_at, M - 1), "nothing with a number a row"
+
+
+def test_a_prediction_keeps_to_its_budget(cupy):
+    X, y, _, _ = draw(M, N, "float32")
+    there = cupy.asarray(X)
+    model = LogisticRegression(tol=1e-6).fit(there, cupy.asarray(y))
+    fake_cupy.counts.clear()
+    model.predict(there)
+    assert fake_cupy.counts["launches"] == 1 and fake_cupy.counts["waits"] <= 3
+    assert fake_cupy.counts["calls"] <= 6 and fake_cupy.counts["to the host"] <= 2
