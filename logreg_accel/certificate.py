@@ -165,7 +165,8 @@ class Certificate:
     def _last_word(self, best, verdict):
         if not verdict.bound <= self.tol:
             return (yield from self.bound(best))
-        if verdict.bound > _LOOSE or (self.small and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
+        cheap = self.small and self.exact is not None
+        if verdict.bound > _LOOSE or (cheap and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
             self.partial, enough = verdict.bound, max(verdict.bound / 20, _TIGHT)
             return min(verdict.bound, (yield from self._repaired(best, math.nan, enough)) / best.value)
         return verdict.bound

@@ -121,7 +121,9 @@ class Trial:
         """The status, now that the last word on the best point is spoken."""
         if status in _PROVABLE and self.verdict.bound <= self.tol:
             return ask.CONVERGED
-        return ESTIMATED if status == ask.CONVERGED and self.verdict.bound > self.tol else status
+        if status == ask.CONVERGED and self.verdict.bound > self.tol:
+            return ESTIMATED if self.verdict.suboptimality <= self.tol else ask.NOISE_FLOOR
+        return status
 
     def solution(self, status):
         """The best point, and how the trial ended."""

@@ -102,7 +102,7 @@ class Repair:
                 continue
             off = 2 * (decrement + float(np.where(small, abs(residual) * d, 0.0).sum()))
             gap = self._gap(there, repaired)
-            yield gap + off if off <= _DONE * max(gap, self.enough) else math.inf
+            yield gap + off if off <= _DONE * max(gap, self.enough, self.wanted) else math.inf
 
     def _residual(self, there):
         """∇G with the signs of L1, which keeps the residuals from being dual; and which weights count."""

@@ -73,21 +73,27 @@ class Matrix:
         curvatures, turn = scipy.linalg.eigh(V @ np.array(products).T, check_finite=False)
         V = turn.T @ V
         slopes, curved = V @ residual, curvatures > _FLAT
-        if (abs(slopes) > 10 * (abs(V) @ error))[~curved].any():
+        sure = abs(slopes) > 10 * (abs(V) @ error)
+        if (sure & ~curved).any():
             return math.inf
-        V, slopes, curvatures = V[curved], slopes[curved], curvatures[curved]
+        rest, sure = curved & ~sure, curved & sure
+        lost = float((slopes[rest] ** 2 / curvatures[rest]).sum())
+        return lost + 2 * (yield from self._decrement(there, residual, V[sure], slopes[sure], curvatures[sure]))
+
+    def _decrement(self, there, residual, V, slopes, curvatures):
+        """½·Σ slope²/curvature along the rows of V, inf where a step shows that F is no parabola there.
+
+        Along a direction that separates rows F falls like an exponential, and no step ends that.
+        """
         decrement = 0.5 * float((slopes * slopes / curvatures).sum())
-        if decrement > _NEGLIGIBLE * there.value:
-            # Along a direction that separates rows F falls like an exponential, and no step ends that.
-            beyond = yield ask.Evaluate(there.w - (slopes / curvatures) @ V, self.rows)
-            left = residual + beyond.gradient - there.gradient
-            along = V @ left
-            rest = left[self.active] @ self.factor(left[self.active])
-            change = yield ask.MarginChange(there, beyond, self.rows)
-            settled = 0.5 * float(rest + (along * along / curvatures).sum()) <= _SETTLED * decrement
-            if not settled or change.largest > 1:
-                return math.inf
-        return 2 * decrement
+        if decrement <= _NEGLIGIBLE * there.value:
+            return decrement
+        beyond = yield ask.Evaluate(there.w - (slopes / curvatures) @ V, self.rows)
+        left = residual + beyond.gradient - there.gradient
+        along, others = V @ left, left[self.active] @ self.factor(left[self.active])
+        change = yield ask.MarginChange(there, beyond, self.rows)
+        settled = 0.5 * float(others + (along * along / curvatures).sum()) <= _SETTLED * decrement
+        return decrement if settled and change.largest <= 1 else math.inf
 
     def cost(self, error, more):
         """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about, but for directions that are not seen."""
