@@ -152,12 +152,50 @@ def race():
     )
 
 
+def gpu():
+    """One evaluation on the cupy backend against the plain read, and whole fits beside PyTorch."""
+    report = json.loads((RESULTS / "gpu" / "h100.json").read_text())
+    facts, fits_ = report["facts"], report["fits"]
+    shares = {(case["features"], case["dtype"]): case["contestants"] for case in report["widths"]["cases"]}
+    dtypes = ("float32", "float16", "uint8")
+    widths = [
+        [
+            str(features),
+            *(f"{shares[features, dtype]['our kernel']['share_of_read']:.2f}" for dtype in dtypes),
+            f"{shares[features, 'float32']['ours: hessian_vector']['share_of_read']:.2f}",
+            f"{shares[features, 'float32']['two products']['share_of_read']:.2f}",
+        ]
+        for features in sorted({features for features, _ in shares})
+    ]
+    fits_rows = [
+        [
+            case["name"],
+            f"{case['seconds']:.3g}",
+            f"{case.get('passes', case.get('evaluations')):.4g}",
+            f"{case['suboptimality']:.1e}",
+            "not reached" if case["seconds_to_target"] is None else f"{case['seconds_to_target']:.3g}",
+        ]
+        for case in sorted(fits_["cases"], key=lambda case: case["seconds_to_target"] or 1e9)
+    ]
+    versions = facts["versions"]
+    return (
+        f"On a GPU ({facts['gpu']['name']}, CuPy {versions['cupy-cuda13x']}, {report['time'][:10]}): the share "
+        f"of the measured plain read that one evaluation reaches, X of {report['options']['bytes'] / 1e9:.0f} "
+        "GB. The plain read is the best of a loop of loads and a loop of bulk copies in the same run; two "
+        "products are `X @ w` and `X.T @ r` by cuBLAS.\n\n"
+        + table(["features", *dtypes, "float32, Hessian-vector", "float32, two products"], widths)
+        + f"\n\nFits of {fits_['rows']:,} × {fits_['features']} {fits_['dtype']} there "
+        f"({fits_['bytes'] / 1e9:.3g} GB, PyTorch {versions['torch']}):\n\n"
+        + table(["", "seconds", "reads or evaluations", "suboptimality at the end", "s to 1e-6"], fits_rows)
+    )
+
+
 def rendered():
     """The README with its figures as the results have them."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
     tail = rest.split(END)[1]
-    return f"{head}{BEGIN}\n\n{passes()}\n\n{alternatives()}\n\n{fits()}\n\n{race()}\n\n{END}{tail}"
+    return f"{head}{BEGIN}\n\n{passes()}\n\n{alternatives()}\n\n{fits()}\n\n{race()}\n\n{gpu()}\n\n{END}{tail}"
 
 
 if __name__ == "__main__":
