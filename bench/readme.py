@@ -179,10 +179,10 @@ def gpu():
     ]
     versions = facts["versions"]
     return (
-        f"On a GPU ({facts['gpu']['name']}, CuPy {versions['cupy-cuda13x']}, {report['time'][:10]}): the share "
-        f"of the measured plain read that one evaluation reaches, X of {report['options']['bytes'] / 1e9:.0f} "
-        "GB. The plain read is the best of a loop of loads and a loop of bulk copies in the same run; two "
-        "products are `X @ w` and `X.T @ r` by cuBLAS.\n\n"
+        f"On a GPU ({facts['gpu']['name']}, CuPy {versions['cupy-cuda13x']}, {report['time'][:10]}): "
+        "the share of the measured plain read that one evaluation reaches, "
+        f"X of {report['options']['bytes'] / 1e9:.0f} GB. The plain read is the best of a loop of loads "
+        "and a loop of bulk copies in the same run; two products are `X @ w` and `X.T @ r` by cuBLAS.\n\n"
         + table(["features", *dtypes, "float32, Hessian-vector", "float32, two products"], widths)
         + f"\n\nFits of {fits_['rows']:,} × {fits_['features']} {fits_['dtype']} there "
         f"({fits_['bytes'] / 1e9:.3g} GB, PyTorch {versions['torch']}):\n\n"
@@ -195,7 +195,8 @@ def rendered():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
     tail = rest.split(END)[1]
-    return f"{head}{BEGIN}\n\n{passes()}\n\n{alternatives()}\n\n{fits()}\n\n{race()}\n\n{gpu()}\n\n{END}{tail}"
+    figures = "\n\n".join(part() for part in (passes, alternatives, fits, race, gpu))
+    return f"{head}{BEGIN}\n\n{figures}\n\n{END}{tail}"
 
 
 if __name__ == "__main__":

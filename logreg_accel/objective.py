@@ -160,11 +160,11 @@ class Objective:
 
     def start(self, w, seed=0):
         """What a solver knows before it asks: a `questions.Start`."""
-        l1 = self.penalty.l1 * self.at.penalised(np.ones(self.size))
-        rounding, sweeps = float(np.finfo(self.rows.dtype).eps), self.rows.backend.lasso_sweeps
+        rows, l1 = self.rows, self.penalty.l1 * self.at.penalised(np.ones(self.size))
+        rounding, sweeps = float(np.finfo(rows.dtype).eps), rows.backend.lasso_sweeps
         lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
-        scale = self.at.of_columns(self.rows.scale)
-        return ask.Start(w, seed, self.rows.n_rows, l1, self._ridge(), lasso, scale, self.at.blur)
+        scale = self.at.of_columns(rows.scale)
+        return ask.Start(w, seed, rows.n_rows, l1, self._ridge(), lasso, scale, self.at.blur)
 
     def answer(self, question):
         """The answer to a question about these rows."""
@@ -177,10 +177,10 @@ class Objective:
                 case ask.LineMinimum():
                     return line_search.minimum(self._slopes(question.start, question.end))
                 case ask.MarginChange(start, end, _):
-                    if start.margins is None or end.margins is None:
+                    z0, z1 = start.margins, end.margins
+                    if z0 is None or z1 is None:
                         return passes.Change()
-                    change = passes.MarginChange(start.margins, end.margins, self.loss, self.models)
-                    return self.rows.sweep(change)
+                    return self.rows.sweep(passes.MarginChange(z0, z1, self.loss, self.models))
                 case ask.DualValue():
                     return duality.plain(self, question.point, question.hope)
                 case ask.Combine():
@@ -259,7 +259,7 @@ class Objective:
 
     def _draw(self, what):
         if self.models is not None:  # of a target and a split of its own: all rows serve instead of a sample
-            if isinstance(what, ask.Sample | ask.Witnesses):
+            if isinstance(what, ask.Sample | ask.Witnesses | ask.InFloat64):
                 return None
             raise TypeError(f"{type(what).__name__} is not for one of several models; use another solver.")
         match what:
@@ -267,6 +267,8 @@ class Objective:
                 rows = self.rows.draw(size, seed, self._mass(at), by_norms)
             case ask.Witnesses(size, seed, at):
                 rows = self.rows.witnesses(size, seed, self._mass(at))
+            case ask.InFloat64():
+                rows = self.rows.in_float64(self.fit_intercept)
             case ask.Batch(numbers, n_batches):
                 rows = self.rows.batch(numbers, n_batches)
             case _:
@@ -274,9 +276,8 @@ class Objective:
         return None if rows is None else self._on(rows)
 
     def _mass(self, at):
-        if at is None or at.margins is None:
-            return None
-        return self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models))
+        known = at is not None and at.margins is not None
+        return self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models)) if known else None
 
     def _on(self, rows):
         """The same objective on other rows that stand for these, or for a share of them."""

@@ -78,7 +78,9 @@ class Matrix:
             return math.inf
         rest, sure = curved & ~sure, curved & sure
         lost = float((slopes[rest] ** 2 / curvatures[rest]).sum())
-        return lost + 2 * (yield from self._decrement(there, residual, V[sure], slopes[sure], curvatures[sure]))
+        return lost + 2 * (
+            yield from self._decrement(there, residual, V[sure], slopes[sure], curvatures[sure])
+        )
 
     def _decrement(self, there, residual, V, slopes, curvatures):
         """½·Σ slope²/curvature along the rows of V, inf where a step shows that F is no parabola there.

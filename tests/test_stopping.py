@@ -43,14 +43,10 @@ def test_the_noise_floor_ends_a_fit(name, solver, dtype):
     np.testing.assert_allclose(clf.coef_, best.coef_, rtol=0, atol=3e-4 if dtype == "float32" else 1e-6)
 
 
-def test_a_high_noise_floor_is_told():
-    """L-BFGS in float32 on unscaled columns stops far above rounding.
-
-    It warns, and its estimate is near the truth.
-    """
+def test_a_high_noise_floor_is_left_in_float64():
+    """L-BFGS in float32 on unscaled columns stops far above rounding: sums in float64 take it on."""
     X, y = load_breast_cancer(return_X_y=True)
-    with pytest.warns(ConvergenceWarning, match=r"noise floor\).*scale the columns, pass float64"):
-        clf = LogisticRegression(solver="lbfgs", max_iter=5000).fit(X.astype(np.float32), y)
+    clf = LogisticRegression(solver="lbfgs", max_iter=5000).fit(X.astype(np.float32), y)
     objective = Objective.from_arrays(X, y)
     exact = LogisticRegression().fit(X, y)
 
@@ -58,7 +54,22 @@ def test_a_high_noise_floor_is_told():
         return objective.value_and_gradient(np.append(model.coef_, model.intercept_))[0]
 
     truth = (value(clf) - value(exact)) / value(exact)
-    assert truth / 10 < clf.suboptimality_ < truth * 10
+    assert truth < 1e-6 and truth / 2 <= clf.suboptimality_bound_ < max(10 * truth, 1e-8)
+    steps = [record.n_iter for record in clf.history_]
+    assert (
+        steps == sorted(steps) and clf.history_[-1].n_passes <= clf.n_passes_ and steps[-1] <= clf.n_iter_[0]
+    )
+
+
+def test_a_high_noise_floor_is_told():
+    """Coefficients of float32 cannot be near the optimum: it warns, and the bound is not below the truth."""
+    rng = np.random.default_rng(0)
+    a = 20 + 0.1 * rng.standard_normal(300)
+    X = np.column_stack([a**power for power in range(1, 8)]).astype(np.float32)
+    y = a + 0.1 * rng.standard_normal(300) > 20
+    with pytest.warns(ConvergenceWarning, match=r"noise floor\).*scale the columns, pass float64"):
+        clf = LogisticRegression(C=np.inf, solver="newton-cholesky").fit(X, y)
+    assert clf.status_ == "noise floor" and clf.suboptimality_bound_ > 1e-6
 
 
 @pytest.mark.parametrize("solver", ["gd", "lbfgs"])

@@ -105,6 +105,10 @@ class Rows:
         """
         return None
 
+    def in_float64(self, intercept):
+        """All rows with their sums made in float64; None where they are, or where that is not offered."""
+        return None
+
     def witnesses(self, size, seed, mass=None):
         """Rows with weights of their own, whose sums are made in float64, drawn by mass.
 

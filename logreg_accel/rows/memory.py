@@ -1,5 +1,6 @@
 """Rows in memory: blocks that stay where they are, samples gathered from them, batches as views."""
 
+import copy
 import functools
 
 import numpy as np
@@ -64,8 +65,21 @@ class MemoryRows(Rows):
         """Subtract, from here on, what the columns want subtracted."""
         self.centre = centre_of(self._columns, self.dtype, intercept)
         if self.centre is not None:
+            self._blocks = self._exactly_weighted()
             self._blocks = self._less(self.centre)
             self.rounds_to, self.dtype = self.dtype, np.dtype(np.float64)
+
+    def in_float64(self, intercept):
+        """See `Rows.in_float64`; beside an intercept columns are centred."""
+        if self.dtype == np.float64:
+            return None
+        rows, centre = copy.copy(self), np.zeros(self.n_features)
+        if intercept and self._columns is not None:
+            centre[self._columns.which] = self._columns.mean
+        rows.centre, rows._norms, rows._blocks = centre, None, self._exactly_weighted()
+        rows._blocks = rows._less(centre)
+        rows.rounds_to, rows.dtype = self.dtype, np.dtype(np.float64)
+        return rows
 
     def _less(self, centre):
         """The blocks with a vector subtracted from every row, in float64."""
@@ -130,10 +144,9 @@ class MemoryRows(Rows):
     def witnesses(self, size, seed, mass=None):
         m = self.n_rows
         if 2 * size >= m:
-            if self.dtype == np.float64:
+            if self.rounds_to == np.float64:
                 return None
-            exact = [self._with_given_weights(*both) for both in zip(self._blocks, self._given, strict=True)]
-            return _in_float64(SomeRows(self, exact, share=1.0))
+            return _in_float64(SomeRows(self, self._exactly_weighted(), share=1.0))
         if mass is None:
             rows = np.arange(int(size)) * m // int(size)
             chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
@@ -143,11 +156,12 @@ class MemoryRows(Rows):
         chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
         return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
 
-    def _with_given_weights(self, block, given):
-        """A block whose weights are not rounded to the arithmetic of the passes."""
-        if given.sample_weight is None:
-            return block
-        return block._replace(sample_weight=self.backend.xp.asarray(given.sample_weight))
+    def _exactly_weighted(self):
+        """The blocks with weights that are not rounded to the arithmetic of the passes."""
+        if self._weights is None:
+            return self._blocks
+        exact = (self.backend.xp.asarray(given.sample_weight) for given in self._given)
+        return [block._replace(sample_weight=s) for block, s in zip(self._blocks, exact, strict=True)]
 
     def _draw_by_norms(self, mass, size, seeds):
         cost = 0.0

@@ -174,14 +174,19 @@ class RowSpace(NamedTuple):
     """
 
 
+class InFloat64(NamedTuple):
+    """All rows, with their sums made in float64 where they were not."""
+
+
 @dataclass(frozen=True)
 class Draw:
-    """-> a handle on some rows, for `on=`; None if a Sample would be most of the rows, or Witnesses are all.
+    """-> a handle on some rows, for `on=`; None if a Sample would be most of the rows, or Witnesses are all,
+    or sums are made in float64 already.
 
     It costs the share of the rows that it reads.
     """
 
-    what: Sample | Witnesses | Batch | RowSpace
+    what: Sample | Witnesses | Batch | RowSpace | InFloat64
 
 
 @dataclass(frozen=True)
