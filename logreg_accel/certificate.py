@@ -39,6 +39,9 @@ _HOPE = 4.0
 """How far above `tol` a bound may seem to lie, before the intercept's part, to be worth finding."""
 
 
+_UNSEEN = 30.0
+"""Times `tol`, a bound that says that rows did not see some columns: more than an estimate is off by."""
+
 _LOOSE, _TIGHT = 1e-6, 1e-10
 """A bound above the one is made tighter at the end; of few numbers one above the other is not enough."""
 
@@ -205,7 +208,8 @@ class Certificate:
     def _repaired(self, point, estimate, enough=None):
         """The bound by a point of the dual whose residuals solve a problem of some rows, or of all.
 
-        Where columns are so rare that rows drawn hardly see them, there is no bound: more are drawn.
+        Where columns are so rare that rows drawn hardly see them, there is no bound, or a poor one: more are
+        drawn.
         """
         gap, enough = math.inf, self.enough if enough is None else enough
         if len(point.w) > FACTORED_UP_TO and estimate > _PRODUCTS_FROM * self.tol:
@@ -217,9 +221,10 @@ class Certificate:
             if not possible(self.penalty, len(point.w)):
                 self.beyond_proof = True
                 break
-            gap = yield from self._moving(size, share, point, enough)
+            gap = min(gap, (yield from self._moving(size, share, point, enough)))
             if gap <= point.value:
                 self.share = 1.0 if share == 1 else size / self.start.n_rows
+            if gap <= _UNSEEN * self.tol * point.value:
                 break
             self.fewest = size / len(point.w)
         self.failed = self.tried and not gap <= point.value

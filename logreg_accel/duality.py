@@ -58,13 +58,13 @@ def _scaled_gap(c, l1, l2, v, w, moved, loss):
     return c * moved + (1 - c) * loss + max(float(terms.sum()), 0.0) + rounding
 
 
-def rounding(relative, scale, loss):
-    """About how far the gradient of the mean loss is off, (size,), by the rounding of its terms.
+def rounding(relative, scale, loss, piled=1.0):
+    """About how far the gradient of the mean loss is off, (size,), by the rounding of its terms and sums.
 
     A term s·r·x is off by `relative` of its size, and (Cauchy and Schwarz) the mean of |r·x| is at most that
     of r² and of x², each under a root. For the logistic losses r² ≤ ℓ. Means of many terms are nearer.
     """
-    return relative * np.sqrt(min(max(loss, 0.0), 1.0)) * scale
+    return piled * relative * np.sqrt(min(max(loss, 0.0), 1.0)) * scale
 
 
 def plain(objective, point, hope=np.inf):
@@ -82,8 +82,9 @@ def plain(objective, point, hope=np.inf):
     if not (point.value > 0 and (penalty.l2 > 0 or penalty.l1 > 0)):
         return np.inf
     w, moved = at.penalised(point.w), 0.0
-    relative, scale = point.rounding / point.value, objective.start(point.w).scale
-    gradient = point.gradient + np.copysign(rounding(relative, scale, point.value), point.gradient)
+    relative, start = point.rounding / point.value, objective.start(point.w)
+    scale, off = start.scale, rounding(relative, start.scale, point.value, start.piled)
+    gradient = point.gradient + np.copysign(off, point.gradient)
     fixed = at.penalised(np.ones(len(w))) == 0
     if fixed.any() and gradient[-k:].any():
         if point.margins is None or not objective.rows.in_memory or objective.models is not None:

@@ -22,6 +22,7 @@ _ROUNDS = 8
 _NEAR = 1.5  # times what a bound cannot be below
 _DONE = 1e-3  # what is left to gain, beside the bound
 _NOTHING = 1e-28  # relative decrement of which nothing is left
+_EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 _SURE = 10  # roundings by which a bound is raised
 
 
@@ -84,10 +85,21 @@ class Repair:
                 break
         if not least < math.inf:
             return least
-        hidden = yield from metric.lost(there or last, residual, self._error())
-        hidden += (yield from self._rounding(metric, least)) + self._of_margins()
+        hidden = (yield from metric.lost(there or last, residual, self._error())) + self._of_margins()
+        rounded = self._rounding(metric)
+        if not self.whole and least <= self.wanted < (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2:
+            return (yield from self._gap_of_exact_sums())
         raised = 1 + _SURE * self.point.rounding / self.point.value
-        return (math.sqrt(least) + math.sqrt(hidden)) ** 2 * raised
+        return (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2 * raised
+
+    def _gap_of_exact_sums(self):
+        """The bound again, from a gradient of all rows that is summed in float64."""
+        if self.point.rounding < _EXACT * self.point.value:
+            return math.inf
+        rows = yield ask.Draw(ask.Witnesses(math.inf, 0))
+        exact = yield ask.Evaluate(self.point.w, rows)
+        self.point = self.point._replace(gradient=exact.gradient, rounding=exact.rounding)
+        return (yield from self.gap())
 
     def _bounds(self, there, residual, step, decrement, bounded):
         """Bounds by the residuals at a point: with what is left of sums repaired to first order, or as it is.
@@ -158,25 +170,19 @@ class Repair:
 
     def _error(self):
         """About how far the gradient is off by rounding."""
-        relative = (
-            self.here.rounding / self.here.value if self.whole else self.point.rounding / self.point.value
-        )
-        return duality.rounding(relative, self.start.scale, self.point.value)
+        point = self.here if self.whole else self.point
+        piled = 1.0 if self.whole else self.start.piled
+        return duality.rounding(point.rounding / point.value, self.start.scale, self.point.value, piled)
 
     def _of_margins(self):
         """What some roundings of margins hide: no curvature is above 1/4."""
         relative = self.here.rounding / self.here.value
         return 2 * (relative * float((abs(self.point.w) * self.start.scale).sum())) ** 2
 
-    def _rounding(self, metric, gap):
-        """What the rounding of the gradient of all rows may hide, ½·εᵀH⁻¹ε; a read tells where it matters."""
+    def _rounding(self, metric):
+        """What the rounding of the gradient may hide, ½·εᵀH⁻¹ε."""
         if self.whole:
             return metric.cost(self._error(), 1.0)
-        if self.point.rounding < 1e-12 * self.point.value:
+        if self.point.rounding < _EXACT * self.point.value:
             return 0.0
-        hidden = metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows))
-        if hidden <= self.wanted / 2 or not gap <= self.wanted:
-            return hidden
-        rows = yield ask.Draw(ask.Witnesses(math.inf, 0))
-        exact = yield ask.Evaluate(self.point.w, rows)
-        return metric.cost(exact.gradient - self.point.gradient, 1.0)
+        return metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows))

@@ -15,6 +15,10 @@ from numba import njit
 
 from .storage import LOOP, load
 
+SUMMED_ROWS = 256
+"""Rows that are added up in the arithmetic of a tile, before float64: where rows repeat, the rounding of such
+sums is on one side and grows with their number."""
+
 
 @njit(**LOOP)
 def tile_margins(T, w, b, q, z):
@@ -43,23 +47,25 @@ def tile_margins(T, w, b, q, z):
 def tile_gradient(T, r, q, g, gradient):
     """gradient += Tᵀr of the q rows of a tile, its last entry += Σr; g (n,) is scratch."""
     n = g.size
-    h = q // 4
     zero = g.dtype.type(0)
-    g[:] = zero
-    for i in range(h):
-        x0, x1, x2, x3 = T[i], T[h + i], T[2 * h + i], T[3 * h + i]
-        r0, r1, r2, r3 = r[i], r[h + i], r[2 * h + i], r[3 * h + i]
+    for lo in range(0, q, SUMMED_ROWS):
+        hi = min(lo + SUMMED_ROWS, q)
+        h = (hi - lo) // 4
+        g[:] = zero
+        for i in range(lo, lo + h):
+            x0, x1, x2, x3 = T[i], T[h + i], T[2 * h + i], T[3 * h + i]
+            r0, r1, r2, r3 = r[i], r[h + i], r[2 * h + i], r[3 * h + i]
+            for j in range(n):
+                g[j] += (r0 * load(x0[j], zero) + r1 * load(x1[j], zero)) + (
+                    r2 * load(x2[j], zero) + r3 * load(x3[j], zero)
+                )
+        for i in range(lo + 4 * h, hi):
+            x0 = T[i]
+            r0 = r[i]
+            for j in range(n):
+                g[j] += r0 * load(x0[j], zero)
         for j in range(n):
-            g[j] += (r0 * load(x0[j], zero) + r1 * load(x1[j], zero)) + (
-                r2 * load(x2[j], zero) + r3 * load(x3[j], zero)
-            )
-    for i in range(4 * h, q):
-        x0 = T[i]
-        r0 = r[i]
-        for j in range(n):
-            g[j] += r0 * load(x0[j], zero)
-    for j in range(n):
-        gradient[j] += g[j]
+            gradient[j] += g[j]
     total = 0.0
     for i in range(q):
         total += r[i]

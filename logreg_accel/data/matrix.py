@@ -9,12 +9,14 @@ import math
 
 import numpy as np
 
+from .pieces import gram_bounds, runs_of
 from .stored import compute_dtype, is_on_device, storage_dtype
 
-_RUNS = 4
 _DENSE_BELOW = 8  # columns per entry of a row
 _LEAST_COLUMNS = 512  # of a tile of columns: fewer take longer to gather than to multiply
-_GRAM_BLOCKS, _GRAM_ROWS = 16, 64  # of X·Xᵀ at most, and rows of each at least
+
+
+_SUMMED_ROWS = 256  # in float32, before float64
 
 
 class Matrix:
@@ -34,11 +36,14 @@ class Matrix:
         Those of the columns, for messages.
     centre : array (n_features,) or None
         What is subtracted from every row before it is used; kernels read X as it is stored.
+    piled : float
+        Roundings of float32 that sums over rows may pile up, beside that of each term.
     """
 
     compressed = False
     names = None
     centre = None
+    piled = 8.0
 
     def __init__(self, stored):
         self.stored = stored
@@ -79,7 +84,7 @@ class Matrix:
         """
         if self.shape[1] == 1 or self.stored.strides[1] == self.stored.itemsize:
             return [slice(number, self.shape[0], n_batches)]
-        return _runs(self.shape[0], number, n_batches)
+        return runs_of(self.shape[0], number, n_batches)
 
     # -- arithmetic ------------------------------------------------------------------------------------------
 
@@ -92,8 +97,17 @@ class Matrix:
         return self.stored @ W
 
     def transposed_product(self, R):
-        """Compute Xᵀ·R as (Rᵀ·X)ᵀ, which is faster in BLAS if R has few columns."""
-        return (R.T @ self.stored).T
+        """Compute Xᵀ·R as (Rᵀ·X)ᵀ, which is faster in BLAS if R has few columns.
+
+        Float32 is added up over few rows, then in float64: where rows repeat, rounding is on one side.
+        """
+        X, (m, n) = self.stored, self.shape
+        blocks = m // _SUMMED_ROWS
+        if blocks < 2 or X.dtype != np.float32 or not X.flags.c_contiguous:
+            return (R.T @ X).T
+        cut = blocks * _SUMMED_ROWS
+        parts = R[:cut].reshape(blocks, _SUMMED_ROWS, -1).swapaxes(1, 2) @ X[:cut].reshape(blocks, -1, n)
+        return parts.sum(axis=0, dtype=np.float64).T + (R[cut:].T @ X[cut:]).T
 
     def squared(self):
         """Return X with every number squared."""
@@ -118,7 +132,7 @@ class Matrix:
 
     def row_gram(self, tile_bytes, each):
         """Compute X·Xᵀ in float64, some columns at a time; `each` runs blocks of rows in any order."""
-        total, bounds = None, _gram_bounds(self.shape[0])
+        total, bounds = None, gram_bounds(self.shape[0])
         for columns in self._column_tiles(tile_bytes):
             part = self._columns(columns)
             total = np.zeros((len(part), len(part)), like=part) if total is None else total
@@ -186,6 +200,7 @@ class CompressedRows(Matrix):
     """
 
     compressed = True
+    piled = 1.0
 
     @property
     def nbytes(self):
@@ -214,13 +229,13 @@ class CompressedRows(Matrix):
 
     def batch(self, number, n_batches):
         """Return slices of rows, cut as `Matrix.batch` cuts a column-major X."""
-        return _runs(self.shape[0], number, n_batches)
+        return runs_of(self.shape[0], number, n_batches)
 
     def astype(self, dtype):
         return self if self.stored.dtype == dtype else CompressedRows(self.stored.astype(dtype))
 
     def transposed_product(self, R):
-        return self.stored.T @ R
+        return self.stored.T @ R.astype(np.float64)  # SciPy adds one entry after the other
 
     def squared(self):
         return CompressedRows(self.stored.power(2))
@@ -240,7 +255,7 @@ class CompressedRows(Matrix):
     def row_gram(self, tile_bytes, each):
         X = self.stored.astype(np.float64)
         transposed, total = X.T.tocsr(), np.empty((X.shape[0], X.shape[0]))
-        bounds = _gram_bounds(X.shape[0])
+        bounds = gram_bounds(X.shape[0])
 
         def multiply(i):
             rows = slice(bounds[i], bounds[i + 1])
@@ -272,22 +287,6 @@ class CompressedRows(Matrix):
         Then BLAS on all places is faster than SciPy's sparse product.
         """
         return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
-
-
-def _gram_bounds(m):
-    """Return where the blocks of rows of X·Xᵀ begin and end."""
-    step = max(-(-m // _GRAM_BLOCKS), _GRAM_ROWS)
-    return [*range(0, m, step), m]
-
-
-def _runs(m, number, n_batches):
-    """Return the slices of one of `n_batches` batches of m rows: runs of adjacent rows in a few places."""
-    runs = max(1, min(_RUNS, m // n_batches))
-    bounds = [(m * i // runs, m * (i + 1) // runs) for i in range(runs)]
-    return [
-        slice(lo + (hi - lo) * number // n_batches, lo + (hi - lo) * (number + 1) // n_batches)
-        for lo, hi in bounds
-    ]
 
 
 def _kind(value):

@@ -40,6 +40,8 @@ class Rows:
         Of the weights that a model of these rows has.
     scale : float or ndarray (n_features,)
         Root mean squares of the columns, about.
+    piled : float
+        Roundings that sums pile up, beside that of each of their terms.
     """
 
     cost = 0.0
@@ -47,6 +49,7 @@ class Rows:
     least_weight = 0.0
     in_memory = False
     centre = None
+    piled = 1.0
     scale = 1.0
 
     def __init__(self, backend, n_rows, n_features, dtype, weight_sum, share=1.0):

@@ -93,6 +93,10 @@ class MemoryRows(Rows):
         centre = 0 if self.centre is None else self.centre
         return np.sqrt(np.maximum(self._columns.scale**2 - centre * centre, 0))
 
+    @property
+    def piled(self):
+        return 1.0 if self.dtype == np.float64 else self._blocks[0].X.piled
+
     def blocks(self):
         return iter(self._blocks)
 

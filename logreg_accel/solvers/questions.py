@@ -43,6 +43,8 @@ class Start(NamedTuple):
         Root mean squares of the columns, about; 1 for intercepts.
     blur : function (w, gradient) -> float
         What F may rise by when the point is given to the user.
+    piled : float
+        Roundings that a sum may pile up, beside that of each of its terms.
     """
 
     w: np.ndarray
@@ -53,6 +55,7 @@ class Start(NamedTuple):
     lasso: Callable | None = None
     scale: Any = 1.0
     blur: Callable = lambda w, gradient: 0.0
+    piled: float = 1.0
 
 
 class Point(NamedTuple):
