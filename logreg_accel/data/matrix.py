@@ -43,7 +43,7 @@ class Matrix:
     compressed = False
     names = None
     centre = None
-    piled = 8.0
+    piled = 2.0
 
     def __init__(self, stored):
         self.stored = stored
