@@ -39,6 +39,9 @@ _HOPE = 4.0
 """How far above `tol` a bound may seem to lie, before the intercept's part, to be worth finding."""
 
 
+_WORK = 1 << 33
+"""Multiplications up to which a Hessian of all rows is made where a part of them did not do."""
+
 _UNSEEN = 30.0
 """Times `tol`, a bound that says that rows did not see some columns: more than an estimate is off by."""
 
@@ -237,7 +240,7 @@ class Certificate:
         seed = self.start.seed + max(self.n_iter, 0)
         rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, at=point)))
         repair = Repair(self.penalty, self.start, self.tol, enough, point, rows)
-        if known:
+        if known and self.exact is not None and (self.exact.w == point.w).all():
             repair.here = self.exact
         gap = yield from repair.gap()
         if share == 1 and rows is not None:
@@ -263,7 +266,7 @@ class Certificate:
             yield wanted
             wanted = min(4 * wanted, most)
         yield most
-        if not math.isnan(estimate):
+        if not math.isnan(estimate) and m * size * size <= _WORK:
             yield math.inf
 
     def _estimate(self, point, gap):
