@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from conftest import BACKENDS, CPU_BACKENDS, block_of, cpu_or_gpu, draw, rows_of
 from logreg_accel import Objective, driver, solvers
@@ -159,3 +160,18 @@ def test_a_model_of_its_own_target_and_split_is_fitted_alone(loss, k):
         found = fit(Objective(rows, loss, Penalty(0.05), model=model), solvers.newton_cholesky)
         expected = fit(Objective(own, loss, Penalty(0.05)), solvers.newton_cholesky)
         np.testing.assert_allclose(found.w, expected.w, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind, most", [("dense", 24), ("sparse", 1)])
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+def test_sums_of_repeated_rows_keep_their_digits(name, kind, most):
+    """Where rows repeat, the rounding of a long sum is on one side: in float32 it would grow with the rows."""
+    m, rng = 20_000, np.random.default_rng(0)
+    X = np.column_stack([np.eye(7)[rng.integers(0, 7, m)], np.ones(m)]).astype(np.float32)
+    y = np.sort(rng.random(m) < 0.1)
+    objective = Objective.from_arrays(csr_array(X) if kind == "sparse" else X, y, C=np.inf, backend=name)
+    w = np.float32(rng.standard_normal(9) / 2).astype(np.float64)
+    value, gradient = objective.value_and_gradient(w)
+    exact = Objective.from_arrays(X.astype(np.float64), y, C=np.inf).value_and_gradient(w)[1]
+    roundings = np.finfo(np.float32).eps * np.sqrt(value) * np.sqrt(np.append(X.mean(axis=0), 1))
+    assert (abs(gradient - exact) <= most * roundings).all(), abs(gradient - exact) / roundings
