@@ -65,20 +65,40 @@ def run(
     """
     session = Session(max_passes, max_seconds)
     found = session.run(Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback))
-    rounding = found.status == ask.NOISE_FLOOR and found.suboptimality > max(HIGH_FLOOR, tol)
-    again = rounding and not getattr(solver, "partial", False)
-    exact = objective.answer(ask.Draw(ask.InFloat64())) if again else None
+    high = found.status == ask.NOISE_FLOOR and found.suboptimality > max(HIGH_FLOOR, tol)
+    if not high or getattr(solver, "partial", False) or not session.goes_on:
+        return found
+    exact = objective.answer(ask.Draw(ask.InFloat64()))
     if exact is None:
         return found
+    return _taken_on(session, solver, objective, exact, found, tol, max_iter, callback, seed)
+
+
+def _taken_on(session, solver, objective, exact, found, tol, max_iter, callback, seed):
+    """The Solution of a run that float32 had stopped, from its end on, with sums that are made in float64."""
+
+    def as_asked(w):
+        return objective.at.centred(exact.at.original(w))
+
+    def later(record):
+        return record._replace(n_iter=record.n_iter + found.n_iter)
+
+    def tell(record, w):
+        return callback(later(record), as_asked(w))
+
     start = exact.start(exact.at.centred(objective.at.original(found.w)), seed)
-    again = session.run(Trial(session, solver, exact, start, tol, max_iter - found.n_iter, callback))
-    history = [record._replace(n_iter=record.n_iter + found.n_iter) for record in again.history]
-    return again._replace(
-        w=objective.at.centred(exact.at.original(again.w)),
-        suboptimality=min(found.suboptimality, again.suboptimality),  # it is no worse than the start
-        bound=min(found.bound, again.bound),
-        n_iter=found.n_iter + again.n_iter,
-        history=found.history + history,
+    left = max(max_iter - found.n_iter, 1)
+    try:
+        trial = Trial(session, solver, exact, start, tol, left, callback and tell)
+        more = session.run(trial)
+    except KeyboardInterrupt:  # before there was a point
+        return found._replace(status=INTERRUPTED)
+    return more._replace(
+        w=as_asked(more.w),
+        suboptimality=min(found.suboptimality, more.suboptimality),  # it is no worse than its start
+        bound=min(found.bound, more.bound),
+        n_iter=found.n_iter + more.n_iter,
+        history=found.history + [later(record) for record in more.history],
     )
 
 

@@ -58,6 +58,11 @@ class Session:
         """What the budget of reads allows."""
         return self.max_passes - self.n_passes
 
+    @property
+    def goes_on(self):
+        """Whether the budgets allow another run."""
+        return self.reads_left >= 2 and clock.now() < self.ends
+
     def run(self, trial):
         """The Solution of a trial; what ends it is thrown into it, so that it closes in its own way."""
         questions = trial.questions()

@@ -165,7 +165,7 @@ def test_a_model_of_its_own_target_and_split_is_fitted_alone(loss, k):
 @pytest.mark.parametrize("kind, most", [("dense", 24), ("sparse", 1)])
 @pytest.mark.parametrize("name", CPU_BACKENDS)
 def test_sums_of_repeated_rows_keep_their_digits(name, kind, most):
-    """Where rows repeat, the rounding of a long sum is on one side: in float32 it would grow with the rows."""
+    """Where rows repeat, the rounding of a sum is on one side: in float32 it would grow with the rows."""
     m, rng = 20_000, np.random.default_rng(0)
     X = np.column_stack([np.eye(7)[rng.integers(0, 7, m)], np.ones(m)]).astype(np.float32)
     y = np.sort(rng.random(m) < 0.1)
