@@ -99,11 +99,12 @@ class Matrix:
     def transposed_product(self, R):
         """Compute Xᵀ·R as (Rᵀ·X)ᵀ, which is faster in BLAS if R has few columns.
 
-        Float32 is added up over few rows, then in float64: where rows repeat, rounding is on one side.
+        On the host float32 is added up over few rows, then in float64: where rows repeat, rounding is on one
+        side, and BLAS adds one row after the other.
         """
         X, (m, n) = self.stored, self.shape
         blocks = m // _SUMMED_ROWS
-        if blocks < 2 or X.dtype != np.float32 or not X.flags.c_contiguous:
+        if blocks < 2 or X.dtype != np.float32 or type(X) is not np.ndarray or not X.flags.c_contiguous:
             return (R.T @ X).T
         cut = blocks * _SUMMED_ROWS
         parts = R[:cut].reshape(blocks, _SUMMED_ROWS, -1).swapaxes(1, 2) @ X[:cut].reshape(blocks, -1, n)
