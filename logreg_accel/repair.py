@@ -85,6 +85,9 @@ class Repair:
                 break
         if not least < math.inf:
             return least
+        if not self.whole and metric.null is not None and self.point.rounding >= _EXACT * self.point.value:
+            # What S does not see may have some curvature all the same, and a slope that float32 does not see.
+            return (yield from self._gap_of_exact_sums())
         hidden = (yield from metric.lost(there or last, residual, self._error())) + self._of_margins()
         rounded = self._rounding(metric)
         if not self.whole and least <= self.wanted < (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2:

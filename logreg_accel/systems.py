@@ -140,7 +140,7 @@ def _to_unit_diagonal(H):
 class Products:
     """H_S + λ, applied. The first system is solved for all parameters, those that follow for intercepts."""
 
-    bounded = False
+    bounded, null = False, None
 
     def __init__(self, diagonal, rows, fixed):
         self.diagonal, self.rows, self.fixed = np.where(diagonal > 0, diagonal, 1), rows, fixed
