@@ -38,7 +38,6 @@ _PRODUCTS_FROM = 0.01
 _HOPE = 4.0
 """How far above `tol` a bound may seem to lie, before the intercept's part, to be worth finding."""
 
-
 _WORK = 1 << 33
 """Multiplications up to which a Hessian of all rows is made where a part of them did not do."""
 

@@ -14,8 +14,6 @@ from .stored import compute_dtype, is_on_device, storage_dtype
 
 _DENSE_BELOW = 8  # columns per entry of a row
 _LEAST_COLUMNS = 512  # of a tile of columns: fewer take longer to gather than to multiply
-
-
 _SUMMED_ROWS = 256  # in float32, before float64
 
 

@@ -1,4 +1,7 @@
-"""The rule behind solver="auto", derived from the measurements of bench/auto.py (results/auto.json)."""
+"""The rule behind solver="auto", derived from the measurements of bench/auto.py (results/auto.json).
+
+The limits of newton-cholesky and row-space are newer than those, from runs on generated data.
+"""
 
 # newton-subsampled: a sample pays if it is a small part of the rows; with fewer rows per feature, newton-cg
 # is as fast. For small X, the other methods are fast enough, and newton-cholesky's last full step makes
