@@ -6,11 +6,14 @@ It turns CUDA C++ into machine code, and tells what each kernel takes of the GPU
 import ctypes
 import functools
 import importlib.util
+import os
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
+
+from once import once
 
 # what CuPy passes for a RawModule with -std=c++17
 FLAGS = ["-std=c++17", "-ftz=true", "--device-as-default-execution-space", "--ptxas-options=-v"]
@@ -52,13 +55,13 @@ def compile(source, kernels, architecture):
     CompileError
         An error, or a warning.
     """
-    _, log, lowered = _machine_code(source, kernels, architecture)
+    _, log, lowered = _compiled(source, kernels, architecture)
     return {lowered[name]: resources for name, resources in _resources(log) if name in lowered}
 
 
 def loops(source, kernels, architecture):
     """The instructions of each kernel's longest loop, without operands: what a step over rows takes."""
-    code, _, lowered = _machine_code(source, kernels, architecture)
+    code, _, lowered = _compiled(source, kernels, architecture)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(code)
         file.flush()
@@ -98,6 +101,12 @@ def why_no_loops():
     return why_not() or (
         None if _disassembler() else "no nvdisasm: pip install 'logreg-accel[test]' brings it, on Linux"
     )
+
+
+def _compiled(source, kernels, architecture):
+    library = _library()._name
+    what = source, kernels, architecture, FLAGS, library, os.path.getmtime(library)
+    return once(lambda: _machine_code(source, kernels, architecture), *what)
 
 
 def _machine_code(source, kernels, architecture):

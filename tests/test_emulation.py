@@ -3,11 +3,13 @@
 A correct kernel gives right numbers, and each planted fault is reported.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
+import once
 import pytest
 from cuda_on_cpu.emulator import CompileError, EmulationError, Huge, Launch, Program, why_not
 
@@ -262,6 +264,17 @@ def test_no_false_race_over_many_blocks(program):
     x, sums = np.ones(2400, np.float32), np.zeros(24)
     program.run([Launch(SUMS, 24, 64, (x, np.int64(x.size), np.float32(1), sums), shared=16)])
     np.testing.assert_array_equal(sums, np.full(24, 100.0))
+
+
+def test_what_was_made_is_found_again_by_its_content_for_a_week(tmp_path, monkeypatch):
+    monkeypatch.setattr(once, "_home", lambda: tmp_path)
+    made = iter(range(9))
+    assert [once.once(lambda: next(made), content) for content in "aabba"] == [0, 0, 1, 1, 0]
+    monkeypatch.undo()
+    monkeypatch.setenv("LOGREG_ACCEL_TESTS_KEEP", str(tmp_path))
+    lock = max(tmp_path.glob("*/lock"))
+    os.utime(lock, (0, 0))
+    assert once._home.__wrapped__() == tmp_path and not lock.exists() and len([*tmp_path.glob("*/lock")]) == 1
 
 
 def test_compiler_errors_come_back():

@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import hashlib
 import os
 import platform
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from once import folder_of
 
 HERE = Path(__file__).parent
 SANITIZERS = {
@@ -29,7 +29,6 @@ OPTIONS = {
 }
 ALIGNMENT = 256  # of every allocation on a GPU
 SECONDS = 600
-PROCESS_FOLDER = tempfile.TemporaryDirectory(prefix="cuda-on-cpu-")  # gone when the process ends
 DATA, HUGE = 0, 1
 NULL, POINTER, SCALAR = 0, 1, 2
 
@@ -89,10 +88,10 @@ class Program:
     "thread" (races).
 
     `source` is CUDA C++, `kernels` the instantiations to run, such as "add<float, 4>". What was compiled once
-    is found again by its content, in this process or, with a folder of one's own, in a later one.
+    is found again by its content.
     """
 
-    def __init__(self, source, kernels, sanitizer=None, defines=(), folder=None):
+    def __init__(self, source, kernels, sanitizer=None, defines=()):
         self.sanitizer = sanitizer
         table = "".join(f'    {{"{name}", run<{name}>}},\n' for name in kernels)
         files = {
@@ -111,27 +110,21 @@ class Program:
         ]
         flags += [*SANITIZERS[sanitizer], *(f"-D{define}" for define in defines)]
         own = [(HERE / name).read_text(encoding="utf-8") for name in ("emulation.h", "replay.cpp")]
-        key = hashlib.sha256(repr((files, flags, own)).encode()).hexdigest()[:16]
-        folder = Path(folder or PROCESS_FOLDER.name).resolve() / key
-        self.path = folder / "replay"
-        if not self.path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, text in files.items():
-                (folder / name).write_text(text, encoding="utf-8")
-            self._compile(folder, flags)
+        with folder_of(files, flags, own, _compiler()) as folder:
+            self.path = folder / "replay"
+            if not self.path.exists():
+                for name, text in files.items():
+                    (folder / name).write_text(text, encoding="utf-8")
+                self._compile(folder, flags)
 
     def _compile(self, folder, flags):
-        if why_not():
-            raise CompileError(why_not())
         includes = [f"-I{HERE}", "-I."]
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as unfinished:
-            pass
-        command = ["g++", *flags, *includes, HERE / "replay.cpp", "-o", unfinished.name]
+        unfinished = folder / "unfinished"
+        command = ["g++", *flags, *includes, HERE / "replay.cpp", "-o", unfinished]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode:
-            os.unlink(unfinished.name)
             raise CompileError(done.stderr)
-        os.replace(unfinished.name, self.path)  # whole, also where two compile the same at once
+        os.replace(unfinished, self.path)
 
     def run(self, launches, seed=0):
         """Run the launches in order; then every writable array among the arguments holds what the kernels
@@ -169,6 +162,14 @@ class Program:
                 else f"exit code {done.returncode}"
             )
             raise EmulationError(ending, done.stderr.decode(errors="replace"))
+
+
+@functools.cache
+def _compiler():
+    """What g++ says of itself."""
+    if why_not():
+        raise CompileError(why_not())
+    return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
 
 
 @functools.cache
