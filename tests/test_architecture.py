@@ -80,7 +80,7 @@ ROOMS = {
 HOMES = {
     "numba": {"kernels/cpu"},
     "cupy": {"logreg_accel/backends/cupy"},
-    "pyarrow": {"logreg_accel/data/tables.py"},
+    "pyarrow": {"logreg_accel/data/opening.py", "logreg_accel/data/reader.py", "logreg_accel/data/tables.py"},
     "matplotlib": {"logreg_accel/cli/report.py"},
     "rich": {"logreg_accel/cli/output.py"},
     "narwhals": {"logreg_accel/data/convert.py"},

@@ -48,7 +48,7 @@ BAD = {
     ),
     "text as svmlight": (
         3,
-        lambda d: ["train", _text(d / "x", "a,t\n1,0\n"), "--model", d / "m"],
+        lambda d: ["train", _text(d / "x.svm", "a,t\n1,0\n"), "--model", d / "m"],
         "not a readable svmlight file",
     ),
     "svmlight from 0": (
@@ -57,11 +57,6 @@ BAD = {
         "indices from 1 on",
     ),
     "empty svmlight": (3, lambda d: ["train", _text(d / "x.svm", ""), "--model", d / "m"], ""),
-    "unknown suffix": (
-        3,
-        lambda d: ["train", _text(d / "x.txt", "a,t\n1,0\n"), "--target", "t", "--model", d / "m"],
-        "suffix '.txt'",
-    ),
     "text column": (
         3,
         lambda d: ["train", _text(d / "x.csv", "a,b,t\n1,x,0\n2,y,1\n"), "--target", "t", "--model", d / "m"],

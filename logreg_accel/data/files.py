@@ -9,10 +9,7 @@ import numpy as np
 
 from . import tables
 from .convert import as_array
-
-_SVMLIGHT = {".svm", ".svmlight", ".libsvm", ".t", ""}  # the last two are those of the LIBSVM data sets
-_PACKED = {".gz", ".bz2"}  # scikit-learn's reader decompresses these
-SUFFIXES = (".npy", ".npz", *tables.SUFFIXES, *sorted(_SVMLIGHT - {""}))
+from .opening import kind_of, open_unpacked
 
 
 class Table(NamedTuple):
@@ -38,10 +35,10 @@ def read_file(
     Parameters
     ----------
     path : path-like
-        The suffix determines the format: .npy holds one 2-d array, which is memory-mapped and whose columns
-        are addressed by number; .npz holds `X` and named 1-d arrays; .csv and .tsv have a header; .parquet,
-        .feather and .arrow need pyarrow; .svm, .svmlight, .libsvm, .t (also followed by .gz or .bz2) and
-        files without a suffix are in svmlight format, in which X is sparse and the target is in the file.
+        .npy holds one 2-d array, which is memory-mapped and whose columns are addressed by number; .npz holds
+        `X` and named 1-d arrays. What else a file holds is told by its first bytes: Parquet and Feather,
+        which need pyarrow; svmlight format, in which X is sparse and the target is in the file; or text with
+        a header, whose separator is found out. Text may be packed by gzip, bz2, xz, zip or zstd.
     target, weight : str or None
         Names (numbers for .npy) of columns that are not features.
     features : list of str or None
@@ -62,25 +59,19 @@ def read_file(
     OSError
         The file cannot be opened.
     ValueError
-        The suffix is unknown, the file is damaged, a column does not exist, there are more or fewer than
-        `n_features`, or text is found in place of numbers.
+        The file is damaged, a column does not exist, there are more or fewer than `n_features`, or text is
+        found in place of numbers.
     """
     path = os.fspath(path)
-    suffix = os.path.splitext(path)[1].lower()
-    with open(path, "rb"):
-        pass  # fail on a missing or unreadable file before anything is imported
-    if suffix == ".npy":
+    kind = kind_of(path)
+    if kind == "npy":
         table = _read_npy(path, target, weight, features, drop)
-    elif suffix == ".npz":
+    elif kind == "npz":
         table = _read_npz(path, target, weight, features, drop)
-    elif suffix in tables.SUFFIXES:
-        table = _read_table(path, suffix, target, weight, features, drop, n_features)
-    elif suffix in _SVMLIGHT or (
-        suffix in _PACKED and os.path.splitext(path[: -len(suffix)])[1].lower() in _SVMLIGHT
-    ):
+    elif kind == "svmlight":
         table = _read_svmlight(path, target, weight, features, drop, n_features)
     else:
-        raise ValueError(f"{path!r} has the suffix {suffix!r}; expected one of {', '.join(SUFFIXES)}.")
+        table = _read_table(path, kind, target, weight, features, drop, n_features)
     _check_count(path, table.X.shape[1], n_features)
     return table
 
@@ -90,8 +81,8 @@ def _check_count(path, count, n_features):
         raise ValueError(f"{path!r} has {count} columns of features; expected {n_features}.")
 
 
-def _read_table(path, suffix, target, weight, features, drop, n_features):
-    columns, get = tables.open_table(path, suffix)
+def _read_table(path, kind, target, weight, features, drop, n_features):
+    columns, get = tables.open_table(path, kind)
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise ValueError(f"{path!r} has two columns of one name: {', '.join(twice[:5])}.")
@@ -183,7 +174,8 @@ def _read_svmlight(path, target, weight, features, drop, n_features):
     from sklearn.datasets import load_svmlight_file
 
     try:
-        X, y = load_svmlight_file(path, zero_based=False)
+        with open_unpacked(path) as file:
+            X, y = load_svmlight_file(file, zero_based=False)
         X.resize(X.shape[0], max(X.shape[1], n_features or 0))
         X = as_array(X)
     except (ValueError, OverflowError, OSError) as error:

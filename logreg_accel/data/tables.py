@@ -4,7 +4,6 @@ What opens such a file returns the names of the columns and a function get(featu
 returns X and a function one(name) that returns a column.
 """
 
-import codecs
 import contextlib
 import csv
 import io
@@ -13,6 +12,8 @@ import re
 import numpy as np
 
 from .convert import as_array
+from .opening import layout_of, open_unpacked, text_of
+from .reader import TableReader
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ARROW = (".parquet", ".feather", ".arrow")
@@ -20,13 +21,12 @@ SUFFIXES = (*SEPARATORS, *ARROW)
 _FORMULA = re.compile(r"[=+\-@\t\r\n].", re.DOTALL)  # what a spreadsheet runs; a sign alone it shows
 
 
-def open_table(path, suffix):
-    """Open a table; raises ValueError for what its suffix does not tell of."""
-    if suffix in SEPARATORS:
-        return (_open_csv_arrow if _has_pyarrow() else _open_csv)(path, SEPARATORS[suffix])
-    feather, parquet = _arrow_formats(path, "read")
-    table = parquet.read_table(path) if suffix == ".parquet" else feather.read_table(path)
-    return _from_arrow(table, path)
+def open_table(path, kind):
+    """Open a table of a kind that `opening.kind_of` tells; text is read without pyarrow, too."""
+    if kind == "text" and not _has_pyarrow():
+        return _open_csv(path)
+    reader = TableReader(path)
+    return reader.names, _getter(reader)
 
 
 def table_writer(path, suffix):
@@ -91,59 +91,21 @@ def plain(labels):
 # -- text ----------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _text_of(path):
-    """A context for reading a file of text, in which errors name it, and where it is no text."""
-    with open(path, "rb") as file:
-        start = file.read(1 << 16)
-    wide = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"}
-    wide |= {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}  # a mark of UTF-32 begins like one
-    for mark, name in wide.items():
-        if start.startswith(mark):
-            raise ValueError(
-                f"{path!r} is text in {name}; expected UTF-8: iconv -f {name} -t UTF-8 OLD > NEW makes it so."
-            )
-    if b"\0" in start:
-        _refuse_no_text(path)
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        _refuse_no_text(path)
-        if isinstance(error, TypeError) or path in str(error):
-            raise
-        raise ValueError(f"{path!r}: {error}") from error
-
-
-def _refuse_no_text(path):
-    """Raise ValueError for the first line that is none; it is looked for where something went wrong."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if b"\0" in line:
-                raise ValueError(
-                    f"{path!r} has a NUL byte in line {number}, as damaged files have and text in UTF-16; "
-                    "expected text in UTF-8."
-                )
-            try:
-                line.decode()
-            except UnicodeDecodeError as fault:
-                raise ValueError(
-                    f"{path!r} has the byte 0x{line[fault.start]:02x} in line {number}, which is no UTF-8. "
-                    "If it is text in Latin-1, iconv -f LATIN1 -t UTF-8 OLD > NEW makes it so."
-                ) from None
-
-
-def _open_csv(path, separator):
+def _open_csv(path):
     """Open a CSV file with NumPy's reader, which is used if pyarrow is not installed."""
-    with _text_of(path), open(path, newline="", encoding="utf-8-sig") as file:
-        columns = next(csv.reader(file, delimiter=separator), [])
-        has_rows = next(file, None) is not None
-        if not columns or not has_rows:
-            raise ValueError(f"{path!r} is empty; expected a header and rows.")
+    with text_of(path):
+        layout = layout_of(path)
+        with open_unpacked(path) as file:
+            lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            next(csv.reader(lines, delimiter=layout.separator))
+            if next(lines, None) is None:
+                raise ValueError(f"{path!r} is empty; expected a header and rows.")
+    columns = layout.names
 
     def load(names, dtype, ndmin):
         return np.loadtxt(
             path,
-            delimiter=separator,
+            delimiter=layout.separator,
             skiprows=1,
             usecols=[columns.index(name) for name in names],
             dtype=dtype,
@@ -156,14 +118,14 @@ def _open_csv(path, separator):
     def one(name):
         if name is None:
             return None
-        with _text_of(path):
+        with text_of(path):
             text = load([name], str, 1)
         if (text == "").any():
             raise ValueError(f"{path!r}: column {name!r} has {int((text == '').sum())} missing values.")
         return _plain_labels(text)
 
     def get(features, target, weight):
-        with _text_of(path):
+        with text_of(path):
             try:
                 return load(features, np.float64, 2), one
             except ValueError as error:
@@ -184,28 +146,6 @@ def _plain_labels(text):
         except ValueError:
             continue
     return text
-
-
-def _open_csv_arrow(path, separator):
-    import pyarrow.csv
-
-    with _text_of(path):
-        table = pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=separator))
-        columns, get = _from_arrow(table, path)
-
-    def get_text(features, target, weight):
-        with _text_of(path):
-            X, one = get(features, target, weight)
-
-        def one_text(name):
-            if name is not None and pyarrow.types.is_binary(table[name].type):
-                with _text_of(path):
-                    raise ValueError(f"column {name!r} is no text")
-            return one(name)
-
-        return X, one_text
-
-    return columns, get_text
 
 
 # -- columns -------------------------------------------------------------------------------------------------
@@ -230,19 +170,26 @@ def _arrow_formats(path, done):
     return pyarrow.feather, pyarrow.parquet
 
 
-def _from_arrow(table, path):
-    def one(name):
-        if name is None:
-            return None
-        column = table[name]
-        if column.null_count:
-            raise ValueError(f"{path!r}: column {name!r} has {column.null_count} missing values.")
-        return _without_decimals(column).to_numpy()
+def _getter(reader):
+    path = reader.path
 
     def get(features, target, weight):
-        return as_array(table.select(features)), one
+        table = reader.read()
+        if not table.num_rows:
+            raise ValueError(f"{path!r} has a header and no rows.")
 
-    return table.column_names, get
+        def one(name):
+            if name is None:
+                return None
+            column = table[name]
+            if column.null_count:
+                raise ValueError(f"{path!r}: column {name!r} has {column.null_count} missing values.")
+            return _without_decimals(column).to_numpy()
+
+        with text_of(path) if reader.kind == "text" else contextlib.nullcontext():
+            return as_array(table.select(features)), one
+
+    return get
 
 
 def _without_decimals(column):

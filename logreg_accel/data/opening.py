@@ -1,0 +1,216 @@
+"""What a file is, told by its first bytes: what packed it, what it holds, how the lines of a table read."""
+
+import codecs
+import contextlib
+import csv
+import io
+import os
+import re
+import zipfile
+from typing import NamedTuple
+
+HEAD = 1 << 20  # bytes that are looked at
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\0": "lzma",
+    b"PK\3\4": "zip",
+    b"\x28\xb5\x2f\xfd": "zst",
+}
+_HOLDS = {b"PAR1": "parquet", b"ARROW1": "feather", b"FEA1": "feather"}
+_ARRAYS = {".npy": "npy", ".npz": "npz"}
+_TABLES = {".csv": "text", ".tsv": "text", ".parquet": "parquet", ".feather": "feather", ".arrow": "feather"}
+_SVMLIGHT = {".svm", ".svmlight", ".libsvm", ".t"}  # the last is that of the LIBSVM data sets
+_SVMLIGHT_LINE = re.compile(rb"[-+.\deE,]+(\s+qid:\d+)?(\s+\d+:[^\s:]+)+\s*(#.*)?")
+_SEPARATORS = (",", "\t", ";", "|", " ")
+
+
+class Layout(NamedTuple):
+    """How the lines of a text table read."""
+
+    separator: str
+    names: list
+    raw_names: list
+    decimal_point: str
+    quoted: bool
+
+
+def open_unpacked(path):
+    """Open a file as a binary stream of what it holds, whatever packed it.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened.
+    ValueError
+        It is a zip of no table, or needs a library that is not installed.
+    """
+    file = open(path, "rb")
+    kind = next((kind for mark, kind in _PACKED.items() if file.peek(8).startswith(mark)), None)
+    if kind is None:
+        return file
+    if kind == "zip":
+        return _only_member(path, file)
+    if kind == "zst":
+        return _unpacked_by_arrow(path, file)
+    import bz2
+    import gzip
+    import lzma
+
+    return {"gzip": gzip, "bz2": bz2, "lzma": lzma}[kind].open(file)
+
+
+def _only_member(path, file):
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path!r} is a damaged zip file ({error}).") from error
+    names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX/" not in name]
+    if "[Content_Types].xml" in names:
+        raise ValueError(f"{path!r} is a spreadsheet; expected a table as text: save it as CSV there.")
+    if len(names) != 1:
+        listed = ", ".join(names[:5]) or "none"
+        raise ValueError(
+            f"{path!r} holds {len(names)} files ({listed}); expected one: unzip it, then name one."
+        )
+    if archive.getinfo(names[0]).flag_bits & 1:
+        raise ValueError(f"{path!r} is encrypted; unpack it first.")
+    return archive.open(names[0])
+
+
+def _unpacked_by_arrow(path, file):
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ValueError(
+            f"{path!r} is packed by zstd, which needs pyarrow: pip install 'logreg-accel[arrow]'."
+        ) from error
+    return pyarrow.CompressedInputStream(file, "zstd")
+
+
+def kind_of(path):
+    """What a file holds: "npy", "npz", "svmlight", "parquet", "feather" or "text"."""
+    suffix = suffix_of(path)
+    if suffix in _ARRAYS:
+        return _ARRAYS[suffix]
+    head = head_of(path, 1 << 12)
+    found = next((kind for mark, kind in _HOLDS.items() if head.startswith(mark)), None)
+    if found or suffix in _TABLES:
+        return found or _TABLES[suffix]
+    lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"#")]
+    is_svmlight = lines and _SVMLIGHT_LINE.fullmatch(lines[0])
+    return "svmlight" if is_svmlight or suffix in _SVMLIGHT else "text"
+
+
+def suffix_of(path):
+    """The suffix in lower case, without that of what packed the file."""
+    stem, suffix = os.path.splitext(os.fspath(path).lower())
+    return os.path.splitext(stem)[1] if suffix in (".gz", ".bz2", ".xz", ".zip", ".zst") else suffix
+
+
+def head_of(path, size=HEAD):
+    """The first bytes of what a file holds."""
+    try:
+        with open_unpacked(path) as file:
+            return file.read(size)
+    except (EOFError, zipfile.BadZipFile, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise ValueError(f"{path!r} is damaged: {error}.") from error
+
+
+# -- text ----------------------------------------------------------------------------------------------------
+
+
+def layout_of(path, separator=None, header=True, encoding="utf-8"):
+    """Find out how the lines of a text table read.
+
+    The separator that is not given is the one that cuts the first lines into most fields, as many in each. A
+    table without a header has the numbers of its columns as names.
+
+    Raises
+    ------
+    ValueError
+        The file is empty.
+    """
+    head = head_of(path)
+    decode = codecs.getincrementaldecoder("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    text = decode().decode(head)
+    if separator is None:
+        separator = "\t" if suffix_of(path) == ".tsv" else _sniffed(text)
+    rows = _rows(text, separator)
+    if not rows or not any(rows[0]):
+        raise ValueError(f"{path!r} is empty; expected a header and rows.")
+    names = [name.strip() or f"unnamed {i}" for i, name in enumerate(rows[0])]
+    if not header:
+        names = [str(i) for i in range(len(names))]
+    whole = [cell.strip() for row in rows[1:] for cell in row]
+    comma = separator == ";" and any(re.fullmatch(r"[-+]?\d+,\d+", cell) for cell in whole)
+    comma = comma and not any(re.fullmatch(r"[-+]?\d+\.\d+", cell) for cell in whole)
+    return Layout(separator, names, rows[0], "," if comma else ".", '"' in text)
+
+
+def _rows(text, separator, most=50):
+    """The first rows of a text, without the last one, which may be cut, unless it is alone."""
+    rows = []
+    with contextlib.suppress(csv.Error):
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+            if row:
+                rows.append(row)
+            if len(rows) > most:
+                break
+    return rows[:-1] if len(rows) > 2 else rows
+
+
+def _sniffed(text):
+    best, most = ",", (False, 1)
+    for separator in _SEPARATORS:
+        counts = [len(row) for row in _rows(text, separator)]
+        score = (len(set(counts)) == 1, min(counts, default=1))
+        if score[1] > 1 and score > most:
+            best, most = separator, score
+    return best
+
+
+@contextlib.contextmanager
+def text_of(path, encoding="utf-8"):
+    """A context for reading a file of text, in which errors name it, and where it is no text."""
+    start = head_of(path, 1 << 16)
+    plain = encoding.lower() in ("utf-8", "utf8")
+    wide = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"}
+    wide |= {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}  # a mark of UTF-32 begins like one
+    for mark, name in wide.items():
+        if plain and start.startswith(mark):
+            raise ValueError(
+                f"{path!r} is text in {name}; expected UTF-8: iconv -f {name} -t UTF-8 OLD > NEW makes it "
+                f"so, and --encoding {name} reads it."
+            )
+    if plain and b"\0" in start:
+        refuse_no_text(path)
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        if plain:
+            refuse_no_text(path)
+        if isinstance(error, TypeError) or path in str(error):
+            raise
+        raise ValueError(f"{path!r}: {error}") from error
+
+
+def refuse_no_text(path):
+    """Raise ValueError for the first line that is no UTF-8; it is looked for where something went wrong."""
+    with open_unpacked(path) as file:
+        for number, line in enumerate(io.BufferedReader(file) if not hasattr(file, "peek") else file, 1):
+            if b"\0" in line:
+                raise ValueError(
+                    f"{path!r} has a NUL byte in line {number}, as damaged files have and text in UTF-16; "
+                    "expected text in UTF-8."
+                )
+            try:
+                line.decode()
+            except UnicodeDecodeError as fault:
+                raise ValueError(
+                    f"{path!r} has the byte 0x{line[fault.start]:02x} in line {number}, which is no UTF-8. "
+                    "If it is text in Latin-1, iconv -f LATIN1 -t UTF-8 OLD > NEW makes it so, and "
+                    "--encoding LATIN1 reads it."
+                ) from None

@@ -1,0 +1,252 @@
+"""Tables in files as Arrow tables or batches: text in any layout, packed or not, Parquet and Feather.
+
+One reader serves the command line, which takes a table whole, and streams, which take it batch by batch.
+Arrow is the parser; what is ours is to find out how a file reads, and to say what is wrong with it.
+"""
+
+import contextlib
+import glob
+import os
+import re
+
+from .opening import kind_of, layout_of, open_unpacked, text_of
+
+MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "#N/A", "<NA>")
+TABLES = ("text", "parquet", "feather")
+_CONVERSION = re.compile(
+    r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+): invalid value '(.*)'"
+)
+_FIELDS = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
+
+
+def find_files(patterns):
+    """The files that paths, patterns such as "part-*.csv" and folders stand for, in the order of their names.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there.
+    """
+    found = []
+    for pattern in map(os.fspath, patterns):
+        if os.path.isdir(pattern):
+            inside = sorted(name for name in os.listdir(pattern) if not name.startswith((".", "_")))
+            paths = [path for name in inside if os.path.isfile(path := os.path.join(pattern, name))]
+        else:
+            paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
+        if not paths:
+            raise FileNotFoundError(2, "no such file", pattern)
+        found += paths
+    return found
+
+
+class TableReader:
+    """A table in one file.
+
+    Parameters
+    ----------
+    path : path-like
+        Text (CSV and its relatives), also packed by gzip, bz2, xz, zip or zstd; Parquet; Feather. What it is
+        is told by its first bytes.
+    separator : str or None
+        One character between the fields of a line; None finds out.
+    header : bool
+        Whether the first line of a text has the names; without them, columns are called "0", "1", ...
+    missing : sequence of str
+        What stands for a missing value, besides `MISSING`.
+    encoding : str
+        Of text.
+
+    Attributes
+    ----------
+    path : str
+    names : list of str
+    kind : "text", "parquet" or "feather"
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened.
+    ValueError
+        It is none of these, is damaged or empty, has two columns of one name, or pyarrow is not installed.
+    """
+
+    def __init__(self, path, *, separator=None, header=True, missing=(), encoding="utf-8"):
+        self.path, self.kind, self.encoding, self._types = os.fspath(path), kind_of(path), encoding, {}
+        _need_pyarrow(self.path)
+        if self.kind == "text":
+            with text_of(self.path, encoding):
+                self.layout = layout_of(self.path, separator, header, encoding)
+            self.header, self.missing = header, missing
+            self.names = self.layout.names
+        elif self.kind in TABLES:
+            self.names = list(self._schema().names)
+        else:
+            raise ValueError(f"{self.path!r} is an {self.kind} file; expected a table with named columns.")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            listed = ", ".join(map(repr, twice[:5]))
+            raise ValueError(f"{self.path!r} has two columns of one name: {listed}. Rename one of them.")
+
+    def typed(self, types):
+        """Read text columns as these types ("number", "text" or "bool" by name) instead of finding out."""
+        self._types = types
+        return self
+
+    def read(self, columns=None):
+        """The whole table, or some of its columns in this order, as a `pyarrow.Table`; parsed on all cores.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged, or a value does not fit its type; line and column are named.
+        """
+        columns = list(self.names if columns is None else columns)
+        if self.kind == "text":
+            return self._read_text().select(columns)
+        return self._careful(lambda: self._read_binary(columns)).select(columns)
+
+    def batches(self, columns=None):
+        """Record batches in the order of the rows, for tables that memory does not hold; may be called again.
+
+        Types of text columns are those given by `typed`, else those of the first block: a later value of
+        another type is an error that names it.
+        """
+        columns = list(self.names if columns is None else columns)
+        if self.kind == "parquet":
+            import pyarrow.parquet
+
+            with self._careful(lambda: pyarrow.parquet.ParquetFile(self.path)) as file:
+                yield from (batch.select(columns) for batch in file.iter_batches(columns=columns))
+        elif self.kind == "feather":
+            yield from self._careful(lambda: self._read_binary(columns)).select(columns).to_batches()
+        else:
+            with text_of(self.path, self.encoding), self._open() as file:
+                import pyarrow.csv
+
+                for batch in pyarrow.csv.open_csv(file, *self._options(block_size=1 << 24)):
+                    yield batch.rename_columns(self.names).select(columns)
+
+    # -- text --------------------------------------------------------------------------------------------
+
+    def _open(self):
+        import pyarrow
+
+        file = open_unpacked(self.path)
+        if file.__class__.__name__ == "BufferedReader" and os.path.isfile(self.path):
+            file.close()
+            return pyarrow.OSFile(self.path)
+        return file
+
+    def _read_text(self):
+        with text_of(self.path, self.encoding):
+            with contextlib.suppress(ValueError, EOFError):
+                return self._parsed(self.layout.quoted)
+            # Line ends inside quotes, which the head of the file did not show, need the slower way; so does
+            # the number of the line in which something is wrong.
+            try:
+                return self._parsed(True, use_threads=False)
+            except EOFError as error:
+                raise ValueError(f"{self.path!r} is damaged: {error}.") from error
+            except ValueError as error:
+                raise ValueError(self._told(str(error))) from error
+
+    def _parsed(self, quoted, **reading):
+        import pyarrow.csv
+
+        with self._open() as file:
+            table = pyarrow.csv.read_csv(file, *self._options(quoted=quoted, **reading))
+        no_text = [
+            name for name, kind in zip(self.names, table.schema.types, strict=True) if kind == "binary"
+        ]
+        if no_text:
+            raise ValueError(f"column {no_text[0]!r} is no text")
+        return table.rename_columns(self.names)
+
+    def _options(self, quoted=True, **reading):
+        from pyarrow import csv
+
+        missing = {*MISSING, *self.missing, *(" " * n for n in range(1, 9))}
+        names = self._raw_names()
+        types = {raw: _arrow_types()[self._types[name]] for raw, name in names if name in self._types}
+        return (
+            csv.ReadOptions(encoding=self.encoding, autogenerate_column_names=not self.header, **reading),
+            csv.ParseOptions(delimiter=self.layout.separator, newlines_in_values=quoted),
+            csv.ConvertOptions(
+                null_values=[*missing, *(f" {text}" for text in missing if text)],
+                strings_can_be_null=True,
+                column_types=types,
+                decimal_point=self.layout.decimal_point,
+            ),
+        )
+
+    def _raw_names(self):
+        """Pairs (the name as Arrow reads it, the name here)."""
+        if not self.header:
+            return [(f"f{name}", name) for name in self.names]
+        return list(zip(self.layout.raw_names, self.names, strict=True))
+
+    def _told(self, message):
+        """What Arrow says, with the name of the column and the line."""
+        if found := _CONVERSION.search(message):
+            column, row, kind, value = found.groups()
+            line = f" in line {row}" if row else ""
+            expected = {"double": "a number", "bool": "true or false"}.get(kind, kind)
+            return (
+                f"{self.path!r} has {value!r} in column {self.names[int(column)]!r}{line}; "
+                f"expected {expected}. If it stands for a missing value, --na {value!r} says so."
+            )
+        if found := _FIELDS.search(message):
+            row, expected, got = found.groups()
+            line = f"line {row}" if row else "a line"
+            return (
+                f"{self.path!r}: {line} has {got} fields; expected {expected}, separated by "
+                f"{self.layout.separator!r} (--sep names another separator)."
+            )
+        return f"{self.path!r}: {message}"
+
+    # -- Parquet and Feather -----------------------------------------------------------------------------
+
+    def _schema(self):
+        import pyarrow.parquet
+
+        if self.kind == "parquet":
+            return self._careful(lambda: pyarrow.parquet.read_schema(self.path))
+        return self._careful(lambda: self._read_binary(None)).schema
+
+    def _read_binary(self, columns):
+        import pyarrow.feather
+        import pyarrow.parquet
+
+        read = pyarrow.parquet.read_table if self.kind == "parquet" else pyarrow.feather.read_table
+        return read(self.path, columns=columns)
+
+    def _careful(self, read):
+        """What `read` returns; errors of Arrow name the file."""
+        try:
+            return read()
+        except (ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            kind = {"parquet": "Parquet", "feather": "Feather"}[self.kind]
+            raise ValueError(f"{self.path!r} is not a readable {kind} file ({error}).") from error
+
+
+def _need_pyarrow(path):
+    try:
+        import pyarrow.csv
+        import pyarrow.feather
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"{path!r} needs pyarrow to be read: pip install 'logreg-accel[arrow]'.") from error
+
+
+def _arrow_types():
+    import pyarrow as pa
+
+    return {"number": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
+
+
+def looks_like_data(names):
+    """Whether what was read as a header holds numbers, as rows do."""
+    return any(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", name) for name in names)
