@@ -5,13 +5,14 @@ import functools
 
 import numpy as np
 
-from ..backends.passes import ColumnSquares, RowSquares
 from ..data import centre_of, centred, compute_dtype, is_on_device, look_at
 from . import sampling
 from .base import Rows
+from .drawn import DrawnRows, in_float64
+from .sampling import joined
 
 
-class MemoryRows(Rows):
+class MemoryRows(DrawnRows):
     """Blocks that the backend has uploaded once.
 
     Parameters
@@ -44,10 +45,9 @@ class MemoryRows(Rows):
         self.n_classes = n_classes
         self.nbytes = sum(block.X.nbytes for block in blocks)
         self.whole = self
-        self._labels, self._weights = _joined([block.y for block in blocks]), _joined(weights)
+        self._labels, self._weights = joined([block.y for block in blocks]), joined(weights)
         self._given = blocks
         self._blocks = [backend.upload(block) for block in blocks]
-        self._norms = None
         if centring is not None and self._columns is not None:
             self._centre(centring)
 
@@ -101,9 +101,9 @@ class MemoryRows(Rows):
         return iter(self._blocks)
 
     def first_nonfinite(self):
-        """In all rows, also where these are some of them; on the host where X came from there."""
+        """On the host where X came from there."""
         start = 0
-        for given, block in zip(self.whole._given, self.whole._blocks, strict=True):
+        for given, block in zip(self._given, self._blocks, strict=True):
             found = (block if given.X.on_device else given).X.first_nonfinite()
             if found is not None:
                 row, column, value = found
@@ -113,52 +113,17 @@ class MemoryRows(Rows):
 
     # -- some of the rows ------------------------------------------------------------------------------------
 
-    def draw(self, size, seed, mass=None, by_norms=False):
-        """See `Rows.draw`. The norms that decide are those of columns scaled to one size, else a large column
-        owns them.
+    def _beside(self):
+        return ((block.y, block.sample_weight) for block in self._blocks)
 
-        Without the norms of all rows they are those of twice as many candidates, drawn by mass alone, so that
-        no read goes into norms. With them half of the rows come by mass alone: images have rare pixels.
-        """
-        m = self.n_rows
-        if (1 if by_norms else 2) * size >= m:
-            return None
-        seeds = [seed, int(size)]
-        if mass is None:
-            y, s = (
-                _joined([getattr(block, name) for block in self._blocks]) for name in ("y", "sample_weight")
-            )
-            rows, weights = sampling.by_class(y, s, size, self.n_classes, seeds, self.backend)
-            return SomeRows(self, self._take(rows, weights), cost=len(rows) / m)
-        mass = _joined(mass.parts)
-        if by_norms:
-            return self._draw_by_norms(mass, size, seeds)
-        rows, weights = sampling.by_mass(mass, 2 * size, seeds, self.backend)
-        candidates = SomeRows(self, self._take(rows, np.ones(len(rows))))
-        xp = self.backend.xp
-        likely = xp.asarray(weights) * mass[xp.asarray(rows)] * candidates.scaled_norms()
-        kept, again = sampling.by_mass(likely, size, [*seeds, 1], self.backend, rows)
-        chosen = candidates._take(kept, self._weighted(rows[kept], weights[kept] * again))
-        return SomeRows(self, chosen, cost=len(rows) / m)
+    def _masses(self, vector):
+        return sampling.Masses([joined(vector.parts)], self.backend)
 
-    def reads_to_draw(self, size, by_norms=False):
-        norms = 2 if by_norms and self._norms is None and size < self.n_rows else 0
-        return super().reads_to_draw(size, by_norms) + norms
+    def _gathered(self, blocks, share=0.0, cost=0.0):
+        return SomeRows(self, blocks, share, cost)
 
-    def witnesses(self, size, seed, mass=None):
-        m = self.n_rows
-        if 2 * size >= m:
-            if self.rounds_to == np.float64:
-                return None
-            return _in_float64(SomeRows(self, self._exactly_weighted(), share=1.0))
-        if mass is None:
-            rows = np.arange(int(size)) * m // int(size)
-            chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
-            return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
-        mass = _joined(mass.parts)
-        rows, _ = sampling.by_mass(mass, size, [seed, int(size), 2], self.backend)
-        chosen = self._take(rows, self._weighted(rows, np.ones(len(rows))))
-        return _in_float64(SomeRows(self, chosen, cost=len(rows) / m))
+    def _exactly(self):
+        return in_float64(SomeRows(self, self._exactly_weighted(), share=1.0))
 
     def _exactly_weighted(self):
         """The blocks with weights that are not rounded to the arithmetic of the passes."""
@@ -166,25 +131,6 @@ class MemoryRows(Rows):
             return self._blocks
         exact = (self.backend.xp.asarray(given.sample_weight) for given in self._given)
         return [block._replace(sample_weight=s) for block, s in zip(self._blocks, exact, strict=True)]
-
-    def _draw_by_norms(self, mass, size, seeds):
-        cost = 0.0
-        if self._norms is None:
-            self._norms, cost = self.scaled_norms(), 2.0
-        with np.errstate(invalid="ignore"):  # no mass at all: rows are drawn evenly
-            both = [
-                part / part.sum(dtype=np.float64).astype(part.dtype) for part in (mass, mass * self._norms)
-            ]
-        rows, weights = sampling.by_mass(both[0] + both[1], size, seeds, self.backend)
-        return SomeRows(
-            self, self._take(rows, self._weighted(rows, weights)), cost=cost + len(rows) / self.n_rows
-        )
-
-    def scaled_norms(self):
-        """‖xᵢ‖² in columns divided by their root mean squares: (rows,), where the blocks are. Two reads."""
-        columns = self.sum(ColumnSquares()) / self.n_rows
-        scale = np.divide(1, columns, out=np.zeros_like(columns), where=columns > 0)
-        return _joined(self.sum(RowSquares(scale)).parts)
 
     def batch(self, numbers, n_batches):
         backend = self.backend
@@ -222,8 +168,8 @@ class MemoryRows(Rows):
 
     def to_host(self, vector, rows=None):
         """A row vector, or some rows of it, in the order of the rows."""
-        joined = _joined(vector.parts)
-        return self.backend.to_host(joined if rows is None else joined[self.backend.xp.asarray(rows)])
+        whole = joined(vector.parts)
+        return self.backend.to_host(whole if rows is None else whole[self.backend.xp.asarray(rows)])
 
     def combination(self, rows, a):
         """Σ xᵢ·aᵢ over some rows, ascending, for a (len(rows), k) on the host: float64 (n_features, k)."""
@@ -247,18 +193,13 @@ class MemoryRows(Rows):
             start = stop
         return taken
 
-    def _weighted(self, rows, weights):
-        """Weights of a draw times those of the rows drawn, on the host."""
-        s = _joined([block.sample_weight for block in self._blocks])
-        return weights if s is None else weights * self.backend.to_host(s[self.backend.xp.asarray(rows)])
-
 
 class SomeRows(MemoryRows):
     """Some of the rows: a sample whose sums estimate those of all, or a batch that stands for its share.
 
     Parameters
     ----------
-    drawn_from : MemoryRows
+    drawn_from : DrawnRows
     blocks : list of Block
         As the backend has them.
     share : float
@@ -277,21 +218,12 @@ class SomeRows(MemoryRows):
         )
         self.least_weight, self.n_classes = drawn_from.least_weight, drawn_from.n_classes
         self.whole, self.cost = drawn_from.whole, cost
-        self._blocks, self._norms = blocks, None
+        self._blocks = blocks
         self._columns = None  # those of all rows are looked at
 
-
-def _in_float64(rows):
-    """The same rows, whose sums are made in float64."""
-    if rows.dtype != np.float64:
-        rows._blocks = rows._less(np.zeros(rows.n_features))
-        rows.rounds_to = rows.dtype = np.dtype(np.float64)
-    return rows
-
-
-def _joined(parts):
-    """What blocks have a number a row of, for all rows, left where it is; None where there is none."""
-    return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def first_nonfinite(self):
+        """In all rows."""
+        return self.whole.first_nonfinite()
 
 
 def _least_positive(s):

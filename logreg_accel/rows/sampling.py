@@ -17,15 +17,98 @@ _SURE = 8  # times the mass of others: what makes the rows of a rare class certa
 _MARGIN = 1 + 1e-5  # above a bar, a priority is not there by rounding
 
 
-def by_class(y, s, size, n_classes, seed, backend):
+class Masses:
+    """A number of at least 0 for every row, in one array or block by block.
+
+    Parameters
+    ----------
+    parts : iterable of arrays (rows of a block,) of the backend's, anew on every iteration
+    backend : Backend
+    numbers : ndarray (m,) or None
+        Of the rows, where these are some of them in one array; None counts them.
+    """
+
+    def __init__(self, parts, backend, numbers=None):
+        self.parts, self.backend, self.numbers = parts, backend, numbers
+
+    def total(self):
+        """Σ mass in float64, and how many are positive."""
+        sums = [self.backend.total_mass(part) for part in self.parts]
+        return sum(total for total, _ in sums), sum(count for _, count in sums)
+
+    def above(self, scale, even, bar, seed):
+        """The rows whose mass·scale + even passes a bar by their hash, ascending, on the host."""
+        found, start = [], 0
+        for part in self.parts:
+            numbers = self.numbers
+            if start:
+                stop = start + len(part)
+                numbers = np.arange(start, stop, dtype=np.uint32 if stop <= 2**32 else np.int64)
+            rows = self.backend.to_host(self.backend.rows_above(part, scale, even, bar, seed, numbers))
+            found.append(rows + start)
+            start += len(part)
+        return joined(found)
+
+    def at(self, rows):
+        """Those of some rows, ascending, where the backend has them."""
+        return at(self.parts, rows, self.backend)
+
+
+class _Each:
+    """What a function gives for every block, anew on every iteration."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __iter__(self):
+        return self.function()
+
+
+def halves(one, other):
+    """Masses, a half of which are as the one, and a half as its product with the other."""
+    shares = one.total()[0], Masses(_Each(lambda: _products(one, other)), one.backend).total()[0]
+
+    def parts():
+        for mass, norm in zip(one.parts, other.parts, strict=True):
+            real = mass.dtype.type
+            yield mass / real(shares[0]) + mass * norm / real(shares[1])
+
+    return Masses(_Each(parts), one.backend)
+
+
+def _products(one, other):
+    for mass, norm in zip(one.parts, other.parts, strict=True):
+        yield mass * norm
+
+
+def joined(parts):
+    """What blocks have a number a row of, for all rows, left where it is; None where there is none."""
+    parts = list(parts)
+    return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def at(parts, rows, backend):
+    """Some of the numbers that blocks have one a row of, for ascending rows; None where there are none."""
+    taken, start = [], 0
+    for part in parts:
+        if part is None:
+            return None
+        stop = start + len(part)
+        mine = rows[slice(*np.searchsorted(rows, [start, stop]))]
+        if len(mine) or not taken:
+            taken.append(part[backend.xp.asarray(mine - start)])
+        start = stop
+    return joined(taken)
+
+
+def by_class(beside, size, n_classes, seed, backend):
     """As many rows from every class, or all that a rare one has; within a class in proportion to the weights
     s.
 
     Parameters
     ----------
-    y : array (m,)
-        Class codes, where the backend has them.
-    s : array (m,) or None
+    beside : function () -> iterator of (y, s)
+        Class codes and weights (or None) of every block, where the backend has them.
     size : int
     n_classes : int
     seed : sequence of int
@@ -38,33 +121,50 @@ def by_class(y, s, size, n_classes, seed, backend):
         Their sum over a class is the class's own sum of weights, s included.
     """
     xp = backend.xp
-    counts = np.array([int((y == code).sum()) for code in range(n_classes)])
-    whole = counts
-    if s is not None:
-        whole = np.array([float(s[y == code].sum(dtype=np.float64)) for code in range(n_classes)])
+    counts, whole = np.zeros(n_classes, dtype=int), np.zeros(n_classes)
+    for y, s in beside():
+        those = [y == code for code in range(n_classes)]
+        own = np.array([int(of.sum()) for of in those])
+        counts += own
+        whole += own if s is None else [float(s[of].sum(dtype=np.float64)) for of in those]
     share = np.minimum(size / n_classes, counts)
     spare = counts - share
     share = share + max(size - share.sum(), 0) * spare / max(spare.sum(), 1)
     each = share / np.where(whole > 0, whole, 1)
     each[spare <= 0] *= _SURE
-    each = xp.asarray(each, dtype=np.float32 if s is None else np.float64)[y]
-    rows, weights = draw(each if s is None else each * s, size, seed, backend)
 
-    codes = backend.to_host(y[xp.asarray(rows)])
+    def masses():
+        for y, s in beside():
+            mass = xp.asarray(each, dtype=np.float32 if s is None else np.float64)[y]
+            yield mass if s is None else mass * s
+
+    rows, weights = draw(Masses(_Each(masses), backend), size, seed, backend)
+
+    codes = backend.to_host(at((y for y, _ in beside()), rows, backend))
+    s = at((s for _, s in beside()), rows, backend)
     if s is not None:
-        weights = weights * backend.to_host(s[xp.asarray(rows)])
+        weights = weights * backend.to_host(s)
     drawn = np.bincount(codes, weights, n_classes)
     missed = np.flatnonzero((drawn == 0) & (whole > 0))
     if len(missed):  # tiny weights beside a small size: the heaviest row stands for its class
-        heaviest = [int((y == c if s is None else xp.where(y == c, s, -1)).argmax()) for c in missed]
-        rows, weights, codes = (
-            np.append(rows, heaviest),
-            np.append(weights, whole[missed]),
-            np.append(codes, missed),
-        )
+        rows = np.append(rows, [_heaviest(beside, code, xp) for code in missed])
+        weights, codes = np.append(weights, whole[missed]), np.append(codes, missed)
         drawn[missed] = whole[missed]
     order = np.argsort(rows, kind="stable")
     return rows[order], (weights * (whole / np.where(drawn > 0, drawn, 1))[codes])[order]
+
+
+def _heaviest(beside, code, xp):
+    """The first row of a class that has its largest weight."""
+    best, found, start = -1.0, 0, 0
+    for y, s in beside():
+        if len(y):
+            weight = (y == code) if s is None else xp.where(y == code, s, -1)
+            row = int(weight.argmax())
+            if float(weight[row]) > best:
+                best, found = float(weight[row]), start + row
+        start += len(y)
+    return found
 
 
 def by_mass(mass, size, seed, backend, numbers=None):
@@ -72,7 +172,7 @@ def by_mass(mass, size, seed, backend, numbers=None):
 
     Parameters
     ----------
-    mass : array (m,) of the backend's, at least 0
+    mass : Masses, or array (m,) of the backend's, at least 0
     size : int
     seed : sequence of int
     backend : Backend
@@ -86,36 +186,43 @@ def by_mass(mass, size, seed, backend, numbers=None):
     weights : ndarray (k,), float64
         What each counts: 1 for rows that are certain.
     """
-    total, count = backend.total_mass(mass)
+    masses = _masses(mass, backend, numbers)
+    total, count = masses.total()
     if not _LEAST_MASS < total < np.inf:
-        ones = backend.xp.full(len(mass), 1, dtype=np.float32)
-        return draw(ones, size, seed, backend, numbers=numbers)
-    return draw(mass, size, seed, backend, (1 - _UNIFORM) / total, _UNIFORM / count, numbers)
+        ones = _Each(lambda: (backend.xp.full(len(part), 1, dtype=np.float32) for part in masses.parts))
+        return draw(Masses(ones, backend, masses.numbers), size, seed, backend)
+    return draw(masses, size, seed, backend, (1 - _UNIFORM) / total, _UNIFORM / count)
 
 
-def draw(mass, size, seed, backend, scale=1.0, even=0.0, numbers=None):
+def _masses(mass, backend, numbers=None):
+    return mass if isinstance(mass, Masses) else Masses([mass], backend, numbers)
+
+
+def draw(mass, size, seed, backend, scale=1.0, even=0.0):
     """The `size` rows of largest priority, ascending, and what each counts; none without mass is drawn.
 
     The mass of a row is mass·scale + even. Few priorities are looked at: those above a bar that somewhat more
     than `size` rows can be expected to pass, lowered until so many do.
     """
-    xp, to_host = backend.xp, backend.to_host
-    total, count = backend.total_mass(mass)
+    masses = _masses(mass, backend)
+    total, count = masses.total()
     size = min(int(size), count)
     if size == count:
-        rows = to_host(xp.flatnonzero(mass > 0))
+        starts = np.cumsum([0, *(len(part) for part in masses.parts)])
+        positive = (backend.to_host(backend.xp.flatnonzero(part > 0)) for part in masses.parts)
+        rows = joined([rows + start for rows, start in zip(positive, starts, strict=False)])
         return rows, np.ones(len(rows))
     bar = (total * scale + count * even) / (size + 4 * np.sqrt(size) + 16)
     while True:
-        passed = to_host(backend.rows_above(mass, scale, even, bar, seed, numbers))
+        passed = masses.above(scale, even, bar, seed)
         if len(passed) > size:
-            masses = to_host(mass[xp.asarray(passed)]).astype(np.float64) * scale + even
-            of_these = passed if numbers is None else numbers[passed]
-            priorities = masses / uniforms(of_these, seed)
+            own = backend.to_host(masses.at(passed)).astype(np.float64) * scale + even
+            of_these = passed if masses.numbers is None else masses.numbers[passed]
+            priorities = own / uniforms(of_these, seed)
             order = np.argpartition(-priorities, size)
             threshold = priorities[order[size]]
             if threshold > bar * _MARGIN or bar == 0:
                 break
         bar = bar / 2 if bar > np.finfo(np.float32).tiny else 0.0
     chosen = np.sort(order[:size])
-    return passed[chosen], np.maximum(threshold / masses[chosen], 1.0)
+    return passed[chosen], np.maximum(threshold / own[chosen], 1.0)

@@ -1,0 +1,134 @@
+"""Rows of which some can be gathered into memory: which ones, wherever all of them live."""
+
+import numpy as np
+
+from ..backends.passes import ColumnSquares, RowSquares
+from . import sampling
+from .base import Rows
+
+
+class DrawnRows(Rows):
+    """Rows that know how to choose some of them.
+
+    A subclass says what the rows have beside X (`_beside`), gathers chosen rows (`_take`) and knows all of
+    them in float64 (`_exactly`).
+
+    Attributes
+    ----------
+    n_classes : int
+    whole : Rows
+        Those that these were drawn from, or these.
+    """
+
+    _norms = None
+
+    def _beside(self):
+        """(y, weights or None) of every block, where the backend has them; anew on each call."""
+        raise NotImplementedError
+
+    def _take(self, rows, weights):
+        """Blocks of some rows, ascending, with weights of their own."""
+        raise NotImplementedError
+
+    def _gathered(self, blocks, share=0.0, cost=0.0):
+        """Rows made of blocks of these."""
+        raise NotImplementedError
+
+    def _exactly(self):
+        """All rows in float64, with weights that are not rounded to the arithmetic of the passes."""
+        raise NotImplementedError
+
+    def _masses(self, vector):
+        """A row vector as what rows are drawn by."""
+        return sampling.Masses(vector.parts, self.backend)
+
+    def _reads_of(self, rows):
+        """Reads of all rows that gathering some takes."""
+        return len(rows) / self.n_rows
+
+    # -- draws -----------------------------------------------------------------------------------------------
+
+    def draw(self, size, seed, mass=None, by_norms=False):
+        """See `Rows.draw`. The norms that decide are those of columns scaled to one size, else a large column
+        owns them.
+
+        Without the norms of all rows they are those of twice as many candidates, drawn by mass alone, so that
+        no read goes into norms. With them half of the rows come by mass alone: images have rare pixels.
+        """
+        if (1 if by_norms else 2) * size >= self.n_rows:
+            return None
+        return self._drawn(("draw", size, seed, mass, by_norms), self._choice(size, seed, mass, by_norms))
+
+    def witnesses(self, size, seed, mass=None):
+        """See `Rows.witnesses`."""
+        if 2 * size >= self.n_rows:
+            return None if self.rounds_to == np.float64 else self._exactly()
+        rows = self._drawn(("witnesses", size, seed, mass), lambda: self._witnesses(size, seed, mass))
+        return in_float64(rows)
+
+    def reads_to_draw(self, size, by_norms=False):
+        norms = 2 if by_norms and self._norms is None and size < self.n_rows else 0
+        return super().reads_to_draw(size, by_norms) + norms
+
+    def scaled_norms(self):
+        """‖xᵢ‖² in columns divided by their root mean squares, a row vector. Two reads."""
+        columns = self.sum(ColumnSquares()) / self.n_rows
+        scale = np.divide(1, columns, out=np.zeros_like(columns), where=columns > 0)
+        return self.sum(RowSquares(scale))
+
+    def _drawn(self, asked, choose):
+        """Rows in memory, from the rows, weights and cost chosen and, where they are at hand, the blocks."""
+        rows, weights, cost, *blocks = choose()
+        return self._gathered(blocks[0] if blocks else self._take(rows, weights), cost=cost)
+
+    def _choice(self, size, seed, mass, by_norms):
+        seeds = [seed, int(size)]
+        if mass is None:
+            return lambda: self._by_class(size, seeds)
+        return lambda: (self._by_norms if by_norms else self._by_mass)(mass, size, seeds)
+
+    def _by_class(self, size, seeds):
+        rows, weights = sampling.by_class(self._beside, size, self.n_classes, seeds, self.backend)
+        return rows, weights, self._reads_of(rows)
+
+    def _by_mass(self, mass, size, seeds):
+        masses = self._masses(mass)
+        rows, weights = sampling.by_mass(masses, 2 * size, seeds, self.backend)
+        candidates = self._gathered(self._take(rows, np.ones(len(rows))))
+        xp = self.backend.xp
+        norms = sampling.joined(candidates.scaled_norms().parts)
+        likely = xp.asarray(weights) * masses.at(rows) * norms
+        kept, again = sampling.by_mass(likely, size, [*seeds, 1], self.backend, rows)
+        chosen, weights = rows[kept], self._weighted(rows[kept], weights[kept] * again)
+        return chosen, weights, self._reads_of(rows), candidates._take(kept, weights)
+
+    def _by_norms(self, mass, size, seeds):
+        cost = 0.0
+        if self._norms is None:
+            self._norms, cost = self.scaled_norms(), 2.0
+        with np.errstate(invalid="ignore"):  # no mass at all: rows are drawn evenly
+            rows, weights = sampling.by_mass(
+                sampling.halves(self._masses(mass), self._masses(self._norms)), size, seeds, self.backend
+            )
+        return rows, self._weighted(rows, weights), cost + self._reads_of(rows)
+
+    def _witnesses(self, size, seed, mass):
+        m = self.n_rows
+        if mass is None:
+            rows = np.arange(int(size)) * m // int(size)
+        else:
+            rows, _ = sampling.by_mass(self._masses(mass), size, [seed, int(size), 2], self.backend)
+        return rows, self._weighted(rows, np.ones(len(rows))), self._reads_of(rows)
+
+    def _weighted(self, rows, weights):
+        """Weights of a draw times those of the rows drawn, on the host."""
+        s = sampling.at((s for _, s in self._beside()), rows, self.backend)
+        return weights if s is None else weights * self.backend.to_host(s)
+
+
+def in_float64(rows):
+    """The same rows in memory, whose sums are made in float64."""
+    if rows.dtype != np.float64:
+        rows._blocks = rows._less(np.zeros(rows.n_features))
+        rows.rounds_to = rows.dtype = np.dtype(np.float64)
+    return rows
