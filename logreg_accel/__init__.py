@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .data.files import read_file as read_file
     from .estimator import LogisticRegression as LogisticRegression
     from .estimator import load as load
+    from .inference import inference as inference
     from .interop.patching import patch_sklearn as patch_sklearn
     from .interop.patching import unpatch_sklearn as unpatch_sklearn
     from .objective import Objective as Objective
@@ -28,6 +29,7 @@ _HOMES = {
     "LogisticRegression": "estimator",
     "Objective": "objective",
     "backends": "backends",
+    "inference": "inference",
     "load": "estimator",
     "patch_sklearn": "interop.patching",
     "plain_loss_gradient": "yardstick",

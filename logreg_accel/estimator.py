@@ -172,6 +172,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
             start = fitting.start_of(self, matrix.shape[1], len(labelled.classes))
             fitted = self._run(X, labelled, labelled.total_weight, start, steps)
         self._state, self._weight_fitted = None, labelled.total_weight
+        self._rows_fitted = matrix.shape[0]
         self._finish(fitted)
         return self
 
@@ -220,7 +221,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
             state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)
             seen = state.weight_seen
             fitted = self._run(X, labelled, seen, state.w, steps, lambda solver: solver.continued(state))
-        self._state = state
+        self._state, self._rows_fitted = state, None
         self.n_iter_ = np.array([state.epochs], dtype=np.int32)
         self._finish(fitted)
         return self
@@ -274,6 +275,7 @@ class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseE
         self.suboptimality_bound_ = float(solution.bound)
         self.status_ = solution.status
         self.history_ = solution.history
+        self._separating = fitting.separating(self, solution)
 
 
 def load(path: str | os.PathLike) -> LogisticRegression:

@@ -256,12 +256,19 @@ def warn(model, fitted, stacklevel):
         )
 
 
+def separating(model, solution):
+    """Which columns separate classes, (n_features,) of bool; None where that is not known."""
+    if solution.separating is None:  # also where a budget ended the search for them
+        return None
+    return solution.separating.reshape(-1, model.coef_.shape[0])[: model.coef_.shape[1]].any(axis=1)
+
+
 def _separating(model, solution, most=10):
     """The columns that separate classes, by name where they have one."""
-    n = model.coef_.shape[1]
-    if solution.separating is None:  # a budget ended the search for them
+    found = separating(model, solution)
+    if found is None:
         return "some columns"
-    numbers = np.flatnonzero(solution.separating.reshape(-1, model.coef_.shape[0])[:n].any(axis=1))
+    numbers = np.flatnonzero(found)
     names = getattr(model, "feature_names_in_", None)
     words = [f"column {j}" if names is None else repr(str(names[j])) for j in numbers[:most]]
     more = f" and {len(numbers) - most} more" if len(numbers) > most else ""

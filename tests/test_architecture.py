@@ -59,6 +59,7 @@ ROOMS = {
     "prediction": {"backends", "data", "interop", "losses"},
     "persistence": {"backends", "fitting", "history", "solvers"},
     "estimator": {"data", "driver", "fitting", "history", "interop", "persistence", "prediction", "solvers"},
+    "inference": {"backends", "data", "losses", "rows"},
     "yardstick": {"backends", "data", "kernels"},
     "cli": {
         "__init__",

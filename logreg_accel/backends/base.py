@@ -11,10 +11,11 @@ import numpy as np
 
 from .. import clock
 from ..data import Block, compute_dtype
-from . import drawing, linalg
-from .generic import BODIES
+from . import drawing, generic, linalg, moments
 from .host import available_memory
 from .threads import blas_limit
+
+_BODIES = {**generic.BODIES, **moments.BODIES}
 
 
 class Backend:
@@ -117,7 +118,7 @@ class Backend:
 
     def generic(self, pass_, block):
         """What a pass gives over an uploaded block, by the generic body."""
-        return BODIES[type(pass_)](self, pass_, block)
+        return _BODIES[type(pass_)](self, pass_, block)
 
     def reads(self, kind, loss=None, diagonal=False):
         """Reads of X that a kind of pass takes, a LossGradient with the diagonal or without."""

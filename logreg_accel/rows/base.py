@@ -86,6 +86,11 @@ class Rows:
         """A row vector in the order of the rows."""
         return np.concatenate([self.backend.to_host(part) for part in vector.parts])
 
+    def row_vector(self, values):
+        """A handle on numbers of the caller's, (n_rows,) or (n_rows, k), on the host and in order."""
+        ends = np.cumsum([block.X.shape[0] for block in self.blocks()])[:-1]
+        return RowVector([self.backend.xp.asarray(part) for part in np.split(values, ends)])
+
     # -- other rows ------------------------------------------------------------------------------------------
 
     def draw(self, size, seed, mass=None, by_norms=False):

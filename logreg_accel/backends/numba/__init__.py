@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import clock
 from ...data import Block, Matrix, compute_dtype
-from .. import drawing
+from .. import drawing, moments
 from .. import passes as p
 from ..base import Backend
 from ..numpy import NumpyBackend
@@ -54,6 +54,8 @@ class NumbaBackend(NumpyBackend):
         n_lanes = lanes.count(block.X, pass_.W.shape[1] if hasattr(pass_, "W") else 1)
         if isinstance(pass_, p.Hessian | p.MeanHessian):
             n_lanes = lanes.hessian_count(block.X, pass_)
+        elif isinstance(pass_, moments.GroupScores):
+            n_lanes = lanes.groups_count(block.X, pass_)
         bounds = lanes.bounds(block.X, n_lanes)
         parts = [None] * n_lanes
 

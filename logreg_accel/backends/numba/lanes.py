@@ -118,6 +118,11 @@ def hessian_count(X, pass_):
     )
 
 
+def groups_count(X, pass_):
+    """Lanes for sums by group: each has sums of its own."""
+    return max(1, min(count(X), _HESSIANS_BYTES // pass_.nbytes))
+
+
 def hessian_rows(X):
     """Rows of a sparse X whose share of a Hessian takes some hundredths of a second."""
     return max(1, int(_HESSIAN_WORK / (X.stored.data.size / X.shape[0] + 1) ** 2))

@@ -1,0 +1,215 @@
+"""What has to hold before errors mean something: the right data, an optimum, columns that tell apart."""
+
+import math
+import warnings
+
+import numpy as np
+import scipy.linalg
+from sklearn.exceptions import ConvergenceWarning
+
+from ..backends import passes
+from .covariance import Penalised, inverse
+
+_COLLINEAR = 1e-11
+"""Of a column's own curvature, what the columns before it have to leave of it."""
+
+_SHARE = 1e-6
+"""Parts of a combination of columns that are worth naming, beside the largest."""
+
+_MATRICES = 6
+"""Of all parameters, that are there at one time."""
+
+_NEAR = 0.01
+"""Distance from the optimum, in standard errors, that a reader would not notice."""
+
+_LOOSE = 20.0
+"""Times the bound that a fit gave, a distance that only other data explain."""
+
+_ALMOST = 1e-7
+"""A relative distance from the optimum that any fit may be at."""
+
+_GROWS = 0.02
+"""Change of margins by a Newton step from which on a column may be growing without end."""
+
+_GAIN, _LOST = 0.3, 0.01
+"""What separated rows gain in such a step at least, and what others may lose, beside the most gained."""
+
+_TELLS = 0.01
+"""Parts of the step that are worth naming, beside the largest."""
+
+
+def refuse_other_rows(clf, labelled):
+    """Raise ValueError where the rows, or their weights, are not as many as those of the fit."""
+    rows, weight = (getattr(clf, name, None) for name in ("_rows_fitted", "_weight_fitted"))
+    if rows is None:  # not in a file
+        return
+    if rows != labelled.block.X.shape[0]:
+        raise ValueError(
+            f"`X` has {labelled.block.X.shape[0]} rows, and the fit had {rows}. Give the data of the fit."
+        )
+    if abs(labelled.total_weight - weight) > 1e-9 * weight:
+        raise ValueError(
+            f"The weights add up to {labelled.total_weight:.10g}, and those of the fit did to {weight:.10g}. "
+            "Give the `sample_weight` of the fit."
+        )
+
+
+def refuse_large(rows, n_parameters):
+    """Raise MemoryError where matrices of the parameters do not fit."""
+    there = rows.backend.free_bytes(None)
+    needed = _MATRICES * 8 * n_parameters**2
+    if there is not None and needed > there:
+        raise MemoryError(
+            f"The covariance of {n_parameters} parameters takes {needed / 1e9:.3g} GB and there are "
+            f"{there / 1e9:.3g} GB. Fit fewer columns."
+        )
+
+
+def refuse_few_rows(evidence, kind):
+    """Raise ValueError where a factor for small samples divides by nothing."""
+    n, p = evidence.n_rows, len(evidence.gradient)
+    if kind in ("HC1", "CRV1") and n <= p:
+        raise ValueError(f"`vcov` is {kind!r} with {n} rows of {p} parameters; expected more rows.")
+
+
+def refuse_unfit(clf, evidence, names, ridge):
+    """Raise ValueError for collinear columns, separated classes and other data than the fit's."""
+    layout = evidence.layout
+    H = evidence.of_free(evidence.information)
+    if ridge:
+        system = Penalised(evidence, ridge)
+        refuse_other_data(clf, evidence, system.gradient, system.inverted @ system.gradient)
+    else:
+        for first in range(0, len(H), layout.each):
+            own = slice(first, first + layout.each)
+            refuse_collinear(H[own, own], names)
+        step = inverse(H) @ evidence.gradient
+        refuse_separation(evidence, step, names)
+        refuse_other_data(clf, evidence, evidence.gradient, step)
+
+
+def refuse_collinear(H, names):
+    """Raise ValueError where columns are combinations of those before them.
+
+    Parameters
+    ----------
+    H : ndarray (p, p)
+        The information of one class.
+    names : list of str
+    """
+    constant = [name for name, own in zip(names, H.diagonal(), strict=True) if not own > 0]
+    if constant:
+        raise ValueError(
+            f"`X` has columns without any information: {_listed(constant)} "
+            f"{'is' if len(constant) == 1 else 'are'} constant where the rows still count. Leave them out "
+            "and fit again."
+        )
+    unit = 1 / np.sqrt(H.diagonal())
+    scaled = H * unit * unit[:, None]
+    _, _, rank, _ = scipy.linalg.lapack.dpstrf(np.array(scaled), tol=_COLLINEAR, lower=1)
+    if rank == len(H):
+        return
+    kept, found = [], []
+    for j in range(len(H)):
+        combination = _of_the_others(scaled, kept, j)
+        if combination is None:
+            kept.append(j)
+        else:
+            largest = abs(combination).max(initial=0)
+            parts = [names[i] for i, c in zip(kept, combination, strict=True) if abs(c) > _SHARE * largest]
+            found.append(f"{names[j]!r} of {_listed(parts, 4)}")
+    raise ValueError(
+        f"`X` has collinear columns, whose coefficients the data do not tell: {'; '.join(found[:5])}"
+        f"{f' and {len(found) - 5} more' if len(found) > 5 else ''} "
+        "(a combination of the columns after 'of'). Leave the former out and fit again."
+    )
+
+
+def _of_the_others(H, kept, j):
+    """What combination of the columns kept column j is; None where it is none."""
+    if not kept:
+        return None
+    combination = scipy.linalg.solve(H[np.ix_(kept, kept)], H[kept, j], assume_a="pos", check_finite=False)
+    return combination if H[j, j] - H[kept, j] @ combination <= 10 * _COLLINEAR else None
+
+
+def refuse_other_data(clf, evidence, gradient, step):
+    """Raise ValueError where the gradient says that the coefficients are of other rows; warn of a loose fit.
+
+    Parameters
+    ----------
+    gradient, step : ndarray (p,)
+        g and H⁻¹·g, of the objective that the fit minimised.
+    """
+    decrement = float(gradient @ step)
+    distance = math.sqrt(max(decrement, 0))
+    if distance <= _NEAR or not evidence.value > 0:
+        return
+    proven = clf.suboptimality_bound_ if clf.suboptimality_bound_ < 1 else clf.suboptimality_
+    allowed = max(_LOOSE * (proven if math.isfinite(proven) else 0), _ALMOST)
+    if decrement / 2 > allowed * evidence.value:
+        raise ValueError(
+            f"The coefficients are {distance:.3g} standard errors from the optimum of these rows: `X`, `y`, "
+            "`sample_weight` or `offset` are not those of the fit, or the fit ended early (status "
+            f"{clf.status_!r}). Give the data of the fit, or fit again."
+        )
+    warnings.warn(
+        f"The coefficients are up to {distance:.2g} standard errors from the optimum; fit with a `tol` below "
+        f"{clf.tol:g}, or with solver='newton-cholesky', to have all digits of the table.",
+        ConvergenceWarning,
+        stacklevel=4,
+    )
+
+
+def refuse_separated(clf, names):
+    """Raise ValueError where the fit ended since the classes are separable, with the columns it named."""
+    if clf.status_ != "separable":
+        return
+    separating = getattr(clf, "_separating", None)  # not in a file
+    _refuse(names if separating is None else np.array(names)[-len(separating) :][separating])
+
+
+def refuse_separation(evidence, step, names):
+    """Raise ValueError where a step of Newton's method shows that some rows are separated from the others.
+
+    It goes on raising the margins of such rows by about 1 a step, and lowers none (Albert and Anderson 1984,
+    Biometrika 71; `logreg_accel.separation` watches the same during a fit).
+
+    Parameters
+    ----------
+    step : ndarray (p,)
+        H⁻¹·g.
+    names : list of str
+        Of the parameters of one class.
+    """
+    layout, rows = evidence.layout, evidence.rows
+    size = (abs(step).reshape(len(layout.outputs), -1) * _scales(evidence)).max(axis=0)
+    if not size.max(initial=0) > _GROWS:
+        return
+    V = np.zeros(evidence.W.size)
+    V[layout.places] = -step
+    V = V.reshape(evidence.W.shape)
+    with rows.backend.limit_threads():
+        there, zero = (rows.sum(passes.Margins(at)) for at in (V, np.zeros_like(V)))
+        change = rows.sweep(passes.MarginChange(zero, there, evidence.loss))
+    if change.most > _GAIN and -change.least <= _LOST * change.most:
+        _refuse(np.array(names)[size > _TELLS * size.max()])
+
+
+def _refuse(names):
+    raise ValueError(
+        f"The classes are separated by {_listed(names)}: such coefficients have no finite optimum, and no "
+        "standard errors. Leave the columns out, merge levels, or use a penalty."
+    )
+
+
+def _scales(evidence):
+    """Root mean squares of what multiplies each parameter of a class, about."""
+    scale = np.broadcast_to(np.asarray(evidence.rows.scale, dtype=np.float64), evidence.layout.n_features)
+    return np.append(1.0, scale) if evidence.layout.intercept else scale
+
+
+def _listed(names, most=10):
+    names = [name if name.startswith("column ") else repr(name) for name in map(str, names)]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

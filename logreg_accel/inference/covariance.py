@@ -1,0 +1,130 @@
+"""From sums to a covariance: inverses of the information, sandwiches, and the factors of small samples."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+KINDS = "iid", "HC0", "HC1"
+
+
+class Covariance(NamedTuple):
+    """A covariance of the free parameters of rows as the sums see them.
+
+    Attributes
+    ----------
+    matrix : ndarray (p, p)
+    kind : str
+        "iid", "HC0", "HC1" or "CRV1".
+    formula : str
+    factor : float
+        That for small samples, which `matrix` includes.
+    edf : float
+        Effective degrees of freedom: the number of parameters, or less with a penalty.
+    groups : int or None
+    """
+
+    matrix: Any
+    kind: str
+    formula: str
+    factor: float
+    edf: float
+    groups: int | None = None
+
+
+def inverse(H):
+    """H⁻¹ of a symmetric, positive definite H, scaled to a unit diagonal on the way."""
+    unit = 1 / np.sqrt(H.diagonal())
+    factor = scipy.linalg.cho_factor(H * unit * unit[:, None], lower=True, check_finite=False)
+    inverted = scipy.linalg.cho_solve(factor, np.eye(len(H)), check_finite=False)
+    inverted *= unit * unit[:, None]
+    return (inverted + inverted.T) / 2
+
+
+def covariance(evidence, kind, ridge, scores=None):
+    """The Covariance of some kind.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    kind : "iid", "HC0", "HC1" or "CRV1"
+    ridge : float
+        What an L2 penalty adds to the diagonal of the information, 0 for none.
+    scores : ndarray (groups, p) or None
+        Sums of scores, for "CRV1".
+    """
+    H, p = evidence.of_free(evidence.information), len(evidence.gradient)
+    if ridge:
+        system = Penalised(evidence, ridge)
+        bread, V, edf = system.bread, system.covariance, system.edf
+    else:
+        bread, edf = inverse(H), float(p)
+        V = bread
+    if kind == "CRV1":
+        meat = scores.T @ scores
+    elif kind != "iid":
+        meat = evidence.of_free(evidence.meat)
+    elif ridge:
+        return Covariance(V, kind, "(H + λ)⁻¹·H·(H + λ)⁻¹", 1.0, edf)
+    else:
+        return Covariance(V, kind, "H⁻¹", 1.0, edf)
+    factor, text = _small_sample(kind, evidence.n_rows, p, None if scores is None else len(scores))
+    formula = f"{'(H + λ)⁻¹' if ridge else 'H⁻¹'}·({_MEATS[kind]})·{'(H + λ)⁻¹' if ridge else 'H⁻¹'}{text}"
+    groups = None if scores is None else len(scores)
+    return Covariance(factor * (bread @ meat @ bread.T), kind, formula, factor, edf, groups)
+
+
+_MEATS = {"HC0": "Σᵢ gᵢ·gᵢᵀ", "HC1": "Σᵢ gᵢ·gᵢᵀ", "CRV1": "Σ_G g_G·g_Gᵀ"}
+
+
+def _small_sample(kind, n, p, groups):
+    """The factor for small samples, and its words."""
+    if kind == "HC0":
+        return 1.0, ""
+    if kind == "HC1":
+        return n / (n - p), f"·n/(n − p), n = {n}, p = {p}"
+    factor = groups / (groups - 1) * (n - 1) / (n - p)
+    return factor, f"·G/(G − 1)·(n − 1)/(n − p), G = {groups}, n = {n}, p = {p}"
+
+
+class Penalised:
+    """The penalised information A = H + λ over the weights of all classes, and its inverse.
+
+    The penalty is on the weights of all classes; what is told are those less the base's. Scores of the free
+    parameters are enough: those of all classes add up to nothing.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    ridge : float
+    """
+
+    def __init__(self, evidence, ridge):
+        layout = evidence.layout
+        n, k = layout.n_features, layout.n_outputs
+        size, weights = (n + layout.intercept) * k, np.arange(n * k)
+        self.H = evidence.information[:size, :size]
+        A = np.array(self.H)
+        A[weights, weights] += ridge
+        if layout.intercept and k > 1:  # intercepts may be shifted together
+            A[n * k :, n * k :] += A[n * k :, n * k :].trace() / k**2
+        self.inverted, self.contrasts = inverse(A), layout.contrasts()[:, :size]
+        # D maps weights to parameters, and its transpose scores of parameters to those of all weights
+        self.gradient = self.contrasts.T @ evidence.gradient
+        self.gradient[weights] += ridge * evidence.W.ravel()[weights]
+
+    @property
+    def bread(self):
+        """What a meat of the free parameters lies between."""
+        return self.contrasts @ self.inverted @ self.contrasts.T
+
+    @property
+    def covariance(self):
+        """A⁻¹·H·A⁻¹ of the free parameters."""
+        made = self.contrasts @ self.inverted
+        return made @ self.H @ made.T
+
+    @property
+    def edf(self):
+        """tr(A⁻¹·H)."""
+        return float(np.sum(self.inverted * self.H))

@@ -1,0 +1,230 @@
+"""What the rows say at the coefficients of a fit: sums in float64, of the parameters that are free."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backends import get_backend, moments, unusable
+from ..data import as_labelled
+from ..data.convert import to_host
+from ..losses import loss_of
+from ..rows import MemoryRows
+
+
+class Layout(NamedTuple):
+    """Which parameters a model has, and in which order.
+
+    The order is that of the tables: class after class but the base, in each the intercept and then the
+    features. Where there are more than two classes, parameters are those less the base's own.
+
+    Attributes
+    ----------
+    n_features, n_outputs : int
+    intercept : bool
+    base : int or None
+        The code of the base class; None of two classes, whose margin is one.
+    centre : ndarray (n_features,) or None
+        What is subtracted from every row where sums are made.
+    """
+
+    n_features: int
+    n_outputs: int
+    intercept: bool
+    base: int | None
+    centre: Any
+
+    @property
+    def outputs(self):
+        """The codes of the classes that have parameters."""
+        return [a for a in range(self.n_outputs) if a != self.base]
+
+    @property
+    def each(self):
+        """How many parameters a class has."""
+        return self.n_features + self.intercept
+
+    def of_output(self, a):
+        """Where the parameters of one class stand in W.ravel()."""
+        rows = np.arange(self.n_features)
+        return (np.append(self.n_features, rows) if self.intercept else rows) * self.n_outputs + a
+
+    @property
+    def places(self):
+        """Where all of them stand in W.ravel()."""
+        return np.concatenate([self.of_output(a) for a in self.outputs])
+
+    def contrasts(self):
+        """The matrix that makes parameters of W.ravel(), (free, all)."""
+        D = np.zeros((len(self.places), (self.n_features + 1) * self.n_outputs))
+        D[np.arange(len(D)), self.places] = 1
+        if self.base is not None:
+            less = np.concatenate([self.of_output(self.base) for _ in self.outputs])
+            D[np.arange(len(D)), less] -= 1
+        return D
+
+    def original(self, covariance):
+        """A covariance of the parameters of rows as they are, from that of centred rows: b = b_c − cᵀw."""
+        if self.centre is None or not self.intercept:
+            return covariance
+        each, C = self.each, np.array(covariance)
+        for i in range(0, len(C), each):
+            C[i] -= self.centre @ C[i + 1 : i + each]
+        for i in range(0, len(C), each):
+            C[:, i] -= C[:, i + 1 : i + each] @ self.centre
+        return C
+
+
+class Evidence(NamedTuple):
+    """The sums at one point, in the user's weights.
+
+    Attributes
+    ----------
+    rows : Rows
+        In float64.
+    loss : Logistic or Multinomial
+    W : ndarray (n + 1, k)
+        The point, of rows as the sums see them.
+    layout : Layout
+    scale : float
+        Of the user's weights, in those of the rows.
+    value : float
+        Σ s·ℓ.
+    gradient : ndarray (p,)
+    information, meat : ndarray (size, size)
+        Of all of W.ravel(); the meat is None where it was not asked for.
+    totals : ndarray (2, classes)
+        Σ s and the number of rows of positive weight of each class.
+    """
+
+    rows: Any
+    loss: Any
+    W: Any
+    layout: Layout
+    scale: float
+    value: float
+    gradient: Any
+    information: Any
+    meat: Any
+    totals: Any
+
+    @property
+    def n_rows(self):
+        """Rows of positive weight."""
+        return int(self.totals[1].sum())
+
+    @property
+    def weight(self):
+        """Σ s."""
+        return float(self.totals[0].sum())
+
+    def of_free(self, H):
+        """What belongs to the free parameters of a matrix over all of W.ravel()."""
+        places = self.layout.places
+        return H[np.ix_(places, places)]
+
+
+def weighed(clf, X, y, sample_weight):
+    """Labelled rows of a fitted model, and the rows of its backend, whose sums are made in float64."""
+    matrix = clf._matrix(X, reset=False)
+    labelled = as_labelled(matrix, y, sample_weight, clf.class_weight, clf.classes_)
+    n_outputs = loss_of(len(clf.classes_)).n_outputs
+    name = clf.backend if clf.backend == "auto" or unusable(clf.backend) is None else "auto"
+    backend, _ = get_backend(
+        name, matrix.nbytes, matrix.on_device, clf.n_threads, n_rows=matrix.shape[0], n_outputs=n_outputs
+    )
+    with backend.limit_threads():
+        rows = MemoryRows([labelled.block], backend, len(clf.classes_), bool(clf.fit_intercept))
+        return labelled, rows.in_float64(bool(clf.fit_intercept)) or rows
+
+
+def gather(clf, rows, scale, base, meat):
+    """The Evidence at the coefficients of a model; one read.
+
+    Parameters
+    ----------
+    clf : fitted LogisticRegression
+    rows : Rows
+    scale : float
+        Of the user's weights, in those of the rows.
+    base : int or None
+    meat : bool
+        Whether the sums of a sandwich are wanted.
+    """
+    loss, intercept = loss_of(len(clf.classes_)), bool(clf.fit_intercept)
+    W = np.vstack([clf.coef_.T, clf.intercept_[None]]).astype(np.float64)
+    if rows.centre is not None and intercept:
+        W[-1] += rows.centre @ W[:-1]
+    layout = Layout(rows.n_features, loss.n_outputs, intercept, base, rows.centre)
+    with rows.backend.limit_threads():
+        sums = rows.sum(moments.Moments(W, loss, meat=meat))
+        totals = rows.sweep(moments.ClassTotals(len(clf.classes_)))
+    if not (np.isfinite(sums.value).all() and np.isfinite(sums.information).all()):
+        rows.refuse_nonfinite()
+        rows.refuse_overflow()
+    return Evidence(
+        rows,
+        loss,
+        W,
+        layout,
+        scale,
+        float(sums.value[0]) * scale,
+        sums.gradient.ravel()[layout.places] * scale,
+        sums.information * scale,
+        None if sums.meat is None else sums.meat * scale**2,
+        totals * [[scale], [1]],
+    )
+
+
+def by_groups(evidence, groups):
+    """Σ s·r·x over the rows of every group, of the free parameters: (groups, p). One read.
+
+    Raises
+    ------
+    MemoryError
+        The sums would be larger than X itself.
+    """
+    codes, labels = groups
+    rows, layout = evidence.rows, evidence.layout
+    asked = moments.GroupScores(evidence.W, evidence.loss, rows.row_vector(codes), len(labels))
+    most = max(rows.nbytes, _SMALL_SUMS)
+    if asked.nbytes > most:
+        raise MemoryError(
+            f"`vcov` has {len(labels)} groups, and a score of each for {evidence.W.size} parameters takes "
+            f"{asked.nbytes / 1e9:.3g} GB, more than {'X itself' if most == rows.nbytes else 'is worth it'}. "
+            "Use groups of more rows, or vcov='HC1', which is the same where each row is a group of its own."
+        )
+    with rows.backend.limit_threads():
+        sums = rows.sum(asked) * evidence.scale
+    return sums.reshape(len(labels), -1)[:, layout.places]
+
+
+_SMALL_SUMS = 1 << 26
+"""Bytes of sums by group that are taken beside any X."""
+
+
+def codes_of_groups(groups, n_rows):
+    """Codes and labels of groups of rows.
+
+    Raises
+    ------
+    ValueError
+        The wrong length, missing labels, or a single group.
+    """
+    groups = np.asarray(to_host(groups))
+    if groups.shape != (n_rows,):
+        raise ValueError(f"The groups of `vcov` have shape {groups.shape}; expected one a row, ({n_rows},).")
+    missing = [i for i, label in enumerate(groups.tolist()) if label is None or label != label]
+    if missing:
+        raise ValueError(
+            f"The groups of `vcov` have no label in row {missing[0]}; expected one for every row."
+        )
+    try:
+        labels, codes = np.unique(groups, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(f"The groups of `vcov` cannot be told apart: {error}.") from error
+    if len(labels) < 2:
+        raise ValueError(
+            f"`vcov` has a single group, {labels.tolist()[0]!r}: clustered errors need two groups or more, "
+            "and are good from some forty on. Use vcov='HC1' for rows that are independent."
+        )
+    return codes, labels

@@ -1,0 +1,288 @@
+"""Inference: the coefficients of a fit with their errors, tests and tables, by the names of statsmodels."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import chdtrc, ndtr, ndtri
+
+from . import effects
+from .summary import summary_of
+from .tables import P_VALUE, Summary, Table
+
+
+class Test(NamedTuple):
+    """A test of a hypothesis: its χ² statistic, p-value and degrees of freedom."""
+
+    statistic: float
+    pvalue: float
+    df: int
+
+
+class Inference:
+    """What `inference` gives.
+
+    Arrays over parameters are (p,) with two classes; with K classes (p, K − 1), a column for every class but
+    the base, against which it is compared. The intercept, named "const", comes first. The rows of the fit
+    are kept for `get_margeff`, but not in a pickle.
+
+    Attributes
+    ----------
+    params, bse : ndarray (p,) or (p, K − 1)
+        Coefficients and their standard errors.
+    zvalues, pvalues : ndarray, as params
+        params/bse, and 2·Φ(−|z|).
+    exog_names : list of str
+        Of the p parameters of a class.
+    outcomes : list
+        The classes that the columns of params are of; of two classes, [classes_[1]].
+    base : label
+        The class that they are compared with.
+    vcov, formula : str
+        What kind of covariance, and how it was made, with its factor for small samples.
+    n_groups : int or None
+        Of clustered errors.
+    llf, llnull : float
+        Log-likelihoods of the model, and of one with an intercept alone.
+    llr, llr_pvalue : float
+        2·(llf − llnull) and its χ² p-value with `df_model` degrees of freedom.
+    prsquared, aic, bic : float
+        1 − llf/llnull; −2·llf + 2·p; −2·llf + p·log(nobs), p the number of parameters or, with a penalty, the
+        effective degrees of freedom.
+    nobs : float
+        Σ s.
+    edf : float
+        Effective degrees of freedom tr((H + λ)⁻¹H): the number of parameters where there is no penalty.
+    df_model, df_resid : float
+    """
+
+    def __init__(self, facts, evidence, covariance, names, llnull, original):
+        shape = (len(names), len(facts["outcomes"])) if evidence.loss.n_outputs > 1 else (len(names),)
+        self._shape, self.facts, self._evidence, self._centred = shape, facts, evidence, covariance.matrix
+        self._cov = original
+        self.exog_names, self.outcomes, self.base = names, facts["outcomes"], facts["base"]
+        self.params = self._laid_out(facts["params"])
+        with np.errstate(invalid="ignore"):
+            self.bse = self._laid_out(np.sqrt(original.diagonal()))
+        self.vcov, self.formula, self.n_groups = covariance.kind, covariance.formula, covariance.groups
+        self.llf, self.llnull, self.edf = -evidence.value, llnull, covariance.edf
+        self.nobs, self.penalised = evidence.weight, facts["penalised"]
+        constants = len(self.outcomes) * evidence.layout.intercept
+        self.df_model, self.df_resid = self.edf - constants, evidence.n_rows - self.edf
+        self.llr = 2 * (self.llf - self.llnull)
+        self.llr_pvalue = _chi2(self.llr, self.df_model)
+        self.prsquared = 1 - self.llf / self.llnull
+        self.aic = -2 * self.llf + 2 * self.edf
+        self.bic = -2 * self.llf + np.log(self.nobs) * self.edf
+
+    def __getstate__(self):
+        return {**vars(self), "_evidence": self._evidence._replace(rows=None)}
+
+    @property
+    def zvalues(self) -> np.ndarray:
+        """params/bse."""
+        self._refuse_tests("zvalues")
+        return self.params / self.bse
+
+    @property
+    def pvalues(self) -> np.ndarray:
+        """Two-sided p-values of a normal distribution, 2·Φ(−|z|)."""
+        self._refuse_tests("pvalues")
+        return 2 * ndtr(-abs(self.zvalues))
+
+    def conf_int(self, alpha: float = 0.05) -> np.ndarray:
+        """Intervals params ± z·bse that cover 1 − alpha: (p, 2), or (K − 1, p, 2) of K classes.
+
+        Raises
+        ------
+        ValueError
+            alpha is not between 0 and 1, or there is a penalty.
+        """
+        self._refuse_tests("conf_int")
+        reach = _quantile(alpha) * self.bse
+        both = np.stack([self.params - reach, self.params + reach], axis=-1)
+        return both if both.ndim == 2 else both.transpose(1, 0, 2)
+
+    def cov_params(self) -> np.ndarray:
+        """The covariance of the parameters, class after class: ((K − 1)·p, (K − 1)·p)."""
+        return self._cov.copy()
+
+    # -- tables ----------------------------------------------------------------------------------------------
+
+    def to_frame(self, backend: str | None = None) -> Any:
+        """A frame of pandas, polars or pyarrow with a row for every parameter; see `Table.to_frame`."""
+        return self.table().to_frame(backend)
+
+    def table(self, alpha: float = 0.05) -> Table:
+        """Coefficients, errors, and where there is no penalty z, p-values and intervals, as a Table."""
+        columns = {"coef": self.params, "std err": self.bse}
+        if not self.penalised:
+            low, high = self._edges(alpha)
+            columns |= {"z": self.zvalues, P_VALUE: self.pvalues}
+            columns |= {f"[{alpha / 2:g}": low, f"{1 - alpha / 2:g}]": high}
+        flat = {name: column.T.ravel() for name, column in columns.items()}
+        return Table(f"Coefficients ({self.vcov})", self._names(), flat, f"Covariance: {self.formula}")
+
+    def odds_ratios(self, alpha: float = 0.05) -> Table:
+        """exp(params) and exp of their intervals: what the odds against the base class are multiplied by."""
+        columns = {"odds ratio": np.exp(self.params).T.ravel()}
+        if not self.penalised:
+            low, high = (np.exp(edge).T.ravel() for edge in self._edges(alpha))
+            columns |= {f"[{alpha / 2:g}": low, f"{1 - alpha / 2:g}]": high}
+        return Table("Odds ratios", self._names(), columns, f"Covariance: {self.formula}")
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """The table that readers of statsmodels know; it prints, and shows as HTML in a notebook."""
+        return summary_of(self, alpha)
+
+    # -- tests and effects -----------------------------------------------------------------------------------
+
+    def wald_test(self, R: Any, r: Any = 0.0) -> Test:
+        """The Wald test of R·θ = r, with θ the parameters class after class.
+
+        Parameters
+        ----------
+        R : array (restrictions, parameters) or (parameters,), or list of names
+            Names of columns, or "const": all of their parameters are 0.
+        r : float or array (restrictions,)
+
+        Returns
+        -------
+        Test
+            (Rθ − r)ᵀ·(R·V·Rᵀ)⁻¹·(Rθ − r), χ² with as many degrees of freedom as there are restrictions.
+
+        Raises
+        ------
+        ValueError
+            R has the wrong shape, unknown names, or restrictions that depend on each other.
+        """
+        self._refuse_tests("wald_test")
+        R = self._restrictions(R)
+        short = R @ self.params.T.ravel() - r
+        middle = R @ self._cov @ R.T
+        if np.linalg.matrix_rank(middle / np.sqrt(np.outer(*(middle.diagonal(),) * 2))) < len(R):
+            raise ValueError("`R` has restrictions that depend on each other; leave out those that follow.")
+        statistic = float(short @ np.linalg.solve(middle, short))
+        return Test(statistic, _chi2(statistic, len(R)), len(R))
+
+    def lr_test(self, other: "Inference") -> Test:
+        """The likelihood-ratio test of this model against one nested in it, or that it is nested in.
+
+        Parameters
+        ----------
+        other : Inference
+            Of the same rows and weights.
+
+        Returns
+        -------
+        Test
+            2·(llf of the larger − llf of the smaller), χ² with the difference of their parameters.
+
+        Raises
+        ------
+        ValueError
+            Other rows, as many parameters, a penalty, or a larger model that fits worse.
+        """
+        self._refuse_tests("lr_test")
+        other._refuse_tests("lr_test")
+        if abs(self.nobs - other.nobs) > 1e-9 * self.nobs or self.outcomes != other.outcomes:
+            raise ValueError(
+                f"`other` is of {other.nobs:g} observations of {other.outcomes}, this one of {self.nobs:g} "
+                f"of {self.outcomes}; a likelihood ratio compares models of the same rows."
+            )
+        large, small = (self, other) if self.edf > other.edf else (other, self)
+        df, statistic = round(large.edf - small.edf), 2 * (large.llf - small.llf)
+        if df == 0 or statistic < -1e-6 * abs(small.llf):
+            raise ValueError(
+                "`other` is neither nested in this model nor this one in it: "
+                + ("both have as many parameters." if df == 0 else "the one with more parameters fits worse.")
+            )
+        return Test(max(statistic, 0.0), _chi2(statistic, df), df)
+
+    def get_margeff(self, dummies: Any = "auto") -> effects.MarginalEffects:
+        """Average marginal effects on the probabilities, with errors by the delta method; one or two reads.
+
+        A derivative, averaged over the rows; of a column of zeros and ones the change from 0 to 1.
+
+        Parameters
+        ----------
+        dummies : "auto", or a sequence of names or numbers of columns
+            Which columns are switched from 0 to 1; "auto" takes those that hold zeros and ones alone, which
+            takes a read; () none.
+
+        Returns
+        -------
+        MarginalEffects
+            (columns,) of the probability of classes_[1]; of more classes (columns, n_classes).
+        """
+        if self._evidence.rows is None:
+            raise ValueError("The rows are not kept in a pickle; call `inference` again for `get_margeff`.")
+        features = self.exog_names[self._evidence.layout.intercept :]
+        if isinstance(dummies, str) and dummies == "auto":
+            switched = effects.zero_one_columns(self._evidence.rows)
+        else:
+            switched = [_number_of(column, features) for column in dummies]
+        effect, error = effects.average_effects(self._evidence, self._centred, switched)
+        discrete = np.isin(np.arange(len(features)), switched)
+        if len(self._shape) == 1:
+            effect, error = effect[:, 1], error[:, 1]
+        note = f"Delta method; covariance of the parameters: {self.formula}"
+        return effects.MarginalEffects(features, self.facts["classes"], effect, error, discrete, note)
+
+    # -- the pieces ------------------------------------------------------------------------------------------
+
+    def _laid_out(self, flat):
+        return flat.reshape(self._shape[::-1]).T
+
+    def _names(self):
+        if len(self._shape) == 1:
+            return {"name": self.exog_names}
+        p = len(self.exog_names)
+        outcomes = [str(outcome) for outcome in self.outcomes for _ in range(p)]
+        return {"outcome": outcomes, "name": self.exog_names * len(self.outcomes)}
+
+    def _edges(self, alpha):
+        reach = _quantile(alpha) * self.bse
+        return self.params - reach, self.params + reach
+
+    def _refuse_tests(self, what):
+        if self.penalised:
+            raise ValueError(
+                f"`{what}` is not to be had: with a penalty coefficients are biased by an unknown amount, so "
+                "that p-values and intervals would be wrong. `bse` and `edf` are there; fit with C=np.inf to "
+                "test."
+            )
+
+    def _restrictions(self, R):
+        p, k = len(self.exog_names), len(self.outcomes)
+        if isinstance(R, str):
+            R = [R]
+        if all(isinstance(name, str) for name in R):
+            columns = [self._number(name) for name in R]
+            return np.eye(p * k)[[i * p + j for i in range(k) for j in columns]]
+        R = np.atleast_2d(np.asarray(R, dtype=np.float64))
+        if R.shape[1] != p * k or not np.isfinite(R).all():
+            raise ValueError(f"`R` has shape {R.shape}; expected finite numbers, (restrictions, {p * k}).")
+        return R
+
+    def _number(self, name):
+        if name not in self.exog_names:
+            raise ValueError(f"{name!r} is no parameter; there are {', '.join(self.exog_names[:20])}.")
+        return self.exog_names.index(name)
+
+
+def _number_of(column, names):
+    if isinstance(column, str) and column in names:
+        return names.index(column)
+    if isinstance(column, int | np.integer) and 0 <= column < len(names):
+        return int(column)
+    raise ValueError(f"`dummies` has {column!r}; expected names or numbers of columns, below {len(names)}.")
+
+
+def _quantile(alpha):
+    if not 0 < alpha < 1:
+        raise ValueError(f"`alpha` is {alpha!r}; expected a number between 0 and 1.")
+    return -ndtri(alpha / 2)
+
+
+def _chi2(statistic, df):
+    return float(chdtrc(df, max(statistic, 0.0))) if df > 0 else float("nan")
