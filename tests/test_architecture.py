@@ -84,7 +84,7 @@ HOMES = {
     "pyarrow": {"logreg_accel/data/opening.py", "logreg_accel/data/reader.py", "logreg_accel/data/tables.py"},
     "matplotlib": {"logreg_accel/cli/report.py"},
     "rich": {"logreg_accel/cli/output.py"},
-    "narwhals": {"logreg_accel/data/convert.py"},
+    "narwhals": {"logreg_accel/data/convert.py", "logreg_accel/inference/tables.py"},
     "threadpoolctl": {"logreg_accel/backends/threads.py", "logreg_accel/cli/doctor.py"},
 }
 LATE = {"pyarrow", "rich", "narwhals", "threadpoolctl"}  # the others are at the top of modules that load late
