@@ -5,7 +5,8 @@ from typing import assert_type
 import numpy as np
 
 import logreg_accel
-from logreg_accel import LogisticRegression, Objective, backends, load, solvers
+from logreg_accel import LogisticRegression, Objective, backends, inference, load, solvers
+from logreg_accel.inference import Inference
 
 
 def fit_and_save(path: str) -> float:
@@ -16,6 +17,9 @@ def fit_and_save(path: str) -> float:
     assert_type(model.save(path), None)
     assert_type(load(path), LogisticRegression)
     assert_type(backends(), dict[str, str | None])
+    result = inference(LogisticRegression(C=np.inf).fit(X, y), X, y)
+    assert_type(result, Inference)
+    assert_type(result.bse, np.ndarray)
     objective = Objective.from_arrays(X, y, n_threads=1)
     value, gradient = objective.value_and_gradient(np.zeros(objective.size))
     assert_type(value, float)
