@@ -55,6 +55,9 @@ class Inference:
     df_model, df_resid : float
     """
 
+    params: np.ndarray
+    bse: np.ndarray
+
     def __init__(self, facts, evidence, covariance, names, llnull, original):
         shape = (len(names), len(facts["outcomes"])) if evidence.loss.n_outputs > 1 else (len(names),)
         self._shape, self.facts, self._evidence, self._centred = shape, facts, evidence, covariance.matrix
