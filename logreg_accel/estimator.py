@@ -12,13 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import driver, fitting, persistence
 from .data import as_labelled
+from .export import Exports
 from .history import Record
 from .interop.callbacks import Steps
 from .interop.hooks import FRAMES, CallbackSupportMixin, first_partial_fit, with_callbacks
 from .prediction import Predictor
 
 
-class LogisticRegression(CallbackSupportMixin, Predictor, ClassifierMixin, BaseEstimator):
+class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMixin, BaseEstimator):
     """Logistic regression trained to the optimum, with one read of X an evaluation.
 
     Minimises, over w and the intercept b, scikit-learn's objective::

@@ -58,8 +58,19 @@ ROOMS = {
     "interop": {"data", "estimator"},
     "prediction": {"backends", "data", "interop", "losses"},
     "persistence": {"backends", "fitting", "history", "solvers"},
-    "estimator": {"data", "driver", "fitting", "history", "interop", "persistence", "prediction", "solvers"},
+    "estimator": {
+        "data",
+        "driver",
+        "export",
+        "fitting",
+        "history",
+        "interop",
+        "persistence",
+        "prediction",
+        "solvers",
+    },
     "inference": {"backends", "data", "losses", "rows"},
+    "export": {"backends", "persistence"},
     "yardstick": {"backends", "data", "kernels"},
     "cli": {
         "__init__",
@@ -83,11 +94,18 @@ HOMES = {
     "cupy": {"logreg_accel/backends/cupy"},
     "pyarrow": {"logreg_accel/data/opening.py", "logreg_accel/data/reader.py", "logreg_accel/data/tables.py"},
     "matplotlib": {"logreg_accel/cli/report.py"},
+    "onnx": {"logreg_accel/export/onnx.py"},
     "rich": {"logreg_accel/cli/output.py"},
     "narwhals": {"logreg_accel/data/convert.py", "logreg_accel/inference/tables.py"},
     "threadpoolctl": {"logreg_accel/backends/threads.py", "logreg_accel/cli/doctor.py"},
 }
-LATE = {"pyarrow", "rich", "narwhals", "threadpoolctl"}  # the others are at the top of modules that load late
+LATE = {
+    "onnx",
+    "pyarrow",
+    "rich",
+    "narwhals",
+    "threadpoolctl",
+}  # the others are at the top of modules that load late
 SOLVERS_MAY_IMPORT = {"numpy", "scipy"}
 
 

@@ -1,0 +1,109 @@
+"""A model as a SELECT over a table."""
+
+import numpy as np
+
+from .document import plain_labels
+
+_FARTHEST = 700
+"""Differences of margins beyond which exp would overflow, and a probability is 0 but for 1e-304."""
+
+
+def to_sql(model, table, columns=None):
+    """See `Exports.to_sql`."""
+    names = _names(model, columns)
+    labels = plain_labels(model.classes_)
+    k = len(model.coef_)
+    ends = [""] if k == 1 else [f"_{label}" for label in labels]
+    if len({end.lower() for end in ends}) < k:  # databases do not tell their cases apart
+        ends = [f"_{i}" for i in range(k)]
+    made = {"prediction", *(f"{kind}{end}".lower() for kind in ("margin", "probability") for end in ends)}
+    clash = sorted(name for name in names if name.lower() in made)
+    if clash:
+        raise ValueError(
+            f"`columns` has {clash[0]!r}, which is a name of the result; rename it in the table."
+        )
+    margins = [_name(f"margin{end}") for end in ends]
+    coef, intercept = model.coef_.astype(np.float64), model.intercept_
+    scored = ",\n  ".join(
+        f"{_margin(names, w, b)} AS {margin}" for w, b, margin in zip(coef, intercept, margins, strict=True)
+    )
+    told = [
+        f"{p} AS {_name('probability' + end)}" for p, end in zip(_probabilities(margins), ends, strict=True)
+    ]
+    source = ".".join(map(_name, table.split(".")))
+    return (
+        f"WITH scored AS (SELECT *,\n  {scored}\nFROM {source})\nSELECT *,\n  "
+        + ",\n  ".join([*told, f"{_prediction(margins, labels)} AS prediction"])
+        + "\nFROM scored"
+    )
+
+
+def _names(model, columns):
+    if columns is None and not hasattr(model, "feature_names_in_"):
+        raise ValueError(
+            f"`columns` is None and the model has no names of its features; give "
+            f"{model.n_features_in_} names."
+        )
+    names = [str(name) for name in (model.feature_names_in_ if columns is None else columns)]
+    if len(names) != model.n_features_in_ or len(set(names)) != len(names):
+        raise ValueError(
+            f"`columns` has {len(set(names))} names; expected {model.n_features_in_} different ones."
+        )
+    return names
+
+
+def _margin(names, w, b):
+    """x·w + b as a balanced tree of sums: a chain of them would be deeper than SQLite takes."""
+    values = [f"CAST({_name(name)} AS DOUBLE PRECISION)" for name in names]
+    terms = [_number(b), *(f"{value} * {_number(v)}" for value, v in zip(values, w, strict=True))]
+    while len(terms) > 1:
+        terms = [f"({' + '.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
+    return terms[0]
+
+
+def _probabilities(margins):
+    """Of classes_[1] of two, or of each class, from margins of any size without an overflow."""
+    if len(margins) == 1:
+        z = margins[0]
+        small = f"exp(-abs({z}))"
+        return [f"CASE WHEN {z} > 0 THEN 1 / (1 + {small}) ELSE {small} / (1 + {small}) END"]
+    out = []
+    for own in margins:
+        gaps = [f"{other} - {own}" for other in margins if other != own]
+        odds = [f"exp(CASE WHEN {gap} > {_FARTHEST} THEN {_FARTHEST} ELSE {gap} END)" for gap in gaps]
+        out.append(f"1 / (1 + {' + '.join(odds)})")
+    return out
+
+
+def _prediction(margins, labels):
+    words = [_literal(label) for label in labels]
+    if len(margins) == 1:
+        z = margins[0]
+        return f"CASE WHEN {z} > 0 THEN {words[1]} WHEN {z} <= 0 THEN {words[0]} END"
+    cases = []
+    for own, word in zip(margins, words, strict=True):
+        largest = " AND ".join(f"{own} >= {other}" for other in margins if other != own)
+        cases.append(f"WHEN {largest} THEN {word}")
+    return f"CASE {' '.join(cases)} END"
+
+
+def _number(value):
+    """A literal with an exponent, without which some databases read a decimal of few digits."""
+    text = repr(float(value))
+    return text if "e" in text else f"{text}e0"
+
+
+def _name(name):
+    if "\x00" in name:
+        raise ValueError(f"{name!r} is no name in SQL.")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(label):
+    if isinstance(label, bool):
+        return "TRUE" if label else "FALSE"
+    if isinstance(label, str):
+        if "\x00" in label:
+            raise ValueError(f"`classes_` has {label!r}, for which SQL has no literal.")
+        return "'" + label.replace("'", "''") + "'"
+    return str(label) if isinstance(label, int) else _number(label)
