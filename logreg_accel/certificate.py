@@ -170,6 +170,8 @@ class Certificate:
     def _last_word(self, best, verdict):
         if not verdict.bound <= self.tol:
             return (yield from self.bound(best))
+        if best.dual is not None:  # a bound by all rows
+            return verdict.bound
         cheap = self.small and self.exact is not None
         if verdict.bound > _LOOSE or (cheap and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
             self.partial, enough = verdict.bound, max(verdict.bound / 20, _TIGHT)

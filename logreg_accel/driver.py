@@ -116,7 +116,8 @@ class Trial:
     """
 
     def __init__(self, session, solver, objective, start, tol, max_iter, callback):
-        self.session, self.solver, self.objective, self.start = session, solver, objective, start
+        self.session, self.solver, self.objective = session, solver, objective
+        self.start = start._replace(tol=tol)
         self.tol, self.max_iter, self.callback = tol, max_iter, callback
         self.patience = getattr(solver, "patience", _PATIENCE)
         self.certificate = Certificate(objective.penalty, start, tol, lambda: session.reads_left)

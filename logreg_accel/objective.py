@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import duality, metric
+from . import ascent, duality, metric
 from .backends import get_backend, passes
 from .coordinates import Coordinates
 from .data import as_labelled
@@ -15,6 +15,8 @@ from .penalty import Penalty
 from .rows import MemoryRows, RowSpace
 from .solvers import line_search, quadratic
 from .solvers import questions as ask
+
+_KINDS = {ask.DIAGONAL: passes.Diagonal, ask.CLASS_MEAN: passes.MeanHessian}
 
 
 class Objective:
@@ -123,10 +125,7 @@ class Objective:
         ValueError
             X has a value that is not finite (named), or w has the wrong shape.
         """
-        w = self.at.rounded(w)
-        with self.rows.backend.limit_threads():
-            sums = self.rows.sum(passes.LossGradient(self.at.columns(w), self.loss, models=self.models))
-        point = self._point(w, sums)
+        point = self.answer(ask.Evaluate(w))
         return point.value, point.gradient
 
     def hessian_vector(self, w: ArrayLike, v: ArrayLike) -> np.ndarray:
@@ -178,11 +177,15 @@ class Objective:
                     return line_search.minimum(self._slopes(question.start, question.end))
                 case ask.MarginChange(start, end, _):
                     z0, z1 = start.margins, end.margins
-                    if z0 is None or z1 is None:
-                        return passes.Change()
-                    return self.rows.sweep(passes.MarginChange(z0, z1, self.loss, self.models))
-                case ask.DualValue():
-                    return duality.plain(self, question.point, question.hope)
+                    known = z0 is not None and z1 is not None
+                    change = passes.MarginChange(z0, z1, self.loss, self.models)
+                    return self.rows.sweep(change) if known else passes.Change()
+                case ask.DualValue(point, hope):
+                    return (
+                        duality.plain(self, point, hope) if point.dual is None else ascent.bound(self, point)
+                    )
+                case ask.Epoch():
+                    return ascent.epoch(self, question)
                 case ask.Combine():
                     return self.rows.combine(question.u.reshape(-1, self.loss.n_outputs)).ravel()
         raise TypeError(f"{type(question).__name__} is no question about rows.")
@@ -200,6 +203,10 @@ class Objective:
                 return self.rows.reads_to_draw(size)
             case ask.Draw(ask.RowSpace()) | ask.Combine():
                 return 1
+            case ask.Epoch(settle=settle):
+                return 1 + settle
+            case ask.DualValue(point):
+                return int(point.dual is not None)
         return 0
 
     def to_pass(self, question):
@@ -212,8 +219,7 @@ class Objective:
         W = self.at.columns(question.w)
         if isinstance(question, ask.HessianVector):
             return passes.HessianVector(W, self.at.columns(question.v), loss, question.margins, models)
-        kinds = {ask.DIAGONAL: passes.Diagonal, ask.CLASS_MEAN: passes.MeanHessian}
-        return kinds.get(question.form, passes.Hessian)(W, loss, models)
+        return _KINDS.get(question.form, passes.Hessian)(W, loss, models)
 
     def from_sums(self, question, sums):
         """The answer to a question, from the sums of its pass over all rows."""

@@ -39,7 +39,9 @@ ROOMS = {
     "systems": {"solvers"},
     "repair": {"duality", "solvers", "systems"},
     "metric": set(),
+    "ascent": {"backends", "solvers"},
     "objective": {
+        "ascent",
         "backends",
         "coordinates",
         "data",

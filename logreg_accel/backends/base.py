@@ -116,6 +116,10 @@ class Backend:
                 return result
         return self.generic(pass_, block)
 
+    def has_kernel(self, kind, loss, X):
+        """Whether the table has a kernel for a kind of pass over X."""
+        return X.centre is None and (kind, type(loss), self.layout(X)[0]) in self.kernels
+
     def generic(self, pass_, block):
         """What a pass gives over an uploaded block, by the generic body."""
         return _BODIES[type(pass_)](self, pass_, block)

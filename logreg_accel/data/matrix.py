@@ -129,6 +129,10 @@ class Matrix:
         """Compute Xᵀ·c (n_features,) for c (rows, 1)."""
         return (self.stored.T @ c)[:, 0]
 
+    def mean_square_norm(self):
+        """The mean of ‖x‖² over the rows, or inf where it would take as long as a pass."""
+        return math.inf
+
     def row_gram(self, tile_bytes, each):
         """Compute X·Xᵀ in float64, some columns at a time; `each` runs blocks of rows in any order."""
         total, bounds = None, gram_bounds(self.shape[0])
@@ -250,6 +254,10 @@ class CompressedRows(Matrix):
             return Matrix(self.stored.toarray()).weighted_gram_rows(c)
         transposed, scaled = self.stored.T.tocsr(), self.stored.multiply(c).tocsr()
         return lambda start, stop: (transposed[start:stop] @ scaled).toarray()[:, :stop]
+
+    def mean_square_norm(self):
+        entries = self.stored.data
+        return float(entries @ entries) / max(self.shape[0], 1) if entries.dtype.kind == "f" else math.inf
 
     def row_gram(self, tile_bytes, each):
         X = self.stored.astype(np.float64)

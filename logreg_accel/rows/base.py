@@ -82,6 +82,14 @@ class Rows:
         """Reads of all rows that the sum of a kind of pass costs."""
         return self.share * self.backend.reads(kind, loss, diagonal)
 
+    def offers(self, kind, loss):
+        """Whether there is a kernel for a kind of pass that has no generic body."""
+        return False
+
+    def exactly_weighted(self):
+        """The same rows with weights that are not rounded to the arithmetic of the passes."""
+        return self
+
     def to_host(self, vector):
         """A row vector in the order of the rows."""
         return np.concatenate([self.backend.to_host(part) for part in vector.parts])

@@ -100,6 +100,16 @@ class MemoryRows(DrawnRows):
     def blocks(self):
         return iter(self._blocks)
 
+    def offers(self, kind, loss):
+        return len(self._blocks) == 1 and self.backend.has_kernel(kind, loss, self._blocks[0].X)
+
+    def exactly_weighted(self):
+        if self._weights is None:
+            return self
+        rows = copy.copy(self)
+        rows._blocks = self._exactly_weighted()
+        return rows
+
     def first_nonfinite(self):
         """On the host where X came from there."""
         start = 0

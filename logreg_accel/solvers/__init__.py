@@ -10,7 +10,10 @@ constructor from the shape of the data; `bytes_beside`, a method (Shape) -> what
 to have reached the noise floor.
 """
 
+import math
+
 from .auto import choose_solver, products_alone
+from .dual import dual
 from .gd import gd
 from .lbfgs import lbfgs
 from .memory import Shape, fits, shortage
@@ -23,6 +26,7 @@ from .subsampled import newton_subsampled
 __all__ = [
     "SOLVERS",
     "choose_solver",
+    "dual",
     "fista",
     "gd",
     "lbfgs",
@@ -42,6 +46,7 @@ SOLVERS = {
     "newton-cg": newton_cg,
     "newton-subsampled": newton_subsampled,
     "row-space": row_space,
+    "dual": dual,
     "prox-newton": prox_newton,
     "fista": fista,
     "sgd": sgd,
@@ -58,6 +63,7 @@ def resolve_solver(
     l1=False,
     real=8,
     available=lambda: None,
+    strength=lambda: math.inf,
 ):
     """Return the solver that a user's `solver=` stands for.
 
@@ -72,6 +78,8 @@ def resolve_solver(
         Bytes of a margin.
     available : function () -> int or None
         Bytes that there are beside X; None where that is unknown.
+    strength : function () -> float
+        C times the mean of ‖x‖²; inf where dual coordinate ascent is not offered.
 
     Returns
     -------
@@ -89,7 +97,7 @@ def resolve_solver(
     """
     shape, reason = Shape(n_rows, n_features, n_outputs, nbytes, real), "asked for"
     if isinstance(solver, str) and solver == "auto":
-        solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1)
+        solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1, strength)
         if not fits(_settings(solver, shape), shape, available):
             reason = shortage(solver, _settings(solver, shape), shape, available)
             solver = "fista" if l1 else products_alone(n_features, n_rows)

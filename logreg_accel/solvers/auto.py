@@ -3,6 +3,8 @@
 The limits of newton-cholesky and row-space are newer than those, from runs on generated data.
 """
 
+import math
+
 # newton-subsampled: a sample pays if it is a small part of the rows; with fewer rows per feature, newton-cg
 # is as fast. For small X, the other methods are fast enough, and newton-cholesky's last full step makes
 # results agree to rounding. With many features, the Hessian of a sample takes longer than the reads it saves.
@@ -22,6 +24,9 @@ NEWTON_UP_TO_FEATURES = 300
 ROW_SPACE_UP_TO_ROWS = 500
 ROW_SPACE_FROM_WIDTH = 2  # features per row
 
+# dual: beyond, conjugate gradients need fewer reads than it has epochs.
+DUAL_UP_TO_STRENGTH = 10.0  # C times the mean of ‖x‖²
+
 # lbfgs: with fewer features per row than this, newton-cg is often faster.
 LBFGS_FROM_WIDTH = 2
 
@@ -29,8 +34,13 @@ LBFGS_FROM_WIDTH = 2
 PROX_NEWTON_UP_TO_SIZE = 2000
 
 
-def choose_solver(n_features, n_rows=0, nbytes=0, penalised=True, n_outputs=1, l1=False):
-    """Return the name of the solver that "auto" stands for, and the reason."""
+def choose_solver(
+    n_features, n_rows=0, nbytes=0, penalised=True, n_outputs=1, l1=False, strength=lambda: math.inf
+):
+    """Return the name of the solver that "auto" stands for, and the reason.
+
+    `strength` is a function () -> C times the mean of ‖x‖², inf where dual coordinate ascent is not offered.
+    """
     size = n_features * n_outputs
     if l1:
         return (
@@ -48,6 +58,8 @@ def choose_solver(n_features, n_rows=0, nbytes=0, penalised=True, n_outputs=1, l
         and n_features >= ROW_SPACE_FROM_WIDTH * n_rows
     ):
         return "row-space", f"{n_rows} rows: as many unknowns as rows are enough"
+    if penalised and n_outputs == 1 and (moderate := strength()) <= DUAL_UP_TO_STRENGTH:
+        return "dual", f"C times the mean of ‖x‖² is {moderate:.2g}: epochs are few"
     if products_alone(n_features, n_rows) == "lbfgs":
         return "lbfgs", f"{what}, {n_rows} rows: no Hessian is worth its price"
     return "newton-cg", f"{what}: the Hessian is dear to factor, its products are not"

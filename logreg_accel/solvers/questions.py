@@ -45,6 +45,8 @@ class Start(NamedTuple):
         What F may rise by when the point is given to the user.
     piled : float
         Roundings that a sum may pile up, beside that of each of its terms.
+    tol : float
+        The relative suboptimality that is wanted, by which a solver may spare evaluations.
     """
 
     w: np.ndarray
@@ -56,6 +58,7 @@ class Start(NamedTuple):
     scale: Any = 1.0
     blur: Callable = lambda w, gradient: 0.0
     piled: float = 1.0
+    tol: float = 0.0
 
 
 class Point(NamedTuple):
@@ -75,6 +78,8 @@ class Point(NamedTuple):
         Margins of the rows, for LineMinimum and other questions.
     diagonal : ndarray (size,) or None
         Diagonal of ∇²F(w), if it was asked for.
+    dual : handle or None
+        Residuals that a solver keeps, which prove how far it is from the optimum.
     """
 
     w: np.ndarray
@@ -83,6 +88,7 @@ class Point(NamedTuple):
     rounding: float
     margins: Any = None
     diagonal: Any = None
+    dual: Any = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,41 @@ class DualValue:
 
     point: Point
     hope: float = np.inf
+
+
+class Walked(NamedTuple):
+    """Where an epoch ends.
+
+    Attributes
+    ----------
+    w : ndarray (size,)
+        Where the next one starts.
+    state : handle
+        Residuals, the dual variables.
+    best : ndarray (size,)
+        w with the intercept that goes best with it, if that was asked for.
+    gap : float
+        About F − F*, or a little more: of `best` if that was asked for, else of a point on the way.
+    """
+
+    w: np.ndarray
+    state: Any
+    best: np.ndarray
+    gap: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """-> Walked: one visit of dual coordinate ascent to every row; None where that is not offered.
+
+    It takes one read, and another one if `settle` asks for `best`. The first epoch has no state and starts
+    from the residuals at w.
+    """
+
+    w: np.ndarray
+    state: Any
+    seed: int
+    settle: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,18 @@ _MIRRORED_ROWS = 512
 
 
 @functools.cache
-def _loops(name):
+def loops(name):
     return getattr(importlib.import_module("logreg_accel.kernels.cpu"), name)
 
 
 def lasso_sweeps(H, slope, u, l1, sweeps):
     """Coordinate descent on the model of a step; see kernels/cpu/lasso.py."""
-    return _loops("lasso").lasso_sweeps(H, slope, u, l1, sweeps)
+    return loops("lasso").lasso_sweeps(H, slope, u, l1, sweeps)
 
 
 def drawing_loops():
     """The sweeps of priority sampling; see kernels/cpu/drawing.py."""
-    return _loops("drawing")
+    return loops("drawing")
 
 
 class _Job(NamedTuple):
@@ -61,12 +61,12 @@ class _Job(NamedTuple):
             return None
         tile = lanes.tile_rows(layout, X, softmax * 2 * k * dtype.itemsize)
         y = np.empty(0, dtype=np.uint8) if block.y is None else np.ascontiguousarray(block.y)
-        loops = _loops("softmax" if softmax else "passes")
+        chosen = loops("softmax" if softmax else "passes")
         bounds = lanes.bounds(X, lanes.count(X, k))
-        return cls(loops, A, y, _weights(block, dtype), *_split(pass_.W, dtype), bounds, tile)
+        return cls(chosen, A, y, _weights(block, dtype), *_split(pass_.W, dtype), bounds, tile)
 
 
-def _with_job(layout):
+def with_job(layout):
     """A decorator for kernels of one layout: they are called with a job, and decline where there is none."""
 
     def decorate(kernel):
@@ -140,7 +140,7 @@ def sparse_hessian(backend, pass_, block, job):
     def work(i, start, stop):
         for rows in clock.slices(stop - start, at_once):
             part = start + rows.start, start + rows.stop
-            _loops("sparse").hessian(job.A, job.s, job.W, job.b, *part, job.scratch(), sums[i])
+            loops("sparse").hessian(job.A, job.s, job.W, job.b, *part, job.scratch(), sums[i])
 
     backend.run_lanes(work, lanes.bounds(block.X, n_lanes))
     H = sums[0] if n_lanes == 1 else sum(sums)
@@ -169,7 +169,7 @@ def line(backend, pass_, block, stored):
     s, y, t = _weights(block, z0.dtype), np.ascontiguousarray(block.y), z0.dtype.type(pass_.t)
     n_lanes = max(1, min(lanes.MOST_LANES, len(z0) // _LINE_LANE_ROWS))
     sums = np.zeros((n_lanes, 2))
-    loop = _loops("pointwise").line
+    loop = loops("pointwise").line
     backend.run_lanes(
         lambda i, start, stop: loop(z0, z1, y, s, t, start, stop, sums[i]), lanes.even(len(z0), n_lanes)
     )
@@ -178,12 +178,12 @@ def line(backend, pass_, block, stored):
 
 KERNELS: dict = {(p.Line, Logistic, None): line}
 for _layout in ("rows", "columns", "sparse"):
-    _job = _with_job(_layout)
+    _job = with_job(_layout)
     KERNELS[p.LossGradient, Logistic, _layout] = _job(loss_gradient)
     KERNELS[p.HessianVector, Logistic, _layout] = _job(hessian_vector)
     KERNELS[p.Diagonal, Logistic, _layout] = _job(diagonal)
     KERNELS[p.Margins, None, _layout] = _job(margins)
-_rows, _sparse = _with_job("rows"), _with_job("sparse")
+_rows, _sparse = with_job("rows"), with_job("sparse")
 KERNELS[p.LossGradient, Multinomial, "rows"] = _rows(loss_gradient)
 KERNELS[p.HessianVector, Multinomial, "rows"] = _rows(hessian_vector)
 KERNELS[p.Hessian, Logistic, "sparse"] = KERNELS[p.MeanHessian, Logistic, "sparse"] = _sparse(sparse_hessian)
@@ -198,7 +198,7 @@ def _softmax(name, Z, s, *more):
     Z = np.array(Z.T, order="C")
     weights = np.empty(0, dtype=Z.dtype) if s is None else np.ascontiguousarray(s[:, 0], dtype=Z.dtype)
     work = np.empty((5, Z.shape[1]), dtype=Z.dtype)
-    return getattr(_loops("softmax"), name)(Z, *more, weights, Z.shape[1], work), Z.T
+    return getattr(loops("softmax"), name)(Z, *more, weights, Z.shape[1], work), Z.T
 
 
 def softmax_residual(backend, loss, Z, y, s):

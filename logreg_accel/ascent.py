@@ -1,0 +1,60 @@
+"""Dual coordinate ascent as an objective sees it: epochs over its rows, and the bound that its residuals prove.
+
+For residuals −p towards the own class, 0 ≤ p ≤ 1, let u = C·Σ s·p·ỹ·x, which is w at the optimum. Where Σ s·p·ỹ is
+zero or there is no intercept, at any w and b::
+
+    F(w, b) − F* ≤ (1/Σs)·Σ s·(ℓ(z) + ℓ*(−p) + p·z̃) + (λ/2)·‖w − u‖²
+
+Both parts are gaps of Fenchel and Young, never negative. That of a row is at most what (σ(−z̃) − p)² is times its
+curvature, so that rounded margins change it little.
+"""
+
+import math
+
+import numpy as np
+
+from .backends.ascent import DualEpoch, DualGap
+from .backends.passes import RowVector
+from .solvers.questions import Walked
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+def epoch(objective, question):
+    """The answer to a questions.Epoch."""
+    if not _offered(objective):
+        return None
+    settings = (_strength(objective), objective.fit_intercept, question.seed, question.settle)
+    pass_ = DualEpoch(objective.at.columns(question.w), objective.loss, *settings, question.state)
+    w, state, gap, intercept = objective.rows.exactly_weighted().sum(pass_)
+    best = objective.at.flat(np.append(w[:-1], intercept)[:, None])
+    return Walked(objective.at.flat(w[:, None]), RowVector([state]), best, gap / objective.weight_sum)
+
+
+def bound(objective, point):
+    """The bound F(point) − F* that the residuals of a point prove, out of one read."""
+    rows, penalty = objective.rows, objective.penalty
+    W, strength = objective.at.columns(point.w), _strength(objective)
+    pass_ = DualGap(W, objective.loss, strength, objective.fit_intercept, point.margins, point.dual)
+    of_rows, u = rows.exactly_weighted().sum(pass_)
+    off = W[:-1, 0] - u
+    of_weights = 0.5 * penalty.l2 * float((off * off).sum())
+    # What rounding hides: of margins, where no curvature is above 1/4, of the logarithms, and of the sums in u, each
+    # of which is at most C·Σ s·|x|.
+    scale = objective.at.of_columns(rows.scale)
+    margins = (point.rounding / point.value * float(abs(point.w) @ scale)) ** 2 / 8
+    sums = (
+        strength * objective.weight_sum * rows.n_rows * _EPSILON * float(np.sqrt(np.square(rows.scale).sum()))
+    )
+    hidden = margins + 0.5 * penalty.l2 * sums * sums
+    gap = of_rows / objective.weight_sum + of_weights + 8 * _EPSILON * point.value
+    return (math.sqrt(gap) + math.sqrt(hidden)) ** 2
+
+
+def _offered(objective):
+    ridge = objective.penalty.l2 > 0 and objective.penalty.l1 == 0
+    return ridge and objective.models is None and objective.rows.offers(DualEpoch, objective.loss)
+
+
+def _strength(objective):
+    return 1 / (objective.penalty.l2 * objective.weight_sum)

@@ -1,0 +1,85 @@
+"""The passes of dual coordinate ascent, by the loops of kernels/cpu/dual.py.
+
+One thread walks: rows that are visited at once do not see what the others change. Two partitions with sums
+that are added up now and then diverged on text, and with steps halved for safety took more than twice the
+epochs.
+"""
+
+import numpy as np
+
+from ... import clock
+from ...losses import Logistic
+from .. import ascent
+from . import kernels
+
+_VISITS = 1 << 22  # numbers of X between two looks at the clock
+_RUN = 4  # rows
+_SHARE = 0.1  # of the mean ‖x‖², the strength of the augmented Lagrangian
+
+
+def _epoch(backend, pass_, block, job):
+    loops, m = kernels.loops("dual"), block.X.shape[0]
+    y, s, C = job.y, _weights(block), pass_.strength
+    w = pass_.W[:, 0].copy()
+    state = _first_state(backend, pass_, block, job, w) if pass_.state is None else pass_.state.copy()
+    kappa = _SHARE * float(state[:, 1].mean()) if pass_.intercept else 0.0
+    order, gap = _order(m, np.random.default_rng(pass_.seed)), 0.0
+    at_once = max(_VISITS * m // max(block.X.nbytes, 1), 1)
+    for rows in clock.slices(m, at_once):
+        gap += loops.epoch(job.A, y, s, C, kappa, order[rows], state, w)
+    if pass_.intercept:
+        negative, positive = loops.sides(y, s, state)
+        w[-1] += kappa * C * (positive - negative)
+    if not pass_.settle:
+        return ascent.Walk(w, state, gap, w[-1])
+    z = _margins(backend, pass_, block, w)
+    b = loops.best_intercept(y, s, z, w[-1]) if pass_.intercept else 0.0
+    return ascent.Walk(w, state, loops.gap(y, s, z, b, 1.0, 1.0, state), b)
+
+
+def _order(m, rng):
+    """All rows, runs of a few in random order: single ones would wait for memory most of the time."""
+    runs = rng.permutation(-(-m // _RUN))[:, None] * _RUN + np.arange(_RUN)
+    order = runs.ravel()
+    return (order[order < m] + rng.integers(_RUN)) % m
+
+
+def _first_state(backend, pass_, block, job, w):
+    """p and ‖x‖² to begin with, and the w that belongs to these p in place of the one given."""
+    loops, state = kernels.loops("dual"), np.zeros((block.X.shape[0], 2))
+    loops.squares(job.A, len(w) - 1, state)
+    if w.any():
+        loops.residuals(job.y, _margins(backend, pass_, block, w) + w[-1], state)
+        w[:-1] = 0
+        loops.combine(job.A, job.y, _weights(block), -pass_.strength, pass_.strength, state, w)
+    return state
+
+
+def _margins(backend, pass_, block, w):
+    """X·w without the intercept."""
+    W = np.append(w[:-1], 0.0)[:, None]
+    return backend.run(kernels.p.Margins(W), block)[:, 0]
+
+
+def _weights(block):
+    """In float64, as proofs want them."""
+    s = block.sample_weight
+    return np.empty(0) if s is None else np.ascontiguousarray(s, dtype=np.float64)
+
+
+def _gap(backend, pass_, block, job):
+    loops, s = kernels.loops("dual"), _weights(block)
+    z = np.ascontiguousarray(pass_.margins[:, 0])
+    negative = positive = 1.0
+    if pass_.intercept:  # the larger side is made as light as the other
+        sides = loops.sides(job.y, s, pass_.state)
+        negative, positive = (min(sides) / side if side > 0 else 1.0 for side in sides)
+    w = np.zeros(len(pass_.W))
+    C = pass_.strength
+    loops.combine(job.A, job.y, s, -C * negative, C * positive, pass_.state, w)
+    return loops.gap(job.y, s, z, 0.0, negative, positive, pass_.state), w[:-1]
+
+
+for _layout in ("rows", "sparse"):
+    kernels.KERNELS[ascent.DualEpoch, Logistic, _layout] = kernels.with_job(_layout)(_epoch)
+    kernels.KERNELS[ascent.DualGap, Logistic, _layout] = kernels.with_job(_layout)(_gap)
