@@ -1,12 +1,12 @@
-"""Dual coordinate ascent as an objective sees it: epochs over its rows, and the bound that its residuals prove.
+"""Dual coordinate ascent as an objective sees it: epochs over its rows, and what its residuals prove.
 
-For residuals −p towards the own class, 0 ≤ p ≤ 1, let u = C·Σ s·p·ỹ·x, which is w at the optimum. Where Σ s·p·ỹ is
-zero or there is no intercept, at any w and b::
+For residuals −p towards the own class, 0 ≤ p ≤ 1, let u = C·Σ s·p·ỹ·x, which is w at the optimum. Where
+Σ s·p·ỹ is zero or there is no intercept, at any w and b::
 
     F(w, b) − F* ≤ (1/Σs)·Σ s·(ℓ(z) + ℓ*(−p) + p·z̃) + (λ/2)·‖w − u‖²
 
-Both parts are gaps of Fenchel and Young, never negative. That of a row is at most what (σ(−z̃) − p)² is times its
-curvature, so that rounded margins change it little.
+Both parts are gaps of Fenchel and Young, never negative. A margin that is off by δ raises the root of the
+first part by that of the mean of δ²/8 at most, since no curvature is above 1/4 (Pinsker's inequality).
 """
 
 import math
@@ -39,8 +39,7 @@ def bound(objective, point):
     of_rows, u = rows.exactly_weighted().sum(pass_)
     off = W[:-1, 0] - u
     of_weights = 0.5 * penalty.l2 * float((off * off).sum())
-    # What rounding hides: of margins, where no curvature is above 1/4, of the logarithms, and of the sums in u, each
-    # of which is at most C·Σ s·|x|.
+    # What rounding hides: of margins, of the logarithms, and of the sums in u, at most C·Σ s·|x| each.
     scale = objective.at.of_columns(rows.scale)
     margins = (point.rounding / point.value * float(abs(point.w) @ scale)) ** 2 / 8
     sums = (

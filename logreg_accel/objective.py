@@ -108,8 +108,6 @@ class Objective:
         """Length of a point."""
         return self.at.size
 
-    # -- for pipelines: plain numbers and NumPy vectors ------------------------------------------------------
-
     def value_and_gradient(self, w: ArrayLike) -> tuple[float, np.ndarray]:
         """F and its gradient at w, out of one read of X.
 
@@ -125,7 +123,7 @@ class Objective:
         ValueError
             X has a value that is not finite (named), or w has the wrong shape.
         """
-        point = self.answer(ask.Evaluate(w))
+        point = self.answer(ask.Evaluate(np.asarray(w)))
         return point.value, point.gradient
 
     def hessian_vector(self, w: ArrayLike, v: ArrayLike) -> np.ndarray:
@@ -154,8 +152,6 @@ class Objective:
         with self.rows.backend.limit_threads():
             z = self.rows.to_host(self.rows.sum(passes.Margins(self.at.columns(w))))
         return z[:, 0] if self.loss.n_outputs == 1 else z
-
-    # -- for the driver --------------------------------------------------------------------------------------
 
     def start(self, w, seed=0):
         """What a solver knows before it asks: a `questions.Start`."""
@@ -234,8 +230,6 @@ class Objective:
             return metric.class_mean_solve(self, sums, self._ridge())
         H = metric.hessian(self, sums, self._ridge())
         return self.rows.backend.to_host(H) if question.form == ask.MATRIX else metric.solve(self, H)
-
-    # -- answers ---------------------------------------------------------------------------------------------
 
     def _point(self, w, sums):
         value, gradient = float(sums.value[0]), self.at.flat(sums.gradient)

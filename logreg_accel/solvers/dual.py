@@ -69,12 +69,12 @@ class dual:
     @staticmethod
     def _expected(gaps):
         """The gap after the next epoch, if the last rate holds."""
-        return gaps[-1] * min(gaps[-1] / gaps[-2], 1.0) if len(gaps) > 1 else math.inf
+        return gaps[-1] * min(gaps[-1] / (gaps[-2] or 1.0), 1.0) if len(gaps) > 1 else math.inf
 
     @staticmethod
     def _left(gaps, wanted):
         """How many epochs it takes from here to a gap, at the rate of the last ones."""
         if len(gaps) <= _WATCHED or gaps[-1] <= wanted:
             return 0
-        rate = (gaps[-1] / gaps[-1 - _WATCHED]) ** (1 / _WATCHED)
+        rate = (gaps[-1] / (gaps[-1 - _WATCHED] or 1.0)) ** (1 / _WATCHED)
         return math.log(wanted / gaps[-1]) / math.log(rate) if 0 < rate < 1 and wanted > 0 else math.inf

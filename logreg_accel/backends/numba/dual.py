@@ -14,7 +14,7 @@ from . import kernels
 
 _VISITS = 1 << 22  # numbers of X between two looks at the clock
 _RUN = 4  # rows
-_SHARE = 0.1  # of the mean ‖x‖², the strength of the augmented Lagrangian
+_SHARE = 0.1  # of the mean ‖x‖² or 1/C, the strength of the augmented Lagrangian
 
 
 def _epoch(backend, pass_, block, job):
@@ -22,7 +22,8 @@ def _epoch(backend, pass_, block, job):
     y, s, C = job.y, _weights(block), pass_.strength
     w = pass_.W[:, 0].copy()
     state = _first_state(backend, pass_, block, job, w) if pass_.state is None else pass_.state.copy()
-    kappa = _SHARE * float(state[:, 1].mean()) if pass_.intercept else 0.0
+    typical = max(float(state[:, 1].mean()), 1 / (C * (float(s.mean()) if s.size else 1.0)))
+    kappa = _SHARE * typical if pass_.intercept else 0.0
     order, gap = _order(m, np.random.default_rng(pass_.seed)), 0.0
     at_once = max(_VISITS * m // max(block.X.nbytes, 1), 1)
     for rows in clock.slices(m, at_once):
