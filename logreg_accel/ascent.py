@@ -20,6 +20,14 @@ from .solvers.questions import Walked
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
+def strength(C, labelled, backend, loss):
+    """C times the mean of s·‖x‖², on which the rate depends; inf where epochs are not offered."""
+    X = labelled.block.X
+    if not backend.has_kernel(DualEpoch, loss, X):
+        return math.inf
+    return C * labelled.total_weight / X.shape[0] * X.mean_square_norm()
+
+
 def epoch(objective, question):
     """The answer to a questions.Epoch."""
     if not _offered(objective):

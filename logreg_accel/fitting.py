@@ -11,9 +11,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from . import driver
+from . import ascent, driver
 from .backends import Choice, get_backend
-from .backends.ascent import DualEpoch
 from .data import compute_dtype
 from .data.sparse import conversion
 from .history import HEADINGS, Solution, format_record
@@ -103,7 +102,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None):
         l1=model.l1_ratio > 0 and penalised,
         real=compute_dtype(matrix.dtype).itemsize,
         available=lambda: backend.free_bytes(matrix),
-        strength=lambda: _strength(model, labelled, backend, loss),
+        strength=lambda: ascent.strength(model.C, labelled, backend, loss),
     )
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
@@ -129,15 +128,6 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None):
         )
     solution = solution._replace(w=objective.at.original(solution.w))
     return Fitted(solution, chosen, Choice(name, reason))
-
-
-def _strength(model, labelled, backend, loss):
-    """C times the mean of s·‖x‖², on which the rate of dual coordinate ascent depends; inf where it is not
-    offered, and for dense X that is small: one more read would not pay."""
-    X = labelled.block.X
-    if not backend.has_kernel(DualEpoch, loss, X):
-        return math.inf
-    return model.C * labelled.total_weight / X.shape[0] * X.mean_square_norm()
 
 
 def by_batches(estimator):
