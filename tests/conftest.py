@@ -247,18 +247,17 @@ def _emulated_kernels():
                 for columns in {n, shapes.padded(n, itemsize)}:
                     vector = shapes.widest_vector(itemsize, 0, columns, columns)
                     foreseen |= {shapes.dense(name, dtype, 100, columns, 1, vector).kernel for name in dense}
+        for n, k in ((6, 3), (12, 3)):  # several outputs
+            columns = shapes.padded(n, np.dtype(real).itemsize)
+            foreseen |= {shapes.dense(name, real, 100, columns, k).kernel for name in dense}
         kernels.foresee(cuda.source("dense.cu"), foreseen)
     names = (*dense, "transposed", "weighted_gram", "reaches")
-    entries = {
-        (dtype, row, k)
-        for dtype in FLOATS
-        for row in (1, 20, 200)
-        for k in (1, 3)[: 1 + (dtype == "float64" and row == 1)]
-    }
+    entries = {(dtype, row, k) for dtype in FLOATS for row in (1, 20, 200) for k in (1, 3)[: 1 + (row == 1)]}
     entries |= {(dtype, 1, 1) for dtype in ("int8", "uint8")}
     kernels.foresee(
         cuda.source("sparse.cu"),
-        {shapes.sparse(name, dtype, 100, 100 * row, k)[0] for name in names for dtype, row, k in entries},
+        {shapes.sparse(name, dtype, 100, 100 * row, k)[0] for name in names for dtype, row, k in entries}
+        | {shapes.sparse("Margins", "float64", 100, 100, k)[0] for k in (8, 16)},
     )
     kernels.foresee(
         cuda.source("pointwise.cu"),

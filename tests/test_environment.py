@@ -53,14 +53,13 @@ def test_a_full_disk_under_the_cache_does_not_end_a_fit(tmp_path, limit):
 def test_a_damaged_cache_is_replaced(tmp_path):
     files, hits = str(tmp_path), "print(sum(cpu.rows.read.stats.cache_hits.values()))"
     assert told(LOOP, hits, XDG_CACHE_HOME=files) == "60.0 True\n0\n"
-    assert told(LOOP, hits, XDG_CACHE_HOME=files) == "60.0 True\n1\n"
     for suffix in (".nbc", ".nbi"):
         for at, _, names in os.walk(files):
             for name in names:
                 if name.endswith(suffix):
                     os.truncate(os.path.join(at, name), 10)
         assert told(LOOP, hits, XDG_CACHE_HOME=files) == "60.0 True\n0\n"
-        assert told(LOOP, hits, XDG_CACHE_HOME=files) == "60.0 True\n1\n"
+    assert told(LOOP, hits, XDG_CACHE_HOME=files) == "60.0 True\n1\n"
 
 
 def test_a_cache_that_cannot_be_there(tmp_path):

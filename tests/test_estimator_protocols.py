@@ -28,12 +28,13 @@ from conftest import CPU_BACKENDS, draw
 from logreg_accel import LogisticRegression, solvers
 
 
+@pytest.mark.filterwarnings("ignore:Solver sgd")
 @parametrize_with_checks(
     [
         *(LogisticRegression(backend=name) for name in CPU_BACKENDS),
         LogisticRegression(backend="numpy", solver="lbfgs", class_weight="balanced"),
         LogisticRegression(backend="numpy", solver="newton-cg"),
-        LogisticRegression(backend="numpy", solver="sgd"),
+        LogisticRegression(backend="numpy", solver="sgd", max_iter=30),
     ]
 )
 def test_scikit_learns_checks(estimator, check):

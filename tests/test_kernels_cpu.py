@@ -205,6 +205,7 @@ def test_nothing_is_cached_beside_the_sources():
     assert not list(Path(cpu.__file__).parent.rglob("*.nb[ic]"))
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_no_error():
     code = (
         "import numpy as np, logreg_accel as la; rng = np.random.default_rng(0)\n"

@@ -87,6 +87,7 @@ def test_ctrl_c_in_the_bound_sets_the_attributes_and_raises(monkeypatch):
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=0.01)
 
 
+@pytest.mark.slow
 def test_suites_that_run_in_the_background_do_not_hang():
     """SIGINT is ignored there, as under nohup: the test of Ctrl-C restores it and bounds every wait."""
     here = os.path.dirname(__file__)
