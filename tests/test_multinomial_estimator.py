@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 from sklearn.metrics import log_loss, roc_auc_score
 
 import logreg_accel
-from conftest import BACKENDS
+from conftest import BACKENDS, backends_and
 from logreg_accel import LogisticRegression, solvers
 from logreg_accel.cli import main
 
@@ -55,8 +55,7 @@ def test_weight_two_is_the_row_twice_and_zero_the_row_absent(name, solver):
     np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-7)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "uint8"])
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name, dtype", backends_and(["float16", "uint8"]))
 def test_storage_types_are_the_same_values_in_float32(name, dtype):
     X, y, _ = problem(300)
     X = (10 * abs(X)).astype(dtype)
