@@ -149,6 +149,7 @@ class Certificate:
             return
         change = yield ask.MarginChange(self.previous, point)
         self.separation.seen(point.w - self.previous.w, change)
+        yield from self.separation.confirm(point)
 
     def _settled(self, point):
         """Whether the last step changed no margin by more than 1: else a Newton decrement says nothing.

@@ -18,9 +18,9 @@ class SingleOutput:
 
     n_outputs = 1
 
-    def towards(self, d, y):
-        """Return how far changes d of the margins go towards a row's own class."""
-        return np.where((y > 0)[:, None], d, -d)
+    def lead(self, z, y):
+        """Return by how much the margins of a row favour its own class."""
+        return np.where((y > 0)[:, None], z, -z)
 
     def line_terms(self, z, y, d):
         """Return ∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, the derivatives along a direction d of the margins."""
@@ -139,11 +139,10 @@ class Multinomial:
         rest = np.where(top, lower.sum(axis=1, keepdims=True) + (ties - 1), total - e)
         return (e / total) * (rest / total)
 
-    def towards(self, d, y):
-        """Return by how much a row's own margin gains at least on every other, (rows, 1)."""
-        own = np.cumsum(np.ones_like(d[:1]), axis=1) - 1 == y[:, None]
-        others = np.where(own, -np.inf, d).max(axis=1, keepdims=True)
-        return np.where(own, d, 0).sum(axis=1, keepdims=True) - others
+    def lead(self, z, y):
+        """Return by how much a row's own margin is above every other, inf above itself."""
+        own = np.cumsum(np.ones_like(z[:1]), axis=1) - 1 == y[:, None]
+        return np.where(own, np.inf, np.where(own, z, 0).sum(axis=1, keepdims=True) - z)
 
     def conjugate(self, r, y):
         """Return the convex conjugate ℓ*(r) = sup over z of r·z − ℓ(z, y), (rows, 1).

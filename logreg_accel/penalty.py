@@ -51,7 +51,8 @@ class Penalty:
         return cls(l2=(1 - l1_ratio) * strength, l1=l1_ratio * strength)
 
     def value(self, w):
-        return 0.5 * self.l2 * float((w * w).sum()) + (self.l1 * float(abs(w).sum()) if self.l1 else 0.0)
+        squares = 0.5 * self.l2 * float((w * w).sum()) if self.l2 else 0.0  # of no weight they may overflow
+        return squares + (self.l1 * float(abs(w).sum()) if self.l1 else 0.0)
 
     def gradient(self, w):
         """Return the gradient of the smooth part, l2·w."""

@@ -74,13 +74,18 @@ class Repair:
             step = -(yield from metric.solve(there, residual))
             decrement = max(-0.5 * float(residual @ step), 0.0)
             first = min(first, decrement)
-            least = min(least, *self._bounds(there, residual, abs(step), decrement, metric.bounded))
+            exact, repaired = self._bounds(there, residual, abs(step), decrement, metric.bounded)
+            least, beyond = min(least, exact), None
+            if repaired < least:
+                beyond = yield ask.Evaluate(there.w + step, self.rows)
+                near = (yield ask.MarginChange(there, beyond, self.rows)).largest <= 1
+                least = repaired if near else least
             reached = least <= max(self.enough, 2 * first, _NEAR * (self._fallen(there) + decrement))
             if reached or decrement <= _NOTHING * self.point.value:
                 break
             stale = decrement > 1e-4 * before  # the curvature has changed on the way
             last, before = there, decrement
-            there = yield from self._next(there, step)
+            there = yield from self._next(there, step, beyond)
             if there is None:
                 break
         if not least < math.inf:
@@ -105,19 +110,20 @@ class Repair:
         return (yield from self.gap())
 
     def _bounds(self, there, residual, step, decrement, bounded):
-        """Bounds by the residuals at a point: with what is left of sums repaired to first order, or as it is.
+        """Bounds by the residuals at a point, as they are, and with what is left of sums repaired.
 
-        Sums that have to be zero are repaired in any case. Each is inf where that is no small thing.
+        Residuals moved by their slopes along a step of Newton's have the sums that are wanted; those that the
+        loss can have only if the step moves no margin by more than 1. Sums that have to be zero are repaired
+        in any case. Each is inf where that is no small thing.
         """
-        d = abs(there.w - self.here.w) + step
+        bounds, d = [], abs(there.w - self.here.w) + step
         for small, repaired in ((self.fixed, 0.0), (np.full(len(d), bounded), residual)):
-            if not small.any():
-                if repaired is not residual:
-                    yield self._gap(there, 0.0)
-                continue
             off = 2 * (decrement + float(np.where(small, abs(residual) * d, 0.0).sum()))
             gap = self._gap(there, repaired)
-            yield gap + off if off <= _DONE * max(gap, self.enough, self.wanted) else math.inf
+            bounds.append(gap + off if off <= _DONE * max(gap, self.enough, self.wanted) else math.inf)
+        if not self.fixed.any():
+            return self._gap(there, 0.0), bounds[1] if bounded else math.inf
+        return math.inf, min(bounds) if bounded else bounds[0]
 
     def _residual(self, there):
         """∇G with the signs of L1, which keeps the residuals from being dual; and which weights count."""
@@ -143,14 +149,14 @@ class Repair:
     def _penalised(self, w):
         return np.where(self.fixed, 0.0, w)
 
-    def _next(self, there, step):
+    def _next(self, there, step, new=None):
         """The point after a step, shortened until G falls; None where it does not."""
         slope, before = self._residual(there)[0] - there.gradient, self._smooth(there)
         for _ in range(4):
-            new = yield ask.Evaluate(there.w + step, self.rows)
+            new = new or (yield ask.Evaluate(there.w + step, self.rows))
             if self._smooth(new) + slope @ step <= before + 1e-12 * abs(before):
                 return new
-            step = step / 8
+            step, new = step / 8, None
         return None
 
     def _fallen(self, there):

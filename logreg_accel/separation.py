@@ -18,7 +18,11 @@ _ROUNDED = 1e-9  # ... and by rounding
 _LESS = 0.9
 _COUNTS = 1e-3  # share of the largest part of a direction
 _NULL = 1e-11
-_SPARSEST_UP_TO = 600  # parameters
+_FAR = 1e6  # gain of a margin at which nothing is left of the losses that a direction ends
+_NOTHING = 1e-6  # of F
+_UNMOVED = 1e-2  # of the largest gain, what making up for all that others lose may move margins
+_NO_CURVATURE = 1e-30
+_LOOKED_AT_UP_TO = 600  # parameters
 
 
 class Separation:
@@ -27,25 +31,55 @@ class Separation:
     Parameters
     ----------
     start : Start
+
+    Attributes
+    ----------
+    there : bool
+        Whether the steps have shown, but for rounding, that F has no minimum.
     """
 
     def __init__(self, start):
         self.scale, self.size = start.scale, len(start.w)
-        self.direction, self.steps, self.receding, self.lost = None, 0, 0, np.inf
+        self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
+        self.there, self.doubted = False, _TWICE
 
     def seen(self, step, change):
         """A step, and the Change of the margins that it made."""
         self.direction, self.steps = step, self.steps + 1
-        before, self.lost = self.lost, -change.least / change.most if change.most > 0 else np.inf
+        before, self.most = self.lost, change.most
+        self.lost = -change.least / change.most if change.most > 0 else np.inf
         recedes = change.most > _GAIN and (
             self.lost <= _ROUNDED or self.lost <= min(_LOWERED, _LESS * before)
         )
         self.receding = self.receding + 1 if recedes and self.steps >= _FROM_ITER else 0
 
-    @property
-    def there(self):
-        """Whether the last steps show, but for rounding, that F has no minimum."""
-        return self.receding >= _TWICE
+    def confirm(self, point):
+        """Look closer where the last steps seem to separate rows; a generator of questions.
+
+        Far along the last step the rows that it separates have no curvature left. If the others need not move
+        at all, hardly anything changes where the step is mended such that they stay. Where some values are
+        huge, a step may raise the rows that have them at next to no cost to the others, and no step at none.
+        """
+        if self.receding < self.doubted:
+            return
+        self.there = len(point.w) > _LOOKED_AT_UP_TO or (yield from self._separates(point))
+        self.receding, self.doubted = 0, 2 * self.doubted
+
+    def _separates(self, point):
+        step = self.direction
+        far = yield ask.Evaluate(point.w + min(_FAR, 1 / max(self.lost, 1 / _FAR)) / self.most * step)
+        if far.value <= _NOTHING * point.value:
+            return True
+        H = yield ask.Curvature(far.w, ask.MATRIX)
+        slope = yield ask.HessianVector(far.w, step)
+        diagonal = H.diagonal()
+        seen = diagonal > _NO_CURVATURE * self.scale**2
+        unit = seen / np.sqrt(np.where(seen, diagonal, 1))
+        values, Q = scipy.linalg.eigh(H * unit * unit[:, None], check_finite=False)
+        some = values > _NULL * values[-1]
+        mended = unit * (Q[:, some] @ ((unit * slope) @ Q[:, some] / values[some]))
+        change = yield ask.MarginChange(point, (yield ask.Evaluate(point.w - mended)))
+        return change.largest <= _UNMOVED * self.most
 
     def parameters(self, point):
         """Those that grow without end, (size,) of bool; a generator of questions.
@@ -54,7 +88,7 @@ class Separation:
         same rows; told is the one of the fewest parameters, about: the least ‖d‖₁ in columns of one size.
         """
         d = point.w if self.direction is None else self.direction
-        if self.size <= _SPARSEST_UP_TO:
+        if self.size <= _LOOKED_AT_UP_TO:
             H = yield ask.Curvature(point.w, ask.MATRIX)
             d = _sparsest(d, H, self.scale)
         step = abs(d * self.scale)

@@ -11,6 +11,7 @@ from .. import clock
 from ..data import compute_dtype
 from . import passes as p
 
+_FAR = 100.0  # a lead of a row's own class beyond which its loss is nothing
 _WIDE = 2048  # bytes of a tile per column: with more columns a tile's share of a Hessian is made in blocks
 _BLOCK_WORK = 1 << 31  # products in a block, some hundredths of a second
 
@@ -132,16 +133,24 @@ def line(backend, pass_, block):
 
 
 def margin_change(backend, pass_, block):
-    """The largest change of a margin, and the least and most towards a row's own class."""
-    D = pass_.end - pass_.start
-    if not D.size:
+    """The largest change of a margin, and the least and most in favour of a row's own class.
+
+    A row that is far on its own side has no loss left: what it gains there, or loses, is nothing. Where one
+    column has huge values, such rows hide what becomes of all others.
+    """
+    xp, start, end = backend.xp, pass_.start, pass_.end
+    if not start.size:
         return p.Change()
     ends = []
-    for columns, y, s in models_of(pass_, block, D.shape[1]):
-        towards = pass_.loss.towards(D[:, columns], y)
-        towards = towards if s is None else backend.xp.where(s > 0, towards, 0)
-        ends.append((float(towards.min()), float(towards.max())))
-    return p.Change(float(abs(D).max()), min(low for low, _ in ends), max(high for _, high in ends))
+    for columns, y, s in models_of(pass_, block, start.shape[1]):
+        before, after = (np.minimum(pass_.loss.lead(z[:, columns], y), _FAR) for z in (start, end))
+        lost = (after - before).min(axis=1)
+        gained = xp.where(before < _FAR, np.maximum(after, -_FAR) - np.maximum(before, -_FAR), np.inf)
+        gained = gained.min(axis=1)
+        gained = xp.where(gained < np.inf, gained, 0)
+        ends.append([change if s is None else xp.where(s[:, 0] > 0, change, 0) for change in (lost, gained)])
+    least, most = (f([float(f(pair[i])) for pair in ends]) for i, f in enumerate((min, max)))
+    return p.Change(float(abs(end - start).max()), least, most)
 
 
 def curvature_mass(backend, pass_, block):

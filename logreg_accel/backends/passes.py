@@ -118,7 +118,7 @@ class Change(NamedTuple):
     largest : float
         max |z1 − z0|.
     least, most : float
-        Towards a row's own class, over the rows of positive weight.
+        In favour of a row's own class, over the rows of positive weight, where a row's loss is not nothing.
     """
 
     largest: float = 0.0
