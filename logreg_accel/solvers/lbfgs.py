@@ -8,6 +8,9 @@ import numpy as np
 from .line_search import step
 from .questions import CONVERGED, NOISE_FLOOR, Accept, Evaluate
 
+_PATIENCE = 50  # steps
+_NUMBERS = 1 << 18
+
 
 @dataclass(frozen=True)
 class lbfgs:
@@ -18,7 +21,8 @@ class lbfgs:
     Parameters
     ----------
     memory : int
-        Number of pairs (s, y) of changes in w and in the gradient that are kept.
+        Number of pairs (s, y) of changes in w and in the gradient that are kept. Where some steps have not
+        done, ten times as many are, if they are short.
 
     References
     ----------
@@ -32,15 +36,22 @@ class lbfgs:
             raise ValueError(f"`memory` is {self.memory!r}; expected a positive integer.")
 
     def bytes_beside(self, shape):
-        return shape.vectors(2 * self.memory + 8)
+        return shape.vectors(2 * self._most(shape.size) + 8)
+
+    def _most(self, size):
+        """Pairs after many steps: reads are dearer than pairs that stay in the cache."""
+        return max(self.memory, min(10 * self.memory, _NUMBERS // (2 * size)))
 
     def __call__(self, start):
         here = yield Evaluate(start.w, diagonal=True)
         inverse = 1 / np.where(here.diagonal > 0, here.diagonal, 1)
-        pairs = deque(maxlen=self.memory)
+        pairs, steps = deque(maxlen=self.memory), 0
         while True:
             if (yield Accept(here)):
                 return CONVERGED
+            steps += 1
+            if steps == _PATIENCE:
+                pairs = deque(pairs, maxlen=self._most(len(here.w)))
             there = yield from step(here, -two_loop(pairs, _scaled(pairs, inverse), here.gradient))
             if there is None and pairs:
                 pairs.clear()

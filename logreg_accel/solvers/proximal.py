@@ -11,7 +11,7 @@ from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
 from .questions import CONVERGED, DIAGONAL, MATRIX, NOISE_FLOOR, Accept, Curvature, Draw, Evaluate, Sample
 
 _ENOUGH_DECREASE = 1e-4
-_SHORTENINGS = 12
+_SHORTENINGS, _HALVINGS = 14, 3
 _ROWS = 512  # of a Hessian, updated between two looks at the clock
 
 
@@ -106,12 +106,13 @@ def _l1_change(here, d, l1):
 
 
 def _descend(here, direction, l1, on=None):
-    """Try the steps 1, 1/2, 1/4 ... until one decreases F enough.
+    """Try the steps 1, 1/2, 1/4, 1/8, 1/64 ... until one decreases F enough.
 
-    Returns a Point, or None if rounding hides any decrease.
+    Returns a Point, or None if rounding hides any decrease. Where the loss has hardly any curvature, the
+    model's step is too long by many orders of magnitude: halvings alone would be given up on the way.
     """
     for i in range(_SHORTENINGS):
-        d = direction * 0.5**i
+        d = direction * (0.5**i if i <= _HALVINGS else 0.125 ** (i - _HALVINGS + 1))
         there = yield Evaluate(here.w + d, on)
         slope = here.gradient @ d + _l1_change(here, d, l1)
         if there.value <= here.value + _ENOUGH_DECREASE * slope + here.rounding:
