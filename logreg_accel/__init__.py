@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .interop.patching import patch_sklearn as patch_sklearn
     from .interop.patching import unpatch_sklearn as unpatch_sklearn
     from .objective import Objective as Objective
+    from .table import TableEncoder as TableEncoder
     from .yardstick import plain_loss_gradient as plain_loss_gradient
     from .yardstick import read_bandwidth as read_bandwidth
 
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "LogisticRegression": "estimator",
     "Objective": "objective",
+    "TableEncoder": "table",
     "backends": "backends",
     "inference": "inference",
     "load": "estimator",

@@ -70,7 +70,8 @@ ROOMS = {
     },
     "interop": {"data", "estimator"},
     "prediction": {"backends", "data", "interop", "losses"},
-    "persistence": {"backends", "fitting", "history", "solvers"},
+    "table": set(),
+    "persistence": {"backends", "fitting", "history", "solvers", "table"},
     "estimator": {
         "data",
         "driver",
@@ -105,7 +106,12 @@ ROOMS = {
 HOMES = {
     "numba": {"kernels/cpu"},
     "cupy": {"logreg_accel/backends/cupy"},
-    "pyarrow": {"logreg_accel/data/opening.py", "logreg_accel/data/reader.py", "logreg_accel/data/tables.py"},
+    "pyarrow": {
+        "logreg_accel/data/opening.py",
+        "logreg_accel/data/reader.py",
+        "logreg_accel/data/tables.py",
+        "logreg_accel/table",
+    },
     "matplotlib": {"logreg_accel/cli/report.py"},
     "onnx": {"logreg_accel/export/onnx.py"},
     "rich": {"logreg_accel/cli/output.py"},

@@ -12,6 +12,7 @@ from ..backends import Choice
 from ..fitting import check_parameters
 from ..history import Record
 from ..solvers import SOLVERS
+from ..table import TableEncoder
 
 _ATTRIBUTES = {
     "n_passes_": float,
@@ -47,6 +48,10 @@ def pack(model):
     }
     if hasattr(model, "feature_names_in_"):
         header["feature_names"] = model.feature_names_in_.tolist()
+    if hasattr(model, "encoder_"):
+        header["encoder"] = model.encoder_.to_dict()
+    if hasattr(model, "threshold_"):
+        header["threshold"] = _to_json(model.threshold_)
     arrays = {
         "coef": model.coef_,
         "intercept": model.intercept_,
@@ -81,6 +86,7 @@ def unpack(estimator, header, arrays):
         _set_arrays(model, arrays, _classes(header, arrays))
         if "feature_names" in header:
             model.feature_names_in_ = _feature_names(header["feature_names"], model.n_features_in_)
+        _set_use(model, header)
     except KeyError as error:
         raise ValueError(f"{error} is missing") from error
     except (TypeError, AttributeError, OverflowError) as error:  # any JSON value may stand anywhere
@@ -139,6 +145,18 @@ def _set_arrays(model, arrays, classes):
     model.coef_, model.intercept_, model.n_iter_ = arrays["coef"], arrays["intercept"], arrays["n_iter"]
     model.history_ = [Record(int(row[0]), *row[1:]) for row in arrays["history"].tolist()]
     model.classes_ = classes
+
+
+def _set_use(model, header):
+    """How tables become its features, and from what probability on the second class is said, where told."""
+    if "encoder" in header:
+        model.encoder_ = TableEncoder.from_dict(header["encoder"])
+        count = model.encoder_.n_features_out_
+        _require(count == model.n_features_in_, f"its encoder makes {count} features")
+    if "threshold" in header:
+        model.threshold_ = header["threshold"]
+        right = type(model.threshold_) is float and 0 <= model.threshold_ <= 1 and len(model.classes_) == 2
+        _require(right, f"its threshold is {model.threshold_!r}")
 
 
 def _classes(header, arrays):

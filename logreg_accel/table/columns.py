@@ -1,0 +1,115 @@
+"""What is made of a column of a table: values of their own, and the same as JSON and back."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column of numbers: value / scale, a missing one the median, said by a column of its own.
+
+    `missing` is whether there is that column, which is so where training rows lack a value.
+    """
+
+    name: str
+    median: float
+    missing: bool = False
+    scale: float = 1.0
+    kind: str = "number"
+
+    @property
+    def features(self):
+        """The names of its columns in the matrix."""
+        return [self.name, f"{self.name} (missing)"] if self.missing else [self.name]
+
+    def check(self):
+        """Raise ValueError for what `learn` cannot have made."""
+        numbers = (self.median, self.scale)
+        if not all(type(value) is float and math.isfinite(value) for value in numbers) or self.scale <= 0:
+            raise ValueError(f"the numbers of column {self.name!r} are {numbers}")
+        if type(self.missing) is not bool or self.kind not in ("number", "bool"):
+            raise ValueError(f"column {self.name!r} is of kind {self.kind!r}")
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A column of levels: a column of zeros and ones for each, one for all those pooled, one for missing
+    values."""
+
+    name: str
+    levels: tuple
+    pooled: tuple = ()
+    missing: bool = False
+
+    @property
+    def features(self):
+        """The names of its columns in the matrix."""
+        others = [f"{self.name} (rare)"] * bool(self.pooled) + [f"{self.name} (missing)"] * self.missing
+        return [f"{self.name}={level}" for level in self.levels] + others
+
+    def check(self):
+        """Raise ValueError for what `learn` cannot have made."""
+        known = [*self.levels, *self.pooled]
+        if not all(type(level) is str for level in known) or len(set(known)) < len(known):
+            raise ValueError(f"the levels of column {self.name!r} are no different texts")
+        if type(self.missing) is not bool:
+            raise ValueError(f"what is missing in column {self.name!r} is neither true nor false")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A column that is not used, and why."""
+
+    name: str
+    why: str
+    features = ()
+
+    def check(self):
+        """Raise ValueError for what `learn` cannot have made."""
+        if type(self.why) is not str:
+            raise ValueError(f"the reason to leave out column {self.name!r} is no text")
+
+
+_KINDS = {"number": Number, "levels": Levels, "left out": LeftOut}
+
+
+def pack(columns):
+    """JSON values of columns."""
+    names = {kind: name for name, kind in _KINDS.items()}
+    values = [{"is": names[type(column)], **asdict(column)} for column in columns]
+    listed = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
+    return [{key: listed(item) for key, item in value.items()} for value in values]
+
+
+def unpack(values):
+    """Columns of JSON values that may be anything.
+
+    Raises
+    ------
+    ValueError
+        `pack` cannot have made them.
+    """
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise ValueError("its columns are no list of objects")
+    columns = [_unpacked(dict(value)) for value in values]
+    if len({column.name for column in columns}) < len(columns):
+        raise ValueError("it has two columns of one name")
+    return columns
+
+
+def _unpacked(value):
+    kind = _KINDS.get(str(value.pop("is", None)))
+    if (
+        kind is None
+        or value.keys() != {field.name for field in fields(kind)}
+        or type(value["name"]) is not str
+    ):
+        raise ValueError("one of its columns is of no known kind")
+    if kind is Levels:
+        for name in ("levels", "pooled"):
+            if not isinstance(value[name], list):
+                raise ValueError(f"the {name} of column {value['name']!r} are no list")
+            value[name] = tuple(value[name])
+    column = kind(**value)
+    column.check()
+    return column

@@ -1,0 +1,78 @@
+"""Tables of any library as Arrow tables, the one form that the encoder reads."""
+
+import numpy as np
+
+
+def as_arrow(X):
+    """Convert a frame of pandas or polars, an Arrow table or stream, or a 2-d array to a `pyarrow.Table`.
+
+    Columns of an array are called x0, x1, ...
+
+    Raises
+    ------
+    TypeError
+        X is sparse, or of a type that is no table.
+    ValueError
+        pyarrow is not installed, X is no table, two columns have one name, or one has values of several
+        types.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise ValueError("`TableEncoder` needs pyarrow: pip install 'logreg-accel[arrow]'.") from error
+    if hasattr(X, "tocsr"):
+        raise TypeError("`X` is a sparse matrix, whose columns are numbers already; expected a table.")
+    if type(X).__name__ == "LazyFrame":
+        X = X.collect()
+    table = _converted(X, pa)
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"`X` has two columns of one name: {', '.join(map(repr, twice[:5]))}. Rename one of them."
+        )
+    if not table.num_rows or not table.num_columns:
+        lacks = "sample(s)" if table.num_columns else "feature(s)"
+        raise ValueError(f"`X` has 0 {lacks} (shape={table.shape}) while a minimum of 1 is required.")
+    return table
+
+
+def _converted(X, pa):
+    if isinstance(X, pa.Table):
+        return X
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
+    if isinstance(X, dict):
+        return _from_columns(pa, [(str(name), values) for name, values in X.items()])
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        return _from_columns(pa, [(str(name), X.iloc[:, i]) for i, name in enumerate(X.columns)])
+    if hasattr(X, "__arrow_c_stream__"):
+        return pa.table(X)
+    array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=None if _is_numeric(X) else object)
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead: `X` has shape {array.shape}. "
+            "Reshape your data: (n_samples, n_features)."
+        )
+    if array.dtype.kind == "c":
+        raise ValueError("Complex data not supported: `X` is complex.")
+    return _from_columns(pa, [(f"x{i}", array[:, i]) for i in range(array.shape[1])])
+
+
+def _is_numeric(X):
+    try:
+        return np.asarray(X).dtype.kind in "fiub"
+    except ValueError:
+        return False
+
+
+def _from_columns(pa, columns):
+    arrays = []
+    for name, values in columns:
+        try:
+            arrays.append(pa.array(values, from_pandas=True))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise ValueError(
+                f"Column {name!r} of `X` has values of several types ({error}); make them all text or all "
+                "numbers, such as by X[column].astype(str)."
+            ) from error
+    return pa.table(arrays, names=[name for name, _ in columns])

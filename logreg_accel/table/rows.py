@@ -1,0 +1,107 @@
+"""Rows of a table as rows of a matrix, batch by batch.
+
+A row has a fixed number of slots, one for every number, level and sign of a missing number, in the order of
+the columns of the matrix. So the entries of all rows are two matrices, and only zeros have to be taken out.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse
+
+from .columns import Number
+from .learning import numbers_of, texts_of
+
+
+@dataclass
+class Counts:
+    """What was met in a table that was not there when the encoder learned.
+
+    `unseen` counts values of levels by column, `lacking` missing numbers where none lacked; `absent` names
+    columns that are not there, `extra` those that are not used.
+    """
+
+    unseen: dict = field(default_factory=dict)
+    lacking: dict = field(default_factory=dict)
+    absent: list = field(default_factory=list)
+    extra: list = field(default_factory=list)
+
+    def sentences(self):
+        """What there is to say, one sentence for each kind."""
+        for name, count in self.unseen.items():
+            yield f"column {name!r}: {count} values that training did not have, taken as rare or as no level"
+        for name, count in self.lacking.items():
+            yield f"column {name!r}: {count} missing values, where training had none, taken as the median"
+        if self.absent:
+            yield f"columns that are not there, taken as missing: {', '.join(map(repr, self.absent))}"
+        if self.extra:
+            yield f"columns that the model does not know, not used: {', '.join(map(repr, self.extra))}"
+
+
+def slots_of(column):
+    """How many entries a row has at most in what is made of a column."""
+    return 2 if isinstance(column, Number) and column.missing else 1
+
+
+def encode_batch(used, batch, sparse, counts):
+    """The matrix of a record batch, and in `counts` what is new in it."""
+    slots = sum(map(slots_of, used))
+    places = np.empty((batch.num_rows, slots), dtype=np.int32)
+    values = np.ones((batch.num_rows, slots))
+    slot = offset = 0
+    for column in used:
+        given = batch.column(column.name) if column.name in batch.schema.names else None
+        fill = _fill_number if isinstance(column, Number) else _fill_levels
+        fill(column, given, places[:, slot:], values[:, slot:], offset, counts)
+        slot += slots_of(column)
+        offset += len(column.features)
+    if not sparse:
+        dense = np.zeros((batch.num_rows, offset))
+        dense[np.arange(batch.num_rows)[:, None], places] = values
+        return dense
+    there = values != 0
+    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(there, axis=1))])
+    if not there.all():
+        places, values = places[there], values[there]
+    arrays = (values.ravel(), places.ravel(), indptr.astype(np.int32))
+    return scipy.sparse.csr_array(arrays, shape=(batch.num_rows, offset))
+
+
+def _fill_number(column, given, places, values, offset, counts):
+    numbers = np.full(len(places), np.nan) if given is None else numbers_of(column.name, given)
+    lacks = np.isnan(numbers)
+    if lacks.any():
+        numbers = np.where(lacks, column.median, numbers)
+        if not column.missing and given is not None:
+            counts.lacking[column.name] = counts.lacking.get(column.name, 0) + int(lacks.sum())
+    places[:, 0], values[:, 0] = offset, numbers / column.scale
+    if column.missing:
+        places[:, 1], values[:, 1] = offset + 1, lacks
+
+
+def _fill_levels(column, given, places, values, offset, counts):
+    last, nowhere = len(column.levels), -1
+    rare = last if column.pooled else nowhere
+    missing = last + bool(column.pooled) if column.missing else nowhere
+    if given is None:
+        where = np.full(len(places), missing)
+    else:
+        codes, texts = texts_of(given)
+        found, empty = _found(column, texts)
+        strange = int(np.count_nonzero(np.append((found < 0) & ~empty, False)[codes]))
+        if strange:
+            counts.unseen[column.name] = counts.unseen.get(column.name, 0) + strange
+        place = np.where((found < 0) | (found >= last), rare, found)
+        where = np.append(np.where(empty, missing, place), missing)[codes]
+    places[:, 0] = offset + np.maximum(where, 0)
+    values[:, 0] = where >= 0
+
+
+def _found(column, texts):
+    """The numbers of texts among the levels and then the pooled ones, -1 for others; which are empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pa.array([*column.levels, *column.pooled], texts.type)
+    found = pc.index_in(texts, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
+    return found, pc.equal(texts, "").fill_null(True).to_numpy(zero_copy_only=False)
