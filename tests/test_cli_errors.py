@@ -13,6 +13,7 @@ from command_line import FORMATS, run, write
 
 from logreg_accel import load
 
+NONE = ["--target", "t", "--encode", "none"]
 BAD = {
     "missing file": (5, lambda d: ["train", d / "none.csv", "--target", "t", "--model", d / "m"], "none.csv"),
     "missing folder": (
@@ -59,7 +60,7 @@ BAD = {
     "empty svmlight": (3, lambda d: ["train", _text(d / "x.svm", ""), "--model", d / "m"], ""),
     "text column": (
         3,
-        lambda d: ["train", _text(d / "x.csv", "a,b,t\n1,x,0\n2,y,1\n"), "--target", "t", "--model", d / "m"],
+        lambda d: ["train", _text(d / "x.csv", "a,b,t\n1,x,0\n2,y,1\n"), *NONE, "--model", d / "m"],
         "not numbers",
     ),
     "two of a name": (
@@ -99,15 +100,14 @@ BAD = {
     "infinite value": (
         3,
         lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\ninf,1\n"), "--target", "t", "--model", d / "m"],
-        "row 1, column 0 ('a')",
+        "'a'",
     ),
     "missing value": (
         3,
         lambda d: [
             "train",
             _text(d / "x.csv", "a,b,t\n1,1,0\n2,,1\n3,1,1\n"),
-            "--target",
-            "t",
+            *NONE,
             "--model",
             d / "m",
         ],
@@ -118,8 +118,7 @@ BAD = {
         lambda d: [
             "train",
             _text(d / "x.csv", "a,b,t\n1,1,0\n2,nan,1\n3,1,1\n"),
-            "--target",
-            "t",
+            *NONE,
             "--model",
             d / "m",
         ],

@@ -37,5 +37,7 @@ def main(argv=None):
 
 
 def _fail(message, code):
-    print(f"logreg-accel: {message}", file=sys.stderr)
+    from .output import shown
+
+    print(f"logreg-accel: {shown(message)}", file=sys.stderr)
     return code

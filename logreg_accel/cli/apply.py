@@ -5,23 +5,29 @@ import sys
 
 import numpy as np
 
-from .. import load, read_file
+from .. import load
 from ..data.tables import ARROW, SUFFIXES, harmless, plain, table_writer
 from ..persistence.writing import write_whole
+from ..table import LeftOut, Levels
 from . import UsageError
-from .output import check_output, print_facts, print_json, print_table, same_file, text
-from .train import check_target, flat, measure, predicted, probabilities
+from .output import Progress, check_output, inputs_of, print_facts, print_json, print_table, same_file, text
+from .quality import calibration, print_quality, quality
+from .reading import listed, rows_to_use
+from .train import flat, predicted, probabilities
 
 
 def predict(options):
-    """Write one line per row: the likeliest class and the probability of every class.
+    """Write one line per row: columns that are kept, the class, and the probability of every class.
 
     Of two classes, only the probability of the second one is written.
     """
     write = _writer(options)
-    model = load(options.model)
-    table = read_file(options.file, features=_features(model), n_features=model.n_features_in_)
-    probability, label = probabilities(model, table.X), predicted(model, table.X)
+    if options.keep and (options.output or "").lower().endswith(".npy"):
+        raise UsageError("--keep: .npy has no place for columns that are kept; .csv and .parquet have")
+    model, progress = load(options.model), Progress(options.quiet)
+    _check_threshold(options, model)
+    rows = rows_to_use(options, model, keep=listed(options.keep), say=progress.say)
+    probability, label = probabilities(model, rows.X), predicted(model, rows.X, options.threshold)
     if options.json and not options.output:
         one = probability.shape[1] == 2
         print_json(
@@ -32,15 +38,36 @@ def predict(options):
         )
         return
     classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
-    columns = {"prediction": label}
+    columns = _kept(rows.table)
+    scores = {"prediction": label}
     for i, name in enumerate(classes, start=-len(classes)):
-        columns[f"probability_{name}"] = probability[:, i]
+        scores[f"probability_{name}"] = probability[:, i]
+    both = sorted(columns.keys() & scores.keys())
+    if both:
+        raise ValueError(
+            f"--keep {both[0]}: the output has a column of this name; keep others, or rename it."
+        )
     if options.output:
-        write_whole(options.output, lambda file: write(file, columns))
+        write_whole(options.output, lambda file: write(file, {**columns, **scores}))
     else:
-        write(sys.stdout.buffer, columns)
+        write(sys.stdout.buffer, {**columns, **scores})
     if not options.quiet:
         _tell_of_predictions(options.output, len(label), plain(model.classes_))
+
+
+def _kept(table):
+    """Columns of an Arrow table as arrays, with None where there is no value."""
+    columns = {}
+    for name in table.column_names if table is not None else ():
+        values = np.empty(table.num_rows, dtype=object)
+        values[:] = table[name].to_pylist()
+        columns[name] = values
+    return columns
+
+
+def _check_threshold(options, model):
+    if options.threshold is not None and len(model.classes_) != 2:
+        raise UsageError(f"--threshold needs a model of two classes; this one has {len(model.classes_)}")
 
 
 def _tell_of_predictions(output, rows, labels):
@@ -57,9 +84,9 @@ def _tell_of_predictions(output, rows, labels):
 
 def _writer(options):
     """What writes the predictions in the format of the output's suffix; checks early that it can."""
-    inputs, suffix = [options.file, options.model], ""
+    inputs, suffix = [*inputs_of(options.file), options.model], ""
     if options.output:
-        check_output("--output", options.output, inputs, SUFFIXES)
+        check_output("--output", options.output, inputs, (*SUFFIXES, ".npy"))
         suffix = os.path.splitext(options.output)[1].lower()
     elif any(same_file("/dev/stdout", given) for given in inputs):
         raise UsageError("the output goes to a file that is read; name another one")
@@ -67,37 +94,71 @@ def _writer(options):
 
 
 def evaluate(options):
-    """Print loss, accuracy and AUC on labelled rows."""
+    """Print how good a model is on labelled rows, beside the base rate."""
     model = load(options.model)
-    table = read_file(
-        options.file, target=options.target, features=_features(model), n_features=model.n_features_in_
-    )
-    check_target(table, options)
-    strange = np.setdiff1d(table.target, model.classes_)
-    if len(strange):
-        raise ValueError(
-            f"{options.file} has labels that the model does not know: "
-            f"{plain(strange[:5])}; it knows {plain(model.classes_)}."
-        )
+    _check_threshold(options, model)
+    by = [options.by] if options.by else []
+    target = options.target
+    if target is None and hasattr(model, "encoder_"):
+        raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
+    rows = rows_to_use(options, model, target, by, Progress(options.json).say)
+    if rows.y is None:
+        raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
     from sklearn.metrics import confusion_matrix
 
-    facts = {"rows": len(table.target), **measure(model, table.X, table.target)}
-    confusion = confusion_matrix(table.target, predicted(model, table.X), labels=model.classes_).tolist()
+    y, proba = rows.y, probabilities(model, rows.X)
+    labels, classes = predicted(model, rows.X, options.threshold), model.classes_
+    measured = quality(y, proba, labels, classes)
+    confusion = confusion_matrix(y, labels, labels=classes).tolist()
+    bins, groups = calibration(y, proba, classes), _by_group(rows.table, y, proba, labels, classes)
     if options.json:
-        print_json({**facts, "classes": plain(model.classes_), "confusion": confusion})
+        facts = {"rows": len(y), **measured, "classes": plain(classes), "confusion": confusion}
+        print_json({**facts, "calibration": bins, **({"by": groups} if by else {})})
         return
-    print_facts(f"{options.model} on {options.file}", facts)
+    print_quality(f"{options.model} on {options.file[0]}: {len(y):,} rows", {"": measured}, classes)
     print_table(
         "Rows of a class (left), and what they were taken for",
-        ["", *(str(name) for name in model.classes_)],
-        [[str(name), *map(str, row)] for name, row in zip(model.classes_, confusion, strict=True)],
+        ["", *(str(name) for name in classes)],
+        [[str(name), *map(str, row)] for name, row in zip(classes, confusion, strict=True)],
     )
+    print_table(
+        f"Calibration: the probability of {'the likeliest class' if len(classes) > 2 else classes[1]}",
+        ["between", "rows", "said", "found"],
+        [
+            [f"{b['from']:.1f} and {b['to']:.1f}", str(b["rows"]), text(b["said"]), text(b["found"])]
+            for b in bins
+        ],
+    )
+    if by:
+        shown = ("rows", "base_rate", "accuracy", "loss", "auc")
+        cells = [[name, *(text(group[key]) for key in shown)] for name, group in groups.items()]
+        print_table(
+            f"By {options.by}", [options.by, "rows", "base rate", "accuracy", "log loss", "AUC"], cells
+        )
+
+
+def _by_group(table, y, proba, labels, classes, most=20):
+    """The quality in each group of rows, the largest first; beyond some they are taken together."""
+    if table is None or not table.num_columns:
+        return {}
+    values = np.array(["(missing)" if v is None else str(v) for v in table.column(0).to_pylist()])
+    names, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    groups = {}
+    for place, group in enumerate(np.argsort(-counts, kind="stable")[:most]):
+        rest = place == most - 1 and len(names) > most
+        chosen = ~np.isin(values, list(groups)) if rest else codes == group
+        name = f"({len(names) - most + 1} others)" if rest else str(names[group])
+        measured = quality(y[chosen], proba[chosen], labels[chosen], classes)
+        groups[name] = {"rows": int(chosen.sum()), **measured}
+    return groups
 
 
 def inspect(options):
     """Print the parameters, how the fit went, and the largest coefficients."""
     model = load(options.model)
-    names = _features(model) or [f"column {j}" for j in range(model.n_features_in_)]
+    names = (model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None) or [
+        f"column {j}" for j in range(model.n_features_in_)
+    ]
     size = np.abs(model.coef_).max(axis=0)
     order = np.argsort(-size, kind="stable")[: options.top]
     binary = len(model.coef_) == 1
@@ -113,12 +174,16 @@ def inspect(options):
         "passes": model.n_passes_,
         "suboptimality": model.suboptimality_,
         "C": model.C,
+        **({"threshold": model.threshold_} if hasattr(model, "threshold_") else {}),
     }
     if options.json:
         coefficients = model.coef_[0] if binary else model.coef_.T
         print_json({**facts, "coefficients": dict(zip(names, coefficients.tolist(), strict=True))})
         return
     print_facts(options.model, flat(facts))
+    if hasattr(model, "encoder_"):
+        cells = [[column.name, _made_of(column)] for column in model.encoder_.columns_]
+        print_table("Columns of the table", ["column", "taken as"], cells)
     print_table(
         f"Largest coefficients ({len(order)} of {model.n_features_in_})",
         ["feature", *(["coefficient"] if binary else [str(name) for name in model.classes_])],
@@ -126,5 +191,9 @@ def inspect(options):
     )
 
 
-def _features(model):
-    return model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None
+def _made_of(column):
+    if isinstance(column, LeftOut):
+        return "left out"
+    if isinstance(column, Levels):
+        return f"{len(column.levels)} levels"
+    return f"number, else {text(column.median)}" if column.missing else "number"

@@ -6,11 +6,16 @@ It is formatted by rich if that is installed and the stream is a terminal.
 import json
 import math
 import os
+import re
 import stat
 import sys
 
+from ..data.reader import find_files
+from ..data.tables import without_commands
 from ..persistence.writing import check_writable
 from . import UsageError
+
+_COMMAND = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def check_output(option, path, inputs=(), suffixes=()):
@@ -39,6 +44,14 @@ def check_output(option, path, inputs=(), suffixes=()):
     if suffixes and suffix and suffix not in suffixes:
         raise UsageError(f"{option} {path}: expected a name that ends with {', '.join(suffixes)}")
     check_writable(path)
+
+
+def inputs_of(patterns):
+    """The files that patterns stand for; the patterns themselves where nothing is there."""
+    try:
+        return find_files(patterns)
+    except OSError:
+        return list(patterns)
 
 
 def same_file(one, other):
@@ -71,6 +84,7 @@ class Progress:
         """Print a message on a line of its own."""
         if self.quiet:
             return
+        text = shown(text)
         if self._console:
             self._console.print(text, style="dim", markup=False)
         else:
@@ -94,6 +108,8 @@ class Progress:
 def print_table(title, headings, rows, stream=None):
     """Print a table of strings; all columns but the first are right-aligned, as suits numbers."""
     stream = stream or sys.stdout
+    title, headings = shown(title), [shown(heading) for heading in headings]
+    rows = [[shown(cell) for cell in row] for row in rows]
     console = _rich_console(stream)
     if console:
         from rich.table import Table
@@ -116,9 +132,14 @@ def print_facts(title, facts, stream=None):
     """Print names and values, one pair per line."""
     stream = stream or sys.stdout
     width = max(len(name) for name in facts)
-    print(title, file=stream)
+    print(shown(title), file=stream)
     for name, value in facts.items():
-        print(f"  {name.ljust(width)}  {text(value)}", file=stream)
+        print(f"  {name.ljust(width)}  {shown(text(value))}", file=stream)
+
+
+def shown(line):
+    """A line for a terminal, in which nothing that came from a file commands it."""
+    return without_commands(line, _COMMAND)
 
 
 def text(value):

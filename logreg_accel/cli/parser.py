@@ -1,17 +1,18 @@
 """The command line's words: every verb and its options."""
 
-import argparse
+from . import values
+from .suggestions import Parser
 
 _DATA = (
-    "data: .npy, .npz, .csv, .tsv, .parquet, .feather, "
-    "or svmlight (.svm, .svmlight, .libsvm, .t or no suffix)"
+    "tables as text (CSV and its relatives, also packed), Parquet or Feather: several files, a pattern or a "
+    "folder of one table; or .npy, .npz, svmlight"
 )
 _TARGET = "the labels (a number for .npy, none for svmlight)"
 
 
 def command_line():
     """The parser of `logreg-accel`; of a parsed line, `module` and `verb` say what runs."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="logreg-accel",
         description="Logistic regression on large feature matrices.",
         epilog=(
@@ -39,23 +40,60 @@ def command_line():
 
 def _add_train(verb):
     train = verb("train", "train", "fit a model to a file and save it", quiet=True)
-    train.add_argument("file", metavar="FILE", help=_DATA)
+    train.add_argument("file", metavar="FILE", nargs="+", help=_DATA)
     train.add_argument("--target", metavar="COLUMN", help=_TARGET)
     train.add_argument("--model", required=True, metavar="OUT.npz", help="where the model goes")
     train.add_argument("--weight", metavar="COLUMN", help="sample weights")
     train.add_argument("--drop", metavar="COLUMN,...", default="", help="columns to leave out")
+    _add_layout(train)
     train.add_argument(
-        "--test-size", type=_share, default=0.0, metavar="SHARE", help="share of the rows held out (0 to 1)"
+        "--encode",
+        choices=["auto", "none"],
+        default="auto",
+        help="what to do with text, categories, missing values: auto makes columns of numbers, "
+        "and says which",
+    )
+    train.add_argument("--categorical", metavar="COLUMN,...", help="columns that are levels, though numbers")
+    train.add_argument(
+        "--numeric", metavar="COLUMN,...", help="columns that are numbers, whatever they look like"
     )
     train.add_argument(
-        "--C", type=_positive, default=1.0, help="inverse strength of the penalty; inf for none"
+        "--min-count",
+        type=values.count,
+        metavar="N",
+        help="rows that a level must have; rarer ones are pooled",
+    )
+    train.add_argument("--scale", action="store_true", help="divide numbers by their standard deviation")
+    train.add_argument("--valid", metavar="FILE", nargs="+", help="rows held out, in files of their own")
+    train.add_argument(
+        "--threshold",
+        type=values.threshold_or_rule,
+        metavar="P",
+        help="probability from which on the second class is said, kept in the model: a number, "
+        "or f1 or youden, "
+        "which are chosen on the rows held out if there are any",
+    )
+    train.add_argument(
+        "--test-size",
+        type=values.share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the rows held out (0 to 1)",
+    )
+    train.add_argument(
+        "--C", type=values.positive, default=1.0, help="inverse strength of the penalty; inf for none"
     )
     train.add_argument(
         "--l1-ratio", type=float, default=0.0, help="0 for the L2 penalty, 1 for L1, between them elastic net"
     )
     train.add_argument("--tol", type=float, default=1e-8, help="estimated relative suboptimality to stop at")
     train.add_argument("--no-intercept", action="store_true")
-    train.add_argument("--class-weight", choices=["balanced"])
+    train.add_argument(
+        "--class-weight",
+        type=values.class_weight,
+        metavar="balanced|LABEL=W,...",
+        help="weights of the classes",
+    )
     train.add_argument(
         "--solver",
         default="auto",
@@ -65,11 +103,11 @@ def _add_train(verb):
     train.add_argument(
         "--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)"
     )
-    train.add_argument("--threads", type=_count, metavar="N", help="CPU threads at most")
-    train.add_argument("--max-iter", type=_count, default=1000, metavar="N")
-    train.add_argument("--max-passes", type=_positive, metavar="N", help="reads of the data at most")
-    train.add_argument("--max-seconds", type=_positive, metavar="S")
-    train.add_argument("--seed", type=_seed, default=0, metavar="N")
+    train.add_argument("--threads", type=values.count, metavar="N", help="CPU threads at most")
+    train.add_argument("--max-iter", type=values.count, default=1000, metavar="N")
+    train.add_argument("--max-passes", type=values.positive, metavar="N", help="reads of the data at most")
+    train.add_argument("--max-seconds", type=values.positive, metavar="S")
+    train.add_argument("--seed", type=values.seed, default=0, metavar="N")
     train.add_argument(
         "--strict",
         action="store_true",
@@ -77,28 +115,57 @@ def _add_train(verb):
     )
 
 
+def _add_layout(sub):
+    """How the text of a table reads."""
+    sub.add_argument(
+        "--sep", type=values.separator, metavar="CHARACTER", help="between fields (default: found out)"
+    )
+    sub.add_argument("--no-header", action="store_true", help="columns are called 0, 1, ..., -1 is the last")
+    sub.add_argument(
+        "--na", metavar="TEXT,...", help="what stands for a missing value, besides NA, ? and such"
+    )
+    sub.add_argument(
+        "--encoding", type=values.encoding, default="utf-8", metavar="NAME", help="such as latin-1"
+    )
+
+
 def _add_models(verb):
     """What is done with a model that was saved."""
     predict = verb("predict", "apply", "classify the rows of a file", quiet=True)
-    predict.add_argument("file", metavar="FILE", help=_DATA)
+    predict.add_argument("file", metavar="FILE", nargs="+", help=_DATA)
     predict.add_argument("--model", required=True, metavar="MODEL.npz")
     predict.add_argument(
         "--output",
         metavar="OUT",
         help="where predictions and probabilities go, in the format of the suffix: .csv, .tsv, .parquet, "
-        ".feather or .arrow (default: CSV to stdout); in text, labels that a spreadsheet would run, such as "
+        ".feather, .arrow or .npy (default: CSV to stdout); in text, labels that a spreadsheet "
+        "would run, such as "
         "=1+1, have an apostrophe before them",
     )
 
+    _add_layout(predict)
+    predict.add_argument(
+        "--keep", metavar="COLUMN,...", default="", help="columns to write beside the predictions, or all"
+    )
+    predict.add_argument(
+        "--threshold",
+        type=values.probability,
+        metavar="P",
+        help="probability from which on the second class is said (default: that of the model)",
+    )
+
     evaluate = verb("evaluate", "apply", "measure a model on labelled rows")
-    evaluate.add_argument("file", metavar="FILE", help=_DATA)
+    evaluate.add_argument("file", metavar="FILE", nargs="+", help=_DATA)
     evaluate.add_argument("--model", required=True, metavar="MODEL.npz")
     evaluate.add_argument("--target", metavar="COLUMN", help=_TARGET)
+    _add_layout(evaluate)
+    evaluate.add_argument("--by", metavar="COLUMN", help="measure the rows of each value of a column, too")
+    evaluate.add_argument("--threshold", type=values.probability, metavar="P", help="as for predict")
 
     inspect = verb("inspect", "apply", "show what a model file holds")
     inspect.add_argument("model", metavar="MODEL.npz")
     inspect.add_argument(
-        "--top", type=_count, default=20, metavar="N", help="coefficients to show, largest first"
+        "--top", type=values.count, default=20, metavar="N", help="coefficients to show, largest first"
     )
 
 
@@ -110,24 +177,26 @@ def _add_measurements(verb):
         "bench", "bench", "measure how close an evaluation comes to the speed of a plain read", quiet=True
     )
     bench.add_argument(
-        "--features", type=_list_of(_count), default=[16, 64, 256, 1024, 4096], metavar="N,..."
+        "--features", type=values.list_of(values.count), default=[16, 64, 256, 1024, 4096], metavar="N,..."
     )
     bench.add_argument(
         "--dtypes",
-        type=_list_of(_one_of("float32", "float64", "float16", "int8", "uint8")),
+        type=values.list_of(values.one_of("float32", "float64", "float16", "int8", "uint8")),
         default=["float32"],
         metavar="NAME,...",
         help="float32, float64, float16, int8, uint8",
     )
     bench.add_argument(
         "--layout",
-        type=_list_of(_one_of("C", "F")),
+        type=values.list_of(values.one_of("C", "F")),
         default=["C"],
         metavar="C,F",
         help="C: by rows, F: by columns",
     )
-    bench.add_argument("--gigabytes", type=_positive, default=1.0, metavar="GB", help="size of the matrix")
-    bench.add_argument("--repeats", type=_count, default=9, metavar="N")
+    bench.add_argument(
+        "--gigabytes", type=values.positive, default=1.0, metavar="GB", help="size of the matrix"
+    )
+    bench.add_argument("--repeats", type=values.count, default=9, metavar="N")
     bench.add_argument("--output", metavar="OUT.svg", help="draw the roofline (needs matplotlib)")
 
     demo = verb(
@@ -138,9 +207,9 @@ def _add_measurements(verb):
     )
     demo.add_argument("--output", default="logreg-accel-demo.html", metavar="OUT.html")
     demo.add_argument(
-        "--rows", type=_count, default=1_000_000, metavar="N", help="rows of the generated matrix"
+        "--rows", type=values.count, default=1_000_000, metavar="N", help="rows of the generated matrix"
     )
-    demo.add_argument("--features", type=_count, default=64, metavar="N")
+    demo.add_argument("--features", type=values.count, default=64, metavar="N")
 
 
 class _Names(str):
@@ -158,37 +227,3 @@ def _version():
     from .. import __version__
 
     return f"logreg-accel {__version__}"
-
-
-def _number(text, holds, expected, kind=float):
-    try:
-        value = kind(text)
-        if holds(value):
-            return value
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
-
-
-def _positive(text):
-    return _number(text, lambda v: v > 0, "a positive number")
-
-
-def _share(text):
-    return _number(text, lambda v: 0 <= v < 1, "a share from 0 to below 1")
-
-
-def _count(text):
-    return _number(text, lambda v: v >= 1, "a positive integer", int)
-
-
-def _seed(text):
-    return _number(text, lambda v: 0 <= v < 2**32, "an integer from 0 to 4294967295", int)
-
-
-def _list_of(kind):
-    return lambda text: [kind(part) for part in text.split(",")]
-
-
-def _one_of(*names):
-    return lambda text: _number(text, lambda name: name in names, f"one of {', '.join(names)}", str)

@@ -1,43 +1,37 @@
 """`logreg-accel train`, and what it shares with the other verbs."""
 
-import math
 import statistics
 import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .. import LogisticRegression, read_file, solvers
+from .. import LogisticRegression, solvers
 from ..backends import BACKENDS, unusable
 from ..data import as_matrix
 from ..fitting import check_parameters
 from . import NOT_CONVERGED, UsageError
-from .output import Progress, check_output, print_facts, print_json
+from .output import Progress, check_output, inputs_of, print_facts, print_json, print_table, text
+from .quality import best_threshold, print_quality, quality
+from .reading import rows_to_learn, without_names
 
 
 def train(options):
     """Fit a model to a file, save it, and print how good it is."""
     progress = Progress(options.quiet)
     model = _model(options, progress)
-    table = read_file(
-        options.file,
-        target=options.target,
-        weight=options.weight,
-        drop=tuple(filter(None, options.drop.split(","))),
-    )
-    check_target(table, options)
-    X, y, weight = table.X, table.target, table.weight
+    rows = rows_to_learn(options, progress)
+    X, y = rows.X, rows.y
+    if options.class_weight not in (None, "balanced"):
+        model.set_params(class_weight=_class_weights(options.class_weight, np.unique(y)))
     if options.dtype:
         X = X.astype(options.dtype, copy=False)
-    held_out = None
-    if options.test_size:
-        X, y, weight, held_out = _split(X, y, weight, options)
 
     interrupted = False
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model.fit(_with_names(X, table.names), y, sample_weight=weight)
+            model.fit(_with_names(X, rows.names), y, sample_weight=rows.weight)
         except KeyboardInterrupt:
             if not hasattr(model, "coef_"):
                 raise
@@ -45,22 +39,59 @@ def train(options):
     for warning in caught:
         progress.say(f"warning: {warning.message}")
     model.set_params(callback=None)
-    if table.names:
-        model.feature_names_in_ = np.array(table.names, dtype=object)
+    if rows.names:
+        model.feature_names_in_ = np.array(rows.names, dtype=object)
+    if rows.encoder is not None:
+        model.encoder_ = rows.encoder
+    if options.threshold is not None:
+        model.threshold_ = _threshold(options.threshold, model, *(rows.held_out or (X, y)))
     model.save(options.model)
 
-    summary = _summary(model, X, options)
-    summary["train"] = measure(model, X, y)
-    if held_out:
-        summary["test"] = measure(model, *held_out)
-    if options.json:
-        print_json(summary)
-    elif not options.quiet:
-        print_facts(f"{options.model}: {X.shape[0]} rows, {X.shape[1]} features", flat(summary))
+    measured = {"train": measure(model, X, y)}
+    if rows.held_out:
+        measured["test"] = measure(model, *rows.held_out)
+    _tell(options, model, X, y, measured)
     if interrupted:
         raise KeyboardInterrupt
     unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     return NOT_CONVERGED if options.strict and unconverged else 0
+
+
+def _tell(options, model, X, y, measured):
+    """Say what was learned first, and how fast second."""
+    facts = _summary(model, options)
+    if options.json:
+        print_json({**facts, **measured})
+        return
+    if options.quiet:
+        return
+    classes = model.classes_
+    print_quality(f"{options.model}: {X.shape[0]:,} rows, {X.shape[1]:,} features", measured, classes)
+    if hasattr(model, "feature_names_in_") and len(model.coef_) == 1:
+        order = np.argsort(-abs(model.coef_[0]), kind="stable")[:5]
+        names = [model.feature_names_in_[j] for j in order]
+        strongest = [[name, text(float(model.coef_[0, j]))] for name, j in zip(names, order, strict=True)]
+        print_table(f"Largest coefficients, for {classes[1]}", ["feature", "coefficient"], strongest)
+    print_facts("The fit", flat(facts))
+
+
+def _threshold(wanted, model, X, y):
+    if len(model.classes_) != 2:
+        raise ValueError(f"--threshold {wanted} needs two classes; there are {len(model.classes_)}.")
+    if isinstance(wanted, float):
+        return wanted
+    return best_threshold(wanted, y == model.classes_[1], probabilities(model, X)[:, 1])
+
+
+def _class_weights(given, classes):
+    """The weights of "label=weight,...", by label."""
+    known = {str(label): label for label in classes.tolist()}
+    weights = {}
+    for label, weight in given.items():
+        if label not in known:
+            raise ValueError(f"--class-weight has the label {label!r}; expected {', '.join(known)}.")
+        weights[known[label]] = weight
+    return weights
 
 
 def _with_names(X, names):
@@ -77,7 +108,7 @@ def _model(options, progress):
         l1_ratio=options.l1_ratio,
         tol=options.tol,
         fit_intercept=not options.no_intercept,
-        class_weight=options.class_weight,
+        class_weight="balanced" if options.class_weight == "balanced" else None,
         solver=options.solver,
         max_iter=options.max_iter,
         max_passes=options.max_passes,
@@ -92,44 +123,21 @@ def _model(options, progress):
 
 
 def measure(model, X, y):
-    """Return the mean loss, the accuracy and the area under the ROC curve.
-
-    With more than two classes, the area is the mean of one against the rest.
-    """
-    from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
-
-    proba = probabilities(model, X)
-    classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
-    areas = [
-        roc_auc_score(own, proba[:, -len(classes) + i]) if 0 < own.sum() < len(own) else math.nan
-        for i, own in enumerate(np.asarray(y) == label for label in classes)
-    ]
-    exact = proba.astype(np.float64)
-    return {
-        "loss": float(log_loss(y, exact / exact.sum(axis=1, keepdims=True), labels=model.classes_)),
-        "accuracy": float(accuracy_score(y, predicted(model, X))),
-        "auc": float(np.mean(areas)),
-    }
+    """What `quality` tells of a model on labelled rows."""
+    return quality(np.asarray(y), probabilities(model, X), predicted(model, X), model.classes_)
 
 
 def probabilities(model, X):
-    """Predict probabilities for the rows of a file, without scikit-learn's warning about feature names."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        return model.predict_proba(X)
+    """Predict probabilities for the rows of a file."""
+    return without_names(lambda: model.predict_proba(X))
 
 
-def predicted(model, X):
-    """Predict the likeliest classes, with the same warning silenced as in `probabilities`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        return model.predict(X)
-
-
-def check_target(table, options):
-    """Raise UsageError if there is no target; only svmlight files always contain one."""
-    if table.target is None:
-        raise UsageError(f"{options.file}: --target is missing; expected the column of the labels")
+def predicted(model, X, threshold=None):
+    """Predict classes: the second one from a threshold on, where there is one, else the likeliest."""
+    threshold = getattr(model, "threshold_", None) if threshold is None else threshold
+    if threshold is None:
+        return without_names(lambda: model.predict(X))
+    return model.classes_[(probabilities(model, X)[:, 1] >= threshold).astype(int)]
 
 
 def flat(summary):
@@ -145,30 +153,25 @@ def flat(summary):
 
 def _check(options, model):
     """Raise errors early that would otherwise come only after the work."""
-    check_output("--model", options.model, inputs=[options.file])
+    inputs = [*inputs_of(options.file), *inputs_of(options.valid or [])]
+    check_output("--model", options.model, inputs=inputs)
     if options.solver != "auto" and options.solver not in solvers.SOLVERS:
-        raise UsageError(f"--solver {options.solver}: expected auto, {', '.join(solvers.SOLVERS)}")
+        theirs = options.solver in ("saga", "sag", "liblinear", "newton")
+        hint = "; auto takes what suits the data and the penalty" if theirs else ""
+        raise UsageError(f"--solver {options.solver}: expected auto, {', '.join(solvers.SOLVERS)}{hint}")
     if options.backend != "auto" and options.backend not in BACKENDS:
         raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(BACKENDS)}")
     if options.backend != "auto" and (reason := unusable(options.backend)):
         raise UsageError(f"--backend {options.backend} cannot run here: {reason}")
+    if options.test_size and options.valid:
+        raise UsageError("--valid and --test-size both say which rows are held out; give one of them")
     try:
         check_parameters(model)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
-def _split(X, y, weight, options):
-    from sklearn.model_selection import train_test_split
-
-    kept, out = train_test_split(
-        np.arange(len(y)), test_size=options.test_size, random_state=options.seed, stratify=y
-    )
-    kept, out = np.sort(kept), np.sort(out)
-    return X[kept], y[kept], None if weight is None else weight[kept], (X[out], y[out])
-
-
-def _summary(model, X, options):
+def _summary(model, options):
     return {
         "backend": str(model.backend_),
         "backend_reason": model.backend_.reason,
@@ -180,4 +183,5 @@ def _summary(model, X, options):
         "GB_per_s": statistics.median(record.gb_per_s for record in model.history_),
         "suboptimality": model.suboptimality_,
         "model": options.model,
+        **({"threshold": model.threshold_} if hasattr(model, "threshold_") else {}),
     }

@@ -18,12 +18,13 @@ from .reader import TableReader
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ARROW = (".parquet", ".feather", ".arrow")
 SUFFIXES = (*SEPARATORS, *ARROW)
+_COMMAND = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _FORMULA = re.compile(r"[=+\-@\t\r\n].", re.DOTALL)  # what a spreadsheet runs; a sign alone it shows
 
 
 def open_table(path, kind):
     """Open a table of a kind that `opening.kind_of` tells; text is read without pyarrow, too."""
-    if kind == "text" and not _has_pyarrow():
+    if kind == "text" and not has_pyarrow():
         return _open_csv(path)
     reader = TableReader(path)
     return reader.names, _getter(reader)
@@ -32,13 +33,16 @@ def open_table(path, kind):
 def table_writer(path, suffix):
     """A function that writes named columns, a dict of arrays, to a binary file in the format of a suffix.
 
-    In text, labels that a spreadsheet would take for a formula are written as `harmless` makes them.
+    .npy takes the probabilities alone. In text, labels that a spreadsheet would take for a formula are
+    written as `harmless` makes them.
 
     Raises
     ------
     ValueError
         The format needs a library that is not installed.
     """
+    if suffix == ".npy":
+        return _write_probabilities
     if suffix not in ARROW:
         return lambda file, columns: _write_csv(file, columns, SEPARATORS.get(suffix, ","))
     feather, parquet = _arrow_formats(path, "written")
@@ -54,12 +58,21 @@ def table_writer(path, suffix):
     return write
 
 
+def _write_probabilities(file, columns):
+    """The columns after the first one, which has the predictions: a vector if it is one, else 2-d."""
+    numbers = np.column_stack(list(columns.values())[1:])
+    np.save(file, numbers[:, 0] if numbers.shape[1] == 1 else numbers)
+
+
 def harmless(value):
     """A value as it goes into a CSV file: text that begins like a formula has an apostrophe before it.
 
-    Numbers stay what they are, also as text.
+    Numbers stay what they are, also as text. Characters that command a terminal are spelt out.
     """
-    if not isinstance(value, str) or not _FORMULA.match(value):
+    if not isinstance(value, str):
+        return value
+    value = without_commands(value)
+    if not _FORMULA.match(value):
         return value
     with contextlib.suppress(ValueError):
         float(value)
@@ -67,17 +80,22 @@ def harmless(value):
     return f"'{value}"
 
 
+def without_commands(text, command=_COMMAND):
+    """A text in which characters that command a terminal are spelt out, such as \\x1b."""
+    return command.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def _write_csv(file, columns, separator):
     values, returns = [], any("\r" in name for name in columns)
     for column in columns.values():
         values.append(plain(column))
         if column.dtype.kind in "OU":
-            returns = returns or any("\r" in label for label in set(values[-1]))
+            returns = returns or any("\r" in str(label) for label in set(values[-1]))
             values[-1] = map(harmless, values[-1])
     quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # which leaves a carriage return bare
     stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
     writer = csv.writer(stream, delimiter=separator, lineterminator="\n", quoting=quoting)
-    writer.writerow(columns)
+    writer.writerow(map(harmless, columns))
     writer.writerows(zip(*values, strict=True))
     stream.flush()
     stream.detach()
@@ -151,7 +169,8 @@ def _plain_labels(text):
 # -- columns -------------------------------------------------------------------------------------------------
 
 
-def _has_pyarrow():
+def has_pyarrow():
+    """Whether pyarrow is installed."""
     try:
         import pyarrow  # noqa: F401
     except ImportError:

@@ -1,0 +1,105 @@
+"""What is made of a table, told before the fit: columns by kind, what is left out and why, what looks odd."""
+
+import numpy as np
+
+from ..table import LeftOut, Levels, Number
+from ..table.learning import FEW, all_different, numbers_of, texts_of
+
+_WIDTH = 78
+_RARE, _MANY_CLASSES, _APART = 0.02, 20, 1e3
+
+
+def told(name, encoder, table, target, y):
+    """The lines that tell of an encoder, the table that it learned from and its labels."""
+    numbers = [column for column in encoder.columns_ if isinstance(column, Number)]
+    levels = [column for column in encoder.columns_ if isinstance(column, Levels)]
+    yield f"{name}: {table.num_rows:,} rows, {table.num_columns} columns of features"
+    yield from _item(f"target {target}", _shares(y))
+    yield from _item(f"{len(numbers)} numbers", ", ".join(column.name for column in numbers))
+    names = (f"{column.name} ({len(column.levels)}{_pooled(column)})" for column in levels)
+    yield from _item(f"{len(levels)} of levels", ", ".join(names))
+    lacking = [column.name for column in numbers + levels if column.missing]
+    yield from _item(f"{len(lacking)} with gaps", ", ".join(lacking))
+    for column in encoder.columns_:
+        if isinstance(column, LeftOut):
+            yield from _item("left out", f"{column.name}: {column.why}")
+    stored = "sparse" if encoder.sparse_ else "dense"
+    yield from _item("the matrix", f"{encoder.n_features_out_:,} columns, {stored}")
+    for warning in odd(encoder, table, target, y):
+        yield from _item("warning", warning)
+
+
+def _pooled(column):
+    return f", {len(column.pooled):,} rare pooled" if column.pooled else ""
+
+
+def _item(heading, text):
+    """A heading and a text in lines that fit a terminal of 80 columns."""
+    import textwrap
+
+    if text:
+        lines = textwrap.wrap(text, _WIDTH - 18, break_long_words=False, break_on_hyphens=False)
+        lines = lines if len(lines) <= 6 else [*lines[:5], "..."]
+        for i, line in enumerate(lines):
+            yield f"  {'' if i else heading:16}{line}"
+
+
+def _shares(y):
+    classes, counts = np.unique(y, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    some = [f"{classes[i]} {counts[i]:,} ({counts[i] / len(y):.1%})" for i in order[:6]]
+    return ", ".join(some) + (f" and {len(classes) - 6} more classes" if len(classes) > 6 else "")
+
+
+def odd(encoder, table, target, y):
+    """Sentences about what is usually a mistake."""
+    classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if len(classes) > _MANY_CLASSES:
+        yield f"target {target} has {len(classes)} classes; is it a quantity?"
+    if counts.min() < _RARE * len(y):
+        rare = classes[counts.argmin()]
+        yield (
+            f"class {rare} has {counts.min()} of {len(y):,} rows ({counts.min() / len(y):.2%}): "
+            "accuracy says "
+            "little here, look at AUC and PR-AUC"
+        )
+    spread = []
+    for column in encoder.columns_:
+        if isinstance(column, Number):
+            values = numbers_of(column.name, table[column.name])
+            spread.append(float(np.nanstd(values)) / column.scale)
+            whole = str(table[column.name].type).startswith(("int", "uint"))
+            if whole and len(values) >= FEW and all_different(values):
+                yield (
+                    f"{column.name}: whole numbers, different in every row; if it is an id, "
+                    f"--drop {column.name}"
+                )
+            groups = _few_values(values)
+        elif isinstance(column, Levels):
+            groups = texts_of(table[column.name])[0] + 1
+        else:
+            continue
+        if groups is not None and _determines(groups, codes, len(classes)):
+            yield (
+                f"{column.name} alone tells the {target} of every row; if it comes after it, "
+                f"--drop {column.name}"
+            )
+    spread = [value for value in spread if value > 0]
+    if spread and max(spread) > _APART * min(spread):
+        yield "the numbers are of very different size; with --scale the penalty falls on all alike"
+
+
+def _few_values(values):
+    """Codes of the values of a column that has few."""
+    some = values[:1000]
+    if len(np.unique(some)) > 50:
+        return None
+    found, codes = np.unique(values, return_inverse=True)
+    return codes if len(found) <= 50 else None
+
+
+def _determines(groups, codes, classes):
+    """Whether all rows of a group are of one class, where there are few groups for the rows."""
+    pairs = np.unique(groups.astype(np.int64) * classes + codes)
+    found = len(np.unique(pairs // classes))
+    return len(codes) >= FEW and len(pairs) == found and found <= max(classes, len(codes) // 20)
