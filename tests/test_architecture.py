@@ -70,7 +70,7 @@ ROOMS = {
     },
     "interop": {"data", "estimator"},
     "prediction": {"backends", "data", "interop", "losses"},
-    "table": set(),
+    "table": {"data"},
     "persistence": {"backends", "fitting", "history", "solvers", "table"},
     "estimator": {
         "data",
@@ -108,6 +108,7 @@ HOMES = {
     "numba": {"kernels/cpu"},
     "cupy": {"logreg_accel/backends/cupy"},
     "pyarrow": {
+        "logreg_accel/data/frames.py",
         "logreg_accel/data/gathering.py",
         "logreg_accel/data/opening.py",
         "logreg_accel/data/reader.py",

@@ -153,7 +153,8 @@ def check_labels(target, y):
             f"column {target!r} has only one class, {classes[0].item()!r}; expected rows of two "
             "classes or more"
         )
-    if len(classes) > max(20, len(y) // 10) or (y.dtype.kind == "f" and len(classes) > 20):
+    most = min(max(20, len(y) // 10), max(2, len(y) // 2))
+    if len(classes) > most or y.dtype.kind == "f":
         raise ValueError(
             f"column {target!r} has {len(classes):,} different values in {len(y):,} rows: that "
             "is a quantity or "

@@ -7,8 +7,8 @@ import scipy.sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.frames import as_arrow
 from . import columns as kinds
-from .frames import as_arrow
 from .learning import learn
 from .rows import Counts, encode_batch, slots_of
 

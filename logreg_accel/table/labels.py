@@ -4,6 +4,8 @@ import numpy as np
 
 from .learning import is_number, numbers_of, texts_of
 
+_FEW_LABELS = 20  # different numbers that may be names of classes
+
 
 def labels_of(name, column, place):
     """The labels in a column of an Arrow table, as an array of texts, whole numbers, numbers or bools.
@@ -29,10 +31,12 @@ def labels_of(name, column, place):
             else column.to_numpy()
         )
         whole = values.dtype.kind == "f" and (values == np.rint(values)).all() and (abs(values) < 2**53).all()
+        if not whole and values.dtype.kind == "f":  # which scikit-learn would take for a quantity
+            return values.astype(str) if len(np.unique(values)) <= _FEW_LABELS else values
         return values.astype(np.int64) if whole else values
     codes, texts = texts_of(column)
-    texts = np.array(texts.fill_null("").to_pylist(), dtype=str)
-    absent = (codes < 0) | (texts == "")[codes]
+    texts = np.array([*texts.fill_null("").to_pylist(), ""], dtype=str)  # the last for missing ones, code -1
+    absent = (texts == "")[codes]
     _refuse_lacking(name, "label", np.flatnonzero(absent), len(column), place)
     return texts[codes]
 
