@@ -67,6 +67,8 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         float32 when X is float32, float16 or bfloat16, else float64.
     intercept_ : ndarray (1,), or (n_classes,), float64
     classes_ : ndarray (n_classes,)
+    class_shares_ : ndarray (2, n_classes), or None after partial_fit
+        Shares of the classes in the weights of the fit, and without `class_weight`; see `predict_proba`.
     n_iter_ : ndarray (1,), int32
     n_features_in_ : int
     feature_names_in_ : ndarray
@@ -173,7 +175,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
             start = fitting.start_of(self, matrix.shape[1], len(labelled.classes))
             fitted = self._run(X, labelled, labelled.total_weight, start, steps)
         self._state, self._weight_fitted = None, labelled.total_weight
-        self._rows_fitted = matrix.shape[0]
+        self._rows_fitted, self.class_shares_ = matrix.shape[0], labelled.class_shares
         self._finish(fitted)
         return self
 
@@ -222,7 +224,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
             state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)
             seen = state.weight_seen
             fitted = self._run(X, labelled, seen, state.w, steps, lambda solver: solver.continued(state))
-        self._state, self._rows_fitted = state, None
+        self._state, self._rows_fitted, self.class_shares_ = state, None, None
         self.n_iter_ = np.array([state.epochs], dtype=np.int32)
         self._finish(fitted)
         return self

@@ -73,13 +73,40 @@ class Predictor:
         labels = self.classes_[backend.to_host(codes)]
         return float(accuracy_score(as_labels(y), labels, sample_weight=as_weights(sample_weight, len(y))))
 
-    def predict_proba(self, X: Any) -> Any:
-        """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`."""
-        return self._of_loss(X, "probabilities")
+    def predict_proba(self, X: Any, prior: Any = None) -> Any:
+        """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`.
 
-    def predict_log_proba(self, X: Any) -> Any:
+        Class weights, or rows chosen by their class, change how often a class was seen in the fit, and with it
+        the probabilities. With `prior`, they are those for classes as frequent as that says: margins zₖ are
+        corrected to zₖ + log(priorₖ/seenₖ), where seenₖ is the share of class k in the weights of the fit
+        (`class_shares_`). It is exact where the model is right.
+
+        Parameters
+        ----------
+        X : array, frame, table or sparse matrix (n_samples, n_features)
+        prior : "data", float, array (n_classes,) or None
+            Shares of the classes among the rows that are predicted: "data" takes those of the fit without
+            `class_weight`, a number is the share of classes_[1] of two; None corrects nothing.
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `decision_function`; shares that are not positive or do not add up to 1, or a model that does
+            not know those of its fit.
+
+        References
+        ----------
+        King and Zeng (2001), Logistic regression in rare events data, Political Analysis 9, § 4.1.
+        """
+        return self._of_loss(X, "probabilities", prior)
+
+    def predict_log_proba(self, X: Any, prior: Any = None) -> Any:
         """Logarithms of `predict_proba`, exact where the probability itself underflows."""
-        return self._of_loss(X, "log_probabilities")
+        return self._of_loss(X, "log_probabilities", prior)
 
     # -- the pieces ------------------------------------------------------------------------------------------
 
@@ -98,8 +125,12 @@ class Predictor:
         # an array of truths would pick other labels than one of numbers
         return backend, codes.astype(np.min_scalar_type(len(self.classes_) - 1))
 
-    def _of_loss(self, X, what):
+    def _of_loss(self, X, what, prior=None):
+        shift = None if prior is None else prior_shift(self, prior)
         backend, margins = self._margins(X)
+        if shift is not None:
+            shift = shift if margins.ndim == 2 else shift[1] - shift[0]
+            margins = margins + backend.xp.asarray(shift, dtype=margins.dtype)
         function = getattr(loss_of(len(self.classes_)), what)
         return self._told(X, backend, function(margins if margins.ndim == 2 else margins[:, None]))
 
@@ -126,6 +157,38 @@ class Predictor:
             huge = _huge_margins(backend.to_host(block.X.take(these).to_dense()), W)
             margins[these] = backend.xp.asarray(huge, dtype=margins.dtype)
         return backend, margins if margins.shape[1] > 1 else margins[:, 0]
+
+
+def prior_shift(model, prior):
+    """log(priorₖ/seenₖ) of every class, (n_classes,).
+
+    Raises
+    ------
+    ValueError
+        See `Predictor.predict_proba`.
+    """
+    check_is_fitted(model)
+    seen, K = getattr(model, "class_shares_", None), len(model.classes_)
+    if seen is None:
+        raise ValueError(
+            "`prior` needs the shares of the classes in the fit, which this model does not know: set "
+            f"`class_shares_` to a row of weighted shares and a row without `class_weight`, (2, {K})."
+        )
+    if isinstance(prior, str):
+        if prior != "data":
+            raise ValueError(f"`prior` is {prior!r}; expected 'data' or numbers.")
+        shares = seen[1]
+    else:
+        shares = np.asarray(prior, dtype=np.float64)
+        if shares.ndim == 0 and K == 2:
+            shares = np.array([1 - shares, shares])
+    right = shares.shape == (K,) and (shares > 0).all() and abs(shares.sum() - 1) <= 1e-6
+    if not right:
+        raise ValueError(
+            f"`prior` is {prior!r}; expected the share of each class of {model.classes_.tolist()}, positive "
+            "and 1 together."
+        )
+    return np.log(shares) - np.log(seen[0])
 
 
 def _refuse_nonfinite(X):

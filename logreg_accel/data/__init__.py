@@ -6,7 +6,7 @@ import numpy as np
 
 from .centred import centre_of, centred, look_at
 from .convert import as_array, as_matrix, is_numpy_like, to_host
-from .labels import as_labels, as_weights, class_weights, codes_of, encode_labels
+from .labels import as_labels, as_weights, class_weights, codes_of, encode_labels, shares_of_classes
 from .matrix import Matrix
 from .stored import compute_dtype, is_on_device, storage_dtype
 
@@ -59,11 +59,23 @@ class Labelled(NamedTuple):
         Sorted labels; code i stands for classes[i].
     weight_scale : float
         The factor that turns the block's weights into the user's.
+    class_weights : ndarray (n_classes,) or None
+        Those that the block's weights contain.
     """
 
     block: Block
     classes: np.ndarray
     weight_scale: float = 1.0
+    class_weights: Any = None
+
+    @property
+    def class_shares(self):
+        """Shares of the classes in the weights, and without those of classes, (2, n_classes)."""
+        shares = shares_of_classes(self.block.y, self.block.sample_weight, len(self.classes))
+        if self.class_weights is None:
+            return np.array([shares, shares])
+        plain = np.divide(shares, self.class_weights, out=np.zeros_like(shares), where=self.class_weights > 0)
+        return np.array([shares, plain / plain.sum()])
 
     @property
     def total_weight(self):
@@ -110,7 +122,8 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
     given = classes
     classes, codes = encode_labels(y) if given is None else (given, codes_of(y, given))
     there = there and is_on_device(codes)
-    s = class_weights(class_weight, classes, codes, as_weights(sample_weight, X.shape[0], there))
+    s = as_weights(sample_weight, X.shape[0], there)
+    s, of_classes = class_weights(class_weight, classes, codes, s)
     if s is None:
         return Labelled(Block(X, codes), classes)
     if given is None:
@@ -120,7 +133,7 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
     scale = 2.0 ** (np.frexp(float(s.max()))[1] - 1)
     s = s / scale
     s[s.astype(compute_dtype(X.dtype)) == 0] = 0
-    return Labelled(Block(X, codes, s), classes, scale)
+    return Labelled(Block(X, codes, s), classes, scale, of_classes)
 
 
 def _check_weights_of_classes(classes, codes, s):

@@ -163,13 +163,23 @@ def _as_real(sample_weight):
         raise ValueError(f"`sample_weight` must be real numbers, one a row: {error}.") from error
 
 
+def shares_of_classes(codes, s, n_classes):
+    """The share of each class in the weights, (n_classes,) on the host; `s` is None for ones."""
+    if s is None and n_classes == 2:  # much faster than bincount
+        totals = [0, int(np.count_nonzero(codes))]
+        totals[0] = len(codes) - totals[1]
+    else:
+        totals = to_host(np.bincount(codes, s, minlength=n_classes))
+    return np.asarray(totals, dtype=np.float64) / np.sum(totals)
+
+
 def class_weights(class_weight, classes, codes, s):
     """Multiply sample weights by the class weight of each row.
 
-    Returns a new array, or `s` itself if there are no class weights.
+    Returns a new array, or `s` itself if there are no class weights; and the weights of the classes, or None.
     """
     if class_weight is None:
-        return s
+        return s, None
     if isinstance(class_weight, str) and class_weight == "balanced":
         totals = np.bincount(codes, weights=s, minlength=len(classes))
         per_class = totals.sum() / (len(classes) * np.where(totals > 0, totals, 1))
@@ -188,4 +198,4 @@ def class_weights(class_weight, classes, codes, s):
             )
     else:
         raise ValueError(f"`class_weight` is {class_weight!r}; expected a dict, 'balanced' or None.")
-    return per_class[codes] if s is None else s * per_class[codes]
+    return per_class[codes] if s is None else s * per_class[codes], per_class

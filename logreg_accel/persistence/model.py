@@ -58,6 +58,8 @@ def pack(model):
         "n_iter": model.n_iter_,
         "history": np.array(model.history_, dtype=np.float64).reshape(-1, len(Record._fields)),
     }
+    if getattr(model, "class_shares_", None) is not None:
+        arrays["class_shares"] = model.class_shares_
     if model.classes_.dtype == object:
         header["classes"], header["classes_dtype"] = model.classes_.tolist(), "object"
     else:
@@ -142,6 +144,13 @@ def _set_arrays(model, arrays, classes):
         )
         finite = np.isfinite(array[:, 0] if name == "history" else array).all()
         _require(finite, f"`{name}` holds numbers that are not finite")
+    if "class_shares" in arrays:  # not in files of version 0.1.0
+        shares, expected = arrays["class_shares"], (2, len(classes))
+        right = (
+            shares.dtype == np.float64 and shares.shape == expected and ((0 <= shares) & (shares <= 1)).all()
+        )
+        _require(right, f"`class_shares` are not {expected} numbers from 0 to 1")
+        model.class_shares_ = shares
     model.coef_, model.intercept_, model.n_iter_ = arrays["coef"], arrays["intercept"], arrays["n_iter"]
     model.history_ = [Record(int(row[0]), *row[1:]) for row in arrays["history"].tolist()]
     model.classes_ = classes
