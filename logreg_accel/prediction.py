@@ -76,8 +76,8 @@ class Predictor:
     def predict_proba(self, X: Any, prior: Any = None) -> Any:
         """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`.
 
-        Class weights, or rows chosen by their class, change how often a class was seen in the fit, and with it
-        the probabilities. With `prior`, they are those for classes as frequent as that says: margins zₖ are
+        Class weights, or rows chosen by their class, change how often a class was seen in the fit, and so the
+        probabilities. With `prior`, they are those for classes as frequent as that says: margins zₖ are
         corrected to zₖ + log(priorₖ/seenₖ), where seenₖ is the share of class k in the weights of the fit
         (`class_shares_`). It is exact where the model is right.
 
