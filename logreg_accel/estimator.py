@@ -139,7 +139,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         return tags
 
     @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> Self:
         """Fit to data.
 
         Parameters
@@ -148,6 +148,8 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
             Any real dtype and layout; never changed, and not copied where it can be read as it is.
         y : (n_samples,) labels of two or more classes
         sample_weight : (n_samples,) or None
+        offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
+            Added to the margins x·w + b; sums are then made in float64.
 
         Returns
         -------
@@ -171,7 +173,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         steps = Steps.begun_for(self, X, y, sample_weight)
         with fitting.unchanged_where_refused(self):
             matrix = self._matrix(X, reset=True)
-            labelled = as_labelled(matrix, y, sample_weight, self.class_weight)
+            labelled = as_labelled(matrix, y, sample_weight, self.class_weight, offset=offset)
             start = fitting.start_of(self, matrix.shape[1], len(labelled.classes))
             fitted = self._run(X, labelled, labelled.total_weight, start, steps)
         self._state, self._weight_fitted = None, labelled.total_weight

@@ -62,6 +62,7 @@ class Objective:
         class_weight: dict | str | None = None,
         backend: str = "auto",
         n_threads: int | None = None,
+        offset: Any = None,
     ) -> "Objective":
         """The logistic objective of some arrays, for an optimiser of your own.
 
@@ -69,9 +70,8 @@ class Objective:
         ----------
         X : array, frame or table (n_samples, n_features)
         y : labels (n_samples,); of two classes the larger one is "positive", more have the softmax loss
-        sample_weight : (n_samples,) or None
-        C : float
-            Inverse strength of the penalty on w, as in scikit-learn; np.inf for none.
+        sample_weight, offset : (n_samples,) or None; an offset of more classes is (n_samples, n_classes)
+        C : float, inverse strength of the penalty on w, as in scikit-learn; np.inf for none
         fit_intercept : bool
         class_weight : dict, "balanced" or None
         backend : "auto", "numpy", "numba" or "cupy"
@@ -96,7 +96,7 @@ class Objective:
         >>> bool(result.success)
         True
         """
-        labelled = as_labelled(X, y, sample_weight, class_weight)
+        labelled = as_labelled(X, y, sample_weight, class_weight, offset=offset)
         loss, X = loss_of(len(labelled.classes)), labelled.block.X
         size = {"n_rows": X.shape[0], "n_outputs": loss.n_outputs}
         chosen, _ = get_backend(backend, X.nbytes, X.on_device, n_threads, **size)

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backends import get_backend
 from .backends.passes import Margins
-from .data import Block, as_labels, as_matrix, as_weights, centred
+from .data import Block, as_labels, as_matrix, as_offset, as_weights, centred
 from .data.convert import named, to_table
 from .interop.hooks import array_api_dispatches, in_namespace_of
 from .losses import loss_of
@@ -21,12 +21,14 @@ class Predictor:
 
     classes_: Any
 
-    def decision_function(self, X: Any) -> Any:
+    def decision_function(self, X: Any, *, offset: Any = None) -> Any:
         """Margins x·w + b: of two classes positive for classes_[1], of more one a class.
 
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
+        offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
+            Added to the margins, as in `fit`; so it is in the other predictions.
 
         Returns
         -------
@@ -41,9 +43,9 @@ class Predictor:
         ValueError, TypeError
             Wrong shape or names of features, or non-finite values, named by row and column.
         """
-        return self._told(X, *self._margins(X))
+        return self._told(X, *self._margins(X, offset))
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, *, offset: Any = None) -> Any:
         """The likeliest class of each row: that of the largest margin, of two classes_[1] where it is
         positive.
 
@@ -60,7 +62,7 @@ class Predictor:
         NotFittedError, ValueError, TypeError
             As `decision_function`.
         """
-        backend, codes = self._codes(X)
+        backend, codes = self._codes(X, offset)
         if array_api_dispatches(X) and self.classes_.dtype.kind in "biuf":
             return in_namespace_of(X, backend.xp.asarray(self.classes_)[codes])
         return self.classes_[backend.to_host(codes)]
@@ -73,7 +75,7 @@ class Predictor:
         labels = self.classes_[backend.to_host(codes)]
         return float(accuracy_score(as_labels(y), labels, sample_weight=as_weights(sample_weight, len(y))))
 
-    def predict_proba(self, X: Any, prior: Any = None) -> Any:
+    def predict_proba(self, X: Any, *, prior: Any = None, offset: Any = None) -> Any:
         """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`.
 
         Class weights, or rows chosen by their class, change how often a class was seen in the fit, and so the
@@ -102,11 +104,11 @@ class Predictor:
         ----------
         King and Zeng (2001), Logistic regression in rare events data, Political Analysis 9, § 4.1.
         """
-        return self._of_loss(X, "probabilities", prior)
+        return self._of_loss(X, "probabilities", prior, offset)
 
-    def predict_log_proba(self, X: Any, prior: Any = None) -> Any:
+    def predict_log_proba(self, X: Any, *, prior: Any = None, offset: Any = None) -> Any:
         """Logarithms of `predict_proba`, exact where the probability itself underflows."""
-        return self._of_loss(X, "log_probabilities", prior)
+        return self._of_loss(X, "log_probabilities", prior, offset)
 
     # -- the pieces ------------------------------------------------------------------------------------------
 
@@ -118,16 +120,16 @@ class Predictor:
         matrix.names = getattr(self, "feature_names_in_", matrix.names)
         return matrix
 
-    def _codes(self, X):
+    def _codes(self, X, offset=None):
         """The backend, and the number of each row's class where it has it."""
-        backend, margins = self._margins(X)
+        backend, margins = self._margins(X, offset)
         codes = margins.argmax(axis=1) if margins.ndim == 2 else margins > 0
         # an array of truths would pick other labels than one of numbers
         return backend, codes.astype(np.min_scalar_type(len(self.classes_) - 1))
 
-    def _of_loss(self, X, what, prior=None):
+    def _of_loss(self, X, what, prior, offset):
         shift = None if prior is None else prior_shift(self, prior)
-        backend, margins = self._margins(X)
+        backend, margins = self._margins(X, offset)
         if shift is not None:
             shift = shift if margins.ndim == 2 else shift[1] - shift[0]
             margins = margins + backend.xp.asarray(shift, dtype=margins.dtype)
@@ -138,10 +140,11 @@ class Predictor:
         """A result of a backend as the caller wants it: where X lies, or on the host."""
         return in_namespace_of(X, result if array_api_dispatches(X) else backend.to_host(result))
 
-    def _margins(self, X):
+    def _margins(self, X, offset=None):
         """The backend, and the margins (m, k), or (m,) of two classes, where it has them."""
         check_is_fitted(self)
         matrix = self._matrix(X, reset=False)
+        offset = as_offset(offset, matrix.shape[0], len(self.classes_))
         W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
         backend, _ = get_backend("auto", matrix.nbytes, matrix.on_device, self.n_threads, upload=False)
         with backend.limit_threads():
@@ -156,6 +159,8 @@ class Predictor:
             these = np.flatnonzero(overflowed)
             huge = _huge_margins(backend.to_host(block.X.take(these).to_dense()), W)
             margins[these] = backend.xp.asarray(huge, dtype=margins.dtype)
+        if offset is not None:
+            margins = margins + backend.xp.asarray(offset, dtype=margins.dtype)
         return backend, margins if margins.shape[1] > 1 else margins[:, 0]
 
 

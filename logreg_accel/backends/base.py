@@ -72,8 +72,9 @@ class Backend:
 
     def take(self, block, rows, weights):
         """Some rows of an uploaded block as a block of their own, with weights (len(rows),) of their own."""
-        splits = None if block.splits is None else block.splits[rows]
-        return Block(block.X.take(rows), block.y[rows], weights.astype(compute_dtype(block.X.dtype)), splits)
+        splits, offset = (None if array is None else array[rows] for array in block[3:5])
+        weights = weights.astype(compute_dtype(block.X.dtype))
+        return Block(block.X.take(rows), block.y[rows], weights, splits, offset)
 
     def batch(self, block, number, n_batches):
         """Parts of an uploaded block: a batch of `n_batches`, as views that together hold every row once."""
@@ -83,8 +84,8 @@ class Backend:
     def rows(self, block, rows):
         """A slice of an uploaded block's rows."""
         X = block.X.between(rows.start, rows.stop, rows.step or 1)
-        y, s, splits = (None if array is None else array[rows] for array in block[1:4])
-        return block._replace(X=X, y=y, sample_weight=s, splits=splits)
+        y, s, splits, offset = (None if array is None else array[rows] for array in block[1:5])
+        return block._replace(X=X, y=y, sample_weight=s, splits=splits, offset=offset)
 
     def limit_threads(self):
         """A context in which this backend's libraries keep to `n_threads`."""
@@ -106,7 +107,7 @@ class Backend:
 
     def run(self, pass_, block):
         """What a pass gives over an uploaded block: by a kernel of the table, or by the generic body."""
-        kernels_serve = pass_.reads and block.X.centre is None
+        kernels_serve = pass_.reads and block.X.centre is None and block.offset is None
         layout, stored = self.layout(block.X) if kernels_serve else (None, None)
         loss = getattr(pass_, "loss", None)
         kernel = self.kernels.get((type(pass_), None if loss is None else type(loss), layout))

@@ -25,7 +25,7 @@ def loss_gradient(backend, pass_, block):
     kept = xp.empty((block.X.shape[0], W.shape[1]), dtype=W.dtype) if pass_.keep_margins else None
     D = xp.zeros(W.shape, dtype=np.float64) if pass_.diagonal else None
     for rows, X, part in tiles(backend, block):
-        Z = X @ W[:-1] + W[-1]
+        Z = margins_at(X, W, part)
         if pass_.keep_margins:
             kept[rows] = Z
         if pass_.diagonal:
@@ -45,7 +45,7 @@ def hessian_vector(backend, pass_, block):
     V = _cast(backend, pass_.V, block)
     H = backend.xp.zeros(V.shape, dtype=np.float64)
     for rows, X, part in tiles(backend, block):
-        Z = X @ W[:-1] + W[-1] if pass_.margins is None else pass_.margins[rows]
+        Z = margins_at(X, W, part) if pass_.margins is None else pass_.margins[rows]
         R, _ = pointwise(backend, "curvature_product", pass_, part, Z, X @ V[:-1] + V[-1])
         H[:-1] += X.transposed_product(R)
         H[-1] += R.sum(axis=0, dtype=np.float64)
@@ -58,7 +58,7 @@ def hessian(backend, pass_, block):
     n, k = W.shape[0] - 1, W.shape[1]
     H = backend.xp.zeros((n + 1, k, n + 1, k), dtype=np.float64)
     for _, X, part in tiles(backend, block, min_rows=4 * n):
-        Z = X @ W[:-1] + W[-1]
+        Z = margins_at(X, W, part)
         for columns, y, s in models_of(pass_, part, k):
             first = columns.start or 0
             for a, b, curvature in pass_.loss.curvature_blocks(Z[:, columns], y):
@@ -77,7 +77,7 @@ def mean_hessian(backend, pass_, block):
     n = W.shape[0] - 1
     H = backend.xp.zeros((n + 1, n + 1), dtype=np.float64)
     for _, X, part in tiles(backend, block, min_rows=4 * n):
-        Z = X @ W[:-1] + W[-1]
+        Z = margins_at(X, W, part)
         ((columns, y, s),) = models_of(pass_, part, W.shape[1])
         curvature = pass_.loss.curvature(Z[:, columns], y).mean(axis=1, keepdims=True)
         _add_hessian(backend, H, X, curvature if s is None else s * curvature, True)
@@ -90,7 +90,7 @@ def diagonal(backend, pass_, block):
     W = _cast(backend, pass_.W, block)
     D = backend.xp.zeros(W.shape, dtype=np.float64)
     for _, X, part in tiles(backend, block):
-        _add_diagonal(D, X, pointwise(backend, "curvature", pass_, part, X @ W[:-1] + W[-1])[0])
+        _add_diagonal(D, X, pointwise(backend, "curvature", pass_, part, margins_at(X, W, part))[0])
     return backend.to_host(D)
 
 
@@ -98,8 +98,8 @@ def margins(backend, pass_, block):
     """X·W[:-1] + W[-1], left on the backend's side."""
     W = _cast(backend, pass_.W, block)
     Z = backend.xp.empty((block.X.shape[0], W.shape[1]), dtype=W.dtype)
-    for rows, X, _ in tiles(backend, block):
-        Z[rows] = X @ W[:-1] + W[-1]
+    for rows, X, part in tiles(backend, block):
+        Z[rows] = margins_at(X, W, part)
     return Z
 
 
@@ -200,12 +200,22 @@ def tiles(backend, block, min_rows=1):
         return
     for start in range(0, m, step):
         rows = slice(start, min(start + step, m))
-        y, s, splits = (None if array is None else array[rows] for array in block[1:4])
+        y, s, splits, offset = (None if array is None else array[rows] for array in block[1:5])
         yield (
             rows,
             block.X.between(rows.start, rows.stop).astype(dtype),
-            block._replace(y=y, sample_weight=s, splits=splits),
+            block._replace(y=y, sample_weight=s, splits=splits, offset=offset),
         )
+
+
+def margins_at(X, W, part):
+    """X·W[:-1] + W[-1] of a tile, plus the offset of its rows."""
+    Z = X @ W[:-1] + W[-1]
+    if part.offset is None:
+        return Z
+    offset = part.offset.astype(Z.dtype, copy=False)
+    models = Z.shape[1] // offset.shape[1]  # side by side
+    return Z + (offset if models == 1 or offset.shape[1] == 1 else np.hstack([offset] * models))
 
 
 def models_of(pass_, block, k):

@@ -6,6 +6,7 @@ Beside those of `passes`::
     GroupScores      Σ s·r·x over the rows of every group
     Effects          sums of products of probabilities times x, and of changes of probabilities
     ZeroOne          which columns hold zeros and ones alone
+    Intercepts       Σ s·ℓ and its derivatives at margins that are an offset and an intercept; no read
     ClassTotals      weights and numbers of rows of each class; no read
 """
 
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.columns import add_by_group, mixed
-from .generic import _add_hessian, _cast, pointwise, tiles
+from .generic import _add_hessian, _cast, margins_at, pointwise, tiles
 from .passes import Hessian, Pass
 
 
@@ -94,6 +95,17 @@ class ZeroOne(Pass):
 
 
 @dataclass(frozen=True, eq=False)
+class Intercepts(Pass):
+    """-> Totals of the intercepts b (k,) alone, beside the rows' offset."""
+
+    combine = staticmethod(_added)
+    reads = 0
+    b: Any
+    loss: Any
+    models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class ClassTotals(Pass):
     """-> Σ s of the rows of each class, and how many of them have a positive weight: (2, classes), host."""
 
@@ -117,7 +129,7 @@ def moments(backend, pass_, block):
     H = xp.zeros((n + 1, k, n + 1, k))
     M = xp.zeros((n + 1, k, n + 1, k)) if pass_.meat else None
     for _, X, part in tiles(backend, block, min_rows=4 * n):
-        Z = X @ W[:-1] + W[-1]
+        Z = margins_at(X, W, part)
         s = None if part.sample_weight is None else part.sample_weight[:, None]
         R, tile_value = pointwise(backend, "residual", pass_, part, Z)
         value = value + tile_value
@@ -149,7 +161,7 @@ def group_scores(backend, pass_, block):
     W = _cast(backend, pass_.W, block)
     sums = backend.xp.zeros((pass_.n_groups, *W.shape))
     for rows, X, part in tiles(backend, block):
-        R, _ = pointwise(backend, "residual", pass_, part, X @ W[:-1] + W[-1])
+        R, _ = pointwise(backend, "residual", pass_, part, margins_at(X, W, part))
         add_by_group(X, pass_.groups[rows], R, sums)
     return backend.to_host(sums)
 
@@ -166,7 +178,7 @@ def effects(backend, pass_, block):
     picked[list(pass_.switched), np.arange(D)] = 1
     picked = _cast(backend, picked, block)
     for _, X, part in tiles(backend, block):
-        Z = X @ W[:-1] + W[-1]
+        Z = margins_at(X, W, part)
         s = 1 if part.sample_weight is None else part.sample_weight[:, None]
         P = loss.probabilities(Z)
         R = s * xp.stack([P[:, list(c)].prod(axis=1) for c in combinations], axis=1)
@@ -209,6 +221,17 @@ def zero_one(backend, pass_, block):
     return counts
 
 
+def intercepts(backend, pass_, block):
+    """Totals at offset + b."""
+    k = len(pass_.b)
+    Z, H = block.offset + backend.xp.asarray(pass_.b), np.zeros((k, k))
+    R, value = pointwise(backend, "residual", pass_, block, Z)
+    s = 1 if block.sample_weight is None else block.sample_weight[:, None]
+    for a, b, curvature in pass_.loss.curvature_blocks(Z, block.y):
+        H[a, b] = H[b, a] = float((s * curvature).sum())
+    return Totals(float(value[0]), backend.to_host(R.sum(axis=0)), H)
+
+
 def class_totals(backend, pass_, block):
     """Weights and rows of each class."""
     s = np.ones_like(block.y, dtype=np.float64) if block.sample_weight is None else block.sample_weight
@@ -221,5 +244,6 @@ BODIES = {
     GroupScores: group_scores,
     Effects: effects,
     ZeroOne: zero_one,
+    Intercepts: intercepts,
     ClassTotals: class_totals,
 }

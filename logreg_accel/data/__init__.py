@@ -6,7 +6,15 @@ import numpy as np
 
 from .centred import centre_of, centred, look_at
 from .convert import as_array, as_matrix, is_numpy_like, to_host
-from .labels import as_labels, as_weights, class_weights, codes_of, encode_labels, shares_of_classes
+from .labels import (
+    as_labels,
+    as_offset,
+    as_weights,
+    class_weights,
+    codes_of,
+    encode_labels,
+    shares_of_classes,
+)
 from .matrix import Matrix
 from .stored import compute_dtype, is_on_device, storage_dtype
 
@@ -18,6 +26,7 @@ __all__ = [
     "as_labelled",
     "as_labels",
     "as_matrix",
+    "as_offset",
     "as_weights",
     "centre_of",
     "centred",
@@ -41,12 +50,15 @@ class Block(NamedTuple):
         In the arithmetic of X; None stands for ones.
     splits : array (rows, ⌈splits/8⌉) of uint8, or None
         Bit j % 8 of number j // 8 says whether split j trains on the row.
+    offset : array (rows, 1) or (rows, outputs), or None
+        What is added to the margins, float64.
     """
 
     X: Any
     y: Any
     sample_weight: Any = None
     splits: Any = None
+    offset: Any = None
 
 
 class Labelled(NamedTuple):
@@ -85,7 +97,7 @@ class Labelled(NamedTuple):
         return total * self.weight_scale
 
 
-def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
+def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None, offset=None):
     """Check X, y and the weights and lay them out for the passes, without copying X where possible.
 
     Parameters
@@ -98,6 +110,7 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
     class_weight : dict, "balanced" or None
     classes : ndarray or None
         All labels, sorted, of which y may lack some; None takes those found in y.
+    offset : array-like (n_samples,), of more than two classes also (n_samples, n_classes), or None
 
     Returns
     -------
@@ -124,8 +137,9 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
     there = there and is_on_device(codes)
     s = as_weights(sample_weight, X.shape[0], there)
     s, of_classes = class_weights(class_weight, classes, codes, s)
+    offset = as_offset(offset, X.shape[0], len(classes))
     if s is None:
-        return Labelled(Block(X, codes), classes)
+        return Labelled(Block(X, codes, offset=offset), classes)
     if given is None:
         _check_weights_of_classes(classes, codes, s)
     # Dividing by a power of two, which brings the largest weight to between 1 and 2, makes any weights fit
@@ -133,7 +147,7 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None):
     scale = 2.0 ** (np.frexp(float(s.max()))[1] - 1)
     s = s / scale
     s[s.astype(compute_dtype(X.dtype)) == 0] = 0
-    return Labelled(Block(X, codes, s), classes, scale, of_classes)
+    return Labelled(Block(X, codes, s, offset=offset), classes, scale, of_classes)
 
 
 def _check_weights_of_classes(classes, codes, s):

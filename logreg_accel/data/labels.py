@@ -153,14 +153,40 @@ def as_weights(sample_weight, n_samples, on_device=False):
     return s
 
 
-def _as_real(sample_weight):
+def as_offset(offset, n_samples, n_classes):
+    """Convert an offset to float64 (n_samples, 1), of several classes (n_samples, n_classes); None if it is.
+
+    Raises
+    ------
+    ValueError
+        The shape is wrong, or numbers are not real or not finite.
+    """
+    if offset is None:
+        return None
+    offset = to_host(offset)
+    refuse_masked(offset, "offset")
+    offset = _as_real(offset, "offset")
+    expected = (n_samples,) if n_classes == 2 else (n_samples, n_classes)
+    if n_classes == 2 and offset.shape == (n_samples, 1):
+        offset = offset[:, 0]
+    if offset.shape != expected:
+        what = "one number a row" if n_classes == 2 else "one number a row and class"
+        raise ValueError(f"`offset` has shape {offset.shape}; expected {what}, {expected}.")
+    bad = ~np.isfinite(offset)
+    if bad.any():
+        row = int(np.argwhere(bad)[0][0])
+        raise ValueError(f"`offset` has a number that is not finite, first in row {row}.")
+    return np.ascontiguousarray(offset.reshape(n_samples, -1))
+
+
+def _as_real(sample_weight, name="sample_weight"):
     given = sample_weight if is_numpy_like(sample_weight) else np.asarray(sample_weight)
     try:
         if given.dtype.kind in "cmM":  # NumPy would take a part of each number, or count seconds
             raise TypeError(f"dtype {given.dtype}")
         return given.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"`sample_weight` must be real numbers, one a row: {error}.") from error
+        raise ValueError(f"`{name}` must be real numbers, one a row: {error}.") from error
 
 
 def shares_of_classes(codes, s, n_classes):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from . import checks
 from .covariance import KINDS, covariance
 from .evidence import by_groups, codes_of_groups, gather, weighed
+from .null import null_likelihood
 from .results import Inference
 
 __all__ = ["Inference", "inference"]
@@ -22,6 +23,7 @@ def inference(
     y: Any,
     sample_weight: Any = None,
     *,
+    offset: Any = None,
     vcov: Any = "iid",
     penalised: bool = False,
     base: Any = None,
@@ -45,7 +47,7 @@ def inference(
     ----------
     clf : LogisticRegression
         Fitted without a penalty (C=np.inf), by any solver and backend.
-    X, y, sample_weight
+    X, y, sample_weight, offset
         Those of the fit.
     vcov : "iid", "HC0", "HC1" or {"CRV1": groups}
         Groups are labels (n_samples,) of any kind; rows of one group may depend on each other.
@@ -88,7 +90,7 @@ def inference(
     """
     _check_model(clf, penalised)
     kind, groups = _kind(vcov)
-    labelled, rows = weighed(clf, X, y, sample_weight)
+    labelled, rows = weighed(clf, X, y, sample_weight, offset)
     checks.refuse_other_rows(clf, labelled)
     if kind == "iid" and clf.class_weight is not None:
         raise ValueError(
@@ -115,7 +117,7 @@ def inference(
         "penalised": bool(ridge),
         "converged": clf.status_ in ("converged", "estimated"),
     }
-    llnull = _null(evidence)
+    llnull = null_likelihood(evidence)
     return Inference(facts, evidence, found, names, llnull, evidence.layout.original(found.matrix))
 
 
@@ -177,12 +179,6 @@ def _params(clf, layout):
     W = np.vstack([clf.coef_.T, clf.intercept_[None]]).astype(np.float64)
     less = 0 if layout.base is None else W[:, layout.base]
     return np.concatenate([(W[:, a] - less)[layout.of_output(a) // layout.n_outputs] for a in layout.outputs])
-
-
-def _null(evidence):
-    """The log-likelihood of a model with an intercept alone: every class at its share."""
-    s = evidence.totals[0]
-    return float((s * np.log(s / s.sum())).sum())
 
 
 class _CallablePackage(types.ModuleType):

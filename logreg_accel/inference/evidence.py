@@ -123,10 +123,10 @@ class Evidence(NamedTuple):
         return H[np.ix_(places, places)]
 
 
-def weighed(clf, X, y, sample_weight):
+def weighed(clf, X, y, sample_weight, offset=None):
     """Labelled rows of a fitted model, and the rows of its backend, whose sums are made in float64."""
     matrix = clf._matrix(X, reset=False)
-    labelled = as_labelled(matrix, y, sample_weight, clf.class_weight, clf.classes_)
+    labelled = as_labelled(matrix, y, sample_weight, clf.class_weight, clf.classes_, offset)
     n_outputs = loss_of(len(clf.classes_)).n_outputs
     name = clf.backend if clf.backend == "auto" or unusable(clf.backend) is None else "auto"
     backend, _ = get_backend(

@@ -40,6 +40,8 @@ class Rows:
         Of the weights that a model of these rows has.
     scale : float or ndarray (n_features,)
         Root mean squares of the columns, about.
+    has_offset : bool
+        Whether something is added to the margins of the rows.
     piled : float
         Roundings that sums pile up, beside that of each of their terms.
     """
@@ -51,6 +53,7 @@ class Rows:
     centre = None
     piled = 1.0
     scale = 1.0
+    has_offset = False
 
     def __init__(self, backend, n_rows, n_features, dtype, weight_sum, share=1.0):
         self.backend = backend

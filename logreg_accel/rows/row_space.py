@@ -6,6 +6,7 @@ import scipy.linalg
 from ..backends import linalg
 from ..data import Block, Matrix
 from .memory import MemoryRows
+from .sampling import joined
 
 _UP_TO_ROWS = 5000
 
@@ -58,7 +59,9 @@ class RowSpace(MemoryRows):
         L, pivots = linalg.pivoted_cholesky(gram)
         kept = pivots[: L.shape[1]]
         self._basis, self._kept = X.take(xp.asarray(kept)), L[kept]
-        block = Block(Matrix(L), rows.labels(), rows.weights())
+        offset = joined([block.offset for block in blocks])
+        offset = None if offset is None else rows.backend.to_host(offset)
+        block = Block(Matrix(L), rows.labels(), rows.weights(), offset=offset)
         super().__init__([block], rows.backend.for_square_rows(), rows.n_classes)
         self.share = 0.0
 

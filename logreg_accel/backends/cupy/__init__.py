@@ -63,8 +63,8 @@ class CupyBackend(Backend):
         X = uploader.compressed(block.X) if block.X.compressed else uploader.dense(block.X)
         block = block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
         rest = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in block[1:])
-        y, s, splits = rest
-        return DeviceBlock(X, y, s, splits, float(s.max()) if X.compressed and s is not None else 1.0)
+        y, s, splits, offset = rest
+        return DeviceBlock(X, y, s, splits, offset, float(s.max()) if X.compressed and s is not None else 1.0)
 
     def free_bytes(self, X):
         return free_bytes() - (0 if X.on_device else X.nbytes)
@@ -76,8 +76,8 @@ class CupyBackend(Backend):
         rows = cupy.asarray(rows)
         heaviest = float(weights.max(initial=0))
         weights = cupy.asarray(weights, dtype=compute_dtype(block.X.dtype))
-        splits = None if block.splits is None else block.splits[rows]
-        return DeviceBlock(block.X.take(rows), block.y[rows], weights, splits, heaviest)
+        splits, offset = (None if array is None else array[rows] for array in block[3:5])
+        return DeviceBlock(block.X.take(rows), block.y[rows], weights, splits, offset, heaviest)
 
     def rows(self, block, rows):
         """Select rows; labels and weights are made contiguous, because kernels assume a stride of 1."""

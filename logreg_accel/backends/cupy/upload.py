@@ -25,6 +25,7 @@ class DeviceBlock(NamedTuple):
     y: Any
     sample_weight: Any
     splits: Any
+    offset: Any
     heaviest: float
 
 

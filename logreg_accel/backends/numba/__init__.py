@@ -44,8 +44,8 @@ class NumbaBackend(NumpyBackend):
 
         matrix = Matrix(taken)
         self.run_lanes(gather, lanes.even(len(rows), lanes.count(matrix)))
-        splits = None if block.splits is None else block.splits[rows]
-        return Block(matrix, block.y[rows], weights.astype(compute_dtype(X.dtype)), splits)
+        splits, offset = (None if array is None else array[rows] for array in block[3:5])
+        return Block(matrix, block.y[rows], weights.astype(compute_dtype(X.dtype)), splits, offset)
 
     def generic(self, pass_, block):
         """The generic body, lane by lane where it reads X."""

@@ -1,0 +1,166 @@
+"""Offsets of the margins: by every solver, certified as without, and in predictions and inference."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.sparse
+from inference_problems import fitted
+
+from conftest import BACKENDS
+from logreg_accel import LogisticRegression, Objective, inference
+from logreg_accel.losses import loss_of
+
+SOLVERS = [
+    "newton-cholesky",
+    "newton-cg",
+    "lbfgs",
+    "newton-subsampled",
+    "gd",
+    "row-space",
+    "prox-newton",
+    "fista",
+]
+
+
+def problem(classes=2, m=240, n=4, seed=0, reach=2.0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(m, n))
+    offset = reach * rng.normal(size=(m, classes))
+    z = X[:, :1] * np.arange(classes) + offset + rng.gumbel(size=(m, classes))
+    offset = offset[:, 1] - offset[:, 0] if classes == 2 else offset
+    return X, z.argmax(axis=1), offset, rng.random(m) + 0.2
+
+
+def optimum(X, y, offset, s, C, l1_ratio=0.0):
+    """F at the optimum, by SciPy on the formula in halves w = u − v of both signs."""
+    k = 1 if offset.ndim == 1 else offset.shape[1]
+    m, n = X.shape
+    loss = loss_of(2 if k == 1 else k)
+
+    def value(u):
+        W = u[: n * k].reshape(n, k) - u[n * k : 2 * n * k].reshape(n, k)
+        Z = X @ W + u[2 * n * k :] + offset.reshape(m, -1)
+        f, R = loss.value_residual(Z, y)
+        G = X.T @ (s[:, None] * R) + (1 - l1_ratio) / C * W
+        g = np.concatenate([G.ravel() + l1_ratio / C, l1_ratio / C - G.ravel(), (s[:, None] * R).sum(axis=0)])
+        total = (s[:, None] * f).sum() + (1 - l1_ratio) / (2 * C) * (W**2).sum()
+        return total + l1_ratio / C * u[: 2 * n * k].sum(), g
+
+    bounds = [(0, None)] * (2 * n * k) + [(None, None)] * k
+    found = scipy.optimize.minimize(
+        value,
+        np.zeros(len(bounds)),
+        jac=True,
+        bounds=bounds,
+        method="L-BFGS-B",
+        options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-15, "gtol": 1e-10},
+    )
+    return found.fun
+
+
+@pytest.mark.parametrize("solver", [*SOLVERS, "auto"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_every_solver_finds_the_optimum_and_proves_it(solver, classes):
+    X, y, offset, s = problem(classes)
+    l1_ratio = 0.4 if solver in ("prox-newton", "fista") else 0.0
+    clf = LogisticRegression(C=0.5, l1_ratio=l1_ratio, solver=solver, tol=1e-9, max_iter=100_000)
+    clf.fit(X, y, s, offset=offset)
+    least = optimum(X, y, offset, s, 0.5, l1_ratio)
+    Z = clf.decision_function(X, offset=offset)
+    value = (s[:, None] * loss_of(classes).value_residual(Z.reshape(len(X), -1), y)[0]).sum()
+    value += 2 * ((1 - l1_ratio) / 2 * (clf.coef_**2).sum() + l1_ratio * abs(clf.coef_).sum())
+    assert clf.status_ == "converged"
+    assert -1e-8 * least <= value - least <= 1e-7 * least
+    assert value - least <= clf.suboptimality_bound_ * value + 1e-9 * least
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_backend_adds_it(name, sparse, classes, dtype):
+    X, y, offset, s = problem(classes)
+    X = X.astype(dtype)
+    objective = Objective.from_arrays(
+        scipy.sparse.csr_array(X) if sparse else X, y, s, C=0.3, backend=name, offset=offset
+    )
+    w = np.random.default_rng(5).normal(size=objective.size).astype(dtype).astype(float)
+    W = w.reshape(5, -1)
+    f, R = loss_of(classes).value_residual(X.astype(float) @ W[:-1] + W[-1] + offset.reshape(len(X), -1), y)
+    value, gradient = objective.value_and_gradient(w)
+    rtol = 1e-12 if dtype == "float64" else 3e-5
+    expected = (s[:, None] * f).sum() + (W[:-1] ** 2).sum() / 0.6
+    assert value == pytest.approx(expected / s.sum(), rel=rtol)
+    G = np.vstack([X.T.astype(float), np.ones(len(X))]) @ (s[:, None] * R) + np.vstack(
+        [W[:-1] / 0.3, 0 * W[-1:]]
+    )
+    np.testing.assert_allclose(gradient, G.ravel() / s.sum(), rtol=rtol, atol=rtol)
+    v = np.random.default_rng(6).normal(size=objective.size)
+    np.testing.assert_allclose(
+        objective.hessian(w) @ v, objective.hessian_vector(w, v), rtol=100 * rtol, atol=rtol
+    )
+
+
+def test_an_offset_that_is_a_column_takes_its_weight_away():
+    X, y, _, _ = problem(m=600)
+    plain = fitted(X, y, solver="newton-cholesky")
+    moved = LogisticRegression(C=np.inf, tol=1e-13, solver="newton-cholesky").fit(X, y, offset=2 * X[:, 0])
+    np.testing.assert_allclose(moved.coef_[0], plain.coef_[0] - [2, 0, 0, 0], atol=1e-8)
+    a, b = inference(plain, X, y), inference(moved, X, y, offset=2 * X[:, 0])
+    np.testing.assert_allclose(a.bse, b.bse, rtol=1e-7)
+    assert a.llf == pytest.approx(b.llf, rel=1e-12) and b.llnull < b.llf
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_inference_beside_an_offset(classes):
+    """The null model has an intercept and the offset; a fit without other columns finds it, too."""
+    X, y, offset, s = problem(classes)
+    clf = LogisticRegression(C=np.inf, tol=1e-13).fit(X, y, s, offset=offset)
+    result = inference(clf, X, y, s, offset=offset, vcov="HC1")
+    nothing = np.random.default_rng(0).normal(size=(len(X), 1)) * 1e-9
+    null = LogisticRegression(C=1e-6, tol=1e-13, solver="newton-cholesky").fit(nothing, y, s, offset=offset)
+    Z = null.decision_function(nothing, offset=offset).reshape(len(X), -1)
+    assert result.llnull == pytest.approx(
+        -(s[:, None] * loss_of(classes).value_residual(Z, y)[0]).sum(), rel=1e-9
+    )
+    with pytest.raises(ValueError, match="`offset` are not those of the fit"):
+        inference(clf, X, y, s)
+
+
+def test_large_offsets_do_not_look_like_separation():
+    """Every row far on its side by its offset alone proves nothing about X."""
+    X, y, _, _ = problem(m=300)
+    clf = LogisticRegression(C=np.inf, tol=1e-6).fit(X, y, offset=np.where(y == 1, 25.0, -25.0))
+    assert clf.status_ != "separable"
+
+
+def test_predictions_take_it():
+    X, y, offset, _ = problem()
+    clf = LogisticRegression().fit(X, y, offset=offset)
+    z = clf.decision_function(X)
+    np.testing.assert_allclose(clf.decision_function(X, offset=offset), z + offset, rtol=1e-12)
+    np.testing.assert_array_equal(clf.predict(X, offset=offset), (z + offset > 0).astype(int))
+    np.testing.assert_allclose(
+        clf.predict_proba(X, offset=offset)[:, 1], 1 / (1 + np.exp(-z - offset)), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    "offset, words",
+    [
+        (np.zeros(239), r"`offset` has shape \(239,\); expected one number a row, \(240,\)"),
+        (np.zeros((240, 3)), r"`offset` has shape \(240, 3\)"),
+        (np.where(np.arange(240) == 7, np.nan, 0), "not finite, first in row 7"),
+        (np.where(np.arange(240) == 7, np.inf, 0), "not finite, first in row 7"),
+        (["a"] * 240, "`offset` must be real numbers"),
+    ],
+)
+def test_offsets_that_are_refused(offset, words):
+    X, y, right, _ = problem()
+    with pytest.raises(ValueError, match=words):
+        LogisticRegression().fit(X, y, offset=offset)
+    with pytest.raises(ValueError, match=words):
+        LogisticRegression().fit(X, y, offset=right).predict(X, offset=offset)
+    X, y, _, _ = problem(3)
+    with pytest.raises(ValueError, match=r"expected one number a row and class, \(240, 3\)"):
+        LogisticRegression().fit(X, y, offset=right)
