@@ -23,7 +23,7 @@ _EPSILON = float(np.finfo(np.float64).eps)
 def strength(C, labelled, backend, loss):
     """C times the mean of s·‖x‖², on which the rate depends; inf where epochs are not offered."""
     X = labelled.block.X
-    if not backend.has_kernel(DualEpoch, loss, X):
+    if labelled.block.offset is not None or not backend.has_kernel(DualEpoch, loss, X):
         return math.inf
     return C * labelled.total_weight / X.shape[0] * X.mean_square_norm()
 

@@ -103,7 +103,11 @@ class MemoryRows(DrawnRows):
         return iter(self._blocks)
 
     def offers(self, kind, loss):
-        return len(self._blocks) == 1 and self.backend.has_kernel(kind, loss, self._blocks[0].X)
+        return (
+            len(self._blocks) == 1
+            and not self.has_offset
+            and self.backend.has_kernel(kind, loss, self._blocks[0].X)
+        )
 
     def exactly_weighted(self):
         if self._weights is None:
