@@ -89,7 +89,13 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None):
     matrix, loss = labelled.block.X, loss_of(len(labelled.classes))
     m, n = matrix.shape
     backend, chosen = get_backend(
-        model.backend, matrix.nbytes, matrix.on_device, model.n_threads, n_rows=m, n_outputs=loss.n_outputs
+        model.backend,
+        matrix.nbytes,
+        matrix.on_device,
+        model.n_threads,
+        n_rows=m,
+        n_outputs=loss.n_outputs,
+        work=matrix.work,
     )
     penalised = model.C < math.inf
     solver, name, reason = resolve_solver(

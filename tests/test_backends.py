@@ -248,6 +248,7 @@ def test_auto_goes_by_size_and_says_so(monkeypatch):
     monkeypatch.setattr("logreg_accel.backends.unusable", lambda name: "none" if name == "cupy" else None)
     _, small = get_backend("auto", 1000)
     _, large = get_backend("auto", 1 << 30)
+    assert get_backend("auto", 1 << 23, work=1 << 25)[1] == large  # sparse, which takes NumPy longer
     assert small == "numpy" and "small" in small.reason
     assert large == "numba" and "1.07e+03 MB" in large.reason
     assert isinstance(small, Choice)

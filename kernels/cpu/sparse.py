@@ -5,6 +5,8 @@ The entries of a tile are read for its margins, and again, while they are in the
 sums of a lane are float64 from the first addition on: what the entries of a column meet is scattered, so an
 accumulator of float32 would save nothing but half of its cache.
 
+A margin has four sums: one would wait for each addition before the next.
+
 Indices are unsigned: for signed ones Numba asks of each whether it counts from the end, which takes longer
 than the sum. `reassoc` would let the compiler gather short rows into vectors, which costs more than it saves.
 
@@ -26,11 +28,20 @@ def tile_margins(A, w, b, lo, q, z):
     """z[i] = X[lo + i]·w + b for the q rows of a tile."""
     data, indices, indptr = A
     zero = w.dtype.type(0)
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
     for i in range(q):
-        total = zero
-        for e in range(np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])):
-            total += load(data[e], zero) * w[indices[e]]
-        z[i] = total + b
+        e, stop = np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])
+        p, r, s, t = zero, zero, zero, zero
+        for _ in range((stop - e) >> two):
+            p += load(data[e], zero) * w[indices[e]]
+            r += load(data[e + one], zero) * w[indices[e + one]]
+            s += load(data[e + two], zero) * w[indices[e + two]]
+            t += load(data[e + three], zero) * w[indices[e + three]]
+            e += four
+        while e < stop:
+            p += load(data[e], zero) * w[indices[e]]
+            e += one
+        z[i] = ((p + r) + (s + t)) + b
 
 
 @njit(**ENTRIES)

@@ -71,7 +71,9 @@ if hasattr(os, "register_at_fork"):  # CUDA does not survive a fork, so a child 
     os.register_at_fork(after_in_child=unusable.cache_clear)
 
 
-def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, n_outputs=1, upload=True):
+def get_backend(
+    name, nbytes, on_device=False, n_threads=None, *, n_rows=0, n_outputs=1, upload=True, work=None
+):
     """Return the backend of a given name or, for "auto", the one expected to be fastest for a matrix.
 
     Parameters
@@ -86,6 +88,8 @@ def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, n_ou
         Number of rows of X and of margins per row, which determine what a GPU has to hold besides X.
     upload : bool
         Whether "auto" may send X to a GPU, which does not pay for a single pass.
+    work : int or None
+        `Matrix.work`, where it is not `nbytes`.
 
     Returns
     -------
@@ -107,7 +111,9 @@ def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, n_ou
             f"`backend` is {name!r}; expected 'auto' or one of {', '.join(map(repr, BACKENDS))}."
         )
     choice = (
-        _choose(nbytes, on_device, n_rows, n_outputs, upload) if name == "auto" else Choice(name, "asked for")
+        _choose(nbytes, work or nbytes, on_device, n_rows, n_outputs, upload)
+        if name == "auto"
+        else Choice(name, "asked for")
     )
     if reason := unusable(choice):
         raise RuntimeError(
@@ -127,7 +133,7 @@ def get_backend(name, nbytes, on_device=False, n_threads=None, *, n_rows=0, n_ou
     return getattr(module, BACKENDS[choice])(n_threads), choice
 
 
-def _choose(nbytes, on_device, n_rows, n_outputs, upload):
+def _choose(nbytes, work, on_device, n_rows, n_outputs, upload):
     size = f"{nbytes / 1e6:.3g} MB of X"
     if on_device:
         return Choice("cupy", "X is on a GPU")
@@ -138,7 +144,7 @@ def _choose(nbytes, on_device, n_rows, n_outputs, upload):
         and _fits_on_gpu(nbytes, n_rows, n_outputs)
     ):
         return Choice("cupy", f"a GPU is usable and {size} is worth sending there")
-    if nbytes < NUMBA_FROM_BYTES:
+    if work < NUMBA_FROM_BYTES:
         return Choice("numpy", f"{size} is small: nothing waits for a compiler")
     if problem := unusable("numba"):
         return Choice("numpy", f"{size} is worth compiled loops, but: {problem}")

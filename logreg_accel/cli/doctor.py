@@ -40,7 +40,7 @@ def doctor(options):
     print_facts(
         "\nbackend='auto' takes",
         {
-            f"below {NUMBA_FROM_BYTES >> 20} MiB of X": "numpy",
+            f"below {NUMBA_FROM_BYTES >> 20} MiB of X, a quarter of that if sparse": "numpy",
             "from there": "numba",
             f"from {CUPY_FROM_BYTES >> 20} MiB, or for X on a GPU": "cupy, where it is usable",
         },

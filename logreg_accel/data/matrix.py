@@ -14,6 +14,7 @@ from .stored import compute_dtype, is_on_device, storage_dtype
 
 _DENSE_BELOW = 8  # columns per entry of a row
 _LEAST_COLUMNS = 512  # of a tile of columns: fewer take longer to gather than to multiply
+_SPARSE_WORK = 4  # times that of as many bytes of a dense X
 _SUMMED_ROWS = 256  # in float32, before float64
 
 
@@ -54,6 +55,11 @@ class Matrix:
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
+    def work(self):
+        """Bytes of a dense X whose passes take NumPy about as long."""
+        return self.nbytes
+
+    @property
     def row_bytes(self):
         """Bytes of one row of a tile in the arithmetic of the passes."""
         return self.shape[1] * compute_dtype(self.dtype).itemsize
@@ -76,9 +82,8 @@ class Matrix:
     def batch(self, number, n_batches):
         """Return slices of rows that make up one of `n_batches` batches, which together hold every row once.
 
-        If the numbers of a row are adjacent in memory, a batch is every `n_batches`-th row, so that data
-        sorted by class do no harm. Reading a column with a stride would cost as much as reading all of it,
-        so a batch of a column-major X consists of runs of rows in four places.
+        Where the numbers of a row are adjacent, a batch is every `n_batches`-th row: data may be sorted by
+        class. Of a column-major X, where that would read all of it, it is runs of rows in four places.
         """
         if self.shape[1] == 1 or self.stored.strides[1] == self.stored.itemsize:
             return [slice(number, self.shape[0], n_batches)]
@@ -169,10 +174,7 @@ class Matrix:
         return self.stored
 
     def first_nonfinite(self, tile_rows=4096):
-        """Return row, column and kind ("NaN" or "infinity") of the first non-finite number, or None.
-
-        A column that has a name is "3 ('age')".
-        """
+        """Return row, column (with its name) and kind of the first number that is not finite, or None."""
         X = self.stored
         for start in range(0, X.shape[0], tile_rows):
             tile = X[start : start + tile_rows]
@@ -196,11 +198,7 @@ class Matrix:
 
 
 class CompressedRows(Matrix):
-    """A sparse X in compressed rows (CSR), stored as SciPy's csr_array.
-
-    SciPy thus computes whatever this package has no compiled loop for. The entries of a row are sorted by
-    column, and none is repeated.
-    """
+    """A sparse X in compressed rows, stored as SciPy's csr_array; a row's entries ascend, none is repeated."""
 
     compressed = True
     piled = 1.0
@@ -211,8 +209,12 @@ class CompressedRows(Matrix):
         return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
 
     @property
+    def work(self):
+        return _SPARSE_WORK * self.nbytes
+
+    @property
     def row_bytes(self):
-        """A quarter of the average row, for larger tiles: SciPy's slices have a fixed cost."""
+        """A quarter of a mean row, for larger tiles: SciPy's slices have a fixed cost."""
         return self.nbytes // max(4 * self.shape[0], 1) + 1
 
     def between(self, start, stop, step=1):
@@ -289,10 +291,7 @@ class CompressedRows(Matrix):
         return int((X.indptr <= at).sum()) - 1, self._called(int(X.indices[at])), _kind(X.data[at])
 
     def _is_nearly_dense(self):
-        """Check whether at least an eighth of all places hold an entry.
-
-        Then BLAS on all places is faster than SciPy's sparse product.
-        """
+        """Whether so many places hold an entry that BLAS on all is faster than SciPy's sparse product."""
         return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
 
 

@@ -8,7 +8,7 @@ LANE_BYTES = 2 << 20  # smaller lanes cost more in Python calls than they gain i
 MOST_LANES = 64
 _LANE_ROWS = 16  # fewer take longer to add up than to read
 _SWEEP_ROWS = 65536
-_SPARSE_LANE_BYTES = 1 << 21  # a second thread takes some time to come and go
+_SPARSE_LANE_BYTES = 1 << 20  # a second thread takes some time to come and go
 _ROW_TILE_BYTES = 1 << 18  # half of a common L2 cache
 _ROW_TILE_ROWS = 1024  # so that the vectors beside the tile stay in the L1 cache
 _COLUMN_TILE_BYTES = 1 << 22  # longer runs of each column outweigh the L2 cache
@@ -97,12 +97,12 @@ def tile_rows(layout, X, beside=0):
 def count(X, outputs=1):
     """Lanes of rows, whose sums for all outputs take at most half of a dense X together, or twice a sparse X.
 
-    A lane of a dense X has 16 rows at least, one of a sparse X ten entries a feature.
+    A lane of a dense X has 16 rows at least, one of a sparse X 25 entries a feature.
     """
     in_x = X.nbytes // (8 * X.shape[1] * outputs)
     if not X.compressed:
         return max(1, min(MOST_LANES, X.nbytes // LANE_BYTES, X.shape[0] // _LANE_ROWS, in_x // 2))
-    entries = max(min(X.stored.data.size // (10 * X.shape[1]), 2 * in_x), 2)
+    entries = max(min(X.stored.data.size // (25 * X.shape[1]), 2 * in_x), 2)
     return max(1, min(MOST_LANES, X.nbytes // _SPARSE_LANE_BYTES, entries, X.shape[0]))
 
 
