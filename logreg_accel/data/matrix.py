@@ -198,7 +198,7 @@ class Matrix:
 
 
 class CompressedRows(Matrix):
-    """A sparse X in compressed rows, stored as SciPy's csr_array; a row's entries ascend, none is repeated."""
+    """A sparse X in compressed rows, as SciPy's csr_array; the entries of a row ascend, none is repeated."""
 
     compressed = True
     piled = 1.0
