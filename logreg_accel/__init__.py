@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import solvers as solvers
     from .backends import backends as backends
     from .data.files import read_file as read_file
+    from .data.scan import scan as scan
     from .estimator import LogisticRegression as LogisticRegression
     from .estimator import load as load
     from .inference import inference as inference
@@ -37,6 +38,7 @@ _HOMES = {
     "plain_loss_gradient": "yardstick",
     "read_bandwidth": "yardstick",
     "read_file": "data.files",
+    "scan": "data.scan",
     "solvers": "solvers",
     "unpatch_sklearn": "interop.patching",
 }

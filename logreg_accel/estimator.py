@@ -17,6 +17,7 @@ from .history import Record
 from .interop.callbacks import Steps
 from .interop.hooks import FRAMES, CallbackSupportMixin, first_partial_fit, with_callbacks
 from .prediction import Predictor
+from .streaming import labelled_rows
 
 
 class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMixin, BaseEstimator):
@@ -139,17 +140,22 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         return tags
 
     @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, checkpoint: Any = None
+    ) -> Self:
         """Fit to data.
 
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
-            Any real dtype and layout; never changed, and not copied where it can be read as it is.
+            Any real dtype and layout; never changed, and not copied where it can be read as it is. Or what
+            `logreg_accel.scan` returns, with labels and weights: rows that need not fit into memory.
         y : (n_samples,) labels of two or more classes
         sample_weight : (n_samples,) or None
         offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
             Added to the margins x·w + b; sums are then made in float64.
+        checkpoint : path or None
+            A file that keeps sums over the rows: the same call after a kill goes on, to the same bits.
 
         Returns
         -------
@@ -171,13 +177,12 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         """
         fitting.check_parameters(self)
         steps = Steps.begun_for(self, X, y, sample_weight)
-        with fitting.unchanged_where_refused(self):
-            matrix = self._matrix(X, reset=True)
-            labelled = as_labelled(matrix, y, sample_weight, self.class_weight, offset=offset)
-            start = fitting.start_of(self, matrix.shape[1], len(labelled.classes))
-            fitted = self._run(X, labelled, labelled.total_weight, start, steps)
+        rows = labelled_rows(self, X, y, sample_weight, offset)
+        with fitting.unchanged_where_refused(self), rows as labelled:
+            start = fitting.start_of(self, labelled.block.X.shape[1], len(labelled.classes))
+            fitted = self._run(X, labelled, labelled.total_weight, start, steps, checkpoint=checkpoint)
         self._state, self._weight_fitted = None, labelled.total_weight
-        self._rows_fitted, self.class_shares_ = matrix.shape[0], labelled.class_shares
+        self._rows_fitted, self.class_shares_ = labelled.block.X.shape[0], labelled.class_shares
         self._finish(fitted)
         return self
 
@@ -231,14 +236,11 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         self._finish(fitted)
         return self
 
-    def _run(self, X, labelled, total_weight, start, steps, continued=None):
+    def _run(self, X, labelled, total_weight, start, steps, continued=None, checkpoint=None):
         """Solve, and keep what was found."""
-
-        def taken(w):
-            return steps.taken(lambda: fitting.coefficients(self, w, labelled))
-
-        progress = fitting.Progress(self.callback, taken if steps else None)
-        fitted = fitting.solve(self, X, labelled, total_weight, start, progress, continued)
+        taken = steps and (lambda w: steps.taken(lambda: fitting.coefficients(self, w, labelled)))
+        progress = fitting.Progress(self.callback, taken)
+        fitted = fitting.solve(self, X, labelled, total_weight, start, progress, continued, checkpoint)
         self._keep(fitted, labelled)
         if steps:
             steps.end(lambda: fitting.coefficients(self, fitted.solution.w, labelled))
@@ -278,8 +280,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         self.backend_, self.solver_ = fitted.backend, fitted.solver
         self.n_passes_, self.suboptimality_ = float(solution.n_passes), float(solution.suboptimality)
         self.suboptimality_bound_ = float(solution.bound)
-        self.status_ = solution.status
-        self.history_ = solution.history
+        self.status_, self.history_ = solution.status, solution.history
         self._separating = fitting.separating(self, solution)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from . import ascent, driver
+from . import ascent, driver, streaming
 from .backends import Choice, get_backend
 from .data import compute_dtype
 from .data.sparse import conversion
@@ -19,7 +19,6 @@ from .history import HEADINGS, Solution, format_record
 from .losses import loss_of
 from .objective import Objective
 from .penalty import Penalty, check_number, check_strength
-from .rows import MemoryRows
 from .solvers import questions as ask
 from .solvers import resolve_solver, sgd
 
@@ -66,7 +65,7 @@ def check_parameters(model):
         raise ValueError(f"`callback` is {model.callback!r}; expected a callable (record, w) or None.")
 
 
-def solve(model, X, labelled, total_weight, start, progress, continued=None):
+def solve(model, X, labelled, total_weight, start, progress, continued=None, checkpoint=None):
     """Minimise the objective of an estimator's parameters.
 
     Parameters
@@ -81,57 +80,53 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None):
     progress : Progress
     continued : function solver -> solver, or None
         What a run that goes on is made of.
+    checkpoint : path-like or None
 
     Returns
     -------
     Fitted
     """
     matrix, loss = labelled.block.X, loss_of(len(labelled.classes))
-    m, n = matrix.shape
-    backend, chosen = get_backend(
-        model.backend,
-        matrix.nbytes,
-        matrix.on_device,
-        model.n_threads,
-        n_rows=m,
-        n_outputs=loss.n_outputs,
-        work=matrix.work,
-    )
+    (m, n), streamed = matrix.shape, streaming.is_streamed(labelled)
+    where = {"n_rows": m, "n_outputs": loss.n_outputs, "work": matrix.work, "upload": not streamed}
+    backend, chosen = get_backend(model.backend, matrix.nbytes, matrix.on_device, model.n_threads, **where)
     penalised = model.C < math.inf
     solver, name, reason = resolve_solver(
         model.solver,
         n,
         m,
         matrix.nbytes,
-        penalised,
+        penalised and not streamed,  # what needs a penalty needs rows in memory
         loss.n_outputs,
         l1=model.l1_ratio > 0 and penalised,
         real=compute_dtype(matrix.dtype).itemsize,
-        available=lambda: backend.free_bytes(matrix),
+        available=lambda: None if streamed else backend.free_bytes(matrix),
         strength=lambda: ascent.strength(model.C, labelled, backend, loss),
     )
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
+    streaming.check_room(labelled, solver, loss.n_outputs)
     with backend.limit_threads():
         penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
         # epochs of sgd go on from call to call, whatever lies far from zero in each
         centring = None if isinstance(solver, sgd) else bool(model.fit_intercept)
-        rows = MemoryRows([labelled.block], backend, len(labelled.classes), centring)
+        rows = streaming.rows_of(labelled, backend, centring)
         if model.verbose:
             for line in filter(None, (conversion(X, matrix.stored), *backend.notes, HEADINGS)):
                 say(line)
         objective = Objective(rows, loss, penalty, model.fit_intercept)
-        solution = driver.run(
-            continued(solver) if continued else solver,
-            objective,
-            objective.at.centred(start),
-            tol=model.tol,
-            max_iter=model.max_iter,
-            max_passes=model.max_passes,
-            max_seconds=model.max_seconds,
-            callback=_callback(model.verbose, progress, objective.at.original),
-            seed=_seed(model.random_state),
-        )
+        with streaming.checkpointed(checkpoint, rows, model, labelled, (chosen, name)):
+            solution = driver.run(
+                continued(solver) if continued else solver,
+                objective,
+                objective.at.centred(start),
+                tol=model.tol,
+                max_iter=model.max_iter,
+                max_passes=model.max_passes,
+                max_seconds=model.max_seconds,
+                callback=_callback(model.verbose, progress, objective.at.original),
+                seed=_seed(model.random_state),
+            )
     solution = solution._replace(w=objective.at.original(solution.w))
     return Fitted(solution, chosen, Choice(name, reason))
 

@@ -7,8 +7,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backends import get_backend
 from .backends.passes import Margins
-from .data import Block, as_labels, as_matrix, as_offset, as_weights, centred
+from .data import Block, Matrix, as_labels, as_matrix, as_offset, as_weights, centred
 from .data.convert import named, to_table
+from .data.scan import Source
 from .interop.hooks import array_api_dispatches, in_namespace_of
 from .losses import loss_of
 
@@ -27,6 +28,8 @@ class Predictor:
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
+            Of what `logreg_accel.scan` returns, the result is an iterator over arrays, one for each chunk; so
+            are those of the other predictions.
         offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
             Added to the margins, as in `fit`; so it is in the other predictions.
 
@@ -43,6 +46,8 @@ class Predictor:
         ValueError, TypeError
             Wrong shape or names of features, or non-finite values, named by row and column.
         """
+        if isinstance(X, Source):
+            return self._each(X, self.decision_function, offset=offset)
         return self._told(X, *self._margins(X, offset))
 
     def predict(self, X: Any, *, offset: Any = None) -> Any:
@@ -62,15 +67,19 @@ class Predictor:
         NotFittedError, ValueError, TypeError
             As `decision_function`.
         """
+        if isinstance(X, Source):
+            return self._each(X, self.predict, offset=offset)
         backend, codes = self._codes(X, offset)
         if array_api_dispatches(X) and self.classes_.dtype.kind in "biuf":
             return in_namespace_of(X, backend.xp.asarray(self.classes_)[codes])
         return self.classes_[backend.to_host(codes)]
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may."""
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may, or in a source."""
         from sklearn.metrics import accuracy_score
 
+        if isinstance(X, Source):
+            return self._accuracy(X)
         backend, codes = self._codes(X)
         labels = self.classes_[backend.to_host(codes)]
         return float(accuracy_score(as_labels(y), labels, sample_weight=as_weights(sample_weight, len(y))))
@@ -104,21 +113,70 @@ class Predictor:
         ----------
         King and Zeng (2001), Logistic regression in rare events data, Political Analysis 9, § 4.1.
         """
+        if isinstance(X, Source):
+            return self._each(X, self.predict_proba, prior=prior, offset=offset)
         return self._of_loss(X, "probabilities", prior, offset)
 
     def predict_log_proba(self, X: Any, *, prior: Any = None, offset: Any = None) -> Any:
         """Logarithms of `predict_proba`, exact where the probability itself underflows."""
+        if isinstance(X, Source):
+            return self._each(X, self.predict_log_proba, prior=prior, offset=offset)
         return self._of_loss(X, "log_probabilities", prior, offset)
+
+    # -- rows of a source ------------------------------------------------------------------------------------
+
+    def _each(self, source, method, **options):
+        """What a method gives for every chunk of a source."""
+        check_is_fitted(self)
+        if options.get("offset") is not None:
+            raise TypeError("`offset` is given beside a source, which has none; expected None.")
+        return (method(self._like_fitted(piece), **options) for piece in source.pieces(labelled=False))
+
+    def _like_fitted(self, piece):
+        """The Matrix of a chunk, with the columns that the model was fitted to, in their order."""
+        X, names, known = piece.chunk.X, piece.chunk.names, getattr(self, "feature_names_in_", None)
+        if names is not None and known is not None:
+            missing = [name for name in known if name not in names]
+            if missing:
+                raise ValueError(f"{piece.where!r} lacks columns of the fit: {', '.join(missing[:5])}.")
+            X = X[:, [names.index(name) for name in known]]
+        if piece.chunk.open_ended and X.shape[1] < self.n_features_in_:
+            X.resize(X.shape[0], self.n_features_in_)
+        if X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"{piece.where!r} has {X.shape[1]} features, and the fit had {self.n_features_in_}."
+            )
+        matrix = as_matrix(X)
+        matrix.names = known
+        return matrix
+
+    def _accuracy(self, source):
+        right = total = 0.0
+        for piece in source.pieces():
+            hits = self.predict(self._like_fitted(piece)) == np.asarray(piece.chunk.y)
+            s = np.ones(len(hits)) if piece.chunk.weight is None else np.asarray(piece.chunk.weight)
+            right, total = right + float(s @ hits), total + float(s.sum())
+        return right / total
 
     # -- the pieces ------------------------------------------------------------------------------------------
 
     def _matrix(self, X, reset):
         """X as a Matrix, its number of columns and their names checked or, with `reset`, remembered."""
+        if isinstance(X, Matrix) and not reset and X.names is getattr(self, "feature_names_in_", ""):
+            return X  # of a source, whose columns were compared
         X = to_table(X)
         matrix = as_matrix(X)
         validate_data(self, named(X, matrix), reset=reset, skip_check_array=True)
         matrix.names = getattr(self, "feature_names_in_", matrix.names)
         return matrix
+
+    def _remember_features(self, names, count):
+        """What scikit-learn remembers of the columns."""
+        self.n_features_in_ = count
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _codes(self, X, offset=None):
         """The backend, and the number of each row's class where it has it."""

@@ -109,6 +109,12 @@ def _add_train(verb):
     train.add_argument("--max-seconds", type=values.positive, metavar="S")
     train.add_argument("--seed", type=values.seed, default=0, metavar="N")
     train.add_argument(
+        "--memory", metavar="SIZE", help="such as 4GB: read in blocks, for files that do not fit into memory"
+    )
+    train.add_argument("--cache", metavar="DIR", help="where the blocks stay for the next run")
+    train.add_argument("--checkpoint", metavar="FILE", help="from which a run that was killed can go on")
+    train.add_argument("--resume", action="store_true", help="go on from --checkpoint, if it is there")
+    train.add_argument(
         "--strict",
         action="store_true",
         help="exit with 4 when not converged (the model is saved all the same)",

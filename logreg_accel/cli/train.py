@@ -10,7 +10,7 @@ from .. import LogisticRegression, solvers
 from ..backends import BACKENDS, unusable
 from ..data import as_matrix
 from ..fitting import check_parameters
-from . import NOT_CONVERGED, UsageError
+from . import NOT_CONVERGED, UsageError, stream
 from .output import Progress, check_output, inputs_of, print_facts, print_json, print_table, text
 from .quality import best_threshold, print_quality, quality
 from .reading import rows_to_learn, without_names
@@ -20,6 +20,9 @@ def train(options):
     """Fit a model to a file, save it, and print how good it is."""
     progress = Progress(options.quiet)
     model = _model(options, progress)
+    stream.check_checkpoint(options)
+    if stream.wanted(options):
+        return stream.train(options, model, progress)
     rows = rows_to_learn(options, progress)
     X, y = rows.X, rows.y
     if options.class_weight not in (None, "balanced"):
@@ -31,7 +34,7 @@ def train(options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            model.fit(_with_names(X, rows.names), y, sample_weight=rows.weight)
+            model.fit(_with_names(X, rows.names), y, sample_weight=rows.weight, checkpoint=options.checkpoint)
         except KeyboardInterrupt:
             if not hasattr(model, "coef_"):
                 raise

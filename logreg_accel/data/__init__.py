@@ -16,6 +16,7 @@ from .labels import (
     shares_of_classes,
 )
 from .matrix import Matrix
+from .packed import fingerprint
 from .stored import compute_dtype, is_on_device, storage_dtype
 
 __all__ = [
@@ -88,6 +89,15 @@ class Labelled(NamedTuple):
             return np.array([shares, shares])
         plain = np.divide(shares, self.class_weights, out=np.zeros_like(shares), where=self.class_weights > 0)
         return np.array([shares, plain / plain.sum()])
+
+    def fingerprint(self):
+        """What tells these rows and labels from others."""
+        X, y, s, _, offset = self.block
+        stored = [X.stored]
+        if X.compressed:
+            stored = [getattr(X.stored, name) for name in ("data", "indices", "indptr")]
+        rest = (np.zeros(0) if array is None else to_host(array) for array in (y, s, offset))
+        return fingerprint(*map(to_host, stored), *rest, self.classes, np.array([self.weight_scale]))
 
     @property
     def total_weight(self):

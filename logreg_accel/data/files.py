@@ -87,7 +87,7 @@ def _read_table(path, kind, target, weight, features, drop, n_features):
     if twice:
         raise ValueError(f"{path!r} has two columns of one name: {', '.join(twice[:5])}.")
     for wanted in (target, weight, *drop, *(features or ())):
-        _find(wanted, columns, path)
+        find_column(wanted, columns, path)
     taken = features or [name for name in columns if name not in {target, weight, *drop}]
     if not taken:
         raise ValueError(f"{path!r} has no column left for the features.")
@@ -96,7 +96,8 @@ def _read_table(path, kind, target, weight, features, drop, n_features):
     return Table(X, list(taken), one(target), one(weight))
 
 
-def _find(name, columns, path):
+def find_column(name, columns, path):
+    """Raise ValueError, with what may have been meant, where there is no such column."""
     if name is not None and name not in columns:
         near = difflib.get_close_matches(str(name), columns, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -109,14 +110,30 @@ def _find(name, columns, path):
 # -- arrays --------------------------------------------------------------------------------------------------
 
 
-def _read_npy(path, target, weight, features, drop):
+def open_npy(path):
+    """The table in a .npy file, memory-mapped."""
     try:
         X = np.load(path, mmap_mode="r", allow_pickle=False)
     except (EOFError, ValueError) as error:
         raise ValueError(f"{path!r} is not a readable .npy file ({error}).") from error
     if X.ndim != 2:
         raise ValueError(f"{path!r} holds an array of shape {X.shape}; expected a table, (rows, columns).")
-    count = X.shape[1]
+    return X
+
+
+def rows_of_npy(path, X, start, stop):
+    """Some rows of a memory-mapped table, read without the map: a file that is cut short ends no process."""
+    if not X.flags.c_contiguous:
+        return np.array(X[start:stop])
+    count, row = (stop - start) * X.shape[1], X.shape[1] * X.itemsize
+    values = np.fromfile(path, X.dtype, count, offset=X.offset + start * row)
+    if len(values) < count:
+        raise ValueError(f"{path!r} was cut short while it was read: it ends in row {start + len(values)}.")
+    return values.reshape(stop - start, X.shape[1])
+
+
+def columns_of_npy(path, count, target, weight, features, drop):
+    """The numbers of the columns of features, of the target and of the weight."""
 
     def number(name):
         if name is None:
@@ -134,6 +151,12 @@ def _read_npy(path, target, weight, features, drop):
         taken = [number(name) for name in features]
     if not taken:
         raise ValueError(f"{path!r} has no column left for the features.")
+    return taken, target, weight
+
+
+def _read_npy(path, target, weight, features, drop):
+    X = open_npy(path)
+    taken, target, weight = columns_of_npy(path, X.shape[1], target, weight, features, drop)
     side_by_side = taken == list(range(taken[0], taken[-1] + 1))
     chosen = X[:, taken[0] : taken[-1] + 1] if side_by_side else X[:, taken]  # a view where possible
     column = lambda j: None if j is None else np.array(X[:, j])  # noqa: E731
@@ -163,7 +186,7 @@ def _read_npz(path, target, weight, features, drop):
             f"{path!r} has no two-dimensional array `X`; it has {', '.join(arrays) or 'nothing'}."
         )
     for name in (target, weight):
-        _find(name, list(arrays), path)
+        find_column(name, list(arrays), path)
     return Table(arrays["X"], None, arrays.get(target), arrays.get(weight))
 
 

@@ -206,8 +206,14 @@ def class_weights(class_weight, classes, codes, s):
     """
     if class_weight is None:
         return s, None
+    totals = np.bincount(codes, weights=s, minlength=len(classes))
+    per_class = factors_of(class_weight, classes, totals)
+    return per_class[codes] if s is None else s * per_class[codes], per_class
+
+
+def factors_of(class_weight, classes, totals):
+    """The weight of each class, float64 (n_classes,); totals are sums of the weights of samples."""
     if isinstance(class_weight, str) and class_weight == "balanced":
-        totals = np.bincount(codes, weights=s, minlength=len(classes))
         per_class = totals.sum() / (len(classes) * np.where(totals > 0, totals, 1))
     elif isinstance(class_weight, dict):
         unknown = [label for label in class_weight if label not in classes]
@@ -224,4 +230,4 @@ def class_weights(class_weight, classes, codes, s):
             )
     else:
         raise ValueError(f"`class_weight` is {class_weight!r}; expected a dict, 'balanced' or None.")
-    return per_class[codes] if s is None else s * per_class[codes], per_class
+    return per_class

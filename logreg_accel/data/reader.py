@@ -9,7 +9,7 @@ import glob
 import os
 import re
 
-from .opening import kind_of, layout_of, open_unpacked, text_of
+from .opening import head_of, kind_of, layout_of, open_unpacked, text_of
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "#N/A", "<NA>")
 TABLES = ("text", "parquet", "feather")
@@ -106,26 +106,29 @@ class TableReader:
             return self._read_text().select(columns)
         return self._careful(lambda: self._read_binary(columns)).select(columns)
 
-    def batches(self, columns=None):
+    def batches(self, columns=None, rows=1 << 16):
         """Record batches in the order of the rows, for tables that memory does not hold; may be called again.
 
         Types of text columns are those given by `typed`, else those of the first block: a later value of
-        another type is an error that names it.
+        another type is an error that names it. Batches of Parquet have so many rows at most.
         """
         columns = list(self.names if columns is None else columns)
-        if self.kind == "parquet":
-            import pyarrow.parquet
-
-            with self._careful(lambda: pyarrow.parquet.ParquetFile(self.path)) as file:
-                yield from (batch.select(columns) for batch in file.iter_batches(columns=columns))
-        elif self.kind == "feather":
-            yield from self._careful(lambda: self._read_binary(columns)).select(columns).to_batches()
+        if self.kind != "text":
+            read = iter(self._careful(lambda: self._binary_batches(columns, rows)))
+            while (batch := self._careful(lambda: next(read, None))) is not None:
+                yield batch.select(columns)
         else:
             with text_of(self.path, self.encoding), self._open() as file:
                 import pyarrow.csv
 
-                for batch in pyarrow.csv.open_csv(file, *self._options(block_size=1 << 24)):
-                    yield batch.rename_columns(self.names).select(columns)
+                read, count = pyarrow.csv.open_csv, 0
+                try:
+                    for batch in read(file, *self._options(block_size=1 << 24)):
+                        yield batch.rename_columns(self.names).select(columns)
+                        count += batch.num_rows
+                except ValueError as error:
+                    after = f" That is after row {count}." if count else ""
+                    raise ValueError(self._told(str(error)) + after) from error
 
     # -- text --------------------------------------------------------------------------------------------
 
@@ -213,6 +216,17 @@ class TableReader:
         if self.kind == "parquet":
             return self._careful(lambda: pyarrow.parquet.read_schema(self.path))
         return self._careful(lambda: self._read_binary(None)).schema
+
+    def _binary_batches(self, columns, rows):
+        import pyarrow
+        import pyarrow.parquet
+
+        if self.kind == "parquet":
+            return pyarrow.parquet.ParquetFile(self.path).iter_batches(rows, columns=columns)
+        if head_of(self.path, 6) != b"ARROW1":  # the first version of the format, which has no batches
+            return self._read_binary(columns).to_batches()
+        file = pyarrow.ipc.open_file(pyarrow.OSFile(self.path))
+        return (file.get_batch(i) for i in range(file.num_record_batches))
 
     def _read_binary(self, columns):
         import pyarrow.feather

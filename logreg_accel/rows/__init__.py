@@ -1,11 +1,14 @@
 """Rows: where the rows of a problem live, and how sums over them are made.
 
-`Rows` is what everybody else sees; `MemoryRows` holds blocks in memory; `RowSpace` is a problem of few rows
-with as many features as rows. `sampling` says which rows to draw.
+`Rows` is what everybody else sees; `MemoryRows` holds blocks in memory; `StreamRows` reads them from disk;
+`RowSpace` is a problem of few rows with as many features as rows. `sampling` says which rows to draw.
 """
 
 from .base import Rows
+from .decode import opened
 from .memory import MemoryRows
 from .row_space import RowSpace
+from .stream import StreamRows
+from .streamed import Streamed
 
-__all__ = ["MemoryRows", "RowSpace", "Rows"]
+__all__ = ["MemoryRows", "RowSpace", "Rows", "StreamRows", "Streamed", "opened"]

@@ -1,8 +1,14 @@
 """The interface of all rows: blocks in a fixed order, sums over them, handles on row vectors."""
 
+import contextlib
+
 import numpy as np
 
-from ..backends.passes import RowVector, joined
+from ..backends.passes import RowVector, Sums, joined
+
+
+def _closing(blocks):
+    return contextlib.closing(blocks) if hasattr(blocks, "close") else contextlib.nullcontext(blocks)
 
 
 class Rows:
@@ -38,6 +44,8 @@ class Rows:
         What is subtracted from every row.
     rounds_to : numpy.dtype
         Of the weights that a model of these rows has.
+    log : Checkpoint or None
+        Where sums are kept for a fit that goes on after it was killed.
     scale : float or ndarray (n_features,)
         Root mean squares of the columns, about.
     has_offset : bool
@@ -51,6 +59,7 @@ class Rows:
     least_weight = 0.0
     in_memory = False
     centre = None
+    log = None
     piled = 1.0
     scale = 1.0
     has_offset = False
@@ -70,16 +79,48 @@ class Rows:
 
     def sum(self, pass_):
         """What a pass gives over all rows, in one read: sums in fixed order, or a handle on a row vector."""
-        return self._over_blocks(pass_)
+        if self.log is None:
+            return self._over_blocks(pass_, self.blocks)
+        return self.log.sums(pass_, self._about(), lambda: self._over_blocks(pass_, self.blocks))
 
     def sweep(self, pass_):
         """What a pass gives that needs row vectors, labels and weights, but not X: no read."""
-        return self._over_blocks(pass_)
+        if self.log is None:
+            return self._over_blocks(pass_, self._without_x)
+        return self.log.sums(pass_, self._about(), lambda: self._over_blocks(pass_, self._without_x))
 
-    def _over_blocks(self, pass_):
-        with np.errstate(invalid="ignore", over="ignore"):  # sums that are not finite are told with the place
-            parts = [self.backend.run(pass_.for_block(i), block) for i, block in enumerate(self.blocks())]
-        return joined(pass_, parts, RowVector)
+    def _without_x(self):
+        """The blocks, which may lack X."""
+        return self.blocks()
+
+    def _about(self):
+        """What decides sums beside the rows and the pass."""
+        return self.dtype.name, self.centre
+
+    def _over_blocks(self, pass_, blocks):
+        """Block after block is added to the sums: many of them do not wait to be added."""
+        total, vectors = None, []
+        # sums that are not finite are told with the place; blocks that are read are given back after an error
+        with np.errstate(invalid="ignore", over="ignore"), _closing(blocks()) as found:
+            for i, block in enumerate(found):
+                part = self.backend.run(pass_.for_block(i), block)
+                if pass_.of_rows:
+                    vectors.append(self._kept(part))
+                    continue
+                if isinstance(part, Sums) and part.margins is not None:
+                    vectors.append(self._kept(part.margins))
+                    part = part._replace(margins=None)
+                total = part if total is None else joined(pass_, [total, part], None)
+        if pass_.of_rows:
+            return self._vector(vectors)
+        return total._replace(margins=self._vector(vectors)) if vectors else total
+
+    def _kept(self, part):
+        """What is kept of a block's part of a row vector."""
+        return part
+
+    def _vector(self, parts):
+        return RowVector(parts)
 
     def reads(self, kind, loss=None, diagonal=False):
         """Reads of all rows that the sum of a kind of pass costs."""

@@ -57,7 +57,10 @@ class DrawnRows(Rows):
         """
         if (1 if by_norms else 2) * size >= self.n_rows:
             return None
-        return self._drawn(("draw", size, seed, mass, by_norms), self._choice(size, seed, mass, by_norms))
+        rows = self._drawn(("draw", size, seed, mass, by_norms), self._choice(size, seed, mass, by_norms))
+        if by_norms and self._norms is None:  # the draw was in a log
+            self._norms = self.scaled_norms()
+        return rows
 
     def witnesses(self, size, seed, mass=None):
         """See `Rows.witnesses`."""
@@ -78,7 +81,11 @@ class DrawnRows(Rows):
 
     def _drawn(self, asked, choose):
         """Rows in memory, from the rows, weights and cost chosen and, where they are at hand, the blocks."""
-        rows, weights, cost, *blocks = choose()
+        if self.log is not None:
+            rows, weights, cost = self.log.drawn(asked, self._about(), choose)
+            blocks = []  # gathered as a fit that goes on will have to
+        else:
+            rows, weights, cost, *blocks = choose()
         return self._gathered(blocks[0] if blocks else self._take(rows, weights), cost=cost)
 
     def _choice(self, size, seed, mass, by_norms):

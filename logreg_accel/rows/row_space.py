@@ -33,7 +33,7 @@ class RowSpace(MemoryRows):
 
     def __init__(self, rows, n_outputs, penalised):
         m = rows.n_rows
-        if not rows.in_memory:
+        if not (rows.in_memory and isinstance(rows, MemoryRows)):
             raise TypeError(
                 f"`solver` is 'row-space', which needs rows in memory, not {type(rows).__name__}."
             )

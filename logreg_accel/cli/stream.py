@@ -1,0 +1,120 @@
+"""`logreg-accel train --memory`: on files that need not fit into memory."""
+
+import os
+import time
+import warnings
+
+from sklearn.exceptions import ConvergenceWarning
+
+from .. import scan
+from . import NOT_CONVERGED, UsageError
+from .output import print_facts, print_json
+
+_EVERY = 2.0  # seconds between two lines that say how far the first read is
+_WHOLE = ("categorical", "dtype", "min_count", "numeric", "scale", "test_size", "valid")
+"""Options that need all rows at once."""
+
+
+def wanted(options):
+    """Whether files are to be read block by block."""
+    return bool(options.memory or options.cache)
+
+
+def check_checkpoint(options):
+    """Raise UsageError for a checkpoint that is there when nobody said that it is to go on."""
+    if options.resume and not options.checkpoint:
+        raise UsageError("--resume: --checkpoint is missing; expected the file to go on from")
+    if options.checkpoint and not options.resume and os.path.exists(options.checkpoint):
+        raise UsageError(
+            f"--checkpoint {options.checkpoint} exists; --resume goes on from it, and deleting it begins anew"
+        )
+
+
+def train(options, model, progress):
+    """Fit a model to files, save it, and print how the fit went."""
+    _check(options)
+    source = scan(
+        options.file,
+        target=options.target,
+        weight=options.weight,
+        drop=list(filter(None, options.drop.split(","))),
+        memory=options.memory or "4GB",
+        cache=options.cache,
+    )
+    source.progress = _Reading(source, progress)
+    interrupted = False
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model.fit(source, checkpoint=options.checkpoint)
+        except KeyboardInterrupt:
+            if not hasattr(model, "coef_"):
+                raise
+            interrupted = True  # the best model so far is worth keeping
+    for warning in caught:
+        progress.say(f"warning: {warning.message}")
+    model.set_params(callback=None)
+    if options.threshold is not None:
+        model.threshold_ = options.threshold
+    model.save(options.model)
+    _tell(options, model)
+    if interrupted:
+        raise KeyboardInterrupt
+    unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    return NOT_CONVERGED if options.strict and unconverged else 0
+
+
+def _check(options):
+    """Raise UsageError for options that rows read block by block cannot serve."""
+    given = [name for name in _WHOLE if getattr(options, name)]
+    if isinstance(options.threshold, str):
+        given.append("threshold")
+    if given:
+        raise UsageError(
+            f"--{given[0].replace('_', '-')} needs all rows in memory, and --memory reads them block by block"
+        )
+    if options.class_weight not in (None, "balanced"):
+        raise UsageError(
+            "--class-weight with --memory: expected balanced, or the weights in a column, --weight"
+        )
+
+
+def _tell(options, model):
+    facts = {
+        "features": model.n_features_in_,
+        "classes": len(model.classes_),
+        "objective": model.history_[-1].value,
+        "status": model.status_,
+        "suboptimality": model.suboptimality_,
+        "proven": model.suboptimality_bound_,
+        "passes": model.n_passes_,
+        "seconds": model.history_[-1].seconds,
+        "solver": str(model.solver_),
+        "backend": str(model.backend_),
+        "model": options.model,
+    }
+    if options.json:
+        print_json(facts)
+    elif not options.quiet:
+        print_facts(options.model, facts)
+
+
+class _Reading:
+    """Says from time to time how far the first read is."""
+
+    def __init__(self, source, progress):
+        self.progress, self.rows = progress, 0
+        self.began = self.told = time.perf_counter()
+        self.sizes = [sum(map(os.path.getsize, part.paths)) for part in source.parts]
+
+    def __call__(self, piece):
+        self.rows += piece.chunk.X.shape[0]
+        now = time.perf_counter()
+        if now - self.told < _EVERY:
+            return
+        self.told, seconds = now, now - self.began
+        done, size = sum(self.sizes[: piece.part]), sum(self.sizes)
+        left = f", {seconds * (size - done) / done:.0f} s left" if done else ""
+        rate = f", {done / seconds / 1e9:.2g} GB/s" if done else ""
+        part = f"{piece.part + 1} of {len(self.sizes)} files"
+        self.progress.say(f"reading {part}: {self.rows:,} rows in {seconds:.0f} s{rate}{left}")

@@ -1,0 +1,125 @@
+"""A Chunk: some rows of a source as they come, and what makes one of Arrow batches and of arrays."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .convert import as_array, to_host, to_table
+from .files import find_column
+
+CHUNK = 1 << 23
+"""Bytes of a chunk, about."""
+
+_NUMBERS = ("int", "uint", "float", "double", "halffloat", "bool", "decimal")
+
+
+class Chunk(NamedTuple):
+    """Some rows of a part.
+
+    Attributes
+    ----------
+    X : ndarray (rows, columns) or sparse matrix
+    y, weight : array (rows,) or None
+    names : list of str or None
+        Of the columns.
+    types : tuple of str
+        Of each column, or one of all; empty where there is nothing to tell it by.
+    open_ended : bool
+        Whether a sparse X may have more columns than show here.
+    """
+
+    X: Any
+    y: Any = None
+    weight: Any = None
+    names: list | None = None
+    types: tuple = ()
+    open_ended: bool = False
+
+
+class Wanted(NamedTuple):
+    """Which columns are read: names, or numbers as text where columns have none."""
+
+    target: Any = None
+    weight: Any = None
+    features: list | None = None
+    drop: tuple = ()
+
+    def of(self, columns, where):
+        """The columns of features among those that there are, and all that are read.
+
+        Raises
+        ------
+        ValueError
+            One is not there, or none is left.
+        """
+        for name in (self.target, self.weight, *self.drop, *(self.features or ())):
+            find_column(name, columns, where)
+        beside = [name for name in (self.target, self.weight) if name is not None]
+        left_out = {*beside, *self.drop}
+        taken = list(self.features) if self.features else [name for name in columns if name not in left_out]
+        if not taken:
+            raise ValueError(f"{where!r} has no column left for the features.")
+        return taken, [*taken, *(name for name in dict.fromkeys(beside) if name not in taken)]
+
+
+def of_batch(batch, taken, wanted, where):
+    """The Chunk of an Arrow batch."""
+    columns = {name: batch.column(i) for i, name in enumerate(batch.schema.names)}
+    types = tuple(str(columns[name].type) for name in taken)
+    strange = [(n, t) for n, t in zip(taken, types, strict=True) if not t.startswith(_NUMBERS)]
+    if strange:
+        listed = ", ".join(f"{name!r} ({kind})" for name, kind in strange[:5])
+        raise TypeError(
+            f"{where!r} has columns that are not numbers: {listed}{', ...' if len(strange) > 5 else ''}. "
+            "Encode them, or name those to take by `features`."
+        )
+    arrays = [_numbers(columns[name]) for name in taken]
+    X = np.empty((batch.num_rows, len(taken)), dtype=np.result_type(*(array.dtype for array in arrays)))
+    for j, array in enumerate(arrays):
+        X[:, j] = array
+    missing = [name for name in batch.schema.names if columns[name].null_count]
+    if missing:
+        rows = np.asarray(columns[missing[0]].is_null())
+        raise Missing(missing[0], int(rows.argmax()))
+    one = [None if name is None else _vector_of(columns[name]) for name in (wanted.target, wanted.weight)]
+    return Chunk(X, *one, names=taken, types=types)
+
+
+class Missing(ValueError):
+    """A null: the column, and the row of the chunk."""
+
+
+def _numbers(column):
+    if str(column.type).startswith("decimal"):
+        column = column.cast("float64")
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _vector_of(column):
+    kind = str(column.type)
+    if kind.startswith("dictionary"):
+        column = column.dictionary_decode()
+    if kind.startswith("decimal"):
+        column = column.cast("int64" if column.type.scale == 0 and column.type.precision <= 18 else "float64")
+    return column.to_numpy(zero_copy_only=False)
+
+
+def in_pieces(X, y, s, where):
+    """Chunks of arrays, X memory-mapped or not."""
+    step = max(CHUNK // max(X.dtype.itemsize * X.shape[1], 1), 1) if isinstance(X, np.ndarray) else X.shape[0]
+    for start in range(0, max(X.shape[0], 1), max(step, 1)):
+        rows = slice(start, start + step)
+        yield of_arrays(X[rows], *(None if v is None else v[rows] for v in (y, s)), where=where)
+
+
+def of_arrays(X, y=None, weight=None, *, where):
+    X = to_table(X)
+    names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+    y, weight = (None if v is None else np.asarray(to_host(v)) for v in (y, weight))
+    if getattr(X, "shape", (1,))[0] == 0:
+        return Chunk(np.asarray(X), y, weight, names)
+    try:
+        X = as_array(X)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{where}: {error}") from error
+    return Chunk(X, y, weight, names, (str(X.dtype),))

@@ -1,0 +1,152 @@
+"""Labels that are learned chunk by chunk, and what is known of the classes in the end."""
+
+import numpy as np
+
+_MOST = 1 << 16
+_KINDS = {"i": "numbers", "u": "numbers", "f": "numbers", "b": "truth values", "m": "times", "M": "times"}
+
+
+class LabelBook:
+    """Gives every label a code, in the order in which they come up.
+
+    Parameters
+    ----------
+    given : ndarray or None
+        All labels; None learns them.
+    """
+
+    def __init__(self, given=None):
+        self.given, self.codes, self.kind, self.origin = given, {}, None, None
+        self.found = []
+        self.settled = None  # the first part after one that had two classes
+        self.part = None
+
+    def codes_of(self, y, piece):
+        """Codes (rows,) of the labels of a piece.
+
+        Raises
+        ------
+        ValueError
+            A label is missing, of another kind than the others, or a new one after two were known, named by
+            file and row.
+        """
+        if (
+            piece.part != self.part
+            and self.part is not None
+            and len(self.codes) >= 2
+            and self.settled is None
+        ):
+            self.settled = piece.where
+        self.part = piece.part
+        _refuse_missing(y, piece)
+        kind = _KINDS.get(y.dtype.kind) or _kind_of_object(y[0])
+        if self.kind is None:
+            self.kind, self.origin = kind, piece.where
+        if kind != self.kind:
+            raise ValueError(
+                f"{piece.where!r}, row {piece.start}: the label {_plain(y[0])!r} is one of {kind}, and "
+                f"those of {self.origin!r} are {self.kind}; expected labels of one kind."
+            )
+        unique, inverse = np.unique(y, return_inverse=True)
+        self.found.append(unique)
+        return np.array([self._code(label, y, piece) for label in unique.tolist()], dtype=np.uint16)[inverse]
+
+    def _code(self, label, y, piece):
+        code = self.codes.get(label)
+        if code is not None:
+            return code
+        known = self.given.tolist() if self.given is not None else list(self.codes)
+        if (self.given is not None and label not in known) or (
+            self.given is None and self.settled is not None
+        ):
+            row = piece.start + int(np.flatnonzero(y == label)[0])
+            advice = "Drop those rows, or name it in `classes`."
+            if self.given is None:
+                advice = f"If it is a class, scan(..., classes={[*known, label]}) says so."
+            raise ValueError(
+                f"{piece.where!r} has the label {label!r} in row {row}, which is not among {known}, those "
+                f"{'given' if self.given is not None else 'of the files before'}. {advice}"
+            )
+        if len(self.codes) == _MOST - 1:
+            raise ValueError(f"there are more than {_MOST - 1} labels; is the target a column of numbers?")
+        return self.codes.setdefault(label, len(self.codes))
+
+    def classes(self):
+        """The sorted classes, and for each code in the order of their coming that of its class.
+
+        Raises
+        ------
+        ValueError
+            There is one class alone, or the labels look like a regression target.
+        """
+        from sklearn.utils.multiclass import check_classification_targets
+
+        classes = np.unique(np.concatenate(self.found))
+        check_classification_targets(classes)
+        if len(classes) < 2:
+            raise ValueError(
+                f"`y` has only one class, {classes[0]!r}; at least two classes are needed to fit a "
+                "classifier."
+            )
+        if self.given is not None and len(classes) < len(self.given):
+            absent = [label for label in self.given.tolist() if label not in self.codes]
+            raise ValueError(f"no row has the labels {absent[:5]} of `classes`; leave them out.")
+        order = [self.codes[label] for label in classes.tolist()]
+        places = np.empty(len(order), dtype=np.min_scalar_type(len(order) - 1))
+        places[order] = np.arange(len(order))
+        return classes, places
+
+
+def _refuse_missing(y, piece):
+    if y.dtype.kind == "f":
+        missing = ~np.isfinite(y)
+    elif y.dtype.kind in "mM":
+        missing = np.isnat(y)
+    elif y.dtype.kind == "O":
+        missing = np.array([v is None or str(v) in ("<NA>", "nan", "NaT") for v in y.tolist()], dtype=bool)
+    else:
+        return
+    if missing.any():
+        raise ValueError(
+            f"{piece.where!r} has no label (NaN or null) in row {piece.start + int(missing.argmax())}. "
+            "Drop those rows."
+        )
+
+
+def _kind_of_object(label):
+    if isinstance(label, str | bytes):
+        return "text"
+    return _KINDS.get(np.asarray(label).dtype.kind, type(label).__name__)
+
+
+def _plain(label):
+    return label.item() if isinstance(label, np.generic) else label
+
+
+class Totals:
+    """Rows and weights of each class, in the order in which labels come up."""
+
+    def __init__(self):
+        self.rows = np.zeros(0, dtype=np.int64)
+        self.sums, self.most = np.zeros(0), np.zeros(0)
+        self.least = np.zeros(0)
+
+    def add(self, codes, s):
+        """Add the rows of a chunk; s (rows,) or None."""
+        k = max(int(codes.max()) + 1, len(self.rows))
+        self.rows = _longer(self.rows, k, 0) + np.bincount(codes, minlength=k)
+        weights = np.ones(len(codes)) if s is None else s
+        self.sums = _longer(self.sums, k, 0.0) + np.bincount(codes, weights, minlength=k)
+        self.most, self.least = _longer(self.most, k, 0.0), _longer(self.least, k, np.inf)
+        np.maximum.at(self.most, codes, weights)
+        positive = weights > 0
+        np.minimum.at(self.least, codes[positive], weights[positive])
+
+    def of_classes(self, places):
+        """The same in the order of the classes: rows, sums, most, least of those that are positive."""
+        order = np.argsort(places)
+        return self.rows[order], self.sums[order], self.most[order], self.least[order]
+
+
+def _longer(array, k, fill):
+    return np.append(array, np.full(k - len(array), fill, dtype=array.dtype))

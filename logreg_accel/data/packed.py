@@ -1,0 +1,203 @@
+"""A block of rows as bytes: how its arrays lie in one buffer, and checksums by which damage is seen."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from .matrix import CompressedRows, Matrix
+
+PIECE = 1 << 14
+"""Bytes that have a checksum of their own, so that a few rows can be read and checked without the others."""
+
+BLOCK = 1 << 24
+"""Bytes of a block, about: it is what a sum is made of, so that sums depend on it."""
+
+_ALIGNED = 64
+_WORD = np.dtype("<u8")
+_FACTORS = np.random.PCG64(20_240_229).random_raw(PIECE // _WORD.itemsize) | np.uint64(1)
+
+
+class Kind(NamedTuple):
+    """What all blocks of a source have in common.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+        Of X in storage.
+    sparse : bool
+    weighted : bool
+    """
+
+    dtype: np.dtype
+    sparse: bool
+    weighted: bool
+
+    @property
+    def piled(self):
+        """See `Matrix.piled`."""
+        return (CompressedRows if self.sparse else Matrix).piled
+
+    def sections(self, n_features, rows, entries):
+        """Where arrays lie: name -> (offset, dtype, length), and the bytes of all."""
+        arrays = [("y", np.dtype(np.uint16), rows)]
+        if self.weighted:
+            arrays.append(("s", np.dtype(np.float64), rows))
+        if self.sparse:
+            arrays += [("indptr", np.dtype(np.int32), rows + 1), ("indices", np.dtype(np.int32), entries)]
+            arrays.append(("data", self.dtype, entries))
+        else:
+            arrays.append(("data", self.dtype, rows * n_features))
+        places, offset = {}, 0
+        for name, dtype, length in arrays:
+            places[name] = (offset, dtype, length)
+            offset += -(-dtype.itemsize * length // _ALIGNED) * _ALIGNED
+        return places, offset
+
+
+def rows_of_block(kind, n_features):
+    """Rows of a dense block; they depend on the width and the dtype alone."""
+    return max(BLOCK // max(kind.dtype.itemsize * n_features, 1), 1)
+
+
+def ends_of(X):
+    """Bytes of a block that the rows of a sparse X before each one take, and all: (rows + 1,)."""
+    return X.indptr.astype(np.int64) * (X.dtype.itemsize + 4) + 16 * np.arange(len(X.indptr))
+
+
+def buffer_of(size):
+    """A new aligned buffer of bytes."""
+    raw = np.empty(size + _ALIGNED, dtype=np.uint8)
+    start = -raw.ctypes.data % _ALIGNED
+    return raw[start : start + size]
+
+
+def section(buffer, place):
+    """One array in a buffer."""
+    offset, dtype, length = place
+    return buffer[offset : offset + dtype.itemsize * length].view(dtype)
+
+
+def packed(kind, n_features, parts):
+    """The buffer of rows that come as a list of (X, codes, weights), and how many rows and entries it has."""
+    rows = sum(X.shape[0] for X, _, _ in parts)
+    entries = sum(X.nnz for X, _, _ in parts) if kind.sparse else 0
+    places, size = kind.sections(n_features, rows, entries)
+    buffer = buffer_of(size)
+    buffer[:] = 0  # what lies between arrays is in the checksums, too
+    filled, stored = 0, 0
+    for X, y, s in parts:
+        here = slice(filled, filled + X.shape[0])
+        section(buffer, places["y"])[here] = y
+        if kind.weighted:
+            section(buffer, places["s"])[here] = s
+        if kind.sparse:
+            there = slice(stored, stored + X.nnz)
+            section(buffer, places["indptr"])[filled + 1 : here.stop + 1] = X.indptr[1:] + stored
+            section(buffer, places["indices"])[there] = X.indices
+            section(buffer, places["data"])[there] = X.data
+            stored = there.stop
+        else:
+            section(buffer, places["data"]).reshape(rows, n_features)[here] = X
+        filled = here.stop
+    return buffer, rows, entries
+
+
+def unpacked(kind, n_features, rows, entries, buffer):
+    """The Matrix in a buffer, as a view."""
+    places, _ = kind.sections(n_features, rows, entries)
+    data = section(buffer, places["data"])
+    if not kind.sparse:
+        return Matrix(data.reshape(rows, n_features))
+    import scipy.sparse
+
+    X = scipy.sparse.csr_array((rows, n_features), dtype=kind.dtype)
+    X.data, X.indices, X.indptr = data, section(buffer, places["indices"]), section(buffer, places["indptr"])
+    X.has_sorted_indices = X.has_canonical_format = True
+    return CompressedRows(X)
+
+
+def beside(kind, rows, buffer):
+    """Codes, and weights or None, in a buffer or at its front."""
+    places, _ = kind.sections(0, rows, 0)
+    return section(buffer, places["y"]), section(buffer, places["s"]) if kind.weighted else None
+
+
+def front(kind, rows):
+    """Bytes at the front of a buffer that have what rows have beside X."""
+    places, size = kind._replace(sparse=False).sections(0, rows, 0)
+    return min(size, places["data"][0])
+
+
+def ranges_of(kind, n_features, layout, rows, buffer=None):
+    """First and last byte of each of some rows in their buffer: (k, 2), or several of those one below the
+    other.
+
+    Of sparse rows the front and `indptr` have to be in the buffer; without it they are what is returned.
+    """
+    places, _ = kind.sections(n_features, *layout)
+    if not kind.sparse:
+        width = kind.dtype.itemsize * n_features
+        first = places["data"][0] + rows * width
+        return np.stack([first, first + width], axis=1)
+    if buffer is None:
+        offset, dtype, length = places["indptr"]
+        return np.array([[offset, offset + dtype.itemsize * length]])
+    indptr, found = section(buffer, places["indptr"]).astype(np.int64), []
+    for name in ("indices", "data"):
+        offset, dtype, _ = places[name]
+        found.append(offset + dtype.itemsize * np.stack([indptr[rows], indptr[rows + 1]], axis=1))
+    return np.concatenate(found)
+
+
+def stacked(parts):
+    """One Matrix of several."""
+    if len(parts) == 1:
+        return parts[0]
+    if not hasattr(parts[0].stored, "indptr"):
+        return Matrix(np.concatenate([part.stored for part in parts]))
+    import scipy.sparse
+
+    X = scipy.sparse.csr_array(scipy.sparse.vstack([part.stored for part in parts], format="csr"))
+    X.has_sorted_indices = X.has_canonical_format = True
+    return CompressedRows(X)
+
+
+def fingerprint(*arrays):
+    """A hash of arrays on the host: of their numbers, types and shapes, whatever their strides."""
+    known = hashlib.sha256()
+    for array in arrays:
+        known.update(repr((array.dtype.name, array.shape)).encode())
+        if array.dtype == object:
+            known.update(repr(array.tolist()).encode())
+            continue
+        step = max(BLOCK // max(array[:1].nbytes, 1), 1)
+        for start in range(0, len(array), step):
+            known.update(_summary(np.ascontiguousarray(array[start : start + step])))
+    return known.hexdigest()
+
+
+def _summary(part):
+    """Checksums of a contiguous array."""
+    buffer = buffer_of(-(-part.nbytes // _WORD.itemsize) * _WORD.itemsize)
+    buffer[part.nbytes :] = 0
+    buffer[: part.nbytes] = part.reshape(-1).view(np.uint8)
+    return checksums(buffer).tobytes()
+
+
+# -- checksums -----------------------------------------------------------------------------------------------
+
+
+def checksums(buffer):
+    """A checksum of every piece: Σ words times odd factors, modulo 2^64.
+
+    Any change of one word shows, and any other with a probability of 1 − 2⁻⁶⁴ or so if it is by chance. The
+    usual checksums take longer to make than a disk to read.
+    """
+    words = buffer.view(_WORD)
+    whole = len(words) // len(_FACTORS) * len(_FACTORS)
+    sums = np.einsum("ij,j->i", words[:whole].reshape(-1, len(_FACTORS)), _FACTORS)
+    if whole == len(words):
+        return sums
+    rest = words[whole:]
+    return np.append(sums, (rest * _FACTORS[: len(rest)]).sum(dtype=np.uint64))

@@ -1,0 +1,243 @@
+"""Rows that come in shards: files, Arrow data sets, lazy frames and callables, read chunk by chunk.
+
+A `Part` is a shard with a name for messages; `read` opens it anew on every call and yields Chunks as they
+come. What the shards must have in common is checked by `scan.Source`, which joins them.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from . import files
+from .chunks import CHUNK, Chunk, Wanted, in_pieces, of_arrays, of_batch
+from .opening import kind_of
+from .reader import TABLES, TableReader, find_files
+
+
+class Part(NamedTuple):
+    """A shard.
+
+    Attributes
+    ----------
+    name : str
+    read : function () -> iterator of Chunk
+    paths : tuple of str
+        The files that it is read from; none where that is not known.
+    """
+
+    name: str
+    read: Callable
+    paths: tuple = ()
+
+
+def parts_of(data, wanted):
+    """The parts of whatever `scan` takes, in a fixed order.
+
+    Raises
+    ------
+    FileNotFoundError
+        No file has the name or fits the pattern.
+    TypeError, ValueError
+        `data` is nothing that can be read in chunks.
+    """
+    if hasattr(data, "collect_batches"):
+        return [Part("the lazy frame", partial(_of_lazy_frame, data, wanted))]
+    if hasattr(data, "get_fragments"):
+        return [_fragment(data, i, fragment, wanted) for i, fragment in enumerate(data.get_fragments())]
+    if callable(data):
+        name = f"the chunks of {getattr(data, '__name__', type(data).__name__)}"
+        return [Part(name, partial(_called, data, name))]
+    one = isinstance(data, str | os.PathLike)
+    if one or (isinstance(data, list | tuple) and all(isinstance(path, str | os.PathLike) for path in data)):
+        paths = find_files([data] if one else data)
+        if not paths:
+            raise ValueError("`data` is an empty list; expected file names, patterns or folders.")
+        return _of_files(paths, wanted)
+    raise TypeError(
+        f"`data` is {type(data).__name__}; expected a file name, a pattern, a folder or a list of those, an "
+        "Arrow dataset, a polars LazyFrame, or a callable that returns an iterator of (X, y) chunks. "
+        "Arrays and frames in memory go to `fit` as they are."
+    )
+
+
+# -- files ---------------------------------------------------------------------------------------------------
+
+
+def _of_files(paths, wanted):
+    if all(kind_of(path) == "npy" for path in paths):
+        beside = [_beside(getattr(wanted, name), name, paths) for name in ("target", "weight")]
+        return [
+            Part(
+                path,
+                partial(_npy, path, *columns, wanted.features, wanted.drop),
+                (path, *filter(_is_npy, columns)),
+            )
+            for path, *columns in zip(paths, *beside, strict=True)
+        ]
+    return [Part(path, partial(_of_file, path, wanted), (path,)) for path in paths]
+
+
+def _of_file(path, wanted):
+    kind = kind_of(path)
+    if kind in TABLES:
+        return _of_table(path, wanted)
+    if kind == "svmlight":
+        return _svmlight(path, wanted)
+    if kind == "npz":
+        return _npz(path, wanted)
+    raise ValueError(f"{path!r} is a .npy file among files of other formats; expected shards of one format.")
+
+
+def _of_table(path, wanted):
+    reader = TableReader(path)
+    taken, read = wanted.of(reader.names, path)
+    if reader.kind == "text":
+        reader.typed(dict.fromkeys(taken, "number"))
+    rows = max(CHUNK // (8 * len(read)), 1)
+    empty = True
+    for batch in reader.batches(read, rows):
+        empty = False
+        for start in range(0, max(batch.num_rows, 1), rows):
+            yield of_batch(batch.slice(start, rows), taken, wanted, path)
+    if empty:
+        yield Chunk(np.empty((0, len(taken))), names=taken)
+
+
+def _is_npy(column):
+    return column is not None and column.endswith(".npy")
+
+
+def _beside(column, name, paths):
+    """For each .npy file, where its labels or weights are: the number of a column, or a file of their own."""
+    if column is None or isinstance(column, int) or (isinstance(column, str) and not _is_npy(column)):
+        return [None if column is None else str(column)] * len(paths)
+    found = find_files([column] if isinstance(column, str | os.PathLike) else column)
+    if len(found) != len(paths):
+        raise ValueError(
+            f"`{name}` stands for {len(found)} files and `data` for {len(paths)}; expected one beside "
+            "each, in the order of their names."
+        )
+    return found
+
+
+def _npy(path, target, weight, features, drop):
+    X = files.open_npy(path)
+    inside = [None if _is_npy(column) else column for column in (target, weight)]
+    taken, *places = files.columns_of_npy(path, X.shape[1], *inside, features, drop)
+    beside = [_vector(column, path, len(X)) if _is_npy(column) else None for column in (target, weight)]
+    step = max(CHUNK // max(X.itemsize * X.shape[1], 1), 1)
+    for start in range(0, max(len(X), 1), step):
+        rows = slice(start, min(start + step, len(X)))
+        table = files.rows_of_npy(path, X, rows.start, rows.stop)
+        y, s = (
+            table[:, place] if place is not None else None if vector is None else vector[rows]
+            for place, vector in zip(places, beside, strict=True)
+        )
+        some = table if len(taken) == X.shape[1] else table[:, taken]
+        yield of_arrays(some, y, s, where=path)
+
+
+def _vector(column, path, rows):
+    try:
+        values = np.load(column, allow_pickle=False)
+    except (EOFError, ValueError) as error:
+        raise ValueError(f"{column!r} is not a readable .npy file ({error}).") from error
+    if values.shape != (rows,):
+        raise ValueError(f"{column!r} has shape {values.shape}; expected ({rows},), the rows of {path!r}.")
+    return values
+
+
+def _npz(path, wanted):
+    """`X`, or what scipy.sparse.save_npz writes, beside named vectors; the labels are `y` if nothing is
+    said.
+    """
+    target, names = wanted.target or "y", {"data", "indices", "indptr", "shape"}
+    if wanted.features or wanted.drop:
+        raise ValueError(f"{path!r} is an .npz file, whose columns have no names to take or to drop.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except Exception as error:  # a damaged zip file may raise anything
+        raise ValueError(f"{path!r} is not a readable .npz file ({error}).") from error
+    if names <= set(arrays):
+        import scipy.sparse
+
+        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
+        X = scipy.sparse.csr_array(parts, shape=tuple(arrays["shape"]))
+    elif "X" in arrays and arrays["X"].ndim == 2:
+        X = arrays["X"]
+    else:
+        listed = ", ".join(arrays) or "nothing"
+        raise ValueError(f"{path!r} has neither a two-dimensional `X` nor a sparse matrix; it has {listed}.")
+    for name in (wanted.target, wanted.weight):
+        files.find_column(name, list(arrays), path)
+    yield from in_pieces(X, arrays.get(target), arrays.get(wanted.weight), path)
+
+
+def _svmlight(path, wanted):
+    """The lines in ranges of bytes; there are as many columns as the last entry shows, or more."""
+    from sklearn.datasets import load_svmlight_file
+
+    if wanted != Wanted():
+        raise ValueError(
+            f"{path!r} is an svmlight file with the target in front of each line, whose columns have no "
+            "names; expected neither `target` nor other columns by name."
+        )
+    size = os.path.getsize(path)
+    step = max(size, 1) if path.endswith((".gz", ".bz2")) else CHUNK  # packed files are read whole
+    for offset in range(0, max(size, 1), step):
+        try:
+            length = step if step < size else -1
+            X, y = load_svmlight_file(
+                path, zero_based=False, n_features=2**31 - 2, offset=offset, length=length
+            )
+        except (ValueError, OverflowError, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise ValueError(
+                f"{path!r} is not a readable svmlight file ({error}), after byte {offset}. Its lines are "
+                "'label index:value ...', indices from 1 on."
+            ) from error
+        width = int(X.indices.max()) + 1 if X.nnz else 0
+        X.resize(X.shape[0], width)
+        whole = y.astype(np.int64)
+        yield Chunk(X, whole if (whole == y).all() else y, types=(str(X.dtype),), open_ended=True)
+
+
+# -- tables and callables ------------------------------------------------------------------------------------
+
+
+def _of_lazy_frame(frame, wanted):
+    where = "the lazy frame"
+    taken, read = wanted.of(frame.collect_schema().names(), where)
+    rows = max(CHUNK // (8 * len(read)), 1)
+    for piece in frame.select(read).collect_batches(chunk_size=rows, maintain_order=True):
+        for batch in piece.to_arrow().to_batches():
+            yield of_batch(batch, taken, wanted, where)
+
+
+def _fragment(dataset, i, fragment, wanted):
+    path = getattr(fragment, "path", None)
+
+    def read():
+        taken, columns = wanted.of(dataset.schema.names, "the dataset")
+        rows = max(CHUNK // (8 * len(columns)), 1)
+        for batch in fragment.to_batches(schema=dataset.schema, columns=columns, batch_size=rows):
+            yield of_batch(batch, taken, wanted, path or "the dataset")
+
+    return Part(
+        path or f"fragment {i} of the dataset", read, (path,) if path and os.path.exists(path) else ()
+    )
+
+
+def _called(data, name):
+    for i, given in enumerate(data()):
+        if not isinstance(given, tuple | list) or not 1 <= len(given) <= 3:
+            raise TypeError(
+                f"{name}: chunk {i} is {type(given).__name__}; expected a tuple (X, y) or (X, y, weight), "
+                "or (X,) for predictions."
+            )
+        yield of_arrays(*given, where=f"{name}, chunk {i}")

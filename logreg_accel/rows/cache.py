@@ -1,0 +1,133 @@
+"""The cache of blocks: a folder for each set of inputs, which the next fit on them finds.
+
+It is made beside and renamed when it is complete, and everything in it has a checksum. A lock tells one that
+is being made from what a killed fit has left.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+
+import numpy as np
+
+from ..data import packed as p
+from .store import INDEX, Store, forget
+from .streamed import Streamed
+
+_FORMAT = 1
+RESIDENT = 0.33
+"""Of the memory, for blocks that stay."""
+
+_BLOCKS = "blocks"
+
+
+def folder_of(cache, stamp):
+    known = json.dumps([_FORMAT, p.BLOCK, p.PIECE, stamp], sort_keys=True)
+    return os.path.join(cache, f"logreg_accel-{hashlib.sha256(known.encode()).hexdigest()[:24]}")
+
+
+def new_folder(cache):
+    import fcntl
+
+    os.makedirs(cache, exist_ok=True)
+    for name in os.listdir(cache):
+        if name.startswith("logreg_accel-") and name.endswith(".tmp"):
+            _remove_left_behind(os.path.join(cache, name))
+    working = os.path.join(cache, f"logreg_accel-{secrets.token_hex(8)}.tmp")
+    os.mkdir(working)
+    file = os.open(os.path.join(working, _BLOCKS), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return working, file
+
+
+def _remove_left_behind(folder):
+    import fcntl
+
+    with contextlib.suppress(OSError):
+        file = os.open(os.path.join(folder, _BLOCKS), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+        finally:
+            os.close(file)
+
+
+def publish(streamed, working, folder, stamp):
+    """Make the cache complete, flushed to the disk, and give it its name."""
+    store = streamed.store
+    os.fsync(store.file)
+    text = [isinstance(label, str) for label in streamed.classes.tolist()]
+    classes = streamed.classes.astype(str) if any(text) else streamed.classes
+    facts = {
+        "names": streamed.names,
+        "n_features": store.n_features,
+        "object": streamed.classes.dtype == object,
+    }
+    facts |= {"kind": [store.kind.dtype.name, store.kind.sparse, store.kind.weighted], "stamp": stamp}
+    arrays = {f"totals_{i}": values for i, values in enumerate(streamed.totals)}
+    arrays |= {
+        "layouts": np.array(store.layouts),
+        "sizes": np.array(store.sizes),
+        "offsets": np.array(store.offsets),
+    }
+    arrays |= {"sums": np.concatenate(store.sums), "classes": classes, "places": streamed.places}
+    with open(os.path.join(working, INDEX), "wb") as file:
+        np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    with contextlib.suppress(OSError):
+        if os.path.exists(folder) and not os.path.exists(os.path.join(folder, INDEX)):
+            shutil.rmtree(folder)  # one that was found damaged
+    try:
+        os.rename(working, folder)
+        store.folder = folder
+    except OSError:  # another fit was faster: the file here stays open for as long as it is read
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def found(source):
+    """The Streamed of a complete cache of the same inputs; None where there is none."""
+    stamp = source.fingerprint()
+    folder = None if stamp is None else folder_of(source.cache, stamp)
+    if folder is None or not os.path.exists(os.path.join(folder, INDEX)):
+        return None
+    try:
+        return _loaded(source, folder, stamp)
+    except Exception:  # damage of any kind: it is made anew
+        forget(folder)
+        return None
+
+
+def _loaded(source, folder, stamp):
+    with np.load(os.path.join(folder, INDEX), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    facts = json.loads(str(arrays["facts"]))
+    name, sparse, weighted = facts["kind"]
+    file = os.open(os.path.join(folder, _BLOCKS), os.O_RDONLY | os.O_CLOEXEC)
+    store = Store(p.Kind(_dtype(name), sparse, weighted), folder, file)
+    try:
+        sizes = arrays["sizes"].tolist()
+        if facts["stamp"] != json.loads(json.dumps(stamp)) or os.fstat(file).st_size != sum(sizes):
+            raise ValueError("not these inputs, or not all of the blocks")
+        counts = [-(-size // p.PIECE) for size in sizes]
+        store.sums = np.split(arrays["sums"], np.cumsum(counts)[:-1])
+        store.n_features, store.sizes, store.offsets = facts["n_features"], sizes, arrays["offsets"].tolist()
+        store.layouts = [tuple(layout) for layout in arrays["layouts"].tolist()]
+        store.allowance = int(RESIDENT * source.memory)
+        classes = arrays["classes"].astype(object) if facts["object"] else arrays["classes"]
+        totals = tuple(arrays[f"totals_{i}"] for i in range(4))
+        return Streamed(store, facts["names"], classes, arrays["places"], totals, source.memory)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _dtype(name):
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)

@@ -1,0 +1,282 @@
+"""Blocks of rows on local disk, some of them kept in memory too: written once, read again and again.
+
+Reader threads fill a few buffers ahead of who computes, by `preadv`: a file that is cut short under a memory
+map would end the process. Every byte that is used is checked against a checksum.
+"""
+
+import collections
+import contextlib
+import errno
+import os
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import numpy as np
+
+from ..data import packed as p
+
+_THREADS = 2
+_AHEAD = 2  # blocks that are read before they are wanted
+
+
+class Damaged(OSError):
+    """A block is not what was written."""
+
+
+class Store:
+    """Blocks in a file, in a fixed order.
+
+    Parameters
+    ----------
+    kind : packed.Kind
+    folder : str or None
+        What is told of damage; None for a temporary file.
+    file : int
+        Of the blocks that are not in memory alone.
+
+    Attributes
+    ----------
+    n_features : int
+        Set once all blocks are there.
+    layouts : list of (rows, entries)
+    sizes : list of int
+        Bytes.
+    offsets : list of int
+        In the file; -1 for a block that is in memory alone.
+    sums : list of ndarray
+        Checksums.
+    resident : dict
+        Buffers of blocks that are kept.
+    bytes_read : int
+        From the file, so far.
+    """
+
+    on_device, stored = False, None
+
+    def __init__(self, kind, folder, file):
+        self.kind, self.folder, self.file = kind, folder, file
+        self.dtype = kind.dtype
+        self.n_features, self.layouts, self.sizes, self.offsets, self.sums = 0, [], [], [], []
+        self.resident, self.allowance, self.bytes_read = {}, 0, 0
+        self._pool, self._lock = ThreadPoolExecutor(_THREADS, "logreg_accel-read"), threading.Lock()
+        self._buffers = None
+
+    @property
+    def shape(self):
+        return sum(rows for rows, _ in self.layouts), self.n_features
+
+    @property
+    def nbytes(self):
+        """Bytes that one read of all rows moves."""
+        return sum(self.sizes)
+
+    @property
+    def work(self):
+        """See `Matrix.work`."""
+        return self.nbytes * (4 if self.kind.sparse else 1)
+
+    def add(self, buffer, rows, entries):
+        """Append a block: to memory while there is room, and to the file where it has to be found again."""
+        i, size = len(self.sizes), len(buffer)
+        self.layouts.append((rows, entries))
+        self.sizes.append(size)
+        self.sums.append(p.checksums(buffer))
+        kept = self._keep(i, buffer)
+        if kept and self.folder is None:
+            self.offsets.append(-1)
+            return
+        end = os.lseek(self.file, 0, os.SEEK_END)
+        self.offsets.append(end)
+        try:
+            _write(self.file, buffer)
+        except OSError as error:
+            where = self.folder or "the temporary folder, which TMPDIR names,"
+            raise OSError(
+                error.errno,
+                f"cannot write the cache of blocks to {where} ({error.strerror}) after {end / 1e9:.3g} GB; "
+                "`cache` names a folder on a disk with more room",
+            ) from error
+
+    def _keep(self, i, buffer):
+        if len(buffer) > self.allowance:
+            return False
+        self.allowance -= len(buffer)
+        self.resident[i] = buffer
+        return True
+
+    def close(self):
+        """Give back the file, the threads and the memory."""
+        self._pool.shutdown()
+        if self.file is not None:
+            os.close(self.file)
+        self.file, self.resident, self._buffers = None, {}, None
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def blocks(self):
+        """Every block in order: its Matrix, codes and weights, valid until the next one is taken."""
+        if self._buffers is None:
+            self._buffers = queue.SimpleQueue()
+            for _ in range(_AHEAD + 1):
+                self._buffers.put(None)
+        size = max((size for i, size in enumerate(self.sizes) if i not in self.resident), default=0)
+
+        def fetch(i):
+            buffer = self._buffers.get()
+            try:
+                buffer = p.buffer_of(size) if buffer is None or len(buffer) < size else buffer
+                whole = buffer[: self.sizes[i]]
+                self._read(i, whole, [(0, self.sizes[i])])
+                if len(self.resident) < len(self.sizes) and self.sizes[i] <= self.allowance:
+                    with self._lock:
+                        copy = p.buffer_of(len(whole))
+                        copy[:] = whole
+                        self._keep(i, copy)
+            except BaseException:
+                self._buffers.put(buffer)
+                raise
+            return buffer
+
+        with contextlib.closing(self._ahead(range(len(self.sizes)), fetch, self._buffers.put)) as ahead:
+            for i, buffer in ahead:
+                try:
+                    yield self._views(i, self.resident[i] if buffer is None else buffer[: self.sizes[i]])
+                finally:
+                    if buffer is not None:
+                        self._buffers.put(buffer)
+
+    def beside(self):
+        """Codes and weights of every block in order, without X."""
+
+        def fetch(i):
+            size = p.front(self.kind, self.layouts[i][0])
+            buffer = p.buffer_of(-(-size // p.PIECE) * p.PIECE)[: self.sizes[i]]
+            self._read(i, buffer, [(0, size)])
+            return buffer[:size]
+
+        with contextlib.closing(self._ahead(range(len(self.sizes)), fetch)) as ahead:
+            for i, buffer in ahead:
+                buffer = self.resident[i] if buffer is None else buffer
+                yield p.beside(self.kind, self.layouts[i][0], buffer)
+
+    def some(self, rows):
+        """A Matrix of some rows, ascending, their codes, and their weights or None."""
+        starts = np.cumsum([0, *(count for count, _ in self.layouts)])
+        cuts = np.searchsorted(rows, starts)
+        jobs = [
+            (i, rows[cuts[i] : cuts[i + 1]] - starts[i])
+            for i in range(len(self.sizes))
+            if cuts[i] < cuts[i + 1]
+        ]
+
+        def fetch(i):
+            mine = of_block[i]
+            buffer = p.buffer_of(self.sizes[i])
+            wanted = [(0, p.front(self.kind, self.layouts[i][0]))]
+            layout = (self.kind, self.n_features, self.layouts[i], mine)
+            if self.kind.sparse:
+                wanted += [tuple(place) for place in p.ranges_of(*layout)]
+                self._read(i, buffer, wanted)
+                wanted = []
+            self._read(i, buffer, [*wanted, *map(tuple, p.ranges_of(*layout, buffer))])
+            return self._taken(i, buffer, mine)
+
+        of_block = dict(jobs)
+        parts = [
+            self._taken(i, self.resident[i], of_block[i]) if taken is None else taken
+            for i, taken in self._ahead(of_block, fetch)
+        ]
+        X, y, s = zip(*parts, strict=True)
+        return p.stacked(X), np.concatenate(y), np.concatenate(s) if self.kind.weighted else None
+
+    def bytes_of(self, rows):
+        """Bytes that `some` reads, about."""
+        width = self.nbytes / max(self.shape[0], 1)
+        if width >= p.PIECE:
+            return len(rows) * width
+        return len(np.unique((np.asarray(rows) * width).astype(np.int64) // p.PIECE)) * p.PIECE
+
+    def _taken(self, i, buffer, rows):
+        X, y, s = self._views(i, buffer)
+        return X.take(rows), y[rows], s if s is None else s[rows]
+
+    def _views(self, i, buffer):
+        rows, entries = self.layouts[i]
+        X = p.unpacked(self.kind, self.n_features, rows, entries, buffer)
+        return X, *p.beside(self.kind, rows, buffer)
+
+    def _ahead(self, numbers, fetch, give_back=None):
+        """(i, what fetch(i) gives) in order, made some blocks ahead on the reader threads; None for those
+        kept.
+        """
+        waiting, numbers = collections.deque(), iter(numbers)
+        try:
+            while True:
+                for i in numbers:
+                    waiting.append((i, None if i in self.resident else self._pool.submit(fetch, i)))
+                    if len(waiting) > _AHEAD:
+                        break
+                if not waiting:
+                    return
+                i, future = waiting.popleft()
+                yield i, None if future is None else future.result()
+        finally:
+            left = [future for _, future in waiting if future is not None and not future.cancel()]
+            wait(left)
+            for future in left:
+                if give_back is not None and future.exception() is None:
+                    give_back(future.result())
+
+    def _read(self, i, buffer, ranges):
+        """Fill the pieces of a block that some ranges of bytes lie in, and check them."""
+        wanted = np.zeros(-(-self.sizes[i] // p.PIECE) + 1, dtype=np.int8)
+        for first, stop in ranges:
+            if stop > first:
+                wanted[first // p.PIECE : -(-stop // p.PIECE)] = 1
+        steps = np.flatnonzero(np.diff(wanted, prepend=0))
+        for first, stop in steps.reshape(-1, 2).tolist():
+            part = buffer[first * p.PIECE : min(stop * p.PIECE, self.sizes[i])]
+            got = _read_at(self.file, part, self.offsets[i] + first * p.PIECE)
+            if got < len(part):
+                raise self._damage(i, f"it ends {len(part) - got} bytes too early")
+            if (p.checksums(part) != self.sums[i][first:stop]).any():
+                raise self._damage(i, "its checksum is another one")
+            with self._lock:
+                self.bytes_read += got
+
+    def _damage(self, i, what):
+        if self.folder is None:
+            return Damaged(
+                errno.EIO, f"block {i} of the temporary cache is damaged: {what}. Is the disk all right?"
+            )
+        forget(self.folder)
+        return Damaged(
+            errno.EIO,
+            f"block {i} of the cache in {self.folder!r} is damaged: {what}. The next fit makes it anew.",
+        )
+
+
+INDEX = "index.npz"
+
+
+def forget(folder):
+    """Leave a cache to be made anew."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, INDEX))
+
+
+def _write(file, buffer):
+    rest = memoryview(buffer)
+    while len(rest):
+        rest = rest[os.write(file, rest) :]
+
+
+def _read_at(file, buffer, offset):
+    got = 0
+    while got < len(buffer):
+        count = os.preadv(file, [memoryview(buffer)[got:]], offset + got)
+        if count == 0:
+            break
+        got += count
+    return got

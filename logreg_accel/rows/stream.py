@@ -1,0 +1,169 @@
+"""Rows that are read from blocks on disk, again on every pass; what fits stays in memory."""
+
+import contextlib
+import copy
+
+import numpy as np
+
+from ..backends.passes import RowVector
+from ..data import Block, centre_of, centred, compute_dtype, look_at
+from ..data.packed import PIECE
+from .drawn import DrawnRows
+from .memory import SomeRows
+from .sampling import at
+from .spill import Parts, Spill
+
+_LOOKED_AT = 512  # rows
+_VECTORS = 0.125  # of the memory, for margins and other numbers a row
+
+
+def evenly(m, most):
+    """Up to so many of m numbers, evenly spaced."""
+    count = min(m, most)
+    return (np.arange(count) * m + m // 2) // max(count, 1)
+
+
+class StreamRows(DrawnRows):
+    """Blocks that a Store yields in a fixed order; sums over them are added in that order.
+
+    Parameters
+    ----------
+    streamed : Streamed
+    backend : Backend
+    centring : bool or None
+        As of `MemoryRows`.
+    """
+
+    in_memory = True  # as far as a few rows are concerned
+
+    def __init__(self, streamed, backend, centring=None):
+        store = self.store = streamed.store
+        m, n = store.shape
+        total = streamed.total_weight / streamed.weight_scale
+        super().__init__(backend, m, n, compute_dtype(store.dtype), total)
+        self.streamed, self.n_classes, self.whole = streamed, len(streamed.classes), self
+        self.nbytes = store.nbytes
+        self.least_weight = streamed.least_weight if streamed.weighted else 1.0
+        self._spill = Spill(store.folder, int(_VECTORS * streamed.memory))
+        self._subtracted = self._columns = None
+        self._seen = np.zeros(0, dtype=int), None
+        self._columns = look_at(store.some(evenly(m, _LOOKED_AT))[0])
+        if centring is not None:
+            self._centre(centring)
+
+    def _centre(self, intercept):
+        self.centre = self._subtracted = centre_of(self._columns, self.dtype, intercept)
+        if self.centre is not None:
+            self.rounds_to, self.dtype = self.dtype, np.dtype(np.float64)
+
+    def in_float64(self, intercept):
+        """See `Rows.in_float64`; beside an intercept columns are centred."""
+        if self.dtype == np.float64:
+            return None
+        rows, centre = copy.copy(self), np.zeros(self.n_features)
+        if intercept:
+            centre[self._columns.which] = self._columns.mean
+        rows.centre = rows._subtracted = centre
+        rows._norms, rows.rounds_to, rows.dtype = None, self.dtype, np.dtype(np.float64)
+        return rows
+
+    def _exactly(self):
+        rows = copy.copy(self)
+        rows._subtracted = np.zeros(self.n_features) if self._subtracted is None else self._subtracted
+        rows.centre, rows.rounds_to = None, np.dtype(np.float64)
+        rows.dtype = rows.rounds_to
+        return rows
+
+    @property
+    def piled(self):
+        return 1.0 if self.dtype == np.float64 else self.store.kind.piled
+
+    def first_nonfinite(self):
+        return None  # they were refused in the first read
+
+    # -- blocks ----------------------------------------------------------------------------------------------
+
+    def blocks(self):
+        with contextlib.closing(self.store.blocks()) as blocks:
+            for X, codes, s in blocks:
+                yield self._block(X, *self.streamed.beside(codes, s))
+
+    def _block(self, X, y, s):
+        if self._subtracted is not None:
+            X = centred(X, self.backend.xp.asarray(self._subtracted))
+        return self.backend.upload(Block(X, y, s))
+
+    def _beside(self):
+        with contextlib.closing(self.store.beside()) as beside:
+            for codes, s in beside:
+                y, s = self.streamed.beside(codes, s)
+                yield y, None if s is None else s.astype(self.dtype)
+
+    def _without_x(self):
+        with contextlib.closing(self._beside()) as beside:
+            for y, s in beside:
+                yield Block(None, y, s)
+
+    def _about(self):
+        return self.dtype.name, self._subtracted
+
+    def _kept(self, part):
+        return self._spill.keep(part)
+
+    def _vector(self, parts):
+        return RowVector(Parts(parts))
+
+    def to_host(self, vector, rows=None):
+        """A row vector, or some rows of it, in the order of the rows."""
+        if rows is None:
+            return super().to_host(vector)
+        return self.backend.to_host(at(vector.parts, rows, self.backend))
+
+    # -- some of the rows ------------------------------------------------------------------------------------
+
+    def _take(self, rows, weights):
+        X, codes, _ = self.store.some(rows)
+        block = self._block(X, self.streamed.beside(codes, None)[0], None)
+        return [self.backend.take(block, np.arange(len(rows)), weights)]
+
+    # -- a few rows that are gathered once, for who must see them --------------------------------------------
+
+    def evenly_spaced(self, most):
+        """The numbers of up to so many rows, evenly spaced; those without weight are left out."""
+        rows = evenly(self.n_rows, most)
+        s = self.weights(rows)
+        return rows if s is None else rows[s > 0]
+
+    def _looked_at(self, rows):
+        """The block of some of the rows that were looked at last, or of others."""
+        known, block = self._seen
+        places = np.minimum(np.searchsorted(known, rows), max(len(known) - 1, 0))
+        if block is None or not np.array_equal(known[places], rows):
+            X, codes, s = self.store.some(rows)
+            block, places = Block(X, *self.streamed.beside(codes, s)), np.arange(len(rows))
+            self._seen = rows, block
+        s = block.sample_weight
+        return Block(block.X.take(places), block.y[places], s if s is None else s[places])
+
+    def labels(self, rows):
+        """Class codes of some rows."""
+        return self._looked_at(rows).y
+
+    def weights(self, rows):
+        """Weights of some rows; None where all are one."""
+        return self._looked_at(rows).sample_weight
+
+    def combination(self, rows, a):
+        """Σ xᵢ·aᵢ over some rows, ascending, for a (len(rows), k): float64 (n_features, k)."""
+        return self.backend.combination(self._block(self._looked_at(rows).X, None, None).X, a)
+
+    def _gathered(self, blocks, share=0.0, cost=0.0):
+        return SomeRows(self, blocks, share, cost)
+
+    def _reads_of(self, rows):
+        return self.store.bytes_of(rows) / max(self.nbytes, 1)
+
+    def reads_to_draw(self, size, by_norms=False):
+        pieces = max(PIECE / max(self.nbytes / self.n_rows, 1), 1)
+        norms = 2 if by_norms and self._norms is None and size < self.n_rows else 0
+        return min((1 if by_norms else 2) * size * pieces / self.n_rows, 1) + norms

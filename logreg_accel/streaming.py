@@ -1,0 +1,110 @@
+"""What a fit does where X is a source: rows that are read from blocks, within a budget of memory."""
+
+import contextlib
+
+import numpy as np
+
+from .checkpoint import opened as opened_checkpoint
+from .data import as_labelled
+from .data.scan import Source
+from .rows import MemoryRows, Streamed, StreamRows, opened
+from .solvers import sgd
+from .solvers.memory import Shape, in_units, needed
+
+_MAY_CHANGE = {"callback", "max_iter", "max_passes", "max_seconds", "n_threads", "verbose"}
+"""Parameters that a fit may go on with that are others than those it was begun with."""
+
+_FOR_SOLVER = 0.42  # of the memory, beside blocks and margins
+
+
+@contextlib.contextmanager
+def labelled_rows(model, X, y, sample_weight, offset=None):
+    """A context with the rows and labels of a fit, for as long as they are read: a Labelled or a Streamed."""
+    if not isinstance(X, Source):
+        matrix = model._matrix(X, reset=True)
+        yield as_labelled(matrix, y, sample_weight, model.class_weight, offset=offset)
+        return
+    _check_stream(model, y, sample_weight, offset)
+    with opened(X, model.class_weight) as labelled:
+        model._remember_features(labelled.names, labelled.block.X.shape[1])
+        yield labelled
+
+
+def _check_stream(model, y, sample_weight, offset):
+    """Raise for what a source brings itself, and for what it cannot be fitted with."""
+    for name, given in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):
+        if given is not None:
+            raise TypeError(
+                f"`{name}` is given beside a source, which brings labels and weights; expected None."
+            )
+    if model.solver == "sgd" or isinstance(model.solver, sgd):
+        raise ValueError(
+            "`solver` is 'sgd', whose batches are made of rows in memory; expected another one for a source: "
+            "'auto' takes a handful of reads."
+        )
+
+
+@contextlib.contextmanager
+def checkpointed(path, rows, model, labelled, chosen):
+    """A context in which what sums over rows gave is kept in a file, and found there by the next fit.
+
+    Parameters
+    ----------
+    path : path-like or None
+        None keeps nothing.
+    rows : Rows
+    model : estimator
+    labelled : Labelled or Streamed
+    chosen : sequence of str
+        What the backend and the solver are called.
+    """
+    if path is None:
+        yield
+        return
+    backend, solver = map(str, chosen)
+    if solver == "sgd":
+        raise ValueError(
+            "`checkpoint` is given with solver 'sgd', which keeps none; expected another solver."
+        )
+    parameters = {
+        name: repr(value) for name, value in model.get_params(deep=False).items() if name not in _MAY_CHANGE
+    }
+    versions = {"logreg_accel": _version(), "numpy": np.__version__}
+    facts = parameters | versions | {"backend": backend, "solver": solver, "data": labelled.fingerprint()}
+    with opened_checkpoint(path, facts) as rows.log:
+        yield
+
+
+def _version():
+    from . import __version__
+
+    return __version__
+
+
+def is_streamed(labelled):
+    """Whether rows are read anew on every pass."""
+    return isinstance(labelled, Streamed)
+
+
+def check_room(labelled, solver, n_outputs):
+    """Raise MemoryError where a solver needs more than there is beside blocks and margins.
+
+    The choice of the solver does not depend on the memory: the same source gives the same bits with any.
+    """
+    if isinstance(labelled, Streamed):
+        m, n = labelled.store.shape
+        wanted = needed(solver, Shape(m, n, n_outputs, labelled.store.nbytes, real=0))
+        room = _FOR_SOLVER * labelled.memory
+        if wanted > room:
+            raise MemoryError(
+                f"{type(solver).__name__} needs {in_units(wanted)} beside the blocks, and `memory` of "
+                f"{in_units(labelled.memory)} leaves {in_units(room)}. Raise it to "
+                f"{in_units(wanted / _FOR_SOLVER + 1e6)}, or take solver='lbfgs' or, with L1, 'fista'."
+            )
+
+
+def rows_of(labelled, backend, centring):
+    """The Rows of a fit."""
+    if isinstance(labelled, Streamed):
+        return StreamRows(labelled, backend, centring)
+    return MemoryRows([labelled.block], backend, len(labelled.classes), centring)

@@ -1,0 +1,313 @@
+"""Fits on rows that are read from blocks: those in memory are the reference, and memory decides no bit."""
+
+import glob
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from conftest import cpu_or_gpu, draw
+from logreg_accel import LogisticRegression, Objective, scan
+from logreg_accel.backends import passes
+from logreg_accel.data import packed
+from logreg_accel.losses import loss_of
+from logreg_accel.penalty import Penalty
+from logreg_accel.rows import MemoryRows, StreamRows, cache, opened, store, stream
+
+M = 6000
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(packed, "BLOCK", 1 << 15)
+
+
+@pytest.fixture
+def short_of_memory(monkeypatch):
+    """Nothing stays in memory, neither blocks nor row vectors."""
+    monkeypatch.setattr(cache, "RESIDENT", 0.0)
+    monkeypatch.setattr(stream, "_VECTORS", 0.0)
+
+
+def source(X, y, s=None, step=1700, **options):
+    def chunks():
+        for a in range(0, X.shape[0], step):
+            rows = slice(a, a + step)
+            yield (X[rows], y[rows]) if s is None else (X[rows], y[rows], s[rows])
+
+    return scan(chunks, **options)
+
+
+def problem(kind):
+    X, y, s, _ = draw(M, 8, weighted=True)
+    rng = np.random.default_rng(3)
+    y = (X @ rng.standard_normal(8) + rng.standard_normal(M) > 0.5).astype(int)
+    if kind == "float32":
+        X = X.astype(np.float32)
+    if kind == "sparse":
+        X = scipy.sparse.csr_array(np.where(abs(X) > 1, X, 0))
+    if kind == "far":
+        X = X + 1e6 * np.arange(8)
+    if kind == "classes":
+        y = np.array(["low", "mid", "top"])[y + (X[:, 0] > 0.3)]
+    return X, y, s
+
+
+SETTINGS = {
+    "float64": {},
+    "float32": {},
+    "sparse": {"C": 0.1},
+    "far": {},
+    "classes": {"class_weight": {"low": 2.0, "top": 0.5}},
+    "weights": {"class_weight": "balanced"},
+    "l1": {"l1_ratio": 1.0, "C": 0.01},
+    "no penalty": {"C": np.inf},
+    "lbfgs": {"solver": "lbfgs", "fit_intercept": False},
+    "newton-cg": {"solver": "newton-cg", "l1_ratio": 0},
+    "fista": {"solver": "fista", "l1_ratio": 0.5, "C": 0.05},
+}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_fit_is_that_in_memory(kind):
+    X, y, s = problem(kind)
+    s = s if kind in ("weights", "classes") else None
+    model = LogisticRegression(tol=1e-13 if kind != "float32" else 1e-9, **SETTINGS[kind])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected = model.fit(X, y, s)
+        coef, intercept, passes_ = expected.coef_, expected.intercept_, expected.n_passes_
+        model.fit(source(X, y, s))
+    scale = abs(coef).max()
+    exact = 1e-6 if kind == "fista" else 1e-7  # of the first order
+    np.testing.assert_allclose(model.coef_, coef, rtol=0, atol=exact * scale)
+    np.testing.assert_allclose(model.intercept_, intercept, rtol=1e-7, atol=1e-6 * scale)
+    assert model.suboptimality_bound_ <= model.tol or model.status_ != "converged"
+    assert list(model.classes_) == list(np.unique(y)) and model.n_features_in_ == 8
+    assert model.n_passes_ <= passes_ + 6  # rows are drawn by the piece, and pieces of small blocks hold many
+
+
+@pytest.mark.parametrize("kind", ["float32", "classes", "l1", "sparse"])
+def test_memory_decides_no_bit(kind, short_of_memory, monkeypatch):
+    X, y, s = problem(kind)
+    model = LogisticRegression(**SETTINGS[kind])
+    few = model.fit(source(X, y, s))
+    known = few.coef_, few.intercept_, few.n_passes_, few.suboptimality_bound_
+    for share in (0.0007, 0.5):
+        monkeypatch.setattr(cache, "RESIDENT", share)
+        monkeypatch.setattr(stream, "_VECTORS", share)
+        model.fit(source(X, y, s))
+        for one, other in zip(
+            (model.coef_, model.intercept_, model.n_passes_, model.suboptimality_bound_), known, strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_every_pass_is_that_in_memory(name, layout, short_of_memory):
+    X, y, s = problem("sparse" if layout == "sparse" else "float64")
+    y, backend = y.astype(np.uint8), cpu_or_gpu(name)
+    labelled = source(X, y, s)
+    rng = np.random.default_rng(0)
+    W, V = rng.standard_normal((2, 9, 1))
+    loss = loss_of(2)
+    with opened(labelled) as streamed:
+        rows = StreamRows(streamed, backend)
+        from logreg_accel.data import as_labelled
+
+        memory = MemoryRows([as_labelled(X, y, s).block], backend)
+        assert rows.weight_sum == pytest.approx(memory.weight_sum, rel=1e-13)
+        assert rows.least_weight == memory.least_weight
+        for pass_ in (
+            passes.HessianVector(W, V, loss),
+            passes.Hessian(W, loss),
+            passes.MeanHessian(W, loss),
+            passes.Diagonal(W, loss),
+            passes.ColumnSquares(),
+        ):
+            np.testing.assert_allclose(rows.sum(pass_), memory.sum(pass_), rtol=1e-11, atol=1e-9)
+        for of in (passes.Margins(W), passes.RowSquares(np.ones(8))):
+            one, other = (r.to_host(r.sum(of)) for r in (rows, memory))
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+        here, there = (
+            [r.sum(passes.LossGradient(w, loss, keep_margins=True, diagonal=True)) for r in (rows, memory)]
+            for w in (W, W + V)
+        )
+        for field in ("value", "gradient", "diagonal"):
+            np.testing.assert_allclose(*(getattr(sums, field) for sums in here), rtol=1e-11, atol=1e-9)
+        for make in (
+            lambda i: passes.Line(here[i].margins, there[i].margins, 0.3, loss),
+            lambda i: passes.MarginChange(here[i].margins, there[i].margins, loss),
+        ):
+            one, other = rows.sweep(make(0)), memory.sweep(make(1))
+            np.testing.assert_allclose(one, other, rtol=1e-11)
+        masses = [
+            r.sweep(passes.CurvatureMass(sums.margins, loss))
+            for r, sums in zip((rows, memory), here, strict=True)
+        ]
+        for by in (None, masses):
+            one, other = (r.draw(500, 3, None if by is None else by[i]) for i, r in enumerate((rows, memory)))
+            assert one.n_rows == other.n_rows  # the same rows, and the same weights
+            a, b = (d.sum(passes.LossGradient(W, loss)) for d in (one, other))
+            np.testing.assert_allclose(a.gradient, b.gradient, rtol=1e-9, atol=1e-9)
+
+
+def test_the_objective_of_blocks_in_pieces():
+    """Blocks are never joined across files, and cut by the size of a row alone."""
+    X, y, _ = problem("float64")
+    for step in (M, 1700, 100):
+        with opened(source(X, y, step=step)) as streamed:
+            assert [rows for rows, _ in streamed.store.layouts][:-1] == [512] * (M // 512)
+            objective = Objective(StreamRows(streamed, cpu_or_gpu("numpy")), loss_of(2), Penalty(0.1))
+            w = np.arange(9.0) / 9
+            expected = Objective.from_arrays(X, y, C=np.inf).value_and_gradient(w)[0] + 0.05 * (w[:8] @ w[:8])
+            assert objective.value_and_gradient(w)[0] == pytest.approx(expected, rel=1e-12)
+
+
+# -- labels --------------------------------------------------------------------------------------------------
+
+
+def parts(tmp_path, *labels):
+    for i, y in enumerate(labels):
+        X = np.random.default_rng(i).standard_normal((len(y), 2))
+        np.savez(tmp_path / f"{i}.npz", X=X, y=np.array(y))
+    return tmp_path / "*.npz"
+
+
+def test_labels_that_come_up_later(tmp_path):
+    pattern = parts(tmp_path, [0, 0, 0], [1, 1, 0], [0, 1, 2])
+    with pytest.raises(ValueError, match=r"2.npz' has the label 2 in row 2, .* \[0, 1\].*classes=\[0, 1, 2"):
+        LogisticRegression().fit(scan(pattern))
+    assert list(LogisticRegression().fit(scan(pattern, classes=[2, 1, 0])).classes_) == [0, 1, 2]
+    with pytest.raises(ValueError, match="no row has the labels .5"):
+        LogisticRegression().fit(scan(pattern, classes=[2, 1, 0, 5]))
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (([0, 1], ["a", "b"]), "1.npz', row 0: the label 'a' is one of text"),
+        (([0.0, 1.0], [0.0, np.nan]), "1.npz' has no label .* in row 1"),
+        (([0.5, 1.25, 3.75], [0.1, 0.2]), "continuous|1.npz' has the label"),
+        (([1, 1], [1]), "only one class"),
+    ],
+)
+def test_labels_that_cannot_be_used(tmp_path, labels, message):
+    with pytest.raises(ValueError, match=message):
+        LogisticRegression().fit(scan(parts(tmp_path, *labels)))
+
+
+def test_what_is_refused_before_the_first_read():
+    X, y, s = problem("float64")
+
+    def never():
+        raise AssertionError("was read")
+        yield
+
+    for fit, message in (
+        (lambda: LogisticRegression().fit(scan(never), y), "`y` is given beside a source"),
+        (lambda: LogisticRegression(solver="sgd").fit(scan(never)), "`solver` is 'sgd'"),
+        (lambda: LogisticRegression(C=-1).fit(scan(never)), "`C`"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            fit()
+    with pytest.raises(ValueError, match="the weight -1.0 in row 3000"):
+        LogisticRegression().fit(source(X, y, np.where(np.arange(M) == 3000, -1.0, 1.0)))
+    with pytest.raises(MemoryError, match="needs .* beside the blocks, and `memory`"):
+        wide = np.zeros((100, 3000))
+        wide[:, 0] = np.arange(100)
+        LogisticRegression(solver="newton-cholesky").fit(source(wide, np.arange(100) % 2, memory="100MB"))
+
+
+# -- the cache -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def npy(tmp_path):
+    """A source of files with a cache, and the model that it gives."""
+    X, y, _ = problem("float32")
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    files = {"data": tmp_path / "X.npy", "target": tmp_path / "y.npy", "cache": tmp_path / "cache"}
+    return files, LogisticRegression().fit(scan(**files)).coef_
+
+
+def only(folder, name):
+    (found,) = glob.glob(os.path.join(folder, "logreg_accel-*", name))
+    return found
+
+
+def test_the_next_fit_finds_the_cache(npy, monkeypatch):
+    files, coef = npy
+    monkeypatch.setattr("logreg_accel.data.scan.Source.pieces", None)  # nothing is decoded
+    np.testing.assert_array_equal(LogisticRegression().fit(scan(**files)).coef_, coef)
+
+
+def test_a_changed_input_is_noticed(npy):
+    files, coef = npy
+    X = np.load(files["data"])
+    X[17, 3] += 100
+    np.save(files["data"], X)
+    os.utime(files["data"], (1, 1))
+    changed = LogisticRegression().fit(scan(**files)).coef_
+    assert abs(changed - coef).max() > 1e-6
+    np.testing.assert_array_equal(changed, LogisticRegression().fit(scan(**files | {"cache": None})).coef_)
+
+
+@pytest.mark.parametrize("name", ["blocks", store.INDEX])
+def test_damage_is_an_error_or_repaired(npy, name, short_of_memory):
+    """Every cut and every flipped bit: the same model, or an error that says what happens next."""
+    files, coef = npy
+    rng, outcomes = np.random.default_rng(0), set()
+    for trial in range(14):
+        path = only(files["cache"], name)
+        whole = bytearray(open(path, "rb").read())
+        if trial < 4:
+            whole = whole[: int(len(whole) * trial / 4)]
+        else:
+            whole[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        open(path, "wb").write(whole)
+        try:
+            got = LogisticRegression().fit(scan(**files)).coef_
+        except OSError as error:
+            assert "damaged" in str(error) and "next fit makes it anew" in str(error)
+            outcomes.add("error")
+            got = LogisticRegression().fit(scan(**files)).coef_
+        np.testing.assert_array_equal(got, coef)
+    assert outcomes == ({"error"} if name == "blocks" else set())
+
+
+def test_damage_below_a_fit_under_way(npy, short_of_memory):
+    files, _ = npy
+
+    def cut(record, w):
+        if record.n_iter == 0:
+            os.truncate(only(files["cache"], "blocks"), 100_000)
+
+    with pytest.raises(OSError, match="is damaged: it ends .* too early"):
+        LogisticRegression(callback=cut, solver="lbfgs").fit(scan(**files))
+
+
+def test_a_full_disk(tmp_path, short_of_memory):
+    """Nothing is left behind, and the error says how far it came."""
+    X, y, _ = problem("float64")
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from logreg_accel import LogisticRegression, scan\n"
+        "import logreg_accel.rows\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        f"scanned = scan({str(tmp_path / 'X.npy')!r}, target={str(tmp_path / 'y.npy')!r}, "
+        f"cache={str(tmp_path / 'c')!r})\ntry:\n    LogisticRegression().fit(scanned)\n"
+        "except OSError as error:\n    print(error.errno, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "cannot write the cache of blocks" in done.stdout, done.stderr
+    assert os.listdir(tmp_path / "c") == []
