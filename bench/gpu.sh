@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Tests, memory checker and benchmark on a machine with a GPU, in one go of at most LIMIT seconds, without a network.
+# Tests, memory and race checkers and benchmark on a machine with a GPU, in one go of at most LIMIT seconds, without a network.
 #
-#   OUT=folder   where tests.txt, sanitizer.txt, gpu.json and gpu.svg go (bench/results/gpu)
+#   OUT=folder   where tests.txt, memcheck.txt, racecheck.txt, gpu.json and gpu.svg go (bench/results/gpu)
 #   LIMIT=570    seconds for everything; STEPS="tests sanitizer bench"; SECONDS_FOR_BENCH=400 at most
-#   PYTHON=python3; WORKERS=14 processes for the tests
+#   PYTHON=python3; WORKERS=14 processes for the tests; TESTS=words that select some (pytest -k)
+#   REHEARSE=1   without a GPU: the same steps on the tests' stand-in for CuPy, a few kilobytes of data
 #
 # A step may fail without ending the rest; the exit code is the benchmark's.
 set -u
@@ -20,7 +21,11 @@ OUT=$(cd "$OUT" && pwd)
 SECONDS=0 # bash counts them from here on
 
 export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-export LOGREG_ACCEL_REQUIRE_GPU=1 # a broken CuPy shall fail the tests, not send them to the stand-in
+if [ -z "${REHEARSE:-}" ]; then
+    export LOGREG_ACCEL_REQUIRE_GPU=1 # a broken CuPy shall fail the tests, not send them to the stand-in
+else
+    BENCH_OPTIONS="${BENCH_OPTIONS:-} --rehearse"
+fi
 # in a plain checkout the package finds its kernels beside it, so the path is all it takes; else a folder of links, else pip
 export PYTHONPATH="$repo${PYTHONPATH:+:$PYTHONPATH}"
 importable() { (cd / && "$python" -c "import logreg_accel.kernels.cuda, logreg_accel.backends") >"$OUT/.import" 2>&1; }
@@ -42,7 +47,8 @@ if wants tests; then
     parallel=()
     "$python" -c "import xdist" 2>/dev/null && parallel=(-n "${WORKERS:-14}") # most of the time goes into compiling kernels
     "$python" -c "import pytest_timeout" 2>/dev/null && parallel+=(--timeout 60)
-    timeout -k 10 "$seconds" "$python" -m pytest tests -m gpu -q -p no:cacheprovider --tb=short --continue-on-collection-errors ${parallel[@]+"${parallel[@]}"} \
+    [ -n "${TESTS:-}" ] && parallel+=(-k "$TESTS")
+    timeout -k 10 "$seconds" "$python" -m pytest tests -m "gpu and not slow" -q -p no:cacheprovider --tb=short --continue-on-collection-errors ${parallel[@]+"${parallel[@]}"} \
         --junitxml="$OUT/.junit.xml" >"$OUT/.tests" 2>&1
     code=$?
     {
@@ -55,24 +61,30 @@ if wants tests; then
     rm -f "$OUT/.tests" "$OUT/.junit.xml"
 fi
 
-if wants sanitizer; then
-    seconds=$(at_most 90 120)
-    if command -v compute-sanitizer >/dev/null && [ "$seconds" -gt 10 ]; then
-        LOGREG_ACCEL_NO_POOL=1 timeout -k 10 "$seconds" compute-sanitizer --tool memcheck --error-exitcode 9 "$python" -m pytest tests/test_backends.py \
-            -k "cupy and awkward" -x -q -p no:cacheprovider -p no:xdist --tb=short >"$OUT/.sanitizer" 2>&1
-        code=$?
-        {
-            echo "exit code $code after at most $seconds s (124: out of time, 9: the sanitizer found something)"
-            grep -m 40 '=========' "$OUT/.sanitizer"
-            echo ...
-            tail -n 60 "$OUT/.sanitizer"
-        } >"$OUT/sanitizer.txt"
-        summary+=("sanitizer: exit code $code: $(grep -E 'ERROR SUMMARY|not supported|Error' "$OUT/.sanitizer" | tail -n 1 | cut -c 1-200)")
-        rm -f "$OUT/.sanitizer"
-    else
-        echo "compute-sanitizer is not on the PATH, or no time was left" | tee "$OUT/sanitizer.txt"
-        summary+=("sanitizer: not run")
+# Under a checker every array has bounds of its own: no pool (tests/conftest.py).
+check_with() { # tool, seconds, tests
+    local tool=$1 seconds=$(at_most "$2" 120) code
+    if ! command -v compute-sanitizer >/dev/null || [ "$seconds" -le 10 ]; then
+        echo "compute-sanitizer is not on the PATH, or no time was left" | tee "$OUT/$tool.txt"
+        summary+=("$tool: not run")
+        return
     fi
+    LOGREG_ACCEL_NO_POOL=1 timeout -k 10 "$seconds" compute-sanitizer --tool "$tool" --error-exitcode 9 "$python" -m pytest tests/test_backends.py \
+        -k "$3" -x -q -p no:cacheprovider -p no:xdist --tb=short >"$OUT/.checked" 2>&1
+    code=$?
+    {
+        echo "exit code $code after at most $seconds s (124: out of time, 9: the checker found something)"
+        grep -m 40 '=========' "$OUT/.checked"
+        echo ...
+        tail -n 60 "$OUT/.checked"
+    } >"$OUT/$tool.txt"
+    summary+=("$tool: exit code $code: $(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY|not supported|Error' "$OUT/.checked" | tail -n 1 | cut -c 1-200)")
+    rm -f "$OUT/.checked"
+}
+
+if wants sanitizer; then
+    check_with memcheck 70 "cupy and awkward"
+    check_with racecheck 40 "cupy and awkward and float32 and unweighted"
 fi
 
 code=0

@@ -184,7 +184,7 @@ def test_a_section_that_breaks_or_hangs_costs_no_more_than_its_time(code, ending
     script = tmp_path / "section.py"
     script.write_text(code)
     monkeypatch.setattr(gpu_runs, "FOLDER", script)
-    options = types.SimpleNamespace(bytes=4096, quick=False)
+    options = types.SimpleNamespace(bytes=4096, quick=False, rehearse=False)
     told = gpu_runs.run_child(
         "sweep", options, -9.0 if "sleep" in code else 20.0, tmp_path, lambda name, part: None
     )

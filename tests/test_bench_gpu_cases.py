@@ -5,15 +5,16 @@ import contextlib
 import importlib
 import json
 import sys
-import time
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_on_cpu import fake_cupy
+import scipy.sparse
+from cuda_on_cpu import day, fake_cupy
 from cuda_on_cpu.emulator import why_not
 
+from logreg_accel import LogisticRegression
 from logreg_accel.kernels import cuda
 from logreg_accel.kernels.cuda import shapes
 
@@ -28,25 +29,14 @@ ON_THE_DEVICE = (
     "gpu_data",
     "gpu_timing",
     "gpu_contestants",
+    "gpu_quasi_newton",
     "gpu_evaluations",
     "gpu_sweep",
     "gpu_fits",
+    "gpu_models",
     "gpu_host",
     "gpu_overhead",
 )
-
-
-class Event:
-    """An event that the host's clock times: kernels of the stand-in run when they are launched."""
-
-    def __init__(self, block=False, disable_timing=False):
-        pass
-
-    def record(self, stream=None):
-        self.at = time.perf_counter()
-
-    def synchronize(self):
-        pass
 
 
 KERNELS = [shapes.dense(name, "float32", 1000, 16, 1, 4).kernel for name in ("LossGradient", "HessianVector")]
@@ -70,14 +60,7 @@ def kernels():
 @pytest.fixture
 def gpu(kernels):
     """The device's modules by name, on CuPy's stand-in with what the benchmark needs beside the backend."""
-    with fake_cupy.in_place_of_cupy(kernels), contextlib.ExitStack() as after:
-        cupy, rng = sys.modules["cupy"], np.random.default_rng(0)
-        cupy.random = types.SimpleNamespace(
-            seed=lambda seed: None,
-            standard_normal=lambda size, dtype: fake_cupy.asarray(rng.standard_normal(size, dtype=dtype)),
-        )
-        cupy.cuda.Event = Event
-        cupy.cuda.get_elapsed_time = lambda start, end: 1e3 * (end.at - start.at) + 1e-6
+    with day.in_place_of_cupy(kernels), contextlib.ExitStack() as after:
         for name in ON_THE_DEVICE:
             after.callback(sys.modules.pop, name, None)
         yield types.SimpleNamespace(
@@ -209,6 +192,56 @@ def test_the_first_point_below_the_target_is_found_by_exact_values(gpu):
     exact = {"rounded": 1.0 + 3e-6, "there": 1.0 + 5e-7, "after": 1.0}
     assert gpu.fits.first_below(trace, 1.0, 1e-6, exact.__getitem__) == 3.0
     assert gpu.fits.first_below(trace[:2], 1.0, 1e-6, exact.__getitem__) is None
+
+
+def rebuilt(gpu, X, y, n_classes, **stopping):
+    evaluate = gpu.quasi_newton.TwoProducts(X, fake_cupy.asarray(y), n_classes, 1 / X.shape[0])
+    seen = []
+    w, ending = gpu.quasi_newton.quasi_newton(
+        evaluate, evaluate.start, keep=lambda value, w: seen.append(value), **stopping
+    )
+    return fake_cupy.asnumpy(w).reshape(evaluate.outputs, -1), ending, seen
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_rebuilt_loop_finds_the_optimum(gpu, n_classes, sparse):
+    """cuML's objective is scikit-learn's; its default stopping ends the loop sooner, above the optimum."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((300, 6), dtype=np.float32) * (rng.random((300, 6)) < 0.6)
+    y = (X @ rng.standard_normal((6, n_classes)) + rng.gumbel(size=(300, n_classes))).argmax(axis=1)
+    y = y.astype(np.uint8)
+    there = fake_cupy.asarray(X)
+    if sparse:
+        host = scipy.sparse.csr_matrix(X)
+        there = day.CompressedRows(
+            [fake_cupy.asarray(part) for part in (host.data, host.indices, host.indptr)], host.shape
+        )
+    model = LogisticRegression(backend="numpy", tol=1e-10).fit(X.astype(np.float64), y)
+    W, ending, seen = rebuilt(gpu, there, y, n_classes, tol=3e-5, delta=0.0)
+    np.testing.assert_allclose(W[:, :-1], model.coef_, atol=1e-3)
+    assert ending == "converged" and seen[-1] < seen[0]
+    _, early, fewer = rebuilt(gpu, there, y, n_classes)
+    assert early == "converged" and fewer == seen[: len(fewer)] and len(fewer) < len(seen)
+
+
+def test_models_race_to_the_least_value(gpu):
+    data = gpu.models.softmax_data(120, 5, n_classes=3)
+    told = gpu.models.race(
+        data,
+        {
+            "ours": gpu.models.our_fit,
+            gpu.models.CUML: gpu.models.rebuilt_fit,
+            "PyTorch": lambda data, s: 1 / 0,
+        },
+        gpu_results.Budget(30),
+    )
+    assert told["failed"] == {"PyTorch": "ZeroDivisionError: division by zero"}
+    for fit in told["fits"].values():
+        assert 0 <= fit["suboptimality"] < 1e-6 and 0 < fit["seconds_to_target"] <= fit["seconds"]
+    assert told["fits"][gpu.models.CUML]["by_its_defaults"]["evaluations"] > 3
+    text = gpu_report.table({"models": {"cases": [{"name": "softmax", **told}]}})
+    assert "cuML's loop, rebuilt" in text and "not reached" not in text
 
 
 def test_host_arrays_are_sent_and_fitted(gpu, part):

@@ -85,19 +85,20 @@ def _answer(to_host):
 
     def answer(result):
         value, gradient, intercept = (to_host(a) for a in result)
-        return float(value), np.append(gradient, intercept)
+        return np.asarray(value, dtype=np.float64), np.append(gradient, intercept)
 
     return answer
 
 
 def two_products(p):
     """X @ w, the formulas in array code and X.T @ r, each over all of X; narrow types are widened first."""
-    w, b, loss = cupy.asarray(p.W[:-1].astype(p.real)), p.real(p.W[-1, 0]), Logistic()
+    w, b = (cupy.asarray(part.astype(p.real)) for part in (p.W[:-1], p.W[-1]))
+    loss = Logistic()
 
     def run():
         x = p.X.astype(p.real, copy=False)
         value, residual = loss.value_residual(x @ w + b, p.y)
-        return value.sum(dtype=np.float64), x.T @ residual, residual.sum(dtype=np.float64)
+        return value.sum(axis=0, dtype=np.float64), x.T @ residual, residual.sum(axis=0, dtype=np.float64)
 
     return Contestant(run, _answer(cupy.asnumpy))
 

@@ -82,8 +82,8 @@ def outputs(options, budget, part):
     """2 to 16 columns of weights: ours against the generic body on tiles."""
     pool = Pool(options.bytes)
     part["read"] = read = measure_read(pool.matrix("float32", 64), options.repeats)
-    for n in (64, 784):
-        for k in (4, 2, 10, 16):
+    for n in (64, 784) if options.bytes > 1e6 else options.features:
+        for k in (4, 2, 10, 16, 50):
             part.case(
                 f"{n} features, {k} outputs",
                 budget,
@@ -92,7 +92,7 @@ def outputs(options, budget, part):
                 part,
                 "float32",
                 n,
-                {"ours": our_gradient, **TILED},
+                {"ours": our_gradient, **TILED, "two products": two_products},
                 read["best_read_GB_per_s"],
                 options.repeats,
                 budget,

@@ -17,7 +17,7 @@ from logreg_accel.losses import Logistic
 
 def overhead(options, budget, part):
     """Microseconds of an evaluation and of its kernels alone, by shape."""
-    for m, n in ((1000, 28), (1000, 100), (1000, 1028), (1_000_000, 100)):
+    for m, n in options.overhead_shapes:
         part.case(f"{m} x {n}", budget, dense_case, m, n, 10 * options.repeats)
     part.case("1000 x 100, sparse", budget, sparse_case, 1000, 100, 10 * options.repeats)
 

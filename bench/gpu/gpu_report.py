@@ -83,13 +83,12 @@ def table(report):
             f"{c['name']}: " + ", ".join(f"{name} {e['ms']:.2f} ms" for name, e in c["contestants"].items())
         )
     for c in _cases(report, "fits"):
-        seconds = c.get("seconds_to_target")
-        reached = "not reached" if seconds is None else f"{seconds:.3f} s"
         lines.append(
-            f"fit {c['name']}: {reached} to 1e-6; {c['seconds']:.2f} s in all, "
+            f"fit {c['name']}: {_reached(c.get('seconds_to_target'))} to 1e-6; {c['seconds']:.2f} s in all, "
             f"{c.get('passes', c.get('evaluations'))} reads or evaluations, {c['status']}, "
             f"least {c.get('suboptimality', math.nan):.1e}"
         )
+    lines += models_table(report)
     for c in _cases(report, "overhead"):
         told = (f"{what.removesuffix('_us')} {us:.0f}" for what, us in c.items() if what != "name")
         lines.append(f"overhead, {c['name']}, µs: " + ", ".join(told))
@@ -103,6 +102,25 @@ def table(report):
             f"fit of {c['name']}: {c['second_s'] * 1e3:.1f} ms ({c['solver']}, {c['passes']:g} passes)"
         )
     return "\n".join(lines + troubles(report))
+
+
+def _reached(seconds):
+    return "not reached" if seconds is None else f"{seconds:.3f} s"
+
+
+def models_table(report):
+    """Seconds to 1e-6 of the fits of other models, and rates of predictions, a line a case."""
+    lines = []
+    for c in _cases(report, "models"):
+        if "ms" in c:
+            told = (f"{name} {c['ms'][name]:.2f} ms, {rate:.0f} GB/s" for name, rate in c["GB_per_s"].items())
+        else:
+            told = (
+                f"{name} {_reached(f['seconds_to_target'])} ({f['status']}, {f['suboptimality']:.0e})"
+                for name, f in c["fits"].items()
+            )
+        lines.append(f"{c.get('about', c['name'])}: " + "; ".join(told))
+    return lines
 
 
 def widths_table(report):

@@ -3,8 +3,9 @@
     evaluations  loss and gradient at one point: ours, two cuBLAS products, the tiled generic body, PyTorch,
     JAX
     widths       ours at widths that are no powers of two, with the Hessian-vector product
-    sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by
-    fits         whole fits to a relative suboptimality of 1e-6 against PyTorch's L-BFGS
+    sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by; only if asked for
+    fits         whole fits to a suboptimality of 1e-6 against PyTorch's L-BFGS and cuML's loop, rebuilt
+    models       the same at other sizes, of softmax and of sparse rows; predictions
     outputs      several columns of weights
     overhead     what an evaluation costs beside its kernels
     upload       host to device
@@ -35,9 +36,10 @@ FOLDER = Path(__file__).resolve().parent  # what a child runs
 # section -> its module and its share of the seconds; what one leaves over goes to the next
 SECTIONS = {
     "widths": ("gpu_evaluations", 20),
-    "evaluations": ("gpu_evaluations", 30),
+    "evaluations": ("gpu_evaluations", 24),
     "sweep": ("gpu_sweep", 20),
     "fits": ("gpu_fits", 18),
+    "models": ("gpu_models", 22),
     "outputs": ("gpu_evaluations", 4),
     "overhead": ("gpu_overhead", 2),
     "upload": ("gpu_host", 5),
@@ -83,15 +85,24 @@ def nvidia_smi():
 def run_section(name, options):
     """A section in this process; its results go to its file as they come."""
     part = Part(options.part)
-    section = facts if name == "facts" else getattr(importlib.import_module(SECTIONS[name][0]), name)
     try:
-        section(options, Budget(options.seconds), part)
+        with rehearsal() if options.rehearse else contextlib.nullcontext():
+            section = facts if name == "facts" else getattr(importlib.import_module(SECTIONS[name][0]), name)
+            section(options, Budget(options.seconds), part)
     except DeviceLost as lost:
         part["error"] = str(lost)
         part.save()  # "under_way" stays: what ran is left out next time
         return 3
     part.save()
     return 0
+
+
+def rehearsal():
+    """The stand-in for CuPy that the tests have."""
+    sys.path.append(str(FOLDER.parents[1] / "tests"))
+    from cuda_on_cpu import day
+
+    return day.for_a_section()
 
 
 def run_child(name, options, seconds, folder, merge):
@@ -114,7 +125,7 @@ def run_child(name, options, seconds, folder, merge):
             str(options.bytes),
             "--seconds",
             str(budget.left()),
-            *(["--quick"] if options.quick else []),
+            *(f"--{size}" for size in ("quick", "rehearse") if getattr(options, size)),
         ]
         with open(log, "a") as out:
             child = subprocess.Popen(
@@ -198,8 +209,15 @@ def parse_options(words=None):
     parser.add_argument(
         "--output", default=str(FOLDER.parent / "results" / "gpu"), help="folder of the results"
     )
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, by comma")
+    parser.add_argument(
+        "--only", default=",".join(name for name in SECTIONS if name != "sweep"), help="sections, by comma"
+    )
     parser.add_argument("--quick", action="store_true", help="64 MB and few repeats: does it run at all")
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="on the tests' stand-in for CuPy, without a GPU, a few kilobytes",
+    )
     parser.add_argument("--section", help=argparse.SUPPRESS)
     parser.add_argument("--part", help=argparse.SUPPRESS)
     options = parser.parse_args(words)
@@ -212,7 +230,19 @@ def parse_options(words=None):
     options.widths = (100, 28) if options.quick else WIDTHS
     options.sweep_widths = options.widths if options.quick else SWEEP_WIDTHS
     options.megabytes = (1, 8) if options.quick else (64, 32, 8, 256, 1)
-    options.fit_rows = 50_000 if options.quick else 10_000_000
+    options.fit_rows, options.fit_features = 50_000 if options.quick else 10_000_000, 512
+    options.model_rows = 20_000 if options.quick else 2_000_000
+    options.smaller_fits = (10_000,) if options.quick else (200_000, 2_000_000)
+    options.overhead_shapes = ((1000, 28), (1000, 100), (1000, 1028), (1_000_000, 100))
+    return shrunk(options) if options.rehearse else options
+
+
+def shrunk(options):
+    """Everything once, as small as it can be: on the stand-in a launch takes a process."""
+    options.bytes, options.repeats, options.megabytes = 64_000, 1, (0.02,)
+    options.features = options.widths = options.sweep_widths = (16,)
+    options.fit_rows, options.fit_features, options.model_rows = 400, 8, 400
+    options.smaller_fits, options.overhead_shapes = (300,), ((1000, 16),)
     return options
 
 

@@ -13,6 +13,12 @@ from logreg_accel.backends.cupy import synchronize
 
 _WRONG = 1e-3  # relative error of a gradient from which on a contestant is not timed
 _READ = r"""
+#ifndef __CUDACC_RTC__
+#include "emulation.h"  // the dry run compiles it for the CPU
+struct uint4 {
+    unsigned x, y, z, w;
+};
+#endif
 template <int kFlight>
 __global__ void read_all(const uint4* __restrict__ x, long long count, unsigned* __restrict__ out) {
     const long long threads = (long long)gridDim.x * blockDim.x;
