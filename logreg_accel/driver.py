@@ -63,6 +63,10 @@ def run(
     Solution
         Of the best point, whatever the status; Ctrl-C is caught and told as status "interrupted".
     """
+    if isinstance(solver, str):
+        raise TypeError(
+            f"`solver` is {solver!r}; expected settings: logreg_accel.solvers.{solver.replace('-', '_')}()."
+        )
     session = Session(max_passes, max_seconds)
     found = session.run(Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback))
     high = found.status == ask.NOISE_FLOOR and found.suboptimality > max(HIGH_FLOOR, tol)

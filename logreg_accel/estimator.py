@@ -16,6 +16,7 @@ from .export import Exports
 from .history import Record
 from .interop.callbacks import Steps
 from .interop.hooks import FRAMES, CallbackSupportMixin, first_partial_fit, with_callbacks
+from .interop.words import refuse_swapped, with_hints
 from .prediction import Predictor
 from .streaming import labelled_rows
 
@@ -99,6 +100,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
     0.96
     """
 
+    @with_hints
     def __init__(
         self,
         *,
@@ -176,6 +178,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
             The fit ended above `tol`.
         """
         fitting.check_parameters(self)
+        refuse_swapped(X, y)
         steps = Steps.begun_for(self, X, y, sample_weight)
         rows = labelled_rows(self, X, y, sample_weight, offset)
         with fitting.unchanged_where_refused(self), rows as labelled:

@@ -255,7 +255,7 @@ BAD = {
     "a quantity": (_changed("label", lambda i, v: f"{i / 7:.3f}"), "different values.*quantity"),
     "infinite": (
         _changed("age", lambda i, v: v if i else "inf"),
-        "'age' has 1 infinite values, the first in row 0",
+        "'age' has 1 infinite values, the first in line 2 of",
     ),
     "no features": ((["id", "label"], [[f"n{i}", "ab"[i % 2]] for i in range(60)]), "No column is left"),
     "ragged": ((["a", "label"], [["1", "x"], ["2", "y", "z"]]), "line 3 has 3 fields; expected 2"),

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from conftest import CPU_BACKENDS, draw
-from logreg_accel import LogisticRegression, solvers
+from logreg_accel import LogisticRegression, driver, solvers
 
 
 @pytest.mark.filterwarnings("ignore:Solver sgd")
@@ -62,6 +62,22 @@ def test_company():
     assert frozen.score(X, y) > 0.9
     three = OneVsRestClassifier(LogisticRegression()).fit(X[:300], np.arange(300) % 3)
     assert three.predict(X).shape == (569,)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: LogisticRegression(penalty="l1"), "'penalty'; here it is `l1_ratio`"),
+        (lambda: LogisticRegression(n_jobs=2), "`n_threads`"),
+        (lambda: LogisticRegression(solver="saga").fit([[0.0], [1.0]], [0, 1]), "'auto' takes what suits"),
+        (lambda: LogisticRegression().fit(np.arange(4) % 2, np.ones((4, 3))), "are they swapped"),
+        (lambda: driver.run("newton-cg", None, None), r"solvers.newton_cg\(\)"),
+    ],
+)
+def test_words_of_scikit_learn_are_told_apart(call, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        call()
+    assert "penalty" not in LogisticRegression().get_params()
 
 
 def test_clone_and_pickle():

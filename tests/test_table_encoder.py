@@ -173,7 +173,7 @@ def test_ids_are_told_from_numbers():
 
 
 WRONG = {
-    "no value": ([None] * 400, {}, "'c' has no value at all.*--drop"),
+    "no value": ([None] * 400, {}, "'c' has no value at all.*--drop c"),
     "mixed": ([*map(str, range(390)), *["old"] * 10], {}, "mixed types: 390 numbers.*'old'.*--na 'old'"),
     "measured and words": ([*[f"{i}.5" for i in range(250)], *["old"] * 150], {}, "mixed types"),
     "infinite": ([float("inf"), 1.0] * 200, {}, "200 infinite values, the first in row 0"),

@@ -114,18 +114,35 @@ def print_table(title, headings, rows, stream=None):
     if console:
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for i, heading in enumerate(headings):
-            table.add_column(heading, justify="left" if i == 0 else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+        for part in _parts([headings, *rows], console.width):
+            table = Table(title=title, title_justify="left", title_style="bold")
+            for i in part:
+                table.add_column(headings[i], justify="left" if i == 0 else "right", overflow="fold")
+            for row in rows:
+                table.add_row(*(row[i] for i in part))
+            console.print(table)
         return
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     print(title, file=stream)
     for row in [headings, *rows]:
         numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         print("  " + "  ".join([row[0].ljust(widths[0]), *numbers]).rstrip(), file=stream)
+
+
+def _parts(rows, width):
+    """Numbers of columns that fit beside each other without broken words, the first one in every part."""
+    cells = [max((len(row[i]) for row in rows[1:]), default=0) for i in range(len(rows[0]))]
+    needs = [3 + max(cell, _longest_word(heading)) for cell, heading in zip(cells, rows[0], strict=True)]
+    parts = [[0]]
+    for i, need in enumerate(needs[1:], start=1):
+        if len(parts[-1]) > 1 and sum(needs[j] for j in parts[-1]) + need >= width:
+            parts.append([0])
+        parts[-1].append(i)
+    return parts
+
+
+def _longest_word(text):
+    return max(map(len, text.split()), default=0)
 
 
 def print_facts(title, facts, stream=None):

@@ -1,5 +1,6 @@
 """What the verbs read: rows to learn from, and rows that a model is used on."""
 
+import re
 import warnings
 from typing import Any, NamedTuple
 
@@ -58,7 +59,10 @@ def rows_to_learn(options, progress):
         min_count=options.min_count, categorical=tuple(levels), numeric=tuple(numbers), scale=options.scale
     )
     given = features.take(kept) if out is not None else features
-    encoder.fit(given)
+    try:
+        encoder.fit(given)
+    except ValueError as error:
+        raise ValueError(_with_places(str(error), lambda row: tables.place(kept[row]))) from error
     for line in told(tables.name, encoder, given, target, y[kept]):
         progress.say(line)
     X = encoder.encode(given)[0]
@@ -71,10 +75,18 @@ def rows_to_learn(options, progress):
     )  # fmt: skip
 
 
+def _with_places(message, place):
+    """A message of the encoder in which rows are named by file and line."""
+    pattern = r"row (\d+) \(counted from 0 without the header\)"
+    return re.sub(pattern, lambda found: place(int(found[1])), message)
+
+
 def _valid(options, encoder, target, y, progress):
     tables = Tables(options.valid, **_layout(options))
     table = tables.read(types_of(encoder, np.unique(y), tables.find(target)))
-    X = _encoded(encoder, table, [target, *listed(options.weight), *listed(options.drop)], progress.say)
+    X = _encoded(
+        encoder, table, [target, *listed(options.weight), *listed(options.drop)], tables, progress.say
+    )
     return X, known_labels(_labels(table, target, tables), np.unique(y), tables.name)
 
 
@@ -94,7 +106,7 @@ def rows_to_use(options, model, target=None, keep=(), say=lambda text: None):
     keep = tables.names if list(keep) == ["all"] and "all" not in tables.names else [*map(tables.find, keep)]
     types = types_of(encoder, model.classes_, target)
     table = tables.read({**{name: "text" for name in keep if name not in types}, **types})
-    X = _encoded(encoder, table, [*([target] if target else []), *keep], say)
+    X = _encoded(encoder, table, [*([target] if target else []), *keep], tables, say)
     y = known_labels(_labels(table, target, tables), model.classes_, tables.name) if target else None
     as_written = [name for name in keep if types.get(name, "text") != "text"]
     kept = table.select(keep)
@@ -120,8 +132,11 @@ def types_of(encoder, classes, target=None):
     return types
 
 
-def _encoded(encoder, table, aside, say):
-    X, counts = encoder.encode(table)
+def _encoded(encoder, table, aside, tables, say):
+    try:
+        X, counts = encoder.encode(table)
+    except ValueError as error:
+        raise ValueError(_with_places(str(error), tables.place)) from error
     counts.extra = [name for name in counts.extra if name not in aside]
     for sentence in counts.sentences():
         say(sentence)

@@ -118,9 +118,11 @@ def _made(solver, shape):
         if isinstance(solver, settings):
             return solver, name
     if not isinstance(solver, str) or solver not in SOLVERS:
+        theirs = solver in ("saga", "sag", "liblinear")
+        hint = " 'auto' takes what suits the data and the penalty." if theirs else ""
         raise ValueError(
             f"`solver` is {solver!r}; expected 'auto', one of {', '.join(map(repr, SOLVERS))}, or settings "
-            "such as logreg_accel.solvers.gd(step=0.1)."
+            f"such as logreg_accel.solvers.gd(step=0.1).{hint}"
         )
     return _settings(solver, shape), solver
 

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.frames import as_arrow
 from . import columns as kinds
-from .learning import learn
+from .learning import NoValue, learn
 from .rows import Counts, encode_batch, slots_of
 
 _BATCH = 1 << 16  # rows that are encoded at once, so that what is written by columns stays in cache
@@ -101,14 +101,23 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         table = as_arrow(X)
         self._check(table)
-        columns, wrong = [], []
+        columns, wrong, empty = [], [], []
         for name in table.column_names:
             if name in self.drop:
                 continue
             try:
                 columns.append(learn(name, table[name], self))
+            except NoValue:
+                empty.append(name)
             except ValueError as error:
                 wrong.append(str(error))
+        if empty:
+            listed = ", ".join(map(repr, empty[:20])) + (", ..." if len(empty) > 20 else "")
+            leave = (
+                f"leave {'it' if len(empty) == 1 else 'them'} out: --drop {','.join(empty)}, in Python `drop`"
+            )
+            has = "column {} has" if len(empty) == 1 else "columns {} have"
+            wrong.insert(0, f"{has.format(listed)} no value at all; {leave}")
         if wrong:
             more = f"; and {len(wrong) - 5} more columns" if len(wrong) > 5 else ""
             raise ValueError(f"{'; '.join(wrong[:5])}{more}.")
@@ -183,7 +192,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 f"The table has none of the columns {', '.join(repr(column.name) for column in used[:10])}."
             )
         given = table.select([column.name for column in used if column.name in here]).combine_chunks()
-        parts = [encode_batch(used, part, self.sparse_, counts) for part in given.to_batches(_BATCH)]
+        parts, start = [], 0
+        for batch in given.to_batches(_BATCH):
+            parts.append(encode_batch(used, batch, self.sparse_, counts, start))
+            start += batch.num_rows
         return (scipy.sparse.vstack(parts, format="csr") if self.sparse_ else np.concatenate(parts)), counts
 
     @property

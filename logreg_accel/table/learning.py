@@ -13,6 +13,10 @@ _MANY_NUMBERS = 10  # different numbers in a column of text that is more than a 
 _MANY_DATES = 31
 
 
+class NoValue(ValueError):
+    """A column without any value."""
+
+
 def learn(name, column, settings):
     """Number, Levels or LeftOut for a column of an Arrow table.
 
@@ -27,7 +31,7 @@ def learn(name, column, settings):
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if len(column) == column.null_count:
-        raise ValueError(f"column {name!r} has no value at all; leave it out (--drop, in Python `drop`)")
+        raise NoValue(name)
     if name in settings.categorical:
         return _levels(name, column, settings, chosen=True)
     if name in settings.numeric or pa.types.is_boolean(kind) or is_number(kind):
@@ -59,7 +63,7 @@ def is_text(kind):
 # -- numbers -------------------------------------------------------------------------------------------------
 
 
-def numbers_of(name, column):
+def numbers_of(name, column, start=0):
     """float64 values of a column, NaN for missing ones.
 
     Raises
@@ -81,8 +85,8 @@ def numbers_of(name, column):
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise ValueError(
-            f"column {name!r} has {len(infinite)} infinite values, the first in row {infinite[0]} (counted "
-            "from 0 without the header); say that they are missing (--na inf), or leave the column out"
+            f"column {name!r} has {len(infinite)} infinite values, the first in row {start + infinite[0]} "
+            "(counted from 0 without the header); say that they are missing (--na inf), or leave it out"
         )
     return values
 
@@ -94,7 +98,7 @@ def _number(name, column, kind, settings):
     lacks = np.isnan(values)
     there = values[~lacks] if lacks.any() else values
     if not len(there):
-        raise ValueError(f"column {name!r} has no value at all; leave it out (--drop, in Python `drop`)")
+        raise NoValue(name)
     forced = name in settings.numeric
     if not forced and len(there) == len(values):
         if there.min() == there.max():
@@ -102,7 +106,7 @@ def _number(name, column, kind, settings):
         if pa.types.is_integer(kind) and _counts_rows(name, there):
             return LeftOut(name, "it numbers the rows (--numeric keeps it)")
     median = float(np.median(there))
-    scale = float(there.std()) if settings.scale else 1.0
+    scale = _deviation(there) if settings.scale else 1.0
     return Number(
         name,
         median,
@@ -110,6 +114,12 @@ def _number(name, column, kind, settings):
         scale if np.isfinite(scale) and scale > 0 else 1.0,
         "bool" if pa.types.is_boolean(kind) else "number",
     )
+
+
+def _deviation(values):
+    """The standard deviation, of values whose squares may overflow, too."""
+    most = float(abs(values).max()) or 1.0
+    return most * float((values / most).std())
 
 
 def _counts_rows(name, values):
@@ -168,7 +178,7 @@ def _levels(name, column, settings, chosen):
     rows, different = len(column), len(counts)
     there = rows - missing
     if not counts:
-        raise ValueError(f"column {name!r} has no value at all; leave it out (--drop, in Python `drop`)")
+        raise NoValue(name)
     least = settings.min_count or min(max(rows // 100, 1), 5)
     kept = sorted(level for level, count in counts.items() if count >= least)
     if not chosen:

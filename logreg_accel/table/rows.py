@@ -43,8 +43,8 @@ def slots_of(column):
     return 2 if isinstance(column, Number) and column.missing else 1
 
 
-def encode_batch(used, batch, sparse, counts):
-    """The matrix of a record batch, and in `counts` what is new in it."""
+def encode_batch(used, batch, sparse, counts, start=0):
+    """The matrix of a record batch, whose first row is number `start`, and in `counts` what is new in it."""
     slots = sum(map(slots_of, used))
     places = np.empty((batch.num_rows, slots), dtype=np.int32)
     values = np.ones((batch.num_rows, slots))
@@ -52,7 +52,7 @@ def encode_batch(used, batch, sparse, counts):
     for column in used:
         given = batch.column(column.name) if column.name in batch.schema.names else None
         fill = _fill_number if isinstance(column, Number) else _fill_levels
-        fill(column, given, places[:, slot:], values[:, slot:], offset, counts)
+        fill(column, given, places[:, slot:], values[:, slot:], offset, counts, start)
         slot += slots_of(column)
         offset += len(column.features)
     if not sparse:
@@ -67,8 +67,8 @@ def encode_batch(used, batch, sparse, counts):
     return scipy.sparse.csr_array(arrays, shape=(batch.num_rows, offset))
 
 
-def _fill_number(column, given, places, values, offset, counts):
-    numbers = np.full(len(places), np.nan) if given is None else numbers_of(column.name, given)
+def _fill_number(column, given, places, values, offset, counts, start):
+    numbers = np.full(len(places), np.nan) if given is None else numbers_of(column.name, given, start)
     lacks = np.isnan(numbers)
     if lacks.any():
         numbers = np.where(lacks, column.median, numbers)
@@ -79,7 +79,7 @@ def _fill_number(column, given, places, values, offset, counts):
         places[:, 1], values[:, 1] = offset + 1, lacks
 
 
-def _fill_levels(column, given, places, values, offset, counts):
+def _fill_levels(column, given, places, values, offset, counts, start):
     last, nowhere = len(column.levels), -1
     rare = last if column.pooled else nowhere
     missing = last + bool(column.pooled) if column.missing else nowhere
