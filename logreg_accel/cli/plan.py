@@ -6,7 +6,7 @@ from ..table import LeftOut, Levels, Number
 from ..table.learning import FEW, all_different, numbers_of, texts_of
 
 _WIDTH = 78
-_RARE, _MANY_CLASSES, _APART = 0.02, 20, 1e3
+_RARE, _MANY_CLASSES, _APART, _SOME = 0.02, 20, 1e3, 20_000
 
 
 def told(name, encoder, table, target, y):
@@ -63,23 +63,18 @@ def odd(encoder, table, target, y):
             "accuracy says "
             "little here, look at AUC and PR-AUC"
         )
-    spread = []
+    spread, some = [], table.slice(0, _SOME)  # of all rows only what some let suspect
     for column in encoder.columns_:
         if isinstance(column, Number):
-            values = numbers_of(column.name, table[column.name])
+            values = numbers_of(column.name, some[column.name])
             spread.append(float(np.nanstd(values)) / column.scale)
             whole = str(table[column.name].type).startswith(("int", "uint"))
-            if whole and len(values) >= FEW and all_different(values):
+            if whole and _is_id(values, column.name, table):
                 yield (
                     f"{column.name}: whole numbers, different in every row; if it is an id, "
                     f"--drop {column.name}"
                 )
-            groups = _few_values(values)
-        elif isinstance(column, Levels):
-            groups = texts_of(table[column.name])[0] + 1
-        else:
-            continue
-        if groups is not None and _determines(groups, codes, len(classes)):
+        if column.features and _determines(column, some, codes[:_SOME]) and _determines(column, table, codes):
             yield (
                 f"{column.name} alone tells the {target} of every row; if it comes after it, "
                 f"--drop {column.name}"
@@ -89,17 +84,19 @@ def odd(encoder, table, target, y):
         yield "the numbers are of very different size; with --scale the penalty falls on all alike"
 
 
-def _few_values(values):
-    """Codes of the values of a column that has few."""
-    some = values[:1000]
-    if len(np.unique(some)) > 50:
-        return None
-    found, codes = np.unique(values, return_inverse=True)
-    return codes if len(found) <= 50 else None
+def _is_id(values, name, table):
+    different = len(values) >= FEW and all_different(values)
+    return different and all_different(numbers_of(name, table[name]))
 
 
-def _determines(groups, codes, classes):
-    """Whether all rows of a group are of one class, where there are few groups for the rows."""
+def _determines(column, table, codes):
+    """Whether all rows with one value of a column are of one class, where it has few values for the rows."""
+    given = table[column.name]
+    if isinstance(column, Number):
+        groups = np.unique(numbers_of(column.name, given), return_inverse=True)[1]
+    else:
+        groups = texts_of(given)[0] + 1
+    classes = codes.max() + 1
     pairs = np.unique(groups.astype(np.int64) * classes + codes)
     found = len(np.unique(pairs // classes))
-    return len(codes) >= FEW and len(pairs) == found and found <= max(classes, len(codes) // 20)
+    return len(codes) >= FEW and len(pairs) == found and found <= max(classes, len(codes) // 20, 1)

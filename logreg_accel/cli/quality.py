@@ -31,11 +31,11 @@ def quality(y, proba, labels, classes):
 
     exact = proba.astype(np.float64)
     exact = exact / exact.sum(axis=1, keepdims=True)
-    own = y[:, None] == classes
+    y, labels, codes = np.searchsorted(classes, y), np.searchsorted(classes, labels), np.arange(len(classes))
+    own = y[:, None] == codes
     rates = own.mean(axis=0)
-    average = {"average": "macro"} if len(classes) > 2 else {"pos_label": classes[1]}
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        y, labels, labels=classes, zero_division=0, **(average if len(classes) > 2 else {})
+        y, labels, labels=codes, average="macro" if len(classes) > 2 else None, zero_division=0
     )
     if len(classes) == 2:
         precision, recall, f1 = precision[1], recall[1], f1[1]
@@ -44,7 +44,7 @@ def quality(y, proba, labels, classes):
     return {
         "base_rate": float(rates.max()),
         "accuracy": float(metrics.accuracy_score(y, labels)),
-        "loss": float(metrics.log_loss(y, exact, labels=classes)),
+        "loss": float(metrics.log_loss(y, exact, labels=codes)),
         "base_loss": float(-sum(rate * math.log(rate) for rate in rates if rate)),
         "brier": float(squares / 2 if len(classes) == 2 else squares),
         "auc": _mean(metrics.roc_auc_score(*pair) for pair in both),
