@@ -73,8 +73,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         Shares of the classes in the weights of the fit, and without `class_weight`; see `predict_proba`.
     n_iter_ : ndarray (1,), int32
     n_features_in_ : int
-    feature_names_in_ : ndarray
-        Where X has string column names.
+    feature_names_in_ : ndarray, where X has string column names
     backend_, solver_ : str
         What ran; their `.reason` says why.
     n_passes_ : float
