@@ -72,7 +72,7 @@ def test_a_model_scores_and_quality_in_three_commands(table, tmp_path, capsys):
     assert fitted.encoder_.columns_ == encoder.columns_
     np.testing.assert_array_equal(fitted.coef_, expected.coef_)
     assert fitted.feature_names_in_[-3:].tolist() == ["town=Rom", "flag", "weight"]
-    assert "400 rows" in err and "town (3)" in err and "1 with gaps     age" in err
+    assert "400 rows" in err and "town (3)" in err and "gaps (1)        age" in err
 
     rows, _ = scores(table, model, "--keep", "id,age", capsys=capsys)
     proba = expected.predict_proba(X)[:, 1]
@@ -283,6 +283,9 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     assert "same: it has one value only" in " ".join(err.split())
     _, _, err = train(path, "--drop", "label", capsys=capsys, target="copy")
     assert "alone tells" not in err
+    rows = [[*row, f"{i % 5},{i % 7}00", "3+"[i % 2]] for i, row in enumerate(draw()[1])]
+    _, _, err = train(write(path, [*names, "price", "children"], rows), capsys=capsys)
+    assert "price: numbers with signs, such as '0,000'" in " ".join(err.split())
     rows = [[*row[:6], row[5]] for row in draw()[1]]
     _, _, err = train(write(path, [*names, "copy"], rows), capsys=capsys)
     assert "copy alone tells the label of every row" in " ".join(err.split())

@@ -168,6 +168,8 @@ def test_ids_are_told_from_numbers():
     shuffled = rng.permutation(1000).tolist()
     table = {"customer_id": shuffled, "price": shuffled, "few": [1, 2] * 500}
     assert [type(c) for c in TableEncoder().fit(table).columns_] == [LeftOut, Number, Number]
+    wide = TableEncoder().fit({"x": shuffled, "account": [v * 10**15 + v for v in shuffled]}).columns_
+    assert [type(column) for column in wide] == [Number, LeftOut]
     chosen = TableEncoder(numeric=["customer_id"], categorical=["few"], drop=["price"]).fit(table)
     assert [type(c) for c in chosen.columns_] == [Number, Levels] and chosen.columns_[1].levels == ("1", "2")
 

@@ -1,11 +1,14 @@
 """What is made of a table, told before the fit: columns by kind, what is left out and why, what looks odd."""
 
+import re
+
 import numpy as np
 
 from ..table import LeftOut, Levels, Number
 from ..table.learning import FEW, all_different, numbers_of, texts_of
 
 _WIDTH = 78
+_SIGNED = re.compile(r"[-+]?[$€£]?\s*[-+]?\d{1,3}([, ']?\d{3})*(\.\d+)?\s*[%$€£]?")
 _RARE, _MANY_CLASSES, _APART, _SOME = 0.02, 20, 1e3, 20_000
 
 
@@ -15,11 +18,11 @@ def told(name, encoder, table, target, y):
     levels = [column for column in encoder.columns_ if isinstance(column, Levels)]
     yield f"{name}: {table.num_rows:,} rows, {table.num_columns} columns of features"
     yield from _item(f"target {target}", _shares(y))
-    yield from _item(f"{len(numbers)} numbers", ", ".join(column.name for column in numbers))
+    yield from _item(f"numbers ({len(numbers)})", ", ".join(column.name for column in numbers))
     names = (f"{column.name} ({len(column.levels)}{_pooled(column)})" for column in levels)
-    yield from _item(f"{len(levels)} of levels", ", ".join(names))
+    yield from _item(f"levels ({len(levels)})", ", ".join(names))
     lacking = [column.name for column in numbers + levels if column.missing]
-    yield from _item(f"{len(lacking)} with gaps", ", ".join(lacking))
+    yield from _item(f"gaps ({len(lacking)})", ", ".join(lacking))
     for column in encoder.columns_:
         if isinstance(column, LeftOut):
             yield from _item("left out", f"{column.name}: {column.why}")
@@ -79,9 +82,20 @@ def odd(encoder, table, target, y):
                 f"{column.name} alone tells the {target} of every row; if it comes after it, "
                 f"--drop {column.name}"
             )
+        if isinstance(column, Levels) and _signed(column.levels):
+            yield (
+                f"{column.name}: numbers with signs, such as {column.levels[0]!r}, are taken as levels; "
+                "written as plain numbers they say more"
+            )
     spread = [value for value in spread if value > 0]
     if spread and max(spread) > _APART * min(spread):
         yield "the numbers are of very different size; with --scale the penalty falls on all alike"
+
+
+def _signed(levels):
+    """Whether most of many texts are numbers with thousands separators, per cent or currency signs."""
+    matching = sum(_SIGNED.fullmatch(level) is not None for level in levels)
+    return len(levels) > 10 and matching > len(levels) / 2
 
 
 def _is_id(values, name, table):

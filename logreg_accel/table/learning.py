@@ -11,6 +11,7 @@ _ID = re.compile(r"(^|[_ .])(id|ids|key|uuid|guid|index|rownames|rowid|row)$|[a-
 _DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?$"
 _MANY_NUMBERS = 10  # different numbers in a column of text that is more than a scale of grades
 _MANY_DATES = 31
+_WIDE = 1e15  # range of whole numbers that neither amounts nor times in microseconds have
 
 
 class NoValue(ValueError):
@@ -105,6 +106,10 @@ def _number(name, column, kind, settings):
             return LeftOut(name, "it has one value only")
         if pa.types.is_integer(kind) and _counts_rows(name, there):
             return LeftOut(name, "it numbers the rows (--numeric keeps it)")
+        if pa.types.is_integer(kind) and np.ptp(there) > _WIDE and all_different(there):
+            return LeftOut(
+                name, "it names the rows: numbers of many digits, all different (--numeric keeps it)"
+            )
     median = float(np.median(there))
     scale = _deviation(there) if settings.scale else 1.0
     return Number(
