@@ -290,7 +290,7 @@ def test_the_public_api_is_typed(tmp_path):
 
 
 def test_docstring_examples():
-    for name in ("estimator", "objective"):
+    for name in ("estimator", "objective", "table.encoder"):
         result = doctest.testmod(importlib.import_module(f"logreg_accel.{name}"))
         assert result.attempted > 0 and result.failed == 0
 

@@ -198,6 +198,14 @@ def test_grades_of_numbers_and_words_are_levels():
     assert blank.levels == ("Oslo", "Rom") and blank.missing
 
 
+def test_categories_are_levels_whatever_they_are_made_of():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"x": [0.5, 1.5] * 20, "grade": pd.Categorical([1, 3] * 20)})
+    encoder = TableEncoder().fit(frame)
+    assert encoder.columns_[1].levels == ("1", "3")
+    np.testing.assert_array_equal(encoder.transform(frame.astype({"grade": int})), encoder.transform(frame))
+
+
 def test_mixed_objects_of_pandas_are_told():
     pd = pytest.importorskip("pandas")
     with pytest.raises(ValueError, match="'c' of `X` has values of several types.*astype"):

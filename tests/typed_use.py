@@ -5,7 +5,7 @@ from typing import assert_type
 import numpy as np
 
 import logreg_accel
-from logreg_accel import LogisticRegression, Objective, backends, inference, load, solvers
+from logreg_accel import LogisticRegression, Objective, TableEncoder, backends, inference, load, solvers
 from logreg_accel.inference import Inference
 
 
@@ -20,6 +20,9 @@ def fit_and_save(path: str) -> float:
     result = inference(LogisticRegression(C=np.inf).fit(X, y), X, y)
     assert_type(result, Inference)
     assert_type(result.bse, np.ndarray)
+    encoder = TableEncoder(min_count=1).fit({"a": [1.0, 2.5], "b": ["x", "y"]})
+    assert_type(encoder, TableEncoder)
+    assert_type(encoder.get_feature_names_out(), np.ndarray)
     objective = Objective.from_arrays(X, y, n_threads=1)
     value, gradient = objective.value_and_gradient(np.zeros(objective.size))
     assert_type(value, float)

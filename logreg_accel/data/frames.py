@@ -42,12 +42,19 @@ def _converted(X, pa):
     if isinstance(X, pa.RecordBatch):
         return pa.Table.from_batches([X])
     if isinstance(X, dict):
+        lengths = {str(name): len(values) for name, values in X.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"The columns of `X` have different lengths: {lengths}.")
         return _from_columns(pa, [(str(name), values) for name, values in X.items()])
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return _from_columns(pa, [(str(name), X.iloc[:, i]) for i, name in enumerate(X.columns)])
-    if hasattr(X, "__arrow_c_stream__"):
+    if hasattr(X, "__arrow_c_stream__") and not hasattr(X, "to_frame"):
         return pa.table(X)
     array = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=None if _is_numeric(X) else object)
+    if array.ndim != 2 and hasattr(X, "to_frame"):
+        raise ValueError(
+            "Expected 2D array, got 1D array instead: `X` is a column; X.to_frame() is a table of it."
+        )
     if array.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got {array.ndim}D array instead: `X` has shape {array.shape}. "

@@ -1,6 +1,8 @@
 """TableEncoder: a table as it comes in, a matrix of numbers out."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse
@@ -59,14 +61,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        min_count=None,
-        max_levels=50_000,
-        categorical=(),
-        numeric=(),
-        drop=(),
-        scale=False,
-        sparse_output="auto",
-    ):
+        min_count: int | None = None,
+        max_levels: int = 50_000,
+        categorical: Sequence[str] = (),
+        numeric: Sequence[str] = (),
+        drop: Sequence[str] = (),
+        scale: bool = False,
+        sparse_output: bool | str = "auto",
+    ) -> None:
         self.min_count = min_count
         self.max_levels = max_levels
         self.categorical = categorical
@@ -80,7 +82,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from a table what to make of its columns.
 
         Parameters
@@ -145,7 +147,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.feature_names_in_ = np.array(names, dtype=object)
         self.n_features_out_ = sum(len(column.features) for column in columns)
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Encode the rows of a table; columns are found by name.
 
         Parameters
@@ -171,7 +173,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             warnings.warn(sentence, stacklevel=3)  # above scikit-learn's wrapper
         return encoded
 
-    def encode(self, X):
+    def encode(self, X: Any) -> tuple[Any, Counts]:
         """As `transform`, but (matrix, `Counts`) without a warning."""
         check_is_fitted(self)
         table = as_arrow(X)
@@ -208,7 +210,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             < _DENSE * self.n_features_out_
         )
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The names of the columns of the matrix: "name", "name=level", "name (rare)", "name (missing)"."""
         check_is_fitted(self)
         names = [name for column in self.columns_ for name in column.features]
@@ -216,7 +218,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     # -- JSON --------------------------------------------------------------------------------------------
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """The fitted encoder as JSON values."""
         check_is_fitted(self)
         return {
@@ -226,7 +228,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         }
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: Any) -> Self:
         """The fitted encoder that `to_dict` told of.
 
         Raises

@@ -30,20 +30,21 @@ def learn(name, column, settings):
     """
     import pyarrow as pa
 
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    categories = pa.types.is_dictionary(column.type)
+    kind = column.type.value_type if categories else column.type
     if len(column) == column.null_count:
         raise NoValue(name)
     if name in settings.categorical:
         return _levels(name, column, settings, chosen=True)
-    if name in settings.numeric or pa.types.is_boolean(kind) or is_number(kind):
+    if name in settings.numeric or pa.types.is_boolean(kind) or (is_number(kind) and not categories):
         return _number(name, column, kind, settings)
     if pa.types.is_temporal(kind):
         return LeftOut(
             name,
             "dates and times are no numbers: give what matters, such as the year, the hour or days since",
         )
-    if is_text(kind) or pa.types.is_dictionary(column.type):
-        return _levels(name, column, settings, chosen=pa.types.is_dictionary(column.type))
+    if is_text(kind) or categories:
+        return _levels(name, column, settings, chosen=categories)
     return LeftOut(name, f"its values are {kind}, neither numbers nor text")
 
 
