@@ -66,7 +66,8 @@ def odd(encoder, table, target, y):
             "accuracy says "
             "little here, look at AUC and PR-AUC"
         )
-    spread, some = [], table.slice(0, _SOME)  # of all rows only what some let suspect
+    spread, some = [], _columns(table.slice(0, _SOME))  # of all rows only what some let suspect
+    table = _columns(table)
     for column in encoder.columns_:
         if isinstance(column, Number):
             values = numbers_of(column.name, some[column.name])
@@ -90,6 +91,11 @@ def odd(encoder, table, target, y):
     spread = [value for value in spread if value > 0]
     if spread and max(spread) > _APART * min(spread):
         yield "the numbers are of very different size; with --scale the penalty falls on all alike"
+
+
+def _columns(table):
+    """The columns of a table by name, which Arrow would look for one by one."""
+    return dict(zip(table.column_names, table.columns, strict=True))
 
 
 def _signed(levels):

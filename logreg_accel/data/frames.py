@@ -1,5 +1,7 @@
 """Tables of any library as Arrow tables, the one form that the encoder reads."""
 
+from collections import Counter
+
 import numpy as np
 
 
@@ -25,7 +27,7 @@ def as_arrow(X):
     if type(X).__name__ == "LazyFrame":
         X = X.collect()
     table = _converted(X, pa)
-    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(table.column_names).items() if count > 1)
     if twice:
         raise ValueError(
             f"`X` has two columns of one name: {', '.join(map(repr, twice[:5]))}. Rename one of them."

@@ -69,12 +69,9 @@ class Tables:
         """
         columns = self.names if columns is None else columns
         tables = [reader.typed(types).read(columns) for reader in self.readers]
-        text = {
-            name: "text"
-            for name in columns
-            if len({str(table.schema.field(name).type) for table in tables}) > 1
-            and any(str(table.schema.field(name).type) == "string" for table in tables)
-        }
+        kinds = zip(*(map(str, table.schema.types) for table in tables), strict=True)
+        mixed = [len(set(kind)) > 1 and "string" in kind for kind in kinds]
+        text = {name: "text" for name, is_mixed in zip(columns, mixed, strict=True) if is_mixed}
         if text:
             tables = [
                 reader.typed({**types, **text}).read(columns) if reader.kind == "text" else table

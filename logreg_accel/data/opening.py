@@ -153,7 +153,7 @@ def layout_of(path, separator=None, header=True, encoding="utf-8"):
     return Layout(separator, names, rows[0], "," if comma else ".", '"' in text)
 
 
-def _rows(text, separator, most=50):
+def _rows(text, separator, most=20):
     """The first rows of a text, without the last one, which may be cut, unless it is alone."""
     rows = []
     with contextlib.suppress(csv.Error):

@@ -8,6 +8,7 @@ import contextlib
 import glob
 import os
 import re
+from collections import Counter
 
 from .opening import head_of, kind_of, layout_of, open_unpacked, text_of
 
@@ -83,7 +84,7 @@ class TableReader:
             self.names = list(self._schema().names)
         else:
             raise ValueError(f"{self.path!r} is an {self.kind} file; expected a table with named columns.")
-        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if twice:
             listed = ", ".join(map(repr, twice[:5]))
             raise ValueError(f"{self.path!r} has two columns of one name: {listed}. Rename one of them.")

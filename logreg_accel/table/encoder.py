@@ -104,11 +104,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         table = as_arrow(X)
         self._check(table)
         columns, wrong, empty = [], [], []
-        for name in table.column_names:
+        for name, column in zip(table.column_names, table.columns, strict=True):
             if name in self.drop:
                 continue
             try:
-                columns.append(learn(name, table[name], self))
+                columns.append(learn(name, column, self))
             except NoValue:
                 empty.append(name)
             except ValueError as error:

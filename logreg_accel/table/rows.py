@@ -48,9 +48,10 @@ def encode_batch(used, batch, sparse, counts, start=0):
     slots = sum(map(slots_of, used))
     places = np.empty((batch.num_rows, slots), dtype=np.int32)
     values = np.ones((batch.num_rows, slots))
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     slot = offset = 0
     for column in used:
-        given = batch.column(column.name) if column.name in batch.schema.names else None
+        given = columns.get(column.name)
         fill = _fill_number if isinstance(column, Number) else _fill_levels
         fill(column, given, places[:, slot:], values[:, slot:], offset, counts, start)
         slot += slots_of(column)
