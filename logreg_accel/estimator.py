@@ -16,7 +16,7 @@ from .export import Exports
 from .history import Record
 from .interop.callbacks import Steps
 from .interop.hooks import FRAMES, CallbackSupportMixin, first_partial_fit, with_callbacks
-from .interop.words import refuse_swapped, with_hints
+from .interop.words import with_hints
 from .prediction import Predictor
 from .streaming import labelled_rows
 
@@ -86,8 +86,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         "converged" (the bound is at most tol), "estimated" (the estimate is, and no proof can be had), "noise
         floor", "separable", "max_iter", "max_passes", "max_seconds", "callback", "interrupted", "stalled"
         (sgd no longer improves), "partial" (partial_fit) or "diverged".
-    history_ : list of Record
-        One for every evaluation.
+    history_ : list of Record, one for every evaluation
 
     Examples
     --------
@@ -177,7 +176,6 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
             The fit ended above `tol`.
         """
         fitting.check_parameters(self)
-        refuse_swapped(X, y)
         steps = Steps.begun_for(self, X, y, sample_weight)
         rows = labelled_rows(self, X, y, sample_weight, offset)
         with fitting.unchanged_where_refused(self), rows as labelled:

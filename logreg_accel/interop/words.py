@@ -26,12 +26,3 @@ def with_hints(init: _Init) -> _Init:
         init(self, *args, **parameters)
 
     return cast(_Init, checked)
-
-
-def refuse_swapped(X, y):
-    """Raise ValueError where X looks like labels and y like features."""
-    if getattr(X, "ndim", None) == 1 and getattr(y, "ndim", None) == 2 and y.shape[1] > 1:
-        raise ValueError(
-            f"Expected 2D array, got 1D array instead: `X` has shape {X.shape} and `y` {y.shape}; are they "
-            "swapped? fit(X, y) takes the features first."
-        )
