@@ -67,8 +67,8 @@ def as_array(X, name="X"):
             X = np.asarray(X)
     if getattr(X, "ndim", 2) == 1:
         raise ValueError(
-            f"Expected 2D array, got 1D array instead: `{name}` has shape {tuple(X.shape)}. Reshape your data: "
-            "(n_samples, n_features). If these are the labels, `X` and `y` are swapped: fit(X, y)."
+            f"Expected 2D array, got 1D array instead: `{name}` has shape {tuple(X.shape)}. Reshape your "
+            "data: (n_samples, n_features). If these are the labels, `X` and `y` are swapped: fit(X, y)."
         )
     X = check_array(X, dtype="numeric", ensure_all_finite=False, copy=False, input_name=name)
     if X.dtype.kind not in "fiub":
