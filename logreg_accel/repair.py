@@ -71,6 +71,7 @@ class Repair:
             residual, active = self._residual(there)
             if stale:
                 metric = yield from (self._matrix(there, active) if factored else self._products(there))
+                drift = 0.0
             step = -(yield from metric.solve(there, residual))
             decrement = max(-0.5 * float(residual @ step), 0.0)
             first = min(first, decrement)
@@ -78,8 +79,8 @@ class Repair:
             least, beyond = min(least, exact), None
             if repaired < least:
                 beyond = yield ask.Evaluate(there.w + step, self.rows)
-                near = (yield ask.MarginChange(there, beyond, self.rows)).largest <= 1
-                least = repaired if near else least
+                change = yield ask.MarginChange(there, beyond, self.rows)
+                least = repaired if change.largest <= math.exp(-drift) else least
             reached = least <= max(self.enough, 2 * first, _NEAR * (self._fallen(there) + decrement))
             if reached or decrement <= _NOTHING * self.point.value:
                 break
@@ -88,6 +89,7 @@ class Repair:
             there = yield from self._next(there, step, beyond)
             if there is None:
                 break
+            drift += (yield ask.MarginChange(last, there, self.rows)).largest
         if not least < math.inf:
             return least
         if not self.whole and metric.null is not None and self.point.rounding >= _EXACT * self.point.value:
@@ -112,9 +114,10 @@ class Repair:
     def _bounds(self, there, residual, step, decrement, bounded):
         """Bounds by the residuals at a point, as they are, and with what is left of sums repaired.
 
-        Residuals moved by their slopes along a step of Newton's have the sums that are wanted; those that the
-        loss can have only if the step moves no margin by more than 1. Sums that have to be zero are repaired
-        in any case. Each is inf where that is no small thing.
+        Residuals moved by their slopes along a step of Newton's have the sums that are wanted. The loss can
+        have them if the step moves no margin by more than 1, or by e⁻ᵗ where margins have moved by t since
+        the slopes were taken. Sums that have to be zero are repaired in any case. Each bound is inf where
+        that is no small thing.
         """
         bounds, d = [], abs(there.w - self.here.w) + step
         for small, repaired in ((self.fixed, 0.0), (np.full(len(d), bounded), residual)):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .line_search import step
+from .nearly_singular import LOOKED_AT_UP_TO, solution
 from .questions import CONVERGED, DIAGONAL, NOISE_FLOOR, SOLVE, Accept, Curvature, Evaluate, HessianVector
 
 _PER_PRODUCT = 16
@@ -20,7 +21,8 @@ class newton_cholesky:
 
     The Hessian has (n + 1)² entries. The gap to the optimum is at most about that before the last step, half
     the squared Newton decrement ½·gᵀH⁻¹g. So the step that made it small enough is taken, too: the results of
-    different runs agree to rounding, whatever `tol` is.
+    different runs agree to rounding, whatever `tol` is. Where its steps end above `tol`, directions that the
+    rounding of the Hessian hides are looked at one by one.
 
     References
     ----------
@@ -31,14 +33,19 @@ class newton_cholesky:
         return shape.vectors(8) + shape.hessian(shape.size)
 
     def __call__(self, start):
-        here, gap = (yield Evaluate(start.w)), math.inf
+        here, gap, closely = (yield Evaluate(start.w)), math.inf, False
         while not (yield Accept(here, gap=gap)):
-            solve = yield Curvature(here.w, SOLVE)
-            direction = -solve(here.gradient)
-            gap = -0.5 * (here.gradient @ direction)
-            here = yield from step(here, direction)
-            if here is None:
+            there = None
+            if not closely:
+                solve = yield Curvature(here.w, SOLVE)
+                there = yield from step(here, -solve(here.gradient))
+                closely = there is None
+            if closely and len(here.w) <= LOOKED_AT_UP_TO:
+                solve = yield from solution(here)
+                there = yield from step(here, -solve(here.gradient))
+            if there is None:
                 return NOISE_FLOOR
+            gap, here = 0.5 * (here.gradient @ solve(here.gradient)), there
         return CONVERGED
 
 
