@@ -92,10 +92,10 @@ class Repair:
             drift += (yield ask.MarginChange(last, there, self.rows)).largest
         if not least < math.inf:
             return least
-        if not self.whole and metric.null is not None and self.point.rounding >= _EXACT * self.point.value:
+        if not self.whole and metric.flat is not None and self.point.rounding >= _EXACT * self.point.value:
             # What S does not see may have some curvature all the same, and a slope that float32 does not see.
             return (yield from self._gap_of_exact_sums())
-        hidden = (yield from metric.lost(there or last, residual, self._error())) + self._of_margins()
+        hidden = metric.lost(residual, self._error()) + self._of_margins()
         rounded = self._rounding(metric)
         if not self.whole and least <= self.wanted < (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2:
             return (yield from self._gap_of_exact_sums())
@@ -174,7 +174,9 @@ class Repair:
 
     def _matrix(self, there, active):
         H = yield ask.Curvature(there.w, ask.MATRIX, self.rows)
-        return Matrix(H, self.rows, active, self.start.ridge)
+        metric = Matrix(H, self.rows, active, self.start.ridge)
+        yield from metric.look_closely(there)
+        return metric
 
     def _products(self, there):
         diagonal = yield ask.Curvature(there.w, ask.DIAGONAL, self.rows)

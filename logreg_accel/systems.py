@@ -5,16 +5,12 @@ import math
 import numpy as np
 import scipy.linalg
 
-from .solvers import questions as ask
+from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, to_unit_diagonal
 from .solvers.newton import conjugate_gradients
 
 _PRODUCTS = 60  # of conjugate gradients
 _LIFT = 1e-14
-_NULL = 1e-11  # pivots of a matrix of unit diagonal that rounding may have made
-_FLAT = 1e-26  # curvature that rounding may have made of none
-_NEGLIGIBLE = 1e-14  # decrement beside F that no step is worth
-_SETTLED = 0.1  # of a decrement, what a step may leave where F is as good as a parabola
-_NULL_UP_TO = 600  # parameters up to which such directions are looked at one by one
+_SURE = 10  # times its error, a slope that is there
 
 
 class Matrix:
@@ -33,21 +29,16 @@ class Matrix:
         self.size = len(H)
         self.ridge = np.broadcast_to(ridge, self.size)[self.active]
         self.H = H if active is None else H[np.ix_(active, active)]
-        self.null, self.bounded = None, True
+        self.flat, self.bounded = None, True
         self.factor, least = _factored(self.H)
-        if least <= _NULL:
-            self.bounded = len(self.H) <= _NULL_UP_TO
-            if self.bounded:
-                self._set_null_apart()
+        self.vague = least <= LOST
 
-    def _set_null_apart(self):
-        """Directions without curvature, but for rounding, are left out of steps and looked at by `lost`."""
-        scale = _to_unit_diagonal(self.H)
-        values, Q = scipy.linalg.eigh(self.H * scale * scale[:, None], check_finite=False)
-        seen = values > 10 * _NULL
-        self.null = scale[:, None] * Q[:, ~seen]
-        self.basis = scale[:, None] * Q[:, seen] / np.sqrt(values[seen])
-        self.factor = lambda v: self.basis @ (self.basis.T @ v)
+    def look_closely(self, there):
+        """Take directions apart whose curvature is but rounding; a generator of questions."""
+        self.bounded = not self.vague or len(self.H) <= LOOKED_AT_UP_TO
+        if self.vague and self.bounded:
+            basis, self.flat = yield from directions(there, self.H, self.rows, self.active)
+            self.factor = lambda v: basis @ (basis.T @ v)
 
     def solve(self, there, residual):
         """(H_S + λ)⁻¹·residual, nan where there is no factor."""
@@ -61,46 +52,19 @@ class Matrix:
         step[self.active] = v
         return step
 
-    def lost(self, there, residual, error):
-        """What is to be had along directions without curvature; nothing where the slope is but error."""
+    def lost(self, residual, error):
+        """What is to be had along directions without curvature: all, but nothing where the slope is error."""
         if not self.bounded:
             return 0.0 if self.ridge.any() else math.inf
-        if self.null is None or not self.null.size:
+        if self.flat is None:
             return 0.0
-        V, products = np.array([self._full(v) for v in self.null.T]), []
-        for v in V:
-            products.append((yield ask.HessianVector(there.w, v, self.rows)))
-        curvatures, turn = scipy.linalg.eigh(V @ np.array(products).T, check_finite=False)
-        V = turn.T @ V
-        slopes, curved = V @ residual, curvatures > _FLAT
-        sure = abs(slopes) > 10 * (abs(V) @ error)
-        if (sure & ~curved).any():
-            return math.inf
-        rest, sure = curved & ~sure, curved & sure
-        lost = float((slopes[rest] ** 2 / curvatures[rest]).sum())
-        return lost + 2 * (
-            yield from self._decrement(there, residual, V[sure], slopes[sure], curvatures[sure])
-        )
-
-    def _decrement(self, there, residual, V, slopes, curvatures):
-        """½·Σ slope²/curvature along the rows of V, inf where a step shows that F is no parabola there.
-
-        Along a direction that separates rows F falls like an exponential, and no step ends that.
-        """
-        decrement = 0.5 * float((slopes * slopes / curvatures).sum())
-        if decrement <= _NEGLIGIBLE * there.value:
-            return decrement
-        beyond = yield ask.Evaluate(there.w - (slopes / curvatures) @ V, self.rows)
-        left = residual + beyond.gradient - there.gradient
-        along, others = V @ left, left[self.active] @ self.factor(left[self.active])
-        change = yield ask.MarginChange(there, beyond, self.rows)
-        settled = 0.5 * float(others + (along * along / curvatures).sum()) <= _SETTLED * decrement
-        return decrement if settled and change.largest <= 1 else math.inf
+        slopes, errors = residual[self.active] @ self.flat, error[self.active] @ abs(self.flat)
+        return math.inf if (abs(slopes) > _SURE * errors).any() else 0.0
 
     def cost(self, error, more):
         """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about, but for directions that are not seen."""
         solve = self.factor
-        if self.null is None and more != 1:
+        if self.flat is None and more != 1:
             ridge = np.diag(self.ridge)
             solve, _ = _factored(more * (self.H - ridge) + ridge)
         if solve is None:
@@ -114,7 +78,7 @@ class Matrix:
 
 def _factored(H):
     """A function v -> H⁻¹v, or None, and the least pivot of H in a unit diagonal."""
-    scale, lift = _to_unit_diagonal(H), _LIFT
+    scale, lift = to_unit_diagonal(H), _LIFT
     A = H * scale * scale[:, None]
     while True:
         try:
@@ -129,18 +93,14 @@ def _factored(H):
     def solve(v):
         return scale * scipy.linalg.cho_solve(lower, scale * v, check_finite=False)
 
-    return solve, float((lower[0].diagonal() ** 2).min(initial=1.0))
-
-
-def _to_unit_diagonal(H):
-    diagonal = H.diagonal()
-    return 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    least = float((lower[0].diagonal() ** 2).min(initial=1.0))
+    return solve, least if (H.diagonal() > 0).all() else 0.0
 
 
 class Products:
     """H_S + λ, applied. The first system is solved for all parameters, those that follow for intercepts."""
 
-    bounded, null = False, None
+    bounded, flat = False, None
 
     def __init__(self, diagonal, rows, fixed):
         self.diagonal, self.rows, self.fixed = np.where(diagonal > 0, diagonal, 1), rows, fixed
@@ -158,9 +118,8 @@ class Products:
         )
         return -step
 
-    def lost(self, there, residual, error):
+    def lost(self, residual, error):
         return 0.0
-        yield
 
     def cost(self, error, more):
         return 5 * float((error * error / self.diagonal).sum())
