@@ -1,0 +1,70 @@
+"""Newton's steps where columns are so nearly collinear that rounding hides some directions of a Hessian."""
+
+import numpy as np
+import scipy.linalg
+
+from .questions import MATRIX, Curvature, HessianVector
+
+LOST = 1e-10
+"""Curvatures of a matrix of unit diagonal that its rounding may have made, or have taken away."""
+
+FLAT = 1e-26
+"""... and those that even products with the Hessian have from rounding alone."""
+
+LOOKED_AT_UP_TO = 600
+"""Parameters up to which directions are looked at one by one."""
+
+
+def to_unit_diagonal(H):
+    """1/√ of the diagonal, 1 where it is not positive."""
+    diagonal = H.diagonal()
+    return 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
+
+
+def split(H):
+    """Directions along which H is the identity, (p, q); and (p, p − q) those whose curvature is lost."""
+    scale = to_unit_diagonal(H)
+    values, Q = scipy.linalg.eigh(H * scale * scale[:, None], check_finite=False)
+    seen = values > LOST
+    return scale[:, None] * Q[:, seen] / np.sqrt(values[seen]), scale[:, None] * Q[:, ~seen]
+
+
+def directions(here, H, on=None, active=slice(None)):
+    """Directions along which H is the identity, and those without curvature; a generator of questions.
+
+    A product H·v adds up x·(c·(x·v)), where x·v cancels before it is squared: it tells curvatures down to the
+    square of the rounding, and the matrix down to the rounding only. What the lost directions share with the
+    others by rounding is taken out of them first, else it would be most of their curvature.
+
+    Parameters
+    ----------
+    here : Point
+    H : ndarray (p, p)
+        Rows and columns `active` of the Hessian at `here`.
+    on : handle or None
+        Rows.
+    active : index
+    """
+    basis, lost = split(H)
+    if not lost.shape[1]:
+        return basis, lost
+    lost = lost - basis @ (basis.T @ (yield from _products(here, lost, on, active)))
+    products = yield from _products(here, lost, on, active)
+    curvatures, turn = scipy.linalg.eigh(lost.T @ products, check_finite=False)
+    curved = curvatures > FLAT
+    lost = lost @ turn
+    return np.hstack([basis, lost[:, curved] / np.sqrt(curvatures[curved])]), lost[:, ~curved]
+
+
+def solution(here, on=None):
+    """A function v -> H⁻¹·v, within the directions that have a curvature; a generator of questions."""
+    basis, _ = yield from directions(here, (yield Curvature(here.w, MATRIX, on)), on)
+    return lambda v: basis @ (basis.T @ v)
+
+
+def _products(here, V, on, active):
+    products, full = [], np.zeros_like(here.w)
+    for v in V.T:
+        full[active] = v
+        products.append((yield HessianVector(here.w, full.copy(), on, here.margins))[active])
+    return np.array(products).T
