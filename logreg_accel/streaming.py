@@ -8,6 +8,7 @@ from .checkpoint import opened as opened_checkpoint
 from .data import as_labelled
 from .data.scan import Source
 from .rows import MemoryRows, Streamed, StreamRows, opened
+from .rows.stream import WITNESSES
 from .solvers import sgd
 from .solvers.memory import Shape, in_units, needed
 
@@ -93,7 +94,9 @@ def check_room(labelled, solver, n_outputs):
     """
     if isinstance(labelled, Streamed):
         m, n = labelled.store.shape
-        wanted = needed(solver, Shape(m, n, n_outputs, labelled.store.nbytes, real=0))
+        row = labelled.store.nbytes / m
+        m = min(m, int(WITNESSES / row * (n + 1) * n_outputs / 2.5))  # as far as a proof goes
+        wanted = needed(solver, Shape(m, n, n_outputs, int(m * row), real=0))
         room = _FOR_SOLVER * labelled.memory
         if wanted > room:
             raise MemoryError(

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -104,3 +106,46 @@ def test_what_is_told(folder, capsys):
     assert main([*line, "--class-weight", "balanced"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["status"] == "converged" and facts["features"] == 3 and facts["classes"] == 2
+
+
+PEAK = """
+import sys, threading, time
+import numpy as np
+from logreg_accel import LogisticRegression, scan
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+X = np.random.default_rng(0).standard_normal((300_000, 30), dtype=np.float32)
+LogisticRegression(backend="numba").fit(X, X[:, 0] > 0)  # what is compiled and loaded once
+del X
+base, peak, done = resident(), [0], threading.Event()
+
+def watch():
+    while not done.wait(0.005):
+        peak[0] = max(peak[0], resident() - base)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+model = LogisticRegression(backend="numba").fit(scan(sys.argv[1], target=-1, memory=sys.argv[2]))
+done.set()
+watcher.join()
+print(model.status_, peak[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [10, 100])
+def test_the_budget_of_memory_holds(tmp_path, n):
+    """Of the resident set of a process that fits data of four times its budget, and 10 % more at most."""
+    rng, budget = np.random.default_rng(0), 200_000_000
+    m = 4 * budget // (4 * n) // 8
+    for i in range(8):
+        X = rng.standard_normal((m, n + 1), dtype=np.float32)
+        X[:, -1] = X[:, :-1].sum(axis=1) / np.sqrt(n) + rng.logistic(size=m) > 0.5
+        np.save(tmp_path / f"{i}.npy", X)
+    line = [sys.executable, "-c", PEAK, str(tmp_path / "*.npy"), str(budget // 1_000_000) + "MB"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=600)
+    status, peak = done.stdout.split()[-2:]
+    assert status == "converged" and int(peak) <= 1.1 * budget, done.stderr

@@ -7,7 +7,7 @@ import numpy as np
 
 from .matrix import CompressedRows, Matrix
 
-PIECE = 1 << 14
+PIECE = 1 << 12
 """Bytes that have a checksum of their own, so that a few rows can be read and checked without the others."""
 
 BLOCK = 1 << 24

@@ -18,6 +18,7 @@ from ..data import packed as p
 
 _THREADS = 2
 _AHEAD = 2  # blocks that are read before they are wanted
+_PIECES = 256  # that are read at once
 
 
 class Damaged(OSError):
@@ -235,7 +236,7 @@ class Store:
             if stop > first:
                 wanted[first // p.PIECE : -(-stop // p.PIECE)] = 1
         steps = np.flatnonzero(np.diff(wanted, prepend=0))
-        for first, stop in steps.reshape(-1, 2).tolist():
+        for first, stop in _short(steps.reshape(-1, 2).tolist()):
             part = buffer[first * p.PIECE : min(stop * p.PIECE, self.sizes[i])]
             got = _read_at(self.file, part, self.offsets[i] + first * p.PIECE)
             if got < len(part):
@@ -255,6 +256,13 @@ class Store:
             errno.EIO,
             f"block {i} of the cache in {self.folder!r} is damaged: {what}. The next fit makes it anew.",
         )
+
+
+def _short(runs):
+    """Runs of pieces, cut so that what is read is still in the cache when its checksum is made."""
+    for first, end in runs:
+        for start in range(first, end, _PIECES):
+            yield start, min(start + _PIECES, end)
 
 
 INDEX = "index.npz"

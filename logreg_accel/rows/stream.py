@@ -13,6 +13,9 @@ from .memory import SomeRows
 from .sampling import at
 from .spill import Parts, Spill
 
+WITNESSES = 16_000_000
+"""Bytes of the rows of a proof, at most; with fewer rows it is looser, and the same for any memory."""
+
 _LOOKED_AT = 512  # rows
 _VECTORS = 0.125  # of the memory, for margins and other numbers a row
 
@@ -159,6 +162,11 @@ class StreamRows(DrawnRows):
 
     def _gathered(self, blocks, share=0.0, cost=0.0):
         return SomeRows(self, blocks, share, cost)
+
+    def witnesses(self, size, seed, mass=None):
+        """See `Rows.witnesses`; fewer where so many would take too much memory."""
+        most = max(WITNESSES * self.n_rows // self.nbytes, 8 * self.n_features)
+        return super().witnesses(size if 2 * size >= self.n_rows else min(size, most), seed, mass)
 
     def _reads_of(self, rows):
         return self.store.bytes_of(rows) / max(self.nbytes, 1)
