@@ -1,7 +1,9 @@
 """TableEncoder: a table as it comes in, a matrix of numbers out."""
 
+import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import numpy as np
@@ -194,10 +196,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 f"The table has none of the columns {', '.join(repr(column.name) for column in used[:10])}."
             )
         given = table.select([column.name for column in used if column.name in here]).combine_chunks()
-        parts, start = [], 0
-        for batch in given.to_batches(_BATCH):
-            parts.append(encode_batch(used, batch, self.sparse_, counts, start))
-            start += batch.num_rows
+        batches = given.to_batches(_BATCH)
+        starts = np.cumsum([0, *(batch.num_rows for batch in batches)]).tolist()
+        with ThreadPoolExecutor(max(1, min(len(batches), os.cpu_count() or 1, 8))) as pool:
+            encode = lambda batch, start: encode_batch(used, batch, self.sparse_, start)  # noqa: E731
+            encoded = list(pool.map(encode, batches, starts))
+        parts = [part for part, _ in encoded]
+        for _, new in encoded:
+            counts.add(new)
         return (scipy.sparse.vstack(parts, format="csr") if self.sparse_ else np.concatenate(parts)), counts
 
     @property

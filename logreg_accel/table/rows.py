@@ -26,6 +26,12 @@ class Counts:
     absent: list = field(default_factory=list)
     extra: list = field(default_factory=list)
 
+    def add(self, other):
+        """Count what another part of the same table had that is new."""
+        for mine, more in ((self.unseen, other.unseen), (self.lacking, other.lacking)):
+            for name, count in more.items():
+                mine[name] = mine.get(name, 0) + count
+
     def sentences(self):
         """What there is to say, one sentence for each kind."""
         for name, count in self.unseen.items():
@@ -43,12 +49,12 @@ def slots_of(column):
     return 2 if isinstance(column, Number) and column.missing else 1
 
 
-def encode_batch(used, batch, sparse, counts, start=0):
-    """The matrix of a record batch, whose first row is number `start`, and in `counts` what is new in it."""
+def encode_batch(used, batch, sparse, start=0):
+    """The matrix of a record batch, whose first row is number `start`, and `Counts` of what is new in it."""
     slots = sum(map(slots_of, used))
     places = np.empty((batch.num_rows, slots), dtype=np.int32)
     values = np.ones((batch.num_rows, slots))
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    counts, columns = Counts(), dict(zip(batch.schema.names, batch.columns, strict=True))
     slot = offset = 0
     for column in used:
         given = columns.get(column.name)
@@ -59,13 +65,13 @@ def encode_batch(used, batch, sparse, counts, start=0):
     if not sparse:
         dense = np.zeros((batch.num_rows, offset))
         dense[np.arange(batch.num_rows)[:, None], places] = values
-        return dense
+        return dense, counts
     there = values != 0
     indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(there, axis=1))])
     if not there.all():
         places, values = places[there], values[there]
     arrays = (values.ravel(), places.ravel(), indptr.astype(np.int32))
-    return scipy.sparse.csr_array(arrays, shape=(batch.num_rows, offset))
+    return scipy.sparse.csr_array(arrays, shape=(batch.num_rows, offset)), counts
 
 
 def _fill_number(column, given, places, values, offset, counts, start):
@@ -74,7 +80,7 @@ def _fill_number(column, given, places, values, offset, counts, start):
     if lacks.any():
         numbers = np.where(lacks, column.median, numbers)
         if not column.missing and given is not None:
-            counts.lacking[column.name] = counts.lacking.get(column.name, 0) + int(lacks.sum())
+            counts.lacking[column.name] = int(lacks.sum())
     places[:, 0], values[:, 0] = offset, numbers / column.scale
     if column.missing:
         places[:, 1], values[:, 1] = offset + 1, lacks
@@ -91,7 +97,7 @@ def _fill_levels(column, given, places, values, offset, counts, start):
         found, empty = _found(column, texts)
         strange = int(np.count_nonzero(np.append((found < 0) & ~empty, False)[codes]))
         if strange:
-            counts.unseen[column.name] = counts.unseen.get(column.name, 0) + strange
+            counts.unseen[column.name] = strange
         place = np.where((found < 0) | (found >= last), rare, found)
         where = np.append(np.where(empty, missing, place), missing)[codes]
     places[:, 0] = offset + np.maximum(where, 0)
