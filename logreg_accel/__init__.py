@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .inference import inference as inference
     from .interop.patching import patch_sklearn as patch_sklearn
     from .interop.patching import unpatch_sklearn as unpatch_sklearn
+    from .many.cv import LogisticRegressionCV as LogisticRegressionCV
+    from .many.path import logistic_regression_path as logistic_regression_path
+    from .many.several import fit_many as fit_many
     from .objective import Objective as Objective
     from .table import TableEncoder as TableEncoder
     from .yardstick import plain_loss_gradient as plain_loss_gradient
@@ -29,11 +32,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "LogisticRegression": "estimator",
+    "LogisticRegressionCV": "many.cv",
     "Objective": "objective",
     "TableEncoder": "table",
     "backends": "backends",
     "inference": "inference",
+    "fit_many": "many.several",
     "load": "estimator",
+    "logistic_regression_path": "many.path",
     "patch_sklearn": "interop.patching",
     "plain_loss_gradient": "yardstick",
     "read_bandwidth": "yardstick",

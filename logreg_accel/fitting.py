@@ -125,7 +125,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
                 max_passes=model.max_passes,
                 max_seconds=model.max_seconds,
                 callback=_callback(model.verbose, progress, objective.at.original),
-                seed=_seed(model.random_state),
+                seed=seed_of(model.random_state),
             )
     solution = solution._replace(w=objective.at.original(solution.w))
     return Fitted(solution, chosen, Choice(name, reason))
@@ -196,7 +196,8 @@ def coefficients(model, w, labelled):
     return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
 
 
-def _seed(random_state):
+def seed_of(random_state):
+    """The seed that `random_state` stands for."""
     if isinstance(random_state, numbers.Integral):
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))

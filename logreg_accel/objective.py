@@ -37,18 +37,20 @@ class Objective:
     fit_intercept : bool
     model : passes.Model or None
         Which of the rows' targets and splits this is about; None where they have one target and no splits.
+    weight_sum : float or None
+        Σᵢ sᵢ of the rows that the model trains on, where it is known.
     """
 
-    def __init__(self, rows, loss, penalty, fit_intercept=True, model=None):
+    def __init__(self, rows, loss, penalty, fit_intercept=True, model=None, weight_sum=None):
         self.rows = rows
         self.loss = loss
         self.penalty = penalty
         self.fit_intercept = fit_intercept
         self.at = Coordinates(rows.n_features, loss.n_outputs, fit_intercept, rows.rounds_to, rows.centre)
         self.models = None if model is None else (model,)
-        self.weight_sum = (
-            rows.weight_sum if model is None else float(rows.sweep(passes.WeightSum((model,)))[0])
-        )
+        if weight_sum is None and model is not None:
+            weight_sum = float(rows.sweep(passes.WeightSum(self.models))[0])
+        self.weight_sum = rows.weight_sum if weight_sum is None else weight_sum
 
     @classmethod
     def from_arrays(
@@ -175,7 +177,7 @@ class Objective:
                     z0, z1 = start.margins, end.margins
                     known = z0 is not None and z1 is not None
                     change = passes.MarginChange(z0, z1, self.loss, self.models)
-                    return self.rows.sweep(change) if known else passes.Change()
+                    return self.rows.sweep(change) if known else passes.UNKNOWN
                 case ask.DualValue(point, hope):
                     return (
                         duality.plain(self, point, hope) if point.dual is None else ascent.bound(self, point)
@@ -258,9 +260,7 @@ class Objective:
         return slope_and_curvature
 
     def _draw(self, what):
-        if self.models is not None:  # of a target and a split of its own: all rows serve instead of a sample
-            if isinstance(what, ask.Sample | ask.Witnesses | ask.InFloat64):
-                return None
+        if self.models is not None and isinstance(what, ask.Batch | ask.RowSpace):
             raise TypeError(f"{type(what).__name__} is not for one of several models; use another solver.")
         match what:
             case ask.Sample(size, seed, at, by_norms):
@@ -281,10 +281,9 @@ class Objective:
 
     def _on(self, rows):
         """The same objective on other rows that stand for these, or for a share of them."""
-        objective = Objective(rows, self.loss, self.penalty, self.fit_intercept)
-        objective.models = self.models  # their weights are known already
-        objective.weight_sum = self.weight_sum * rows.share if 0 < rows.share < 1 else self.weight_sum
-        return objective
+        weight_sum = self.weight_sum * (rows.share if 0 < rows.share < 1 else 1.0)
+        model = None if self.models is None else self.models[0]
+        return Objective(rows, self.loss, self.penalty, self.fit_intercept, model, weight_sum)
 
     def _mean(self, total):
         self._check_sums(total)

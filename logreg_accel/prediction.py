@@ -206,20 +206,28 @@ class Predictor:
         W = np.vstack([self.coef_.T, self.intercept_[None]]).astype(np.float64)
         backend, _ = get_backend("auto", matrix.nbytes, matrix.on_device, self.n_threads, upload=False)
         with backend.limit_threads():
-            block = backend.upload(Block(matrix, None))
-            if np.abs(self.intercept_).max() > _FAR:  # of columns far from zero: their margins cancel
-                zero = backend.xp.zeros(matrix.shape[1])
-                block = block._replace(X=centred(block.X, zero))
-            margins = backend.run(Margins(W), block)
-        overflowed = ~np.isfinite(margins).all(axis=1)
-        if overflowed.any():
-            _refuse_nonfinite(block.X if matrix.on_device else matrix)
-            these = np.flatnonzero(overflowed)
-            huge = _huge_margins(backend.to_host(block.X.take(these).to_dense()), W)
-            margins[these] = backend.xp.asarray(huge, dtype=margins.dtype)
+            margins = margins_of(backend, matrix, W)
         if offset is not None:
             margins = margins + backend.xp.asarray(offset, dtype=margins.dtype)
         return backend, margins if margins.shape[1] > 1 else margins[:, 0]
+
+
+def margins_of(backend, matrix, W, n_outputs=None):
+    """The margins (m, k) of models with `n_outputs` columns of W (n + 1, k) each, where the backend is."""
+    block = backend.upload(Block(matrix, None))
+    if np.abs(W[-1]).max() > _FAR:  # of columns far from zero: their margins cancel
+        block = block._replace(X=centred(block.X, backend.xp.zeros(matrix.shape[1])))
+    margins = backend.run(Margins(W), block)
+    overflowed = ~np.isfinite(margins).all(axis=1)
+    if overflowed.any():
+        _refuse_nonfinite(block.X if matrix.on_device else matrix)
+        these = np.flatnonzero(overflowed)
+        X = backend.to_host(block.X.take(these).to_dense())
+        for columns in np.split(np.arange(W.shape[1]), W.shape[1] // (n_outputs or W.shape[1])):
+            margins[np.ix_(these, columns)] = backend.xp.asarray(
+                _huge_margins(X, W[:, columns]), margins.dtype
+            )
+    return margins
 
 
 def prior_shift(model, prior):

@@ -14,7 +14,7 @@ _FREE = ask.DualValue | ask.MarginChange
 """Questions that are answered although the time is over: they hardly read."""
 
 _OF_ROWS = ask.Evaluate | ask.HessianVector | ask.Curvature | ask.Draw | ask.Combine
-_GRACE = 0.05
+GRACE = 0.05
 """Of the time allowed, what it may take to close a trial that has none left."""
 
 _LARGE = 1 << 18
@@ -77,7 +77,7 @@ class Session:
                 except StopIteration as end:
                     return end.value
                 except (Stop, KeyboardInterrupt) as stop:
-                    self.deadline.at = max(self.ends, clock.now() + _GRACE * self.max_seconds)
+                    self.deadline.at = max(self.ends, clock.now() + GRACE * self.max_seconds)
                     if questions.gi_frame is not None:
                         step, value = questions.throw, stop
                     elif trial.best is not None:  # Ctrl-C while the trial was closing

@@ -70,7 +70,9 @@ ROOMS = {
         "solvers",
         "streaming",
     },
-    "interop": {"data", "estimator"},
+    "interop": {"data", "estimator", "many"},
+    "many": set("backends clock data driver estimator fitting interop losses objective penalty".split())
+    | set("prediction rows session solvers".split()),
     "prediction": {"backends", "data", "interop", "losses"},
     "table": {"data"},
     "persistence": {"backends", "fitting", "history", "solvers", "table"},
@@ -101,6 +103,7 @@ ROOMS = {
         "solvers",
         "table",
         "yardstick",
+        "many",
     },
     "accelerate": {"interop"},
     "__init__": set(),
@@ -118,7 +121,7 @@ HOMES = {
         "logreg_accel/data/tables.py",
         "logreg_accel/table",
     },
-    "matplotlib": {"logreg_accel/cli/report.py"},
+    "matplotlib": {"logreg_accel/cli/report.py", "logreg_accel/many/path.py"},
     "onnx": {"logreg_accel/export/onnx.py"},
     "rich": {"logreg_accel/cli/output.py"},
     "narwhals": {"logreg_accel/data/convert.py", "logreg_accel/inference/tables.py"},
@@ -283,14 +286,14 @@ def test_the_public_api_is_typed(tmp_path):
 
     assert 0 <= fit_and_save(str(tmp_path / "model")) <= 1
     assert (PACKAGE / "py.typed").exists()
-    untyped = {"__version__", "solvers", "backends", "inference"}
-    untyped |= {"LogisticRegression", "Objective", "TableEncoder"}
+    classes = {"LogisticRegression", "LogisticRegressionCV", "Objective", "TableEncoder"}
+    untyped = {"__version__", "solvers", "backends", "inference"} | classes
     for name in set(logreg_accel.__all__) - untyped:
         assert "return" in inspect.get_annotations(getattr(logreg_accel, name)), name
 
 
 def test_docstring_examples():
-    for name in ("estimator", "objective", "table.encoder"):
+    for name in ("estimator", "objective", "table.encoder", "many.cv", "many.path", "many.several"):
         result = doctest.testmod(importlib.import_module(f"logreg_accel.{name}"))
         assert result.attempted > 0 and result.failed == 0
 

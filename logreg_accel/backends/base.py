@@ -17,6 +17,9 @@ from .threads import blas_limit
 
 _BODIES = {**generic.BODIES, **moments.BODIES}
 
+MODELS = "models"
+"""In the place of a layout: kernels for passes over several models, whatever the layout."""
+
 
 class Backend:
     """Passes over blocks of rows, for any array library that follows NumPy's functions.
@@ -107,11 +110,14 @@ class Backend:
 
     def run(self, pass_, block):
         """What a pass gives over an uploaded block: by a kernel of the table, or by the generic body."""
-        kernels_serve = pass_.reads and block.X.centre is None and block.offset is None
-        layout, stored = self.layout(block.X) if kernels_serve else (None, None)
+        layout, stored = None, None
+        if block.offset is None and getattr(pass_, "models", None) is not None:
+            layout = MODELS
+        elif pass_.reads and block.X.centre is None and block.offset is None:
+            layout, stored = self.layout(block.X)
         loss = getattr(pass_, "loss", None)
         kernel = self.kernels.get((type(pass_), None if loss is None else type(loss), layout))
-        if kernel is not None and getattr(pass_, "models", None) is None:
+        if kernel is not None:
             result = kernel(self, pass_, block, stored)
             if result is not None:
                 return result

@@ -5,6 +5,9 @@ ever incomplete and this file is the oracle for its kernels. Arithmetic inside a
 tile sums are added up in float64.
 """
 
+import functools
+import operator
+
 import numpy as np
 
 from .. import clock
@@ -225,14 +228,19 @@ def models_of(pass_, block, k):
         yield slice(None), block.y, s
         return
     width = k // len(pass_.models)
-    for i, (target, split) in enumerate(pass_.models):
-        y = block.y if block.y.ndim == 1 else block.y[:, target]
-        trains = None if split is None else (block.splits[:, split // 8, None] >> (split % 8)) & 1
-        yield (
-            slice(i * width, (i + 1) * width),
-            y,
-            s if trains is None else trains if s is None else s * trains,
-        )
+    for i, model in enumerate(pass_.models):
+        y = block.y if block.y.ndim == 1 else block.y[:, model.target]
+        yield slice(i * width, (i + 1) * width), y, _weights_of(model, block, y, s)
+
+
+def _weights_of(model, block, y, s):
+    """What each row counts in a model, as a column; None where all count one."""
+    factors = [] if s is None else [s]
+    if model.split is not None:
+        factors.append((block.splits[:, model.split // 8, None] >> (model.split % 8)) & 1)
+    if model.class_weight is not None:
+        factors.append(np.asarray(model.class_weight, dtype=compute_dtype(block.X.dtype), like=y)[y, None])
+    return functools.reduce(operator.mul, factors) if factors else None
 
 
 def pointwise(backend, name, pass_, part, Z, *more):

@@ -25,6 +25,7 @@ Several models side by side are columns of one W: `beside` joins passes of one f
 sums apart.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -32,10 +33,12 @@ import numpy as np
 
 
 class Model(NamedTuple):
-    """One of several models that share a read: the column of the codes, and the split that it trains on."""
+    """One of several models that share a read: the column of the codes, the split that it trains on, and the
+    weight of each class (a number a code), None for ones."""
 
     target: int = 0
     split: int | None = None
+    class_weight: tuple | None = None
 
 
 class Sums(NamedTuple):
@@ -124,6 +127,10 @@ class Change(NamedTuple):
     largest: float = 0.0
     least: float = 0.0
     most: float = 0.0
+
+
+UNKNOWN = Change(math.inf, -math.inf, math.inf)
+"""Where margins are not kept: nothing may rest on how they change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +263,8 @@ def beside(passes):
     if not isinstance(first, LossGradient | HessianVector | Diagonal):
         raise TypeError(f"{type(first).__name__} is not made for several models at once.")
     known = {"margins": None} if isinstance(first, HessianVector) else {}
+    if isinstance(first, LossGradient):
+        known = {"keep_margins": False}  # those of many models are as large as X
     columns = {
         name: np.hstack([getattr(p, name) for p in passes]) for name in _COLUMNS if hasattr(first, name)
     }

@@ -81,7 +81,17 @@ def _add_train(verb):
         help="share of the rows held out (0 to 1)",
     )
     train.add_argument(
-        "--C", type=values.positive, default=1.0, help="inverse strength of the penalty; inf for none"
+        "--C",
+        type=values.strengths,
+        metavar="C|C,...|auto",
+        help="inverse strength of the penalty (default: 1), inf for none; with --cv several to choose from, "
+        "or auto (10 from 1e-4 to 1e4)",
+    )
+    train.add_argument("--cv", type=values.count, metavar="N", help="choose C by N folds: the least log loss")
+    train.add_argument(
+        "--one-se",
+        action="store_true",
+        help="with --cv: the strongest penalty within a standard error of the least log loss",
     )
     train.add_argument(
         "--l1-ratio", type=float, default=0.0, help="0 for the L2 penalty, 1 for L1, between them elastic net"

@@ -11,7 +11,7 @@ from . import NOT_CONVERGED, UsageError
 from .output import print_facts, print_json
 
 _EVERY = 2.0  # seconds between two lines that say how far the first read is
-_WHOLE = ("categorical", "dtype", "min_count", "numeric", "scale", "test_size", "valid")
+_WHOLE = ("categorical", "cv", "dtype", "min_count", "numeric", "scale", "test_size", "valid")
 """Options that need all rows at once."""
 
 

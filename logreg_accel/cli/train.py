@@ -10,7 +10,7 @@ from .. import LogisticRegression, solvers
 from ..backends import BACKENDS, unusable
 from ..data import as_matrix
 from ..fitting import check_parameters
-from . import NOT_CONVERGED, UsageError, stream
+from . import NOT_CONVERGED, UsageError, choosing, stream
 from .output import Progress, check_output, inputs_of, print_facts, print_json, print_table, text
 from .quality import best_threshold, print_quality, quality
 from .reading import rows_to_learn, without_names
@@ -30,10 +30,12 @@ def train(options):
     if options.dtype:
         X = X.astype(options.dtype, copy=False)
 
-    interrupted = False
+    interrupted, tried = False, None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
+            if options.cv:
+                tried = choosing.choose(options, model, X, y, rows.weight, progress)
             model.fit(_with_names(X, rows.names), y, sample_weight=rows.weight, checkpoint=options.checkpoint)
         except KeyboardInterrupt:
             if not hasattr(model, "coef_"):
@@ -53,22 +55,24 @@ def train(options):
     measured = {"train": measure(model, X, y)}
     if rows.held_out:
         measured["test"] = measure(model, *rows.held_out)
-    _tell(options, model, X, y, measured)
+    _tell(options, model, X, y, measured, tried)
     if interrupted:
         raise KeyboardInterrupt
     unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     return NOT_CONVERGED if options.strict and unconverged else 0
 
 
-def _tell(options, model, X, y, measured):
+def _tell(options, model, X, y, measured, tried=None):
     """Say what was learned first, and how fast second."""
     facts = _summary(model, options)
     if options.json:
-        print_json({**facts, **measured})
+        print_json({**facts, **measured, **({"cv": tried} if tried else {})})
         return
     if options.quiet:
         return
     classes = model.classes_
+    if tried:
+        choosing.tell(tried)
     print_quality(f"{options.model}: {X.shape[0]:,} rows, {X.shape[1]:,} features", measured, classes)
     if hasattr(model, "feature_names_in_") and len(model.coef_) == 1:
         order = np.argsort(-abs(model.coef_[0]), kind="stable")[:5]
@@ -107,7 +111,7 @@ def _with_names(X, names):
 def _model(options, progress):
     """The estimator that the options ask for; raises UsageError for what would only fail after the work."""
     model = LogisticRegression(
-        C=options.C,
+        C=options.C if isinstance(options.C, float) else 1.0,
         l1_ratio=options.l1_ratio,
         tol=options.tol,
         fit_intercept=not options.no_intercept,
@@ -168,6 +172,7 @@ def _check(options, model):
         raise UsageError(f"--backend {options.backend} cannot run here: {reason}")
     if options.test_size and options.valid:
         raise UsageError("--valid and --test-size both say which rows are held out; give one of them")
+    choosing.check(options)
     try:
         check_parameters(model)
     except ValueError as error:

@@ -18,6 +18,14 @@ def positive(text):
     return _number(text, lambda v: v > 0, "a positive number")
 
 
+def strengths(text):
+    """A positive number, several with commas between, or the word auto."""
+    if text == "auto":
+        return text
+    values = [positive(part) for part in text.split(",")]
+    return values[0] if len(values) == 1 else values
+
+
 def share(text):
     """A number from 0 to below 1."""
     return _number(text, lambda v: 0 <= v < 1, "a share from 0 to below 1")

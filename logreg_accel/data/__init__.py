@@ -13,6 +13,7 @@ from .labels import (
     class_weights,
     codes_of,
     encode_labels,
+    factors_of,
     shares_of_classes,
 )
 from .matrix import Matrix
@@ -32,6 +33,8 @@ __all__ = [
     "centre_of",
     "centred",
     "compute_dtype",
+    "encode_labels",
+    "factors_of",
     "is_on_device",
     "look_at",
     "storage_dtype",

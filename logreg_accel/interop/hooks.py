@@ -17,6 +17,7 @@ __all__ = [
     "callbacks_are_set",
     "first_partial_fit",
     "in_namespace_of",
+    "routes_metadata",
     "validate_parameters",
     "with_callbacks",
 ]
@@ -61,6 +62,11 @@ def begin_callbacks(estimator):
 def validate_parameters(estimator):
     """Validate the parameters of an estimator, as scikit-learn's `fit` does at its beginning."""
     estimator._validate_params()
+
+
+def routes_metadata():
+    """Whether scikit-learn's `enable_metadata_routing` is on."""
+    return bool(get_config().get("enable_metadata_routing"))
 
 
 def array_api_dispatches(X):

@@ -16,7 +16,7 @@ import sklearn.linear_model
 
 from ..data.convert import is_narrow
 from ..estimator import LogisticRegression
-from . import hooks
+from . import crossvalidated, hooks
 
 _LOG = logging.getLogger("logreg_accel")
 _SMOOTH = {"lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"}
@@ -35,8 +35,11 @@ def patch_sklearn() -> None:
     The following fits are left to scikit-learn, with the reason logged under the name "logreg_accel":
     solver="liblinear" with an intercept, which it penalises, or with dual=True; `multi_class` of older
     versions; arguments that contradict each other; arrays of other libraries under `array_api_dispatch`; fits
-    with callbacks; and whatever this package refuses. `LogisticRegressionCV` is not patched. Worker processes
-    started by joblib import scikit-learn anew, without the patch.
+    with callbacks; and whatever this package refuses. Worker processes started by joblib import scikit-learn
+    anew, without the patch.
+
+    `LogisticRegressionCV` is fitted here where `use_legacy_attributes=False`, `l1_ratios` and `scoring` are
+    set, and no metadata are routed: all of its models in shared reads.
 
     See Also
     --------
@@ -45,12 +48,14 @@ def patch_sklearn() -> None:
     peer = sklearn.linear_model.LogisticRegression
     if not hasattr(peer.fit, "original"):
         peer.fit = _fit_in_place_of(peer.fit)
+    crossvalidated.patch(_LOG)
 
 
 def unpatch_sklearn() -> None:
     """Undo `patch_sklearn`."""
     peer = sklearn.linear_model.LogisticRegression
     peer.fit = getattr(peer.fit, "original", peer.fit)
+    crossvalidated.unpatch()
 
 
 def _fit_in_place_of(original):

@@ -95,7 +95,9 @@ class DrawnRows(Rows):
         return lambda: (self._by_norms if by_norms else self._by_mass)(mass, size, seeds)
 
     def _by_class(self, size, seeds):
-        rows, weights = sampling.by_class(self._beside, size, self.n_classes, seeds, self.backend)
+        several = next(self._beside())[0].ndim == 2
+        by = sampling.by_targets if several else sampling.by_class
+        rows, weights = by(self._beside, size, self.n_classes, seeds, self.backend)
         return rows, weights, self._reads_of(rows)
 
     def _by_mass(self, mass, size, seeds):

@@ -167,6 +167,26 @@ def _heaviest(beside, code, xp):
     return found
 
 
+def by_targets(beside, size, n_classes, seed, backend):
+    """Rows for several targets: one has the more mass the rarer its classes are, in the mean over targets.
+
+    As `by_class`, but that `beside` gives y (rows, targets), and that no class has its own sum of weights.
+    """
+    xp, counts = backend.xp, 0
+    for y, _ in beside():
+        counts = counts + np.array([backend.to_host(xp.bincount(own, minlength=n_classes)) for own in y.T])
+    rarity = xp.asarray(1 / np.maximum(counts, 1))
+
+    def masses():
+        for y, s in beside():
+            mass = sum(own[codes] for own, codes in zip(rarity, y.T, strict=True))
+            yield mass if s is None else mass * s
+
+    rows, weights = by_mass(Masses(_Each(masses), backend), size, seed, backend)
+    s = at((s for _, s in beside()), rows, backend)
+    return rows, weights if s is None else weights * backend.to_host(s)
+
+
 def by_mass(mass, size, seed, backend, numbers=None):
     """Rows drawn with a probability that grows with their mass, mixed with an even share.
 

@@ -9,6 +9,7 @@ _ENOUGH_DECREASE = 1e-4  # Nocedal and Wright, Numerical Optimization, 2nd ed., 
 _ENOUGH_FLATTENING = 0.9  # ... and eq. 3.7b
 _SAME_STEP = 0.1  # if the unit step descends, a best step as close to it as this is not worth a read
 _NO_STEP = 1e-3  # the same if the unit step does not descend
+_TRIALS = 12  # along a line, where each is a read
 _OVERFLOWS = 10  # number of trials if the loss overflows, each with a thousandth of the previous step
 
 
@@ -32,12 +33,36 @@ def step(here, direction, on=None):
     else:
         return None
     if not _good(here, there, direction, slope):
+        if here.margins is None:
+            return (yield from _by_reads(here, there, direction, slope, on))
         t = yield LineMinimum(here, there, on)
         if abs(t - 1) > (_SAME_STEP if _descends(here, there, direction, slope) else _NO_STEP):
             there = yield Evaluate(here.w + t * direction, on)
         if not _descends(here, there, direction, slope):
             return None
     return there
+
+
+def _by_reads(here, there, direction, slope, on):
+    """The next point where margins are not kept: the minimum of a cubic between the ends, a read each."""
+    high = 1.0
+    for _ in range(_TRIALS):
+        if _descends(here, there, direction, slope):
+            return there
+        high *= _cubic_minimum(here, there, slope * high, (there.gradient @ direction) * high)
+        there = yield Evaluate(here.w + high * direction, on)
+    return there if _descends(here, there, direction, slope) else None
+
+
+def _cubic_minimum(here, there, slope, other):
+    """Where on (0, 1) the cubic of two values and slopes is least (Nocedal and Wright, eq. 3.59)."""
+    d1 = slope + other - 3 * (there.value - here.value)
+    square = d1 * d1 - slope * other
+    if not (math.isfinite(square) and square >= 0):
+        return _SAME_STEP
+    d2 = math.sqrt(square)
+    t = 1 - (other + d2 - d1) / ((other - slope + 2 * d2) or 1.0)
+    return min(max(t, _SAME_STEP), 1 - _SAME_STEP)
 
 
 def _descends(here, there, direction, slope):

@@ -257,7 +257,7 @@ class Epoch:
 class MarginChange:
     """-> how margins change between two points: largest, and least and most towards a row's own class.
 
-    All are 0 if the margins are unknown. No read.
+    Where margins are unknown, any of them may have changed: inf, -inf, inf. No read.
     """
 
     start: Point

@@ -1,7 +1,5 @@
 """The table of compiled loops, and how each is called for a pass over a block."""
 
-import functools
-import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,17 +8,13 @@ from ... import clock
 from ...data import compute_dtype
 from ...losses import Logistic, Multinomial
 from .. import passes as p
-from . import lanes
+from . import lanes, many
+from .lanes import loops
 
 _MOST_OUTPUTS = 8  # of independent models: beyond, BLAS on a tile wins
 _MOST_SOFTMAX_WEIGHTS = 500_000  # beyond, BLAS on a tile wins
 _LINE_LANE_ROWS = 16384
 _MIRRORED_ROWS = 512
-
-
-@functools.cache
-def loops(name):
-    return getattr(importlib.import_module("logreg_accel.kernels.cpu"), name)
 
 
 def lasso_sweeps(H, slope, u, l1, sweeps):
@@ -176,7 +170,7 @@ def line(backend, pass_, block, stored):
     return sums.sum(axis=0)
 
 
-KERNELS: dict = {(p.Line, Logistic, None): line}
+KERNELS: dict = {(p.Line, Logistic, None): line, **many.KERNELS}
 for _layout in ("rows", "columns", "sparse"):
     _job = with_job(_layout)
     KERNELS[p.LossGradient, Logistic, _layout] = _job(loss_gradient)

@@ -1,5 +1,8 @@
 """How X is handed to the compiled loops, and how its rows are cut into lanes and tiles."""
 
+import functools
+import importlib
+
 import numpy as np
 
 from ..passes import Hessian
@@ -30,6 +33,12 @@ _STORED = {
     "uint8",
     "bool",
 }
+
+
+@functools.cache
+def loops(name):
+    """A module of compiled loops, imported when it is needed."""
+    return getattr(importlib.import_module("logreg_accel.kernels.cpu"), name)
 
 
 def layout(X):

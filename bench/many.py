@@ -1,0 +1,221 @@
+"""Many models at once against one fit after the other: python bench/many.py [--cases A|B] [--scale SHARE]
+
+Grids of 5 folds and 10 values of C, 45 values of C, and 100 targets, at a proven relative suboptimality of
+1e-6. "single" are our own fits of some of these models, one after the other on the rows that train, times how
+many of those there are; "sklearn" is LogisticRegressionCV on the first fold alone, times 5, its tolerance
+tightened from 1e-4 until the worst of its models is within 1e-6 or its time is over. Results are merged by
+case into bench/results/many.json; `--table` only writes the table of bench/README.md.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+from sklearn.linear_model import LogisticRegressionCV
+
+from logreg_accel import LogisticRegression, Objective
+from logreg_accel.backends.passes import Model
+from logreg_accel.cli.doctor import machine
+from logreg_accel.data import as_matrix
+from logreg_accel.many.solve import solve_table
+from logreg_accel.many.table import Shared, Spec
+
+TOL = 1e-6
+_RESULTS = Path(__file__).parent / "results" / "many.json"
+_README = Path(__file__).parent / "README.md"
+_BEGIN, _END = "<!-- many models: written by bench/many.py -->", "<!-- end of many models -->"
+GRID = np.logspace(-4, 4, 10)
+
+
+def dense(m, n, targets=1, seed=0):
+    """Columns of a covariance with eigenvalues over two decades, and labels at margins that spread by 2."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((m, n), dtype=np.float32) * np.logspace(0, -1, n, dtype=np.float32)
+    X -= np.outer(X @ np.full(n, n**-0.5, np.float32), np.full(n, 2 * n**-0.5, np.float32))  # a reflection
+    Z = X @ rng.standard_normal((n, targets)).astype(np.float32)
+    return X, (rng.random(Z.shape) < 1 / (1 + np.exp(-2 * Z / Z.std(axis=0)))).astype(np.uint8)
+
+
+def text(m, n=20_000, words=70, seed=0):
+    """Rows like TF-IDF of reviews: words by Zipf's law, rows of unit length."""
+    rng = np.random.default_rng(seed)
+    columns = np.minimum(rng.zipf(1.3, (m, words)) - 1 + rng.integers(0, 50, (m, words)), n - 1)
+    rows = np.repeat(np.arange(m), words)
+    X = scipy.sparse.csr_array((np.ones(m * words, np.float32), (rows, columns.ravel())), shape=(m, n))
+    X.data *= (np.log(m / np.maximum(np.bincount(X.indices, minlength=n), 1)) + 1)[X.indices].astype(
+        np.float32
+    )
+    norms = np.sqrt(X.multiply(X).sum(axis=1))
+    X = scipy.sparse.csr_array(X.multiply(1 / norms[:, None]), dtype=np.float32)
+    z = X @ rng.standard_normal(n).astype(np.float32)
+    return X, (rng.random(m) < 1 / (1 + np.exp(-6 * (z - z.mean()) / z.std()))).astype(np.uint8)[:, None]
+
+
+CASES = {
+    "1M x 100, 5 folds x 10 C": (lambda s: dense(int(1e6 * s), 100), 5, GRID),
+    "320k x 37, 5 folds x 10 C": (lambda s: dense(int(320e3 * s), 37), 5, GRID),
+    "63k x 784, 5 folds x 10 C": (lambda s: dense(int(63e3 * s), 784), 5, GRID),
+    "25k x 20k sparse, 5 folds x 10 C": (lambda s: text(int(25e3 * s)), 5, GRID),
+    "100k x 768, 45 C": (lambda s: dense(int(100e3 * s), 768), 0, np.logspace(-6, 5, 45)),
+    "200k x 128, 100 targets": (lambda s: dense(int(200e3 * s), 128, 100), 0, np.array([1.0])),
+}
+
+
+def table_of(X, Y, folds, strengths):
+    """The rows, the models, and which rows each split trains on."""
+    m = X.shape[0]
+    fold = np.random.default_rng(1).integers(0, folds, m) if folds else np.zeros(m)
+    trains = fold[:, None] != np.arange(folds)
+    shared = Shared(as_matrix(X), Y[:, 0] if Y.shape[1] == 1 else Y, None, trains, np.array([0, 1]))
+    models = [Model(t, f) for t in range(Y.shape[1]) for f in (range(folds) if folds else [None])]
+    return shared, [Spec(model, float(C)) for model in models for C in strengths]
+
+
+def together(shared, specs):
+    """Best of two runs."""
+    best = None
+    for _ in range(2):
+        template = LogisticRegression(tol=TOL, backend="numba")
+        began = time.perf_counter(), time.process_time()
+        outcome = solve_table(template, shared, specs)
+        took = time.perf_counter() - began[0], time.process_time() - began[1]
+        best = (took, outcome) if best is None or took < best[0] else best
+    (wall, cpu), outcome = best
+    bounds = [one.solution.bound for one in outcome.fitted]
+    return {
+        "models": len(specs),
+        "seconds": wall,
+        "cpu_seconds": cpu,
+        "reads": outcome.n_passes,
+        "worst_bound": max(bounds),
+        "converged": sum(one.solution.status == "converged" for one in outcome.fitted),
+        "solver": str(outcome.fitted[0].solver),
+    }, outcome
+
+
+def one_by_one(X, Y, shared, specs, most=10):
+    """Our own single fits of some models, on the rows that train, and what all would take."""
+    some = (
+        specs[:: len(specs) // most] if Y.shape[1] > 1 else specs[:most] if len(specs) == 50 else specs[::5]
+    )
+    wall = cpu = 0.0
+    trains = shared.trains[:, 0] if shared.trains.shape[1] else None
+    rows = X if trains is None else X[trains]
+    warm = Y[:, 0] if trains is None else Y[trains, 0]
+    LogisticRegression(C=1.0, tol=TOL, backend="numba").fit(rows, warm)
+    for spec in some:
+        y = Y[:, spec.model.target] if trains is None else Y[trains, 0]
+        began = time.perf_counter(), time.process_time()
+        LogisticRegression(C=spec.C, tol=TOL, backend="numba").fit(rows, y)
+        wall, cpu = wall + time.perf_counter() - began[0], cpu + time.process_time() - began[1]
+    return {
+        "fits": len(some),
+        "seconds_of_all": wall * len(specs) / len(some),
+        "cpu_seconds_of_all": cpu * len(specs) / len(some),
+    }
+
+
+def sklearns(X, y, shared, outcome, limit):
+    """LogisticRegressionCV on the first fold, tolerance tightened until its worst model is within 1e-6."""
+    trains = shared.trains[:, 0]
+    objectives = [Objective.from_arrays(X[trains], y[trains], C=float(C), backend="numba") for C in GRID]
+    least = [one.solution.value * (1 - one.solution.bound) for one in outcome.fitted[:10]]
+    spent, found = 0.0, None
+    for tol in (1e-4, 1e-6, 1e-8):
+        split = [(np.flatnonzero(trains), np.flatnonzero(~trains))]
+        peer = LogisticRegressionCV(
+            Cs=GRID,
+            cv=split,
+            l1_ratios=(0,),
+            scoring="neg_log_loss",
+            tol=tol,
+            max_iter=5000,
+            refit=False,
+            use_legacy_attributes=False,
+        )
+        began = time.perf_counter()
+        peer.fit(X, y)
+        took = time.perf_counter() - began
+        spent += took
+        values = [
+            o.value_and_gradient(w[0])[0] for o, w in zip(objectives, peer.coefs_paths_[0, 0], strict=True)
+        ]
+        worst = max((value - lo) / value for value, lo in zip(values, least, strict=True))
+        found = {"tol": tol, "seconds_of_5_folds": 5 * took, "worst_suboptimality": float(worst)}
+        if worst <= TOL or spent + 5 * took > limit:
+            return found
+    return found
+
+
+def run(name, scale, limit):
+    make, folds, strengths = CASES[name]
+    X, Y = make(scale)
+    shared, specs = table_of(X, Y, folds, strengths)
+    together(shared, specs[:2])  # compiles
+    ours, outcome = together(shared, specs)
+    entry = {"rows": X.shape[0], "features": X.shape[1], "scale": scale, "together": ours}
+    entry["single"] = one_by_one(X, Y, shared, specs)
+    entry["share_of_single"] = ours["cpu_seconds"] / entry["single"]["cpu_seconds_of_all"]
+    entry["share_of_single_wall"] = ours["seconds"] / entry["single"]["seconds_of_all"]
+    if folds and limit > 0:
+        entry["sklearn"] = sklearns(X, Y[:, 0], shared, outcome, limit)
+    return entry
+
+
+def written(report):
+    """The table of bench/README.md."""
+    lines = [
+        "| models | rows x features | solver | reads | worst bound | s | s of single fits | share "
+        "| share of CPU time | scikit-learn, s | its worst suboptimality |",
+        "|" + "---|" * 11,
+    ]
+    for name, one in report["cases"].items():
+        ours, single, peer = one["together"], one["single"], one.get("sklearn")
+        lines.append(
+            f"| {name} | {one['rows']:,} x {one['features']:,} | {ours['solver']} | {ours['reads']:.1f} "
+            f"| {ours['worst_bound']:.1e} | {ours['seconds']:.2f} | {single['seconds_of_all']:.1f} "
+            f"| {one['share_of_single_wall']:.2f} | {one['share_of_single']:.2f} "
+            + (
+                f"| {peer['seconds_of_5_folds']:.1f} | {peer['worst_suboptimality']:.1e} |"
+                if peer
+                else "| | |"
+            )
+        )
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", default=",".join(CASES).replace(", ", ";"), help="names, or parts of them")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
+    parser.add_argument(
+        "--limit", type=float, default=100.0, help="seconds for scikit-learn; 0 leaves it out"
+    )
+    parser.add_argument("--table", action="store_true", help="write the table of bench/README.md")
+    options = parser.parse_args()
+    report = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else {"cases": {}}
+    if not options.table:
+        wanted = [
+            name
+            for name in CASES
+            if any(part in name for part in options.cases.replace(";", ", ").split("|"))
+        ]
+        for name in wanted:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                report["cases"][name] = run(name, options.scale, options.limit)
+            print(name, json.dumps(report["cases"][name], indent=1), flush=True)
+        report["machine"] = machine()
+        _RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+    head, rest = _README.read_text(encoding="utf-8").split(_BEGIN)
+    _README.write_text(
+        f"{head}{_BEGIN}\n\n{written(report)}\n\n{_END}{rest.split(_END)[1]}", encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()

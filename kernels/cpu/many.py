@@ -1,0 +1,110 @@
+"""Many models on a tile: their pointwise lines, and the two products of a sparse X with all of their columns.
+
+Dense products are BLAS's, whatever is at the ends of a block of columns. With a sparse X the columns of all
+models lie side by side, so that an entry of X, once it is there, meets a vector of numbers: one model at a
+time, an entry costs a random access to the weights and one to the sums.
+
+Shapes: Z and U (columns, q), the columns of a model together; codes (targets, q), lines (splits, q) what
+each row counts in a split; target and line (models,); factors (models, classes), what a class counts, empty
+where all count one; A = (data, indices, indptr) as in sparse.py.
+"""
+
+import numpy as np
+from numba import njit
+
+from . import pointwise, softmax
+from .sparse import ENTRIES
+from .storage import LOOP, load
+
+
+@njit(**LOOP)
+def _weights(codes, line, factor, q, counts):
+    """counts[i] becomes what row i counts in a model."""
+    for i in range(q):
+        counts[i] = line[i] * factor[codes[i]]
+
+
+@njit(**LOOP)
+def residuals(Z, codes, lines, target, line, factors, q, work, value):
+    """Z becomes s·∂ℓ/∂z, value[j] += Σ s·ℓ of model j; work (2, q)."""
+    for j in range(target.size):
+        y, s = codes[target[j]], lines[line[j]]
+        if factors.size:
+            _weights(y, s, factors[j], q, work[1])
+            s = work[1]
+        pointwise.loss_residual(Z[j], y, s, q, work[0])
+        total = 0.0
+        for i in range(q):
+            total += work[0, i]
+        value[j] += total
+
+
+@njit(**LOOP)
+def curvatures(Z, codes, lines, target, line, factors, q, work):
+    """Z becomes s·∂²ℓ/∂z²."""
+    for j in range(target.size):
+        s = lines[line[j]]
+        if factors.size:
+            _weights(codes[target[j]], s, factors[j], q, work[1])
+            s = work[1]
+        pointwise.curvature(Z[j], s, q)
+
+
+@njit(**LOOP)
+def softmax_residuals(Z, codes, lines, target, line, factors, q, work, value):
+    """The same of softmax: a model has as many rows of Z as classes; work (6, q)."""
+    k = Z.shape[0] // target.size
+    for j in range(target.size):
+        y, s = codes[target[j]], lines[line[j]]
+        if factors.size:
+            _weights(y, s, factors[j], q, work[5])
+            s = work[5]
+        value[j] += softmax.loss_residual(Z[j * k : (j + 1) * k], y, s, q, work)
+
+
+@njit(**LOOP)
+def softmax_products(Z, U, codes, lines, target, line, factors, q, work):
+    """Z becomes s·∂²ℓ/∂z²·U of softmax."""
+    k = Z.shape[0] // target.size
+    for j in range(target.size):
+        s = lines[line[j]]
+        if factors.size:
+            _weights(codes[target[j]], s, factors[j], q, work[5])
+            s = work[5]
+        softmax.curvature_product(Z[j * k : (j + 1) * k], U[j * k : (j + 1) * k], s, q, work)
+
+
+@njit(**ENTRIES)
+def sparse_margins(A, W, lo, q, Z):
+    """Z[:, i] = X[lo + i]·W[:-1] + W[-1] for the q rows of a tile; W (n + 1, k)."""
+    data, indices, indptr = A
+    k, last = W.shape[1], W.shape[0] - 1
+    zero = W.dtype.type(0)
+    z = np.empty(k, W.dtype)
+    for i in range(q):
+        for c in range(k):
+            z[c] = zero
+        for e in range(np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])):
+            x, w = load(data[e], zero), W[indices[e]]
+            for c in range(k):
+                z[c] += x * w[c]
+        for c in range(k):
+            Z[c, i] = z[c] + W[last, c]
+
+
+@njit(**ENTRIES)
+def sparse_gradient(A, R, squared, lo, q, G):
+    """G (n + 1, k) += Xᵀ·Rᵀ of the q rows of a tile, its last row += Σ R. X may be squared."""
+    data, indices, indptr = A
+    k, last = G.shape[1], G.shape[0] - 1
+    zero = R.dtype.type(0)
+    r = np.empty(k, np.float64)
+    for i in range(q):
+        for c in range(k):
+            r[c] = R[c, i]
+            G[last, c] += r[c]
+        for e in range(np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])):
+            x, g = np.float64(load(data[e], zero)), G[indices[e]]
+            x = x * x if squared else x
+            for c in range(k):
+                g[c] += x * r[c]

@@ -1,0 +1,94 @@
+"""`logreg-accel train --cv`: the C of the model, chosen by cross-validation."""
+
+import numpy as np
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+
+from ..many.cv import LogisticRegressionCV
+from ..many.selection import best_of
+from . import UsageError
+from .output import print_table, text
+
+_COUNT = 10  # values of C from 1e-4 to 1e4 that "auto" tries
+
+
+class _Scorer:
+    """Minus the log loss of a model on held-out rows; areas under curves are kept on the side."""
+
+    def __init__(self):
+        self.areas = []
+
+    def __call__(self, model, X, y, sample_weight=None):
+        p, classes = model.predict_proba(X), model.classes_
+        self.areas.append(_area(y, p, classes, sample_weight))
+        return -log_loss(y, p, labels=classes, sample_weight=sample_weight)
+
+
+def _area(y, p, classes, sample_weight):
+    """nan where the rows do not have all classes."""
+    if len(np.unique(y)) < len(classes):
+        return float("nan")
+    given = p[:, 1] if len(classes) == 2 else p
+    return float(roc_auc_score(y, given, sample_weight=sample_weight, multi_class="ovr"))
+
+
+def check(options):
+    """Raise UsageError where the options contradict each other."""
+    if options.cv is None and (options.one_se or isinstance(options.C, list | str)):
+        raise UsageError("--one-se, and a --C of auto or several values, need --cv: a number such as 5")
+    if options.cv is not None and options.cv < 2:
+        raise UsageError(f"--cv {options.cv}: expected at least 2 folds")
+
+
+def choose(options, model, X, y, weight, progress):
+    """Set the C of a model to that of the best held-out log loss, or with --one-se to the strongest near it.
+
+    Returns
+    -------
+    list of dict
+        One for each C: its mean loss and standard error, mean AUC, and which of them is "best" and "1se".
+    """
+    shared = set(LogisticRegressionCV().get_params()) & set(model.get_params()) - {"callback"}
+    settings = {name: value for name, value in model.get_params(deep=False).items() if name in shared}
+    scorer, given = _Scorer(), options.C
+    strengths = _COUNT if given in (None, "auto") else np.atleast_1d(given).tolist()
+    search = LogisticRegressionCV(
+        Cs=strengths,
+        l1_ratios=(model.l1_ratio,),
+        cv=StratifiedKFold(options.cv, shuffle=True, random_state=options.seed),
+        scoring=scorer,
+        refit=False,
+        callback=lambda told: progress.say(
+            f"{told.n_done} of {told.n_models} models, {told.n_passes:.4g} passes"
+        ),
+        **settings,
+    ).fit(X, y, sample_weight=weight)
+    losses = -search.scores_[:, 0, :]
+    areas = np.array(scorer.areas[-losses.size :]).reshape(losses.shape)
+    best = search.Cs_[best_of(search.scores_.mean(axis=0), search.Cs_)[1]]
+    rows = [
+        {
+            "C": float(C),
+            "log_loss": float(losses[:, i].mean()),
+            "standard_error": float(losses[:, i].std(ddof=1) / np.sqrt(len(losses))),
+            "auc": float(areas[:, i].mean()),
+            "choice": " ".join(word for word, at in (("best", best), ("1se", search.C_1se_)) if C == at),
+        }
+        for i, C in enumerate(search.Cs_)
+    ]
+    model.set_params(C=float(search.C_1se_ if options.one_se else best))
+    return rows
+
+
+def tell(rows):
+    """Print the table of what was tried."""
+    lines = [
+        [
+            text(row["C"]),
+            f"{row['log_loss']:.6f} ± {row['standard_error']:.6f}",
+            f"{row['auc']:.4f}",
+            row["choice"],
+        ]
+        for row in rows
+    ]
+    print_table("Cross-validation", ["C", "log loss", "AUC", ""], lines)

@@ -1,0 +1,103 @@
+"""scikit-learn's LogisticRegressionCV fitted by ours, where both mean the same."""
+
+import functools
+
+import numpy as np
+import sklearn.linear_model
+from sklearn.utils.class_weight import compute_class_weight
+
+from ..many.cv import LogisticRegressionCV
+from . import hooks
+
+_TOL = 1e-14  # scikit-learn's own is a gradient's, which can be small far from the optimum and large near it
+
+_ATTRIBUTES = (
+    *("C_", "l1_ratio_", "Cs_", "l1_ratios_", "scores_", "coefs_paths_", "n_iter_"),
+    *("coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_"),
+)
+_SMOOTH = {"lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"}
+
+
+def patch(log):
+    """Replace the method `fit` of scikit-learn's class; `log` is told who fits."""
+    peer = sklearn.linear_model.LogisticRegressionCV
+    if not hasattr(peer.fit, "original"):
+        peer.fit = _fit_in_place_of(peer.fit, log)
+
+
+def unpatch():
+    """Undo `patch`."""
+    peer = sklearn.linear_model.LogisticRegressionCV
+    peer.fit = getattr(peer.fit, "original", peer.fit)
+
+
+def _fit_in_place_of(original, log):
+    @functools.wraps(original)
+    def fit(self, X, y, sample_weight=None, **params):
+        reason = _why_not(self, X, params)
+        if reason is None:
+            if not sklearn.get_config()["skip_parameter_validation"]:
+                hooks.validate_parameters(self)
+            try:
+                model = _fitted(self, X, y, sample_weight)
+            except (ValueError, TypeError, MemoryError, ArithmeticError, RuntimeError) as error:
+                reason = str(error) or type(error).__name__  # scikit-learn may raise its own error
+        if reason:
+            log.info("%s: fitted by scikit-learn, %s", type(self).__name__, reason)
+            return original(self, X, y, sample_weight, **params)
+        log.info(
+            "%s: fitted by logreg_accel, backend %s, solver %s",
+            type(self).__name__,
+            model.backend_,
+            model.solver_,
+        )
+        for name in _ATTRIBUTES:
+            vars(self).pop(name, None)
+            if hasattr(model, name):
+                setattr(self, name, getattr(model, name))
+        self.coef_, self.l1_ratios_ = self.coef_.astype(np.float64), np.asarray(self.l1_ratios)
+        return self
+
+    fit.original = original
+    return fit
+
+
+def _why_not(model, X, params):
+    """Return why a fit would have a different meaning here, or None."""
+    if getattr(model, "use_legacy_attributes", True) is not False:
+        return "legacy attributes are scikit-learn's"
+    if getattr(model, "penalty", "deprecated") != "deprecated":
+        return f"penalty={model.penalty!r}"
+    if model.l1_ratios is None or "warn" in (str(model.l1_ratios), str(model.scoring)):
+        return "l1_ratios or scoring are left to defaults that will change"
+    if model.dual or model.solver not in _SMOOTH:
+        return f"solver={model.solver!r}, dual={model.dual!r}"
+    if model.solver != "saga" and np.any(np.asarray(model.l1_ratios) != 0):
+        return f"solver={model.solver!r} with this penalty"
+    if params or hooks.routes_metadata():
+        return "metadata are routed"
+    if hooks.callbacks_are_set(model):
+        return "callbacks are set"
+    if hooks.array_api_dispatches(X):
+        return "array_api_dispatch is on"
+    return None
+
+
+def _fitted(model, X, y, sample_weight):
+    class_weight = model.class_weight
+    if isinstance(class_weight, str):  # scikit-learn's go by all rows, ours by those of each split
+        classes, s = np.unique(y), {} if sample_weight is None else {"sample_weight": sample_weight}
+        weights = compute_class_weight(class_weight, classes=classes, y=y, **s)
+        class_weight = dict(zip(classes.tolist(), weights.tolist(), strict=True))
+    return LogisticRegressionCV(
+        Cs=model.Cs,
+        l1_ratios=model.l1_ratios,
+        cv=model.cv,
+        scoring=model.scoring,
+        refit=bool(model.refit),
+        tol=min(_TOL, model.tol),
+        fit_intercept=bool(model.fit_intercept),
+        class_weight=class_weight,
+        max_iter=max(model.max_iter, 1),
+        random_state=0 if model.random_state is None else model.random_state,
+    ).fit(X, y, sample_weight)

@@ -1,0 +1,284 @@
+"""LogisticRegressionCV: C and l1_ratio chosen by cross-validation, all models out of shared reads."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import check_cv
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+
+from .. import fitting
+from ..backends.passes import Model
+from ..data import as_labels, as_weights, encode_labels
+from ..interop import hooks
+from ..prediction import Predictor
+from .folds import Folds, trains_of
+from .models import matrix_in_memory, strengths_of, template_of, warn_of
+from .scoring import Scoring, scorer_of
+from .selection import best_of, grid_results, within_one_error
+from .table import Shared, Spec, class_factors
+
+_OWN = {"Cs", "l1_ratios", "cv", "scoring", "refit", "use_legacy_attributes", "class_weight"}
+
+
+class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
+    """Logistic regression with C and l1_ratio chosen by cross-validation.
+
+    The models of all splits and candidates have an objective each, as of `LogisticRegression`; what they ask
+    of X is answered together, one read for all, and each is certified like a single fit.
+
+    Parameters
+    ----------
+    Cs : int or sequence of float, default 10
+        A number of values from 1e-4 to 1e4, or the values.
+    l1_ratios : sequence of float, default (0.0,)
+        Models with an l1_ratio above 0, or an infinite C, are fitted one after the other along the path.
+    cv : int, splitter, iterable of (train, test) or None
+        Number of stratified folds (None: 5), or anything of scikit-learn that splits.
+    scoring : str, callable or None, default "neg_log_loss"
+        None is accuracy.
+    refit : bool, default True
+        Fit the best C and l1_ratio to all rows; False averages the best models of the splits.
+    use_legacy_attributes : False
+        There are only scikit-learn's new attributes.
+    tol, fit_intercept, class_weight, solver, max_iter, max_passes, max_seconds, random_state, verbose, \
+            backend, n_threads
+        As of `LogisticRegression`. Weights of class_weight="balanced" are those of the rows that a split
+        trains on; budgets hold for all models together.
+    callback : callable Progress -> bool or None
+        Called after every read with a `logreg_accel.many.solve.Progress`; True stops all models.
+
+    Attributes
+    ----------
+    C_, l1_ratio_ : float
+        The best ones by the mean score of all splits; of several as good the strongest penalty. With
+        refit=False the mean over the splits of their own best.
+    C_1se_ : float
+        The strongest penalty whose mean score is within one standard error of the best.
+    Cs_, l1_ratios_ : ndarray
+    scores_ : ndarray (n_splits, n_l1_ratios, n_cs)
+    coefs_paths_ : ndarray (n_splits, n_l1_ratios, n_cs, n_classes or 1, n_features + fit_intercept)
+    n_iter_, suboptimality_, suboptimality_bound_, status_ : ndarray (n_splits, n_l1_ratios, n_cs)
+    cv_results_ : dict
+        As of GridSearchCV, over l1_ratios, inside them over Cs.
+    oof_decision_function_ : ndarray (n_samples,) or (n_samples, n_classes)
+        Margins of each row by the best candidate's model of the split that held it out; only where the test
+        sets hold every row once.
+    best_estimator_ : LogisticRegression
+        What refit=True fitted.
+    n_passes_ : float
+        Reads of X, held-out scores included.
+    coef_, intercept_, classes_, n_features_in_, feature_names_in_
+        As of `LogisticRegression`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import scale
+    >>> from logreg_accel import LogisticRegressionCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> clf = LogisticRegressionCV(Cs=[0.01, 0.1, 1.0, 10.0]).fit(scale(X), y)
+    >>> clf.C_, clf.scores_.shape
+    (1.0, (5, 1, 4))
+    """
+
+    def __init__(
+        self,
+        *,
+        Cs: Any = 10,
+        l1_ratios: Any = (0.0,),
+        cv: Any = None,
+        scoring: Any = "neg_log_loss",
+        refit: bool = True,
+        use_legacy_attributes: bool = False,
+        tol: float = 1e-8,
+        fit_intercept: bool = True,
+        class_weight: dict | str | None = None,
+        solver: Any = "auto",
+        max_iter: int = 1000,
+        max_passes: float | None = None,
+        max_seconds: float | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: int = 0,
+        callback: Callable[[Any], bool | None] | None = None,
+        backend: str = "auto",
+        n_threads: int | None = None,
+    ) -> None:
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.cv = cv
+        self.scoring = scoring
+        self.refit = refit
+        self.use_legacy_attributes = use_legacy_attributes
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.solver = solver
+        self.max_iter = max_iter
+        self.max_passes = max_passes
+        self.max_seconds = max_seconds
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callback = callback
+        self.backend = backend
+        self.n_threads = n_threads
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
+        """Fit the models of all splits, choose, and fit the best to all rows.
+
+        Parameters
+        ----------
+        X : array, frame, table or sparse matrix (n_samples, n_features)
+        y : (n_samples,) labels of two or more classes
+        sample_weight : (n_samples,) or None
+            For fitting and, unless metadata routing says otherwise, for scoring.
+        **params
+            For the splitter and the scorer under scikit-learn's metadata routing; without it `groups`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            Parameters or data that cannot be used, a split without rows or with one class, a scorer that
+            fails: before the first read.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Some models ended above `tol`.
+        """
+        with fitting.unchanged_where_refused(self):
+            strengths, shares = strengths_of(self.Cs), self._shares()
+            template = self._template(strengths)
+            matrix = matrix_in_memory(self, X)
+            classes, codes = encode_labels(as_labels(y))
+            if len(codes) != matrix.shape[0]:
+                raise ValueError(
+                    f"`X` has {matrix.shape[0]} rows and `y` {len(codes)}. Give one label a row."
+                )
+            weights = as_weights(sample_weight, len(codes))
+            to_split, to_score = self._routed(sample_weight, params)
+            splits = list(check_cv(self.cv, y, classifier=True).split(X, y, **to_split))
+            trains = trains_of(splits, len(codes))
+            shared = Shared(matrix, codes, weights, trains, classes)
+            models = [self._model(shared, split) for split in range(len(splits))]
+            scoring = Scoring(self.scoring, classes, X, y, to_score)
+            self.classes_ = classes
+            specs = [Spec(m, C, share) for m in models for share in shares for C in strengths]
+            fold = Folds(
+                self.callback, template, shared, splits, specs, (len(splits), len(shares), len(strengths))
+            )
+            fold.fit(scoring)
+            self._choose(fold, strengths, shares)
+        warn_of(template, fold.fitted, stacklevel=2)
+        return self
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, **params: Any) -> float:
+        """The score on X and y by `scoring`; `params` go to the scorer under metadata routing."""
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if hooks.routes_metadata():
+            given = process_routing(self, "score", **given, **params).scorer.score
+        elif params:
+            raise ValueError(_NO_ROUTING.format(method="score", names=sorted(params)))
+        return scorer_of(self.scoring)(self, X, y, **given)
+
+    def get_metadata_routing(self):
+        """Who is given what of the metadata: the splitter, and the scorer."""
+        to_scorer = MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+            .add(scorer=scorer_of(self.scoring), method_mapping=to_scorer)
+        )
+
+    def _margins(self, X, offset=None):
+        """In float64: in float32 probabilities near 1 are 1, and their logarithms 0."""
+        backend, margins = super()._margins(X, offset)
+        return backend, margins.astype(np.float64)
+
+    # -- the pieces ------------------------------------------------------------------------------------------
+
+    def _shares(self):
+        try:
+            shares = [float(share) for share in self.l1_ratios]
+        except (TypeError, ValueError):
+            shares = []
+        if not shares or not all(0 <= share <= 1 for share in shares):
+            raise ValueError(
+                f"`l1_ratios` must be an array-like of numbers between 0 and 1; got {self.l1_ratios!r}."
+            )
+        return shares
+
+    def _template(self, strengths):
+        if self.use_legacy_attributes is not False:
+            raise ValueError(
+                f"`use_legacy_attributes` is {self.use_legacy_attributes!r}; expected False: "
+                "there are only scikit-learn's new attributes here."
+            )
+        if not isinstance(self.refit, bool | np.bool_):
+            raise ValueError(f"`refit` is {self.refit!r}; expected True or False.")
+        parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in _OWN}
+        return template_of(parameters, strengths)
+
+    def _routed(self, sample_weight, params):
+        """What the splitter is given, and what the scorer."""
+        if hooks.routes_metadata():
+            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            return routed.splitter.split, routed.scorer.score
+        if set(params) - {"groups"}:
+            raise ValueError(_NO_ROUTING.format(method="fit", names=sorted(params)))
+        return params, {} if sample_weight is None else {"sample_weight": sample_weight}
+
+    def _model(self, shared, split):
+        model = Model(0, split)
+        where = f"split {split} of `cv`"
+        return model._replace(class_weight=class_factors(shared, model, self.class_weight, where))
+
+    def _choose(self, fold, strengths, shares):
+        """Set the attributes, and refit."""
+        scores, fitted = fold.scores, fold.fitted
+        means = scores.mean(axis=0)
+        place = best_of(means, strengths)
+        self.Cs_, self.l1_ratios_ = np.array(strengths), np.array(shares)
+        self.scores_, self.coefs_paths_ = scores, fold.points()
+        self.n_iter_ = fold.of_all(lambda s: max(s.n_iter, 1), np.int32)
+        self.suboptimality_ = fold.of_all(lambda s: s.suboptimality, float)
+        self.suboptimality_bound_ = fold.of_all(lambda s: s.bound, float)
+        self.status_ = fold.of_all(lambda s: s.status, object)
+        self.cv_results_ = grid_results(scores, shares, strengths, *fold.seconds)
+        self.C_, self.l1_ratio_ = strengths[place[1]], shares[place[0]]
+        self.C_1se_ = strengths[within_one_error(scores, place, strengths)[1]]
+        self.backend_, self.solver_ = fitted[0].backend, fitted[0].solver
+        vars(self).pop("oof_decision_function_", None)
+        if fold.partition:
+            self.oof_decision_function_ = fold.out_of_fold(place)
+        vars(self).pop("best_estimator_", None)
+        if self.refit:
+            model = fold.refit(place, self.C_, self.l1_ratio_, self.class_weight)
+            self.best_estimator_, self.coef_, self.intercept_ = model, model.coef_, model.intercept_
+            self.class_shares_ = model.class_shares_
+        else:
+            own = [best_of(one, strengths) for one in scores]
+            self.C_ = float(np.mean([strengths[i] for _, i in own]))
+            self.l1_ratio_ = float(np.mean([shares[i] for i, _ in own]))
+            W = np.mean([self.coefs_paths_[i][place] for i, place in enumerate(own)], axis=0)
+            n = self.n_features_in_
+            self.coef_, self.intercept_ = W[:, :n], W[:, n] if self.fit_intercept else np.zeros(len(W))
+        self.n_passes_ = fold.n_passes
+
+
+_NO_ROUTING = (
+    "Passing extra keyword arguments to LogisticRegressionCV.{method} is only supported if "
+    "enable_metadata_routing=True, which you can set using `sklearn.set_config`. Extra parameters passed "
+    "are: {names}"
+)

@@ -1,0 +1,176 @@
+"""Many trials in lock-step: what they ask of the same rows becomes one read, drawn rows are shared."""
+
+import math
+
+import numpy as np
+
+from .. import clock
+from ..backends.passes import RowVector, beside, parted
+from ..backends.threads import blas_limit
+from ..clock import MAX_SECONDS, Stop
+from ..objective import Objective
+from ..session import GRACE, MAX_PASSES, Session
+from ..solvers import questions as ask
+
+_DRAWS = 6  # that are kept for the trials that come to them later
+
+
+class _UnderWay:
+    """A trial, what it is to be told next, and what it waits for."""
+
+    def __init__(self, trial):
+        self.trial, self.questions = trial, trial.questions()
+        self.step, self.value = self.questions.send, None
+        self.question = self.solution = None
+
+    @property
+    def objective(self):
+        """What the question is about."""
+        return getattr(self.question, "on", None) or self.trial.objective
+
+    def told(self, answer):
+        self.step, self.value = self.questions.send, answer
+
+    def ended(self, stop):
+        self.step, self.value = self.questions.throw, stop
+
+
+class Lockstep(Session):
+    """A session of many trials over the same rows, each with a solver of its own.
+
+    Every trial goes on until it asks for a sum over all rows. Those sums are then made in one read, one for
+    each kind of question; a trial that has ended asks no more, and its columns are gone. Margins are not
+    kept: those of many models are as large as X.
+
+    Rows are drawn for all trials together, so how a trial gets to its optimum depends on the company; what is
+    proven of its end does not.
+    """
+
+    def __init__(self, max_passes=None, max_seconds=None):
+        super().__init__(max_passes, max_seconds)
+        self._draws = {}
+
+    def run_all(self, trials, tell=lambda live: None):
+        """The Solutions of trials; `tell` is called after every read with those still under way."""
+        every = [_UnderWay(trial) for trial in trials]
+        with clock.keeping(self.deadline), self._on_one_thread:
+            self._on_one_thread.enter_context(blas_limit(1))
+            live = every
+            while live:
+                for one in live:
+                    self._go_on(one)
+                live = [one for one in live if one.solution is None]
+                for alike in _groups(live):
+                    self._read(alike)
+                try:
+                    tell([one.trial for one in live])
+                except Stop as stop:
+                    for one in live:
+                        one.ended(stop)
+        return [one.solution for one in every]
+
+    def _go_on(self, one):
+        """Answer a trial until it asks for a sum over all rows, or ends."""
+        while True:
+            try:
+                one.question = one.step(one.value)
+                if _is_shared(one):
+                    return
+                one.told(self._answer(one.trial, one.question))
+            except StopIteration as end:
+                one.solution = end.value
+                return
+            except Stop as stop:
+                if one.questions.gi_frame is None:
+                    raise
+                self._allow_to_close()
+                one.ended(stop)
+
+    def _allow_to_close(self):
+        """A little more time, once for all trials, to close those that have none left."""
+        if self.deadline.at <= self.ends:
+            self.deadline.at = max(self.ends, clock.now() + GRACE * self.max_seconds)
+
+    def _read(self, alike):
+        """Answer questions of one kind about the same rows by one read."""
+        first, rows = alike[0], alike[0].objective.rows
+        reads = first.objective.reads(first.question)
+        new = any(one.trial.best is None for one in alike)  # a first evaluation is finished in any case
+        before, self.deadline.at = self.deadline.at, math.inf if new else self.deadline.at
+        try:
+            if not new and clock.now() > self.ends:
+                raise Stop(MAX_SECONDS)
+            if not new and reads > self.reads_left:
+                raise Stop(MAX_PASSES)
+            pass_ = beside([one.objective.to_pass(one.question) for one in alike])
+            with self._threads_for(rows, first.question), rows.backend.limit_threads():
+                sums = parted(rows.sum(pass_), len(alike))
+        except Stop as stop:
+            for one in alike:
+                one.ended(stop)
+            return
+        finally:
+            self.deadline.at = before
+        self.n_passes += reads
+        for one, own in zip(alike, sums, strict=True):
+            one.told(one.objective.from_sums(one.question, own))
+
+    def _answer(self, trial, question):
+        shared = isinstance(question, ask.Draw) and isinstance(question.what, ask.Sample | ask.Witnesses)
+        if not shared:
+            return super()._answer(trial, question)
+        objective, drawn = trial.objective, self._drawn(trial.objective.rows, question.what)
+        return None if drawn is None else on_rows(objective, drawn)
+
+    def _drawn(self, rows, what):
+        """Rows for all trials that want about so many, drawn without regard to one model's margins."""
+        size = what.size if what.size == math.inf else 2.0 ** math.ceil(math.log2(max(what.size, 1)))
+        is_sample = isinstance(what, ask.Sample)
+        key = (type(what), what.size, what.seed, what.by_norms) if is_sample else (type(what), size)
+        if key not in self._draws:
+            reads = (
+                rows.reads_to_draw(what.size, is_sample and what.by_norms) if 2 * size < rows.n_rows else 0
+            )
+            if reads > self.reads_left:
+                raise Stop(MAX_PASSES)
+            with rows.backend.limit_threads():
+                if is_sample:
+                    drawn = rows.draw(
+                        what.size, what.seed, self._even(rows) if what.by_norms else None, what.by_norms
+                    )
+                else:  # of rows evenly spaced, a split that goes by their numbers may see none
+                    drawn = rows.witnesses(size, 0, self._even(rows) if 2 * size < rows.n_rows else None)
+            self.n_passes += 0.0 if drawn is None else drawn.cost
+            while len(self._draws) >= _DRAWS:
+                del self._draws[next(iter(self._draws))]
+            self._draws[key] = drawn
+        return self._draws[key]
+
+    def _even(self, rows):
+        ones = [rows.backend.xp.full(block.X.shape[0], 1, dtype=np.float32) for block in rows.blocks()]
+        return RowVector(ones)
+
+
+def on_rows(objective, rows):
+    """The same objective on rows that were drawn from its own."""
+    (model,) = objective.models
+    return Objective(
+        rows, objective.loss, objective.penalty, objective.fit_intercept, model, objective.weight_sum
+    )
+
+
+def _is_shared(one):
+    question = one.question
+    of_sums = isinstance(question, ask.Evaluate | ask.HessianVector) or (
+        isinstance(question, ask.Curvature) and question.form == ask.DIAGONAL
+    )
+    return of_sums and one.objective.rows.share > 0
+
+
+def _groups(live):
+    """Trials whose questions are of one kind about the same rows, in the order of the first of each."""
+    groups: dict = {}
+    for one in live:
+        key = type(one.question), id(one.objective.rows), getattr(one.question, "diagonal", None)
+        groups.setdefault(key, []).append(one)
+    return groups.values()

@@ -1,0 +1,117 @@
+"""Fitted models of a table: what their parameters are checked for, and how they are told of."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .. import driver, fitting
+from ..data.scan import Source
+from ..estimator import LogisticRegression
+from ..interop.hooks import FRAMES
+from ..penalty import check_strength
+from .solve import solve_table
+
+
+def template_of(parameters, strengths):
+    """A LogisticRegression with the parameters that all models of a table have, checked.
+
+    Raises
+    ------
+    TypeError
+        A parameter that LogisticRegression does not have.
+    ValueError
+        One that cannot be used.
+    """
+    template = LogisticRegression(**parameters)
+    if not strengths:
+        raise ValueError("`Cs` is empty; expected at least one positive number.")
+    for strength in strengths:
+        check_strength(strength, template.l1_ratio)
+    fitting.check_parameters(template)
+    return template
+
+
+def matrix_in_memory(model, X):
+    """X as the Matrix that many models share, its columns remembered by a model.
+
+    Raises
+    ------
+    TypeError
+        It is a source of rows that are read block by block.
+    """
+    if isinstance(X, Source):
+        raise TypeError(
+            "`X` is a source that is read block by block, and many models share rows in memory; expected an "
+            "array, a frame or a table. Fit LogisticRegression(C=...) to the source for each C."
+        )
+    return model._matrix(X, reset=True)
+
+
+def strengths_of(Cs):
+    """The values that `Cs` stands for: as many from 1e-4 to 1e4, or those given.
+
+    Raises
+    ------
+    ValueError
+        It is no integer of at least 1, nor a sequence of positive numbers.
+    """
+    if isinstance(Cs, int | np.integer) and not isinstance(Cs, bool):
+        if Cs < 1:
+            raise ValueError(f"`Cs` is {Cs!r}; expected an integer of at least 1, or positive numbers.")
+        return np.logspace(-4, 4, int(Cs)).tolist()
+    try:
+        strengths = np.asarray(Cs, dtype=np.float64)
+    except (TypeError, ValueError):
+        strengths = np.empty(0)
+    if strengths.ndim != 1 or not len(strengths) or not (strengths > 0).all():
+        raise ValueError(f"`Cs` is {Cs!r}; expected an integer of at least 1, or positive numbers.")
+    return strengths.tolist()
+
+
+def fitted_models(template, shared, specs, callback=None):
+    """A fitted LogisticRegression for every row of a table, and the reads that all of them took."""
+    outcome = solve_table(template, shared, specs, callback)
+    models = [
+        fitted_model(template, shared, spec, fitted)
+        for spec, fitted in zip(specs, outcome.fitted, strict=True)
+    ]
+    warn_of(template, outcome.fitted, stacklevel=3)
+    return models, outcome.n_passes
+
+
+def fitted_model(template, shared, spec, fitted):
+    """A LogisticRegression as if it had been fitted by itself."""
+    factors = spec.model.class_weight
+    weights = None if factors is None else dict(zip(shared.classes.tolist(), factors, strict=True))
+    parameters = {**template.get_params(), "C": spec.C, "l1_ratio": spec.l1_ratio}
+    model = LogisticRegression(**{**parameters, "class_weight": weights, "callback": None})
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(template, name):
+            setattr(model, name, getattr(template, name))
+    labelled = shared.alone(spec)
+    model._keep(fitted, labelled)
+    model._state, model._weight_fitted = None, labelled.total_weight
+    model._rows_fitted, model.class_shares_ = shared.X.shape[0], labelled.class_shares
+    return model
+
+
+def warn_of(template, fitted, stacklevel):
+    """One ConvergenceWarning for all models that ended above `tol`."""
+    floor = max(template.tol, driver.HIGH_FLOOR)
+    above = [
+        one.solution
+        for one in fitted
+        if one.solution.status not in driver.SATISFIED
+        or (one.solution.status == "noise floor" and not one.solution.bound <= floor)
+    ]
+    if above:
+        statuses = ", ".join(sorted({solution.status for solution in above}))
+        worst = max(solution.suboptimality for solution in above)
+        warnings.warn(
+            f"{len(above)} of {len(fitted)} models stopped ({statuses}) above `tol`={template.tol:g}, at an "
+            f"estimated relative suboptimality of up to {worst:.2g}. Raise `max_iter`, `max_passes` or "
+            "`max_seconds`, scale the columns, or leave out weak penalties.",
+            ConvergenceWarning,
+            stacklevel=stacklevel + 1 + FRAMES,
+        )

@@ -1,0 +1,120 @@
+"""`logistic_regression_path`: one model for every C, out of shared reads."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backends.passes import Model
+from ..data import as_labels, as_weights, encode_labels
+from .models import fitted_models, matrix_in_memory, strengths_of, template_of
+from .table import Shared, Spec, class_factors
+
+
+class RegularizationPath(NamedTuple):
+    """Models from the strongest to the weakest penalty, or in the order of the `Cs` that were given.
+
+    Attributes
+    ----------
+    Cs : ndarray (n_cs,)
+    coef : ndarray (n_cs, n_features), or (n_cs, n_classes, n_features) for more than two classes
+    intercept : ndarray (n_cs,), or (n_cs, n_classes)
+    suboptimality, suboptimality_bound : ndarray (n_cs,)
+        Estimated and proven (F − F*)/F of each model.
+    n_passes : float
+        Reads of X for all of them together.
+    models : list of LogisticRegression
+    """
+
+    Cs: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+    suboptimality: np.ndarray
+    suboptimality_bound: np.ndarray
+    n_passes: float
+    models: list
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw every coefficient against C; needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or None
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            ax = plt.subplots()[1]
+        order = np.argsort(self.Cs)
+        ax.plot(self.Cs[order], self.coef[order].reshape(len(self.Cs), -1))
+        ax.set(xscale="log", xlabel="C", ylabel="coefficient")
+        return ax
+
+
+def logistic_regression_path(
+    X: Any,
+    y: Any,
+    *,
+    Cs: Any = 10,
+    l1_ratio: float = 0.0,
+    sample_weight: Any = None,
+    class_weight: dict | str | None = None,
+    **parameters: Any,
+) -> RegularizationPath:
+    """Fit a path of penalties: what `LogisticRegression` finds for every C, out of shared reads of X.
+
+    Parameters
+    ----------
+    X : array, frame, table or sparse matrix (n_samples, n_features)
+    y : (n_samples,) labels of two or more classes
+    Cs : int or sequence of float
+        A number of them from 1e-4 to 1e4, or the values.
+    l1_ratio : float
+        Above 0, models are fitted one after the other, each from that of the next stronger penalty.
+    sample_weight : (n_samples,) or None
+    class_weight : dict, "balanced" or None
+    **parameters
+        As of `fit_many`.
+
+    Returns
+    -------
+    RegularizationPath
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        As `LogisticRegression.fit`, before the first read.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from logreg_accel import logistic_regression_path
+    >>> path = logistic_regression_path(*load_breast_cancer(return_X_y=True), Cs=[0.01, 1.0])
+    >>> path.coef.shape
+    (2, 30)
+    """
+    strengths = strengths_of(Cs)
+    template = template_of({**parameters, "l1_ratio": l1_ratio}, strengths)
+    matrix = matrix_in_memory(template, X)
+    classes, codes = encode_labels(as_labels(y))
+    if len(codes) != matrix.shape[0]:
+        raise ValueError(f"`X` has {matrix.shape[0]} rows and `y` {len(codes)}. Give one label a row.")
+    weights = as_weights(sample_weight, matrix.shape[0])
+    shared = Shared(matrix, codes, weights, np.empty((len(codes), 0), dtype=bool), classes)
+    model = Model()
+    model = model._replace(class_weight=class_factors(shared, model, class_weight, "`y`"))
+    specs = [Spec(model, strength, l1_ratio) for strength in strengths]
+    models, n_passes = fitted_models(template, shared, specs, parameters.get("callback"))
+    first = 0 if len(classes) == 2 else slice(None)
+    return RegularizationPath(
+        np.array(strengths),
+        np.array([model.coef_[first] for model in models]),
+        np.array([model.intercept_[first] for model in models]),
+        np.array([model.suboptimality_ for model in models]),
+        np.array([model.suboptimality_bound_ for model in models]),
+        n_passes,
+        models,
+    )

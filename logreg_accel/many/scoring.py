@@ -1,0 +1,131 @@
+"""Scores on held-out rows, from margins of all models of a split that are made in one read of these rows."""
+
+import copy
+import inspect
+
+import numpy as np
+from sklearn.metrics import check_scoring, make_scorer
+from sklearn.utils import _safe_indexing
+
+from ..estimator import LogisticRegression
+from ..losses import loss_of
+from ..prediction import margins_of
+
+_CHUNK = 1 << 22
+"""Numbers of held-out rows that are gathered at once."""
+
+
+class HeldOut(LogisticRegression):
+    """A model that knows its margins of some rows, and need not read them again to be scored."""
+
+    def __init__(self, backend, rows, margins, classes, coef, intercept):
+        super().__init__()
+        self._known = backend, rows, margins
+        self.classes_, self.coef_, self.intercept_ = classes, coef, intercept
+        self.n_features_in_ = coef.shape[1]
+
+    def _margins(self, X, offset=None):
+        backend, rows, margins = self._known
+        return (backend, margins) if X is rows and offset is None else super()._margins(X, offset)
+
+
+def held_out_margins(backend, matrix, test, W, n_outputs):
+    """Margins (len(test), k) of some rows on the host, gathered some at a time: they need not fit at once."""
+    step = max(_CHUNK // max(matrix.shape[1], 1), 1)
+    parts = []
+    with backend.limit_threads():
+        for start in range(0, len(test), step):
+            rows = matrix.take(test[start : start + step])
+            parts.append(backend.to_host(margins_of(backend, rows, W, n_outputs)))
+    return np.concatenate(parts)
+
+
+class Scoring:
+    """How models are scored on the rows that a split holds out.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        As of scikit-learn; None is accuracy.
+    classes : ndarray
+    X, y : what the user gave
+    parameters : dict
+        What the scorer is given beside; entries with one number a row are cut to the held-out ones.
+    """
+
+    def __init__(self, scoring, classes, X, y, parameters):
+        self.given, self.classes, self.X, self.y, self.parameters = scoring, classes, X, y, parameters
+        self.by_loss = scoring == "neg_log_loss" and set(parameters) <= {"sample_weight"}
+        self.scorer = _of_all_classes(scorer_of(scoring), classes)
+
+    def of(self, backend, test, margins, W, codes):
+        """The score of every model of a split, from its columns of margins (rows, k) and W (n + 1, k)."""
+        k = loss_of(len(self.classes)).n_outputs
+        columns = [slice(first, first + k) for first in range(0, W.shape[1], k)]
+        if self.by_loss:
+            weights = self.parameters.get("sample_weight")
+            weights = None if weights is None else np.asarray(weights)[test]
+            return [_neg_log_loss(margins[:, own], codes[test], weights) for own in columns]
+        # a scorer that is a function of the user's may look at the rows; others see labels and margins alone
+        rows = _safe_indexing(self.X, test) if callable(self.given) else np.empty((len(test), 0))
+        y, beside = _safe_indexing(self.y, test), self._parameters_of(test)
+        scores = []
+        for own in columns:
+            z = margins[:, own] if k > 1 else margins[:, own.start]
+            model = HeldOut(backend, rows, z, self.classes, W[:-1, own].T.copy(), W[-1, own].copy())
+            scores.append(self._score(model, rows, y, beside))
+        return scores
+
+    def _score(self, model, rows, y, beside):
+        score = self.scorer(model, rows, y, **beside)
+        try:
+            return float(score)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`scoring` is {self.given!r} and returned {score!r}; expected one number for each model."
+            ) from error
+
+    def _parameters_of(self, test):
+        m = len(self.y)
+        return {
+            name: _safe_indexing(value, test) if np.ndim(value) and len(value) == m else value
+            for name, value in self.parameters.items()
+            if value is not None
+        }
+
+    def check(self, backend, test, n_features):
+        """Raise what the scorer raises for a model that knows nothing, before anything is fitted."""
+        if not self.by_loss:
+            k, copied = loss_of(len(self.classes)).n_outputs, copy.copy(self)
+            copied.scorer = copy.deepcopy(self.scorer)  # one with a memory shall not remember this
+            try:
+                copied.of(backend, test, np.zeros((len(test), k)), np.zeros((n_features + 1, k)), None)
+            except Exception as error:
+                error.add_note(f"`scoring` is {self.given!r}; it failed before any model was fitted.")
+                raise
+
+
+def scorer_of(scoring):
+    """scikit-learn's scorer; None is accuracy."""
+    return check_scoring(LogisticRegression(), scoring="accuracy" if scoring is None else scoring)
+
+
+def _of_all_classes(scorer, classes):
+    """A scorer that is told all classes where its function asks for them: a split may hold out some alone."""
+    function = getattr(scorer, "_score_func", None)
+    if function is None or "labels" not in inspect.signature(function).parameters:
+        return scorer
+    more = {**getattr(scorer, "_kwargs", {}), "labels": classes}
+    if len(classes) == 2 and "pos_label" in inspect.signature(function).parameters:
+        more.setdefault("pos_label", classes[-1])
+    return make_scorer(
+        function, greater_is_better=scorer._sign == 1, response_method=scorer._response_method, **more
+    )
+
+
+def _neg_log_loss(margins, y, weights):
+    """Minus the mean loss, with probabilities clipped as scikit-learn's log_loss clips them."""
+    z = margins.astype(np.float64)
+    loss = loss_of(max(z.shape[1], 2)).value_residual(z, y)[0][:, 0]
+    eps = np.finfo(np.float64).eps
+    return -float(np.average(np.clip(loss, -np.log1p(-eps), -np.log(eps)), weights=weights))

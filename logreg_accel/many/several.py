@@ -1,0 +1,122 @@
+"""`fit_many`: a model for every column of labels and every C, out of shared reads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import column_or_1d
+
+from ..backends.passes import Model
+from ..data import as_weights, encode_labels
+from ..estimator import LogisticRegression
+from .models import fitted_models, matrix_in_memory, template_of
+from .table import Shared, Spec, class_factors
+
+
+def fit_many(
+    X: Any,
+    Y: Any,
+    *,
+    C: float | Sequence[float] = 1.0,
+    l1_ratio: float = 0.0,
+    sample_weight: Any = None,
+    class_weight: dict | str | None = None,
+    **parameters: Any,
+) -> list[LogisticRegression]:
+    """Fit one LogisticRegression for each column of Y and each C; all of them share their reads of X.
+
+    Parameters
+    ----------
+    X : array, frame, table or sparse matrix (n_samples, n_features)
+    Y : array or frame (n_samples, n_targets), or (n_samples,)
+        Labels, the same set in every column. Where a label is nan or None, or -1 beside at least two others,
+        it is missing: that row does not count for that column.
+    C : float or sequence of float
+    l1_ratio : float
+        Above 0, or with an infinite C, models are fitted one after the other, each from its neighbour.
+    sample_weight : (n_samples,) or None
+    class_weight : dict, "balanced" or None
+        "balanced" goes by the labels of each column.
+    **parameters
+        Of `LogisticRegression`: tol, fit_intercept, solver, max_iter, max_passes, max_seconds, random_state,
+        verbose, backend, n_threads, and `callback`, which is told a `logreg_accel.many.solve.Progress` after
+        every read and stops all models by returning True. Budgets hold for all models together.
+
+    Returns
+    -------
+    list of LogisticRegression
+        In the order of the columns, for each in the order of C. `n_passes_` counts the reads that all models
+        had made together when the model was done.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        As `LogisticRegression.fit`, before the first read; also for columns whose labels differ.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Some models ended above `tol`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from logreg_accel import fit_many
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> Y = np.array([[0, 1], [0, 0], [1, 1], [1, 0]])
+    >>> [model.predict([[3.0]])[0].item() for model in fit_many(X, Y)]
+    [1, 0]
+    """
+    strengths = np.atleast_1d(np.asarray(C, dtype=object)).tolist()
+    template = template_of({**parameters, "l1_ratio": l1_ratio}, strengths)
+    matrix = matrix_in_memory(template, X)
+    codes, classes, known = targets_of(Y, matrix.shape[0])
+    weights = as_weights(sample_weight, matrix.shape[0])
+    missing = not known.all()
+    shared = Shared(matrix, codes, weights, known if missing else known[:, :0], classes)
+    specs = []
+    for target in range(codes.shape[1]):
+        model = Model(target, target if missing else None)
+        model = model._replace(
+            class_weight=class_factors(shared, model, class_weight, f"column {target} of `Y`")
+        )
+        specs += [Spec(model, strength, l1_ratio) for strength in strengths]
+    return fitted_models(template, shared, specs, parameters.get("callback"))[0]
+
+
+def targets_of(Y, n_samples):
+    """Codes (m, targets) of labels, their classes, and which labels are there, (m, targets) of bool."""
+    Y = np.asarray(Y)
+    if Y.ndim == 1:
+        Y = column_or_1d(Y)[:, None]
+    if Y.ndim != 2 or len(Y) != n_samples or not Y.size:
+        raise ValueError(
+            f"`Y` has shape {Y.shape} and `X` {n_samples} rows; expected ({n_samples}, n_targets): "
+            "a label a row in every column."
+        )
+    known = _known(Y)
+    if not known.any():
+        raise ValueError("`Y` has missing labels alone; expected at least two classes in every column.")
+    classes, found = encode_labels(Y[known])
+    codes = np.zeros(Y.shape, dtype=found.dtype)
+    codes[known] = found
+    for target in range(Y.shape[1]):
+        own = np.unique(codes[known[:, target], target])
+        if len(own) < len(classes):
+            raise ValueError(
+                f"`Y` has the labels {classes.tolist()}, its column {target} only {classes[own].tolist()}; "
+                "expected every label in every column. Fit columns with other labels by themselves."
+            )
+    return codes, classes, known
+
+
+def _known(Y):
+    """Which labels are not missing."""
+    if Y.dtype.kind == "O":
+        return np.array([not (v is None or v != v or str(v) == "<NA>") for v in Y.ravel()]).reshape(Y.shape)
+    known = ~np.isnan(Y) if Y.dtype.kind == "f" else np.ones(Y.shape, dtype=bool)
+    if Y.dtype.kind in "if" and (Y == -1).any():
+        others = Y[known & (Y != -1)]
+        if len(others) and others.min() < others.max():  # labels -1 and 1 are just two labels
+            known &= Y != -1
+    return known

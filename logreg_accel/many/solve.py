@@ -1,0 +1,224 @@
+"""Fits the models of a table: in lock-step where that pays, else one after the other, from neighbours."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from .. import driver, fitting
+from ..backends import get_backend
+from ..data import compute_dtype
+from ..driver import Trial
+from ..losses import loss_of
+from ..objective import Objective
+from ..rows import MemoryRows
+from ..solvers import newton_subsampled, resolve_solver
+from .lockstep import Lockstep
+from .start import path_start
+from .table import penalty_of, weight_of
+
+_TOGETHER = {"newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"}
+"""Solvers whose questions can be answered for many models at once; others go from model to model."""
+
+_BUDGETS = {driver.MAX_PASSES, driver.MAX_SECONDS, driver.CALLBACK, driver.MAX_ITER}
+
+
+class Progress(NamedTuple):
+    """What the callback of many models is told after every read.
+
+    Attributes
+    ----------
+    n_models, n_done : int
+    n_passes, seconds : float
+    """
+
+    n_models: int
+    n_done: int
+    n_passes: float
+    seconds: float
+
+
+class Outcome(NamedTuple):
+    """What became of a table.
+
+    Attributes
+    ----------
+    fitted : list of Fitted
+        One a model, its point in the user's coordinates.
+    n_passes : float
+        Reads of all rows, together.
+    """
+
+    fitted: list
+    n_passes: float
+
+
+def solve_table(template, shared, specs, callback=None, starts=None):
+    """Minimise the objectives of a table of models.
+
+    Parameters
+    ----------
+    template : LogisticRegression
+        Its parameters but for C and l1_ratio; budgets hold for all models together.
+    shared : Shared
+    specs : list of Spec
+    callback : callable Progress -> bool or None
+        True stops all models.
+    starts : list of ndarray or None
+        Points to start from.
+
+    Returns
+    -------
+    Outcome
+    """
+    run = _Run(template, shared, specs, callback)
+    together = [i for i, spec in enumerate(specs) if run.is_smooth(spec)]
+    if starts is None and len(together) > 1 and run.solver.name in _TOGETHER:
+        run.in_lockstep(together)
+    run.one_by_one(starts)
+    return Outcome(run.fitted, run.n_passes)
+
+
+class _Solver(NamedTuple):
+    settings: Any
+    name: str
+    reason: str
+
+
+class _Run:
+    """The models of a table under way."""
+
+    def __init__(self, template, shared, specs, callback):
+        self.template, self.shared, self.specs, self.callback = template, shared, specs, callback
+        self.fitted: list = [None] * len(specs)
+        self.session = Lockstep(template.max_passes, template.max_seconds)
+        self.totals: dict = {}
+        matrix, self.loss = shared.X, loss_of(len(shared.classes))
+        m, n = matrix.shape
+        self.backend, self.chosen = get_backend(
+            template.backend,
+            matrix.nbytes,
+            matrix.on_device,
+            template.n_threads,
+            n_rows=m,
+            n_outputs=self.loss.n_outputs,
+        )
+        smooth = any(self.is_smooth(spec) for spec in specs)
+        self.solver = _Solver(
+            *resolve_solver(
+                template.solver,
+                n,
+                m,
+                matrix.nbytes,
+                smooth,
+                self.loss.n_outputs,
+                l1=not smooth and any(spec.l1_ratio > 0 for spec in specs),
+                real=compute_dtype(matrix.dtype).itemsize,
+                available=lambda: self.backend.free_bytes(matrix),
+            )
+        )
+
+    @staticmethod
+    def is_smooth(spec):
+        """Whether a model has an L2 penalty alone: what lock-step is for."""
+        return spec.l1_ratio == 0 and spec.C < math.inf
+
+    @property
+    def n_passes(self):
+        return self.session.n_passes
+
+    def total(self, model):
+        """Σ s of a model, in the user's weights."""
+        key = model._replace(class_weight=None)
+        if key not in self.totals:
+            self.totals[key] = self.shared.class_totals(key)
+        return weight_of(self.totals[key], model)
+
+    # -- together --------------------------------------------------------------------------------------------
+
+    def in_lockstep(self, which):
+        """Fit some of the models, whose reads are shared."""
+        block, scale = self.shared.block()
+        template, session, seed = self.template, self.session, fitting.seed_of(self.template.random_state)
+        with self.backend.limit_threads():
+            rows = MemoryRows([block], self.backend, len(self.shared.classes), bool(template.fit_intercept))
+            objectives = [self._objective(rows, self.specs[i], scale) for i in which]
+            starts = [np.zeros(o.size) for o in objectives]
+            if isinstance(self.solver.settings, newton_subsampled) and len(starts[0]) <= 1000:
+                starts = path_start(session, objectives, seed)
+            trials = [
+                Trial(
+                    session, self.solver.settings, o, o.start(w, seed), template.tol, template.max_iter, None
+                )
+                for o, w in zip(objectives, starts, strict=True)
+            ]
+            solutions = session.run_all(trials, lambda live: self._tell(len(live)))
+        for i, objective, solution in zip(which, objectives, solutions, strict=True):
+            solution = solution._replace(w=objective.at.original(solution.w))
+            self.fitted[i] = fitting.Fitted(solution, self.chosen, self._choice(len(which)))
+
+    def _objective(self, rows, spec, scale):
+        total = self.total(spec.model)
+        penalty = penalty_of(spec, total)
+        return Objective(
+            rows, self.loss, penalty, bool(self.template.fit_intercept), spec.model, total / scale
+        )
+
+    def _choice(self, count):
+        return fitting.Choice(self.solver.name, f"{self.solver.reason}; {count} models share their reads")
+
+    def _tell(self, under_way):
+        """Tell of a read; whoever is told may stop all models."""
+        progress = Progress(
+            len(self.specs), len(self.specs) - under_way, self.session.n_passes, self.session.seconds
+        )
+        if self.template.verbose:
+            fitting.say(
+                f"{progress.n_done} of {progress.n_models} models done, {progress.n_passes:.4g} passes, "
+                f"{progress.seconds:.2f} s"
+            )
+        if self.callback is not None and self.callback(progress):
+            self.callback = None
+            raise driver.Stop(driver.CALLBACK)
+
+    # -- one by one ------------------------------------------------------------------------------------------
+
+    def one_by_one(self, starts):
+        """Fit what is left: models that were not fitted together, and those left without a proof."""
+        order = sorted(range(len(self.specs)), key=lambda i: (self.specs[i].l1_ratio, self.specs[i].C))
+        last: dict = {}
+        for done, i in enumerate(order):
+            spec, found = self.specs[i], self.fitted[i]
+            path = spec.model, spec.l1_ratio
+            if found is None or self._is_worth_another(found):
+                w = starts[i] if starts is not None else last.get(path)
+                self.fitted[i] = self._alone(spec, w if found is None else found.solution.w, found)
+                try:
+                    self._tell(len(order) - done - 1)
+                except driver.Stop:
+                    self.session.max_seconds = 0.0  # the rest is told that time is over
+            last[path] = self.fitted[i].solution.w
+
+    def _is_worth_another(self, found):
+        solution = found.solution
+        proven = solution.bound <= max(self.template.tol, driver.HIGH_FLOOR)
+        return not proven and solution.status not in _BUDGETS and self.session.goes_on
+
+    def _alone(self, spec, start, found):
+        """A single fit, from a start or the last point."""
+        model = clone(self.template).set_params(C=spec.C, l1_ratio=spec.l1_ratio, verbose=0, callback=None)
+        session = self.session
+        if session.max_passes < math.inf:
+            model.max_passes = max(session.reads_left, 1e-9)
+        if session.max_seconds < math.inf:
+            model.max_seconds = max(session.max_seconds - session.seconds, 1e-9)
+        labelled, n, k = self.shared.alone(spec), self.shared.X.shape[1], self.loss.n_outputs
+        size = (n + bool(model.fit_intercept)) * k
+        w = np.zeros(size) if start is None else start
+        fitted = fitting.solve(model, None, labelled, labelled.total_weight, w, fitting.Progress(None, None))
+        session.n_passes += fitted.solution.n_passes
+        if fitted.solution.status == driver.INTERRUPTED:
+            raise KeyboardInterrupt
+        worse = found is not None and fitted.solution.bound > found.solution.bound
+        return found if worse else fitted

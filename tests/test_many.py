@@ -1,0 +1,207 @@
+"""Tables of models: what is fitted together is what is fitted alone, and each is proven like a single fit."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn.datasets import load_breast_cancer, make_classification
+from sklearn.exceptions import ConvergenceWarning
+
+from logreg_accel import LogisticRegression, fit_many, logistic_regression_path
+from logreg_accel.backends.passes import Model
+from logreg_accel.data import as_matrix
+from logreg_accel.many.models import fitted_model
+from logreg_accel.many.solve import solve_table
+from logreg_accel.many.table import Shared, Spec
+
+
+def tall(m=6000, n=8, targets=3, seed=0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((m, n)) @ np.diag(np.logspace(0, -1, n))
+    Y = (X @ rng.standard_normal((n, targets)) * 2 + rng.logistic(size=(m, targets)) > 0.5).astype(float)
+    return X.astype(dtype), Y
+
+
+def agree(found, alone, atol):
+    scale = abs(alone.coef_).max()
+    np.testing.assert_allclose(found.coef_ / scale, alone.coef_ / scale, rtol=0, atol=atol)
+    np.testing.assert_allclose(found.intercept_, alone.intercept_, rtol=0, atol=10 * atol * (1 + scale))
+
+
+@pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
+def test_a_model_of_many_is_its_single_fit(solver):
+    X, Y = tall()
+    s = np.random.default_rng(1).random(len(X)) + 0.5
+    settings = {"tol": 1e-15, "solver": solver, "backend": "numba", "max_iter": 3000}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits may be rounding
+        models = fit_many(X, Y, C=[0.01, 10.0], sample_weight=s, **settings)
+        for i, model in enumerate(models):
+            alone = LogisticRegression(C=[0.01, 10.0][i % 2], **settings).fit(X, Y[:, i // 2], s)
+            agree(model, alone, 1e-7)
+            assert model.suboptimality_bound_ < 1e-11
+
+
+@pytest.mark.parametrize("kind", ["sparse", "softmax", "float32", "no intercept"])
+def test_kinds_of_data(kind):
+    X, Y = tall(3000)
+    y, settings = Y[:, 0], {"tol": 1e-13}
+    if kind == "sparse":
+        X = scipy.sparse.csr_array(np.where(abs(X) > 0.5, X, 0))
+    elif kind == "softmax":
+        y = Y[:, 0] + Y[:, 1]
+    elif kind == "float32":
+        X, settings = X.astype(np.float32), {"tol": 1e-9}
+    else:
+        settings["fit_intercept"] = False
+    path = logistic_regression_path(X, y, Cs=[0.01, 1.0, 100.0], backend="numba", **settings)
+    for model in path.models:
+        alone = LogisticRegression(C=model.C, **settings).fit(X, y)
+        agree(model, alone, 1e-4 if kind == "float32" else 1e-6)
+        assert model.status_ == "converged" and model.suboptimality_bound_ <= max(settings["tol"], 1e-7)
+
+
+def test_reads_are_shared_and_proofs_are_each_models_own():
+    X, Y = tall(40_000, 10, 6)
+    models = fit_many(X, Y, C=np.logspace(-3, 3, 4), solver="newton-subsampled", backend="numba", tol=1e-6)
+    assert len(models) == 24 and max(model.n_passes_ for model in models) < 12
+    for i, model in enumerate(models):
+        assert model.status_ == "converged" and model.suboptimality_bound_ <= 1e-6
+        z = X @ model.coef_[0] + model.intercept_[0]
+        best = LogisticRegression(C=model.C, tol=1e-13).fit(X, Y[:, i // 4])
+        z0 = X @ best.coef_[0] + best.intercept_[0]
+        side = 2 * Y[:, i // 4] - 1
+        value, least = (
+            np.logaddexp(0, -side * m).sum() + (w**2).sum() / (2 * model.C)
+            for m, w in ((z, model.coef_), (z0, best.coef_))
+        )
+        assert (value - least) / value <= model.suboptimality_bound_ + 1e-12
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_the_same_bits_at_any_number_of_threads(backend):
+    X, Y = tall(20_000, 12, 4, dtype=np.float32)
+    one, two = (fit_many(X, Y, C=[0.1, 10.0], backend=backend, n_threads=t, tol=1e-6) for t in (1, 2))
+    for a, b in zip(one, two, strict=True):
+        assert (a.coef_ == b.coef_).all() and (a.intercept_ == b.intercept_).all()
+
+
+@pytest.mark.parametrize("missing", [np.nan, -1])
+def test_missing_labels_do_not_count(missing):
+    X, Y = tall(900)
+    gone = np.random.default_rng(2).random(Y.shape) < 0.2
+    models = fit_many(X, np.where(gone, missing, Y), tol=1e-13, class_weight="balanced")
+    for target, model in enumerate(models):
+        kept = ~gone[:, target]
+        alone = LogisticRegression(tol=1e-13, class_weight="balanced").fit(X[kept], Y[kept, target])
+        agree(model, alone, 1e-7)
+
+
+def test_minus_one_and_one_are_two_labels():
+    X, Y = tall(200)
+    assert (fit_many(X, 2 * Y - 1)[0].classes_ == [-1, 1]).all()
+
+
+def test_paths_of_an_l1_penalty_go_from_neighbour_to_neighbour():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    path = logistic_regression_path(X, y, Cs=[1.0, 0.01, 0.1], l1_ratio=1.0, tol=1e-10)
+    for model in path.models:
+        alone = LogisticRegression(C=model.C, l1_ratio=1.0, tol=1e-10).fit(X, y)
+        agree(model, alone, 1e-3)
+        assert ((model.coef_ == 0) == (alone.coef_ == 0)).all()
+    assert list(path.Cs) == [1.0, 0.01, 0.1] and (path.coef[1] != 0).sum() < (path.coef[0] != 0).sum()
+
+
+def test_columns_far_from_zero_and_collinear_ones():
+    X, Y = tall(2000, 5)
+    X = np.column_stack([X + [1e6, 0, 0, 0, 0], X[:, 0], np.ones(len(X))])
+    for model in fit_many(X, Y, C=[1.0, 1e3], tol=1e-9):
+        assert model.suboptimality_bound_ <= 1e-8
+
+
+def test_sparse_rows_with_a_column_far_from_zero():
+    X, Y = tall(2000, 5)
+    X = np.column_stack([np.where(abs(X) > 0.5, X, 0), 100 + X[:, 0]]).astype(np.float32)
+    settings = {"tol": 1e-7, "solver": "newton-cg", "backend": "numba"}
+    for target, model in enumerate(fit_many(scipy.sparse.csr_array(X), Y, **settings)):
+        agree(model, LogisticRegression(tol=1e-9).fit(X, Y[:, target]), 1e-2)
+        assert model.suboptimality_bound_ <= 1e-6
+
+
+def test_a_callback_stops_all_models():
+    X, Y = tall(3000)
+    told = []
+
+    def stop(progress):
+        told.append(progress)
+        return len(told) == 3
+
+    with warnings.catch_warnings(record=True):
+        models = fit_many(X, Y, C=[0.1, 1.0], callback=stop, tol=1e-14, solver="newton-cg", backend="numba")
+    assert len(told) == 3 and told[0].n_models == 6 and told[-1].n_passes >= told[0].n_passes
+    assert {model.status_ for model in models} <= {"callback", "converged"}
+
+
+@pytest.mark.parametrize("budget", [{"max_passes": 3}, {"max_seconds": 1e-3}])
+def test_budgets_hold_for_all_models_together(budget):
+    X, Y = tall(20_000)
+    with pytest.warns(ConvergenceWarning, match="models stopped"):
+        models = fit_many(X, Y, C=[0.1, 1.0], tol=1e-14, solver="lbfgs", backend="numba", **budget)
+    assert max(model.n_passes_ for model in models) <= budget.get("max_passes", 4)
+    assert all(np.isfinite(model.coef_).all() for model in models)
+
+
+def test_ctrl_c_ends_all_models():
+    X, Y = tall(3000)
+
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_many(X, Y, callback=interrupt, solver="lbfgs")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"C": 0.0}, "`C` is 0.0"),
+        ({"C": [1.0, -2.0]}, "`C` is -2.0"),
+        ({"Y": np.array([[0, 0], [1, 2], [0, 0], [1, 2]])}, "column 0 only"),
+        ({"Y": np.array([[0, 0], [1, 0], [0, 0], [1, 0]])}, "column 1 only"),
+        ({"Y": np.zeros((3, 2))}, "has shape"),
+        ({"Y": np.full((4, 2), np.nan)}, "missing labels alone"),
+        ({"sample_weight": [1, 1]}, "one weight a row"),
+        ({"sample_weight": [1, 0, 1, 0]}, "at least two are needed"),
+        ({"class_weight": {5: 1.0}}, "labels that are not in `y`"),
+        ({"tol": -1}, "`tol` is -1"),
+        ({"X": np.array([[0.0], [np.nan], [1.0], [2.0]])}, "row 1, column 0"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused(change, message):
+    given = {"X": np.arange(4.0)[:, None], "Y": np.array([[0, 1], [1, 0], [0, 1], [1, 0]]), **change}
+    with pytest.raises(ValueError, match=message):
+        fit_many(given.pop("X"), given.pop("Y"), **given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_a_random_family(seed):
+    rng = np.random.default_rng(seed)
+    m, n, k = int(rng.integers(50, 3000)), int(rng.integers(1, 40)), int(rng.integers(2, 5))
+    sizes = {"n_samples": m, "n_features": n + 3, "n_informative": max(n // 2, 3), "n_redundant": 0}
+    X, y = make_classification(**sizes, n_classes=k, n_clusters_per_class=1, random_state=seed)
+    X = X * 10.0 ** rng.integers(-3, 3, X.shape[1]) + rng.integers(0, 2) * 50
+    trains = rng.random((m, 3)) < 0.8
+    shared = Shared(as_matrix(X), y.astype(np.uint8), rng.random(m), trains, np.arange(k))
+    specs = [Spec(Model(0, split), C) for split in range(3) for C in (1e-3, 1.0, 1e3)]
+    template = LogisticRegression(tol=1e-10)
+    template._matrix(X, reset=True)
+    for spec, fitted in zip(specs, solve_table(template, shared, specs).fitted, strict=True):
+        model = fitted_model(template, shared, spec, fitted)
+        kept = trains[:, spec.model.split]
+        alone = LogisticRegression(C=spec.C, tol=1e-10).fit(X[kept], y[kept], shared.weights[kept])
+        assert model.suboptimality_bound_ <= max(1e-9, 10 * alone.suboptimality_bound_)
+        np.testing.assert_allclose(model.predict_proba(X), alone.predict_proba(X), atol=1e-3)
