@@ -143,6 +143,7 @@ def main():
         result = {
             "machine": machine(),
             "data": f"{m} x {options.features} float32, memory {options.memory}",
+            "load of the machine": os.getloadavg()[0],
             "resident share of the memory": cache.RESIDENT,
             "an evaluation": evaluations(folder, options.memory, options.rounds),
             "a fit": fits(folder, options.memory),

@@ -157,6 +157,22 @@ def test_every_pass_is_that_in_memory(name, layout, short_of_memory):
             np.testing.assert_allclose(a.gradient, b.gradient, rtol=1e-9, atol=1e-9)
 
 
+def test_some_rows_are_those_rows(short_of_memory):
+    """Also sparse ones without entries, and those at the ends of blocks and of pieces."""
+    X, y, s = problem("sparse")
+    X = X.toarray()
+    X[::7] = X[-1] = 0
+    for stored in (X, scipy.sparse.csr_array(X)):
+        with opened(source(stored, y, s)) as streamed:
+            rng = np.random.default_rng(0)
+            for rows in ([0], [M - 1], [7, 14], [0, 511, 512, 1699, 1700, M - 1], rng.permutation(M)[:300]):
+                rows = np.sort(rows)
+                got, codes, weights = streamed.store.some(rows)
+                np.testing.assert_array_equal(got.to_dense(), X[rows])
+                np.testing.assert_array_equal(streamed.beside(codes, None)[0], y[rows])
+                np.testing.assert_array_equal(weights, s[rows])
+
+
 def test_the_objective_of_blocks_in_pieces():
     """Blocks are never joined across files, and cut by the size of a row alone."""
     X, y, _ = problem("float64")

@@ -18,6 +18,7 @@ from ..data import packed as p
 
 _THREADS = 2
 _AHEAD = 2  # blocks that are read before they are wanted
+_GAP = 4  # pieces
 _PIECES = 256  # that are read at once
 
 
@@ -236,7 +237,7 @@ class Store:
             if stop > first:
                 wanted[first // p.PIECE : -(-stop // p.PIECE)] = 1
         steps = np.flatnonzero(np.diff(wanted, prepend=0))
-        for first, stop in _short(steps.reshape(-1, 2).tolist()):
+        for first, stop in _short(steps.reshape(-1, 2)):
             part = buffer[first * p.PIECE : min(stop * p.PIECE, self.sizes[i])]
             got = _read_at(self.file, part, self.offsets[i] + first * p.PIECE)
             if got < len(part):
@@ -259,8 +260,13 @@ class Store:
 
 
 def _short(runs):
-    """Runs of pieces, cut so that what is read is still in the cache when its checksum is made."""
-    for first, end in runs:
+    """Runs of pieces: joined over short gaps, since a call takes as long as a few pieces, and cut so that
+    what is read is still in the cache when its checksum is made.
+    """
+    if not len(runs):  # sparse rows without entries
+        return
+    apart = runs[1:, 0] - runs[:-1, 1] > _GAP
+    for first, end in zip(runs[np.append(True, apart), 0], runs[np.append(apart, True), 1], strict=True):
         for start in range(first, end, _PIECES):
             yield start, min(start + _PIECES, end)
 
