@@ -105,17 +105,17 @@ class Rows:
             for i, block in enumerate(found):
                 part = self.backend.run(pass_.for_block(i), block)
                 if pass_.of_rows:
-                    vectors.append(self._kept(part))
+                    vectors.append(self._held(part))
                     continue
                 if isinstance(part, Sums) and part.margins is not None:
-                    vectors.append(self._kept(part.margins))
+                    vectors.append(self._held(part.margins))
                     part = part._replace(margins=None)
                 total = part if total is None else joined(pass_, [total, part], None)
         if pass_.of_rows:
             return self._vector(vectors)
         return total._replace(margins=self._vector(vectors)) if vectors else total
 
-    def _kept(self, part):
+    def _held(self, part):
         """What is kept of a block's part of a row vector."""
         return part
 

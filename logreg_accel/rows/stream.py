@@ -110,7 +110,7 @@ class StreamRows(DrawnRows):
     def _about(self):
         return self.dtype.name, self._subtracted
 
-    def _kept(self, part):
+    def _held(self, part):
         return self._spill.keep(part)
 
     def _vector(self, parts):
