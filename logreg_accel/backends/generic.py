@@ -148,9 +148,8 @@ def margin_change(backend, pass_, block):
     for columns, y, s in models_of(pass_, block, start.shape[1]):
         before, after = (np.minimum(pass_.loss.lead(z[:, columns], y), _FAR) for z in (start, end))
         lost = (after - before).min(axis=1)
-        gained = xp.where(before < _FAR, np.maximum(after, -_FAR) - np.maximum(before, -_FAR), np.inf)
-        gained = gained.min(axis=1)
-        gained = xp.where(gained < np.inf, gained, 0)
+        gained = np.maximum(after, -_FAR) - np.maximum(before, -_FAR)
+        gained = xp.where(before < _FAR, gained, 0).max(axis=1)
         ends.append([change if s is None else xp.where(s[:, 0] > 0, change, 0) for change in (lost, gained)])
     least, most = (f([float(f(pair[i])) for pair in ends]) for i, f in enumerate((min, max)))
     return p.Change(float(abs(end - start).max()), least, most)
