@@ -302,11 +302,42 @@ def test_wider_floats_than_cuda_has_are_sent_as_float64(module):
     np.testing.assert_allclose(fitted.coef_, LogisticRegression().fit(X, y).coef_, rtol=1e-7)
 
 
-def test_an_array_on_another_gpu_is_refused(module, kernels, monkeypatch):
+def on_device_1(module, X):
+    with module.cupy.cuda.Device(1):
+        return module.cupy.asarray(X)
+
+
+def test_an_array_on_another_gpu_is_refused(module, kernels):
     X, y, _, _ = draw(10, 3, "float32")
-    monkeypatch.setattr(fake_cupy.DeviceArray, "device", fake_cupy.Device(1))
-    with pytest.raises(ValueError, match="`X` lies on <CUDA Device 1> .*cupy.cuda.Device\\(1\\)"):
-        LogisticRegression(backend="cupy").fit(module.cupy.asarray(X), y)
+    there = on_device_1(module, X)
+    for part in (there, there[2:], there.T.reshape(10, 3)):
+        with pytest.raises(ValueError, match="`X` lies on <CUDA Device 1> .*cupy.cuda.Device\\(1\\)"):
+            LogisticRegression(backend="cupy").fit(part, y[: len(part)])
+
+
+@pytest.mark.parametrize("own_stream", [False, True])
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
+def test_a_fit_on_another_gpu_stays_there(module, kernels, solver, own_stream):
+    """No kernel and no product meets memory of the first device, which was used before."""
+    X, y, _, _ = draw(300, 5, "float32")
+    here = LogisticRegression(backend="cupy", solver=solver).fit(module.cupy.asarray(X), y)
+    there = on_device_1(module, X)
+    cuda = module.cupy.cuda
+    with cuda.Device(1), cuda.Stream(non_blocking=True) if own_stream else contextlib.nullcontext():
+        model = LogisticRegression(backend="cupy", solver=solver).fit(there, y)
+        np.testing.assert_array_equal(model.coef_, here.coef_)
+        np.testing.assert_array_equal(model.predict(there), here.predict(X))
+
+
+def test_the_stand_in_sees_memory_of_another_gpu(module, kernels):
+    X, y, _, W = draw(30, 5, "float32")
+    backend = cpu_or_gpu("cupy")
+    block = backend.upload(block_of(X, y))
+    with (
+        module.cupy.cuda.Device(1),
+        pytest.raises(AssertionError, match="of a device that is not the current"),
+    ):
+        backend.run(passes.LossGradient(W, Logistic()), block)
 
 
 @pytest.mark.parametrize("n, outputs", [(8200, 1), (5, 17)])

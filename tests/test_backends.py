@@ -279,6 +279,8 @@ def test_a_compiler_that_fails_is_a_reason_and_no_crash(monkeypatch):
     module.probe = _raise(CompileException("invalid value for --gpu-architecture"))
     monkeypatch.setitem(sys.modules, "logreg_accel.backends.cupy", module)
     assert "CompileException: invalid value" in detect._probe_problem()
+    module.probe = _raise(ImportError("libcublasLt.so.13: cannot open shared object file"))
+    assert "libcublasLt.so.13" in (told := detect._probe_problem()) and "cupy-cuda13x[ctk]" in told
 
 
 def _raise(error):

@@ -121,11 +121,15 @@ def test_large_problems_fill_a_gpu_and_leave_little_to_add():
 @pytest.mark.parametrize("dtype, wide", [("float32", 1036), ("float16", 2073), ("uint8", 4147)])
 @pytest.mark.parametrize("name", ["LossGradient", "HessianVector"])
 def test_few_lanes_are_idle_in_wide_rows(name, dtype, wide):
-    """A fifth at most; nine tenths would take narrower loads or fewer rows under way, which cost more."""
+    """One in twenty on average, a fifth at most; nine tenths everywhere would take narrower loads or fewer
+    rows under way, which cost more."""
     vector = 16 // np.dtype(dtype).itemsize
+    shares = []
     for n in range(shapes.padded(wide + 1, np.dtype(dtype).itemsize), 8193, 11 * vector):
         of = parts(shapes.dense(name, dtype, 100_000, n))
-        assert n >= 0.8 * of["packs"] * of["lanes"] * of["vector"], (n, of)
+        shares.append(n / (of["packs"] * of["lanes"] * of["vector"]))
+    shares = np.array(shares)
+    assert shares.min() >= 0.8 and shares.mean() >= 0.94 and np.mean(shares >= 0.9) >= 0.82
 
 
 @given(slices=st.integers(1, 5000), numbers=st.integers(1, 140_000))

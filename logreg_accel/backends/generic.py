@@ -151,7 +151,8 @@ def margin_change(backend, pass_, block):
         gained = np.maximum(after, -_FAR) - np.maximum(before, -_FAR)
         gained = xp.where(before < _FAR, gained, 0).max(axis=1)
         ends.append([change if s is None else xp.where(s[:, 0] > 0, change, 0) for change in (lost, gained)])
-    least, most = (f([float(f(pair[i])) for pair in ends]) for i, f in enumerate((min, max)))
+    least = min(float(lost.min()) for lost, _ in ends)
+    most = max(float(gained.max()) for _, gained in ends)
     return p.Change(float(abs(end - start).max()), least, most)
 
 

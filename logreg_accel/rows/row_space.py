@@ -58,7 +58,7 @@ class RowSpace(MemoryRows):
             rows.refuse_overflow()
         L, pivots = linalg.pivoted_cholesky(gram)
         kept = pivots[: L.shape[1]]
-        self._basis, self._kept = X.take(xp.asarray(kept)), L[kept]
+        self._basis, self._factor = X.take(xp.asarray(kept)), L[kept]
         offset = joined([block.offset for block in blocks])
         offset = None if offset is None else rows.backend.to_host(offset)
         block = Block(Matrix(L), rows.labels(), rows.weights(), offset=offset)
@@ -67,9 +67,9 @@ class RowSpace(MemoryRows):
 
     def combine(self, U):
         """W of the full problem, (n_features + 1, k) or without the last row, from U here. One read of X."""
-        rank = self._kept.shape[0]
-        if self._kept.any():
-            a = scipy.linalg.solve_triangular(self._kept, U[:rank], lower=True, trans="T")
+        rank = self._factor.shape[0]
+        if self._factor.any():
+            a = scipy.linalg.solve_triangular(self._factor, U[:rank], lower=True, trans="T")
         else:
             a = 0 * U[:rank]
         return np.concatenate([self.rows.backend.combination(self._basis, a), U[rank:]])

@@ -6,6 +6,7 @@ kernels, `waits` for a result, what goes `to the host`, and `contiguity copies` 
 """
 
 import collections
+import threading
 import types
 
 import numpy as np
@@ -21,9 +22,21 @@ _LAYOUT = {"reshape", "view", "transpose", "swapaxes", "squeeze", "diagonal", "r
 _NEED_A_SIZE = {"flatnonzero", "nonzero", "unique", "argwhere", "extract"}
 
 
+_current = threading.local()
+
+
 class Device:
-    def __init__(self, id=0):
-        self.id = id
+    """The current one, or that of a number; within its context it is the current one of the thread."""
+
+    def __init__(self, id=None):
+        self.id = devices_of_this_thread()[-1] if id is None else id
+
+    def __enter__(self):
+        _current.devices = [*devices_of_this_thread(), self.id]
+        return self
+
+    def __exit__(self, *error):
+        assert _current.devices.pop() == self.id
 
     def __eq__(self, other):
         return self.id == other.id
@@ -34,6 +47,10 @@ class Device:
         return f"<CUDA Device {self.id}>"
 
 
+def devices_of_this_thread():
+    return getattr(_current, "devices", [0])
+
+
 def on_device(result):
     """NumPy's result as CuPy gives it: a number is an array of no dimension."""
     if isinstance(result, tuple):
@@ -41,6 +58,13 @@ def on_device(result):
     if isinstance(result, np.ndarray | np.generic):
         return np.asarray(result).view(DeviceArray)
     return result
+
+
+def part_of(array, result):
+    """A view of an array lies where the array does."""
+    part = on_device(result)
+    part._device = array._device
+    return part
 
 
 def plain(argument):
@@ -120,6 +144,7 @@ class DeviceArray(np.ndarray):
 
     def __matmul__(self, other):
         refuse_host_arrays([self, other])
+        assert self.device == other.device == Device(), "cuBLAS was given memory of another device"
         for factor in (self, other):
             if factor.ndim == 2 and not (factor.flags.c_contiguous or factor.flags.f_contiguous):
                 counts["contiguity copies"] += 1
@@ -130,7 +155,7 @@ class DeviceArray(np.ndarray):
         refuse_host_arrays(places if isinstance(places, tuple) else [places])
         if isinstance(places, DeviceArray) and places.dtype == bool:
             counts["waits"] += 1  # for how many there are
-        return on_device(plain(self)[plain(places)])
+        return part_of(self, plain(self)[plain(places)])
 
     def __bool__(self):
         return bool(came_to_host(self))
@@ -169,9 +194,13 @@ class DeviceArray(np.ndarray):
     def data(self):
         return types.SimpleNamespace(ptr=self.ctypes.data)
 
+    def __array_finalize__(self, source):
+        """A view lies where its memory does, and what is new on the device that is current."""
+        self._device = source._device if isinstance(source, DeviceArray) else devices_of_this_thread()[-1]
+
     @property
     def device(self):
-        return Device()
+        return Device(self._device)
 
     @property
     def __cuda_array_interface__(self):
@@ -186,7 +215,8 @@ def _method(name):
         refuse_host_arrays(arguments)
         if name not in _LAYOUT:
             called(name, [self])
-        return on_device(function(plain(self), *map(plain, arguments), **keywords))
+        result = function(plain(self), *map(plain, arguments), **keywords)
+        return part_of(self, result) if name in _LAYOUT - {"tobytes"} else on_device(result)
 
     return method
 

@@ -157,6 +157,7 @@ class Kernels:
 
 def _argument(a):
     if isinstance(a, DeviceArray):
+        assert a.device == Device(), "a kernel was given memory of a device that is not the current one"
         # what a kernel may touch is the allocation, from the array's first number on
         owner = owner_of(a)
         flat = owner.reshape(-1, order="A").view(np.uint8)
