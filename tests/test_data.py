@@ -6,6 +6,7 @@ import pytest
 from conftest import DTYPES, LAYOUTS, _memory_mapped, backends_and, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.data import as_array, as_labelled, as_labels, compute_dtype
+from logreg_accel.data.labels import encode_labels
 
 X, Y, S, _ = draw(80, 4, weighted=True)
 
@@ -299,3 +300,21 @@ def test_a_column_that_is_not_finite_is_named(backend, solver):
             method(frame, Y)
     with pytest.raises(ValueError, match=r"row 10, column 2\."):
         clf.fit(frame.to_numpy(), Y)
+
+
+@pytest.mark.parametrize("dtype", ["U", object])
+@pytest.mark.parametrize("count", [2, 5, 9, 300])
+def test_strings_that_repeat_are_encoded_like_sorted_ones(dtype, count):
+    rng = np.random.default_rng(count)
+    names = np.array([f"c{i % 7}{'ä' * (i % 3)}{i}" for i in range(count)])
+    y = rng.choice(names, 2000).astype(dtype)
+    classes, codes = encode_labels(y)
+    expected, inverse = np.unique(y, return_inverse=True)
+    assert classes.dtype == expected.dtype and codes.dtype.kind == "u"
+    assert classes.tolist() == expected.tolist() and codes.tolist() == inverse.tolist()
+    if dtype is object:
+        y[77] = None
+        with pytest.raises(ValueError, match="row 77"):
+            encode_labels(y)
+    with pytest.raises(ValueError, match="only one class"):
+        encode_labels(np.full(2000, "a", dtype=dtype))

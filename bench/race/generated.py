@@ -121,3 +121,42 @@ def few_of_many(m, rng):
     X = _filled(m, 200, lambda rows: rng.standard_normal((rows, 200)))
     w = np.where(rng.random(200) < 0.2, rng.standard_normal(200), 0)
     return X, _drawn(X @ w.astype(np.float32), rng)
+
+
+def text(n, words):
+    """Rows of so many words, as frequent as words are (Zipf), weighted as TF-IDF is, normalised; sparse."""
+
+    def make(m, rng):
+        frequency = np.cumsum(1 / (np.arange(n) + 8.0))
+        columns = np.searchsorted(frequency, rng.random(m * words) * frequency[-1])
+        X = _sparse(m, n, columns)
+        X = X.multiply(np.log(m / (1 + X.astype(bool).sum(axis=0)))).tocsr()
+        X = X.multiply(1 / np.sqrt(X.multiply(X).sum(axis=1))[:, None]).tocsr()
+        return X, _drawn(8 * (X @ rng.standard_normal(n)) - 0.5, rng)
+
+    return make
+
+
+def categories(*levels):
+    """A one-hot column for every level of some variables, few of which are frequent (Zipf); sparse."""
+
+    def make(m, rng):
+        starts = np.cumsum([0, *levels])
+        columns = [
+            start + np.searchsorted(shares := np.cumsum(1 / np.arange(1, n + 1)), rng.random(m) * shares[-1])
+            for start, n in zip(starts[:-1], levels, strict=True)
+        ]
+        X = _sparse(m, starts[-1], np.stack(columns, axis=1).ravel())
+        return X, _drawn(X @ rng.standard_normal(starts[-1]) + 2.5, rng)
+
+    return make
+
+
+def _sparse(m, n, columns):
+    """Ones at m runs of columns, repeated ones added up."""
+    from scipy.sparse import csr_array
+
+    runs = np.arange(m + 1) * (len(columns) // m)
+    X = csr_array((np.ones(len(columns), dtype=np.float32), np.minimum(columns, n - 1), runs), shape=(m, n))
+    X.sum_duplicates()
+    return X

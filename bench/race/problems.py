@@ -122,6 +122,19 @@ CASES = {
     "reviews": Case(
         real.reviews, file="rt_polarity/rt-polarity.pos", about="TF-IDF of words, sparse", needs=("sparse",)
     ),
+    "reuters": Case(
+        real.reuters, file="reuters21578.tsv.gz", about="TF-IDF of words, sparse", needs=("sparse",)
+    ),
+    "text-25k-36k": Case(
+        generated.text(36_000, 200), 25_000, 36_000, about="as TF-IDF is, sparse", needs=("sparse",)
+    ),
+    "categories-33k-16k": Case(
+        generated.categories(7518, 4243, 2358, 449, 343, 343, 177, 128, 67),
+        32_769,
+        15_626,
+        about="one-hot, sparse",
+        needs=("sparse",),
+    ),
     "mnist": Case(real.digits, file="mnist/mnist_63k.npz", about="ten classes", needs=("dense", "classes")),
     "a9a-l1": Case(
         real.svmlight("a9a/a9a"),

@@ -62,6 +62,18 @@ def reviews(folder, rng):
     return X, np.repeat([0, 1], [len(side) for side in texts])
 
 
+def reuters(folder, rng):
+    """News stories, TF-IDF of their words; 1 where "earn" is among the topics."""
+    import gzip
+
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    with gzip.open(folder / "reuters21578.tsv.gz", "rt", encoding="utf-8") as file:
+        stories = [line.rstrip("\n").split("\t") for line in file]
+    X = TfidfVectorizer().fit_transform([story[-1] for story in stories])
+    return X, np.array(["earn" in story[1].split(",") for story in stories])
+
+
 def digits(folder, rng):
     """Ten classes, pixels from 0 to 1; the training part."""
     with np.load(folder / "mnist/mnist_63k.npz") as stored:

@@ -6,6 +6,10 @@ import numpy as np
 
 from .convert import is_numpy_like, refuse_masked, to_host
 
+_MISSING = {"<NA>", "nan", "NaT"}  # as strings
+_SCANS = 6  # of all labels, beyond which hashing them takes less
+_HASHED_FROM = 64  # labels: of fewer, all is said in no time
+
 
 def as_labels(y, on_device=False):
     """Convert y to a 1-d array of labels: on the host, or with `on_device` numbers where they lie.
@@ -48,7 +52,7 @@ def encode_labels(y):
     ValueError
         There is only one class, a label is missing, or the numbers look like a regression target.
     """
-    found = _two_classes(y) or (_whole_numbers(y) if is_numpy_like(y) else None)
+    found = _two_classes(y) or (_whole_numbers(y) if is_numpy_like(y) else _strings(y))
     if found is not None:
         return found
     y = to_host(y)
@@ -62,11 +66,7 @@ def encode_labels(y):
             f"Input `y` contains NaT, first in row {int(np.flatnonzero(np.isnat(y))[0])}. Drop those rows."
         )
     if y.dtype.kind == "O":
-        missing = [
-            row
-            for row, label in enumerate(y.tolist())
-            if label is None or str(label) in ("<NA>", "nan", "NaT")
-        ]
+        missing = [row for row, label in enumerate(y.tolist()) if label is None or str(label) in _MISSING]
         if missing:
             raise ValueError(
                 f"Input `y` contains a missing label (None or NaN), first in row {missing[0]}. "
@@ -79,6 +79,44 @@ def encode_labels(y):
             f"`y` has only one class, {classes[0]!r}; at least two classes are needed to fit a classifier."
         )
     return classes, codes.astype(np.min_scalar_type(len(classes) - 1))
+
+
+def _strings(y):
+    """Classes and codes of strings that repeat, by hashing: sorting them takes longer than many a fit.
+
+    None where they are something else, or where only few repeat.
+    """
+    if y.dtype.kind not in "OU" or len(y) < _HASHED_FROM:
+        return None
+    if y.dtype.kind == "U" and (found := _few_strings(y)) is not None:
+        return found
+    labels = y.tolist()
+    seen = dict.fromkeys(labels)
+    if not (1 < len(seen) <= len(y) // 2 and all(type(label) is str for label in seen)):
+        return None
+    classes = np.sort(np.array(list(seen), dtype=y.dtype))
+    if _MISSING & seen.keys():
+        return None
+    code = {label: i for i, label in enumerate(classes.tolist())}
+    kind = np.min_scalar_type(len(classes) - 1)
+    return classes, np.fromiter(map(code.__getitem__, labels), dtype=kind, count=len(y))
+
+
+def _few_strings(y):
+    """The same for strings of one width that are compared in a few scans; None where they are too many."""
+    codes, found, left = np.empty(len(y), dtype=np.uint8), [], np.ones(len(y), dtype=bool)
+    while left.any():
+        if len(found) == _SCANS:
+            return None
+        same = y == y[left.argmax()]
+        codes[same] = len(found)
+        found.append(y[left.argmax()])
+        left &= ~same
+    classes = np.array(found, dtype=y.dtype)
+    order = np.argsort(classes)
+    if len(classes) < 2 or _MISSING & set(found):
+        return None
+    return classes[order], np.argsort(order).astype(np.uint8)[codes]
 
 
 def _two_classes(y):
