@@ -59,7 +59,8 @@ def bound(objective, point):
 
 
 def _offered(objective):
-    ridge = objective.penalty.l2 > 0 and objective.penalty.l1 == 0
+    penalty = objective.penalty
+    ridge = penalty.one_ridge and not penalty.has_l1
     return ridge and objective.models is None and objective.rows.offers(DualEpoch, objective.loss)
 
 

@@ -114,7 +114,7 @@ class Certificate:
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
         self.lower_share, self.tried, self.failed = 0.0, False, False
         self.rows = self.exact = None  # all rows in float64 where they were drawn, and the point on them
-        self.fewest = _ROWS_PER_PARAMETER if penalty.l1 > 0 else _FEWEST  # residuals have to be exact there
+        self.fewest = _ROWS_PER_PARAMETER if penalty.has_l1 else _FEWEST  # residuals have to be exact there
         self.separation = Separation(start)
 
     def judge(self, told):
@@ -145,7 +145,7 @@ class Certificate:
         Some rows are then separated from the others (Albert and Anderson 1984, Biometrika 71): F has no
         minimum. One step alone may seem to do that on its way.
         """
-        if self.penalty.l1 > 0 or self.penalty.l2 > 0 or self.previous is None:
+        if self.penalty.there or self.previous is None:
             return
         change = yield ask.MarginChange(self.previous, point)
         self.separation.seen(point.w - self.previous.w, change)
@@ -279,7 +279,7 @@ class Certificate:
         """
         if gap is not None:
             return max(gap, 0.0)
-        if self.penalty.l1 > 0:
+        if self.penalty.has_l1:
             return (yield ask.DualValue(point)) / 100
         if self.previous is not None:
             s, y = point.w - self.previous.w, point.gradient - self.previous.gradient
@@ -287,5 +287,5 @@ class Certificate:
                 self.least_curvature = min(self.least_curvature, float(s @ y / (s @ s)))
         curvature = self.least_curvature if self.n_iter > 1 else 0.0
         squared = float(point.gradient @ point.gradient)
-        curvature = max(self.penalty.l2, curvature)
+        curvature = max(self.penalty.modulus, curvature)
         return squared / (2 * curvature) if curvature > 0 else math.inf if squared else 0.0

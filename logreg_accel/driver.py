@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from .box import BoxCertificate
 from .certificate import MAX_ITER, UNKNOWN, Certificate, norm_of
 from .clock import MAX_SECONDS, Stop
 from .history import Record, Solution
@@ -124,7 +125,9 @@ class Trial:
         self.start = start._replace(tol=tol)
         self.tol, self.max_iter, self.callback = tol, max_iter, callback
         self.patience = getattr(solver, "patience", _PATIENCE)
-        self.certificate = Certificate(objective.penalty, start, tol, lambda: session.reads_left)
+        self.box = getattr(solver, "box", None)
+        known = (objective.penalty, start, tol, lambda: session.reads_left)
+        self.certificate = Certificate(*known) if self.box is None else BoxCertificate(*known, self.box)
         self.n_iter = -1  # the start is not a step
         self.history = []
         self.best = self.accepted = None
@@ -221,7 +224,8 @@ class Trial:
         began, reads = time.perf_counter(), self.session.n_passes
         point = yield from self._point(question)
         at_zero = self.objective.loss.at_zero
-        if self.best is None and not self.batched and question.w.any() and not point.value <= at_zero:
+        free = not (self.batched or self.box)
+        if self.best is None and free and question.w.any() and not point.value <= at_zero:
             # A start that is worse than no model, as an old one on rescaled data, may have no curvature.
             point = yield from self._point(
                 ask.Evaluate(np.zeros_like(question.w), diagonal=question.diagonal)
@@ -260,7 +264,8 @@ class Trial:
         if self.callback is not None and self.callback(record, point.w.copy()):
             raise Stop(CALLBACK)
         partial = getattr(self.solver, "partial", False)  # some rows prove nothing
-        if not partial and (self.certificate.separation.there or separates(point, self.objective)):
+        free = not partial and self.box is None  # between bounds F has a minimum all the same
+        if free and (self.certificate.separation.there or separates(point, self.objective)):
             raise Stop(SEPARABLE)
         self.satisfied = self.satisfied or verdict.bound <= self.tol or verdict.trusted
         if self.satisfied:

@@ -39,20 +39,26 @@ def gap(penalty, w, gradient, moved, loss, fixed):
     loss : float
         The mean loss at w.
     fixed : ndarray (size,), bool
-        Intercepts, whose sums of residuals are zero.
+        Who has no penalty, intercepts above all, and so sums of residuals that are zero.
     """
     l1, l2 = penalty.l1, penalty.l2
     g = np.where(fixed, 0.0, gradient)
-    if l1 == 0:
-        return moved + (float((g * g).sum()) / (2 * l2) if l2 > 0 else 0.0)
+    if not penalty.has_l1:
+        if penalty.plain:
+            return moved + (float((g * g).sum()) / (2 * l2) if l2 > 0 else 0.0)
+        return moved + 0.5 * float((g[~fixed] ** 2 / l2[~fixed]).sum())  # who has none is fixed
     v = g - l2 * w
-    least = min(1.0, l1 / max(abs(v).max(), np.finfo(np.float64).tiny))
-    return min(_scaled_gap(c, l1, l2, v, w, moved, loss) for c in ({1.0, least} if l2 > 0 else {least}))
+    if not penalty.plain:
+        v, w, l1, l2 = (a[~fixed] for a in (v, w, l1, l2))
+    beyond = abs(v) > l1
+    least = float((np.broadcast_to(l1, len(v))[beyond] / abs(v[beyond])).min(initial=1.0))
+    ridged = np.all(l2 > 0)
+    return min(_scaled_gap(c, l1, l2, v, w, moved, loss) for c in ({1.0, least} if ridged else {least}))
 
 
 def _scaled_gap(c, l1, l2, v, w, moved, loss):
     beyond = np.maximum(abs(c * v) - l1, 0)
-    squares = (beyond * beyond / (2 * l2) + 0.5 * l2 * w * w) if l2 > 0 else 0.0
+    squares = (beyond * beyond / (2 * l2) + 0.5 * l2 * w * w) if np.all(l2 > 0) else 0.0
     terms = l1 * abs(w) + c * v * w + squares  # each of them at least 0 but for rounding
     rounding = 4 * np.finfo(np.float64).eps * float((l1 * abs(w)).sum())
     return c * moved + (1 - c) * loss + max(float(terms.sum()), 0.0) + rounding
@@ -79,13 +85,14 @@ def plain(objective, point, hope=np.inf):
         inf where no bound is known.
     """
     penalty, at, k = objective.penalty, objective.at, objective.loss.n_outputs
-    if not (point.value > 0 and (penalty.l2 > 0 or penalty.l1 > 0)):
+    intercepts = at.penalised(np.ones(len(point.w))) == 0
+    if not (point.value > 0 and penalty.there and penalty.everywhere(intercepts)):
         return np.inf
     w, moved = at.penalised(point.w), 0.0
     relative, start = point.rounding / point.value, objective.start(point.w)
     scale, off = start.scale, rounding(relative, start.scale, point.value, start.piled)
     gradient = point.gradient + np.copysign(off, point.gradient)
-    fixed = at.penalised(np.ones(len(w))) == 0
+    fixed = intercepts
     if fixed.any() and gradient[-k:].any():
         if point.margins is None or not objective.rows.in_memory or objective.models is not None:
             return np.inf

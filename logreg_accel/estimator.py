@@ -1,27 +1,27 @@
 """LogisticRegression: scikit-learn's words in, `coef_` out. No numerics here."""
 
-import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from . import driver, fitting, persistence
-from .data import as_labelled
+from . import advice, driver, fitting, persistence
 from .export import Exports
 from .history import Record
+from .incremental import Incremental
 from .interop.callbacks import Steps
-from .interop.hooks import FRAMES, CallbackSupportMixin, first_partial_fit, with_callbacks
+from .interop.hooks import FRAMES, CallbackSupportMixin, with_callbacks
 from .interop.words import with_hints
 from .prediction import Predictor
 from .streaming import labelled_rows
 
 
-class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMixin, BaseEstimator):
+class LogisticRegression(
+    CallbackSupportMixin, Incremental, Exports, Predictor, ClassifierMixin, BaseEstimator
+):
     """Logistic regression trained to the optimum, with one read of X an evaluation.
 
     Minimises, over w and the intercept b, scikit-learn's objective::
@@ -41,7 +41,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
     fit_intercept : bool, default True
     class_weight : dict, "balanced" or None
     solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", "row-space", \
-            "prox-newton", "fista", "sgd", or settings
+            "projected-newton", "prox-newton", "fista", "sgd", or settings
         Settings such as `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
     max_iter : int, default 1000
         Steps at most.
@@ -62,15 +62,26 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         else NumPy. One that cannot run raises RuntimeError and says why.
     n_threads : int or None
         CPU threads at most.
+    penalty_factor : array (n_features,), dict of names of columns, or None
+        What the penalty of each column is multiplied by, at least 0; 0 leaves it without one. Not rescaled.
+        Columns that a dict does not name have 1.
+    standardize : bool, default False
+        Whether the penalty is on the weights of columns divided by their standard deviations, as after
+        scikit-learn's StandardScaler. X is never changed, and `coef_` is in X's units all the same.
+    bounds : (lower, upper), dict of names of columns, or None
+        Between which the weights stay: numbers or arrays (n_features,), -np.inf and np.inf for none; in a
+        dict (lower, upper), "+" or "-" for a column, none for the others. In X's units, for every class.
 
     Attributes
     ----------
     coef_ : ndarray (1, n_features), or (n_classes, n_features) for more than two classes
-        float32 when X is float32, float16 or bfloat16, else float64.
+        float32 when X is float32, float16 or bfloat16 and there are no bounds, else float64.
     intercept_ : ndarray (1,), or (n_classes,), float64
     classes_ : ndarray (n_classes,)
     class_shares_ : ndarray (2, n_classes), or None after partial_fit
         Shares of the classes in the weights of the fit, and without `class_weight`; see `predict_proba`.
+    scale_ : ndarray (n_features,) or None
+        With `standardize`, the standard deviations; coef_·scale_ are the weights of standardized columns.
     n_iter_ : ndarray (1,), int32
     n_features_in_ : int
     feature_names_in_ : ndarray, where X has string column names
@@ -117,6 +128,9 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         callback: Callable[[Record, np.ndarray], bool | None] | None = None,
         backend: str = "auto",
         n_threads: int | None = None,
+        penalty_factor: Any = None,
+        standardize: bool = False,
+        bounds: Any = None,
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
@@ -133,6 +147,9 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         self.callback = callback
         self.backend = backend
         self.n_threads = n_threads
+        self.penalty_factor = penalty_factor
+        self.standardize = standardize
+        self.bounds = bounds
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -186,56 +203,6 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         self._finish(fitted)
         return self
 
-    @available_if(fitting.by_batches)
-    @with_callbacks
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """One epoch of mini-batches over these rows, from where the last call ended; for solver="sgd".
-
-        The penalty is 1/C beside the sum over all rows seen so far, those of an earlier `fit` included.
-        `save` keeps the model, not how many rows it has seen nor the averages and steps that the next call
-        would go on from.
-
-        Parameters
-        ----------
-        X : array, frame, table or sparse matrix (n_samples, n_features)
-        y : (n_samples,) labels
-        classes : array (n_classes,) or None
-            All labels that will ever come; needed in the first call.
-        sample_weight : (n_samples,) or None
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError, RuntimeError
-            As `fit`; no `classes` in the first call, other ones in a later call, or labels not among them.
-        """
-        fitting.check_parameters(self)
-        if isinstance(self.class_weight, str):
-            raise ValueError(
-                f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know "
-                "from a part of the rows; expected a dict or None."
-            )
-        steps = Steps.begun_for(self, X, y, sample_weight)
-        with fitting.unchanged_where_refused(self):
-            first = first_partial_fit(self, classes)
-            if first and len(self.classes_) < 2:
-                raise ValueError(f"`classes` is {list(classes)}; expected two labels or more.")
-            matrix = self._matrix(X, reset=first)
-            labelled = as_labelled(matrix, y, sample_weight, self.class_weight, self.classes_)
-            state = fitting.state_of(self, matrix.shape[1], first)
-            if not first and not labelled.total_weight and getattr(self, "_state", None) is not None:
-                return self  # classes of no weight: nothing to learn from
-            state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)
-            seen = state.weight_seen
-            fitted = self._run(X, labelled, seen, state.w, steps, lambda solver: solver.continued(state))
-        self._state, self._rows_fitted, self.class_shares_ = state, None, None
-        self.n_iter_ = np.array([state.epochs], dtype=np.int32)
-        self._finish(fitted)
-        return self
-
     def _run(self, X, labelled, total_weight, start, steps, continued=None, checkpoint=None):
         """Solve, and keep what was found."""
         taken = steps and (lambda w: steps.taken(lambda: fitting.coefficients(self, w, labelled)))
@@ -250,7 +217,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         """Tell of a fit that ended early."""
         if fitted.solution.status == driver.INTERRUPTED:
             raise KeyboardInterrupt
-        fitting.warn(self, fitted, stacklevel=3 + FRAMES)
+        advice.warn(self, fitted, stacklevel=3 + FRAMES)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fitted model to one .npz file, whole or not at all; `logreg_accel.load` reads it.
@@ -273,6 +240,7 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         persistence.save(path, LogisticRegression, self)
 
     def _keep(self, fitted, labelled):
+        vars(self).pop("inference_", None)  # of the fit before
         solution = fitted.solution
         for name, value in fitting.coefficients(self, solution.w, labelled).items():
             setattr(self, name, value)
@@ -280,8 +248,8 @@ class LogisticRegression(CallbackSupportMixin, Exports, Predictor, ClassifierMix
         self.backend_, self.solver_ = fitted.backend, fitted.solver
         self.n_passes_, self.suboptimality_ = float(solution.n_passes), float(solution.suboptimality)
         self.suboptimality_bound_ = float(solution.bound)
-        self.status_, self.history_ = solution.status, solution.history
-        self._separating = fitting.separating(self, solution)
+        self.status_, self.history_, self.scale_ = solution.status, solution.history, fitted.scale
+        self._separating = advice.separating(self, solution)
 
 
 def load(path: str | os.PathLike) -> LogisticRegression:

@@ -4,14 +4,12 @@ import contextlib
 import math
 import numbers
 import sys
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from . import ascent, driver, streaming
+from . import ascent, driver, options, streaming
 from .backends import Choice, get_backend
 from .data import compute_dtype
 from .data.sparse import conversion
@@ -19,7 +17,6 @@ from .history import HEADINGS, Solution, format_record
 from .losses import loss_of
 from .objective import Objective
 from .penalty import Penalty, check_number, check_strength
-from .solvers import questions as ask
 from .solvers import resolve_solver, sgd
 
 
@@ -29,6 +26,7 @@ class Fitted(NamedTuple):
     solution: Solution
     backend: Choice
     solver: Choice
+    scale: Any = None
 
 
 class Progress(NamedTuple):
@@ -59,8 +57,9 @@ def check_parameters(model):
     if not (seed is None or seed is np.random or isinstance(seed, np.random.RandomState)):
         expected = "an integer of at least 0, a RandomState or None"
         check_number("random_state", seed, expected, lambda v: v >= 0, numbers.Integral)
-    if not isinstance(model.fit_intercept, bool | np.bool_):
-        raise ValueError(f"`fit_intercept` is {model.fit_intercept!r}; expected True or False.")
+    for name in ("fit_intercept", "standardize"):
+        if not isinstance(getattr(model, name), bool | np.bool_):
+            raise ValueError(f"`{name}` is {getattr(model, name)!r}; expected True or False.")
     if not (model.callback is None or callable(model.callback)):
         raise ValueError(f"`callback` is {model.callback!r}; expected a callable (record, w) or None.")
 
@@ -90,19 +89,21 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     (m, n), streamed = matrix.shape, streaming.is_streamed(labelled)
     where = {"n_rows": m, "n_outputs": loss.n_outputs, "work": matrix.work, "upload": not streamed}
     backend, chosen = get_backend(model.backend, matrix.nbytes, matrix.on_device, model.n_threads, **where)
-    penalised = model.C < math.inf
+    penalised, factors = model.C < math.inf, options.penalty_factors(model, n)
+    plain = not penalised or (factors is None and not model.standardize)
     solver, name, reason = resolve_solver(
-        model.solver,
+        options.solver_asked(model),
         n,
         m,
         matrix.nbytes,
-        penalised and not streamed,  # what needs a penalty needs rows in memory
+        penalised and plain and not streamed,  # what needs a penalty needs rows in memory
         loss.n_outputs,
         l1=model.l1_ratio > 0 and penalised,
         real=compute_dtype(matrix.dtype).itemsize,
         available=lambda: None if streamed else backend.free_bytes(matrix),
         strength=lambda: ascent.strength(model.C, labelled, backend, loss),
     )
+    options.check_solver(model, solver, plain, continued)
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
     streaming.check_room(labelled, solver, loss.n_outputs)
@@ -111,9 +112,12 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
         # epochs of sgd go on from call to call, whatever lies far from zero in each
         centring = None if isinstance(solver, sgd) else bool(model.fit_intercept)
         rows = streaming.rows_of(labelled, backend, centring)
+        rows, solver = options.between_bounds(model, rows, solver, loss.n_outputs)
         if model.verbose:
             for line in filter(None, (conversion(X, matrix.stored), *backend.notes, HEADINGS)):
                 say(line)
+        scale = rows.deviations(bool(model.fit_intercept)) if model.standardize else None
+        penalty = options.by_weight(penalty, factors, scale, n, loss.n_outputs, model.fit_intercept)
         objective = Objective(rows, loss, penalty, model.fit_intercept)
         with streaming.checkpointed(checkpoint, rows, model, labelled, (chosen, name)):
             solution = driver.run(
@@ -128,7 +132,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
                 seed=seed_of(model.random_state),
             )
     solution = solution._replace(w=objective.at.original(solution.w))
-    return Fitted(solution, chosen, Choice(name, reason))
+    return Fitted(solution, chosen, Choice(name, reason), scale)
 
 
 def by_batches(estimator):
@@ -184,12 +188,13 @@ def _point_of(model, rows):
 def coefficients(model, w, labelled):
     """The attributes that a point of the objective makes."""
     stored = labelled.block.X.dtype
-    dtype = np.float32 if stored.itemsize <= 4 and stored.kind not in "iub" else np.float64
+    short = stored.itemsize <= 4 and stored.kind not in "iub" and model.bounds is None
+    dtype = np.float32 if short else np.float64
     n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
     W = np.array(w).reshape(-1, k)
     if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
         exact = dtype == np.float64  # weights of float32 would be rounded again, to others than were judged
-        free = slice(0 if model.C == np.inf and exact else n, None)
+        free = slice(0 if model.C == np.inf and exact and model.bounds is None else n, None)
         W[free] -= W[free].mean(axis=1, keepdims=True)
     # All digits of the intercept are kept: where columns lie far from zero it takes up what they add.
     intercept = W[n].copy() if model.fit_intercept else np.zeros(k)
@@ -232,64 +237,3 @@ def unchanged_where_refused(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
-
-
-def warn(model, fitted, stacklevel):
-    """A ConvergenceWarning where the fit ended above `tol`: the solver, tol, reads, and what to try."""
-    solution, solver = fitted.solution, fitted.solver
-    if solution.status == driver.SEPARABLE:
-        warnings.warn(
-            "The classes are separable and C is inf: the loss falls without a minimum as the weights of "
-            f"{_separating(model, solution)} grow, and those returned are only some on the way. "
-            "Use a finite C, or leave these columns out.",
-            ConvergenceWarning,
-            stacklevel=stacklevel + 1,
-        )
-        return
-    floor = max(model.tol, driver.HIGH_FLOOR)
-    high_floor = solution.status == ask.NOISE_FLOOR and not solution.bound <= floor
-    if high_floor or solution.status not in driver.SATISFIED:
-        warnings.warn(
-            f"Solver {solver!s} stopped ({solution.status}) after {solution.n_passes:.4g} passes at an "
-            f"estimated relative suboptimality of {solution.suboptimality:.2g} (proven: "
-            f"{solution.bound:.2g}), above `tol`={model.tol:g}. "
-            f"{_advice(model, fitted)}",
-            ConvergenceWarning,
-            stacklevel=stacklevel + 1,
-        )
-
-
-def separating(model, solution):
-    """Which columns separate classes, (n_features,) of bool; None where that is not known."""
-    if solution.separating is None:  # also where a budget ended the search for them
-        return None
-    return solution.separating.reshape(-1, model.coef_.shape[0])[: model.coef_.shape[1]].any(axis=1)
-
-
-def _separating(model, solution, most=10):
-    """The columns that separate classes, by name where they have one."""
-    found = separating(model, solution)
-    if found is None:
-        return "some columns"
-    numbers = np.flatnonzero(found)
-    names = getattr(model, "feature_names_in_", None)
-    words = [f"column {j}" if names is None else repr(str(names[j])) for j in numbers[:most]]
-    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
-    return (", ".join(words) or "the intercept") + more
-
-
-def _advice(model, fitted):
-    lower = f"Lower the step of {fitted.solver!s}, or leave it out: 1/L is safe."
-    scale = (
-        "Rounding hides any further descent from it: scale the columns, pass float64 or use "
-        "solver='newton-cholesky'."
-    )
-    takes_more = "Raise `n_iter_no_change`, lower `step`, or use solver='auto': it takes a handful of reads."
-    more_steps = f"Raise `max_iter` (now {model.max_iter}), scale the columns, or try another solver."
-    return {
-        ask.NOISE_FLOOR: lower if fitted.solver == "gd" else scale,
-        ask.STALLED: takes_more,
-        driver.MAX_ITER: more_steps,
-        driver.MAX_PASSES: f"Raise `max_passes` (now {model.max_passes}).",
-        driver.MAX_SECONDS: f"Raise `max_seconds` (now {model.max_seconds}).",
-    }.get(fitted.solution.status, lower)

@@ -18,7 +18,9 @@ def solve(objective, H):
     if k > 1:
         # All classes may be shifted together: gradients are zero along that, and steps shall be, too.
         H4 = H.reshape(-1, k, size // k, k)
-        for j in range(0 if objective.penalty.l2 == 0 else objective.rows.n_features, size // k):
+        free = np.broadcast_to(objective.penalty.l2 == 0, size)[::k].copy()
+        free[objective.rows.n_features :] = True
+        for j in np.flatnonzero(free):
             H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
     return objective.rows.backend.factor(H, _rounding(objective))
 

@@ -272,7 +272,7 @@ class Objective:
             case ask.Batch(numbers, n_batches):
                 rows = self.rows.batch(numbers, n_batches)
             case _:
-                rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.l2 > 0)
+                rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.one_ridge)
         return None if rows is None else self._on(rows)
 
     def _mass(self, at):

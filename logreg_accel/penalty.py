@@ -3,6 +3,7 @@
 import math
 import numbers
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,17 +22,60 @@ def check_strength(C, l1_ratio=0.0):
 
 @dataclass(frozen=True)
 class Penalty:
-    """½·l2·‖w‖² + l1·‖w‖₁.
+    """½·Σⱼ l2ⱼ·wⱼ² + Σⱼ l1ⱼ·|wⱼ|.
 
     Parameters
     ----------
-    l2, l1 : float
-        (1 − l1_ratio) / (C · Σᵢ sᵢ) and l1_ratio / (C · Σᵢ sᵢ), the strengths relative to the *mean* loss. If
-        both are 0 (C = inf), there is no penalty.
+    l2, l1 : float, or ndarray of the size of a point
+        (1 − l1_ratio) / (C · Σᵢ sᵢ) and l1_ratio / (C · Σᵢ sᵢ), the strengths relative to the *mean* loss, in
+        an array times what each weight has of them. If all are 0 (C = inf), there is no penalty.
+    modulus : float or None
+        The least l2 of a weight that is no intercept; None is that of a single number.
     """
 
-    l2: float = 0.0
-    l1: float = 0.0
+    l2: Any = 0.0
+    l1: Any = 0.0
+    modulus: float | None = None
+
+    def __post_init__(self):
+        if self.modulus is None:
+            object.__setattr__(self, "modulus", float(self.l2))
+
+    def by_weight(self, of_l2, of_l1, fixed):
+        """The same with strengths of each weight.
+
+        Parameters
+        ----------
+        of_l2, of_l1 : ndarray (size,)
+            What the strengths are multiplied by.
+        fixed : ndarray (size,) of bool
+            Intercepts, which have none.
+        """
+        l2, l1 = (np.where(fixed, 0.0, part) for part in (self.l2 * of_l2, self.l1 * of_l1))
+        return Penalty(l2, l1, float(l2[~fixed].min(initial=np.inf)))
+
+    @property
+    def plain(self):
+        """Whether all weights have the same strengths."""
+        return np.ndim(self.l2) == 0
+
+    @property
+    def one_ridge(self):
+        """Whether there is an L2 part that is the same for all weights."""
+        return self.plain and self.l2 > 0
+
+    @property
+    def has_l1(self):
+        return bool(np.any(self.l1))
+
+    @property
+    def there(self):
+        """Whether any weight has a penalty."""
+        return bool(np.any(self.l2)) or self.has_l1
+
+    def everywhere(self, fixed):
+        """Whether every weight has one but those that are `fixed`."""
+        return bool(np.all((self.l2 > 0) | (self.l1 > 0) | fixed))
 
     @classmethod
     def of_strength(cls, C, total_weight, l1_ratio=0.0):
@@ -51,6 +95,8 @@ class Penalty:
         return cls(l2=(1 - l1_ratio) * strength, l1=l1_ratio * strength)
 
     def value(self, w):
+        if not self.plain:
+            return 0.5 * float((self.l2 * w * w).sum()) + float((self.l1 * abs(w)).sum())
         squares = 0.5 * self.l2 * float((w * w).sum()) if self.l2 else 0.0  # of no weight they may overflow
         return squares + (self.l1 * float(abs(w).sum()) if self.l1 else 0.0)
 

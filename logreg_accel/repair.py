@@ -28,7 +28,7 @@ _SURE = 10  # roundings by which a bound is raised
 
 def possible(penalty, size):
     """Whether there is a way: where a matrix is too large, conjugate gradients need an L2 penalty alone."""
-    return size <= FACTORED_UP_TO or (penalty.l2 > 0 and penalty.l1 == 0)
+    return size <= FACTORED_UP_TO or (penalty.modulus > 0 and not penalty.has_l1)
 
 
 class Repair:
@@ -131,7 +131,7 @@ class Repair:
     def _residual(self, there):
         """∇G with the signs of L1, which keeps the residuals from being dual; and which weights count."""
         q = there.gradient + self.tilt
-        if not self.penalty.l1 > 0:
+        if not self.penalty.has_l1:
             return q, None
         w = self.point.w
         active = (w != 0) | (self.l1 == 0) | (abs(q) > self.l1)
@@ -164,7 +164,7 @@ class Repair:
 
     def _fallen(self, there):
         """How far G has fallen already, which no bound can be below; 0 where that is not looked at."""
-        if self.penalty.l1 > 0 or there is self.here:
+        if self.penalty.has_l1 or there is self.here:
             return 0.0
         d = there.w - self.here.w
         return self.here.value - there.value - float((self.tilt * d).sum())
@@ -174,7 +174,7 @@ class Repair:
 
     def _matrix(self, there, active):
         H = yield ask.Curvature(there.w, ask.MATRIX, self.rows)
-        metric = Matrix(H, self.rows, active, self.start.ridge)
+        metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0)
         yield from metric.look_closely(there)
         return metric
 

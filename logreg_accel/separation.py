@@ -125,6 +125,6 @@ def separates(point, objective):
     it falls towards 0 as w grows.
     """
     penalty, rows = objective.penalty, objective.rows
-    if penalty.l2 > 0 or penalty.l1 > 0 or rows.has_offset:
+    if penalty.there or rows.has_offset:
         return False
     return point.value * rows.weight_sum < rows.least_weight * min(objective.loss.at_zero, np.log(2))

@@ -22,9 +22,12 @@ class Matrix:
     rows : handle or None
     active : ndarray (p,) of bool, or None for all
     ridge : ndarray (p,)
+    ridged : bool
+        Whether all weights but intercepts have a part of it.
     """
 
-    def __init__(self, H, rows, active, ridge):
+    def __init__(self, H, rows, active, ridge, ridged):
+        self.ridged = ridged
         self.rows, self.active = rows, slice(None) if active is None else active
         self.size = len(H)
         self.ridge = np.broadcast_to(ridge, self.size)[self.active]
@@ -55,7 +58,7 @@ class Matrix:
     def lost(self, residual, error):
         """What is to be had along directions without curvature: all, but nothing where the slope is error."""
         if not self.bounded:
-            return 0.0 if self.ridge.any() else math.inf
+            return 0.0 if self.ridged else math.inf
         if self.flat is None:
             return 0.0
         slopes, errors = residual[self.active] @ self.flat, error[self.active] @ abs(self.flat)

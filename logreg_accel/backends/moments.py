@@ -5,6 +5,7 @@ Beside those of `passes`::
     Moments          Σ s·ℓ, its gradient and Hessian, and Σ (s·r)ₐ·(s·r)_b·xxᵀ, the meat of a sandwich
     GroupScores      Σ s·r·x over the rows of every group
     Effects          sums of products of probabilities times x, and of changes of probabilities
+    ColumnMoments    Σ s·x and Σ s·x² of every column
     ZeroOne          which columns hold zeros and ones alone
     Intercepts       Σ s·ℓ and its derivatives at margins that are an offset and an intercept; no read
     ClassTotals      weights and numbers of rows of each class; no read
@@ -87,6 +88,11 @@ class Effects(Pass):
     loss: Any
     switched: tuple = ()
     models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnMoments(Pass):
+    """-> Σ s·x and Σ s·x² of every column, float64 (2, n) on the host."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +217,17 @@ def _add_products(out, X, R):
     out[-1] += R.sum(axis=0)
 
 
+def column_moments(backend, pass_, block):
+    """Weighted sums of the columns and of their squares."""
+    sums = backend.xp.zeros((2, block.X.shape[1]))
+    for _, X, part in tiles(backend, block):
+        s = part.sample_weight
+        s = backend.xp.ones(X.shape[0], dtype=X.dtype) if s is None else s
+        sums[0] += X.transposed_product(s[:, None])[:, 0]
+        sums[1] += X.squared().transposed_product(s[:, None])[:, 0]
+    return backend.to_host(sums)
+
+
 def zero_one(backend, pass_, block):
     """Counts of what is in the columns, as they are stored."""
     counts = np.zeros((2, block.X.shape[1]))
@@ -243,6 +260,7 @@ BODIES = {
     Moments: moments,
     GroupScores: group_scores,
     Effects: effects,
+    ColumnMoments: column_moments,
     ZeroOne: zero_one,
     Intercepts: intercepts,
     ClassTotals: class_totals,

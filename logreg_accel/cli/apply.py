@@ -9,7 +9,7 @@ from .. import load
 from ..data.tables import ARROW, SUFFIXES, harmless, plain, table_writer
 from ..persistence.writing import write_whole
 from ..table import LeftOut, Levels
-from . import UsageError
+from . import UsageError, bars
 from .output import Progress, check_output, inputs_of, print_facts, print_json, print_table, same_file, text
 from .quality import calibration, print_quality, quality
 from .reading import listed, rows_to_use
@@ -178,7 +178,8 @@ def inspect(options):
     }
     if options.json:
         coefficients = model.coef_[0] if binary else model.coef_.T
-        print_json({**facts, "coefficients": dict(zip(names, coefficients.tolist(), strict=True))})
+        told = {"inference": model.inference_} if getattr(model, "inference_", None) else {}
+        print_json({**facts, "coefficients": dict(zip(names, coefficients.tolist(), strict=True)), **told})
         return
     print_facts(options.model, flat(facts))
     if hasattr(model, "encoder_"):
@@ -189,6 +190,8 @@ def inspect(options):
         ["feature", *(["coefficient"] if binary else [str(name) for name in model.classes_])],
         [[names[j], *(text(float(value)) for value in model.coef_[:, j])] for j in order],
     )
+    if getattr(model, "inference_", None):
+        bars.show(model.inference_)
 
 
 def _made_of(column):

@@ -125,6 +125,11 @@ def _add_train(verb):
     train.add_argument("--checkpoint", metavar="FILE", help="from which a run that was killed can go on")
     train.add_argument("--resume", action="store_true", help="go on from --checkpoint, if it is there")
     train.add_argument(
+        "--inference",
+        choices=["iid", "HC0", "HC1"],
+        help="keep standard errors, p-values and intervals with the model, for inspect (needs --C inf)",
+    )
+    train.add_argument(
         "--strict",
         action="store_true",
         help="exit with 4 when not converged (the model is saved all the same)",

@@ -10,7 +10,7 @@ from .. import LogisticRegression, solvers
 from ..backends import BACKENDS, unusable
 from ..data import as_matrix
 from ..fitting import check_parameters
-from . import NOT_CONVERGED, UsageError, choosing, stream
+from . import NOT_CONVERGED, UsageError, bars, choosing, stream
 from .output import Progress, check_output, inputs_of, print_facts, print_json, print_table, text
 from .quality import best_threshold, print_quality, quality
 from .reading import rows_to_learn, without_names
@@ -46,6 +46,8 @@ def train(options):
     model.set_params(callback=None)
     if rows.names:
         model.feature_names_in_ = np.array(rows.names, dtype=object)
+    if options.inference and not interrupted:
+        model.inference_ = bars.error_bars(options, model, X, y, rows.weight, progress.say)
     if rows.encoder is not None:
         model.encoder_ = rows.encoder
     if options.threshold is not None:
@@ -170,6 +172,7 @@ def _check(options, model):
         raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(BACKENDS)}")
     if options.backend != "auto" and (reason := unusable(options.backend)):
         raise UsageError(f"--backend {options.backend} cannot run here: {reason}")
+    bars.check(options)
     if options.test_size and options.valid:
         raise UsageError("--valid and --test-size both say which rows are held out; give one of them")
     choosing.check(options)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..options import penalty_factors, strengths
 from . import checks
 from .covariance import KINDS, covariance
 from .evidence import by_groups, codes_of_groups, gather, weighed
@@ -102,7 +103,7 @@ def inference(
     checks.refuse_large(rows, len(names) * max(len(clf.classes_) - 1, 1))
     groups = None if groups is None else codes_of_groups(groups, rows.n_rows)
     evidence = gather(clf, rows, labelled.weight_scale, _base(clf, base), kind in ("HC0", "HC1"))
-    ridge = 0.0 if clf.C == math.inf else 1 / clf.C
+    ridge = _ridge(clf)
     checks.refuse_few_rows(evidence, kind)
     checks.refuse_unfit(clf, evidence, names, ridge)
     scores = None if groups is None else by_groups(evidence, groups)
@@ -114,7 +115,7 @@ def inference(
         "classes": labels,
         "base": labels[evidence.layout.base or 0],
         "outcome": str(getattr(y, "name", None) or "y"),
-        "penalised": bool(ridge),
+        "penalised": ridge is not None,
         "converged": clf.status_ in ("converged", "estimated"),
     }
     llnull = null_likelihood(evidence)
@@ -129,6 +130,11 @@ def _check_model(clf, penalised):
                 f"`clf` is a {type(clf).__name__}; expected a fitted logreg_accel.LogisticRegression."
             )
     check_is_fitted(clf)
+    if clf.bounds is not None:
+        raise ValueError(
+            "The model has `bounds`, at which estimates have no normal distribution. Fit without them to "
+            "infer."
+        )
     if clf.C == math.inf or (penalised and clf.l1_ratio == 0):
         return
     if clf.l1_ratio > 0:
@@ -165,6 +171,14 @@ def _base(clf, base):
     if base not in labels:
         raise ValueError(f"`base` is {base!r}; expected one of {labels}.")
     return labels.index(base)
+
+
+def _ridge(clf):
+    """What the penalty adds to the diagonal of the information, (n_features,); None where there is none."""
+    if clf.C == math.inf:
+        return None
+    n = clf.n_features_in_
+    return strengths(penalty_factors(clf, n), getattr(clf, "scale_", None), n)[0] / clf.C
 
 
 def _names(clf):

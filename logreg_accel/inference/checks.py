@@ -76,7 +76,7 @@ def refuse_unfit(clf, evidence, names, ridge):
     """Raise ValueError for collinear columns, separated classes and other data than the fit's."""
     layout = evidence.layout
     H = evidence.of_free(evidence.information)
-    if ridge:
+    if ridge is not None:
         system = Penalised(evidence, ridge)
         refuse_other_data(clf, evidence, system.gradient, system.inverted @ system.gradient)
     else:

@@ -48,13 +48,13 @@ def covariance(evidence, kind, ridge, scores=None):
     ----------
     evidence : Evidence
     kind : "iid", "HC0", "HC1" or "CRV1"
-    ridge : float
-        What an L2 penalty adds to the diagonal of the information, 0 for none.
+    ridge : ndarray (n_features,) or None
+        What an L2 penalty adds to the diagonal of the information.
     scores : ndarray (groups, p) or None
         Sums of scores, for "CRV1".
     """
     H, p = evidence.of_free(evidence.information), len(evidence.gradient)
-    if ridge:
+    if ridge is not None:
         system = Penalised(evidence, ridge)
         bread, V, edf = system.bread, system.covariance, system.edf
     else:
@@ -64,12 +64,13 @@ def covariance(evidence, kind, ridge, scores=None):
         meat = scores.T @ scores
     elif kind != "iid":
         meat = evidence.of_free(evidence.meat)
-    elif ridge:
+    elif ridge is not None:
         return Covariance(V, kind, "(H + λ)⁻¹·H·(H + λ)⁻¹", 1.0, edf)
     else:
         return Covariance(V, kind, "H⁻¹", 1.0, edf)
     factor, text = _small_sample(kind, evidence.n_rows, p, None if scores is None else len(scores))
-    formula = f"{'(H + λ)⁻¹' if ridge else 'H⁻¹'}·({_MEATS[kind]})·{'(H + λ)⁻¹' if ridge else 'H⁻¹'}{text}"
+    side = "H⁻¹" if ridge is None else "(H + λ)⁻¹"
+    formula = f"{side}·({_MEATS[kind]})·{side}{text}"
     groups = None if scores is None else len(scores)
     return Covariance(factor * (bread @ meat @ bread.T), kind, formula, factor, edf, groups)
 
@@ -96,7 +97,7 @@ class Penalised:
     Parameters
     ----------
     evidence : Evidence
-    ridge : float
+    ridge : ndarray (n_features,)
     """
 
     def __init__(self, evidence, ridge):
@@ -105,6 +106,7 @@ class Penalised:
         size, weights = (n + layout.intercept) * k, np.arange(n * k)
         self.H = evidence.information[:size, :size]
         A = np.array(self.H)
+        ridge = np.repeat(ridge, k)
         A[weights, weights] += ridge
         if layout.intercept and k > 1:  # intercepts may be shifted together
             A[n * k :, n * k :] += A[n * k :, n * k :].trace() / k**2

@@ -21,6 +21,7 @@ _ATTRIBUTES = {
     "status_": str,
     "n_features_in_": int,
 }
+_OPTIONAL = {"class_shares": 1.0, "scale": float(np.finfo(np.float64).max)}  # not in files of version 0.1.0
 _HEADER = {"kind": str, "params": dict, "attributes": dict, "backend": list, "solver": list}
 
 
@@ -38,6 +39,15 @@ def pack(model):
         params["solver"] = {"name": name, **dataclasses.asdict(model.solver)}
     if isinstance(model.class_weight, dict):
         params["class_weight"] = list(model.class_weight.items())
+    factors = model.penalty_factor
+    if factors is not None:
+        params["penalty_factor"] = (
+            list(factors.items()) if isinstance(factors, dict) else np.asarray(factors, dtype=float).tolist()
+        )
+    if isinstance(model.bounds, dict):
+        params["bounds"] = {"names": list(model.bounds.items())}
+    elif model.bounds is not None:
+        params["bounds"] = [np.asarray(side, dtype=float).tolist() for side in model.bounds]
     header = {
         "kind": "model",
         "params": _to_json(params),
@@ -50,6 +60,8 @@ def pack(model):
         header["feature_names"] = model.feature_names_in_.tolist()
     if hasattr(model, "encoder_"):
         header["encoder"] = model.encoder_.to_dict()
+    if getattr(model, "inference_", None) is not None:
+        header["inference"] = _to_json(model.inference_)
     if hasattr(model, "threshold_"):
         header["threshold"] = _to_json(model.threshold_)
     arrays = {
@@ -58,8 +70,9 @@ def pack(model):
         "n_iter": model.n_iter_,
         "history": np.array(model.history_, dtype=np.float64).reshape(-1, len(Record._fields)),
     }
-    if getattr(model, "class_shares_", None) is not None:
-        arrays["class_shares"] = model.class_shares_
+    for name in _OPTIONAL:
+        if getattr(model, f"{name}_", None) is not None:
+            arrays[name] = getattr(model, f"{name}_")
     if model.classes_.dtype == object:
         header["classes"], header["classes_dtype"] = model.classes_.tolist(), "object"
     else:
@@ -111,6 +124,13 @@ def _parameters(estimator, given):
         params["solver"] = SOLVERS[name](**settings)
     if isinstance(params.get("class_weight"), list):
         params["class_weight"] = {label: weight for label, weight in params["class_weight"]}
+    bounds = params.get("bounds")
+    if isinstance(bounds, dict):
+        bounds = {name: tuple(v) if isinstance(v, list) else v for name, v in bounds["names"]}
+    params["bounds"] = tuple(bounds) if isinstance(bounds, list) else bounds
+    factors = params.get("penalty_factor")
+    if isinstance(factors, list) and factors and isinstance(factors[0], list):
+        params["penalty_factor"] = {name: factor for name, factor in factors}
     return params
 
 
@@ -144,13 +164,18 @@ def _set_arrays(model, arrays, classes):
         )
         finite = np.isfinite(array[:, 0] if name == "history" else array).all()
         _require(finite, f"`{name}` holds numbers that are not finite")
-    if "class_shares" in arrays:  # not in files of version 0.1.0
-        shares, expected = arrays["class_shares"], (2, len(classes))
-        right = (
-            shares.dtype == np.float64 and shares.shape == expected and ((0 <= shares) & (shares <= 1)).all()
-        )
-        _require(right, f"`class_shares` are not {expected} numbers from 0 to 1")
-        model.class_shares_ = shares
+    for name, most in _OPTIONAL.items():
+        setattr(model, f"{name}_", None)
+        if name in arrays:
+            array, shape = (
+                arrays[name],
+                (2, len(classes)) if name == "class_shares" else (model.n_features_in_,),
+            )
+            right = (
+                array.dtype == np.float64 and array.shape == shape and ((array >= 0) & (array <= most)).all()
+            )
+            _require(right, f"`{name}` are not {shape} numbers from 0 to {most:g}")
+            setattr(model, f"{name}_", array)
     model.coef_, model.intercept_, model.n_iter_ = arrays["coef"], arrays["intercept"], arrays["n_iter"]
     model.history_ = [Record(int(row[0]), *row[1:]) for row in arrays["history"].tolist()]
     model.classes_ = classes
@@ -166,6 +191,29 @@ def _set_use(model, header):
         model.threshold_ = header["threshold"]
         right = type(model.threshold_) is float and 0 <= model.threshold_ <= 1 and len(model.classes_) == 2
         _require(right, f"its threshold is {model.threshold_!r}")
+
+    if "inference" in header:
+        model.inference_ = _from_json(header["inference"])
+        _require(_is_inference(model.inference_), "its error bars are no table")
+
+
+def _is_inference(kept):
+    """Whether this is a dict of facts with a table: columns of numbers and of names, all as long."""
+    table = kept.pop("table", None) if isinstance(kept, dict) else None
+    if not isinstance(table, dict) or not all(map(_is_plain, kept.values())):
+        return False
+    kept["table"] = table
+    columns = list(table.values())
+    kinds = [
+        all(isinstance(v, kind) for v in c) for kind in (str, float) for c in columns if isinstance(c, list)
+    ]
+    lengths = {len(c) for c in columns if isinstance(c, list)}
+    return (
+        len(kinds) == 2 * len(columns)
+        and sum(kinds) == len(columns)
+        and len(lengths) == 1
+        and 0 not in lengths
+    )
 
 
 def _classes(header, arrays):

@@ -143,6 +143,10 @@ class Rows:
         ends = np.cumsum([block.X.shape[0] for block in self.blocks()])[:-1]
         return RowVector([self.backend.xp.asarray(part) for part in np.split(values, ends)])
 
+    def deviations(self, intercept):
+        """Standard deviations of the columns in the weights of the rows, 1 for constant ones; one read."""
+        raise TypeError(f"`standardize` is not offered for {type(self).__name__}; scale the columns before.")
+
     # -- other rows ------------------------------------------------------------------------------------------
 
     def draw(self, size, seed, mass=None, by_norms=False):

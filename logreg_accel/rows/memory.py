@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from ..backends.moments import ColumnMoments
 from ..data import centre_of, centred, compute_dtype, is_on_device, look_at
 from . import sampling
 from .base import Rows
@@ -73,14 +74,23 @@ class MemoryRows(DrawnRows):
 
     def in_float64(self, intercept):
         """See `Rows.in_float64`; beside an intercept columns are centred."""
-        if self.dtype == np.float64:
-            return None
+        return None if self.dtype == np.float64 else self._about_means(intercept)
+
+    def deviations(self, intercept):
+        rows = self if self.centre is not None and self.centre.any() else self._about_means(True)
+        sums, squares = rows.sum(ColumnMoments()) / rows.weight_sum
+        variance = squares - sums * sums
+        rounding = 64 * np.finfo(np.float64).eps * abs(rows.centre)
+        return np.sqrt(np.where(variance > rounding * rounding, variance, 1.0))
+
+    def _about_means(self, intercept):
+        """All rows in float64, beside an intercept less the means of their columns."""
         rows, centre = copy.copy(self), np.zeros(self.n_features)
         if intercept and self._columns is not None:
             centre[self._columns.which] = self._columns.mean
         rows.centre, rows._norms, rows._blocks = centre, None, self._exactly_weighted()
         rows._blocks = rows._less(centre)
-        rows.rounds_to, rows.dtype = self.dtype, np.dtype(np.float64)
+        rows.rounds_to, rows.dtype = self.rounds_to, np.dtype(np.float64)
         return rows
 
     def _less(self, centre):

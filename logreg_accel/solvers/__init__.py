@@ -18,6 +18,7 @@ from .gd import gd
 from .lbfgs import lbfgs
 from .memory import Shape, fits, shortage
 from .newton import newton_cg, newton_cholesky
+from .projected import projected_newton
 from .proximal import fista, prox_newton
 from .row_space import row_space
 from .sgd import sgd
@@ -33,6 +34,7 @@ __all__ = [
     "newton_cg",
     "newton_cholesky",
     "newton_subsampled",
+    "projected_newton",
     "prox_newton",
     "resolve_solver",
     "row_space",
@@ -47,6 +49,7 @@ SOLVERS = {
     "newton-subsampled": newton_subsampled,
     "row-space": row_space,
     "dual": dual,
+    "projected-newton": projected_newton,
     "prox-newton": prox_newton,
     "fista": fista,
     "sgd": sgd,

@@ -1,0 +1,72 @@
+"""Fits that go on from call to call."""
+
+import dataclasses
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+
+from . import fitting
+from .data import as_labelled
+from .interop.callbacks import Steps
+from .interop.hooks import first_partial_fit, with_callbacks
+
+
+class Incremental:
+    """`partial_fit`, for an estimator with `_matrix`, `_run` and `_finish`."""
+
+    class_weight: Any
+    classes_: Any
+    _matrix: Any
+    _run: Any
+    _finish: Any
+
+    @available_if(fitting.by_batches)
+    @with_callbacks
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """One epoch of mini-batches over these rows, from where the last call ended; for solver="sgd".
+
+        The penalty is 1/C beside the sum over all rows seen so far, those of an earlier `fit` included.
+        `save` keeps the model, not how many rows it has seen nor the averages and steps that the next call
+        would go on from.
+
+        Parameters
+        ----------
+        X : array, frame, table or sparse matrix (n_samples, n_features)
+        y : (n_samples,) labels
+        classes : array (n_classes,) or None
+            All labels that will ever come; needed in the first call.
+        sample_weight : (n_samples,) or None
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError, RuntimeError
+            As `fit`; no `classes` in the first call, other ones in a later call, or labels not among them.
+        """
+        fitting.check_parameters(self)
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know "
+                "from a part of the rows; expected a dict or None."
+            )
+        steps = Steps.begun_for(self, X, y, sample_weight)
+        with fitting.unchanged_where_refused(self):
+            first = first_partial_fit(self, classes)
+            if first and len(self.classes_) < 2:
+                raise ValueError(f"`classes` is {list(classes)}; expected two labels or more.")
+            matrix = self._matrix(X, reset=first)
+            labelled = as_labelled(matrix, y, sample_weight, self.class_weight, self.classes_)
+            state = fitting.state_of(self, matrix.shape[1], first)
+            if not first and not labelled.total_weight and getattr(self, "_state", None) is not None:
+                return self  # classes of no weight: nothing to learn from
+            state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)
+            seen = state.weight_seen
+            fitted = self._run(X, labelled, seen, state.w, steps, lambda solver: solver.continued(state))
+        self._state, self._rows_fitted, self.class_shares_ = state, None, None
+        self.n_iter_ = np.array([state.epochs], dtype=np.int32)
+        self._finish(fitted)
+        return self

@@ -1,0 +1,60 @@
+"""Error bars on the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from command_line import run
+
+from logreg_accel import LogisticRegression, inference, load
+
+
+def table(path, classes=2, separated=False):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    z = X[:, :1] * np.arange(classes) + rng.gumbel(size=(300, classes))
+    y = np.array(["no", "yes", "zoo"])[z.argmax(axis=1)]
+    X = np.column_stack([X, y == "yes"]) if separated else X
+    names = ["age", "income", "told"][: X.shape[1]]
+    lines = [
+        ",".join([*names, "t"]),
+        *(",".join([*map(repr, map(float, row)), label]) for row, label in zip(X, y, strict=True)),
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return X, y
+
+
+@pytest.mark.parametrize("kind", ["iid", "HC1"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_train_keeps_them_and_inspect_shows_them(tmp_path, capsys, kind, classes):
+    data, model = tmp_path / "data.csv", tmp_path / "model.npz"
+    X, y = table(data, classes)
+    arguments = ("train", data, "--target", "t", "--C", "inf", "--tol", "1e-12", "--model", model)
+    code, _, err = run(*arguments, "--inference", kind, "--json", capsys=capsys)
+    assert code == 0, err
+    code, out, _ = run("inspect", model, "--json", capsys=capsys)
+    kept = json.loads(out)["inference"]
+    expected = inference(LogisticRegression(C=np.inf, tol=1e-12).fit(X, y), X, y, vcov=kind)
+    np.testing.assert_allclose(kept["table"]["std err"], expected.bse.T.ravel(), rtol=1e-7)
+    assert kept["table"]["name"] == ["const", "age", "income"] * (classes - 1)
+    assert kept["aic"] == pytest.approx(expected.aic, rel=1e-9) and kept["covariance"] == kind
+    code, out, _ = run("inspect", model, capsys=capsys)
+    assert code == 0 and "Error bars" in out and "P>|z|" in out and "income" in out
+    again = load(model)
+    assert again.inference_["table"] == kept["table"]
+    again.fit(X, y)
+    assert not hasattr(again, "inference_")
+
+
+def test_what_has_no_error_bars(tmp_path, capsys):
+    data, model = tmp_path / "data.csv", tmp_path / "model.npz"
+    table(data, separated=True)
+    code, _, err = run("train", data, "--target", "t", "--inference", "HC1", "--model", model, capsys=capsys)
+    assert code == 2 and "add --C inf" in err and not model.exists()
+    arguments = ("train", data, "--target", "t", "--inference", "iid", "--C", "inf", "--model", model)
+    code, _, err = run(*arguments, "--class-weight", "balanced", capsys=capsys)
+    assert code == 2 and "use HC1" in err
+    code, _, err = run(*arguments, capsys=capsys)
+    assert code == 0 and "no error bars: The classes are separated by" in err and "told" in err
+    code, out, _ = run("inspect", model, "--json", capsys=capsys)
+    assert code == 0 and "inference" not in json.loads(out)
