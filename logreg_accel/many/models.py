@@ -29,6 +29,12 @@ def template_of(parameters, strengths):
     for strength in strengths:
         check_strength(strength, template.l1_ratio)
     fitting.check_parameters(template)
+    for name in ("penalty_factor", "standardize", "bounds"):
+        given = getattr(template, name)
+        if given is not None and given is not False:
+            raise ValueError(
+                f"`{name}` is not known to many models in one read; fit LogisticRegression for each."
+            )
     return template
 
 
