@@ -10,12 +10,12 @@ from .output import print_facts, print_table
 from .reading import without_names
 
 
-def check(options):
+def check(options, model):
     """Raise UsageError for what no error bars can be made of, before the work."""
-    if options.inference and options.C != math.inf:
+    if options.inference and getattr(model, "C", 0.0) != math.inf:
         raise UsageError(
-            f"--inference {options.inference} with --C {options.C:g}: a penalty biases coefficients, so that "
-            "p-values would be wrong; add --C inf"
+            f"--inference {options.inference} with a penalty, which biases coefficients, so that p-values "
+            "would be wrong; add --C inf"
         )
     if options.inference == "iid" and options.class_weight is not None:
         raise UsageError("--inference iid does not hold with --class-weight; use HC1")

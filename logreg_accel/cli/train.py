@@ -172,7 +172,7 @@ def _check(options, model):
         raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(BACKENDS)}")
     if options.backend != "auto" and (reason := unusable(options.backend)):
         raise UsageError(f"--backend {options.backend} cannot run here: {reason}")
-    bars.check(options)
+    bars.check(options, model)
     if options.test_size and options.valid:
         raise UsageError("--valid and --test-size both say which rows are held out; give one of them")
     choosing.check(options)
