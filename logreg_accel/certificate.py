@@ -148,7 +148,7 @@ class Certificate:
         if self.penalty.there or self.previous is None:
             return
         change = yield ask.MarginChange(self.previous, point)
-        self.separation.seen(point.w - self.previous.w, change)
+        self.separation.seen(point.w - self.previous.w, change, point.rounding / point.value)
         yield from self.separation.confirm(point)
 
     def _settled(self, point):

@@ -14,7 +14,7 @@ _FROM_ITER = 3
 _TWICE = 2  # one step alone may seem to separate on its way
 _GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's method
 _LOWERED = 1e-6  # beside the most that a margin gains, what others may lose on their way, if ever less
-_ROUNDED = 1e-9  # ... and by rounding
+_ROUNDED, _SEVERAL = 1e-9, 30  # ... and by rounding, at least and in roundings
 _LESS = 0.9
 _COUNTS = 1e-3  # share of the largest part of a direction
 _NULL = 1e-11
@@ -43,14 +43,13 @@ class Separation:
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
         self.there, self.doubted = False, _TWICE
 
-    def seen(self, step, change):
-        """A step, and the Change of the margins that it made."""
+    def seen(self, step, change, relative):
+        """A step, and the Change of the margins that it made, of which no more than `relative` is known."""
         self.direction, self.steps = step, self.steps + 1
         before, self.most = self.lost, change.most
         self.lost = -change.least / change.most if change.most > 0 else np.inf
-        recedes = change.most > _GAIN and (
-            self.lost <= _ROUNDED or self.lost <= min(_LOWERED, _LESS * before)
-        )
+        nothing = max(_ROUNDED, _SEVERAL * relative if self.size <= _LOOKED_AT_UP_TO else 0.0)
+        recedes = change.most > _GAIN and (self.lost <= nothing or self.lost <= min(_LOWERED, _LESS * before))
         self.receding = self.receding + 1 if recedes and self.steps >= _FROM_ITER else 0
 
     def confirm(self, point):

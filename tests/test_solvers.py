@@ -29,7 +29,9 @@ class Quadratic:
     """F(x) = a·x² + b·x + c: what the driver needs of an objective, and nothing of the package's."""
 
     penalty = SimpleNamespace(l2=0.0, l1=0.0, suboptimality_bound=lambda g: np.inf)
-    rows = SimpleNamespace(nbytes=0, n_rows=1, n_features=1, weight_sum=1.0, least_weight=-np.inf)
+    rows = SimpleNamespace(
+        nbytes=0, n_rows=1, n_features=1, weight_sum=1.0, least_weight=-np.inf, has_offset=False
+    )
     loss = SimpleNamespace(at_zero=np.inf)
 
     def __init__(self, a, b, c):

@@ -44,7 +44,7 @@ def _item(heading, text):
         lines = textwrap.wrap(text, _WIDTH - 18, break_long_words=False, break_on_hyphens=False)
         lines = lines if len(lines) <= 6 else [*lines[:5], "..."]
         for i, line in enumerate(lines):
-            yield f"  {'' if i else heading:16}{line}"
+            yield f"  {'' if i else heading:15} {line}"
 
 
 def _shares(y):
