@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 from conftest import BACKENDS, draw
 from logreg_accel import LogisticRegression, Objective, driver, solvers
 from logreg_accel.backends.passes import Change
+from logreg_accel.penalty import Penalty
 from logreg_accel.solvers.questions import (
     DIAGONAL,
     SOLVE,
@@ -26,9 +27,9 @@ from logreg_accel.solvers.questions import (
 
 
 class Quadratic:
-    """F(x) = a·x² + b·x + c: what the driver needs of an objective, and nothing of the package's."""
+    """F(x) = a·x² + b·x + c: what the driver needs of an objective, without rows."""
 
-    penalty = SimpleNamespace(l2=0.0, l1=0.0, suboptimality_bound=lambda g: np.inf)
+    penalty = Penalty(l2=0.0, l1=0.0)
     rows = SimpleNamespace(
         nbytes=0, n_rows=1, n_features=1, weight_sum=1.0, least_weight=-np.inf, has_offset=False
     )
