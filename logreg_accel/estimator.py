@@ -69,7 +69,7 @@ class LogisticRegression(
         Whether the penalty is on the weights of columns divided by their standard deviations, as after
         scikit-learn's StandardScaler. X is never changed, and `coef_` is in X's units all the same.
     bounds : (lower, upper), dict of names of columns, or None
-        Between which the weights stay: numbers or arrays (n_features,), -np.inf and np.inf for none; in a
+        Between which the weights stay: numbers or arrays (n_features,), None or infinite for none; in a
         dict (lower, upper), "+" or "-" for a column, none for the others. In X's units, for every class.
 
     Attributes

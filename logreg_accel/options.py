@@ -158,6 +158,7 @@ def _pair(value, name):
     whose = "`bounds`" if name is None else f"`bounds` of {name!r}"
     try:
         lower, upper = value
+        lower, upper = -np.inf if lower is None else lower, np.inf if upper is None else upper
         return (lower, upper) if name is None else (float(lower), float(upper))
     except (TypeError, ValueError):
         form = "(lower, upper), or a dict of names" if name is None else "(lower, upper), '+' or '-'"

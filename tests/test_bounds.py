@@ -92,6 +92,13 @@ def test_without_active_bounds_it_is_a_plain_fit():
     assert newton.status_ == wide.status_ == "converged"
 
 
+def test_none_is_no_bound():
+    X, y, s = problem()
+    above = LogisticRegression(bounds=(0, None)).fit(X, y, s)
+    assert (above.coef_ >= 0).all() and above.status_ == "converged"
+    np.testing.assert_array_equal(above.coef_, LogisticRegression(bounds=(0, np.inf)).fit(X, y, s).coef_)
+
+
 def test_signs_by_name_survive_a_file(tmp_path):
     pandas = pytest.importorskip("pandas")
     X, y, _ = problem()

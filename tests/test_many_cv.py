@@ -194,7 +194,6 @@ def failing(model, X, y):
         ({"tol": "x"}, ValueError, "`tol`"),
         ({"refit": 3}, ValueError, "`refit`"),
     ],
-    ids=str,
 )
 def test_bad_input_leaves_no_trace(settings, error, message, monkeypatch):
     X, y = draw(60)
