@@ -223,10 +223,9 @@ def margins_of(backend, matrix, W, n_outputs=None):
         _refuse_nonfinite(block.X if matrix.on_device else matrix)
         these = np.flatnonzero(overflowed)
         X = backend.to_host(block.X.take(these).to_dense())
-        for columns in np.split(np.arange(W.shape[1]), W.shape[1] // (n_outputs or W.shape[1])):
-            margins[np.ix_(these, columns)] = backend.xp.asarray(
-                _huge_margins(X, W[:, columns]), margins.dtype
-            )
+        models = np.split(W, W.shape[1] // (n_outputs or W.shape[1]), axis=1)
+        huge = np.hstack([_huge_margins(X, of_model) for of_model in models])
+        margins[these] = backend.xp.asarray(huge, dtype=margins.dtype)
     return margins
 
 
