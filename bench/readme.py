@@ -1,15 +1,26 @@
-"""Writes the README's figures from bench/results: python bench/readme.py [--check]"""
+"""Writes the figures of both READMEs from bench/results: python bench/readme.py [--check]"""
 
+import html
 import json
+import math
+import re
 import sys
 from pathlib import Path
 
+from race import slower
 from race.report import OURS, contestants_of, standing
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
+PICTURE = RESULTS / "peers" / "slower.svg"
 BEGIN = "<!-- figures: written by bench/readme.py from bench/results, not by hand -->"
 END = "<!-- end of figures -->"
+SHOWN = (
+    "heavy-200k-60",
+    "ill-1M-100",
+    "mnist",
+    "breast-cancer-scaled",
+)  # three that we win, one that we lose
 
 
 def table(headings, rows):
@@ -100,29 +111,7 @@ def fits():
 
 def race():
     """Ours against the fastest peer on every data set, from bench/peers.py."""
-    results = json.loads((RESULTS / "peers" / "peers.json").read_text())
-    rows = []
-    for case, about in results["cases"].items():
-        found = {
-            name: standing(results, case, name)["targets"][1e-6] for name in contestants_of(results, case)
-        }
-        peers = {name: run["seconds"] for name, run in found.items() if run and not name.startswith("ours")}
-        ours, best = found.get(OURS), min(peers, key=peers.get, default=None)
-        reads = ours and ours.get("reads")
-        strength = f", C = {about['C']:g}" if about["C"] != 1 else ""
-        rows.append(
-            [
-                case,
-                f"{about['rows']:,} × {about['features']}",
-                about["about"] + strength,
-                f"{ours['seconds']:.3g}" if ours else "not reached",
-                "" if reads is None else f"{reads:.3g}",
-                best or "none reached it",
-                f"{peers[best]:.3g}" if best else "",
-                f"{peers[best] / ours['seconds']:.3g}" if best and ours else "",
-                str(sum(not name.startswith("ours") for name in found)),
-            ]
-        )
+    results = race_results()
     raced = ", ".join(
         f"{name} {version}"
         for name, version in results["versions"].items()
@@ -134,7 +123,7 @@ def race():
         "C = 1 where nothing else is said, against whatever peer was fastest; "
         f"fits were ended after {min(limits):.2g} to {max(limits):.2g} s "
         f"({machine_line(results['machine'])}; {raced}). "
-        "Full tables: `python bench/peers.py`, picture: `bench/results/peers/peers.svg`.\n\n"
+        "Full tables: `python bench/peers.py`, pictures: `bench/results/peers`.\n\n"
         + table(
             [
                 "data",
@@ -147,8 +136,50 @@ def race():
                 "× ours",
                 "peers raced",
             ],
-            rows,
+            [race_row(results, case) for case in results["cases"]],
         )
+    )
+
+
+def race_results():
+    return json.loads((RESULTS / "peers" / "peers.json").read_text())
+
+
+def race_row(results, case):
+    """A case of the race as cells of a table."""
+    about = results["cases"][case]
+    found = {name: standing(results, case, name)["targets"][1e-6] for name in contestants_of(results, case)}
+    peers = {name: run["seconds"] for name, run in found.items() if run and not name.startswith("ours")}
+    ours, best = found.get(OURS), min(peers, key=peers.get, default=None)
+    reads = ours and ours.get("reads")
+    strength = f", C = {about['C']:g}" if about["C"] != 1 else ""
+    return [
+        case,
+        f"{about['rows']:,} × {about['features']}",
+        about["about"] + strength,
+        f"{ours['seconds']:.3g}" if ours else "not reached",
+        "" if reads is None else f"{reads:.3g}",
+        best or "none reached it",
+        f"{peers[best]:.3g}" if best else "",
+        f"{peers[best] / ours['seconds']:.3g}" if best and ours else "",
+        str(sum(not name.startswith("ours") for name in found)),
+    ]
+
+
+def headline():
+    """Four rows of the race, and the picture of all of them."""
+    results = race_results()
+    found = slower.ratios(results)
+    best = [slower.fastest(times) for times in found.values()]
+    won, most = sum(times > 1 for times in best), max(times for times in best if times < math.inf)
+    rows = [race_row(results, case) for case in SHOWN]
+    headings = ["data", "size", "what", "ours, s", "reads of X", "fastest peer", "its s", "times ours"]
+    return (
+        f"On {won} of {len(found)} data sets no other library reached the optimum sooner "
+        f"({machine_line(results['machine'])}; a library counts with its fastest solver and setting):\n\n"
+        + table(headings, [row[:-1] for row in rows])
+        + f"\n\n![Times of the other libraries as multiples of ours on {len(found)} data sets. The "
+        f"fastest takes {min(best):.2g} to {most:.2g} times as long.]({PICTURE.relative_to(ROOT)})"
     )
 
 
@@ -191,16 +222,31 @@ def gpu():
 
 
 def rendered():
-    """The README with its figures as the results have them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
-    figures = "\n\n".join(part() for part in (passes, alternatives, fits, race, gpu))
-    return f"{head}{BEGIN}\n\n{figures}\n\n{END}{tail}"
+    """{file: its text with the figures as the results have them}."""
+    parts = {"README.md": (headline,), "bench/README.md": (passes, alternatives, fits, race, gpu)}
+    texts = {}
+    for name, figures in parts.items():
+        head, rest = (ROOT / name).read_text(encoding="utf-8").split(BEGIN)
+        told = "\n\n".join(figure() for figure in figures)
+        texts[ROOT / name] = f"{head}{BEGIN}\n\n{told}\n\n{END}{rest.split(END)[1]}"
+    return texts
+
+
+def drawn():
+    """The ratios that the picture's description holds."""
+    told = re.search(r"<dc:description>(.*?)</dc:description>", PICTURE.read_text(encoding="utf-8"), re.S)
+    return json.loads(html.unescape(told[1]))
 
 
 if __name__ == "__main__":
     if "--check" not in sys.argv:
-        (ROOT / "README.md").write_text(rendered(), encoding="utf-8")
-    elif rendered() != (ROOT / "README.md").read_text(encoding="utf-8"):
-        sys.exit("README.md differs from bench/results: run python bench/readme.py")
+        for path, text in rendered().items():
+            path.write_text(text, encoding="utf-8")
+        slower.draw(race_results(), PICTURE)
+    else:
+        stale = [path for path, text in rendered().items() if text != path.read_text(encoding="utf-8")]
+        if drawn() != slower.ratios(race_results()):
+            stale.append(PICTURE)
+        if stale:
+            names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+            sys.exit(f"{names}: not what bench/results says; run python bench/readme.py")

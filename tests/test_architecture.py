@@ -386,15 +386,3 @@ def test_few_calls_lie_between_fit_and_the_loop(monkeypatch):
     monkeypatch.setattr(NumbaBackend, "kernels", {**table, key: recording})
     logreg_accel.LogisticRegression(backend="numba", solver="lbfgs").fit([[0.0], [1.0], [2.0]], [0, 1, 0])
     assert depths and max(depths) <= 10 + 1, "the recording itself is one"
-
-
-def test_readme_python_runs():
-    """Every Python block of the README, one after the other."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", readme, re.S)
-    assert blocks
-    scope = {}
-    folder = os.getcwd()
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), scope)  # noqa: S102
-    os.chdir(folder)

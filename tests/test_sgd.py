@@ -56,7 +56,7 @@ def test_three_epochs_come_within_a_thousandth(name, classes):
 
 @pytest.mark.slow
 def test_a_million_rows_in_three_epochs():
-    """What README.md says: at most 1e-3 above the optimum after three epochs of 1M x 100."""
+    """What logreg_accel/USING.md says: at most 1e-3 above the optimum after three epochs of 1M x 100."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((1_000_000, 100), dtype=np.float32)
     X[:, 1:] += X[:, :-1]
