@@ -73,7 +73,9 @@ ROOMS = {
         "streaming",
     },
     "interop": {"data", "estimator", "many"},
-    "many": set("backends clock data driver estimator fitting interop losses objective penalty".split())
+    "many": set(
+        "backends clock data driver estimator fitting interop losses objective options penalty".split()
+    )
     | set("prediction rows session solvers".split()),
     "prediction": {"backends", "data", "interop", "losses"},
     "table": {"data"},

@@ -10,11 +10,11 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from .. import fitting
 from ..backends.passes import Model
-from ..data import as_labels, as_weights, encode_labels
+from ..data import as_labels, as_offset, as_weights, encode_labels
 from ..interop import hooks
 from ..prediction import Predictor
 from .folds import Folds, trains_of
-from .models import matrix_in_memory, strengths_of, template_of, warn_of
+from .models import matrix_in_memory, strengths_of, template_of, warn_of, with_columns_of
 from .scoring import Scoring, scorer_of
 from .selection import best_of, grid_results, within_one_error
 from .table import Shared, Spec, class_factors
@@ -43,9 +43,9 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
     use_legacy_attributes : False
         There are only scikit-learn's new attributes.
     tol, fit_intercept, class_weight, solver, max_iter, max_passes, max_seconds, random_state, verbose, \
-            backend, n_threads
-        As of `LogisticRegression`. Weights of class_weight="balanced" are those of the rows that a split
-        trains on; budgets hold for all models together.
+            backend, n_threads, penalty_factor, standardize, bounds
+        As of `LogisticRegression`. Weights of class_weight="balanced", and deviations of columns, are those
+        of the rows that a split trains on; budgets hold for all models together.
     callback : callable Progress -> bool or None
         Called after every read with a `logreg_accel.many.solve.Progress`; True stops all models.
 
@@ -104,6 +104,9 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         callback: Callable[[Any], bool | None] | None = None,
         backend: str = "auto",
         n_threads: int | None = None,
+        penalty_factor: Any = None,
+        standardize: bool = False,
+        bounds: Any = None,
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -123,13 +126,16 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         self.callback = callback
         self.backend = backend
         self.n_threads = n_threads
+        self.penalty_factor = penalty_factor
+        self.standardize = standardize
+        self.bounds = bounds
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, **params: Any) -> Self:
         """Fit the models of all splits, choose, and fit the best to all rows.
 
         Parameters
@@ -138,6 +144,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         y : (n_samples,) labels of two or more classes
         sample_weight : (n_samples,) or None
             For fitting and, unless metadata routing says otherwise, for scoring.
+        offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
+            Added to the margins of every model, also of rows that are held out.
         **params
             For the splitter and the scorer under scikit-learn's metadata routing; without it `groups`.
 
@@ -160,6 +168,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
             strengths, shares = strengths_of(self.Cs), self._shares()
             template = self._template(strengths)
             matrix = matrix_in_memory(self, X)
+            with_columns_of(template, self)
             classes, codes = encode_labels(as_labels(y))
             if len(codes) != matrix.shape[0]:
                 raise ValueError(
@@ -169,7 +178,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
             to_split, to_score = self._routed(sample_weight, params)
             splits = list(check_cv(self.cv, y, classifier=True).split(X, y, **to_split))
             trains = trains_of(splits, len(codes))
-            shared = Shared(matrix, codes, weights, trains, classes)
+            offset = as_offset(offset, len(codes), len(classes))
+            shared = Shared(matrix, codes, weights, trains, classes, offset)
             models = [self._model(shared, split) for split in range(len(splits))]
             scoring = Scoring(self.scoring, classes, X, y, to_score)
             self.classes_ = classes

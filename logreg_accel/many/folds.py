@@ -102,7 +102,11 @@ class Folds:
 
     def _margins(self, split, W):
         self.n_passes += len(self.tests[split]) / self.shared.X.shape[0]
-        return held_out_margins(self.backend, self.shared.X, self.tests[split], W, self.k)
+        offset, test = self.shared.offset, self.tests[split]
+        margins = held_out_margins(self.backend, self.shared.X, test, W, self.k)
+        if offset is None:
+            return margins
+        return margins + np.tile(offset[test], W.shape[1] // offset.shape[1])
 
     def of_all(self, what, dtype):
         """A property of every Solution, in the shape of the scores."""

@@ -29,13 +29,15 @@ def template_of(parameters, strengths):
     for strength in strengths:
         check_strength(strength, template.l1_ratio)
     fitting.check_parameters(template)
-    for name in ("penalty_factor", "standardize", "bounds"):
-        given = getattr(template, name)
-        if given is not None and given is not False:
-            raise ValueError(
-                f"`{name}` is not known to many models in one read; fit LogisticRegression for each."
-            )
     return template
+
+
+def with_columns_of(model, other):
+    """A model that knows the columns which another was given."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(other, name):
+            setattr(model, name, getattr(other, name))
+    return model
 
 
 def matrix_in_memory(model, X):
@@ -92,9 +94,7 @@ def fitted_model(template, shared, spec, fitted):
     weights = None if factors is None else dict(zip(shared.classes.tolist(), factors, strict=True))
     parameters = {**template.get_params(), "C": spec.C, "l1_ratio": spec.l1_ratio}
     model = LogisticRegression(**{**parameters, "class_weight": weights, "callback": None})
-    for name in ("n_features_in_", "feature_names_in_"):
-        if hasattr(template, name):
-            setattr(model, name, getattr(template, name))
+    with_columns_of(model, template)
     labelled = shared.alone(spec)
     model._keep(fitted, labelled)
     model._state, model._weight_fitted = None, labelled.total_weight

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends.passes import Model
-from ..data import as_labels, as_weights, encode_labels
+from ..data import as_labels, as_offset, as_weights, encode_labels
 from .models import fitted_models, matrix_in_memory, strengths_of, template_of
 from .table import Shared, Spec, class_factors
 
@@ -62,6 +62,7 @@ def logistic_regression_path(
     l1_ratio: float = 0.0,
     sample_weight: Any = None,
     class_weight: dict | str | None = None,
+    offset: Any = None,
     **parameters: Any,
 ) -> RegularizationPath:
     """Fit a path of penalties: what `LogisticRegression` finds for every C, out of shared reads of X.
@@ -76,6 +77,8 @@ def logistic_regression_path(
         Above 0, models are fitted one after the other, each from that of the next stronger penalty.
     sample_weight : (n_samples,) or None
     class_weight : dict, "balanced" or None
+    offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
+        Added to the margins of every model.
     **parameters
         As of `fit_many`.
 
@@ -103,7 +106,8 @@ def logistic_regression_path(
     if len(codes) != matrix.shape[0]:
         raise ValueError(f"`X` has {matrix.shape[0]} rows and `y` {len(codes)}. Give one label a row.")
     weights = as_weights(sample_weight, matrix.shape[0])
-    shared = Shared(matrix, codes, weights, np.empty((len(codes), 0), dtype=bool), classes)
+    offset = as_offset(offset, len(codes), len(classes))
+    shared = Shared(matrix, codes, weights, np.empty((len(codes), 0), dtype=bool), classes, offset)
     model = Model()
     model = model._replace(class_weight=class_factors(shared, model, class_weight, "`y`"))
     specs = [Spec(model, strength, l1_ratio) for strength in strengths]

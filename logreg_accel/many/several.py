@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import column_or_1d
 
 from ..backends.passes import Model
-from ..data import as_weights, encode_labels
+from ..data import as_offset, as_weights, encode_labels
 from ..estimator import LogisticRegression
 from .models import fitted_models, matrix_in_memory, template_of
 from .table import Shared, Spec, class_factors
@@ -21,6 +21,7 @@ def fit_many(
     l1_ratio: float = 0.0,
     sample_weight: Any = None,
     class_weight: dict | str | None = None,
+    offset: Any = None,
     **parameters: Any,
 ) -> list[LogisticRegression]:
     """Fit one LogisticRegression for each column of Y and each C; all of them share their reads of X.
@@ -37,9 +38,12 @@ def fit_many(
     sample_weight : (n_samples,) or None
     class_weight : dict, "balanced" or None
         "balanced" goes by the labels of each column.
+    offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
+        Added to the margins of every model.
     **parameters
         Of `LogisticRegression`: tol, fit_intercept, solver, max_iter, max_passes, max_seconds, random_state,
-        verbose, backend, n_threads, and `callback`, which is told a `logreg_accel.many.solve.Progress` after
+        verbose, backend, n_threads, penalty_factor, standardize (by the rows that a model trains on), bounds
+        (models one after the other), and `callback`, which is told a `logreg_accel.many.solve.Progress` after
         every read and stops all models by returning True. Budgets hold for all models together.
 
     Returns
@@ -73,7 +77,8 @@ def fit_many(
     codes, classes, known = targets_of(Y, matrix.shape[0])
     weights = as_weights(sample_weight, matrix.shape[0])
     missing = not known.all()
-    shared = Shared(matrix, codes, weights, known if missing else known[:, :0], classes)
+    offset = as_offset(offset, matrix.shape[0], len(classes))
+    shared = Shared(matrix, codes, weights, known if missing else known[:, :0], classes, offset)
     specs = []
     for target in range(codes.shape[1]):
         model = Model(target, target if missing else None)

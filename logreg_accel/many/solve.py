@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from .. import driver, fitting
+from .. import driver, fitting, options
 from ..backends import get_backend
 from ..data import compute_dtype
 from ..driver import Trial
@@ -94,6 +94,7 @@ class _Run:
         self.fitted: list = [None] * len(specs)
         self.session = Lockstep(template.max_passes, template.max_seconds)
         self.totals: dict = {}
+        self.scales: dict = {}
         matrix, self.loss = shared.X, loss_of(len(shared.classes))
         m, n = matrix.shape
         self.backend, self.chosen = get_backend(
@@ -105,13 +106,16 @@ class _Run:
             n_outputs=self.loss.n_outputs,
         )
         smooth = any(self.is_smooth(spec) for spec in specs)
+        self.factors = options.penalty_factors(template, n)
+        self.bounds = None if template.bounds is None else options.bounds_of(template, n)
+        plain = self.factors is None and not template.standardize
         self.solver = _Solver(
             *resolve_solver(
-                template.solver,
+                options.solver_asked(template),
                 n,
                 m,
                 matrix.nbytes,
-                smooth,
+                smooth and plain,
                 self.loss.n_outputs,
                 l1=not smooth and any(spec.l1_ratio > 0 for spec in specs),
                 real=compute_dtype(matrix.dtype).itemsize,
@@ -135,6 +139,17 @@ class _Run:
             self.totals[key] = self.shared.class_totals(key)
         return weight_of(self.totals[key], model)
 
+    def scale(self, spec):
+        """Deviations of the columns in the rows that a model trains on, for `standardize`, or None."""
+        if not self.template.standardize:
+            return None
+        if spec.model not in self.scales:
+            block, intercept = self.shared.alone(spec).block, bool(self.template.fit_intercept)
+            rows = MemoryRows([block], self.backend, len(self.shared.classes), intercept)
+            self.scales[spec.model] = rows.deviations(intercept)
+            self.session.n_passes += 1
+        return self.scales[spec.model]
+
     # -- together --------------------------------------------------------------------------------------------
 
     def in_lockstep(self, which):
@@ -156,14 +171,15 @@ class _Run:
             solutions = session.run_all(trials, lambda live: self._tell(len(live)))
         for i, objective, solution in zip(which, objectives, solutions, strict=True):
             solution = solution._replace(w=objective.at.original(solution.w))
-            self.fitted[i] = fitting.Fitted(solution, self.chosen, self._choice(len(which)))
+            choice, found = self._choice(len(which)), self.scale(self.specs[i])
+            self.fitted[i] = fitting.Fitted(solution, self.chosen, choice, found)
 
     def _objective(self, rows, spec, scale):
         total = self.total(spec.model)
+        n, k, intercept = self.shared.X.shape[1], self.loss.n_outputs, bool(self.template.fit_intercept)
         penalty = penalty_of(spec, total)
-        return Objective(
-            rows, self.loss, penalty, bool(self.template.fit_intercept), spec.model, total / scale
-        )
+        penalty = options.by_weight(penalty, self.factors, self.scale(spec), n, k, intercept)
+        return Objective(rows, self.loss, penalty, intercept, spec.model, total / scale)
 
     def _choice(self, count):
         return fitting.Choice(self.solver.name, f"{self.solver.reason}; {count} models share their reads")
@@ -208,6 +224,7 @@ class _Run:
     def _alone(self, spec, start, found):
         """A single fit, from a start or the last point."""
         model = clone(self.template).set_params(C=spec.C, l1_ratio=spec.l1_ratio, verbose=0, callback=None)
+        model.penalty_factor, model.bounds = self.factors, self.bounds  # names are known by now
         session = self.session
         if session.max_passes < math.inf:
             model.max_passes = max(session.reads_left, 1e-9)

@@ -36,7 +36,7 @@ def path_start(session, objectives, seed):
         return starts
     session.n_passes += sample.cost
     paths: dict = {}
-    for i in sorted(range(len(objectives)), key=lambda i: -objectives[i].penalty.l2):
+    for i in sorted(range(len(objectives)), key=lambda i: -np.sum(objectives[i].penalty.l2)):
         paths.setdefault(objectives[i].models, []).append(i)
     paths = list(paths.values())
 

@@ -37,6 +37,7 @@ class Shared(NamedTuple):
     trains : ndarray (m, splits) of bool
         Which rows each split trains on.
     classes : ndarray (n_classes,)
+    offset : ndarray (m, 1) or (m, n_classes), or None
     """
 
     X: Any
@@ -44,12 +45,13 @@ class Shared(NamedTuple):
     weights: Any
     trains: np.ndarray
     classes: np.ndarray
+    offset: Any = None
 
     def block(self):
         """All rows as a Block, with their weights scaled to fit float32, and the scale."""
         bits = np.packbits(self.trains, axis=1, bitorder="little") if self.trains.shape[1] else None
         s, scale = _scaled(self.weights)
-        return Block(self.X, self.codes, s, bits), scale
+        return Block(self.X, self.codes, s, bits, self.offset), scale
 
     def of(self, model):
         """Codes of a model's target, and what each row counts in it, float64."""
@@ -69,7 +71,8 @@ class Shared(NamedTuple):
         y, s = self.of(spec.model)
         s, scale = _scaled(s)
         factors = None if spec.model.class_weight is None else np.array(spec.model.class_weight)
-        return Labelled(Block(self.X, np.ascontiguousarray(y), s), self.classes, scale, factors)
+        block = Block(self.X, np.ascontiguousarray(y), s, offset=self.offset)
+        return Labelled(block, self.classes, scale, factors)
 
 
 def weight_of(totals, model):
