@@ -107,6 +107,28 @@ def test_a_model_that_rounding_made_indefinite_takes_bounded_work(seed, monkeypa
     )
 
 
+@pytest.mark.parametrize("seed", [2, 7, 11])
+def test_rounding_does_not_keep_the_model_going(seed, monkeypatch):
+    """Columns that differ by the seventh digit: the slope's rounding promises one step after another."""
+    rng = np.random.default_rng(seed)
+    X = 10.0 ** rng.uniform(6, 9, 10) * (1 + 1e-7 * rng.standard_normal((500, 10)))
+    H, b, l1 = X.T @ X / 2000, X.T @ (0.5 - (rng.random(500) < 0.5)) / 500, np.full(10, 1e-5)
+    H[np.diag_indices_from(H)] *= 1 + 1e-10
+    factors, factor = [], quadratic._cholesky
+    monkeypatch.setattr(quadratic, "_cholesky", lambda part: factors.append(len(part)) or factor(part))
+
+    def searched():
+        factors.clear()
+        u = quadratic.feature_sign_search(H.copy(), b, l1, np.zeros(10))
+        return len(factors), 0.5 * u @ H @ u - b @ u + l1 @ abs(u)
+
+    steps, value = searched()
+    monkeypatch.setattr(quadratic, "_DOUBTFUL", np.inf)
+    most_steps, least = searched()
+    assert steps < 60 < most_steps
+    assert value <= (1 - 1e-3) * least < 0
+
+
 def test_columns_without_curvature_stay_where_they_are():
     H, w = np.diag([1.0, 0.0]), np.array([0.0, 3.0])
     np.testing.assert_allclose(

@@ -8,6 +8,7 @@ from .. import clock
 _LIFT = 1e-10  # relative lift of the diagonal of a model
 _LEAST_LIFT = 1e-12  # ... of a system that is solved
 _SWEEPS = 30
+_DOUBTFUL = 20  # steps in a row whose gain rounding could feign
 
 
 def lasso(H, gradient, w, l1, rounding, sweeps=None):
@@ -56,7 +57,8 @@ def feature_sign_search(H, b, l1, u):
     """Find the minimum of ½·uᵀHu − b·u + Σ l1·|u|, starting from u, which is overwritten.
 
     Where rounding has made H indefinite, its diagonal is lifted in place until the part in use has a Cholesky
-    factor. Lifting the system alone and not the model would make every step a descent without end.
+    factor. Lifting the system alone and not the model would make every step a descent without end. Where
+    columns are nearly collinear, rounding alone offers one step after another; it is followed for a few only.
     """
     curvature = H.diagonal()
     usable = curvature > 0  # otherwise no row of the sample has the column, and its weight is kept
@@ -64,6 +66,7 @@ def feature_sign_search(H, b, l1, u):
     size = np.sqrt(np.where(usable, curvature, 1))
     enough = 1e-12 * (abs(b) / size).max(initial=np.finfo(float).tiny)
     signs, several, settled, lift = np.sign(u), True, False, _LIFT
+    eps, doubtful = np.finfo(float).eps, 0
     for _ in range(20 * len(u) + 100):
         clock.check()
         slope = H @ u - b
@@ -87,7 +90,10 @@ def feature_sign_search(H, b, l1, u):
             H[np.diag_indices_from(H)] *= 1 + lift
             lift *= 10
             continue
-        d, best = _best_on_the_way(part, factor, slope[A], u[A], l1[A], signs[A])
+        d, best, gain = _best_on_the_way(part, factor, slope[A], u[A], l1[A], signs[A])
+        doubtful = doubtful + 1 if gain <= eps * abs(d) @ (abs(part) @ abs(u[A]) + abs(b[A])) else 0
+        if doubtful > _DOUBTFUL:
+            break
         if best is None:  # because of rounding, or of weights that left 0 together
             if leaving and not several:
                 break
@@ -110,7 +116,7 @@ def _zeros_that_leave(slope, l1, size, zeros, most, enough):
 
 
 def _best_on_the_way(H, factor, slope, u, l1, signs):
-    """Return the step to the minimum for given signs, and the t in (0, 1] that minimises the model along it.
+    """Return the step to the minimum for given signs, the best t in (0, 1] along it, and the gain of that.
 
     t is None if the model is nowhere below its value at the start.
     """
@@ -118,7 +124,8 @@ def _best_on_the_way(H, factor, slope, u, l1, signs):
     crosses = (l1 > 0) & (u * (u + d) < 0)
     t = np.append(np.unique(-u[crosses] / d[crosses]), 1.0)
     values = t * (slope @ d) + 0.5 * t * t * (d @ H @ d) + abs(u + t[:, None] * d) @ l1
-    return d, t[values.argmin()] if values.min() < l1 @ abs(u) else None
+    gain = l1 @ abs(u) - values.min()
+    return d, t[values.argmin()] if gain > 0 else None, gain
 
 
 def _cholesky(H):
