@@ -76,7 +76,7 @@ ROOMS = {
     "many": set(
         "backends clock data driver estimator fitting interop losses objective options penalty".split()
     )
-    | set("prediction rows session solvers".split()),
+    | set("prediction report rows session solvers".split()),
     "prediction": {"backends", "data", "interop", "losses"},
     "table": {"data"},
     "persistence": {"backends", "fitting", "history", "solvers", "table"},
@@ -100,6 +100,7 @@ ROOMS = {
     "options": {"data", "solvers"},
     "export": {"backends", "persistence"},
     "yardstick": {"backends", "data", "kernels"},
+    "report": set(),
     "cli": {
         "inference",
         "__init__",
@@ -114,6 +115,7 @@ ROOMS = {
         "table",
         "yardstick",
         "many",
+        "report",
     },
     "accelerate": {"interop"},
     "__init__": set(),
@@ -131,7 +133,7 @@ HOMES = {
         "logreg_accel/data/tables.py",
         "logreg_accel/table",
     },
-    "matplotlib": {"logreg_accel/cli/report.py", "logreg_accel/many/path.py"},
+    "matplotlib": {"logreg_accel/report/drawing.py", "logreg_accel/cli/report.py"},
     "onnx": {"logreg_accel/export/onnx.py"},
     "rich": {"logreg_accel/cli/output.py"},
     "narwhals": {"logreg_accel/data/convert.py", "logreg_accel/inference/tables.py"},

@@ -9,8 +9,18 @@ from .. import load
 from ..data.tables import ARROW, SUFFIXES, harmless, plain, table_writer
 from ..persistence.writing import write_whole
 from ..table import LeftOut, Levels
-from . import UsageError, bars
-from .output import Progress, check_output, inputs_of, print_facts, print_json, print_table, same_file, text
+from . import UsageError, bars, page
+from .output import (
+    Progress,
+    check_drawing,
+    check_output,
+    inputs_of,
+    print_facts,
+    print_json,
+    print_table,
+    same_file,
+    text,
+)
 from .quality import calibration, print_quality, quality
 from .reading import listed, rows_to_use
 from .train import flat, predicted, probabilities
@@ -101,7 +111,9 @@ def evaluate(options):
     target = options.target
     if target is None and hasattr(model, "encoder_"):
         raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
-    rows = rows_to_use(options, model, target, by, Progress(options.json).say)
+    check_drawing("--report", options.report, [*inputs_of(options.file), options.model])
+    progress = Progress(options.json)
+    rows = rows_to_use(options, model, target, by, progress.say)
     if rows.y is None:
         raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
     from sklearn.metrics import confusion_matrix
@@ -111,6 +123,10 @@ def evaluate(options):
     measured = quality(y, proba, labels, classes)
     confusion = confusion_matrix(y, labels, labels=classes).tolist()
     bins, groups = calibration(y, proba, classes), _by_group(rows.table, y, proba, labels, classes)
+    if options.report:
+        lead = f"Measured on {', '.join(options.file)}: {len(y):,} rows of {target or 'labels'}."
+        sample = {os.path.basename(options.file[0])[:24]: page.Sample(y, proba, labels)}
+        page.write(options.report, f"{options.model}, evaluated", lead, model, sample, progress.warnings)
     if options.json:
         facts = {"rows": len(y), **measured, "classes": plain(classes), "confusion": confusion}
         print_json({**facts, "calibration": bins, **({"by": groups} if by else {})})
@@ -183,7 +199,7 @@ def inspect(options):
         return
     print_facts(options.model, flat(facts))
     if hasattr(model, "encoder_"):
-        cells = [[column.name, _made_of(column)] for column in model.encoder_.columns_]
+        cells = [[column.name, made_of(column)] for column in model.encoder_.columns_]
         print_table("Columns of the table", ["column", "taken as"], cells)
     print_table(
         f"Largest coefficients ({len(order)} of {model.n_features_in_})",
@@ -194,7 +210,7 @@ def inspect(options):
         bars.show(model.inference_)
 
 
-def _made_of(column):
+def made_of(column):
     if isinstance(column, LeftOut):
         return "left out"
     if isinstance(column, Levels):

@@ -21,18 +21,18 @@ def check(options, model):
         raise UsageError("--inference iid does not hold with --class-weight; use HC1")
 
 
-def error_bars(options, model, X, y, weight, say):
+def error_bars(options, model, X, y, weight, warn):
     """What `inspect` shows of an `inference`, as plain values; None where there are none, and says why."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             result = without_names(lambda: inference(model, X, y, weight, vcov=options.inference))
     except (ValueError, MemoryError) as error:
-        say(f"no error bars: {error}")
+        warn(f"no error bars: {error}")
         return None
     for warning in caught:
         if "valid feature names" not in str(warning.message):
-            say(f"warning: {warning.message}")
+            warn(str(warning.message))
     facts = {"covariance": result.vcov, "formula": result.formula}
     for name in ("nobs", "llf", "llnull", "prsquared", "aic", "bic", "llr_pvalue"):
         facts[name] = float(getattr(result, name))

@@ -6,7 +6,7 @@ from .. import Objective, plain_loss_gradient
 from ..persistence.writing import write_whole
 from ..yardstick import fastest, plain_reads
 from .doctor import machine
-from .output import Progress, check_output, print_json, print_table
+from .output import Progress, check_drawing, print_json, print_table
 
 HEADINGS = [
     "features",
@@ -23,10 +23,7 @@ HEADINGS = [
 def bench(options):
     """Measure evaluations, print a table and, if asked for, draw the roofline."""
     progress = Progress(options.quiet)
-    if options.output:
-        from .report import roofline
-
-        check_output("--output", options.output, suffixes=[".svg"])
+    check_drawing("--output", options.output, suffixes=(".svg",))
     rows = []
     for layout in options.layout:
         for dtype in options.dtypes:
@@ -47,6 +44,8 @@ def bench(options):
             cells(rows),
         )
     if options.output:
+        from ..report.roofline import roofline
+
         write_whole(options.output, lambda file: file.write(roofline(report).encode()))
         progress.say(f"the roofline: {options.output}")
     if options.json:

@@ -3,6 +3,7 @@
 It is formatted by rich if that is installed and the stream is a terminal.
 """
 
+import importlib.util
 import json
 import math
 import os
@@ -46,6 +47,15 @@ def check_output(option, path, inputs=(), suffixes=()):
     check_writable(path)
 
 
+def check_drawing(option, path, inputs=(), suffixes=(".html", ".htm")):
+    """As `check_output`, for a file with figures, if one is asked for."""
+    if path is None:
+        return
+    check_output(option, path, inputs, suffixes)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError(f"{option} needs matplotlib: pip install 'logreg-accel[report]'")
+
+
 def inputs_of(patterns):
     """The files that patterns stand for; the patterns themselves where nothing is there."""
     try:
@@ -76,19 +86,25 @@ class Progress:
     """The callback of a fit that prints a line for every step; prints nothing if `quiet`."""
 
     def __init__(self, quiet=False):
-        self.quiet = quiet
+        self.quiet, self.warnings = quiet, []  # sentences that a page repeats
         self._console = _rich_console(sys.stderr)
         self._headed = False
 
     def say(self, text):
         """Print a message on a line of its own."""
-        if self.quiet:
-            return
-        text = shown(text)
+        if not self.quiet:
+            self._print(shown(text), "dim")
+
+    def warn(self, sentence):
+        """Print a warning, and keep it."""
+        self.warnings.append(sentence)
+        self.say(f"warning: {sentence}")
+
+    def _print(self, line, style=None):
         if self._console:
-            self._console.print(text, style="dim", markup=False)
+            self._console.print(line, style=style, markup=False)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(line, file=sys.stderr, flush=True)
 
     def __call__(self, record, w):
         from ..history import HEADINGS, format_record
@@ -96,12 +112,8 @@ class Progress:
         if not self.quiet:
             if not self._headed:
                 self._headed = True
-                self.say(HEADINGS)
-            line = format_record(record)
-            if self._console:
-                self._console.print(line, markup=False)
-            else:
-                print(line, file=sys.stderr, flush=True)
+                self._print(HEADINGS, "dim")
+            self._print(format_record(record))
         return False
 
 

@@ -7,6 +7,7 @@ _DATA = (
     "tables as text (CSV and its relatives, also packed), Parquet or Feather: several files, a pattern or a "
     "folder of one table; or .npy, .npz, svmlight"
 )
+_REPORT = "a page in one file: measures, curves, coefficients, how the fit went (needs matplotlib)"
 _TARGET = "the labels (a number for .npy, none for svmlight)"
 
 
@@ -129,6 +130,7 @@ def _add_train(verb):
         choices=["iid", "HC0", "HC1"],
         help="keep standard errors, p-values and intervals with the model, for inspect (needs --C inf)",
     )
+    train.add_argument("--report", metavar="OUT.html", help=_REPORT)
     train.add_argument(
         "--strict",
         action="store_true",
@@ -181,6 +183,7 @@ def _add_models(verb):
     evaluate.add_argument("--target", metavar="COLUMN", help=_TARGET)
     _add_layout(evaluate)
     evaluate.add_argument("--by", metavar="COLUMN", help="measure the rows of each value of a column, too")
+    evaluate.add_argument("--report", metavar="OUT.html", help=_REPORT)
     evaluate.add_argument("--threshold", type=values.probability, metavar="P", help="as for predict")
 
     inspect = verb("inspect", "apply", "show what a model file holds")

@@ -13,30 +13,28 @@ _RARE, _MANY_CLASSES, _APART, _SOME = 0.02, 20, 1e3, 20_000
 
 
 def told(name, encoder, table, target, y):
-    """The lines that tell of an encoder, the table that it learned from and its labels."""
+    """The lines that tell of an encoder, the table that it learned from, and its labels."""
     numbers = [column for column in encoder.columns_ if isinstance(column, Number)]
     levels = [column for column in encoder.columns_ if isinstance(column, Levels)]
     yield f"{name}: {table.num_rows:,} rows, {table.num_columns} columns of features"
-    yield from _item(f"target {target}", _shares(y))
-    yield from _item(f"numbers ({len(numbers)})", ", ".join(column.name for column in numbers))
+    yield from item(f"target {target}", _shares(y))
+    yield from item(f"numbers ({len(numbers)})", ", ".join(column.name for column in numbers))
     names = (f"{column.name} ({len(column.levels)}{_pooled(column)})" for column in levels)
-    yield from _item(f"levels ({len(levels)})", ", ".join(names))
+    yield from item(f"levels ({len(levels)})", ", ".join(names))
     lacking = [column.name for column in numbers + levels if column.missing]
-    yield from _item(f"gaps ({len(lacking)})", ", ".join(lacking))
+    yield from item(f"gaps ({len(lacking)})", ", ".join(lacking))
     for column in encoder.columns_:
         if isinstance(column, LeftOut):
-            yield from _item("left out", f"{column.name}: {column.why}")
+            yield from item("left out", f"{column.name}: {column.why}")
     stored = "sparse" if encoder.sparse_ else "dense"
-    yield from _item("the matrix", f"{encoder.n_features_out_:,} columns, {stored}")
-    for warning in odd(encoder, table, target, y):
-        yield from _item("warning", warning)
+    yield from item("the matrix", f"{encoder.n_features_out_:,} columns, {stored}")
 
 
 def _pooled(column):
     return f", {len(column.pooled):,} rare pooled" if column.pooled else ""
 
 
-def _item(heading, text):
+def item(heading, text):
     """A heading and a text in lines that fit a terminal of 80 columns."""
     import textwrap
 

@@ -14,7 +14,7 @@ from ..data.tables import has_pyarrow
 from ..table import Levels, Number
 from ..table.labels import as_known, labels_of, weights_of
 from . import UsageError
-from .plan import told
+from .plan import item, odd, told
 
 
 class Rows(NamedTuple):
@@ -65,6 +65,10 @@ def rows_to_learn(options, progress):
         raise ValueError(_with_places(str(error), lambda row: tables.place(kept[row]))) from error
     for line in told(tables.name, encoder, given, target, y[kept]):
         progress.say(line)
+    for sentence in odd(encoder, given, target, y[kept]):
+        progress.warnings.append(sentence)
+        for line in item("warning", sentence):
+            progress.say(line)
     X = encoder.encode(given)[0]
     held_out = None if out is None else (encoder.encode(features.take(out))[0], y[out])
     if options.valid:

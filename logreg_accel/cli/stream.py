@@ -7,7 +7,7 @@ import warnings
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import scan
-from . import NOT_CONVERGED, UsageError
+from . import NOT_CONVERGED, UsageError, page
 from .output import print_facts, print_json
 
 _EVERY = 2.0  # seconds between two lines that say how far the first read is
@@ -52,11 +52,14 @@ def train(options, model, progress):
                 raise
             interrupted = True  # the best model so far is worth keeping
     for warning in caught:
-        progress.say(f"warning: {warning.message}")
+        progress.warn(str(warning.message))
     model.set_params(callback=None)
     if options.threshold is not None:
         model.threshold_ = options.threshold
     model.save(options.model)
+    if options.report:
+        size = f"{model.n_features_in_:,} features, read block by block"
+        page.write_trained(options, model, size, {}, progress.warnings)
     _tell(options, model)
     if interrupted:
         raise KeyboardInterrupt

@@ -10,8 +10,17 @@ from .. import LogisticRegression, solvers
 from ..backends import BACKENDS, unusable
 from ..data import as_matrix
 from ..fitting import check_parameters
-from . import NOT_CONVERGED, UsageError, bars, choosing, stream
-from .output import Progress, check_output, inputs_of, print_facts, print_json, print_table, text
+from . import NOT_CONVERGED, UsageError, bars, choosing, page, stream
+from .output import (
+    Progress,
+    check_drawing,
+    check_output,
+    inputs_of,
+    print_facts,
+    print_json,
+    print_table,
+    text,
+)
 from .quality import best_threshold, print_quality, quality
 from .reading import rows_to_learn, without_names
 
@@ -42,21 +51,25 @@ def train(options):
                 raise
             interrupted = True  # the best model so far is worth keeping
     for warning in caught:
-        progress.say(f"warning: {warning.message}")
+        progress.warn(str(warning.message))
     model.set_params(callback=None)
     if rows.names:
         model.feature_names_in_ = np.array(rows.names, dtype=object)
     if options.inference and not interrupted:
-        model.inference_ = bars.error_bars(options, model, X, y, rows.weight, progress.say)
+        model.inference_ = bars.error_bars(options, model, X, y, rows.weight, progress.warn)
     if rows.encoder is not None:
         model.encoder_ = rows.encoder
     if options.threshold is not None:
         model.threshold_ = _threshold(options.threshold, model, *(rows.held_out or (X, y)))
     model.save(options.model)
 
-    measured = {"train": measure(model, X, y)}
+    samples = {"train": _sample(model, X, y)}
     if rows.held_out:
-        measured["test"] = measure(model, *rows.held_out)
+        samples["test"] = _sample(model, *rows.held_out)
+    measured = {name: quality(*sample, model.classes_) for name, sample in samples.items()}
+    if options.report:
+        size = f"{X.shape[0]:,} rows, {X.shape[1]:,} features"
+        page.write_trained(options, model, size, samples, progress.warnings)
     _tell(options, model, X, y, measured, tried)
     if interrupted:
         raise KeyboardInterrupt
@@ -131,9 +144,9 @@ def _model(options, progress):
     return model
 
 
-def measure(model, X, y):
-    """What `quality` tells of a model on labelled rows."""
-    return quality(np.asarray(y), probabilities(model, X), predicted(model, X), model.classes_)
+def _sample(model, X, y):
+    """Labelled rows, and what the model says of them."""
+    return page.Sample(np.asarray(y), probabilities(model, X), predicted(model, X))
 
 
 def probabilities(model, X):
@@ -164,6 +177,7 @@ def _check(options, model):
     """Raise errors early that would otherwise come only after the work."""
     inputs = [*inputs_of(options.file), *inputs_of(options.valid or [])]
     check_output("--model", options.model, inputs=inputs)
+    check_drawing("--report", options.report, [*inputs, options.model])
     if options.solver != "auto" and options.solver not in solvers.SOLVERS:
         theirs = options.solver in ("saga", "sag", "liblinear", "newton")
         hint = "; auto takes what suits the data and the penalty" if theirs else ""

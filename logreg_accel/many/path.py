@@ -44,14 +44,9 @@ class RegularizationPath(NamedTuple):
         -------
         matplotlib.axes.Axes
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
+        from ..report import PathDisplay
 
-            ax = plt.subplots()[1]
-        order = np.argsort(self.Cs)
-        ax.plot(self.Cs[order], self.coef[order].reshape(len(self.Cs), -1))
-        ax.set(xscale="log", xlabel="C", ylabel="coefficient")
-        return ax
+        return PathDisplay.from_path(self, ax=ax).ax_
 
 
 def logistic_regression_path(
