@@ -21,6 +21,7 @@ _FOR_SOLVER = 0.42  # of the memory, beside blocks and margins
 @contextlib.contextmanager
 def labelled_rows(model, X, y, sample_weight, offset=None):
     """A context with the rows and labels of a fit, for as long as they are read: a Labelled or a Streamed."""
+    vars(model).pop("encoder_", None)  # of the fit before
     if not isinstance(X, Source):
         matrix = model._matrix(X, reset=True)
         yield as_labelled(matrix, y, sample_weight, model.class_weight, offset=offset)
@@ -28,6 +29,8 @@ def labelled_rows(model, X, y, sample_weight, offset=None):
     _check_stream(model, y, sample_weight, offset)
     with opened(X, model.class_weight) as labelled:
         model._remember_features(labelled.names, labelled.block.X.shape[1])
+        if X.encoder is not None:
+            model.encoder_ = X.encoder
         yield labelled
 
 

@@ -93,7 +93,8 @@ def test_what_the_command_line_refuses(folder, capsys):
         (["--resume"], "--checkpoint is missing"),
         (["--memory", "much"], "`memory` is 'much'"),
         (["--memory", "1GB", "--drop", "key,x"], "has no column 'x'"),
-        (["--memory", "1GB", "--target", "key"], "columns that are not numbers: 'y'"),
+        (["--memory", "1GB", "--target", "key"], "3,000 different values in 3,000 rows"),
+        (["--memory", "1GB", "--target", "key", "--encode", "none"], "columns that are not numbers: 'y'"),
     ):
         assert train(folder, *more) in (2, 3)
         assert message in capsys.readouterr().err

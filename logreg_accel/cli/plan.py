@@ -5,36 +5,51 @@ import re
 import numpy as np
 
 from ..table import LeftOut, Levels, Number
-from ..table.learning import FEW, all_different, numbers_of, texts_of
+from ..table.learning import FEW
+from ..table.values import all_different, numbers_of, texts_of
 
 _WIDTH = 78
 _SIGNED = re.compile(r"[-+]?[$€£]?\s*[-+]?\d{1,3}([, ']?\d{3})*(\.\d+)?\s*[%$€£]?")
 _RARE, _MANY_CLASSES, _APART, _SOME = 0.02, 20, 1e3, 20_000
 
 
-def told(name, encoder, table, target, y):
-    """The lines that tell of an encoder, the table that it learned from, and its labels."""
+def tell(progress, name, encoder, table, target, y, totals=None):
+    """Tell of an encoder, the table that it learned from, its labels, and what looks odd in them.
+
+    Where the table is longer than memory, table and y are its first rows, and `totals` the classes and how
+    many of all rows each has.
+    """
+    classes, counts = np.unique(y, return_counts=True) if totals is None else totals
+    for line in _told(name, encoder, table, target, classes, counts):
+        progress.say(line)
+    for sentence in _odd(encoder, table, target, y, classes, counts):
+        progress.warnings.append(sentence)
+        for line in _item("warning", sentence):
+            progress.say(line)
+
+
+def _told(name, encoder, table, target, classes, counts):
     numbers = [column for column in encoder.columns_ if isinstance(column, Number)]
     levels = [column for column in encoder.columns_ if isinstance(column, Levels)]
-    yield f"{name}: {table.num_rows:,} rows, {table.num_columns} columns of features"
-    yield from item(f"target {target}", _shares(y))
-    yield from item(f"numbers ({len(numbers)})", ", ".join(column.name for column in numbers))
+    yield f"{name}: {counts.sum():,} rows, {table.num_columns} columns of features"
+    yield from _item(f"target {target}", _shares(classes, counts))
+    yield from _item(f"numbers ({len(numbers)})", ", ".join(column.name for column in numbers))
     names = (f"{column.name} ({len(column.levels)}{_pooled(column)})" for column in levels)
-    yield from item(f"levels ({len(levels)})", ", ".join(names))
+    yield from _item(f"levels ({len(levels)})", ", ".join(names))
     lacking = [column.name for column in numbers + levels if column.missing]
-    yield from item(f"gaps ({len(lacking)})", ", ".join(lacking))
+    yield from _item(f"gaps ({len(lacking)})", ", ".join(lacking))
     for column in encoder.columns_:
         if isinstance(column, LeftOut):
-            yield from item("left out", f"{column.name}: {column.why}")
+            yield from _item("left out", f"{column.name}: {column.why}")
     stored = "sparse" if encoder.sparse_ else "dense"
-    yield from item("the matrix", f"{encoder.n_features_out_:,} columns, {stored}")
+    yield from _item("the matrix", f"{encoder.n_features_out_:,} columns, {stored}")
 
 
 def _pooled(column):
     return f", {len(column.pooled):,} rare pooled" if column.pooled else ""
 
 
-def item(heading, text):
+def _item(heading, text):
     """A heading and a text in lines that fit a terminal of 80 columns."""
     import textwrap
 
@@ -45,24 +60,23 @@ def item(heading, text):
             yield f"  {'' if i else heading:15} {line}"
 
 
-def _shares(y):
-    classes, counts = np.unique(y, return_counts=True)
+def _shares(classes, counts):
     order = np.argsort(-counts, kind="stable")
-    some = [f"{classes[i]} {counts[i]:,} ({counts[i] / len(y):.1%})" for i in order[:6]]
+    some = [f"{classes[i]} {counts[i]:,} ({counts[i] / counts.sum():.1%})" for i in order[:6]]
     return ", ".join(some) + (f" and {len(classes) - 6} more classes" if len(classes) > 6 else "")
 
 
-def odd(encoder, table, target, y):
+def _odd(encoder, table, target, y, classes, counts):
     """Sentences about what is usually a mistake."""
-    classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    codes, rows = np.searchsorted(classes, y), counts.sum()
+    every = "every row" if rows == len(y) else f"each of the first {len(y):,} rows"
     if len(classes) > _MANY_CLASSES:
         yield f"target {target} has {len(classes)} classes; is it a quantity?"
-    if counts.min() < _RARE * len(y):
+    if counts.min() < _RARE * rows:
         rare = classes[counts.argmin()]
         yield (
-            f"class {rare} has {counts.min()} of {len(y):,} rows ({counts.min() / len(y):.2%}): "
-            "accuracy says "
-            "little here, look at AUC and PR-AUC"
+            f"class {rare} has {counts.min()} of {rows:,} rows ({counts.min() / rows:.2%}): "
+            "accuracy says little here, look at AUC and PR-AUC"
         )
     spread, some = [], _columns(table.slice(0, _SOME))  # of all rows only what some let suspect
     table = _columns(table)
@@ -73,12 +87,12 @@ def odd(encoder, table, target, y):
             whole = str(table[column.name].type).startswith(("int", "uint"))
             if whole and _is_id(values, column.name, table):
                 yield (
-                    f"{column.name}: whole numbers, different in every row; if it is an id, "
+                    f"{column.name}: whole numbers, different in {every}; if it is an id, "
                     f"--drop {column.name}"
                 )
         if column.features and _determines(column, some, codes[:_SOME]) and _determines(column, table, codes):
             yield (
-                f"{column.name} alone tells the {target} of every row; if it comes after it, "
+                f"{column.name} alone tells the {target} of {every}; if it comes after it, "
                 f"--drop {column.name}"
             )
         if isinstance(column, Levels) and _signed(column.levels):

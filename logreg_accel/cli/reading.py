@@ -1,20 +1,19 @@
 """What the verbs read: rows to learn from, and rows that a model is used on."""
 
-import re
 import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import TableEncoder, read_file
-from ..data.gathering import Tables
+from ..data.gathering import Tables, with_places
 from ..data.opening import kind_of
 from ..data.reader import TABLES, find_files
 from ..data.tables import has_pyarrow
 from ..table import Levels, Number
 from ..table.labels import as_known, labels_of, weights_of
 from . import UsageError
-from .plan import item, odd, told
+from .plan import tell
 
 
 class Rows(NamedTuple):
@@ -36,11 +35,9 @@ def listed(text):
 
 def rows_to_learn(options, progress):
     """Read what `train` learns from, and rows that are held out, encoded if they are a table."""
-    if not _is_table(options.file, options.encode):
+    if not is_table(options.file, options.encode):
         return _numbers_to_learn(options)
-    tables = Tables(options.file, **_layout(options))
-    if options.target is None:
-        raise UsageError(_which_target(options.file[0], tables.names))
+    tables = check_target(options)
     target, weight = tables.find(options.target), options.weight and tables.find(options.weight)
     aside = [target, *([weight] if weight else []), *map(tables.find, listed(options.drop))]
     levels, numbers = ([tables.find(n) for n in listed(t)] for t in (options.categorical, options.numeric))
@@ -48,7 +45,7 @@ def rows_to_learn(options, progress):
     table = tables.read(types)
     y = _labels(table, target, tables)
     weights = weights_of(weight, table[weight], tables.place) if weight else None
-    check_labels(target, y)
+    check_classes(target, *np.unique(y, return_counts=True))
     features = table.drop_columns(sorted(set(aside)))
     if not features.num_columns:
         raise ValueError(f"{tables.name!r} has no column left for the features.")
@@ -62,13 +59,8 @@ def rows_to_learn(options, progress):
     try:
         encoder.fit(given)
     except ValueError as error:
-        raise ValueError(_with_places(str(error), lambda row: tables.place(kept[row]))) from error
-    for line in told(tables.name, encoder, given, target, y[kept]):
-        progress.say(line)
-    for sentence in odd(encoder, given, target, y[kept]):
-        progress.warnings.append(sentence)
-        for line in item("warning", sentence):
-            progress.say(line)
+        raise ValueError(with_places(str(error), lambda row: tables.place(kept[row]))) from error
+    tell(progress, tables.name, encoder, given, target, y[kept])
     X = encoder.encode(given)[0]
     held_out = None if out is None else (encoder.encode(features.take(out))[0], y[out])
     if options.valid:
@@ -79,14 +71,16 @@ def rows_to_learn(options, progress):
     )  # fmt: skip
 
 
-def _with_places(message, place):
-    """A message of the encoder in which rows are named by file and line."""
-    pattern = r"row (\d+) \(counted from 0 without the header\)"
-    return re.sub(pattern, lambda found: place(int(found[1])), message)
+def check_target(options):
+    """The tables that `train` learns from; raises UsageError where nobody says which column is the target."""
+    tables = Tables(options.file, **layout(options))
+    if options.target is None:
+        raise UsageError(_which_target(options.file[0], tables.names))
+    return tables
 
 
 def _valid(options, encoder, target, y, progress):
-    tables = Tables(options.valid, **_layout(options))
+    tables = Tables(options.valid, **layout(options))
     table = tables.read(types_of(encoder, np.unique(y), tables.find(target)))
     X = _encoded(
         encoder, table, [target, *listed(options.weight), *listed(options.drop)], tables, progress.say
@@ -103,9 +97,9 @@ def rows_to_use(options, model, target=None, keep=(), say=lambda text: None):
         `table` has the columns to keep as they are written.
     """
     encoder = getattr(model, "encoder_", None)
-    if encoder is None or not _is_table(options.file, "auto"):
+    if encoder is None or not is_table(options.file, "auto"):
         return _numbers_to_use(options, model, target, keep)
-    tables = Tables(options.file, **_layout(options))
+    tables = Tables(options.file, **layout(options))
     target = target and tables.find(target)
     keep = tables.names if list(keep) == ["all"] and "all" not in tables.names else [*map(tables.find, keep)]
     types = types_of(encoder, model.classes_, target)
@@ -140,7 +134,7 @@ def _encoded(encoder, table, aside, tables, say):
     try:
         X, counts = encoder.encode(table)
     except ValueError as error:
-        raise ValueError(_with_places(str(error), tables.place)) from error
+        raise ValueError(with_places(str(error), tables.place)) from error
     counts.extra = [name for name in counts.extra if name not in aside]
     for sentence in counts.sentences():
         say(sentence)
@@ -164,20 +158,19 @@ def known_labels(y, classes, path):
     return y
 
 
-def check_labels(target, y):
+def check_classes(target, classes, counts):
     """Raise ValueError for labels that are no classes."""
-    classes, counts = np.unique(y, return_counts=True)
+    rows = int(counts.sum())
     if len(classes) == 1:
         raise ValueError(
             f"column {target!r} has only one class, {classes[0].item()!r}; expected rows of two "
             "classes or more"
         )
-    most = min(max(20, len(y) // 10), max(2, len(y) // 2))
-    if len(classes) > most or y.dtype.kind == "f":
+    most = min(max(20, rows // 10), max(2, rows // 2))
+    if len(classes) > most or classes.dtype.kind == "f":
         raise ValueError(
-            f"column {target!r} has {len(classes):,} different values in {len(y):,} rows: that "
-            "is a quantity or "
-            "a name, not a class; name another --target, or make classes of it"
+            f"column {target!r} has {len(classes):,} different values in {rows:,} rows: that is a quantity "
+            "or a name, not a class; name another --target, or make classes of it"
         )
 
 
@@ -194,7 +187,8 @@ def _labels(table, target, tables):
     return labels_of(target, table[target], tables.place)
 
 
-def _layout(options):
+def layout(options):
+    """How the text of tables reads."""
     return {
         "separator": options.sep,
         "header": not options.no_header,
@@ -214,7 +208,7 @@ def _which_target(path, names):
     )
 
 
-def _is_table(patterns, encode):
+def is_table(patterns, encode):
     """Whether files are tables that are encoded; without pyarrow, text is read as numbers alone."""
     return encode != "none" and has_pyarrow() and kind_of(find_files(patterns)[0]) in TABLES
 

@@ -2,16 +2,15 @@
 
 import os
 import time
-import warnings
 
-from sklearn.exceptions import ConvergenceWarning
-
-from .. import scan
-from . import NOT_CONVERGED, UsageError, page
+from .. import TableEncoder, scan
+from . import UsageError, page, running
 from .output import print_facts, print_json
+from .plan import tell
+from .reading import check_classes, check_target, is_table, layout, listed
 
 _EVERY = 2.0  # seconds between two lines that say how far the first read is
-_WHOLE = ("categorical", "cv", "dtype", "min_count", "numeric", "scale", "test_size", "valid")
+_WHOLE = ("cv", "dtype", "inference", "test_size", "valid")
 """Options that need all rows at once."""
 
 
@@ -33,27 +32,9 @@ def check_checkpoint(options):
 def train(options, model, progress):
     """Fit a model to files, save it, and print how the fit went."""
     _check(options)
-    source = scan(
-        options.file,
-        target=options.target,
-        weight=options.weight,
-        drop=list(filter(None, options.drop.split(","))),
-        memory=options.memory or "4GB",
-        cache=options.cache,
-    )
+    source = _source(options, progress)
     source.progress = _Reading(source, progress)
-    interrupted = False
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            model.fit(source, checkpoint=options.checkpoint)
-        except KeyboardInterrupt:
-            if not hasattr(model, "coef_"):
-                raise
-            interrupted = True  # the best model so far is worth keeping
-    for warning in caught:
-        progress.warn(str(warning.message))
-    model.set_params(callback=None)
+    outcome = running.run(model, lambda: model.fit(source, checkpoint=options.checkpoint), progress.warn)
     if options.threshold is not None:
         model.threshold_ = options.threshold
     model.save(options.model)
@@ -61,10 +42,40 @@ def train(options, model, progress):
         size = f"{model.n_features_in_:,} features, read block by block"
         page.write_trained(options, model, size, {}, progress.warnings)
     _tell(options, model)
-    if interrupted:
-        raise KeyboardInterrupt
-    unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    return NOT_CONVERGED if options.strict and unconverged else 0
+    return outcome.code(options)
+
+
+def _source(options, progress):
+    """The rows of the files, encoded where these are tables and nobody says that they are not."""
+    given = {
+        "target": options.target,
+        "weight": options.weight,
+        "drop": listed(options.drop),
+        "memory": options.memory or "4GB",
+        "cache": options.cache,
+    }
+    if not is_table(options.file, options.encode):
+        return scan(options.file, **given)
+    encoder = TableEncoder(
+        min_count=options.min_count,
+        categorical=tuple(listed(options.categorical)),
+        numeric=tuple(listed(options.numeric)),
+        scale=options.scale,
+    )
+    check_target(options)
+    source = scan(options.file, **given, encoder=encoder, layout=layout(options))
+    source.on_learned = lambda: _plan(source, progress)
+    return source
+
+
+def _plan(source, progress):
+    """Tell what is made of the tables, before they are encoded."""
+    classes, counts = source.coder.classes
+    target = source.wanted.target
+    check_classes(target, classes, counts)
+    y = source.coder(source.head.column(target).combine_chunks())
+    head = source.head.drop_columns([target])
+    tell(progress, source.tables.name, source.encoder, head, target, y, (classes, counts))
 
 
 def _check(options):
@@ -103,14 +114,17 @@ def _tell(options, model):
 
 
 class _Reading:
-    """Says from time to time how far the first read is."""
+    """Says from time to time how far a read is that parses the files."""
 
     def __init__(self, source, progress):
-        self.progress, self.rows = progress, 0
+        self.progress, self.rows, self.part = progress, 0, 0
         self.began = self.told = time.perf_counter()
         self.sizes = [sum(map(os.path.getsize, part.paths)) for part in source.parts]
 
     def __call__(self, piece):
+        if piece.part < self.part:  # another read
+            self.rows, self.began = 0, time.perf_counter()
+        self.part = piece.part
         self.rows += piece.chunk.X.shape[0]
         now = time.perf_counter()
         if now - self.told < _EVERY:

@@ -1,16 +1,14 @@
 """`logreg-accel train`, and what it shares with the other verbs."""
 
 import statistics
-import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from .. import LogisticRegression, solvers
 from ..backends import BACKENDS, unusable
 from ..data import as_matrix
 from ..fitting import check_parameters
-from . import NOT_CONVERGED, UsageError, bars, choosing, page, stream
+from . import UsageError, bars, choosing, page, running, stream
 from .output import (
     Progress,
     check_drawing,
@@ -39,23 +37,17 @@ def train(options):
     if options.dtype:
         X = X.astype(options.dtype, copy=False)
 
-    interrupted, tried = False, None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            if options.cv:
-                tried = choosing.choose(options, model, X, y, rows.weight, progress)
-            model.fit(_with_names(X, rows.names), y, sample_weight=rows.weight, checkpoint=options.checkpoint)
-        except KeyboardInterrupt:
-            if not hasattr(model, "coef_"):
-                raise
-            interrupted = True  # the best model so far is worth keeping
-    for warning in caught:
-        progress.warn(str(warning.message))
-    model.set_params(callback=None)
+    tried = []
+
+    def fit():
+        if options.cv:
+            tried.extend(choosing.choose(options, model, X, y, rows.weight, progress))
+        model.fit(_with_names(X, rows.names), y, sample_weight=rows.weight, checkpoint=options.checkpoint)
+
+    outcome = running.run(model, fit, progress.warn)
     if rows.names:
         model.feature_names_in_ = np.array(rows.names, dtype=object)
-    if options.inference and not interrupted:
+    if options.inference and not outcome.interrupted:
         model.inference_ = bars.error_bars(options, model, X, y, rows.weight, progress.warn)
     if rows.encoder is not None:
         model.encoder_ = rows.encoder
@@ -71,10 +63,7 @@ def train(options):
         size = f"{X.shape[0]:,} rows, {X.shape[1]:,} features"
         page.write_trained(options, model, size, samples, progress.warnings)
     _tell(options, model, X, y, measured, tried)
-    if interrupted:
-        raise KeyboardInterrupt
-    unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
-    return NOT_CONVERGED if options.strict and unconverged else 0
+    return outcome.code(options)
 
 
 def _tell(options, model, X, y, measured, tried=None):

@@ -1,10 +1,11 @@
-"""A table in several files, read whole, and where its rows stand in them."""
+"""A table in several files, read whole or batch by batch, and where its rows stand in them."""
 
 import difflib
+import re
 
 import numpy as np
 
-from .reader import TableReader, find_files, looks_like_data
+from .reader import TableReader, find_files
 
 
 class Tables:
@@ -14,7 +15,7 @@ class Tables:
     ----------
     patterns : sequence of path-like
         Paths, patterns and folders, as `find_files` takes them.
-    layout : dict
+    **layout
         Parameters of `TableReader`.
 
     Raises
@@ -24,6 +25,7 @@ class Tables:
     """
 
     def __init__(self, patterns, **layout):
+        self.layout = layout
         self.readers = [TableReader(path, **layout) for path in find_files(patterns)]
         self.name, self.names = self.readers[0].path, self.readers[0].names
         for reader in self.readers[1:]:
@@ -82,6 +84,74 @@ class Tables:
             raise ValueError(f"{self.name!r} has a header and no rows.")
         return self._joined(tables)
 
+    def batches(self, types, columns=None, most=1 << 16):
+        """Pairs (number of the file, record batch of at most so many rows), in the order of the rows.
+
+        A column has one type in all batches: the first file's, of text that of its first block.
+
+        Raises
+        ------
+        Unfit
+            A value in a text does not fit `types`, or what the first block was.
+        ValueError
+            As `read`.
+        """
+        columns = self.names if columns is None else columns
+        self._rows = [0] * len(self.readers)
+        self._types, schema = dict(types), self._schema(columns)
+        for number, reader in enumerate(self.readers):
+            for batch in reader.typed(self._types).batches(columns, most):
+                if schema is None:
+                    schema = batch.schema
+                    self._types |= {f.name: f.type for f in schema if f.name not in types}
+                batch = self._cast(batch, schema, reader)
+                self._rows[number] += batch.num_rows
+                for start in range(0, batch.num_rows, most):
+                    yield number, batch.slice(start, most)
+        if not sum(self._rows):
+            raise ValueError(f"{self.name!r} has a header and no rows.")
+
+    def _schema(self, columns):
+        """What types binary files have together; None for text."""
+        if self.readers[0].kind == "text":
+            return None
+        import pyarrow as pa
+
+        schemas = [reader.schema() for reader in self.readers if reader.kind != "text"]
+        try:
+            schema = pa.unify_schemas(schemas, promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ValueError(self._differ(error)) from error
+        return pa.schema([schema.field(name) for name in columns])
+
+    def _cast(self, batch, schema, reader):
+        if batch.schema.equals(schema):
+            return batch
+        import pyarrow as pa
+
+        try:
+            return pa.RecordBatch.from_arrays(
+                [column.cast(kind) for column, kind in zip(batch.columns, schema.types, strict=True)],
+                names=schema.names,
+            )
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise ValueError(f"{reader.path!r}: {self._differ(error)}") from error
+
+    def wider(self, unfit):
+        """The types to begin again with, where a value did not fit the first block's, as `read` finds."""
+        import pyarrow as pa
+
+        known, own = self._types.get(unfit.name, pa.null()), self.readers[0].type_of(unfit.value)
+        numbers = {pa.int64(), pa.float64()}
+        if pa.types.is_null(known) or pa.types.is_null(own):
+            found = own if pa.types.is_null(known) else known
+        else:
+            found = pa.float64() if {known, own} <= numbers else pa.string()
+        return {**self._types, unfit.name: found if found != known else pa.string()}
+
+    def _differ(self, error):
+        return f"{self.name!r} and other files have columns of different types ({error})."
+
     def _joined(self, tables):
         if len(tables) == 1:
             return tables[0]
@@ -90,9 +160,7 @@ class Tables:
         try:
             return pa.concat_tables(tables, promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise ValueError(
-                f"{self.name!r} and other files have columns of different types ({error})."
-            ) from error
+            raise ValueError(self._differ(error)) from error
 
     def place(self, row):
         """Where a row of the whole table stands, such as "line 7 of 'part-2.csv'"."""
@@ -102,3 +170,14 @@ class Tables:
         if reader.kind != "text":
             return f"row {row} of {reader.path!r} (counted from 0)"
         return f"line {row + 1 + reader.header} of {reader.path!r}"
+
+
+def with_places(message, place):
+    """A message of the encoder in which rows, told by `place`, stand by file and line."""
+    pattern = r"row (\d+) \(counted from 0 without the header\)"
+    return re.sub(pattern, lambda found: place(int(found[1])), message)
+
+
+def looks_like_data(names):
+    """Whether what was read as a header holds numbers, as rows do."""
+    return any(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", name) for name in names)

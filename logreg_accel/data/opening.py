@@ -25,6 +25,20 @@ _SVMLIGHT_LINE = re.compile(rb"[-+.\deE,]+(\s+qid:\d+)?(\s+\d+:[^\s:]+)+\s*(#.*)
 _SEPARATORS = (",", "\t", ";", "|", " ")
 
 
+class Unfit(ValueError):
+    """A value in a text table that does not fit the type of its column.
+
+    Attributes
+    ----------
+    name, value : str
+        The column, and the value as it is written.
+    """
+
+    def __init__(self, message, name, value):
+        super().__init__(message)
+        self.name, self.value = name, value
+
+
 class Layout(NamedTuple):
     """How the lines of a text table read."""
 
@@ -192,6 +206,8 @@ def text_of(path, encoding="utf-8"):
         refuse_no_text(path)
     try:
         yield
+    except Unfit:
+        raise  # it is text
     except (ValueError, TypeError) as error:
         if plain:
             refuse_no_text(path)

@@ -6,16 +6,18 @@ Arrow is the parser; what is ours is to find out how a file reads, and to say wh
 
 import contextlib
 import glob
+import io
 import os
 import re
 from collections import Counter
 
-from .opening import head_of, kind_of, layout_of, open_unpacked, text_of
+from .opening import Unfit, head_of, kind_of, layout_of, open_unpacked, text_of
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "#N/A", "<NA>")
 TABLES = ("text", "parquet", "feather")
 _CONVERSION = re.compile(
-    r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+): invalid value '(.*)'"
+    r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+): invalid value '(.*)'",
+    re.DOTALL,
 )
 _FIELDS = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
 
@@ -81,7 +83,7 @@ class TableReader:
             self.header, self.missing = header, missing
             self.names = self.layout.names
         elif self.kind in TABLES:
-            self.names = list(self._schema().names)
+            self.names = list(self.schema().names)
         else:
             raise ValueError(f"{self.path!r} is an {self.kind} file; expected a table with named columns.")
         twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
@@ -90,7 +92,9 @@ class TableReader:
             raise ValueError(f"{self.path!r} has two columns of one name: {listed}. Rename one of them.")
 
     def typed(self, types):
-        """Read text columns as these types ("number", "text" or "bool" by name) instead of finding out."""
+        """Read text columns as these types, by name, instead of finding out: "number", "text", "bool", or
+        those of Arrow.
+        """
         self._types = types
         return self
 
@@ -104,7 +108,7 @@ class TableReader:
         """
         columns = list(self.names if columns is None else columns)
         if self.kind == "text":
-            return self._read_text().select(columns)
+            return self._read_text(columns)
         return self._careful(lambda: self._read_binary(columns)).select(columns)
 
     def batches(self, columns=None, rows=1 << 16):
@@ -124,12 +128,26 @@ class TableReader:
 
                 read, count = pyarrow.csv.open_csv, 0
                 try:
-                    for batch in read(file, *self._options(block_size=1 << 24)):
-                        yield batch.rename_columns(self.names).select(columns)
+                    for batch in read(file, *self._options(columns, block_size=1 << 24)):
+                        yield self._named(batch, columns)
                         count += batch.num_rows
                 except ValueError as error:
                     after = f" That is after row {count}." if count else ""
-                    raise ValueError(self._told(str(error)) + after) from error
+                    message = self._told(str(error)) + after
+                    if found := _CONVERSION.search(str(error)):
+                        raise Unfit(message, self.names[int(found[1])], found[4]) from error
+                    raise ValueError(message) from error
+
+    def type_of(self, value):
+        """The Arrow type of a column of text that has one value."""
+        from pyarrow import csv
+
+        options = self._options()[2]
+        options.column_types = {}
+        quoted = value.replace('"', '""')
+        text = io.BytesIO(f'"x"\n"{quoted}"\n'.encode())
+        parse = csv.ParseOptions(newlines_in_values=True)
+        return csv.read_csv(text, parse_options=parse, convert_options=options).schema.types[0]
 
     # -- text --------------------------------------------------------------------------------------------
 
@@ -142,43 +160,51 @@ class TableReader:
             return pyarrow.OSFile(self.path)
         return file
 
-    def _read_text(self):
+    def _read_text(self, columns):
         with text_of(self.path, self.encoding):
             with contextlib.suppress(ValueError, EOFError):
-                return self._parsed(self.layout.quoted)
+                return self._parsed(columns, self.layout.quoted)
             # Line ends inside quotes, which the head of the file did not show, need the slower way; so does
             # the number of the line in which something is wrong.
             try:
-                return self._parsed(True, use_threads=False)
+                return self._parsed(columns, True, use_threads=False)
             except EOFError as error:
                 raise ValueError(f"{self.path!r} is damaged: {error}.") from error
             except ValueError as error:
                 raise ValueError(self._told(str(error))) from error
 
-    def _parsed(self, quoted, **reading):
+    def _parsed(self, columns, quoted, **reading):
         import pyarrow.csv
 
         with self._open() as file:
-            table = pyarrow.csv.read_csv(file, *self._options(quoted=quoted, **reading))
-        no_text = [
-            name for name, kind in zip(self.names, table.schema.types, strict=True) if kind == "binary"
-        ]
+            return self._named(
+                pyarrow.csv.read_csv(file, *self._options(columns, quoted=quoted, **reading)), columns
+            )
+
+    @staticmethod
+    def _named(table, columns):
+        no_text = [name for name, kind in zip(columns, table.schema.types, strict=True) if kind == "binary"]
         if no_text:
             raise ValueError(f"column {no_text[0]!r} is no text")
-        return table.rename_columns(self.names)
+        return table.rename_columns(columns)
 
-    def _options(self, quoted=True, **reading):
+    def _options(self, columns=(), quoted=True, **reading):
         from pyarrow import csv
 
         missing = {*MISSING, *self.missing, *(" " * n for n in range(1, 9))}
         names = self._raw_names()
-        types = {raw: _arrow_types()[self._types[name]] for raw, name in names if name in self._types}
+        raw_of = {name: raw for raw, name in names}
+        known = _arrow_types()
+        types = {
+            raw: known.get(self._types[name], self._types[name]) for raw, name in names if name in self._types
+        }
         return (
             csv.ReadOptions(encoding=self.encoding, autogenerate_column_names=not self.header, **reading),
             csv.ParseOptions(delimiter=self.layout.separator, newlines_in_values=quoted),
             csv.ConvertOptions(
                 null_values=[*missing, *(f" {text}" for text in missing if text)],
                 strings_can_be_null=True,
+                include_columns=[raw_of[name] for name in columns],
                 column_types=types,
                 decimal_point=self.layout.decimal_point,
             ),
@@ -211,7 +237,8 @@ class TableReader:
 
     # -- Parquet and Feather -----------------------------------------------------------------------------
 
-    def _schema(self):
+    def schema(self):
+        """Names and types of the columns of a binary file."""
         import pyarrow.parquet
 
         if self.kind == "parquet":
@@ -260,8 +287,3 @@ def _arrow_types():
     import pyarrow as pa
 
     return {"number": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
-
-
-def looks_like_data(names):
-    """Whether what was read as a header holds numbers, as rows do."""
-    return any(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", name) for name in names)

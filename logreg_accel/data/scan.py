@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .agreeing import check_rows, like_first, matrix_of
 from .chunks import Chunk, Missing, Wanted
-from .matrix import CompressedRows, Matrix
+from .gathering import Tables
 from .shards import parts_of
-from .sparse import as_csr
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _LEAST_MEMORY = 96_000_000
@@ -36,6 +36,8 @@ class Source:
         Is told of every piece of the first read.
     """
 
+    encoder = None  # of tables that are encoded
+
     def __init__(self, data, wanted, memory, cache, classes):
         self.data, self.wanted = data, wanted
         self.memory, self.cache, self.classes = memory, cache, classes
@@ -58,6 +60,15 @@ class Source:
             "classes": None if self.classes is None else str(self.classes),
         }
 
+    def learn(self):
+        """Whatever has to be known of all rows before the first read."""
+
+    def learned(self):
+        """What a cache of the rows keeps of that, as JSON values."""
+
+    def recall(self, kept):
+        """Take what `learned` gave."""
+
     def pieces(self, labelled=True):
         """Pieces in order, every one checked against the first.
 
@@ -77,10 +88,10 @@ class Source:
                     chunk = chunk._replace(y=None, weight=None)
                 if chunk.X.shape[0]:
                     chunk = chunk._replace(X=matrix_of(chunk.X).stored)
-                chunk = chunk if first is None else _like_first(chunk, part.name, first)
+                chunk = chunk if first is None else like_first(chunk, part.name, first)
                 if first is None or not first[1].types:  # of no rows, which tell no types
                     first = part.name, chunk
-                _check_rows(chunk, part.name, start, labelled)
+                check_rows(chunk, part.name, start, labelled)
                 if chunk.X.shape[0]:
                     yield Piece(number, part.name, start, chunk)
                 start += chunk.X.shape[0]
@@ -105,6 +116,8 @@ def scan(
     memory: str | int = "4GB",
     cache: str | os.PathLike | None = None,
     classes: Any = None,
+    encoder: Any = None,
+    layout: dict | None = None,
 ) -> Source:
     """Rows that need not fit into memory, accepted by `fit` and by the predictions wherever X is.
 
@@ -163,6 +176,9 @@ def scan(
         if len(classes) < 2:
             raise ValueError(f"`classes` is {classes.tolist()}; expected two labels or more.")
     cache = None if cache is None else os.fspath(cache)
+    if encoder is not None:
+        tables = Tables(list(data) if isinstance(data, list | tuple) else [data], **(layout or {}))
+        return encoder.source(tables, Wanted(target, weight, features, tuple(drop)), size, cache, classes)
     return Source(data, Wanted(target, weight, features, tuple(drop)), size, cache, classes)
 
 
@@ -200,94 +216,3 @@ def _read(part):
         ) from None
     except FileNotFoundError as error:
         raise FileNotFoundError(error.errno, "the file has vanished since `scan`", part.name) from error
-
-
-# -- what chunks must have in common -------------------------------------------------------------------------
-
-
-def _like_first(chunk, where, first):
-    """The chunk with its columns in the order of the first one's; ValueError where they are others."""
-    origin, like = first
-    if (chunk.names is None) != (like.names is None):
-        raise ValueError(
-            f"{where!r} has columns {'with' if chunk.names else 'without'} names, unlike {origin!r}."
-        )
-    if chunk.names and chunk.names != like.names:
-        missing = [name for name in like.names if name not in chunk.names]
-        extra = [name for name in chunk.names if name not in like.names]
-        if missing or extra:
-            told = [
-                f"{what} {', '.join(map(repr, of[:5]))}"
-                for what, of in (("lacks", missing), ("adds", extra))
-                if of
-            ]
-            raise ValueError(
-                f"{where!r} has other columns than {origin!r}: it {' and '.join(told)}. `features` names "
-                "those to take."
-            )
-        order = [chunk.names.index(name) for name in like.names]
-        types = tuple(chunk.types[j] for j in order) if len(chunk.types) > 1 else chunk.types
-        chunk = chunk._replace(X=chunk.X[:, order], names=like.names, types=types)
-    if not like.open_ended and chunk.X.shape[1:] != like.X.shape[1:]:
-        raise ValueError(
-            f"{where!r} has {chunk.X.shape[1]} columns, where {origin!r} has {like.X.shape[1]}; expected "
-            "as many."
-        )
-    if chunk.types and like.types and chunk.types != like.types:
-        j = next(j for j, (a, b) in enumerate(zip(chunk.types, like.types, strict=False)) if a != b)
-        name = f"in column {chunk.names[j]!r}" if chunk.names and len(chunk.types) > 1 else "as numbers"
-        raise ValueError(
-            f"{where!r} has {chunk.types[j]} {name}, where {origin!r} has {like.types[j]}; expected one "
-            "type in all shards."
-        )
-    if hasattr(chunk.X, "tocsr") != hasattr(like.X, "tocsr"):
-        raise ValueError(
-            f"{where!r} is {'sparse' if hasattr(chunk.X, 'tocsr') else 'dense'}, unlike {origin!r}."
-        )
-    for name in ("y", "weight"):
-        if (
-            (getattr(chunk, name) is None) != (getattr(like, name) is None)
-            and chunk.X.shape[0]
-            and like.X.shape[0]
-        ):
-            raise ValueError(
-                f"{where!r} has {'no' if getattr(chunk, name) is None else 'a'} {_CALLED[name]}, unlike "
-                f"{origin!r}."
-            )
-    return chunk
-
-
-_CALLED = {"y": "target", "weight": "weight"}
-
-
-def _check_rows(chunk, where, start, labelled):
-    """Raise ValueError for rows that cannot be used."""
-    m = chunk.X.shape[0]
-    if chunk.X.ndim != 2:
-        raise ValueError(f"{where!r} has X of shape {chunk.X.shape}; expected two dimensions.")
-    if not m or not chunk.X.shape[1]:
-        return
-    for name in ("y", "weight"):
-        one = getattr(chunk, name)
-        if one is not None and one.shape != (m,):
-            raise ValueError(
-                f"{where!r}, from row {start} on: {m} rows of X and a {_CALLED[name]} of shape "
-                f"{one.shape}; expected one a row."
-            )
-    if labelled and chunk.y is None:
-        raise ValueError(
-            f"{where!r} has no labels; `target` names their column, and chunks are pairs (X, y)."
-        )
-    found = matrix_of(chunk.X).first_nonfinite()
-    if found is not None:
-        row, column, kind = found
-        column = repr(chunk.names[column]) if chunk.names else column
-        raise ValueError(
-            f"{where!r} contains {kind} at row {start + row}, column {column}. NaN and inf cannot be "
-            "fitted; drop those rows or impute them."
-        )
-
-
-def matrix_of(X):
-    """The Matrix of a chunk."""
-    return CompressedRows(as_csr(X)) if hasattr(X, "tocsr") and X.shape[1] else Matrix(np.asarray(X))

@@ -17,7 +17,7 @@ from ..data import packed as p
 from .store import INDEX, Store, forget
 from .streamed import Streamed
 
-_FORMAT = 1
+_FORMAT = 2
 RESIDENT = 0.33
 """Of the memory, for blocks that stay."""
 
@@ -55,7 +55,7 @@ def _remove_left_behind(folder):
             os.close(file)
 
 
-def publish(streamed, working, folder, stamp):
+def publish(streamed, working, folder, stamp, learned=None):
     """Make the cache complete, flushed to the disk, and give it its name."""
     store = streamed.store
     os.fsync(store.file)
@@ -67,6 +67,7 @@ def publish(streamed, working, folder, stamp):
         "object": streamed.classes.dtype == object,
     }
     facts |= {"kind": [store.kind.dtype.name, store.kind.sparse, store.kind.weighted], "stamp": stamp}
+    facts["learned"] = learned
     arrays = {f"totals_{i}": values for i, values in enumerate(streamed.totals)}
     arrays |= {
         "layouts": np.array(store.layouts),
@@ -119,6 +120,7 @@ def _loaded(source, folder, stamp):
         store.allowance = int(RESIDENT * source.memory)
         classes = arrays["classes"].astype(object) if facts["object"] else arrays["classes"]
         totals = tuple(arrays[f"totals_{i}"] for i in range(4))
+        source.recall(facts["learned"])
         return Streamed(store, facts["names"], classes, arrays["places"], totals, source.memory)
     except BaseException:
         store.close()

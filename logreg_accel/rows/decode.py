@@ -63,6 +63,7 @@ def _decoded(source):
         else:
             working, file = cache.new_folder(source.cache)
             undo.callback(shutil.rmtree, working, ignore_errors=True)
+        source.learn()
         book, totals, store, names = LabelBook(source.classes), Totals(), None, None
         undo.callback(lambda: store.close() if store else os.close(file))
         cutter = None
@@ -85,7 +86,7 @@ def _decoded(source):
         if folder is not None:
             if source.fingerprint() != stamp:
                 raise ValueError("the files of the source have changed while they were read. Fit again.")
-            cache.publish(streamed, working, folder, stamp)
+            cache.publish(streamed, working, folder, stamp, source.learned())
         undo.pop_all()
     return streamed
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.frames import as_arrow
 from . import columns as kinds
+from .facts import Room, facts_of
 from .learning import NoValue, learn
 from .rows import Counts, encode_batch, slots_of
 
@@ -103,14 +104,45 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             mixed,
             more than `max_levels` levels. The message names all of them and says what to do.
         """
-        table = as_arrow(X)
-        self._check(table)
+        return self.learn([as_arrow(X)])
+
+    def learn(self, tables: Any, memory: int | None = None) -> Self:
+        """`fit` to a table that comes in pieces: an iterable of Arrow tables or batches of the same columns.
+
+        With `memory`, no more than so many bytes are kept of them. Where a column has more different numbers
+        than these hold, its median is near the middle; else it is exact. Where texts are too many, a column
+        of which nearly all are different is left out.
+        """
+        gathered, failed, names = None, {}, []
+        for table in tables:
+            if gathered is None:
+                names = table.schema.names
+                self._check(names)
+                room, gathered = Room(memory, len(names)), {}
+                for name, kind in zip(names, table.schema.types, strict=True):
+                    if name not in self.drop:
+                        gathered[name] = facts_of(name, kind, self, room)
+            for name, facts in gathered.items():
+                if name not in failed:
+                    try:
+                        facts.add(table.column(names.index(name)))
+                    except ValueError as error:
+                        failed[name] = error
+        self._keep(self._columns(gathered or {}, failed), names)
+        if not self.n_features_out_:
+            reasons = "; ".join(f"{column.name!r}: {column.why}" for column in self.columns_[:5])
+            rows = f" (n_samples = {max((facts.rows for facts in gathered.values()), default=0)})"
+            raise ValueError(f"No column is left for the features{rows}. {reasons}.")
+        return self
+
+    def _columns(self, gathered, failed):
+        """What to make of all columns; those that cannot be used are told together."""
         columns, wrong, empty = [], [], []
-        for name, column in zip(table.column_names, table.columns, strict=True):
-            if name in self.drop:
-                continue
+        for name, facts in gathered.items():
             try:
-                columns.append(learn(name, column, self))
+                if name in failed:
+                    raise failed[name]
+                columns.append(learn(facts, self))
             except NoValue:
                 empty.append(name)
             except ValueError as error:
@@ -125,22 +157,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if wrong:
             more = f"; and {len(wrong) - 5} more columns" if len(wrong) > 5 else ""
             raise ValueError(f"{'; '.join(wrong[:5])}{more}.")
-        self._keep(columns, table.column_names)
-        if not self.n_features_out_:
-            reasons = "; ".join(f"{column.name!r}: {column.why}" for column in columns[:5])
-            rows = f" (n_samples = {table.num_rows})"
-            raise ValueError(f"No column is left for the features{rows}. {reasons}.")
-        return self
+        return columns
 
-    def _check(self, table):
+    def _check(self, names):
         if self.min_count is not None and not (isinstance(self.min_count, int) and self.min_count >= 1):
             raise ValueError(f"`min_count` is {self.min_count!r}; expected an integer from 1 on, or None.")
         if self.sparse_output not in ("auto", True, False):
             raise ValueError(f"`sparse_output` is {self.sparse_output!r}; expected 'auto', True or False.")
         for parameter in ("categorical", "numeric", "drop"):
-            strange = [name for name in getattr(self, parameter) if name not in table.column_names]
+            strange = [name for name in getattr(self, parameter) if name not in names]
             if strange:
-                listed = ", ".join(table.column_names[:20])
+                listed = ", ".join(names[:20])
                 raise ValueError(f"`{parameter}` has {strange[0]!r}; expected some of {listed}.")
 
     def _keep(self, columns, names):
@@ -184,17 +211,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 f"X has {table.num_columns} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
-        used = [column for column in self.columns_ if column.features]
+        used, counts = self.matched(table.column_names)
         here = set(table.column_names)
-        known = set(self.feature_names_in_)
-        counts = Counts(
-            absent=[column.name for column in used if column.name not in here],
-            extra=[name for name in table.column_names if name not in known],
-        )
-        if len(counts.absent) == len(used):
-            raise ValueError(
-                f"The table has none of the columns {', '.join(repr(column.name) for column in used[:10])}."
-            )
         given = table.select([column.name for column in used if column.name in here]).combine_chunks()
         batches = given.to_batches(_BATCH)
         starts = np.cumsum([0, *(batch.num_rows for batch in batches)]).tolist()
@@ -205,6 +223,26 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         for _, new in encoded:
             counts.add(new)
         return (scipy.sparse.vstack(parts, format="csr") if self.sparse_ else np.concatenate(parts)), counts
+
+    def matched(self, names):
+        """The columns that have a place in the matrix, and `Counts` of what a table with these names lacks.
+
+        Raises
+        ------
+        ValueError
+            The table has none of them.
+        """
+        used = [column for column in self.columns_ if column.features]
+        here, known = set(names), set(self.feature_names_in_)
+        counts = Counts(
+            absent=[column.name for column in used if column.name not in here],
+            extra=[name for name in names if name not in known],
+        )
+        if len(counts.absent) == len(used):
+            raise ValueError(
+                f"The table has none of the columns {', '.join(repr(column.name) for column in used[:10])}."
+            )
+        return used, counts
 
     @property
     def sparse_(self):
@@ -221,6 +259,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         names = [name for column in self.columns_ for name in column.features]
         return np.array(names, dtype=object)
+
+    def source(self, tables, wanted, memory, cache=None, classes=None):
+        """The rows of `data.gathering.Tables` as a source that this encoder makes; see `scan`."""
+        from .stream import TableSource  # which needs numbers of what was learned here
+
+        return TableSource(tables, wanted, memory, cache, classes, self)
 
     # -- JSON --------------------------------------------------------------------------------------------
 

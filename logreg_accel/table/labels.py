@@ -1,9 +1,12 @@
 """Columns of a table that are no features: labels and weights."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from .learning import is_number, numbers_of, texts_of
+from .values import is_number, is_text, numbers_of, texts_of
 
+_MOST_LABELS = 1 << 15
 _FEW_LABELS = 20  # different numbers that may be names of classes
 
 
@@ -19,6 +22,7 @@ def labels_of(name, column, place):
     """
     import pyarrow as pa
 
+    column = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     kind = column.type
     if pa.types.is_boolean(kind) or is_number(kind):
         lacking = np.flatnonzero(column.is_null(nan_is_null=True).to_numpy())
@@ -52,6 +56,90 @@ def weights_of(name, column, place):
     weights = numbers_of(name, column)
     _refuse_lacking(name, "weight", np.flatnonzero(np.isnan(weights)), len(weights), place)
     return weights
+
+
+class LabelFacts:
+    """The labels of a column that comes in pieces: which there are, and how often.
+
+    Attributes
+    ----------
+    counts : dict
+        Rows of each value as the column has it.
+    """
+
+    def __init__(self, name):
+        self.name, self.counts, self._kind, self._rows, self._lacking = name, {}, None, 0, []
+
+    def add(self, column):
+        """Take the next rows in.
+
+        Raises
+        ------
+        ValueError
+            There are more labels than classes ever are.
+        """
+        import pyarrow as pa
+
+        column = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        self._kind, lacks = column.type, _lacks(column)
+        if lacks.any():
+            self._lacking.append(self._rows + np.flatnonzero(lacks))
+            column = column.filter(pa.array(~lacks))
+        for pair in column.value_counts().to_pylist():
+            self.counts[pair["values"]] = self.counts.get(pair["values"], 0) + pair["counts"]
+        self._rows += len(lacks)
+        if len(self.counts) > _MOST_LABELS:
+            raise ValueError(
+                f"column {self.name!r} has more than {_MOST_LABELS:,} different values: that is a quantity "
+                "or a name, not a class; name another target, or make classes of it"
+            )
+
+    def coder(self, place):
+        """What makes labels of the column.
+
+        Raises
+        ------
+        ValueError
+            Some rows have none.
+        """
+        import pyarrow as pa
+
+        if self._lacking:
+            _refuse_lacking(self.name, "label", np.concatenate(self._lacking), self._rows, place)
+        values = pa.array(list(self.counts), type=self._kind)
+        return Coder(values, labels_of(self.name, values, place), np.array(list(self.counts.values())))
+
+
+class Coder(NamedTuple):
+    """Values of a column, the label of each, and how many rows have it."""
+
+    values: Any
+    labels: np.ndarray
+    counts: np.ndarray
+
+    def __call__(self, column):
+        """Labels of some rows, which have no other values."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column = column.cast(self.values.type) if pa.types.is_dictionary(column.type) else column
+        return self.labels[pc.index_in(column, value_set=self.values).to_numpy(zero_copy_only=False)]
+
+    @property
+    def classes(self):
+        """The sorted labels, and how many rows each has."""
+        classes, places = np.unique(self.labels, return_inverse=True)
+        return classes, np.bincount(places, self.counts).astype(np.int64)
+
+
+def _lacks(column):
+    """Which rows have no label."""
+    import pyarrow.compute as pc
+
+    if is_text(column.type):
+        blank = pc.equal(pc.utf8_trim_whitespace(column.cast("string")), "")
+        return pc.fill_null(blank, True).to_numpy(zero_copy_only=False)
+    return column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
 
 
 def _refuse_lacking(name, what, rows, count, place):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from .columns import LeftOut, Levels, Number
+from .facts import LevelFacts, NumberFacts
 
 FEW = 20  # rows below which nothing is taken for the number or the name of a row
 _ID = re.compile(r"(^|[_ .])(id|ids|key|uuid|guid|index|rownames|rowid|row)$|[a-z]I[dD]$", re.IGNORECASE)
@@ -18,10 +19,10 @@ class NoValue(ValueError):
     """A column without any value."""
 
 
-def learn(name, column, settings):
-    """Number, Levels or LeftOut for a column of an Arrow table.
+def learn(facts, settings):
+    """Number, Levels or LeftOut for a column whose Facts are known.
 
-    `settings` has `min_count`, `max_levels`, `categorical`, `numeric` and `scale` as `TableEncoder` has.
+    `settings` has `min_count`, `max_levels` and `numeric` as `TableEncoder` has.
 
     Raises
     ------
@@ -30,164 +31,53 @@ def learn(name, column, settings):
     """
     import pyarrow as pa
 
-    categories = pa.types.is_dictionary(column.type)
-    kind = column.type.value_type if categories else column.type
-    if len(column) == column.null_count:
-        raise NoValue(name)
-    if name in settings.categorical:
-        return _levels(name, column, settings, chosen=True)
-    if name in settings.numeric or pa.types.is_boolean(kind) or (is_number(kind) and not categories):
-        return _number(name, column, kind, settings)
-    if pa.types.is_temporal(kind):
-        return LeftOut(
-            name,
-            "dates and times are no numbers: give what matters, such as the year, the hour or days since",
-        )
-    if is_text(kind) or categories:
-        return _levels(name, column, settings, chosen=categories)
-    return LeftOut(name, f"its values are {kind}, neither numbers nor text")
+    if not facts.there:
+        raise NoValue(facts.name)
+    if isinstance(facts, NumberFacts):
+        return _number(facts, settings)
+    if isinstance(facts, LevelFacts):
+        return _levels(facts, settings)
+    if pa.types.is_temporal(facts.kind):
+        why = "dates and times are no numbers: give what matters, such as the year, the hour or days since"
+        return LeftOut(facts.name, why)
+    return LeftOut(facts.name, f"its values are {facts.kind}, neither numbers nor text")
 
 
-def is_number(kind):
-    """Whether an Arrow type is one of numbers."""
+def _number(facts, settings):
     import pyarrow as pa
 
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
-def is_text(kind):
-    """Whether an Arrow type is one of text."""
-    import pyarrow as pa
-
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-# -- numbers -------------------------------------------------------------------------------------------------
-
-
-def numbers_of(name, column, start=0):
-    """float64 values of a column, NaN for missing ones.
-
-    Raises
-    ------
-    ValueError
-        Some are no numbers, or infinite.
-    """
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.uint8())
-    try:
-        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"column {name!r} is {kind}; expected numbers ({error})") from error
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise ValueError(
-            f"column {name!r} has {len(infinite)} infinite values, the first in row {start + infinite[0]} "
-            "(counted from 0 without the header); say that they are missing (--na inf), or leave it out"
-        )
-    return values
-
-
-def _number(name, column, kind, settings):
-    import pyarrow as pa
-
-    values = numbers_of(name, column)
-    lacks = np.isnan(values)
-    there = values[~lacks] if lacks.any() else values
-    if not len(there):
-        raise NoValue(name)
-    forced = name in settings.numeric
-    if not forced and len(there) == len(values):
-        if there.min() == there.max():
+    name, whole = facts.name, pa.types.is_integer(facts.kind)
+    if name not in settings.numeric and not facts.missing:
+        if facts.least == facts.most:
             return LeftOut(name, "it has one value only")
-        if pa.types.is_integer(kind) and _counts_rows(name, there):
+        if whole and _counts_rows(facts):
             return LeftOut(name, "it numbers the rows (--numeric keeps it)")
-        if pa.types.is_integer(kind) and np.ptp(there) > _WIDE and all_different(there):
+        if whole and facts.most - facts.least > _WIDE and facts.values.all_different():
             return LeftOut(
                 name, "it names the rows: numbers of many digits, all different (--numeric keeps it)"
             )
-    median = float(np.median(there))
-    scale = _deviation(there) if settings.scale else 1.0
-    return Number(
-        name,
-        median,
-        bool(lacks.any()),
-        scale if np.isfinite(scale) and scale > 0 else 1.0,
-        "bool" if pa.types.is_boolean(kind) else "number",
-    )
+    kind = "bool" if pa.types.is_boolean(facts.kind) else "number"
+    return Number(name, facts.values.median(), facts.missing > 0, facts.deviation, kind)
 
 
-def _deviation(values):
-    """The standard deviation, of values whose squares may overflow, too."""
-    most = float(abs(values).max()) or 1.0
-    return most * float((values / most).std())
-
-
-def _counts_rows(name, values):
+def _counts_rows(facts):
     """Whether integers are an index: they rise from row to row, or are all different and called so."""
-    if len(values) < FEW:
+    if facts.rows < FEW:
         return False
-    return bool((np.diff(values) > 0).all()) or (_ID.search(name) is not None and all_different(values))
-
-
-def all_different(values):
-    """Whether no value comes twice."""
-    ordered = np.sort(values)
-    return bool((ordered[1:] != ordered[:-1]).all())
+    return facts.rises or (_ID.search(facts.name) is not None and facts.values.all_different())
 
 
 # -- levels --------------------------------------------------------------------------------------------------
 
 
-def texts_of(column):
-    """A column as a dictionary array: (codes with -1 for missing, texts without blanks around them).
-
-    Texts may come twice; an empty one is missing.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if not pa.types.is_dictionary(column.type):
-        if not is_text(column.type):
-            column = column.cast(pa.string())
-        column = column.dictionary_encode()
-    texts = column.dictionary
-    trimmable = pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)
-    texts = pc.utf8_trim_whitespace(texts if trimmable else texts.cast(pa.string()))
-    codes = column.indices.cast(pa.int32())
-    codes = (codes.fill_null(-1) if codes.null_count else codes).to_numpy(zero_copy_only=False)
-    return codes, texts
-
-
-def counted(column):
-    """Different texts of a column in the order of their first rows, how often they come, how many lack."""
-    codes, texts = texts_of(column)
-    raw = np.bincount(codes + 1, minlength=len(texts) + 1)
-    counts, missing = {}, int(raw[0])
-    for text, count in zip(texts.to_pylist(), raw[1:].tolist(), strict=True):
-        if not text:
-            missing += count
-        elif count:
-            counts[text] = counts.get(text, 0) + count
-    return counts, missing
-
-
-def _levels(name, column, settings, chosen):
-    counts, missing = counted(column)
-    rows, different = len(column), len(counts)
-    there = rows - missing
-    if not counts:
-        raise NoValue(name)
+def _levels(facts, settings):
+    name, counts, rows, there = facts.name, facts.counts, facts.rows, facts.there
+    if facts.gave_up is not None:
+        return LeftOut(name, f"it names the rows: nearly all of the first {facts.gave_up:,} are different")
+    different, missing = len(counts), facts.missing > 0
     least = settings.min_count or min(max(rows // 100, 1), 5)
     kept = sorted(level for level, count in counts.items() if count >= least)
-    if not chosen:
+    if not facts.chosen:
         _refuse_numbers(name, counts, there)
         if different > 0.9 * there and there >= FEW:
             return LeftOut(name, f"it names the rows: {different:,} values in {there:,} rows")
@@ -202,8 +92,7 @@ def _levels(name, column, settings, chosen):
         )
     if not kept and not missing:
         return LeftOut(name, f"none of its {different:,} values comes {least} times (--min-count)")
-    pooled = tuple(sorted(counts.keys() - set(kept)))
-    return Levels(name, tuple(kept), pooled, missing=missing > 0)
+    return Levels(name, tuple(kept), tuple(sorted(counts.keys() - set(kept))), missing)
 
 
 def _enough(counts, most):

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from .columns import Number
-from .learning import numbers_of, texts_of
+from .values import numbers_of, texts_of
 
 
 @dataclass

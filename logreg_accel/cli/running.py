@@ -1,0 +1,44 @@
+"""A fit under way: its warnings are told, and Ctrl-C leaves the best model so far."""
+
+import warnings
+
+from sklearn.exceptions import ConvergenceWarning
+
+from . import NOT_CONVERGED
+
+
+class Outcome:
+    """How a fit ended."""
+
+    def __init__(self):
+        self.interrupted = self.unconverged = False
+
+    def code(self, options):
+        """The exit code; raises KeyboardInterrupt after Ctrl-C, once everything was saved and told."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return NOT_CONVERGED if options.strict and self.unconverged else 0
+
+
+def run(model, fit, warn):
+    """Call what fits a model.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C came before there was any model.
+    """
+    outcome = Outcome()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            fit()
+        except KeyboardInterrupt:
+            if not hasattr(model, "coef_"):
+                raise
+            outcome.interrupted = True  # the best model so far is worth keeping
+    for warning in caught:
+        warn(str(warning.message))
+    model.set_params(callback=None)
+    outcome.unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    return outcome

@@ -1,0 +1,170 @@
+"""Tables that need not fit into memory, encoded batch by batch: a source of rows."""
+
+import collections
+
+import numpy as np
+from sklearn.base import clone
+
+from ..data.chunks import CHUNK, Chunk
+from ..data.gathering import with_places
+from ..data.opening import Unfit
+from ..data.scan import Piece, Source
+from .columns import Levels, Number
+from .labels import LabelFacts, weights_of
+from .rows import Counts, encode_batch
+
+_SHARE = 4  # of the memory, one part for what is learned
+_HEAD = 20_000  # rows that are looked at for what is odd
+
+
+class TableSource(Source):
+    """Rows of tables in files; `scan(..., encoder=...)` makes one.
+
+    The encoder learns from one read more, unless it has learned before.
+
+    Attributes
+    ----------
+    tables : Tables
+    encoder : TableEncoder
+    coder : Coder or None
+        Of the labels, after `learn`.
+    head : pyarrow.Table or None
+        The first rows, after `learn`.
+    on_learned : function
+        Is called after `learn`.
+    counts : Counts
+        What the rows had, when they were read last, that was not there when the encoder learned.
+    """
+
+    def __init__(self, tables, wanted, memory, cache, classes, encoder):
+        find, names = tables.find, wanted.features
+        wanted = wanted._replace(
+            target=None if wanted.target is None else find(str(wanted.target)),
+            weight=None if wanted.weight is None else find(str(wanted.weight)),
+            features=None if names is None else [find(str(name)) for name in names],
+            drop=tuple(find(str(name)) for name in wanted.drop),
+        )
+        super().__init__([reader.path for reader in tables.readers], wanted, memory, cache, classes)
+        self.tables, self.coder, self.head, self.counts = tables, None, None, Counts()
+        self.on_learned = lambda: None
+        known, self._given = hasattr(encoder, "columns_"), None if classes is None else str(classes)
+        self.encoder = encoder if known else clone(encoder)
+        self._asked = encoder.to_dict() if known else repr(sorted(encoder.get_params().items()))
+        self._forced = types_of(encoder) if known else dict.fromkeys(encoder.categorical, "text")
+        if not known:
+            self._forced |= dict.fromkeys(encoder.numeric, "number")
+        self._beside = [name for name in (wanted.target, wanted.weight) if name is not None]
+        aside = {*self._beside, *wanted.drop}
+        self._features = [name for name in wanted.features or tables.names if name not in aside]
+        if not self._features:
+            raise ValueError(f"{tables.name!r} has no column left for the features.")
+
+    def fingerprint(self):
+        given = super().fingerprint()
+        return given and {
+            **given,
+            "classes": self._given,
+            "encoder": self._asked,
+            "layout": repr(self.tables.layout),
+        }
+
+    def learn(self):
+        """Read the tables once for what to make of their columns, and for the labels.
+
+        Raises
+        ------
+        ValueError
+            Columns that cannot be used, or rows without a label.
+        """
+        if self.wanted.target is None:
+            raise ValueError("`target` is None; expected the column of the labels.")
+        types = self._forced
+        while self.coder is None:
+            try:
+                self._learn(types)
+                self.on_learned()
+            except Unfit as unfit:
+                if unfit.name in self._forced:
+                    raise
+                types = self.tables.wider(unfit)  # and from the beginning: texts of numbers were not kept
+
+    def _learn(self, types):
+        known, labels, head = hasattr(self.encoder, "columns_"), LabelFacts(self.wanted.target), []
+        features = [] if known else self._features
+        batches = self.tables.batches(types, [*features, *self._beside])
+
+        def beside():
+            rows = 0
+            for number, batch in batches:
+                labels.add(batch.column(self.wanted.target))
+                if rows < _HEAD:
+                    head.append(batch)
+                if self.progress is not None:
+                    nothing = Chunk(np.empty((batch.num_rows, 0)))
+                    self.progress(Piece(number, self.parts[number].name, rows, nothing))
+                rows += batch.num_rows
+                yield batch.select(features)
+
+        try:
+            if known:
+                collections.deque(beside(), 0)
+            else:
+                self.encoder.learn(beside(), self.memory // _SHARE)
+        except Unfit:
+            raise
+        except ValueError as error:
+            raise ValueError(with_places(str(error), self.tables.place)) from error
+        self.coder = labels.coder(self.tables.place)
+        import pyarrow
+
+        self.head = pyarrow.Table.from_batches(head).slice(0, _HEAD)
+        if self.classes is None:
+            self.classes = self.coder.classes[0]
+
+    def learned(self):
+        """What a cache of the rows keeps of `learn`."""
+        return self.encoder.to_dict()
+
+    def recall(self, kept):
+        """Take what `learned` gave."""
+        self.encoder = type(self.encoder).from_dict(kept)
+
+    def pieces(self, labelled=True):
+        if labelled:
+            self.learn()
+        wanted, names = self.wanted, self.encoder.get_feature_names_out().tolist()
+        used, self.counts = self.encoder.matched(self._features)
+        here = set(self._features)
+        read = [*(c.name for c in used if c.name in here), *(self._beside if labelled else ())]
+        types = types_of(self.encoder)
+        if labelled:
+            types[wanted.target] = self.coder.values.type
+        stamps = self.fingerprint()
+        start, before, part = 0, 0, 0
+        for number, batch in self.tables.batches(types, read, self._most()):
+            part, before = (part, before) if number == part else (number, start)
+            try:
+                X, counts = encode_batch(used, batch, self.encoder.sparse_, start)
+            except ValueError as error:
+                raise ValueError(with_places(str(error), self.tables.place)) from error
+            self.counts.add(counts)
+            place = lambda row, start=start: self.tables.place(start + row)  # noqa: E731
+            y = self.coder(batch.column(wanted.target)) if labelled else None
+            weight = wanted.weight if labelled else None
+            s = None if weight is None else weights_of(weight, batch.column(weight), place)
+            yield Piece(number, self.parts[number].name, start - before, Chunk(X, y, s, names, ("float64",)))
+            start += batch.num_rows
+        if self.fingerprint() != stamps:
+            raise ValueError("the files of the source have changed while they were read. Fit again.")
+
+    def _most(self):
+        """Rows that are encoded at once."""
+        slots = len(self.encoder.columns_) if self.encoder.sparse_ else self.encoder.n_features_out_
+        return max(CHUNK // (8 * max(slots, 1)), 1)
+
+
+def types_of(encoder):
+    """How text columns are to be read for an encoder: numbers as numbers, levels as they are written."""
+    kinds = {column.name: column for column in encoder.columns_}
+    numbers = {name: column.kind for name, column in kinds.items() if isinstance(column, Number)}
+    return numbers | {name: "text" for name, column in kinds.items() if isinstance(column, Levels)}
