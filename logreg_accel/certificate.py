@@ -8,7 +8,7 @@ says when to look closer; what opens is a point of the dual problem (`duality`).
 import math
 from typing import NamedTuple
 
-import scipy.linalg
+from scipy.linalg import blas
 
 from .repair import FACTORED_UP_TO, Repair, possible
 from .separation import Separation
@@ -56,7 +56,7 @@ _EXACT = 1e-12
 
 def norm_of(vector):
     """‖v‖₂ by BLAS, which scales: no overflow on the way."""
-    return float(scipy.linalg.norm(vector, check_finite=False))
+    return float(blas.dnrm2(vector))
 
 
 class Verdict(NamedTuple):

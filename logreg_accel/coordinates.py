@@ -39,6 +39,8 @@ class Coordinates(NamedTuple):
     def rounded(self, w):
         """w as float64, rounded as the coefficients will be; intercepts of centred rows keep their digits."""
         w = np.asarray(w, dtype=np.float64)
+        if self.dtype == np.float64:
+            return w.copy()
         rounded = w.astype(self.dtype).astype(np.float64)
         if self.centre is not None and self.fit_intercept:
             rounded[-self.n_outputs :] = w[-self.n_outputs :]

@@ -89,8 +89,8 @@ def plain(objective, point, hope=np.inf):
     if not (point.value > 0 and penalty.there and penalty.everywhere(intercepts)):
         return np.inf
     w, moved = at.penalised(point.w), 0.0
-    relative, start = point.rounding / point.value, objective.start(point.w)
-    scale, off = start.scale, rounding(relative, start.scale, point.value, start.piled)
+    relative, scale = point.rounding / point.value, at.of_columns(objective.rows.scale)
+    off = rounding(relative, scale, point.value, objective.rows.piled)
     gradient = point.gradient + np.copysign(off, point.gradient)
     fixed = intercepts
     if fixed.any() and gradient[-k:].any():
@@ -113,9 +113,9 @@ def _without_intercept(objective, point, gradient):
     y, s = rows.labels(chosen), rows.weights(chosen)
     z = rows.to_host(point.margins, chosen).astype(np.float64)
     s = np.ones((len(chosen), 1)) if s is None else s.astype(np.float64)[:, None]
-    mass = (s * loss.curvature(z, y)).sum(axis=1)
     most = max(min(len(chosen), _ROWS_BYTES * rows.n_rows // max(rows.nbytes, 1)), 1)
     if most < len(chosen):
+        mass = (s * loss.curvature(z, y)).sum(axis=1)
         best = np.sort(np.argpartition(-mass, most - 1)[:most])
         chosen, y, s, z = chosen[best], y[best], s[best], z[best]
 
@@ -123,7 +123,8 @@ def _without_intercept(objective, point, gradient):
     missing = -gradient[-k:] * rows.weight_sum
     if k > 1:  # the residuals of a row sum to zero but for rounding
         missing -= missing.mean()
-    found = _shift(loss, z, y, s, (s * residual).sum(axis=0) + missing, abs(missing).max())
+    target = (s * residual).sum(axis=0) + missing
+    found = _shift(loss, z, y, s, target, abs(missing).max(), (value, residual))
     if found is None:
         return None
     shift, shifted, moved = found
@@ -133,25 +134,35 @@ def _without_intercept(objective, point, gradient):
     return max(added, 0.0) / rows.weight_sum, gradient
 
 
-def _shift(loss, z, y, s, target, size):
+def _shift(loss, z, y, s, target, size, unshifted):
     """Find η with Σ s·residual(z + η) = target by Newton's method, damped.
 
-    Returns η and the losses and residuals at z + η, or None where the iteration does not arrive.
+    Returns η and the losses and residuals at z + η, or None where the iteration does not arrive; `unshifted`
+    are those at z.
     """
     k = len(target)
     shift = np.zeros(k)
-    for _ in range(_STEPS if k <= _MANY else _FEW_STEPS):
-        shifted, moved = loss.value_residual(z + shift, y)
+    for step in range(_STEPS if k <= _MANY else _FEW_STEPS):
+        shifted, moved = loss.value_residual(z + shift, y) if step else unshifted
         excess = (s * moved).sum(axis=0) - target
         sums = (s * abs(moved)).sum(axis=0).max()
         if abs(excess).max() <= 1e-12 * size + 4 * np.finfo(np.float64).eps * sums:
             return shift, shifted, moved
         try:
-            step = scipy.linalg.solve(_total_curvature(loss, z + shift, y, s), excess, assume_a="pos")
+            change = _solution(_total_curvature(loss, z + shift, y, s), excess)
         except (np.linalg.LinAlgError, ValueError):  # rows without curvature
             return None
-        shift = shift - step * min(1, 1 / (abs(step).max() or 1))
+        shift = shift - change * min(1, 1 / (abs(change).max() or 1))
     return None
+
+
+def _solution(A, b):
+    """A⁻¹·b of a positive definite A."""
+    if len(b) > 1:
+        return scipy.linalg.solve(A, b, assume_a="pos")
+    if not (A > 0).all():
+        raise np.linalg.LinAlgError("no curvature")
+    return b / A[0]
 
 
 def _total_curvature(loss, z, y, s):

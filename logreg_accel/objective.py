@@ -161,7 +161,7 @@ class Objective:
         rounding, sweeps = float(np.finfo(rows.dtype).eps), rows.backend.lasso_sweeps
         lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
         scale = self.at.of_columns(rows.scale)
-        return ask.Start(w, seed, rows.n_rows, l1, self._ridge(), lasso, scale, self.at.blur, rows.piled)
+        return ask.Start(w, seed, rows.n_rows, l1, self._ridge, lasso, scale, self.at.blur, rows.piled)
 
     def answer(self, question):
         """The answer to a question about these rows."""
@@ -171,8 +171,9 @@ class Objective:
             match question:
                 case ask.Draw():
                     return self._draw(question.what)
-                case ask.LineMinimum():
-                    return line_search.minimum(self._slopes(question.start, question.end))
+                case ask.LineMinimum(start, end):
+                    first = float(start.gradient @ (end.w - start.w))
+                    return line_search.minimum(self._slopes(start, end), first)
                 case ask.MarginChange(start, end, _):
                     z0, z1 = start.margins, end.margins
                     known = z0 is not None and z1 is not None
@@ -217,7 +218,9 @@ class Objective:
         W = self.at.columns(question.w)
         if isinstance(question, ask.HessianVector):
             return passes.HessianVector(W, self.at.columns(question.v), loss, question.margins, models)
-        return _KINDS.get(question.form, passes.Hessian)(W, loss, models)
+        if question.form in _KINDS:
+            return _KINDS[question.form](W, loss, models)
+        return passes.Hessian(W, loss, models, question.margins)
 
     def from_sums(self, question, sums):
         """The answer to a question, from the sums of its pass over all rows."""
@@ -226,11 +229,11 @@ class Objective:
         if isinstance(question, ask.HessianVector):
             return self._mean(sums) + self.penalty.gradient(self.at.penalised(question.v))
         if question.form == ask.DIAGONAL:
-            return self._mean(sums) + self._ridge()
+            return self._mean(sums) + self._ridge
         self._check_sums(sums.diagonal())
         if question.form == ask.CLASS_MEAN:
-            return metric.class_mean_solve(self, sums, self._ridge())
-        H = metric.hessian(self, sums, self._ridge())
+            return metric.class_mean_solve(self, sums, self._ridge)
+        H = metric.hessian(self, sums, self._ridge)
         return self.rows.backend.to_host(H) if question.form == ask.MATRIX else metric.solve(self, H)
 
     def _point(self, w, sums):
@@ -240,10 +243,11 @@ class Objective:
             if not w.any():
                 self.rows.refuse_overflow()
             value = np.inf
-        value = value / self.weight_sum + self.penalty.value(self.at.penalised(w))
-        gradient = gradient / self.weight_sum + self.penalty.gradient(self.at.penalised(w))
+        penalised = self.at.penalised(w)
+        value = value / self.weight_sum + self.penalty.value(penalised)
+        gradient = gradient / self.weight_sum + self.penalty.gradient(penalised)
         known = sums.diagonal is not None and np.isfinite(value)
-        diagonal = self._mean(sums.diagonal) + self._ridge() if known else None
+        diagonal = self._mean(sums.diagonal) + self._ridge if known else None
         rounding = float(np.finfo(self.rows.dtype).eps) * abs(value)
         return ask.Point(w, value, gradient, rounding, sums.margins, diagonal)
 
@@ -289,6 +293,7 @@ class Objective:
         self._check_sums(total)
         return self.at.flat(total) / self.weight_sum
 
+    @functools.cached_property
     def _ridge(self):
         return self.penalty.l2 * self.at.penalised(np.ones(self.size))
 

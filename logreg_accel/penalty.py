@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,15 +31,29 @@ class Penalty:
         an array times what each weight has of them. If all are 0 (C = inf), there is no penalty.
     modulus : float or None
         The least l2 of a weight that is no intercept; None is that of a single number.
+
+    Attributes
+    ----------
+    plain : bool
+        Whether all weights have the same strengths.
+    has_l1, there : bool
+        Whether any weight has an L1 part, and whether any has a penalty.
     """
 
     l2: Any = 0.0
     l1: Any = 0.0
     modulus: float | None = None
+    plain: bool = field(init=False)
+    has_l1: bool = field(init=False)
+    there: bool = field(init=False)
 
     def __post_init__(self):
-        if self.modulus is None:
-            object.__setattr__(self, "modulus", float(self.l2))
+        plain = np.ndim(self.l2) == 0
+        some = bool if plain else np.any
+        l1, l2 = bool(some(self.l1)), bool(some(self.l2))
+        modulus = float(self.l2) if self.modulus is None else self.modulus
+        # Once, not where they are asked for, which is at every step.
+        vars(self).update(plain=plain, has_l1=l1, there=l1 or l2, modulus=modulus)
 
     def by_weight(self, of_l2, of_l1, fixed):
         """The same with strengths of each weight.
@@ -55,23 +69,9 @@ class Penalty:
         return Penalty(l2, l1, float(l2[~fixed].min(initial=np.inf)))
 
     @property
-    def plain(self):
-        """Whether all weights have the same strengths."""
-        return np.ndim(self.l2) == 0
-
-    @property
     def one_ridge(self):
         """Whether there is an L2 part that is the same for all weights."""
         return self.plain and self.l2 > 0
-
-    @property
-    def has_l1(self):
-        return bool(np.any(self.l1))
-
-    @property
-    def there(self):
-        """Whether any weight has a penalty."""
-        return bool(np.any(self.l2)) or self.has_l1
 
     def everywhere(self, fixed):
         """Whether every weight has one but those that are `fixed`."""

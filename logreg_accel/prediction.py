@@ -166,7 +166,11 @@ class Predictor:
             return X  # of a source, whose columns were compared
         X = to_table(X)
         matrix = as_matrix(X)
-        validate_data(self, named(X, matrix), reset=reset, skip_check_array=True)
+        nameless = type(X) is np.ndarray and not hasattr(self, "feature_names_in_")
+        if nameless and reset:  # as validate_data would, which looks for names in all kinds of frames
+            self.n_features_in_ = matrix.shape[1]
+        elif not (nameless and matrix.shape[1] == getattr(self, "n_features_in_", None)):
+            validate_data(self, named(X, matrix), reset=reset, skip_check_array=True)
         matrix.names = getattr(self, "feature_names_in_", matrix.names)
         return matrix
 

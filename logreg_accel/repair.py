@@ -173,7 +173,7 @@ class Repair:
         return there.value - float((self.l1 * abs(there.w)).sum())
 
     def _matrix(self, there, active):
-        H = yield ask.Curvature(there.w, ask.MATRIX, self.rows)
+        H = yield ask.Curvature(there.w, ask.MATRIX, self.rows, there.margins)
         metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0)
         yield from metric.look_closely(there)
         return metric

@@ -21,6 +21,9 @@ _LARGE = 1 << 18
 """Numbers of X from which on the threads of BLAS are worth the two calls that allow and forbid them."""
 
 
+_AS_IT_IS = contextlib.nullcontext()
+
+
 class Session:
     """Answers the questions of trials, counts the reads, and stops trials when a budget is spent.
 
@@ -102,12 +105,13 @@ class Session:
         self.n_passes += reads
         return answer
 
-    @contextlib.contextmanager
     def _threads_for(self, rows, question):
         """Any number of threads of BLAS for a sum over many rows, which it is up to the backend to order."""
-        if not (isinstance(question, _OF_ROWS) and rows.n_rows * rows.n_features >= _LARGE):
-            yield
-            return
+        many = isinstance(question, _OF_ROWS) and rows.n_rows * rows.n_features >= _LARGE
+        return self._on_any() if many else _AS_IT_IS
+
+    @contextlib.contextmanager
+    def _on_any(self):
         self._on_one_thread.close()
         try:
             yield

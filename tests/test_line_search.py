@@ -20,7 +20,7 @@ def test_the_point_found_lies_below_the_start(kink, slope_beyond):
         curvature = (1 + slope_beyond) * (1 - np.tanh((t - kink) / width) ** 2) / (2 * width)
         return -1 + (1 + slope_beyond) * rise(t), curvature
 
-    t = minimum(slope_and_curvature)
+    t = minimum(slope_and_curvature, slope_and_curvature(0.0)[0])
     way = np.linspace(0, t, 100_001)
     slopes = -1 + (1 + slope_beyond) * rise(way)
     assert np.trapezoid(slopes, way) < 0
@@ -28,9 +28,9 @@ def test_the_point_found_lies_below_the_start(kink, slope_beyond):
 
 
 def test_a_line_without_a_minimum_is_followed_far():
-    assert minimum(lambda t: (-np.exp(-t), np.exp(-t))) > 4
-    assert minimum(lambda t: (-1.0, 0.0)) >= 1e5
-    assert minimum(lambda t: (1.0, 1.0)) == 0
+    assert minimum(lambda t: (-np.exp(-t), np.exp(-t)), -1.0) > 4
+    assert minimum(lambda t: (-1.0, 0.0), -1.0) >= 1e5
+    assert minimum(lambda t: (1.0, 1.0), 1.0) == 0
 
 
 def test_very_wide_data_are_trained():

@@ -60,8 +60,8 @@ def hessian(backend, pass_, block):
     W = _cast(backend, pass_.W, block)
     n, k = W.shape[0] - 1, W.shape[1]
     H = backend.xp.zeros((n + 1, k, n + 1, k), dtype=np.float64)
-    for _, X, part in tiles(backend, block, min_rows=4 * n):
-        Z = margins_at(X, W, part)
+    for rows, X, part in tiles(backend, block, min_rows=4 * n):
+        Z = margins_at(X, W, part) if pass_.margins is None else pass_.margins[rows]
         for columns, y, s in models_of(pass_, part, k):
             first = columns.start or 0
             for a, b, curvature in pass_.loss.curvature_blocks(Z[:, columns], y):

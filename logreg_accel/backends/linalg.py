@@ -6,6 +6,7 @@ factoring a small matrix takes many times as long on two threads as on one.
 
 import numpy as np
 import scipy.linalg
+from scipy.linalg import lapack
 
 from ..clock import slices
 from .threads import blas_limit
@@ -58,7 +59,9 @@ def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
         scale = to_host(scale)
 
     def solve_scaled(v):
-        with blas_limit(1 if v.ndim > 1 else None):  # BLAS solves for one column on one thread anyway
+        if v.ndim == 1:  # which BLAS does on one thread anyway
+            return scale * solve(scale * v)
+        with blas_limit(1):
             return (scale * solve((scale * v.T).T).T).T
 
     return solve_scaled
@@ -71,9 +74,12 @@ def host_cholesky(A):
     """
     if len(A) > _WHOLE:
         factor = _blocked_cholesky(A).T, False  # as LAPACK wants it: Fortran's order
-    else:
-        factor = scipy.linalg.cho_factor(A, lower=True, overwrite_a=True, check_finite=False)
-    return lambda v: scipy.linalg.cho_solve(factor, v, check_finite=False)
+        return lambda v: scipy.linalg.cho_solve(factor, v, check_finite=False)
+    # cho_factor and cho_solve look for the types of their arguments, which takes longer than a small matrix.
+    lower, failed = lapack.dpotrf(A.T, lower=1, clean=0, overwrite_a=1)
+    if failed:
+        raise np.linalg.LinAlgError(f"pivot {failed} is not positive")
+    return lambda v: lapack.dpotrs(lower, v, lower=1)[0]
 
 
 def _blocked_cholesky(A):

@@ -175,8 +175,15 @@ class Diagonal(_OfCurvature):
     """-> (n + 1, k)."""
 
 
+@dataclass(frozen=True, eq=False)
 class Hessian(_OfCurvature):
-    """-> ((n + 1)·k, (n + 1)·k) in the order of W.ravel(), left on the backend's side."""
+    """-> ((n + 1)·k, (n + 1)·k) in the order of W.ravel(), left on the backend's side.
+
+    margins : those at W, as of HessianVector.
+    """
+
+    vectors = ("margins",)
+    margins: Any = None
 
 
 class MeanHessian(_OfCurvature):

@@ -45,21 +45,20 @@ class _BlasThreads:
             )
             return min(counts, default=available_threads())
 
-    @contextlib.contextmanager
-    def limited(self, n_threads):
+    def add(self, n_threads):
+        """Put a limit in force."""
         with self.lock:
             if not self.limits:
                 self.before = {library: library.num_threads for library in _blas().lib_controllers}
-        try:
-            with self.lock:
-                self.limits.append(n_threads)
-                self._set()
-            yield
-        finally:
-            with self.lock:
-                if n_threads in self.limits:  # Ctrl-C may come before it was
-                    self.limits.remove(n_threads)
-                self._set()
+            self.limits.append(n_threads)
+            self._set()
+
+    def lift(self, n_threads):
+        """Take a limit back."""
+        with self.lock:
+            if n_threads in self.limits:  # Ctrl-C may come before it was
+                self.limits.remove(n_threads)
+            self._set()
 
     def _set(self):
         """Set what the limits come to, unless it is set already: a call takes longer than a short product."""
@@ -80,6 +79,26 @@ class _BlasThreads:
 _blas_threads = _BlasThreads()
 
 
+class _Limited:
+    """The context of a limit; a generator's would take longer than a pass over few rows."""
+
+    def __init__(self, n_threads):
+        self.n_threads = n_threads
+
+    def __enter__(self):
+        try:
+            _blas_threads.add(self.n_threads)
+        except BaseException:  # Ctrl-C
+            _blas_threads.lift(self.n_threads)
+            raise
+
+    def __exit__(self, *_):
+        _blas_threads.lift(self.n_threads)
+
+
+_UNLIMITED = contextlib.nullcontext()
+
+
 def usable_threads():
     """Return how many CPUs may be used now: fewer under `threadpoolctl.threadpool_limits` or OMP_NUM_THREADS.
 
@@ -94,7 +113,7 @@ def blas_limit(n_threads):
 
     Several threads may enter such contexts at once.
     """
-    return contextlib.nullcontext() if n_threads is None else _blas_threads.limited(n_threads)
+    return _UNLIMITED if n_threads is None else _Limited(n_threads)
 
 
 _pool = None

@@ -184,12 +184,12 @@ def look_at(X, xp=np, to_host=np.asarray):
             which = np.flatnonzero(np.bincount(some.indices, minlength=n) == size)
             some = some[:, which].toarray()
         else:
-            some = to_host(X.take(xp.asarray(rows)).to_dense())
+            some = to_host((X if size == m else X.take(xp.asarray(rows))).to_dense())
         most, least = (f(axis=0, initial=0).astype(np.float64) for f in (some.max, some.min))
-        some, largest = some.astype(np.float64), np.maximum(most, -least)
+        some, largest = some.astype(np.float64, copy=False), np.maximum(most, -least)
         mean = some.mean(axis=0)
-        for _ in range(2):  # the second time what the first mean was off by, where columns are far from zero
-            some -= some.mean(axis=0)
+        some = some - mean
+        some -= some.mean(axis=0)  # what the mean was off by, where columns are far from zero
         deviation = np.sqrt(np.einsum("ij,ij->j", some, some) / max(size, 1))
         if scale is None:
             scale = np.sqrt(mean * mean + deviation * deviation)

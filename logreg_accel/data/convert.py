@@ -34,6 +34,8 @@ def as_array(X, name="X"):
     ValueError
         X is not two-dimensional, has no rows or no columns, or is complex.
     """
+    if type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind in "fiub":
+        return X  # as it is; of few rows, looking for what else it may be takes longer than a pass
     X = to_table(X)
     if hasattr(X, "tocsr"):
         return _sparse_on_device(X, name) if is_on_device(X) else as_csr(X, name)

@@ -23,9 +23,10 @@ def as_labels(y, on_device=False):
 
     if on_device and is_numpy_like(y) and len(y.shape) == 1 and len(y) and y.dtype.kind in "iubf":
         return y
-    y = to_host(y)
-    refuse_masked(y, "y")
-    y = column_or_1d(y, warn=True)
+    if not (type(y) is np.ndarray and y.ndim == 1):
+        y = to_host(y)
+        refuse_masked(y, "y")
+        y = column_or_1d(y, warn=True)
     if len(y) == 0:
         raise ValueError(
             "Found array with 0 sample(s): `y` is empty; expected at least one label of each of two classes."

@@ -58,7 +58,7 @@ def directions(here, H, on=None, active=slice(None)):
 
 def solution(here, on=None):
     """A function v -> H⁻¹·v, within the directions that have a curvature; a generator of questions."""
-    basis, _ = yield from directions(here, (yield Curvature(here.w, MATRIX, on)), on)
+    basis, _ = yield from directions(here, (yield Curvature(here.w, MATRIX, on, here.margins)), on)
     return lambda v: basis @ (basis.T @ v)
 
 

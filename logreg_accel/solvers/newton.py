@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .line_search import step
+from .line_search import NEWTON_FLATTENING, step
 from .nearly_singular import LOOKED_AT_UP_TO, solution
 from .questions import CONVERGED, DIAGONAL, NOISE_FLOOR, SOLVE, Accept, Curvature, Evaluate, HessianVector
 
@@ -37,8 +37,8 @@ class newton_cholesky:
         while not (yield Accept(here, gap=gap)):
             there = None
             if not closely:
-                solve = yield Curvature(here.w, SOLVE)
-                there = yield from step(here, -solve(here.gradient))
+                solve = yield Curvature(here.w, SOLVE, margins=here.margins)
+                there = yield from step(here, -solve(here.gradient), flat=NEWTON_FLATTENING)
                 closely = there is None
             if closely and len(here.w) <= LOOKED_AT_UP_TO:
                 solve = yield from solution(here)
@@ -103,7 +103,7 @@ class newton_cg:
                 )
                 factored = products >= worth
             if factored:
-                solve = yield Curvature(here.w, SOLVE)
+                solve = yield Curvature(here.w, SOLVE, margins=here.margins)
                 direction = -solve(here.gradient)
             gap = -0.5 * (here.gradient @ direction)
             here = yield from step(here, direction)
@@ -154,10 +154,14 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
                 here, lambda r: inverse * r, 0.1, 200, on, here.margins
             )
         else:
-            solve = yield Curvature(here.w, SOLVE, on)
+            solve = yield Curvature(here.w, SOLVE, on, here.margins)
             direction = -solve(here.gradient)
         decrement = -0.5 * (here.gradient @ direction)
-        there = (yield from step(here, direction, on)) if decrement > enough * here.value else None
+        there = (
+            (yield from step(here, direction, on, NEWTON_FLATTENING))
+            if decrement > enough * here.value
+            else None
+        )
         if there is None:
             break
         here = there

@@ -124,11 +124,14 @@ class Curvature:
     SOLVE : a function v -> (∇²F(w))⁻¹·v
     CLASS_MEAN : a function v -> P⁻¹·v, where P is the Hessian with the same block, the mean, for every class
     DIAGONAL : an array (size,)
+
+    `margins` are as of a HessianVector; MATRIX and SOLVE are spared work by them.
     """
 
     w: np.ndarray
     form: str
     on: Any = None
+    margins: Any = None
 
 
 @dataclass(frozen=True)
