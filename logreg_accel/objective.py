@@ -47,6 +47,7 @@ class Objective:
         self.penalty = penalty
         self.fit_intercept = fit_intercept
         self.at = Coordinates(rows.n_features, loss.n_outputs, fit_intercept, rows.rounds_to, rows.centre)
+        self._ridge = penalty.l2 * self.at.penalised(np.ones(self.size))
         self.models = None if model is None else (model,)
         if weight_sum is None and model is not None:
             weight_sum = float(rows.sweep(passes.WeightSum(self.models))[0])
@@ -172,8 +173,7 @@ class Objective:
                 case ask.Draw():
                     return self._draw(question.what)
                 case ask.LineMinimum(start, end):
-                    first = float(start.gradient @ (end.w - start.w))
-                    return line_search.minimum(self._slopes(start, end), first)
+                    return line_search.minimum(*self._slopes(start, end))
                 case ask.MarginChange(start, end, _):
                     z0, z1 = start.margins, end.margins
                     known = z0 is not None and z1 is not None
@@ -218,9 +218,7 @@ class Objective:
         W = self.at.columns(question.w)
         if isinstance(question, ask.HessianVector):
             return passes.HessianVector(W, self.at.columns(question.v), loss, question.margins, models)
-        if question.form in _KINDS:
-            return _KINDS[question.form](W, loss, models)
-        return passes.Hessian(W, loss, models, question.margins)
+        return _KINDS.get(question.form, passes.Hessian)(W, loss, models, question.margins)
 
     def from_sums(self, question, sums):
         """The answer to a question, from the sums of its pass over all rows."""
@@ -252,7 +250,7 @@ class Objective:
         return ask.Point(w, value, gradient, rounding, sums.margins, diagonal)
 
     def _slopes(self, start, end):
-        """A function t -> slope and curvature of F along the line, from margins."""
+        """A function t -> slope and curvature of F along a line, from margins, and the slope at its start."""
         w, d = self.at.penalised(start.w), self.at.penalised(end.w) - self.at.penalised(start.w)
         along, across = ((self.penalty.gradient(v) * d).sum() for v in (w, d))
 
@@ -261,7 +259,7 @@ class Objective:
             slope, curvature = self.rows.sweep(line) / self.weight_sum
             return slope + along + t * across, curvature + across
 
-        return slope_and_curvature
+        return slope_and_curvature, float(start.gradient @ (end.w - start.w))
 
     def _draw(self, what):
         if self.models is not None and isinstance(what, ask.Batch | ask.RowSpace):
@@ -292,10 +290,6 @@ class Objective:
     def _mean(self, total):
         self._check_sums(total)
         return self.at.flat(total) / self.weight_sum
-
-    @functools.cached_property
-    def _ridge(self):
-        return self.penalty.l2 * self.at.penalised(np.ones(self.size))
 
     def _check_sums(self, sums):
         """Sums of squares of finite X overflow before sums of X do."""

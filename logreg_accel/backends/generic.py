@@ -48,7 +48,7 @@ def hessian_vector(backend, pass_, block):
     V = _cast(backend, pass_.V, block)
     H = backend.xp.zeros(V.shape, dtype=np.float64)
     for rows, X, part in tiles(backend, block):
-        Z = margins_at(X, W, part) if pass_.margins is None else pass_.margins[rows]
+        Z = _margins_of(pass_, rows, X, W, part)
         R, _ = pointwise(backend, "curvature_product", pass_, part, Z, X @ V[:-1] + V[-1])
         H[:-1] += X.transposed_product(R)
         H[-1] += R.sum(axis=0, dtype=np.float64)
@@ -61,7 +61,7 @@ def hessian(backend, pass_, block):
     n, k = W.shape[0] - 1, W.shape[1]
     H = backend.xp.zeros((n + 1, k, n + 1, k), dtype=np.float64)
     for rows, X, part in tiles(backend, block, min_rows=4 * n):
-        Z = margins_at(X, W, part) if pass_.margins is None else pass_.margins[rows]
+        Z = _margins_of(pass_, rows, X, W, part)
         for columns, y, s in models_of(pass_, part, k):
             first = columns.start or 0
             for a, b, curvature in pass_.loss.curvature_blocks(Z[:, columns], y):
@@ -79,8 +79,8 @@ def mean_hessian(backend, pass_, block):
     W = _cast(backend, pass_.W, block)
     n = W.shape[0] - 1
     H = backend.xp.zeros((n + 1, n + 1), dtype=np.float64)
-    for _, X, part in tiles(backend, block, min_rows=4 * n):
-        Z = margins_at(X, W, part)
+    for rows, X, part in tiles(backend, block, min_rows=4 * n):
+        Z = _margins_of(pass_, rows, X, W, part)
         ((columns, y, s),) = models_of(pass_, part, W.shape[1])
         curvature = pass_.loss.curvature(Z[:, columns], y).mean(axis=1, keepdims=True)
         _add_hessian(backend, H, X, curvature if s is None else s * curvature, True)
@@ -92,8 +92,9 @@ def diagonal(backend, pass_, block):
     """The diagonal of the Hessian."""
     W = _cast(backend, pass_.W, block)
     D = backend.xp.zeros(W.shape, dtype=np.float64)
-    for _, X, part in tiles(backend, block):
-        _add_diagonal(D, X, pointwise(backend, "curvature", pass_, part, margins_at(X, W, part))[0])
+    for rows, X, part in tiles(backend, block):
+        Z = _margins_of(pass_, rows, X, W, part)
+        _add_diagonal(D, X, pointwise(backend, "curvature", pass_, part, Z)[0])
     return backend.to_host(D)
 
 
@@ -219,6 +220,11 @@ def margins_at(X, W, part):
     offset = part.offset.astype(Z.dtype, copy=False)
     models = Z.shape[1] // offset.shape[1]  # side by side
     return Z + (offset if models == 1 or offset.shape[1] == 1 else np.hstack([offset] * models))
+
+
+def _margins_of(pass_, rows, X, W, part):
+    """The margins of a tile, which may be at hand."""
+    return margins_at(X, W, part) if pass_.margins is None else pass_.margins[rows]
 
 
 def models_of(pass_, block, k):

@@ -166,24 +166,21 @@ class HessianVector(Pass):
 
 @dataclass(frozen=True, eq=False)
 class _OfCurvature(Pass):
+    """margins : as of HessianVector."""
+
+    vectors = ("margins",)
     W: Any
     loss: Any
     models: tuple | None = None
+    margins: Any = None
 
 
 class Diagonal(_OfCurvature):
     """-> (n + 1, k)."""
 
 
-@dataclass(frozen=True, eq=False)
 class Hessian(_OfCurvature):
-    """-> ((n + 1)·k, (n + 1)·k) in the order of W.ravel(), left on the backend's side.
-
-    margins : those at W, as of HessianVector.
-    """
-
-    vectors = ("margins",)
-    margins: Any = None
+    """-> ((n + 1)·k, (n + 1)·k) in the order of W.ravel(), left on the backend's side."""
 
 
 class MeanHessian(_OfCurvature):
@@ -269,9 +266,8 @@ def beside(passes):
     first = passes[0]
     if not isinstance(first, LossGradient | HessianVector | Diagonal):
         raise TypeError(f"{type(first).__name__} is not made for several models at once.")
-    known = {"margins": None} if isinstance(first, HessianVector) else {}
-    if isinstance(first, LossGradient):
-        known = {"keep_margins": False}  # those of many models are as large as X
+    # Margins of many models are as large as X.
+    known = {"keep_margins": False} if isinstance(first, LossGradient) else {"margins": None}
     columns = {
         name: np.hstack([getattr(p, name) for p in passes]) for name in _COLUMNS if hasattr(first, name)
     }
