@@ -12,6 +12,8 @@ from .history import Record, Solution
 from .separation import separates
 from .session import INTERRUPTED, MAX_PASSES, Session
 from .solvers import questions as ask
+from .solvers.nearly_singular import LOOKED_AT_UP_TO
+from .solvers.newton import newton_cholesky
 
 CALLBACK, SEPARABLE = "callback", "separable"
 ESTIMATED = "estimated"  # only an estimate is below `tol`, and there is no proof to be had
@@ -26,7 +28,6 @@ HIGH_FLOOR = 1e-6  # relative suboptimality at which rounding should not yet hav
 _PATIENCE = 2  # accepted points in a row without a new least value or gradient norm
 
 _IDLE = 30  # accepted points in a row whose estimate is below `tol` and does not halve, while no proof is had
-
 _NOTHING_LEFT = float(np.finfo(np.float64).eps)  # relative suboptimality that no sum in float64 shows
 
 
@@ -63,6 +64,10 @@ def run(
     -------
     Solution
         Of the best point, whatever the status; Ctrl-C is caught and told as status "interrupted".
+
+    Notes
+    -----
+    Where rounding stops a solver far from the optimum, sums in float64 and Newton's method go on from there.
     """
     if isinstance(solver, str):
         raise TypeError(
@@ -70,17 +75,22 @@ def run(
         )
     session = Session(max_passes, max_seconds)
     found = session.run(Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback))
-    high = found.status == ask.NOISE_FLOOR and found.suboptimality > max(HIGH_FLOOR, tol)
-    if not high or getattr(solver, "partial", False) or not session.goes_on:
-        return found
-    exact = objective.answer(ask.Draw(ask.InFloat64()))
-    if exact is None:
-        return found
-    return _taken_on(session, solver, objective, exact, found, tol, max_iter, callback, seed)
+
+    def goes_on():
+        high = found.status == ask.NOISE_FLOOR and found.suboptimality > max(HIGH_FLOOR, tol)
+        return high and not getattr(solver, "partial", False) and session.goes_on
+
+    more, exact = (tol, max_iter, callback, seed), None
+    if goes_on() and (exact := objective.answer(ask.Draw(ask.InFloat64()))) is not None:
+        found = _taken_on(session, solver, objective, exact, found, *more)
+    smooth = not np.any(objective.penalty.l1) and getattr(solver, "box", None) is None
+    if goes_on() and smooth and len(found.w) <= LOOKED_AT_UP_TO and not isinstance(solver, newton_cholesky):
+        found = _taken_on(session, newton_cholesky(), objective, exact or objective, found, *more)
+    return found
 
 
 def _taken_on(session, solver, objective, exact, found, tol, max_iter, callback, seed):
-    """The Solution of a run that float32 had stopped, from its end on, with sums that are made in float64."""
+    """The Solution of a run that rounding had stopped, from its end on: in float64, or by another solver."""
 
     def as_asked(w):
         return objective.at.centred(exact.at.original(w))

@@ -219,3 +219,15 @@ def test_budgets_leave_a_whole_model(solver, budget):
         warnings.simplefilter("ignore", ConvergenceWarning)
         clf = LogisticRegression(solver=solver, tol=1e-14, **budget).fit(X, y)
     assert np.isfinite(clf.coef_).all() and clf.n_passes_ <= budget.get("max_passes", 99)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+@pytest.mark.parametrize("seed", [1, 3, 7])
+def test_newtons_method_goes_on_where_rounding_stops_another_solver(seed, solver):
+    """Uncentred, nearly collinear columns without an intercept: L-BFGS stopped at 1e-3 of F."""
+    rng = np.random.default_rng(seed)
+    Z = rng.standard_normal((400, 1)) + 1e-3 * rng.standard_normal((400, 8))
+    y = rng.random(400) < 1 / (1 + np.exp(-Z[:, 0]))
+    m = LogisticRegression(C=1e3, fit_intercept=False, solver=solver, tol=1e-8, backend="numpy")
+    m.fit(1e4 + Z, y)
+    assert m.status_ == "converged" and m.suboptimality_bound_ <= 1e-8
