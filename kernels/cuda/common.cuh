@@ -3,6 +3,7 @@
 
 #ifdef __CUDACC_RTC__
 #define SHARED_ARRAY(T, name, size) __shared__ T name[size]
+#define DYNAMIC_SHARED(T, name) extern __shared__ __align__(16) T name[]
 #else
 #include "emulation.h"  // tests run the same source on a CPU
 #endif

@@ -8,10 +8,10 @@
 //
 // to within two units in the last place: fast-math versions would be the largest error of the whole pass. exp is CUDA's own. In
 // float, where few columns leave the formulas most of the time of a pass, what is known of the arguments spares the rest:
-// 1 + t lies in [1, 2], so that a division needs no special cases, and log1p(t) on [0, 1] is one polynomial.
+// 1 + t lies in [1, 2], so that a division needs no special cases (`over_normal`: none of a divisor near 1), and log1p(t) on [0, 1] is one polynomial.
 
-__device__ inline double over_one_to_two(double a, double b) { return a / b; }
-__device__ inline float over_one_to_two(float a, float b) {
+__device__ inline double over_normal(double a, double b) { return a / b; }
+__device__ inline float over_normal(float a, float b) {
 #ifdef __CUDACC_RTC__
     float reciprocal;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(reciprocal) : "f"(b));
@@ -43,7 +43,7 @@ struct Logistic {
     __device__ Logistic(Real z, bool positive) {
         const Real margin = positive ? z : -z;
         const Real t = exp(-fabs(z));
-        const Real miss = over_one_to_two(margin > Real(0) ? t : Real(1), Real(1) + t);
+        const Real miss = over_normal(margin > Real(0) ? t : Real(1), Real(1) + t);
         loss = (margin < Real(0) ? -margin : Real(0)) + log1p_to_one(t);
         residual = positive ? -miss : miss;
     }
@@ -52,7 +52,7 @@ struct Logistic {
 template <class Real>
 __device__ inline Real logistic_curvature(Real z) {
     const Real t = exp(-fabs(z));
-    const Real share = over_one_to_two(Real(1), Real(1) + t);
+    const Real share = over_normal(Real(1), Real(1) + t);
     return t * share * share;
 }
 

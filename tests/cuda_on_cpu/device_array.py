@@ -28,6 +28,11 @@ _current = threading.local()
 class Device:
     """The current one, or that of a number; within its context it is the current one of the thread."""
 
+    compute_capability = "90"
+    attributes = types.MappingProxyType(
+        {"MaxSharedMemoryPerBlockOptin": 227 << 10, "MaxSharedMemoryPerMultiprocessor": 228 << 10}
+    )
+
     def __init__(self, id=None):
         self.id = devices_of_this_thread()[-1] if id is None else id
 

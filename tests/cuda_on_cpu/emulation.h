@@ -9,7 +9,7 @@
 // sanitizer: each fiber counts as a thread, and only the barriers order the accesses of two of them, so every race
 // within a warp, between warps and between blocks is one that the sanitizer sees, whatever the order they ran in.
 //
-// Not here: masks of a part of a warp, atomics of other types than 64-bit integers, clusters, asynchronous copies, anything about speed. Memory is
+// Not here: masks of a part of a warp, atomics of other types than 64-bit integers, clusters, bulk copies, anything about speed. Memory is
 // sequentially consistent, and the functions of math.h are the C library's.
 #pragma once
 
@@ -285,6 +285,7 @@ struct Group {
 
 struct Warp : Group {
     uint64_t values[2][kWarp];  // what each lane brought to a shuffle, in the same turns
+    unsigned fragments[2][kWarp][6];  // and to a product of matrices
 };
 
 struct Thread {
@@ -380,6 +381,69 @@ T shuffle_down(const char* site, unsigned mask, T value, unsigned lanes, int wid
     const unsigned source = running->lane + lanes;
     const bool beyond = source >= segment_of_lane(width) + width;
     return exchange(site, mask, value, beyond ? running->lane : source);
+}
+
+// ---- Products of matrices ----
+
+// Eleven digits, as a tensor core takes them.
+inline double tf32(unsigned word) {
+    word &= 0xffffe000u;
+    float value;
+    __builtin_memcpy(&value, &word, sizeof(value));
+    return value;
+}
+
+// As mma.m16n8k8 in TF32: products are exact, and their sum is cut off, not rounded.
+EMULATION_UNSEEN inline void multiply_fragments(const char* site, float (&sum)[4], const unsigned (&a)[4],
+                                                const unsigned (&b)[2]) {
+    Warp& warp = *running->warp;
+    auto& fragments = warp.fragments[warp.turn];
+    __builtin_memcpy(&fragments[running->lane], &a, sizeof(a));
+    __builtin_memcpy(&fragments[running->lane][4], &b, sizeof(b));
+    meet(warp, site);
+    const unsigned g = running->lane / 4, t = running->lane % 4;
+    for (unsigned i = 0; i < 4; ++i) {
+        double exact = sum[i];
+        for (unsigned k = 0; k < 8; ++k) {
+            const unsigned word_of_a = i / 2 + k / 4 * 2, column = 2 * t + i % 2;
+            exact += tf32(fragments[g * 4 + k % 4][word_of_a]) * tf32(fragments[column * 4 + k % 4][4 + k / 4]);
+        }
+        sum[i] = float(exact);
+        if (fabs(double(sum[i])) > fabs(exact)) {
+            sum[i] = nextafterf(sum[i], 0.0f);
+        }
+    }
+}
+
+// ---- Copies in the background ----
+
+struct Copy {
+    void* to;
+    const void* from;
+    size_t bytes;
+};
+
+// Of each thread of the running block: the groups that it has ended, and the one that it has begun.
+inline std::vector<std::vector<std::vector<Copy>>> copies_of_threads;
+
+// Nothing is there before it is waited for, and what was there before is gone.
+inline void begin_copy(void* to, const void* from, size_t bytes) {
+    memset(to, 0xff, bytes);
+    copies_of_threads[running->number].back().push_back({to, from, bytes});
+}
+
+inline void end_copies() {
+    copies_of_threads[running->number].emplace_back();
+}
+
+inline void wait_copies(size_t later) {
+    auto& groups = copies_of_threads[running->number];
+    while (groups.size() - 1 > later) {
+        for (const Copy& copy : groups.front()) {
+            memcpy(copy.to, copy.from, copy.bytes);
+        }
+        groups.erase(groups.begin());
+    }
 }
 
 // ---- Shared memory ----
@@ -524,6 +588,7 @@ inline void run_block(uint3 index, size_t dynamic_bytes) {
     poison(shared, shared_bytes);
     block.dynamic_shared = take_shared(dynamic_bytes);
 
+    copies_of_threads.assign(threads, {{}});
     run_threads(block);
     for (unsigned t = 0; t < threads; ++t) {
         end_fiber(first[t].fiber);
@@ -614,6 +679,11 @@ inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
 #define __shfl_sync(...) emulation::shuffle(EMULATION_SITE("__shfl_sync"), __VA_ARGS__)
 #define __shfl_xor_sync(...) emulation::shuffle_xor(EMULATION_SITE("__shfl_xor_sync"), __VA_ARGS__)
 #define __shfl_down_sync(...) emulation::shuffle_down(EMULATION_SITE("__shfl_down_sync"), __VA_ARGS__)
+
+#define multiply_fragments(...) emulation::multiply_fragments(EMULATION_SITE("mma"), __VA_ARGS__)
+#define begin_copy(...) emulation::begin_copy(__VA_ARGS__)
+#define end_copies(...) emulation::end_copies()
+#define wait_copies(...) emulation::wait_copies(__VA_ARGS__)
 
 // Hints about caches: macros, so that a report names the line in the kernel.
 #define __ldg(...) (*(__VA_ARGS__))

@@ -36,6 +36,7 @@ from .emulator import Launch, Program
 __all__ = ["Device", "DeviceArray", "Kernels", "counts", "in_place_of_cupy", "sizes_to_host"]
 
 FREE_BYTES = 8 << 30
+OPT_IN = "MaxSharedMemoryPerBlockOptin"
 TO_DEVICE, TO_HOST = 1, 2
 
 
@@ -146,13 +147,23 @@ class Kernels:
             self.foresee(source, [name])
         program = self.programs[source, name]
 
-        def launch(grid, block, arguments):
-            one = Launch(name, grid, block, tuple(_argument(a) for a in arguments))
-            self.launched.append(one)
-            counts["launches"] += 1
-            program.run([one], seed=len(self.launched))
+        return RawKernel(self, name, program)
 
-        return launch
+
+class RawKernel:
+    """A kernel that may be launched, with as much shared memory as was asked for beforehand."""
+
+    max_dynamic_shared_size_bytes = 48 << 10
+
+    def __init__(self, kernels, name, program):
+        self.kernels, self.name, self.program = kernels, name, program
+
+    def __call__(self, grid, block, arguments, *, shared_mem=0):
+        assert shared_mem <= self.max_dynamic_shared_size_bytes <= Device().attributes[OPT_IN]
+        one = Launch(self.name, grid, block, tuple(_argument(a) for a in arguments), shared_mem)
+        self.kernels.launched.append(one)
+        counts["launches"] += 1
+        self.program.run([one], seed=len(self.kernels.launched))
 
 
 def _argument(a):

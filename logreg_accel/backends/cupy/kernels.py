@@ -6,7 +6,7 @@ import numpy as np
 from ...kernels.cuda import shapes
 from ...losses import Logistic
 from .. import passes as p
-from . import dense, sparse
+from . import dense, outputs, sparse
 from .compiler import REAL, kernel
 
 _MAX_BLOCKS = 1024
@@ -68,7 +68,7 @@ def _block_count(size):
     return max(1, min(_MAX_BLOCKS, -(-size // shapes.THREADS)))
 
 
-KERNELS: dict = {(p.Line, Logistic, None): line}
+KERNELS: dict = {(p.Line, Logistic, None): line, **outputs.KERNELS}
 for _layout, _run in (("dense", dense.run), ("sparse", sparse.run)):
     _loss_gradient, _hessian_vector, _diagonal, _margins = _one_read(_run)
     KERNELS[p.LossGradient, Logistic, _layout] = _loss_gradient

@@ -1,0 +1,395 @@
+// A pass over dense rows for up to 32 outputs, which reads each row from device memory once: softmax, or models side by side that
+// each have codes, rows and weights of their own. Products are those of tensor cores (tensor.cuh), as good as float32's.
+//
+//     A block takes one slice of rows, tile by tile, through a ring of tiles in shared memory that copies fill ahead of it.
+//     kAcross warps share kRows rows of a tile; the block's kWarps / kAcross groups have rows of their own.
+//     A warp owns kBlocks blocks of 8 columns: their weights, their part of the sum.
+//
+//     tile -> products of the warp's columns -> shared memory, added up over the warps -> pointwise formula, eight lanes a row ->
+//     factors to shared memory -> own columns of the sum += factors^T * tile
+//
+// Where the order of sums matters, everything depends on the layout of X alone, and a column of W on no other: a model's sums
+// have the same bits whoever shares the pass. Slices' sums leave as they are; sum_slices (dense.cu) adds them in double.
+
+#include "common.cuh"
+#include "pointwise.cuh"
+#include "tensor.cuh"
+#include "softmax.cuh"
+
+// What a pass does: which numbers stand in front of the formula, and what is summed.
+struct Gradients {
+    static constexpr bool kMargins = true, kProducts = false, kLoss = true, kSquares = false, kSums = true;
+};
+struct Products {  // margins, and products with vectors
+    static constexpr bool kMargins = true, kProducts = true, kLoss = false, kSquares = false, kSums = true;
+};
+struct ProductsAt {  // of margins that are at hand
+    static constexpr bool kMargins = false, kProducts = true, kLoss = false, kSquares = false, kSums = true;
+};
+struct Diagonals {
+    static constexpr bool kMargins = true, kProducts = false, kLoss = false, kSquares = true, kSums = true;
+};
+struct OnlyMargins {
+    static constexpr bool kMargins = true, kProducts = false, kLoss = false, kSquares = false, kSums = false;
+};
+
+enum Loss { kLogistic, kSoftmax, kSoftmaxes };  // of models side by side; of one model; of several
+
+// A model: the column of its codes, the bit that says who trains, or -1.
+struct Model {
+    int target, split;
+};
+
+// A number of a tile as float: exact, and in TF32 if it has 16 bits or fewer.
+__device__ inline float as_float(float x) { return x; }
+__device__ inline float as_float(Half x) { return widen(x); }
+__device__ inline float as_float(BFloat16 x) { return widen(x); }
+__device__ inline float as_float(unsigned char x) { return float_of(0x4b000000u | x) - 8388608.0f; }
+__device__ inline float as_float(signed char x) { return float_of(0x4b000000u | ((unsigned(x) & 0xffu) ^ 0x80u)) - 8388736.0f; }
+
+// X: as in dense.cu. weights: kTiles * 16 rows of n for each of margins and products, then as many intercepts each.
+// y: `targets` codes a row; splits: `split_bytes` bytes a row, or null; s: row weights, or null; class_weights: a number for each
+// code of each model, or null. columns: those in use; of `models` models with `classes` columns each.
+// known: margins at hand, `columns` a row; margins: where to put them, or null. stages: tiles of the ring.
+// sums: per slice, `columns` rows of n. totals: per slice, as many values and sums of factors.
+template <class Pass, Loss kLoss, class Storage, int kPiece, int kTiles, int kBlocks, int kRows, int kWarps, int kAcross,
+          bool kHeld, int kResident>
+__global__ void __launch_bounds__(32 * kWarps, kResident)
+    outputs(const Storage* __restrict__ X, long long stride, long long m, int n, const float* __restrict__ weights,
+            const unsigned char* __restrict__ y, int targets, const unsigned char* __restrict__ splits, int split_bytes,
+            const float* __restrict__ s, const Model* __restrict__ table, const float* __restrict__ class_weights, int models,
+            int classes, int columns, int slice_rows, int stages, const float* __restrict__ known, float* __restrict__ margins,
+            float* __restrict__ sums, double* __restrict__ totals) {
+    constexpr int kGroups = kWarps / kAcross, kTileRows = kGroups * kRows, kRowBlocks = kRows / 8;
+    constexpr int kVectors = kTiles * (Pass::kMargins + Pass::kProducts);  // 16 columns of W each
+    constexpr int kColumns = 8 * kBlocks * kAcross;
+    constexpr int kItem = sizeof(Storage), kUneven = kItem == 4 ? 32 : 16;  // an odd multiple: banks differ
+    constexpr int kPitch = ((kColumns * kItem + kUneven - 1) / kUneven | 1) * kUneven;
+    constexpr int kZPitch = 16 * kVectors + 8;
+    constexpr int kPer = 2 * kTiles;                      // columns of a lane in the formula
+    constexpr int kAtOnce = 4 * kAcross;                  // rows of a group in the formula at once
+    constexpr int kTurns = (kRows + kAtOnce - 1) / kAtOnce;
+    constexpr bool kExact = kItem < 4;                    // numbers of X are TF32 numbers
+    constexpr int kTogether = 2;                          // blocks whose products a tensor core adds up
+
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = warp / kAcross, across = warp % kAcross;
+    const int g = lane / 4, t = lane % 4;
+    const int member = across * 32 + lane, row_lane = member % 8, first_row = member / 8;
+
+    DYNAMIC_SHARED(char, memory);
+    auto tile_of = [&](int stage) { return memory + (stage * kTileRows + group * kRows) * kPitch; };
+    float* z_memory = reinterpret_cast<float*>(memory + stages * kTileRows * kPitch) + group * kAcross * kRows * kZPitch;
+    auto z_of = [&](int part, int row) { return z_memory + (part * kRows + row) * kZPitch; };
+
+    auto group_meets = [] {
+        if constexpr (kAcross == 1)
+            __syncwarp();
+        else
+            __syncthreads();
+    };
+
+    const long long begin = (long long)blockIdx.x * slice_rows;
+    const int end = m - begin < slice_rows ? int(m - begin) : slice_rows;
+    const int tiles = (end + kTileRows - 1) / kTileRows;
+
+    // Zeros where no copy will write: beyond n, and beyond the last row.
+    for (int i = threadIdx.x * 4; i < stages * kTileRows * kPitch; i += 32 * kWarps * 4)
+        *reinterpret_cast<unsigned*>(memory + i) = 0;
+    __syncthreads();
+
+    // Pieces of rows as the threads of a group take them, one after the other.
+    const int row_pieces = n * kItem / kPiece, threads = 32 * kAcross;
+    const int own_row = member / row_pieces, own_piece = member % row_pieces;
+    const int more_rows = threads / row_pieces, more_pieces = threads % row_pieces;
+    auto begin_tile = [&](int tile, int stage) {
+        const int base = tile * kTileRows + group * kRows;
+        const int rows = min(end - base, kRows);
+        if (tile < tiles) {
+            char* to = tile_of(stage);
+            const char* from = reinterpret_cast<const char*>(X + (begin + base) * stride);
+            for (int row = own_row, piece = own_piece; row < rows; row += more_rows, piece += more_pieces) {
+                if (piece >= row_pieces) {
+                    piece -= row_pieces;
+                    if (++row >= rows) break;
+                }
+                copy_in_background<kPiece>(to + row * kPitch + piece * kPiece, from + row * stride * kItem + piece * kPiece);
+            }
+        }
+        end_of_copies();
+    };
+
+    auto column = [&](int block) { return (block * kAcross + across) * 8; };
+    // one block of 8 columns of W for 16 outputs; a lane's second column is the next one, so that it loads pairs of X
+    auto fetch_weights = [&](float (&w)[4], int vector, int block) {
+        const int j = column(block) + 2 * t;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const long long row = vector * 16 + g + i % 2 * 8;
+            w[i] = j + i / 2 < n ? weights[row * n + j + i / 2] : 0.0f;
+        }
+    };
+    float held[kHeld ? kVectors : 1][kHeld ? kBlocks : 1][4];
+    if constexpr (kHeld) {
+#pragma unroll
+        for (int d = 0; d < kVectors; ++d)
+#pragma unroll
+            for (int b = 0; b < kBlocks; ++b) fetch_weights(held[d][b], d, b);
+    }
+    const float* intercepts = weights + (long long)kVectors * 16 * n;
+
+    float sum[kTiles][kBlocks][4] = {};
+    float value_total[kPer] = {}, factor_total[kPer] = {};
+
+    for (int i = 0; i < stages - 1; ++i) begin_tile(i, i);
+    for (int tile = 0, stage = 0, ahead = stages - 1; tile < tiles; ++tile) {
+        wait_for_all_but(stages - 2);
+        group_meets();  // the tile is there for all, and nobody reads the one before it
+        begin_tile(tile + stages - 1, ahead);
+        ahead = stage;
+
+        // what the formula wants of the rows, asked for early
+        float weight[kTurns][kPer], at_hand[kTurns][kPer];
+        int code[kTurns][kPer];
+        const int base = tile * kTileRows + group * kRows;
+#pragma unroll
+        for (int turn = 0; turn < kTurns; ++turn) {
+            const int r = turn * kAtOnce + first_row;
+            const long long i = begin + base + r;
+            const bool there = r < kRows && base + r < end;
+#pragma unroll
+            for (int j = 0; j < kPer; ++j) {
+                const int k = row_lane + 8 * j;
+                weight[turn][j] = at_hand[turn][j] = 0.0f;
+                code[turn][j] = 0;
+                const int model = kLoss == kSoftmax ? 0 : k;  // the only one is told to all lanes
+                if (Pass::kSums && there && (kLoss == kSoftmax ? j == 0 : k < models)) {
+                    const Model one = table[model];
+                    const int c = y[i * targets + one.target];
+                    float w = s ? s[i] : 1.0f;
+                    if (one.split >= 0) w = splits[i * split_bytes + one.split / 8] >> one.split % 8 & 1 ? w : 0.0f;
+                    if (class_weights) w *= class_weights[model * (kLoss == kLogistic ? 2 : classes) + c];
+                    weight[turn][j] = w;
+                    code[turn][j] = c;
+                }
+                if constexpr (!Pass::kMargins)
+                    if (there && k < columns) at_hand[turn][j] = known[i * columns + k];
+            }
+        }
+
+        const char* here = tile_of(stage);
+        if (++stage == stages) stage = 0;
+        struct alignas(2 * kItem) Pair {
+            Storage x[2];
+        };
+        auto pair_of = [](const char* row, int j) { return *reinterpret_cast<const Pair*>(row + j * kItem); };
+        auto number = [&](int row, int j) {
+            const float x = as_float(reinterpret_cast<const Storage*>(here + row * kPitch)[j]);
+            return Pass::kSquares ? x * x : x;
+        };
+
+        {
+            float z[kRowBlocks][kVectors][4] = {};
+#pragma unroll
+            for (int b = 0; b < kBlocks; b += kTogether) {
+                unsigned high[kTogether][kVectors][4], low[kTogether][kVectors][4];
+#pragma unroll
+                for (int c = 0; c < kTogether; ++c)
+#pragma unroll
+                    for (int d = 0; d < kVectors; ++d) {
+                        float w[4] = {};
+                        if (b + c < kBlocks) {
+                            if constexpr (!kHeld) fetch_weights(w, d, b + c);
+#pragma unroll
+                            for (int i = 0; i < 4; ++i) {
+                                if constexpr (kHeld) w[i] = held[d][b + c][i];
+                                const Split both = split(w[i]);
+                                high[c][d][i] = both.high, low[c][d][i] = both.low;
+                            }
+                        }
+                    }
+#pragma unroll
+                for (int r = 0; r < kRowBlocks; ++r) {
+                    float part[kVectors][4] = {};
+#pragma unroll
+                    for (int c = 0; c < kTogether; ++c) {
+                        if (b + c >= kBlocks) continue;
+                        unsigned x_high[2], x_low[2];
+                        const auto pair = pair_of(here + (8 * r + g) * kPitch, column(b + c) + 2 * t);
+#pragma unroll
+                        for (int i = 0; i < 2; ++i) {
+                            const float x = as_float(pair.x[i]);
+                            const Split both = split(x);
+                            x_high[i] = kExact ? bits_of(x) : both.high, x_low[i] = both.low;
+                        }
+#pragma unroll
+                        for (int d = 0; d < kVectors; ++d) {
+                            if constexpr (!kExact) multiply_add(part[d], high[c][d], x_low);
+                            multiply_add(part[d], low[c][d], x_high);
+                            multiply_add(part[d], high[c][d], x_high);
+                        }
+                    }
+#pragma unroll
+                    for (int d = 0; d < kVectors; ++d)
+#pragma unroll
+                        for (int i = 0; i < 4; ++i) z[r][d][i] += part[d][i];
+                }
+            }
+#pragma unroll
+            for (int r = 0; r < kRowBlocks; ++r)
+#pragma unroll
+                for (int d = 0; d < kVectors; ++d)
+#pragma unroll
+                    for (int i = 0; i < 4; ++i) z_of(across, 8 * r + 2 * t + i % 2)[16 * d + g + i / 2 * 8] = z[r][d][i];
+        }
+        group_meets();
+
+#pragma unroll
+        for (int turn = 0; turn < kTurns; ++turn) {
+            const int r = turn * kAtOnce + first_row;
+            const bool is_row = r < kRows;
+            float z[kPer], u[kPer], factor[kPer] = {}, value[kPer] = {};
+#pragma unroll
+            for (int j = 0; j < kPer; ++j) {
+                const int k = row_lane + 8 * j;
+                auto product = [&](int column) {
+                    float a = 0.0f;
+#pragma unroll
+                    for (int q = 0; q < kAcross; ++q)
+                        if (is_row) a += z_of(q, r)[column];
+                    return a + intercepts[column];
+                };
+                z[j] = Pass::kMargins ? product(k) : at_hand[turn][j];
+                u[j] = Pass::kProducts ? product(k + (Pass::kMargins ? 16 * kTiles : 0)) : 0.0f;
+                if (Pass::kMargins && margins && is_row && base + r < end && k < columns)
+                    margins[(begin + base + r) * columns + k] = z[j];
+            }
+            if constexpr (Pass::kSums) {
+                if constexpr (kLoss != kLogistic) {
+                    SoftmaxRow<kPer, kLoss == kSoftmax> row{row_lane, models, classes};
+#pragma unroll
+                    for (int j = 0; j < kPer; ++j) {
+                        const int k = row_lane + 8 * j;
+                        row.model[j] = k >= columns ? -1 : kLoss == kSoftmax ? 0 : k / classes;
+                        row.z[j] = z[j];
+                    }
+                    if constexpr (Pass::kLoss)
+                        row.loss(code[turn], weight[turn], factor, value);
+                    else if constexpr (Pass::kProducts)
+                        row.product(weight[turn], u, factor);
+                    else
+                        row.curvature(weight[turn], factor);
+                } else {
+#pragma unroll
+                    for (int j = 0; j < kPer; ++j) {
+                        if constexpr (Pass::kLoss) {
+                            const Logistic<float> line(z[j], code[turn][j] != 0);
+                            factor[j] = weight[turn][j] * line.residual;
+                            value[j] = weight[turn][j] * line.loss;
+                        } else {
+                            factor[j] = weight[turn][j] * logistic_curvature(z[j]);
+                            if constexpr (Pass::kProducts) factor[j] *= u[j];
+                        }
+                    }
+                }
+#pragma unroll
+                for (int j = 0; j < kPer; ++j) {
+                    if (is_row) {  // where the margins were that this lane alone has read
+                        z_of(0, r)[row_lane + 8 * j] = factor[j];
+                        value_total[j] += value[j];
+                        factor_total[j] += factor[j];
+                    }
+                }
+            }
+        }
+        if constexpr (!Pass::kSums) continue;
+        group_meets();
+
+#pragma unroll
+        for (int r = 0; r < kRowBlocks; r += kTogether) {
+            unsigned high[kTogether][kTiles][4], low[kTogether][kTiles][4];
+#pragma unroll
+            for (int c = 0; c < kTogether; ++c)
+#pragma unroll
+                for (int d = 0; d < kTiles; ++d)
+#pragma unroll
+                    for (int i = 0; i < 4; ++i) {
+                        if (r + c >= kRowBlocks) continue;
+                        const Split both = split(z_of(0, 8 * (r + c) + t + i / 2 * 4)[16 * d + g + i % 2 * 8]);
+                        high[c][d][i] = both.high, low[c][d][i] = both.low;
+                    }
+#pragma unroll
+            for (int b = 0; b < kBlocks; ++b) {
+                float part[kTiles][4] = {};
+#pragma unroll
+                for (int c = 0; c < kTogether; ++c) {
+                    if (r + c >= kRowBlocks) continue;
+                    unsigned x_high[2], x_low[2];
+#pragma unroll
+                    for (int i = 0; i < 2; ++i) {
+                        const float x = number(8 * (r + c) + t + 4 * i, column(b) + g);
+                        const Split both = split(x);
+                        x_high[i] = kExact && !Pass::kSquares ? bits_of(x) : both.high, x_low[i] = both.low;
+                    }
+#pragma unroll
+                    for (int d = 0; d < kTiles; ++d) {
+                        if constexpr (!kExact || Pass::kSquares) multiply_add(part[d], high[c][d], x_low);
+                        multiply_add(part[d], low[c][d], x_high);
+                        multiply_add(part[d], high[c][d], x_high);
+                    }
+                }
+#pragma unroll
+                for (int d = 0; d < kTiles; ++d)
+#pragma unroll
+                    for (int i = 0; i < 4; ++i) sum[d][b][i] += part[d][i];
+            }
+        }
+    }
+    if constexpr (!Pass::kSums) return;
+
+    // What the block leaves: the groups' sums in order.
+    wait_for_copies<0>();
+    __syncthreads();
+    float* group_sums = reinterpret_cast<float*>(memory);
+    float* slice_sums = sums + (long long)blockIdx.x * columns * n;
+    for (int p = 0; p < kGroups; ++p) {
+        if (group == p) {
+#pragma unroll
+            for (int d = 0; d < kTiles; ++d)
+#pragma unroll
+                for (int b = 0; b < kBlocks; ++b)
+#pragma unroll
+                    for (int i = 0; i < 4; ++i) {
+                        const int k = 16 * d + g + i / 2 * 8, j = column(b) + 2 * t + i % 2;
+                        float a = sum[d][b][i];
+                        if (p > 0) a += group_sums[k * kColumns + j];
+                        if (p < kGroups - 1)
+                            group_sums[k * kColumns + j] = a;
+                        else if (k < columns && j < n)
+                            slice_sums[(long long)k * n + j] = a;
+                    }
+        }
+        if (kGroups > 1) __syncthreads();
+    }
+
+    SHARED_ARRAY(double, warp_totals, kWarps * 2 * 8 * kPer);
+#pragma unroll
+    for (int j = 0; j < kPer; ++j) {
+        double value = value_total[j], factors = factor_total[j];
+#pragma unroll
+        for (int offset = 8; offset < 32; offset *= 2) {
+            value += __shfl_xor_sync(kAllLanes, value, offset);
+            factors += __shfl_xor_sync(kAllLanes, factors, offset);
+        }
+        if (lane < 8) {
+            warp_totals[(warp * 2 + 0) * 8 * kPer + lane + 8 * j] = value;
+            warp_totals[(warp * 2 + 1) * 8 * kPer + lane + 8 * j] = factors;
+        }
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < 2 * columns; i += 32 * kWarps) {
+        const int which = i / columns, k = i % columns;
+        double a = 0.0;
+        for (int q = 0; q < kWarps; ++q) a += warp_totals[(q * 2 + which) * 8 * kPer + k];
+        totals[(long long)blockIdx.x * 2 * columns + i] = a;
+    }
+}

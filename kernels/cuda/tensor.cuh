@@ -1,0 +1,88 @@
+// Tensor cores in TF32, with what it takes to lose no digits of float32, and copies to shared memory that go on while a
+// kernel computes. Both want sm_80.
+//
+// A TF32 number has 11 digits. A float is the sum of two of them to within 2^-21 of itself, and of the product of two floats
+// three of the four partial products are worth adding. Storage types of 16 and 8 bits are one such number each.
+//
+// Sums of a tensor core are cut off, not rounded: they are taken from it after a few products and added as floats are.
+
+// What the first number of a pair stands for, and what is left of it.
+struct Split {
+    unsigned high, low;
+};
+__device__ inline unsigned bits_of(float x) {
+    union {
+        float value;
+        unsigned bits;
+    } word = {x};
+    return word.bits;
+}
+// `high` is the nearest TF32; the last 13 bits of `low` are not looked at by a tensor core. To round them, too, would make
+// numbers of what is none: the addition carries into the exponent of NaN, which here is lost from `high` alone.
+__device__ inline Split split(float x) {
+    const unsigned high = (bits_of(x) + 0x1000u) & 0xffffe000u;
+    return {high, bits_of(x - float_of(high))};
+}
+
+// sum (16 x 8) += a (16 x 8) * b (8 x 8), each spread over the lanes of a warp: with g = lane / 4 and t = lane % 4, a lane has
+//     a: (g, t) (g + 8, t) (g, t + 4) (g + 8, t + 4)     b: (t, g) (t + 4, g)     sum: (g, 2t) (g, 2t + 1) (g + 8, 2t) (g + 8, 2t + 1)
+__device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+#ifndef __CUDACC_RTC__
+    multiply_fragments(sum, a, b);
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+// Begins to copy kBytes to shared memory: 16, 8 or 4 in the background, fewer at once. Both addresses are multiples of kBytes.
+template <int kBytes>
+__device__ inline void copy_in_background(char* to, const char* from) {
+    if constexpr (kBytes < 4) {
+        for (int i = 0; i < kBytes; ++i) to[i] = from[i];
+    } else {
+#ifndef __CUDACC_RTC__
+        begin_copy(to, from, kBytes);
+#elif __CUDA_ARCH__ >= 800
+        const unsigned place = unsigned(__cvta_generic_to_shared(to));
+        if constexpr (kBytes == 16)
+            asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(place), "l"(from) : "memory");
+        else
+            asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(place), "l"(from), "n"(kBytes) : "memory");
+#endif
+    }
+}
+
+// Ends a group of copies of this thread.
+__device__ inline void end_of_copies() {
+#ifndef __CUDACC_RTC__
+    end_copies();
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Waits until at most kLater groups of copies of this thread, the latest ones, are still under way.
+template <int kLater>
+__device__ inline void wait_for_copies() {
+#ifndef __CUDACC_RTC__
+    wait_copies(kLater);
+#elif __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(kLater) : "memory");
+#endif
+}
+
+// The same for a number that the compiler does not know, up to 4.
+__device__ inline void wait_for_all_but(int later) {
+    if (later <= 0)
+        wait_for_copies<0>();
+    else if (later == 1)
+        wait_for_copies<1>();
+    else if (later == 2)
+        wait_for_copies<2>();
+    else if (later == 3)
+        wait_for_copies<3>();
+    else
+        wait_for_copies<4>();
+}
