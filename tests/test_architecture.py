@@ -133,7 +133,7 @@ HOMES = {
         "logreg_accel/data/tables.py",
         "logreg_accel/table",
     },
-    "matplotlib": {"logreg_accel/report/drawing.py", "logreg_accel/cli/report.py"},
+    "matplotlib": {"logreg_accel/report/drawing.py"},
     "onnx": {"logreg_accel/export/onnx.py"},
     "rich": {"logreg_accel/cli/output.py"},
     "narwhals": {"logreg_accel/data/convert.py", "logreg_accel/inference/tables.py"},

@@ -248,17 +248,3 @@ def test_help_is_quick_to_import():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
-
-
-def test_demo(tmp_path, capsys):
-    pytest.importorskip("matplotlib")
-    page = tmp_path / "page.html"
-    code, out, err = run("demo", "--rows", 2000, "--features", 8, "--output", page, capsys=capsys)
-    assert code == 0 and str(page) in out and "diff. from numpy" in out
-    html = page.read_text()
-    assert html.count("<svg") == 3 and html.rstrip().endswith("</html>")
-    assert "<script" not in html and 'src="http' not in html and "@import" not in html
-    code, out, _ = run("demo", "--rows", 2000, "--features", 8, "--output", page, "--json", capsys=capsys)
-    report = json.loads(out)
-    assert code == 0 and {run["backend"] for run in report["generated"]} >= {"numpy", "numba"}
-    assert all(run["difference"] < 1e-4 for run in report["generated"] + report["breast_cancer"])

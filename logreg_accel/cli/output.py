@@ -3,6 +3,7 @@
 It is formatted by rich if that is installed and the stream is a terminal.
 """
 
+import contextlib
 import importlib.util
 import json
 import math
@@ -94,6 +95,16 @@ class Progress:
         """Print a message on a line of its own."""
         if not self.quiet:
             self._print(shown(text), "dim")
+
+    @contextlib.contextmanager
+    def working(self, text):
+        """Say what is done now, and on a terminal show that it goes on."""
+        if self._console and not self.quiet:
+            with self._console.status(shown(text)):
+                yield
+        else:
+            self.say(text)
+            yield
 
     def warn(self, sentence):
         """Print a warning, and keep it."""

@@ -30,7 +30,9 @@ class ConvergenceDisplay:
         self.tol, self.bound, self.name = tol, bound, name
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, name: Any = None, ax: Any = None, **line: Any) -> Any:
+    def from_estimator(
+        cls, estimator: Any, *, name: Any = None, proof: bool = True, ax: Any = None, **line: Any
+    ) -> Any:
         """Draw the history of a fitted estimator.
 
         Parameters
@@ -39,6 +41,8 @@ class ConvergenceDisplay:
             Fitted here: a model that was made of coefficients has no history.
         name : str or None
             None takes the solver's.
+        proof : bool
+            Whether `tol` and the proven bound are drawn.
         ax : matplotlib.axes.Axes or None
         **line
             Of `Axes.plot`.
@@ -57,8 +61,8 @@ class ConvergenceDisplay:
         display = cls(
             [record.n_passes for record in estimator.history_],
             gaps,
-            tol=estimator.tol,
-            bound=estimator.suboptimality_bound_,
+            tol=estimator.tol if proof else None,
+            bound=estimator.suboptimality_bound_ if proof else None,
             name=name or str(estimator.solver_),
         )
         return display.plot(ax, **line)

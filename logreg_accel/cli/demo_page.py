@@ -1,0 +1,75 @@
+"""The page that `logreg-accel demo` writes."""
+
+from ..report import ConvergenceDisplay
+from ..report.drawing import COLOURS, draw
+from ..report.page import figures, page, paragraph, section, table
+from . import demo, demo_measures
+
+
+def demo_page(report):
+    """The HTML of what `demo` has measured."""
+    from sklearn.preprocessing import scale
+
+    about = f"Generated, {report['rows']:,} × {report['features']} float32"
+    races = {about: report["generated"], **report["real"]}
+    X, y, _ = demo_measures.real()["breast cancer"]
+    models = demo_measures.histories(scale(X), y)
+    stream = report.get("stream")
+    return page(
+        "logreg_accel: demo",
+        paragraph(
+            ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in report["machine"].items()),
+            "lead",
+        ),
+        *(
+            section(
+                f"{name[0].upper()}{name[1:]}, beside scikit-learn, default settings",
+                paragraph(demo.verdict(runs)),
+                table(f"{name}: time, and distance from the optimum", demo.RACE, demo.race_rows(runs)),
+                figures((_race(runs, name), "Seconds, and the distance from the optimum that they bought.")),
+            )
+            for name, runs in races.items()
+        ),
+        section(
+            "Many models, and rows that do not fit into memory",
+            paragraph(demo.cv_sentence(report["cross_validation"])),
+            paragraph(demo.stream_sentence(stream)) if stream else "",
+        ),
+        section(
+            "Every usable backend gives NumPy's answer",
+            table("The same fit on every backend", demo.BACKENDS, demo.backend_rows(report["backends"])),
+        ),
+        section(
+            "How solvers get there",
+            figures(
+                (
+                    draw(lambda ax: _convergence(ax, models), "Convergence of five solvers", 6.0, 4.0),
+                    "Breast cancer data, scaled columns, C = 1: distance from the optimum after reads of X.",
+                )
+            ),
+        ),
+    )
+
+
+def _race(runs, name):
+    def plot(ax):
+        for i, run in enumerate(runs):
+            ax.plot(
+                run["seconds"],
+                run["suboptimality"],
+                "osD"[i],
+                markersize=9,
+                color=COLOURS[i],
+                label=run["who"],
+            )
+        ax.set(xscale="log", yscale="log", xlabel="seconds", ylabel="(F − F*) / F*")
+        ax.margins(0.3)
+        ax.legend()
+
+    return draw(plot, f"Seconds and suboptimality: {name}", 5.4, 3.6)
+
+
+def _convergence(ax, models):
+    for name, model in models.items():
+        ConvergenceDisplay.from_estimator(model, ax=ax, name=name, proof=False, markersize=3)
+    ax.set(xscale="log")
