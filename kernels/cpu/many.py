@@ -25,6 +25,35 @@ def _weights(codes, line, factor, q, counts):
 
 
 @njit(**LOOP)
+def counted(bits, split, lo, line):
+    """line[i] = whether row lo + i trains in a split; bits (rows, bytes), the first split in the lowest."""
+    byte, bit = split // 8, np.uint8(split % 8)
+    for i in range(line.size):
+        line[i] = (bits[lo + i, byte] >> bit) & 1
+
+
+@njit(**LOOP)
+def add_products(parts, G):
+    """G (columns, n + 1), but for its last column, += the sum of parts (some, columns, n)."""
+    for part in parts:
+        for j in range(part.shape[0]):
+            for f in range(part.shape[1]):
+                G[j, f] += part[j, f]
+
+
+@njit(**LOOP)
+def add_sums(R, G):
+    """The last column of G += the sums of R (columns, q), of float32 over 256 rows at a time."""
+    last = G.shape[1] - 1
+    for j in range(R.shape[0]):
+        for lo in range(0, R.shape[1], 256):
+            part = R.dtype.type(0)
+            for i in range(lo, min(lo + 256, R.shape[1])):
+                part += R[j, i]
+            G[j, last] += part
+
+
+@njit(**LOOP)
 def residuals(Z, codes, lines, target, line, factors, q, work, value):
     """Z becomes s·∂ℓ/∂z, value[j] += Σ s·ℓ of model j; work (2, q)."""
     for j in range(target.size):

@@ -5,13 +5,14 @@ import math
 import numpy as np
 
 from .. import clock
-from ..backends.passes import RowVector, beside, parted
+from ..backends.passes import Model, RowVector, WeightSum, beside, parted
 from ..backends.threads import blas_limit
 from ..clock import MAX_SECONDS, Stop
 from ..objective import Objective
 from ..session import GRACE, MAX_PASSES, Session
 from ..solvers import questions as ask
 
+_LADDER = 1.25  # between numbers of rows that are drawn for proofs
 _DRAWS = 6  # that are kept for the trials that come to them later
 
 
@@ -35,6 +36,24 @@ class _UnderWay:
         self.step, self.value = self.questions.throw, stop
 
 
+class _Common:
+    """The last metric that some models share.
+
+    The first of them to ask for it says at which point: they are about as near to each other as to it. Where
+    their splits differ too much for that, their samples grow until they are all rows, of each its own.
+    """
+
+    def __init__(self, objectives):
+        self.objectives, self.drawn = objectives, None
+        self.objective = self.solve = None
+
+    def on(self, drawn):
+        """The objective of all of them on drawn rows."""
+        if self.drawn is not drawn:
+            self.drawn, self.objective, self.solve = drawn, of_all_splits(self.objectives, drawn), None
+        return self.objective
+
+
 class Lockstep(Session):
     """A session of many trials over the same rows, each with a solver of its own.
 
@@ -49,6 +68,12 @@ class Lockstep(Session):
     def __init__(self, max_passes=None, max_seconds=None):
         super().__init__(max_passes, max_seconds)
         self._draws = {}
+        self._common = {}
+
+    def share_metrics(self, objectives):
+        """Give models that are nearly one, as those of several splits are, the same metrics."""
+        if len(objectives) > 1:
+            self._common.update(dict.fromkeys(objectives, _Common(objectives)))
 
     def run_all(self, trials, tell=lambda live: None):
         """The Solutions of trials; `tell` is called after every read with those still under way."""
@@ -116,15 +141,25 @@ class Lockstep(Session):
             one.told(one.objective.from_sums(one.question, own))
 
     def _answer(self, trial, question):
-        shared = isinstance(question, ask.Draw) and isinstance(question.what, ask.Sample | ask.Witnesses)
-        if not shared:
-            return super()._answer(trial, question)
-        objective, drawn = trial.objective, self._drawn(trial.objective.rows, question.what)
-        return None if drawn is None else on_rows(objective, drawn)
+        common = self._common.get(trial.objective)
+        match question:
+            case ask.Draw(ask.Sample() | ask.Witnesses() as what):
+                drawn = self._drawn(trial.objective.rows, what)
+                metric = isinstance(what, ask.Sample) and what.at is not None
+                if drawn is None:
+                    return None
+                return common.on(drawn) if common and metric else on_rows(trial.objective, drawn)
+            case ask.Curvature(form=ask.SOLVE, on=on) if common and on is common.objective:
+                if common.solve is None:
+                    common.solve = super()._answer(trial, question)
+                return common.solve
+        return super()._answer(trial, question)
 
     def _drawn(self, rows, what):
         """Rows for all trials that want about so many, drawn without regard to one model's margins."""
-        size = what.size if what.size == math.inf else 2.0 ** math.ceil(math.log2(max(what.size, 1)))
+        size = what.size
+        if size < math.inf:
+            size = float(round(_LADDER ** math.ceil(math.log(max(size, 1), _LADDER))))
         is_sample = isinstance(what, ask.Sample)
         key = (type(what), what.size, what.seed, what.by_norms) if is_sample else (type(what), size)
         if key not in self._draws:
@@ -154,9 +189,22 @@ class Lockstep(Session):
 def on_rows(objective, rows):
     """The same objective on rows that were drawn from its own."""
     (model,) = objective.models
+    if rows.share == 0:
+        rows, model = rows.of_model(model), None
     return Objective(
         rows, objective.loss, objective.penalty, objective.fit_intercept, model, objective.weight_sum
     )
+
+
+def of_all_splits(objectives, drawn):
+    """What models of one target under nearly one penalty have in common, on gathered rows of all of them."""
+    first = objectives[0]
+    (model,) = first.models
+    if any(objective.models != first.models for objective in objectives):
+        model = model._replace(split=None)
+    rows = drawn.of_model(model)
+    weight_sum = float(rows.sweep(WeightSum((Model(),)))[0])
+    return Objective(rows, first.loss, first.penalty, first.fit_intercept, weight_sum=weight_sum)
 
 
 def _is_shared(one):

@@ -1,6 +1,7 @@
 """Fits the models of a table: in lock-step where that pays, else one after the other, from neighbours."""
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..objective import Objective
 from ..rows import MemoryRows
 from ..solvers import newton_subsampled, resolve_solver
 from .lockstep import Lockstep
-from .start import path_start
+from .start import path_start, shared_rows
 from .table import penalty_of, weight_of
 
 _TOGETHER = {"newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"}
@@ -160,8 +161,11 @@ class _Run:
             rows = MemoryRows([block], self.backend, len(self.shared.classes), bool(template.fit_intercept))
             objectives = [self._objective(rows, self.specs[i], scale) for i in which]
             starts = [np.zeros(o.size) for o in objectives]
-            if isinstance(self.solver.settings, newton_subsampled) and len(starts[0]) <= 1000:
-                starts = path_start(session, objectives, seed)
+            settings = self.solver.settings
+            if isinstance(settings, newton_subsampled) and len(starts[0]) <= 1000:
+                rows_per_parameter = shared_rows(objectives, settings.rows_per_parameter)
+                settings = replace(settings, rows_per_parameter=rows_per_parameter)
+                starts = path_start(session, objectives, seed, rows_per_parameter)
             trials = [
                 Trial(
                     session, self.solver.settings, o, o.start(w, seed), template.tol, template.max_iter, None

@@ -1,27 +1,51 @@
-"""Where many models start: paths from strong to weak penalties, walked on a sample in memory."""
+"""Where many models start: paths from strong to weak penalties, walked on a sample in memory.
+
+Models of one target under nearly one penalty, as the splits of a cross-validation are, have optima that are
+nearer to each other than that of a sample is to any of them. So one start serves them all, found on all rows
+of the sample, and the Hessian there is one metric for all of them.
+"""
 
 import numpy as np
 
 from .. import clock
 from ..clock import Stop
 from ..solvers.newton import newton_in_memory
-from .lockstep import on_rows
+from ..solvers.subsampled import FACTORED_UP_TO
+from .lockstep import of_all_splits
 
-_ROWS_PER_PARAMETER = 50
+_FIRST_ROWS = 50  # per parameter, at most, of the sample that the paths are walked on
+_MOST_ROWS = 400  # per parameter, of the sample that the ends are moved on and of the first metric
+_LEAST_SHARE = 8  # rows for one that is drawn
+_HESSIANS = 3  # of samples of such a size: two steps at most, and the metric
 _SOLVED = 1e-3  # decrement beside the loss: the sample itself is further from all rows than that
 _STEPS = 20
+_ALIKE = 0.99  # least share of a penalty in a larger one that is as good as the same
 
 
-def path_start(session, objectives, seed):
+def shared_rows(objectives, usual):
+    """How many rows per parameter the first metrics may have, where each of them serves several models.
+
+    All of them then take as long as about one read for all models: the Hessian of S rows takes S·size²
+    products, a read 2·m·size for each model.
+    """
+    rows, size = objectives[0].rows, objectives[0].size
+    metrics = sum(len(path) for path in _paths(objectives).values())
+    cheap = 2 * len(objectives) * rows.n_rows / (_HESSIANS * metrics * size**2)
+    return int(max(usual, min(cheap, _MOST_ROWS, rows.n_rows / (_LEAST_SHARE * size))))
+
+
+def path_start(session, objectives, seed, rows_per_parameter):
     """A start for every objective, from the optimum of a sample that all of them share.
 
     Parameters
     ----------
     session : Lockstep
-        What the sample costs is counted there, and its time ends the walk.
+        What the samples cost is counted there, and its time ends the walk; it is told who shares metrics.
     objectives : list of Objective
         Of one `rows` and loss.
     seed : int
+    rows_per_parameter : int
+        Of the metrics.
 
     Returns
     -------
@@ -29,28 +53,53 @@ def path_start(session, objectives, seed):
         Zeros where there is no sample, or no time.
     """
     rows, size = objectives[0].rows, objectives[0].size
-    starts = [np.zeros(size) for _ in objectives]
-    with rows.backend.limit_threads():
-        sample = rows.draw(_ROWS_PER_PARAMETER * size, seed)
-    if sample is None:
-        return starts
-    session.n_passes += sample.cost
-    paths: dict = {}
-    for i in sorted(range(len(objectives)), key=lambda i: -np.sum(objectives[i].penalty.l2)):
-        paths.setdefault(objectives[i].models, []).append(i)
-    paths = list(paths.values())
+    paths = list(_paths(objectives).values())
+    starts = [[np.zeros(size) for _ in path] for path in paths]
 
-    def walk(p):
-        w = np.zeros(size)
-        for i in paths[p]:
-            w = starts[i] = _answered(newton_in_memory(on_rows(objectives[i], sample), w, _SOLVED, _STEPS))
+    def drawn(per_parameter):
+        with rows.backend.limit_threads():
+            sample = rows.draw(per_parameter * size, seed)
+        session.n_passes += 0.0 if sample is None else sample.cost
+        return sample
 
+    def walk(sample, p, enough, most_steps, onward):
+        for i, alike in enumerate(paths[p]):
+            on = of_all_splits([objectives[j] for j in alike], sample)
+            w = starts[p][max(i - onward, 0)]
+            starts[p][i] = _answered(newton_in_memory(on, w, enough, most_steps, FACTORED_UP_TO))
+
+    first, wider = min(rows_per_parameter, _FIRST_ROWS), rows_per_parameter >= 2 * _FIRST_ROWS
+    if (sample := drawn(first)) is None:
+        return [np.zeros(size) for _ in objectives]
     try:
         with clock.keeping(session.deadline):
-            rows.backend.each(walk, len(paths))
+            rows.backend.each(lambda p: walk(sample, p, _SOLVED, _STEPS, onward=True), len(paths))
+            if wider and size <= FACTORED_UP_TO and (sample := drawn(rows_per_parameter)) is not None:
+                rows.backend.each(lambda p: walk(sample, p, 0.0, 1, onward=False), len(paths))
     except Stop:
         pass  # what was not reached starts at zero
-    return starts
+    found = [np.zeros(size)] * len(objectives)
+    for path, ends in zip(paths, starts, strict=True):
+        for alike, w in zip(path, ends, strict=True):
+            session.share_metrics([objectives[j] for j in alike])
+            for j in alike:
+                found[j] = w
+    return found
+
+
+def _paths(objectives):
+    """Of every target lists of models under one penalty, from the strongest penalty to the weakest."""
+    paths: dict = {}
+    for i in sorted(range(len(objectives)), key=lambda i: -_strength(objectives[i])):
+        path = paths.setdefault(objectives[i].models[0].target, [])
+        if not path or _strength(objectives[i]) < _ALIKE * _strength(objectives[path[-1][0]]):
+            path.append([])
+        path[-1].append(i)
+    return paths
+
+
+def _strength(objective):
+    return float(np.sum(objective.penalty.l2))
 
 
 def _answered(questions):

@@ -5,8 +5,10 @@ import functools
 
 import numpy as np
 
+from ..backends.generic import models_of
 from ..backends.moments import ColumnMoments
-from ..data import centre_of, centred, compute_dtype, is_on_device, look_at
+from ..backends.passes import WeightSum
+from ..data import Block, centre_of, centred, compute_dtype, is_on_device, look_at
 from . import sampling
 from .base import Rows
 from .drawn import DrawnRows, in_float64
@@ -246,10 +248,37 @@ class SomeRows(MemoryRows):
         self.whole, self.cost = drawn_from.whole, cost
         self._blocks = blocks
         self._columns = None  # those of all rows are looked at
+        self._of_models = {}
 
     def first_nonfinite(self):
         """In all rows."""
         return self.whole.first_nonfinite()
+
+    def of_model(self, model):
+        """These rows, gathered, as one of several models sees them: with its labels, and the weights that
+        they have for it.
+
+        Everything that is asked of one model then takes the ways of a single fit.
+        """
+        if model not in self._of_models:
+            rows = copy.copy(self)
+            rows._blocks = [
+                self._of_model(model, block, X) for block, X in zip(self._blocks, self._made, strict=True)
+            ]
+            self._of_models[model] = rows
+        return self._of_models[model]
+
+    @functools.cached_property
+    def _made(self):
+        """X of every block; a dense one less its centre is made, to be read many times."""
+        there = (block.X for block in self._blocks)
+        return [X if X.centre is None or X.compressed else X.astype(X.dtype) for X in there]
+
+    @staticmethod
+    def _of_model(model, block, X):
+        ((_, y, s),) = models_of(WeightSum((model,)), block, 1)
+        s = None if s is None else s[:, 0].astype(compute_dtype(X.dtype), copy=False)
+        return Block(X, y.copy(), s, None, block.offset)
 
 
 def _least_positive(s):

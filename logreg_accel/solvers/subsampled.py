@@ -20,7 +20,7 @@ _WIDE_POOR_RATE = 0.8
 _WIDE_STEPS = 3
 # Parameters up to which the first sample is solved with factored Hessians; beyond, they would take longer
 # than the reads of all rows.
-_FACTORED_UP_TO = 200
+FACTORED_UP_TO = 200
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _newton(enough, most_steps):
     """Return the function by which `near_the_optimum` solves a sample."""
 
     def solve(sample, w):
-        near, _ = yield from newton_in_memory(sample, w, enough, most_steps, _FACTORED_UP_TO)
+        near, _ = yield from newton_in_memory(sample, w, enough, most_steps, FACTORED_UP_TO)
         return near
 
     return solve

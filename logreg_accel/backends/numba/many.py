@@ -1,8 +1,8 @@
 """Passes over many models: products by BLAS on a tile, compiled lines between them, one read of X.
 
-Columns go through BLAS in blocks of one width, the last one filled with zeros, and along the inner side of a
-product: which of its kernels BLAS takes depends on the width and on the place along the outer side, and so a
-model's sums have the same bits whoever else is in the pass. But for that, wider products are faster.
+Columns are cut into a few blocks as wide as BLAS wants them, and all of them go over a tile of X while it is
+in cache. Blocks of one width, which would give a model the same bits whatever the company, would have to be
+narrow, at half the speed.
 """
 
 from typing import NamedTuple
@@ -18,9 +18,9 @@ from ..threads import blas_limit
 from . import lanes
 from .lanes import loops
 
-_WIDTH = 16  # columns of a block
+_WIDTH = 64  # columns of a block, at most
 _SUMMED_ROWS = 256  # in float32, before float64
-_TILE_BYTES, _TILE_ROWS = 1 << 19, (256, 2048)
+_TILE_BYTES, _TILE_ROWS = 1 << 18, (256, 1024)  # with its margins in the L2 cache
 _SPARSE_TILE_ROWS = 256
 
 
@@ -33,6 +33,27 @@ class _Table(NamedTuple):
     factors: np.ndarray
 
 
+class _Tile(NamedTuple):
+    """Some rows of a lane.
+
+    Attributes
+    ----------
+    lo, q : int
+        The first one, and how many.
+    X : Matrix or None
+        In the arithmetic of the pass; None where loops take the entries of a sparse X.
+    codes : ndarray (targets, q)
+    lines : ndarray (splits, q)
+        What each row counts in a split.
+    """
+
+    lo: int
+    q: int
+    X: Matrix | None
+    codes: np.ndarray
+    lines: np.ndarray
+
+
 class _Job:
     """A pass over many models of a block of rows.
 
@@ -40,8 +61,6 @@ class _Job:
     ----------
     tables : list of _Table
         One a block of columns.
-    width : int
-        Columns of each.
     """
 
     def __init__(self, backend, pass_, block):
@@ -52,38 +71,37 @@ class _Job:
         kind, self.A = lanes.layout(self.X) if self.X.centre is None else (None, None)
         self.sparse = kind == "sparse"
         self.splits = sorted({model.split for model in pass_.models}, key=lambda split: split or 0)
-        at_once = len(pass_.models) if self.sparse else max(_WIDTH // self.per_model, 1)
-        self.width = max(at_once * self.per_model, _WIDTH)
-        self.tables = [self._table(i, at_once) for i in range(0, len(pass_.models), at_once)]
+        self.tables = [self._table(*some) for some in self._blocks(len(pass_.models))]
 
-    def _table(self, first, count):
-        models = self.pass_.models[first : first + count]
+    def _blocks(self, models):
+        """First and last models of blocks of about one width; one block where loops take a sparse X."""
+        most = models if self.sparse else max(_WIDTH // self.per_model, 1)
+        bounds = lanes.even(models, -(-models // most))
+        return zip(bounds, bounds[1:], strict=False)
+
+    def _table(self, first, last):
+        models = self.pass_.models[first:last]
         weights = [model.class_weight for model in models]
         classes = max((len(own) for own in weights if own), default=0)
         factors = [own or (1.0,) * classes for own in weights] if classes else np.empty((0, 0))
-        columns = slice(first * self.per_model, (first + len(models)) * self.per_model)
         return _Table(
-            columns,
+            slice(first * self.per_model, last * self.per_model),
             np.array([model.target for model in models]),
             np.array([self.splits.index(model.split) for model in models]),
             np.ascontiguousarray(factors, dtype=self.dtype),
         )
 
     def columns(self, W):
-        """W (n + 1, k) as it is multiplied: of a dense X weights and intercepts of every block."""
+        """W (n + 1, k) as it is multiplied: of a dense X the weights by rows, and the intercepts."""
         if self.sparse:
             return np.ascontiguousarray(W, dtype=self.dtype)
-        blocks = {}
-        for table in self.tables:
-            part = np.zeros((self.width, W.shape[0]), dtype=self.dtype)
-            part[: _used(table)] = W[:, table.columns].T
-            blocks[table.columns.start] = np.ascontiguousarray(part[:, :-1]), part[:, -1:].copy()
-        return blocks
+        columns = W.T.astype(self.dtype)
+        return np.ascontiguousarray(columns[:, :-1]), columns[:, -1:].copy()
 
     # -- a tile ----------------------------------------------------------------------------------------------
 
     def tiles(self, start, stop):
-        """(first row, how many, X where it is dense, codes, lines) of the tiles of a lane."""
+        """The tiles of a lane."""
         least, most = _TILE_ROWS
         step = _SPARSE_TILE_ROWS
         if not self.sparse:
@@ -92,7 +110,7 @@ class _Job:
             clock.check()
             hi = min(lo + step, stop)
             tile = None if self.sparse else self.X.between(lo, hi).astype(self.dtype)
-            yield lo, hi - lo, tile, self._codes(lo, hi), self._lines(lo, hi)
+            yield _Tile(lo, hi - lo, tile, self._codes(lo, hi), self._lines(lo, hi))
 
     def _codes(self, lo, hi):
         y = self.block.y[lo:hi]
@@ -102,32 +120,48 @@ class _Job:
         s, bits = self.block.sample_weight, self.block.splits
         lines = np.empty((len(self.splits), hi - lo), dtype=self.dtype)
         for line, split in zip(lines, self.splits, strict=True):
-            line[:] = 1 if split is None else (bits[lo:hi, split // 8] >> (split % 8)) & 1
+            if split is None:
+                line[:] = 1
+            else:
+                loops("many").counted(bits, split, lo, line)
         if s is not None:
             lines *= s[lo:hi]
         return lines
 
-    def margins(self, lo, q, tile, W, columns):
-        """(columns, q) of a block; columns of zeros where it has fewer models."""
+    def margins(self, tile, W, columns):
+        """(columns, q) of a block."""
         if self.sparse:
-            Z = np.empty((self.k, q), dtype=self.dtype)
-            loops("many").sparse_margins(self.A, W, lo, q, Z)
+            Z = np.empty((self.k, tile.q), dtype=self.dtype)
+            loops("many").sparse_margins(self.A, W, tile.lo, tile.q, Z)
             return Z
-        weights, intercepts = W[columns.start]
-        Z = np.ascontiguousarray((tile @ weights.T).T)
-        Z += intercepts
+        weights, intercepts = W
+        X = tile.X.stored if type(tile.X) is Matrix else None
+        Z = weights[columns] @ X.T if X is not None else np.ascontiguousarray((tile.X @ weights[columns].T).T)
+        Z += intercepts[columns]
         return Z
 
-    def add(self, lo, q, tile, R, columns, G, squared=False):
-        """G (n + 1, k) += Xᵀ·Rᵀ, X squared first where that is asked for."""
+    def add(self, tile, R, columns, G, squared=False):
+        """G += R·X, X squared first where that is asked for, and the sums of R.
+
+        Of a dense X, G is (k, n + 1) and sums in float32 go over few rows: see `Matrix.transposed_product`.
+        Of a sparse X it is (n + 1, k).
+        """
         if self.sparse:
-            loops("many").sparse_gradient(self.A, R, squared, lo, q, G)
+            loops("many").sparse_gradient(self.A, R, squared, tile.lo, tile.q, G)
             return
-        tile = tile.squared() if squared else tile
-        used = columns.stop - columns.start
-        R[used:] = 0
-        G[:-1, columns] += _transposed_product(tile, R)[:, :used]
-        G[-1, columns] += R[:used].sum(axis=1, dtype=np.float64)
+        X = tile.X.squared() if squared else tile.X
+        G = G[columns]
+        if type(X) is not Matrix:  # sparse rows that are centred, and their squares
+            G[:, :-1] += X.transposed_product(R.T).T
+            G[:, -1] += R.sum(axis=1)
+            return
+        cut, X = tile.q // _SUMMED_ROWS * _SUMMED_ROWS, X.stored
+        if cut:
+            whole = R[:, :cut].reshape(len(R), -1, _SUMMED_ROWS).swapaxes(0, 1)
+            loops("many").add_products(whole @ X[:cut].reshape(-1, _SUMMED_ROWS, X.shape[1]), G)
+        if cut < tile.q:
+            loops("many").add_products((R[:, cut:] @ X[cut:])[None], G)
+        loops("many").add_sums(R, G)
 
     # -- all rows --------------------------------------------------------------------------------------------
 
@@ -135,7 +169,8 @@ class _Job:
         """Σ over all rows of what of_tile adds: value (models,), and `counts` sums of (n + 1, k)."""
         n_lanes = lanes.count(self.X, self.k * counts)
         values = np.zeros((n_lanes, len(self.pass_.models)))
-        sums = np.zeros((n_lanes, counts, self.X.shape[1] + 1, self.k))
+        n = self.X.shape[1] + 1
+        sums = np.zeros((n_lanes, counts, n, self.k) if self.sparse else (n_lanes, counts, self.k, n))
         bounds = lanes.bounds(self.X, n_lanes)
 
         def work(i, start, stop):
@@ -146,7 +181,8 @@ class _Job:
 
         with blas_limit(1):
             self.backend.run_lanes(work, bounds)
-        return values.sum(axis=0), sums.sum(axis=0)
+        total = sums.sum(axis=0)
+        return values.sum(axis=0), total if self.sparse else total.swapaxes(1, 2)
 
     def work(self, q):
         """Scratch of the lines."""
@@ -171,11 +207,10 @@ def loss_gradient(job, pass_):
     lines = loops("many").softmax_residuals if job.softmax else loops("many").residuals
 
     def of_tile(tile, table, value, sums):
-        lo, q, X, codes, counted = tile
-        Z = job.margins(lo, q, X, W, table.columns)
+        Z = job.margins(tile, W, table.columns)
         C = Z.copy() if pass_.diagonal else None
-        lines(Z[: _used(table)], codes, counted, *table[1:], q, job.work(q), value)
-        job.add(lo, q, X, Z, table.columns, sums[0])
+        lines(Z, tile.codes, tile.lines, *table[1:], tile.q, job.work(tile.q), value)
+        job.add(tile, Z, table.columns, sums[0])
         if pass_.diagonal:
             _add_squares(job, tile, table, C, sums[1])
 
@@ -189,17 +224,15 @@ def diagonal(job, pass_):
     W = job.columns(pass_.W)
 
     def of_tile(tile, table, value, sums):
-        lo, q, X, *_ = tile
-        _add_squares(job, tile, table, job.margins(lo, q, X, W, table.columns), sums[0])
+        _add_squares(job, tile, table, job.margins(tile, W, table.columns), sums[0])
 
     return job.run(of_tile)[1][0]
 
 
 def _add_squares(job, tile, table, Z, D):
     """D += the diagonal's share of a tile, from margins."""
-    lo, q, X, codes, counted = tile
-    loops("many").curvatures(Z[: _used(table)], codes, counted, *table[1:], q, job.work(q))
-    job.add(lo, q, X, Z, table.columns, D, squared=True)
+    loops("many").curvatures(Z, tile.codes, tile.lines, *table[1:], tile.q, job.work(tile.q))
+    job.add(tile, Z, table.columns, D, squared=True)
 
 
 @_with_job
@@ -208,36 +241,16 @@ def hessian_vector(job, pass_):
     W, V = job.columns(pass_.W), job.columns(pass_.V)
 
     def of_tile(tile, table, value, sums):
-        lo, q, X, codes, counted = tile
-        Z, U = (job.margins(lo, q, X, columns, table.columns) for columns in (W, V))
-        used = _used(table)
+        Z, U = (job.margins(tile, columns, table.columns) for columns in (W, V))
+        known = tile.codes, tile.lines, *table[1:], tile.q, job.work(tile.q)
         if job.softmax:
-            loops("many").softmax_products(Z[:used], U[:used], codes, counted, *table[1:], q, job.work(q))
+            loops("many").softmax_products(Z, U, *known)
         else:
-            loops("many").curvatures(Z[:used], codes, counted, *table[1:], q, job.work(q))
+            loops("many").curvatures(Z, *known)
             Z *= U
-        job.add(lo, q, X, Z, table.columns, sums[0])
+        job.add(tile, Z, table.columns, sums[0])
 
     return job.run(of_tile)[1][0]
-
-
-def _transposed_product(tile, R):
-    """Xᵀ·Rᵀ in float64, of float32 added up over few rows first: see `Matrix.transposed_product`."""
-    X = tile.stored if type(tile) is Matrix else None
-    if X is None:  # sparse rows that are centred, and their squares
-        return tile.transposed_product(R.T)
-    cut = len(X) // _SUMMED_ROWS * _SUMMED_ROWS
-    if X.dtype == np.float64 or not cut or not X.flags.c_contiguous:
-        return X.T @ R.T
-    parts = X[:cut].reshape(-1, _SUMMED_ROWS, X.shape[1]).swapaxes(1, 2)
-    total = (parts @ R[:, :cut].reshape(len(R), -1, _SUMMED_ROWS).transpose(1, 2, 0)).sum(
-        axis=0, dtype=np.float64
-    )
-    return total if cut == len(X) else total + X[cut:].T @ R[:, cut:].T
-
-
-def _used(table):
-    return table.columns.stop - table.columns.start
 
 
 KERNELS = {
