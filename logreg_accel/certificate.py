@@ -101,7 +101,11 @@ class Certificate:
     ----------
     beyond_proof : bool
         Whether a proof was wanted that is not to be had.
+    rows_per_parameter : float
+        That a proof may move in any case, at the price of a Hessian of theirs.
     """
+
+    rows_per_parameter = _ROWS_PER_PARAMETER
 
     def __init__(self, penalty, start, tol, reads_left):
         self.penalty, self.start, self.tol = penalty, start, tol
@@ -259,7 +263,7 @@ class Certificate:
         if m <= _ALL_ROWS_UP_TO * size or size <= 2:
             yield math.inf
             return
-        most = max(_ROWS_PER_PARAMETER * size, _READS * m / size)
+        most = max(self.rows_per_parameter * size, _READS * m / size)
         wanted = most if math.isnan(estimate) else size + _ROOM * estimate * m / self.tol
         if wanted > most:
             return

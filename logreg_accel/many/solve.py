@@ -22,6 +22,10 @@ from .table import penalty_of, weight_of
 _TOGETHER = {"newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"}
 """Solvers whose questions can be answered for many models at once; others go from model to model."""
 
+_PROOF_ROWS = 4
+"""Rows per parameter that a proof may move: their Hessian is a model's own, while a read, which lets fewer
+rows do, is shared."""
+
 _BUDGETS = {driver.MAX_PASSES, driver.MAX_SECONDS, driver.CALLBACK, driver.MAX_ITER}
 
 
@@ -172,6 +176,8 @@ class _Run:
                 )
                 for o, w in zip(objectives, starts, strict=True)
             ]
+            for trial in trials:
+                trial.certificate.rows_per_parameter = _PROOF_ROWS
             solutions = session.run_all(trials, lambda live: self._tell(len(live)))
         for i, objective, solution in zip(which, objectives, solutions, strict=True):
             solution = solution._replace(w=objective.at.original(solution.w))

@@ -272,7 +272,7 @@ class SomeRows(MemoryRows):
     def _made(self):
         """X of every block; a dense one less its centre is made, to be read many times."""
         there = (block.X for block in self._blocks)
-        return [X if X.centre is None or X.compressed else X.astype(X.dtype) for X in there]
+        return [X if X.centre is None else X.astype(X.dtype) for X in there]
 
     @staticmethod
     def _of_model(model, block, X):
