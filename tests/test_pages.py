@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("page", ["README.md", "logreg_accel/USING.md"])
+@pytest.mark.parametrize("page", ["README.md", "logreg_accel/USING.md", "logreg_accel/COMING_FROM.md"])
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     """Every Python block of a page, one after the other."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
@@ -19,7 +19,14 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
         exec(compile(block, page, "exec"), scope)  # noqa: S102
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"{room}/README.md" for room in ("logreg_accel", "bench"))])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "bench/README.md",
+        *(f"logreg_accel/{name}.md" for name in ("README", "USING", "COMING_FROM")),
+    ],
+)
 def test_links_lead_somewhere(page):
     """Every link of a page that is a path."""
     links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
