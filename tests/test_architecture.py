@@ -150,9 +150,9 @@ SOLVERS_MAY_IMPORT = {"numpy", "scipy"}
 
 
 def modules():
-    """Every Python file of the package and of the kernels."""
+    """Every Python file of the package and of the kernels; examples are scripts, not modules."""
     for folder in (PACKAGE, ROOT / "kernels"):
-        yield from sorted(folder.rglob("*.py"))
+        yield from sorted(path for path in folder.rglob("*.py") if path.parent.name != "examples")
 
 
 def room_of(path):

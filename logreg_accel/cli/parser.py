@@ -36,6 +36,7 @@ def command_line():
     _add_train(verb)
     _add_models(verb)
     _add_measurements(verb)
+    _add_examples(verb)
     return parser
 
 
@@ -234,6 +235,13 @@ def _add_measurements(verb):
         "--rows", type=values.count, default=1_000_000, metavar="N", help="rows of the generated matrix"
     )
     demo.add_argument("--features", type=values.count, default=64, metavar="N")
+
+
+def _add_examples(verb):
+    """Scripts to read and to change."""
+    examples = verb("examples", "examples", "list small scripts that show one thing each, or write some out")
+    examples.add_argument("name", metavar="NAME", nargs="*", help="of a script, or all; none lists them")
+    examples.add_argument("--output", default=".", metavar="FOLDER", help="where they go (default: here)")
 
 
 class _Names(str):

@@ -107,7 +107,14 @@ class ForestDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, inference: Any = None, *, output: int = 0, top: int = 20, ax: Any = None
+        cls,
+        estimator: Any,
+        inference: Any = None,
+        *,
+        output: int = 0,
+        top: int = 20,
+        feature_names: Any = None,
+        ax: Any = None,
     ) -> Any:
         """Draw the coefficients of a fitted estimator that are largest, or surest where there are intervals.
 
@@ -120,11 +127,13 @@ class ForestDisplay:
             Of more than two classes, which one: a row of `coef_`, or with `inference` a class but the base.
         top : int
             How many coefficients at most.
+        feature_names : sequence of str or None
+            None takes the estimator's; with `inference`, names are its own.
         ax : matplotlib.axes.Axes or None
         """
         if inference is not None:
             return cls.from_table(inference.table().to_dict(), output=output, top=top, ax=ax)
-        names = getattr(estimator, "feature_names_in_", None)
+        names = getattr(estimator, "feature_names_in_", None) if feature_names is None else feature_names
         coef = np.asarray(estimator.coef_[output], dtype=float)
         names = [f"x{j}" for j in range(len(coef))] if names is None else list(names)
         chosen = np.argsort(-np.abs(coef), kind="stable")[:top]

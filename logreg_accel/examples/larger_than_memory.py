@@ -1,0 +1,29 @@
+"""A folder of Parquet files, read block by block with less memory than the rows need."""
+
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from logreg_accel import LogisticRegression, scan
+from logreg_accel.report import ConvergenceDisplay
+
+rng = np.random.default_rng(0)
+truth = rng.standard_normal(20)
+with tempfile.TemporaryDirectory() as folder:
+    for part in range(4):  # 160 MB of numbers; each file holds a quarter of them
+        X = rng.standard_normal((250_000, 20))
+        y = X @ truth + rng.logistic(size=len(X)) > 0
+        columns = {f"x{j}": X[:, j] for j in range(20)}
+        pq.write_table(pa.table({**columns, "y": y}), Path(folder) / f"part-{part}.parquet", compression=None)
+    source = scan(f"{folder}/part-*.parquet", target="y", memory="128MB")
+    clf = LogisticRegression().fit(source)
+print(f"{clf.status_} after {clf.n_passes_:.1f} reads; (F − F*)/F is at most {clf.suboptimality_bound_:.0e}")
+print(f"the largest error of a coefficient is {abs(clf.coef_[0] - truth).max():.3f}")
+
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+ConvergenceDisplay.from_estimator(clf, ax=ax)
+figure.savefig("larger_than_memory.svg")
