@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .yardstick import plain_loss_gradient as plain_loss_gradient
     from .yardstick import read_bandwidth as read_bandwidth
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "LogisticRegression": "estimator",

@@ -277,6 +277,7 @@ def test_wheel(checkout, tmp_path):
     pytest.importorskip("setuptools", minversion="77")
     build = "from setuptools import build_meta; print(build_meta.build_wheel(%r))" % str(tmp_path)
     name = _python(build, checkout).splitlines()[-1]
+    assert name.split("-")[1] == logreg_accel.__version__
     site = tmp_path / "site"
     with zipfile.ZipFile(tmp_path / name) as wheel:
         wheel.extractall(site)
