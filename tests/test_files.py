@@ -231,5 +231,5 @@ def test_labels_of_any_dtype_go_into_a_table(tmp_path, dtype):
     pytest.importorskip("pyarrow")
     labels = np.array(["a", "b"], dtype=object) if dtype == "object" else np.array([0, 1], dtype=dtype)
     with open(tmp_path / "x.parquet", "wb") as file:
-        table_writer("x.parquet", ".parquet")(file, {"prediction": labels, "p": np.array([0.5, 0.25])})
+        table_writer("x.parquet", ".parquet")(file, [{"prediction": labels, "p": np.array([0.5, 0.25])}])
     assert read_file(tmp_path / "x.parquet", target="prediction").target.tolist() == labels.tolist()

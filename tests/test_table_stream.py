@@ -78,7 +78,7 @@ def test_a_cache_knows_the_encoder(folder, tmp_path, monkeypatch):
     first = LogisticRegression().fit(source(folder, cache=cache))
     read = []
     plain = gathering.Tables.batches
-    monkeypatch.setattr(gathering.Tables, "batches", lambda *given: read.append(given) or plain(*given))
+    monkeypatch.setattr(gathering.Tables, "batches", lambda *a, **k: read.append(a) or plain(*a, **k))
     again = LogisticRegression().fit(source(folder, cache=cache))
     assert not read and again.encoder_.columns_ == first.encoder_.columns_
     np.testing.assert_array_equal(again.coef_, first.coef_)
@@ -139,6 +139,55 @@ def test_on_the_command_line(folder, capsys):
     np.testing.assert_allclose(fitted.coef_, expected.coef_, rtol=1e-7, atol=1e-9)
     assert fitted.encoder_.columns_ == encoder.columns_ and json.loads(out)["status"] == "converged"
     assert "1,500 rows" in err and "town (3)" in err and "left out" in err
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "feather", "npy"])
+def test_scores_are_written_as_they_come(folder, capsys, monkeypatch, suffix):
+    assert train(folder, capsys=capsys)[0] == 0
+    files, model = folder / "part-*.csv", folder / "m.npz"
+    more = [] if suffix == "npy" else ["--keep", "id,age,flag"]
+    written = []
+    for chunk in (stream.CHUNK, 8 * 8 * 37):
+        monkeypatch.setattr(stream, "CHUNK", chunk)
+        out = folder / f"scores-{chunk}.{suffix}"
+        code, _, err = run("predict", files, "--model", model, "--output", out, *more, capsys=capsys)
+        assert code == 0 and "1500 predictions" in err
+        written.append(np.load(out) if suffix == "npy" else reader.TableReader(out).read())
+    if suffix == "npy":
+        np.testing.assert_allclose(*written, rtol=1e-14)
+    else:
+        probability = [table["probability_yes"].to_numpy() for table in written]
+        np.testing.assert_allclose(*probability, rtol=1e-14)
+        rest = [table.drop_columns(["probability_yes"]) for table in written]
+        assert rest[0].equals(rest[1]) and rest[0].column_names == ["id", "age", "flag", "prediction"]
+        ages = [row[1].replace("?", "") for row in draw(rows=1500)[1]]
+        assert [str(age or "") for age in written[1]["age"].to_pylist()] == ages
+
+
+def test_what_is_wrong_in_the_last_batch_leaves_no_file(folder, capsys, monkeypatch):
+    assert train(folder, capsys=capsys)[0] == 0
+    monkeypatch.setattr(stream, "CHUNK", 8 * 8 * 37)
+    path = folder / "part-2.csv"
+    path.write_text(path.read_text() + "x,1,old,x,0,3,Rom,true,2,yes\n")
+    code, _, err = run(
+        "predict", folder / "part-*.csv", "--model", folder / "m.npz", "--output", folder / "p.csv",
+        capsys=capsys,
+    )  # fmt: skip
+    assert code == 3 and "has 'old' in column 'size' in line 502" in err
+    assert not [name for name in folder.iterdir() if name.suffix == ".tmp" or name.name == "p.csv"]
+
+
+def test_quality_and_rows_held_out_in_batches(folder, capsys, monkeypatch):
+    line = ["--valid", folder / "part-1.csv", "--threshold", "f1", "--json"]
+    code, out, err = train(folder, *line, capsys=capsys)
+    assert code == 0, err
+    told = json.loads(out)["test"]
+    monkeypatch.setattr(stream, "CHUNK", 8 * 8 * 37)
+    given = ["--model", folder / "m.npz", "--target", "label", "--by", "town", "--json"]
+    code, out, err = run("evaluate", folder / "part-1.csv", *given, capsys=capsys)
+    facts = json.loads(out)
+    assert code == 0 and {name: facts[name] for name in told} == pytest.approx(told, rel=1e-4)  # ties
+    assert sum(group["rows"] for group in facts["by"].values()) == facts["rows"] == 500
 
 
 @pytest.mark.parametrize("values", [np.arange(5000.0), np.repeat(np.arange(50.0), 100), np.ones(9)])

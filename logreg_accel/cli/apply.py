@@ -22,8 +22,9 @@ from .output import (
     text,
 )
 from .quality import calibration, print_quality, quality
-from .reading import listed, rows_to_use
-from .train import flat, predicted, probabilities
+from .reading import listed
+from .train import flat
+from .using import scored, together
 
 
 def predict(options):
@@ -36,43 +37,41 @@ def predict(options):
         raise UsageError("--keep: .npy has no place for columns that are kept; .csv and .parquet have")
     model, progress = load(options.model), Progress(options.quiet)
     _check_threshold(options, model)
-    rows = rows_to_use(options, model, keep=listed(options.keep), say=progress.say)
-    probability, label = probabilities(model, rows.X), predicted(model, rows.X, options.threshold)
+    parts = scored(options, model, keep=listed(options.keep), say=progress.say)
     if options.json and not options.output:
-        one = probability.shape[1] == 2
-        print_json(
-            {
-                "prediction": plain(label),
-                "probability": probability[:, 1].tolist() if one else probability.tolist(),
-            }
-        )
+        rows = together(parts)
+        one = rows.probability.shape[1] == 2
+        probability = rows.probability[:, 1] if one else rows.probability
+        print_json({"prediction": plain(rows.label), "probability": probability.tolist()})
         return
-    classes = model.classes_[1:] if len(model.classes_) == 2 else model.classes_
-    columns = _kept(rows.table)
-    scores = {"prediction": label}
+    count = 0
+
+    def columns():
+        nonlocal count
+        for part in parts:
+            count += len(part.label)
+            yield _columns(part, model.classes_)
+
+    if options.output:
+        write_whole(options.output, lambda file: write(file, columns()))
+    else:
+        write(sys.stdout.buffer, columns())
+    if not options.quiet:
+        _tell_of_predictions(options.output, count, plain(model.classes_))
+
+
+def _columns(part, classes):
+    """What is written of some rows, by name."""
+    kept, scores = part.kept or {}, {"prediction": part.label}
+    classes = classes[1:] if len(classes) == 2 else classes
     for i, name in enumerate(classes, start=-len(classes)):
-        scores[f"probability_{name}"] = probability[:, i]
-    both = sorted(columns.keys() & scores.keys())
+        scores[f"probability_{name}"] = part.probability[:, i]
+    both = sorted(kept.keys() & scores.keys())
     if both:
         raise ValueError(
             f"--keep {both[0]}: the output has a column of this name; keep others, or rename it."
         )
-    if options.output:
-        write_whole(options.output, lambda file: write(file, {**columns, **scores}))
-    else:
-        write(sys.stdout.buffer, {**columns, **scores})
-    if not options.quiet:
-        _tell_of_predictions(options.output, len(label), plain(model.classes_))
-
-
-def _kept(table):
-    """Columns of an Arrow table as arrays, with None where there is no value."""
-    columns = {}
-    for name in table.column_names if table is not None else ():
-        values = np.empty(table.num_rows, dtype=object)
-        values[:] = table[name].to_pylist()
-        columns[name] = values
-    return columns
+    return {**kept, **scores}
 
 
 def _check_threshold(options, model):
@@ -113,16 +112,15 @@ def evaluate(options):
         raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
     check_drawing("--report", options.report, [*inputs_of(options.file), options.model])
     progress = Progress(options.json)
-    rows = rows_to_use(options, model, target, by, progress.say)
+    rows = together(scored(options, model, target, by, progress.say))
     if rows.y is None:
         raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
     from sklearn.metrics import confusion_matrix
 
-    y, proba = rows.y, probabilities(model, rows.X)
-    labels, classes = predicted(model, rows.X, options.threshold), model.classes_
+    y, proba, labels, classes = rows.y, rows.probability, rows.label, model.classes_
     measured = quality(y, proba, labels, classes)
     confusion = confusion_matrix(y, labels, labels=classes).tolist()
-    bins, groups = calibration(y, proba, classes), _by_group(rows.table, y, proba, labels, classes)
+    bins, groups = calibration(y, proba, classes), _by_group(rows.kept, y, proba, labels, classes)
     if options.report:
         lead = f"Measured on {', '.join(options.file)}: {len(y):,} rows of {target or 'labels'}."
         sample = {os.path.basename(options.file[0])[:24]: page.Sample(y, proba, labels)}
@@ -153,11 +151,12 @@ def evaluate(options):
         )
 
 
-def _by_group(table, y, proba, labels, classes, most=20):
+def _by_group(kept, y, proba, labels, classes, most=20):
     """The quality in each group of rows, the largest first; beyond some they are taken together."""
-    if table is None or not table.num_columns:
+    if not kept:
         return {}
-    values = np.array(["(missing)" if v is None else str(v) for v in table.column(0).to_pylist()])
+    (column,) = kept.values()
+    values = np.array(["(missing)" if v is None else str(v) for v in column.to_pylist()])
     names, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
     groups = {}
     for place, group in enumerate(np.argsort(-counts, kind="stable")[:most]):

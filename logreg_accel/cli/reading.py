@@ -1,4 +1,4 @@
-"""What the verbs read: rows to learn from, and rows that a model is used on."""
+"""What `train` reads: rows to learn from, and rows that are held out."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -10,14 +10,14 @@ from ..data.gathering import Tables, with_places
 from ..data.opening import kind_of
 from ..data.reader import TABLES, find_files
 from ..data.tables import has_pyarrow
-from ..table import Levels, Number
 from ..table.labels import as_known, labels_of, weights_of
+from ..table.stream import types_of
 from . import UsageError
 from .plan import tell
 
 
 class Rows(NamedTuple):
-    """Features, names of their columns or None, labels, weights; a table and an encoder where there are."""
+    """Features, names of their columns or None, labels, weights, rows held out, an encoder if any."""
 
     X: Any
     names: list | None
@@ -25,7 +25,6 @@ class Rows(NamedTuple):
     weight: Any = None
     held_out: Any = None
     encoder: Any = None
-    table: Any = None
 
 
 def listed(text):
@@ -80,65 +79,30 @@ def check_target(options):
 
 
 def _valid(options, encoder, target, y, progress):
+    classes = np.unique(y)
     tables = Tables(options.valid, **layout(options))
-    table = tables.read(types_of(encoder, np.unique(y), tables.find(target)))
-    X = _encoded(
-        encoder, table, [target, *listed(options.weight), *listed(options.drop)], tables, progress.say
-    )
-    return X, known_labels(_labels(table, target, tables), np.unique(y), tables.name)
-
-
-def rows_to_use(options, model, target=None, keep=(), say=lambda text: None):
-    """Read what a model is used on, with labels if a target is named.
-
-    Returns
-    -------
-    Rows
-        `table` has the columns to keep as they are written.
-    """
-    encoder = getattr(model, "encoder_", None)
-    if encoder is None or not is_table(options.file, "auto"):
-        return _numbers_to_use(options, model, target, keep)
-    tables = Tables(options.file, **layout(options))
-    target = target and tables.find(target)
-    keep = tables.names if list(keep) == ["all"] and "all" not in tables.names else [*map(tables.find, keep)]
-    types = types_of(encoder, model.classes_, target)
-    table = tables.read({**{name: "text" for name in keep if name not in types}, **types})
-    X = _encoded(encoder, table, [*([target] if target else []), *keep], tables, say)
-    y = known_labels(_labels(table, target, tables), model.classes_, tables.name) if target else None
-    as_written = [name for name in keep if types.get(name, "text") != "text"]
-    kept = table.select(keep)
-    if as_written:
-        again = tables.read(dict.fromkeys(as_written, "text"), as_written)
-        for name in as_written:
-            kept = kept.set_column(kept.column_names.index(name), name, again[name])
-    return Rows(X, None, y, table=kept)
-
-
-def types_of(encoder, classes, target=None):
-    """How text columns are to be read for an encoder: numbers as numbers, levels as they are written."""
-    types = {}
-    for column in encoder.columns_:
-        if isinstance(column, Number):
-            types[column.name] = column.kind
-        elif isinstance(column, Levels):
-            types[column.name] = "text"
-    if target is not None:
-        types.pop(target, None)
-        if classes.dtype.kind in "OU":
-            types[target] = "text"
-    return types
-
-
-def _encoded(encoder, table, aside, tables, say):
+    table = tables.read(types_to_use(encoder, classes, tables.find(target)))
     try:
         X, counts = encoder.encode(table)
     except ValueError as error:
         raise ValueError(with_places(str(error), tables.place)) from error
+    aside = [target, *listed(options.weight), *listed(options.drop)]
     counts.extra = [name for name in counts.extra if name not in aside]
     for sentence in counts.sentences():
-        say(sentence)
-    return X
+        progress.say(sentence)
+    return X, known_labels(_labels(table, target, tables), classes, tables.name)
+
+
+def types_to_use(encoder, classes, target=None):
+    """How text columns are to be read for an encoder and labels that are known."""
+    types = types_of(encoder)
+    if target is not None:
+        types.pop(target, None)
+        if classes.dtype.kind in "OU":
+            types[target] = "text"
+        elif classes.dtype.kind in "iuf":
+            types[target] = "number"
+    return types
 
 
 def known_labels(y, classes, path):
@@ -216,7 +180,7 @@ def is_table(patterns, encode):
 # -- numbers as they are -------------------------------------------------------------------------------------
 
 
-def _one_file(options):
+def one_file(options):
     paths = find_files(options.file)
     if len(paths) > 1:
         raise UsageError(
@@ -227,7 +191,7 @@ def _one_file(options):
 
 def _numbers_to_learn(options):
     given = {"target": options.target, "weight": options.weight}
-    table = read_file(_one_file(options), **given, drop=tuple(listed(options.drop)))
+    table = read_file(one_file(options), **given, drop=tuple(listed(options.drop)))
     if table.target is None:
         raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
     X, y, weight, held_out = table.X, table.target, table.weight, None
@@ -239,21 +203,6 @@ def _numbers_to_learn(options):
         valid = read_file(options.valid[0], **given, features=table.names, n_features=X.shape[1])
         held_out = (valid.X, known_labels(valid.target, np.unique(y), options.valid[0]))
     return Rows(X, table.names, y, weight, held_out)
-
-
-def _numbers_to_use(options, model, target, keep):
-    if keep:
-        raise UsageError("--keep needs a table with named columns and a model that was trained on one")
-    if hasattr(model, "encoder_"):
-        raise ValueError(
-            f"{options.file[0]!r} has columns with no names; the model was trained on a table with "
-            f"{', '.join(map(repr, model.encoder_.feature_names_in_[:5]))}."
-        )
-    names = model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None
-    path = _one_file(options)
-    table = read_file(path, target=target, features=names, n_features=model.n_features_in_)
-    y = None if table.target is None else known_labels(table.target, model.classes_, path)
-    return Rows(table.X, names, y)
 
 
 def without_names(function):

@@ -7,10 +7,12 @@ from .. import TableEncoder, scan
 from . import UsageError, page, running
 from .output import print_facts, print_json
 from .plan import tell
+from .quality import print_quality, quality
 from .reading import check_classes, check_target, is_table, layout, listed
+from .using import scored, threshold_of, together
 
 _EVERY = 2.0  # seconds between two lines that say how far the first read is
-_WHOLE = ("cv", "dtype", "inference", "test_size", "valid")
+_WHOLE = ("cv", "dtype", "inference", "test_size")
 """Options that need all rows at once."""
 
 
@@ -35,14 +37,29 @@ def train(options, model, progress):
     source = _source(options, progress)
     source.progress = _Reading(source, progress)
     outcome = running.run(model, lambda: model.fit(source, checkpoint=options.checkpoint), progress.warn)
-    if options.threshold is not None:
-        model.threshold_ = options.threshold
+    samples = _held_out(options, model, progress)
     model.save(options.model)
     if options.report:
         size = f"{model.n_features_in_:,} features, read block by block"
-        page.write_trained(options, model, size, {}, progress.warnings)
-    _tell(options, model)
+        page.write_trained(options, model, size, samples, progress.warnings)
+    _tell(options, model, {name: quality(*sample, model.classes_) for name, sample in samples.items()})
     return outcome.code(options)
+
+
+def _held_out(options, model, progress):
+    """What the model says of the rows held out, if there are any; sets the threshold that is asked for."""
+    rows = None
+    if options.valid:
+        rows = together(scored(options, model, options.target, say=progress.say, files=options.valid))
+    if options.threshold is not None:
+        held_out = None if rows is None else (rows.y, rows.probability)
+        model.threshold_ = threshold_of(options.threshold, model, held_out)
+    if rows is None:
+        return {}
+    label = rows.label
+    if options.threshold is not None:
+        label = model.classes_[(rows.probability[:, 1] >= model.threshold_).astype(int)]
+    return {"test": page.Sample(rows.y, rows.probability, label)}
 
 
 def _source(options, progress):
@@ -81,7 +98,7 @@ def _plan(source, progress):
 def _check(options):
     """Raise UsageError for options that rows read block by block cannot serve."""
     given = [name for name in _WHOLE if getattr(options, name)]
-    if isinstance(options.threshold, str):
+    if isinstance(options.threshold, str) and not options.valid:
         given.append("threshold")
     if given:
         raise UsageError(
@@ -93,7 +110,7 @@ def _check(options):
         )
 
 
-def _tell(options, model):
+def _tell(options, model, measured):
     facts = {
         "features": model.n_features_in_,
         "classes": len(model.classes_),
@@ -108,8 +125,10 @@ def _tell(options, model):
         "model": options.model,
     }
     if options.json:
-        print_json(facts)
+        print_json({**facts, **measured})
     elif not options.quiet:
+        if measured:
+            print_quality(f"{options.model} on {options.valid[0]}", measured, model.classes_)
         print_facts(options.model, facts)
 
 

@@ -19,8 +19,9 @@ from .output import (
     print_table,
     text,
 )
-from .quality import best_threshold, print_quality, quality
-from .reading import rows_to_learn, without_names
+from .quality import print_quality, quality
+from .reading import rows_to_learn
+from .using import probabilities, score, threshold_of
 
 
 def train(options):
@@ -52,7 +53,10 @@ def train(options):
     if rows.encoder is not None:
         model.encoder_ = rows.encoder
     if options.threshold is not None:
-        model.threshold_ = _threshold(options.threshold, model, *(rows.held_out or (X, y)))
+        chosen_on, labels = rows.held_out or (X, y)
+        by_rule = isinstance(options.threshold, str)
+        known = (labels, probabilities(model, chosen_on)) if by_rule else None
+        model.threshold_ = threshold_of(options.threshold, model, known)
     model.save(options.model)
 
     samples = {"train": _sample(model, X, y)}
@@ -84,14 +88,6 @@ def _tell(options, model, X, y, measured, tried=None):
         strongest = [[name, text(float(model.coef_[0, j]))] for name, j in zip(names, order, strict=True)]
         print_table(f"Largest coefficients, for {classes[1]}", ["feature", "coefficient"], strongest)
     print_facts("The fit", flat(facts))
-
-
-def _threshold(wanted, model, X, y):
-    if len(model.classes_) != 2:
-        raise ValueError(f"--threshold {wanted} needs two classes; there are {len(model.classes_)}.")
-    if isinstance(wanted, float):
-        return wanted
-    return best_threshold(wanted, y == model.classes_[1], probabilities(model, X)[:, 1])
 
 
 def _class_weights(given, classes):
@@ -135,20 +131,8 @@ def _model(options, progress):
 
 def _sample(model, X, y):
     """Labelled rows, and what the model says of them."""
-    return page.Sample(np.asarray(y), probabilities(model, X), predicted(model, X))
-
-
-def probabilities(model, X):
-    """Predict probabilities for the rows of a file."""
-    return without_names(lambda: model.predict_proba(X))
-
-
-def predicted(model, X, threshold=None):
-    """Predict classes: the second one from a threshold on, where there is one, else the likeliest."""
-    threshold = getattr(model, "threshold_", None) if threshold is None else threshold
-    if threshold is None:
-        return without_names(lambda: model.predict(X))
-    return model.classes_[(probabilities(model, X)[:, 1] >= threshold).astype(int)]
+    found = score(model, X)
+    return page.Sample(np.asarray(y), found.probability, found.label)
 
 
 def flat(summary):

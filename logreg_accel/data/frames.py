@@ -38,6 +38,13 @@ def as_arrow(X):
     return table
 
 
+def chained(arrays):
+    """Arrow arrays of one type, one after the other."""
+    import pyarrow as pa
+
+    return pa.chunked_array(arrays)
+
+
 def _converted(X, pa):
     if isinstance(X, pa.Table):
         return X

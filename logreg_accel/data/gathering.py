@@ -1,10 +1,12 @@
 """A table in several files, read whole or batch by batch, and where its rows stand in them."""
 
+import collections
 import difflib
 import re
 
 import numpy as np
 
+from .opening import Unfit
 from .reader import TableReader, find_files
 
 
@@ -84,10 +86,11 @@ class Tables:
             raise ValueError(f"{self.name!r} has a header and no rows.")
         return self._joined(tables)
 
-    def batches(self, types, columns=None, most=1 << 16):
+    def batches(self, types, columns=None, most=1 << 16, locate=True):
         """Pairs (number of the file, record batch of at most so many rows), in the order of the rows.
 
-        A column has one type in all batches: the first file's, of text that of its first block.
+        A column has one type in all batches: the first file's, of text that of its first block. A value of
+        another type is told with its line, for which the file is read again, unless `locate` is False.
 
         Raises
         ------
@@ -100,7 +103,7 @@ class Tables:
         self._rows = [0] * len(self.readers)
         self._types, schema = dict(types), self._schema(columns)
         for number, reader in enumerate(self.readers):
-            for batch in reader.typed(self._types).batches(columns, most):
+            for batch in self._careful(reader.typed(self._types), columns, most, locate):
                 if schema is None:
                     schema = batch.schema
                     self._types |= {f.name: f.type for f in schema if f.name not in types}
@@ -110,6 +113,31 @@ class Tables:
                     yield number, batch.slice(start, most)
         if not sum(self._rows):
             raise ValueError(f"{self.name!r} has a header and no rows.")
+
+    def as_written(self, names):
+        """A function count -> columns of so many next rows, by name, as text where files are text."""
+        import pyarrow as pa
+
+        batches, left = self.batches(dict.fromkeys(names, "text"), list(names)), []
+
+        def following(count):
+            while names and sum(batch.num_rows for batch in left) < count:
+                left.append(next(batches)[1])
+            table = pa.Table.from_batches(left) if left else pa.table({})
+            left[:] = table.slice(count).to_batches()
+            return {name: table.column(name).slice(0, count).combine_chunks() for name in names}
+
+        return following
+
+    @staticmethod
+    def _careful(reader, columns, most, locate):
+        """The batches of a file; on one thread Arrow knows the line of an error."""
+        try:
+            yield from reader.batches(columns, most)
+        except Unfit:
+            if locate:
+                collections.deque(reader.batches(columns, most, use_threads=False), 0)
+            raise
 
     def _schema(self, columns):
         """What types binary files have together; None for text."""

@@ -111,7 +111,7 @@ class TableReader:
             return self._read_text(columns)
         return self._careful(lambda: self._read_binary(columns)).select(columns)
 
-    def batches(self, columns=None, rows=1 << 16):
+    def batches(self, columns=None, rows=1 << 16, **reading):
         """Record batches in the order of the rows, for tables that memory does not hold; may be called again.
 
         Types of text columns are those given by `typed`, else those of the first block: a later value of
@@ -128,7 +128,7 @@ class TableReader:
 
                 read, count = pyarrow.csv.open_csv, 0
                 try:
-                    for batch in read(file, *self._options(columns, block_size=1 << 24)):
+                    for batch in read(file, *self._options(columns, block_size=1 << 24, **reading)):
                         yield self._named(batch, columns)
                         count += batch.num_rows
                 except ValueError as error:

@@ -31,10 +31,10 @@ def open_table(path, kind):
 
 
 def table_writer(path, suffix):
-    """A function that writes named columns, a dict of arrays, to a binary file in the format of a suffix.
+    """A function (file, parts) that writes rows to a binary file in the format of a suffix, part by part.
 
-    .npy takes the probabilities alone. In text, labels that a spreadsheet would take for a formula are
-    written as `harmless` makes them.
+    A part is a dict of named columns, arrays of NumPy or Arrow, the same in all. .npy takes the probabilities
+    alone. In text, labels that a spreadsheet would take for a formula are written as `harmless` makes them.
 
     Raises
     ------
@@ -44,23 +44,43 @@ def table_writer(path, suffix):
     if suffix == ".npy":
         return _write_probabilities
     if suffix not in ARROW:
-        return lambda file, columns: _write_csv(file, columns, SEPARATORS.get(suffix, ","))
-    feather, parquet = _arrow_formats(path, "written")
-
-    def write(file, columns):
-        import pyarrow as pa
-
-        known = {n: c.astype(np.float64) if c.dtype == np.longdouble else c for n, c in columns.items()}
-        whole = pa.BufferOutputStream()
-        (parquet.write_table if suffix == ".parquet" else feather.write_feather)(pa.table(known), whole)
-        file.write(whole.getvalue())
-
-    return write
+        return lambda file, parts: _write_csv(file, parts, SEPARATORS.get(suffix, ","))
+    _arrow_formats(path, "written")
+    return _write_parquet if suffix == ".parquet" else _write_feather
 
 
-def _write_probabilities(file, columns):
+def _write_parquet(file, parts):
+    import pyarrow.parquet
+
+    _write_arrow(parts, lambda schema: pyarrow.parquet.ParquetWriter(file, schema))
+
+
+def _write_feather(file, parts):
+    import pyarrow as pa
+
+    packed = pa.ipc.IpcWriteOptions(compression="lz4" if pa.Codec.is_available("lz4") else None)
+    _write_arrow(parts, lambda schema: pa.ipc.new_file(file, schema, options=packed))
+
+
+def _write_arrow(parts, open_writer):
+    import pyarrow as pa
+
+    with contextlib.ExitStack() as stack:
+        writer = None
+        for columns in parts:
+            table = pa.table({name: _known_to_arrow(column) for name, column in columns.items()})
+            writer = writer or stack.enter_context(open_writer(table.schema))
+            writer.write_table(table)
+
+
+def _known_to_arrow(column):
+    wide = isinstance(column, np.ndarray) and column.dtype == np.longdouble
+    return column.astype(np.float64) if wide else column
+
+
+def _write_probabilities(file, parts):
     """The columns after the first one, which has the predictions: a vector if it is one, else 2-d."""
-    numbers = np.column_stack(list(columns.values())[1:])
+    numbers = np.concatenate([np.column_stack(list(columns.values())[1:]) for columns in parts])
     np.save(file, numbers[:, 0] if numbers.shape[1] == 1 else numbers)
 
 
@@ -85,24 +105,34 @@ def without_commands(text, command=_COMMAND):
     return command.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def _write_csv(file, columns, separator):
+def _write_csv(file, parts, separator):
+    stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    try:
+        for number, columns in enumerate(parts):
+            _write_lines(stream, columns, separator, header=number == 0)
+        stream.flush()
+    finally:
+        stream.detach()  # which would close the file
+
+
+def _write_lines(stream, columns, separator, header):
     values, returns = [], any("\r" in name for name in columns)
     for column in columns.values():
         values.append(plain(column))
-        if column.dtype.kind in "OU":
+        if not isinstance(column, np.ndarray) or column.dtype.kind in "OU":
             returns = returns or any("\r" in str(label) for label in set(values[-1]))
             values[-1] = map(harmless, values[-1])
     quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # which leaves a carriage return bare
-    stream = io.TextIOWrapper(file, encoding="utf-8", newline="")
     writer = csv.writer(stream, delimiter=separator, lineterminator="\n", quoting=quoting)
-    writer.writerow(map(harmless, columns))
+    if header:
+        writer.writerow(map(harmless, columns))
     writer.writerows(zip(*values, strict=True))
-    stream.flush()
-    stream.detach()
 
 
 def plain(labels):
     """Python values of labels or numbers; text for those of time, which Python may not have."""
+    if not isinstance(labels, np.ndarray):
+        return labels.to_pylist()
     return [str(label) for label in labels] if labels.dtype.kind in "mM" else labels.tolist()
 
 

@@ -91,7 +91,7 @@ class TableSource(Source):
     def _learn(self, types):
         known, labels, head = hasattr(self.encoder, "columns_"), LabelFacts(self.wanted.target), []
         features = [] if known else self._features
-        batches = self.tables.batches(types, [*features, *self._beside])
+        batches = self.tables.batches(types, [*features, *self._beside], locate=False)
 
         def beside():
             rows = 0
@@ -133,21 +133,12 @@ class TableSource(Source):
         if labelled:
             self.learn()
         wanted, names = self.wanted, self.encoder.get_feature_names_out().tolist()
-        used, self.counts = self.encoder.matched(self._features)
-        here = set(self._features)
-        read = [*(c.name for c in used if c.name in here), *(self._beside if labelled else ())]
         types = types_of(self.encoder)
         if labelled:
             types[wanted.target] = self.coder.values.type
-        stamps = self.fingerprint()
-        start, before, part = 0, 0, 0
-        for number, batch in self.tables.batches(types, read, self._most()):
+        stamps, start, before, part = self.fingerprint(), 0, 0, 0
+        for X, batch, number in self.encoded(self._beside if labelled else (), types):
             part, before = (part, before) if number == part else (number, start)
-            try:
-                X, counts = encode_batch(used, batch, self.encoder.sparse_, start)
-            except ValueError as error:
-                raise ValueError(with_places(str(error), self.tables.place)) from error
-            self.counts.add(counts)
             place = lambda row, start=start: self.tables.place(start + row)  # noqa: E731
             y = self.coder(batch.column(wanted.target)) if labelled else None
             weight = wanted.weight if labelled else None
@@ -156,6 +147,23 @@ class TableSource(Source):
             start += batch.num_rows
         if self.fingerprint() != stamps:
             raise ValueError("the files of the source have changed while they were read. Fit again.")
+
+    def encoded(self, beside, types):
+        """Triples (matrix, record batch, number of the file): what the encoder makes of a batch that has the
+        columns which it reads and those `beside`, of these types.
+        """
+        used, self.counts = self.encoder.matched(self._features)
+        here = set(self._features)
+        read = dict.fromkeys([*(column.name for column in used if column.name in here), *beside])
+        start = 0
+        for number, batch in self.tables.batches(types, list(read), self._most()):
+            try:
+                X, counts = encode_batch(used, batch, self.encoder.sparse_, start)
+            except ValueError as error:
+                raise ValueError(with_places(str(error), self.tables.place)) from error
+            self.counts.add(counts)
+            yield X, batch, number
+            start += batch.num_rows
 
     def _most(self):
         """Rows that are encoded at once."""
