@@ -190,6 +190,17 @@ def test_quality_and_rows_held_out_in_batches(folder, capsys, monkeypatch):
     assert sum(group["rows"] for group in facts["by"].values()) == facts["rows"] == 500
 
 
+def test_labels_that_are_numbers_by_name(tmp_path, capsys):
+    lines = ["x,y", *(f"{i % 7},{1 if i % 3 else 2.5}" for i in range(60))]
+    (tmp_path / "x.csv").write_text("\n".join(lines) + "\n")
+    given = [tmp_path / "x.csv", "--target", "y", "--model", tmp_path / "m.npz"]
+    for more in ([], ["--memory", SMALL]):
+        assert run("train", *given, *more, capsys=capsys)[0] == 0
+        assert load(tmp_path / "m.npz").classes_.tolist() == ["1.0", "2.5"]
+        code, out, err = run("evaluate", *given, "--json", capsys=capsys)
+        assert code == 0 and json.loads(out)["base_rate"] == pytest.approx(2 / 3), err
+
+
 @pytest.mark.parametrize("values", [np.arange(5000.0), np.repeat(np.arange(50.0), 100), np.ones(9)])
 def test_a_median_in_little_room(values):
     rng = np.random.default_rng(0)

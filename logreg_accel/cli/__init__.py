@@ -30,7 +30,8 @@ def main(argv=None):
     except Exception as error:
         if options.debug:
             raise
-        codes = {UsageError: USAGE, OSError: IO, ValueError: BAD_DATA, TypeError: BAD_DATA}
+        codes = {UsageError: USAGE, OSError: IO}
+        codes |= dict.fromkeys((ValueError, TypeError, MemoryError), BAD_DATA)
         code = next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
         hint = "" if code != 1 else " (this is a fault of the program; --debug shows where)"
         return _fail(f"{error if code != 1 else f'{type(error).__name__}: {error}'}{hint}", code)

@@ -233,6 +233,8 @@ class TableReader:
                 f"{self.path!r}: {line} has {got} fields; expected {expected}, separated by "
                 f"{self.layout.separator!r} (--sep names another separator)."
             )
+        if "Empty CSV file" in message:
+            return f"{self.path!r} is empty, or has a line without any field; expected a header and rows."
         return f"{self.path!r}: {message}"
 
     # -- Parquet and Feather -----------------------------------------------------------------------------

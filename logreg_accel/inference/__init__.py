@@ -21,7 +21,7 @@ __all__ = ["Inference", "inference"]
 def inference(
     clf: Any,
     X: Any,
-    y: Any,
+    y: Any = None,
     sample_weight: Any = None,
     *,
     offset: Any = None,
@@ -49,7 +49,7 @@ def inference(
     clf : LogisticRegression
         Fitted without a penalty (C=np.inf), by any solver and backend.
     X, y, sample_weight, offset
-        Those of the fit.
+        Those of the fit; or X alone, what `scan` returns, which is then read block by block.
     vcov : "iid", "HC0", "HC1" or {"CRV1": groups}
         Groups are labels (n_samples,) of any kind; rows of one group may depend on each other.
     penalised : bool, default False

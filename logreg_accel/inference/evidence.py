@@ -1,5 +1,7 @@
 """What the rows say at the coefficients of a fit: sums in float64, of the parameters that are free."""
 
+import contextlib
+import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,8 +9,9 @@ import numpy as np
 from ..backends import get_backend, moments, unusable
 from ..data import as_labelled
 from ..data.convert import to_host
+from ..data.scan import Source
 from ..losses import loss_of
-from ..rows import MemoryRows
+from ..rows import MemoryRows, StreamRows, opened
 
 
 class Layout(NamedTuple):
@@ -125,16 +128,62 @@ class Evidence(NamedTuple):
 
 def weighed(clf, X, y, sample_weight, offset=None):
     """Labelled rows of a fitted model, and the rows of its backend, whose sums are made in float64."""
+    if isinstance(X, Source):
+        return _streamed(clf, X, {"y": y, "sample_weight": sample_weight, "offset": offset})
     matrix = clf._matrix(X, reset=False)
     labelled = as_labelled(matrix, y, sample_weight, clf.class_weight, clf.classes_, offset)
     n_outputs = loss_of(len(clf.classes_)).n_outputs
-    name = clf.backend if clf.backend == "auto" or unusable(clf.backend) is None else "auto"
     backend, _ = get_backend(
-        name, matrix.nbytes, matrix.on_device, clf.n_threads, n_rows=matrix.shape[0], n_outputs=n_outputs
+        _usable(clf),
+        matrix.nbytes,
+        matrix.on_device,
+        clf.n_threads,
+        n_rows=matrix.shape[0],
+        n_outputs=n_outputs,
     )
     with backend.limit_threads():
         rows = MemoryRows([labelled.block], backend, len(clf.classes_), bool(clf.fit_intercept))
         return labelled, rows.in_float64(bool(clf.fit_intercept)) or rows
+
+
+def _streamed(clf, source, given):
+    """The same of a source, which stays open for as long as the rows are there."""
+    for name, values in given.items():
+        if values is not None:
+            raise TypeError(
+                f"`{name}` is given beside a source, which brings labels and weights; expected None."
+            )
+    with contextlib.ExitStack() as undo:
+        labelled = undo.enter_context(opened(source, clf.class_weight))
+        _refuse_other_columns(clf, labelled)
+        matrix = labelled.block.X
+        where = {"n_rows": matrix.shape[0], "n_outputs": loss_of(len(clf.classes_)).n_outputs}
+        backend, _ = get_backend(
+            _usable(clf), matrix.nbytes, matrix.on_device, clf.n_threads, upload=False, **where
+        )
+        with backend.limit_threads():
+            rows = StreamRows(labelled, backend, bool(clf.fit_intercept))
+            rows = rows.in_float64(bool(clf.fit_intercept)) or rows
+        weakref.finalize(rows, undo.pop_all().close)
+    return labelled, rows
+
+
+def _refuse_other_columns(clf, labelled):
+    """Raise ValueError where a source has other classes or columns than the fit had."""
+    if labelled.classes.tolist() != clf.classes_.tolist():
+        raise ValueError(
+            f"The source has the classes {labelled.classes.tolist()[:10]}, and the fit had "
+            f"{clf.classes_.tolist()[:10]}. Give the data of the fit."
+        )
+    names = getattr(clf, "feature_names_in_", None)
+    other = labelled.names is not None and names is not None and list(names) != list(labelled.names)
+    if other or labelled.block.X.shape[1] != clf.n_features_in_:
+        raise ValueError("The source has other columns than the fit had, or in another order.")
+
+
+def _usable(clf):
+    """The backend of a model, or another one where that is not to be had here."""
+    return clf.backend if clf.backend == "auto" or unusable(clf.backend) is None else "auto"
 
 
 def gather(clf, rows, scale, base, meat):

@@ -1,13 +1,12 @@
 """scikit-learn's LogisticRegressionCV fitted by ours, where both mean the same."""
 
-import functools
-
 import numpy as np
 import sklearn.linear_model
 from sklearn.utils.class_weight import compute_class_weight
 
 from ..many.cv import LogisticRegressionCV
 from . import hooks
+from .replacing import in_place_of
 
 _TOL = 1e-14  # scikit-learn's own is a gradient's, which can be small far from the optimum and large near it
 
@@ -22,7 +21,7 @@ def patch(log):
     """Replace the method `fit` of scikit-learn's class; `log` is told who fits."""
     peer = sklearn.linear_model.LogisticRegressionCV
     if not hasattr(peer.fit, "original"):
-        peer.fit = _fit_in_place_of(peer.fit, log)
+        peer.fit = in_place_of(peer.fit, log, _why_not, _fitted, _ATTRIBUTES, _finish)
 
 
 def unpatch():
@@ -31,38 +30,11 @@ def unpatch():
     peer.fit = getattr(peer.fit, "original", peer.fit)
 
 
-def _fit_in_place_of(original, log):
-    @functools.wraps(original)
-    def fit(self, X, y, sample_weight=None, **params):
-        reason = _why_not(self, X, params)
-        if reason is None:
-            if not sklearn.get_config()["skip_parameter_validation"]:
-                hooks.validate_parameters(self)
-            try:
-                model = _fitted(self, X, y, sample_weight)
-            except (ValueError, TypeError, MemoryError, ArithmeticError, RuntimeError) as error:
-                reason = str(error) or type(error).__name__  # scikit-learn may raise its own error
-        if reason:
-            log.info("%s: fitted by scikit-learn, %s", type(self).__name__, reason)
-            return original(self, X, y, sample_weight, **params)
-        log.info(
-            "%s: fitted by logreg_accel, backend %s, solver %s",
-            type(self).__name__,
-            model.backend_,
-            model.solver_,
-        )
-        for name in _ATTRIBUTES:
-            vars(self).pop(name, None)
-            if hasattr(model, name):
-                setattr(self, name, getattr(model, name))
-        self.coef_, self.l1_ratios_ = self.coef_.astype(np.float64), np.asarray(self.l1_ratios)
-        return self
-
-    fit.original = original
-    return fit
+def _finish(model):
+    model.coef_, model.l1_ratios_ = model.coef_.astype(np.float64), np.asarray(model.l1_ratios)
 
 
-def _why_not(model, X, params):
+def _why_not(model, X, y, params):
     """Return why a fit would have a different meaning here, or None."""
     if getattr(model, "use_legacy_attributes", True) is not False:
         return "legacy attributes are scikit-learn's"

@@ -5,7 +5,6 @@ sees the change, isinstance still holds, and pickles contain only scikit-learn's
 different meaning here are left to scikit-learn.
 """
 
-import functools
 import inspect
 import logging
 import math
@@ -17,11 +16,13 @@ import sklearn.linear_model
 from ..data.convert import is_narrow
 from ..estimator import LogisticRegression
 from . import crossvalidated, hooks
+from .replacing import in_place_of
 
 _LOG = logging.getLogger("logreg_accel")
 _SMOOTH = {"lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"}
 _SHARES = {"l2": 0.0, "l1": 1.0, None: 0.0}
 _TIGHTEST = 1e-14
+_ATTRIBUTES = ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_", "feature_names_in_")
 
 
 def patch_sklearn() -> None:
@@ -47,7 +48,7 @@ def patch_sklearn() -> None:
     """
     peer = sklearn.linear_model.LogisticRegression
     if not hasattr(peer.fit, "original"):
-        peer.fit = _fit_in_place_of(peer.fit)
+        peer.fit = in_place_of(peer.fit, _LOG, _why_not, _fitted, _ATTRIBUTES, _tell_deprecated)
     crossvalidated.patch(_LOG)
 
 
@@ -58,39 +59,7 @@ def unpatch_sklearn() -> None:
     crossvalidated.unpatch()
 
 
-def _fit_in_place_of(original):
-    @functools.wraps(original)
-    def fit(self, X, y, sample_weight=None):
-        reason = _why_not(self, X, y)
-        if reason is None:
-            if not sklearn.get_config()["skip_parameter_validation"]:
-                hooks.validate_parameters(self)
-            try:
-                model = _fitted(self, X, y, sample_weight)
-            except (ValueError, TypeError, MemoryError, ArithmeticError, RuntimeError) as error:
-                reason = str(error) or type(error).__name__  # scikit-learn may raise its own error
-        if reason:
-            _LOG.info("%s: fitted by scikit-learn, %s", type(self).__name__, reason)
-            return original(self, X, y, sample_weight)
-        _tell_deprecated(self)
-        _LOG.info(
-            "%s: fitted by logreg_accel, backend %s, solver %s, %s",
-            type(self).__name__,
-            model.backend_,
-            model.solver_,
-            model.status_,
-        )
-        for name in ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-            if hasattr(model, name):
-                setattr(self, name, getattr(model, name))
-        return self
-
-    fit.original = original
-    return fit
-
-
-def _why_not(model, X, y):
+def _why_not(model, X, y, params):
     """Return why a fit would have a different meaning here, or None."""
     penalty = getattr(model, "penalty", "deprecated")
     if model.dual:

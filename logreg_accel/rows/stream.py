@@ -116,6 +116,10 @@ class StreamRows(DrawnRows):
     def _vector(self, parts):
         return RowVector(Parts(parts))
 
+    def row_vector(self, values):
+        ends = np.cumsum([rows for rows, _ in self.store.layouts])[:-1]
+        return self._vector([self._held(self.backend.xp.asarray(part)) for part in np.split(values, ends)])
+
     def to_host(self, vector, rows=None):
         """A row vector, or some rows of it, in the order of the rows."""
         if rows is None:

@@ -153,9 +153,18 @@ def _refuse_lacking(name, what, rows, count, place):
 
 def as_known(labels, classes):
     """Labels with the type of `classes`, by how they are written: 1 and "1" and 1.0 are one label."""
-    if labels.dtype.kind == classes.dtype.kind or {labels.dtype.kind, classes.dtype.kind} <= set("iufb"):
+    numbers = set("iufb")
+    if {labels.dtype.kind, classes.dtype.kind} <= numbers:
         return labels
     known = {str(label): label for label in classes.tolist()}
     found, codes = np.unique(labels, return_inverse=True)
-    values = [known.get(str(label), label) for label in found.tolist()]
-    return np.array(values, dtype=classes.dtype if set(map(str, found)) <= set(known) else object)[codes]
+    values = [known.get(str(label), known.get(_as_number(label), label)) for label in found.tolist()]
+    return np.array(values, dtype=classes.dtype if set(values) <= set(known.values()) else object)[codes]
+
+
+def _as_number(label):
+    """A label as numbers are written that are classes by name."""
+    try:
+        return str(float(label))
+    except (TypeError, ValueError):
+        return None
