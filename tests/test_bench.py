@@ -3,8 +3,10 @@
 It checks its result against the NumPy reference before it times.
 """
 
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +60,15 @@ def test_readme_figures_are_those_of_the_results():
         [sys.executable, "bench/readme.py", "--check"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_ledger_has_the_constants_of_the_code():
+    rows = re.findall(
+        r"^\| `([a-z_.]+)\.([A-Z_]+)` \| ([0-9.]+) \|", (ROOT / "bench/README.md").read_text(), re.M
+    )
+    assert len(rows) >= 6
+    for module, name, value in rows:
+        assert getattr(importlib.import_module(f"logreg_accel.{module}"), name) == float(value), name
 
 
 @pytest.mark.parametrize("layout", ["C", pytest.param("F", marks=pytest.mark.slow)])

@@ -64,6 +64,11 @@ def _race(runs, name):
             )
         ax.set(xscale="log", yscale="log", xlabel="seconds", ylabel="(F − F*) / F*")
         ax.margins(0.3)
+        least, most = ax.get_xlim()
+        ticks = [digit * 10.0**power for power in range(-6, 6) for digit in (1, 2, 5)]
+        ticks = [tick for tick in ticks if least <= tick <= most]
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.set_xticks([], minor=True)
         ax.legend()
 
     return draw(plot, f"Seconds and suboptimality: {name}", 5.4, 3.6)
