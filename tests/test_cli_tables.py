@@ -273,6 +273,17 @@ def test_bad_tables_are_told_and_nothing_is_written(tmp_path, capsys, case):
     assert "fault of the program" not in err
 
 
+def test_all_columns_with_gaps_are_told_where_nothing_is_encoded(tmp_path, capsys):
+    rows = [[i % 5, "" if i == 3 else 1.5, i % 2, "" if i in (4, 9) else 2.5] for i in range(40)]
+    path = write(tmp_path / "x.csv", ["a", "b", "y", "c"], rows)
+    given = ["train", path, "--target", "y", "--model", tmp_path / "m.npz", "--encode", "none"]
+    code, _, err = run(*given, capsys=capsys)
+    assert code == 3 and "with NaN or inf: 'b' (1 rows), 'c' (2 rows). --encode auto takes" in err
+    code, _, err = run(*given, "--memory", "100MB", capsys=capsys)
+    assert code == 3 and "a missing value in column 'b', row 3; so have columns 'c' near it" in err
+    assert not (tmp_path / "m.npz").exists()
+
+
 def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     names, rows = draw()
     rows = [[*row, str(997 * i % 400), row[5], "x"] for i, row in enumerate(rows)]

@@ -138,6 +138,20 @@ def check_classes(target, classes, counts):
         )
 
 
+def refuse_gaps(X, names, error):
+    """Raise ValueError for all columns that lack numbers, where a fit has told of one of them."""
+    if names is None or not isinstance(X, np.ndarray):
+        return
+    lacking = np.count_nonzero(~np.isfinite(X), axis=0)
+    columns = [f"{names[j]!r} ({lacking[j]:,} rows)" for j in np.flatnonzero(lacking)]
+    if columns:
+        more = f" and {len(columns) - 20} more" if len(columns) > 20 else ""
+        raise ValueError(
+            f"{error} Columns with NaN or inf: {', '.join(columns[:20])}{more}. --encode auto takes missing "
+            "values as they are, --drop leaves columns out."
+        ) from error
+
+
 def split(y, options):
     """Numbers of the rows to learn from and of those held out, in order, both with all classes."""
     from sklearn.model_selection import train_test_split

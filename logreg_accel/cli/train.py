@@ -20,7 +20,7 @@ from .output import (
     text,
 )
 from .quality import print_quality, quality
-from .reading import rows_to_learn
+from .reading import refuse_gaps, rows_to_learn
 from .using import probabilities, score, threshold_of
 
 
@@ -43,7 +43,11 @@ def train(options):
     def fit():
         if options.cv:
             tried.extend(choosing.choose(options, model, X, y, rows.weight, progress))
-        model.fit(_with_names(X, rows.names), y, sample_weight=rows.weight, checkpoint=options.checkpoint)
+        try:
+            model.fit(_with_names(X, rows.names), y, sample_weight=rows.weight, checkpoint=options.checkpoint)
+        except ValueError as error:
+            refuse_gaps(X, rows.names, error)
+            raise
 
     outcome = running.run(model, fit, progress.warn)
     if rows.names:

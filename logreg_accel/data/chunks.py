@@ -80,13 +80,13 @@ def of_batch(batch, taken, wanted, where):
     missing = [name for name in batch.schema.names if columns[name].null_count]
     if missing:
         rows = np.asarray(columns[missing[0]].is_null())
-        raise Missing(missing[0], int(rows.argmax()))
+        raise Missing(missing, int(rows.argmax()))
     one = [None if name is None else _vector_of(columns[name]) for name in (wanted.target, wanted.weight)]
     return Chunk(X, *one, names=taken, types=types)
 
 
 class Missing(ValueError):
-    """A null: the column, and the row of the chunk."""
+    """Nulls: the columns that have some, and the row of the chunk where the first column has one."""
 
 
 def _numbers(column):

@@ -105,8 +105,12 @@ def _unpacked_by_arrow(path, file):
 def kind_of(path):
     """What a file holds: "npy", "npz", "svmlight", "parquet", "feather" or "text"."""
     if os.path.exists(path) and not os.path.isfile(path):
-        what = "a folder" if os.path.isdir(path) else "a pipe or a device, which is read only once"
-        raise ValueError(f"{path!r} is {what}; expected a file.")
+        if os.path.isdir(path):
+            raise ValueError(f"{path!r} is a folder; expected a file.")
+        raise ValueError(
+            f"{path!r} is a pipe or a device, which is read only once; expected a file: write what comes "
+            "from it to one before."
+        )
     suffix = suffix_of(path)
     if suffix in _ARRAYS:
         return _ARRAYS[suffix]

@@ -209,10 +209,11 @@ def _read(part):
             yield chunk
             start += chunk.X.shape[0]
     except Missing as missing:
-        column, row = missing.args
+        (column, *others), row = missing.args
+        also = f"; so have columns {', '.join(map(repr, others[:20]))} near it" if others else ""
         raise ValueError(
-            f"{part.name!r} has a missing value in column {column!r}, row {start + row}. Drop those rows "
-            "or fill them in."
+            f"{part.name!r} has a missing value in column {column!r}, row {start + row}{also}. Drop those "
+            "rows or fill them in, or give an `encoder`."
         ) from None
     except FileNotFoundError as error:
         raise FileNotFoundError(error.errno, "the file has vanished since `scan`", part.name) from error
