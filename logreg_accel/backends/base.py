@@ -156,6 +156,14 @@ class Backend:
         rows = getattr(loss, name)(Z, y, *more)
         return rows if s is None else s * rows, None
 
+    def curvature_blocks(self, loss, Z, y, s):
+        """Yield (a, b, s·∂²ℓ/∂zₐ∂z_b (rows, 1)) of a model's margins, for all a ≤ b."""
+        if loss.n_outputs == 1:
+            yield 0, 0, self.pointwise("curvature", loss, Z, y, s)[0]
+            return
+        for a, b, curvature in loss.curvature_blocks(Z, y):
+            yield a, b, curvature if s is None else s * curvature
+
     # -- drawing rows ----------------------------------------------------------------------------------------
 
     def total_mass(self, mass):

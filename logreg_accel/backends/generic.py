@@ -14,7 +14,7 @@ from .. import clock
 from ..data import compute_dtype
 from . import passes as p
 
-_FAR = 100.0  # a lead of a row's own class beyond which its loss is nothing
+FAR = 100.0  # a lead of a row's own class beyond which its loss is nothing
 _WIDE = 2048  # bytes of a tile per column: with more columns a tile's share of a Hessian is made in blocks
 _BLOCK_WORK = 1 << 31  # products in a block, some hundredths of a second
 
@@ -64,8 +64,7 @@ def hessian(backend, pass_, block):
         Z = _margins_of(pass_, rows, X, W, part)
         for columns, y, s in models_of(pass_, part, k):
             first = columns.start or 0
-            for a, b, curvature in pass_.loss.curvature_blocks(Z[:, columns], y):
-                weighted = curvature if s is None else s * curvature
+            for a, b, weighted in backend.curvature_blocks(pass_.loss, Z[:, columns], y, s):
                 _add_hessian(backend, H[:, first + a, :, first + b], X, weighted, a == b)
     for a in range(k):
         for b in range(a, k):
@@ -147,10 +146,10 @@ def margin_change(backend, pass_, block):
         return p.Change()
     ends = []
     for columns, y, s in models_of(pass_, block, start.shape[1]):
-        before, after = (np.minimum(pass_.loss.lead(z[:, columns], y), _FAR) for z in (start, end))
+        before, after = (np.minimum(pass_.loss.lead(z[:, columns], y), FAR) for z in (start, end))
         lost = (after - before).min(axis=1)
-        gained = np.maximum(after, -_FAR) - np.maximum(before, -_FAR)
-        gained = xp.where(before < _FAR, gained, 0).max(axis=1)
+        gained = np.maximum(after, -FAR) - np.maximum(before, -FAR)
+        gained = xp.where(before < FAR, gained, 0).max(axis=1)
         ends.append([change if s is None else xp.where(s[:, 0] > 0, change, 0) for change in (lost, gained)])
     least = min(float(lost.min()) for lost, _ in ends)
     most = max(float(gained.max()) for _, gained in ends)

@@ -141,8 +141,7 @@ def moments(backend, pass_, block):
         value = value + tile_value
         G[:-1] += X.transposed_product(R)
         G[-1] += R.sum(axis=0, dtype=np.float64)
-        for a, b, curvature in pass_.loss.curvature_blocks(Z, part.y):
-            weighted = curvature if s is None else s * curvature
+        for a, b, weighted in backend.curvature_blocks(pass_.loss, Z, part.y, s):
             _add_hessian(backend, H[:, a, :, b], X, weighted, a == b)
             if pass_.meat:
                 _add_hessian(backend, M[:, a, :, b], X, R[:, a : a + 1] * R[:, b : b + 1], a == b)

@@ -30,11 +30,14 @@ class Masses:
 
     def __init__(self, parts, backend, numbers=None):
         self.parts, self.backend, self.numbers = parts, backend, numbers
+        self._total = None
 
     def total(self):
         """Σ mass in float64, and how many are positive."""
-        sums = [self.backend.total_mass(part) for part in self.parts]
-        return sum(total for total, _ in sums), sum(count for _, count in sums)
+        if self._total is None:
+            sums = [self.backend.total_mass(part) for part in self.parts]
+            self._total = sum(total for total, _ in sums), sum(count for _, count in sums)
+        return self._total
 
     def above(self, scale, even, bar, seed):
         """The rows whose mass·scale + even passes a bar by their hash, ascending, on the host."""

@@ -162,6 +162,9 @@ class DeviceArray(np.ndarray):
             counts["waits"] += 1  # for how many there are
         return part_of(self, plain(self)[plain(places)])
 
+    def __setitem__(self, places, value):
+        plain(self)[plain(places)] = plain(value)  # also a number of no dimension, without a wait
+
     def __bool__(self):
         return bool(came_to_host(self))
 

@@ -179,6 +179,13 @@ def _argument(a):
     return a
 
 
+_AS_IT_IS = {"ascontiguousarray"}  # gives its argument back where there is nothing to do
+
+
+def _same(result, argument):
+    return isinstance(argument, DeviceArray) and result.ctypes.data == argument.ctypes.data
+
+
 def _function(name):
     """One of CuPy's that does what NumPy's does."""
     function = getattr(np, name)
@@ -188,8 +195,10 @@ def _function(name):
         if name not in API["ufuncs"]:
             check_call("functions", name, len(arguments), keywords)
         refuse_host_arrays(arguments)
-        called(name, arguments)
-        return on_device(function(*map(plain, arguments), **keywords))
+        result = function(*map(plain, arguments), **keywords)
+        if not (name in _AS_IT_IS and _same(result, arguments[0])):
+            called(name, arguments)
+        return on_device(result)
 
     return on_plain
 

@@ -14,6 +14,7 @@ from ...data import Block, Matrix, compute_dtype
 from .. import linalg
 from .. import passes as p
 from ..base import Backend
+from . import sweeps
 from .kernels import KERNELS, POINTWISE
 from .upload import DeviceBlock, Uploader, bytes_needed, free_bytes, to_device
 
@@ -97,10 +98,15 @@ class CupyBackend(Backend):
         return kind.reads + bool(diagonal and (kind, type(loss), "dense") in self.kernels)
 
     def generic(self, pass_, block):
-        """Run a generic body, with smaller tiles if its temporaries do not fit into memory."""
+        """Run a generic body, with smaller tiles if its temporaries do not fit into memory.
+
+        Small Hessians come to the host at once: whatever is done with them there is one wait, not one each.
+        """
         while True:
             try:
-                return super().generic(pass_, block)
+                result = super().generic(pass_, block)
+                small = type(pass_) is p.Hessian and len(result) <= _FACTORED_ON_HOST
+                return cupy.asnumpy(result) if small else result
             except cupy.cuda.memory.OutOfMemoryError as error:
                 if self.tile_bytes <= _LEAST_TILE_BYTES:
                     raise MemoryError(
@@ -110,6 +116,15 @@ class CupyBackend(Backend):
             # Not inside `except`, where the exception keeps the temporaries alive.
             cupy.get_default_memory_pool().free_all_blocks()
             self.tile_bytes //= 4
+
+    # -- drawing rows ----------------------------------------------------------------------------------------
+
+    def total_mass(self, mass):
+        return sweeps.total_mass(mass) or super().total_mass(mass)
+
+    def rows_above(self, mass, scale, even, bar, seed, numbers=None):
+        rows = sweeps.rows_above(mass, scale, even, bar, seed, numbers)
+        return super().rows_above(mass, scale, even, bar, seed, numbers) if rows is None else rows
 
     # -- linear algebra --------------------------------------------------------------------------------------
 

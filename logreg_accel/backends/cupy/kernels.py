@@ -6,10 +6,9 @@ import numpy as np
 from ...kernels.cuda import shapes
 from ...losses import Logistic
 from .. import passes as p
-from . import dense, outputs, sparse
+from . import dense, outputs, sparse, sweeps
 from .compiler import REAL, kernel
-
-_MAX_BLOCKS = 1024
+from .sweeps import block_count
 
 
 def _one_read(run):
@@ -41,7 +40,7 @@ def line(backend, pass_, block, stored):
     Z0, Z1 = pass_.start, pass_.end
     if Z0.shape[1] != 1:
         return None
-    blocks = _block_count(Z0.size)
+    blocks = block_count(Z0.size)
     sums = cupy.empty((blocks, 2), dtype=np.float64)
     launch = kernel("pointwise.cu", f"logistic_line<{REAL[Z0.dtype.name]}>")
     vectors = (cupy.ascontiguousarray(Z) for Z in (Z0, Z1))  # a RawKernel ignores strides
@@ -55,7 +54,7 @@ def logistic_residual(backend, loss, Z, y, s):
     if Z.shape[1] != 1:
         return None
     Z = cupy.ascontiguousarray(Z)
-    blocks = _block_count(Z.size)
+    blocks = block_count(Z.size)
     residual, losses = cupy.empty_like(Z), cupy.empty(blocks, dtype=np.float64)
     launch = kernel("pointwise.cu", f"logistic_residual<{REAL[Z.dtype.name]}>")
     s = None if s is None else cupy.ascontiguousarray(s, dtype=Z.dtype)
@@ -64,11 +63,7 @@ def logistic_residual(backend, loss, Z, y, s):
     return residual, losses.sum(keepdims=True)
 
 
-def _block_count(size):
-    return max(1, min(_MAX_BLOCKS, -(-size // shapes.THREADS)))
-
-
-KERNELS: dict = {(p.Line, Logistic, None): line, **outputs.KERNELS}
+KERNELS: dict = {(p.Line, Logistic, None): line, **outputs.KERNELS, **sweeps.KERNELS}
 for _layout, _run in (("dense", dense.run), ("sparse", sparse.run)):
     _loss_gradient, _hessian_vector, _diagonal, _margins = _one_read(_run)
     KERNELS[p.LossGradient, Logistic, _layout] = _loss_gradient
@@ -76,4 +71,4 @@ for _layout, _run in (("dense", dense.run), ("sparse", sparse.run)):
     KERNELS[p.Diagonal, Logistic, _layout] = _diagonal
     KERNELS[p.Margins, None, _layout] = _margins
 
-POINTWISE = {("residual", Logistic): logistic_residual}
+POINTWISE = {("residual", Logistic): logistic_residual, **sweeps.POINTWISE}

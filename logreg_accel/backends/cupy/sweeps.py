@@ -1,0 +1,90 @@
+"""Sweeps over vectors with a number a row by the kernels of kernels/cuda/sweeps.cu: one launch, one wait."""
+
+import cupy
+import numpy as np
+
+from ...kernels.cuda import shapes
+from ...losses import Logistic
+from .. import drawing
+from .. import passes as p
+from ..generic import FAR
+from .compiler import REAL, kernel
+
+_MAX_BLOCKS = 1024
+
+
+def block_count(size):
+    """Blocks of a sweep over so many numbers."""
+    return max(1, min(_MAX_BLOCKS, -(-size // shapes.THREADS)))
+
+
+def _launch(name, first, *arguments):
+    """Start a kernel whose first argument is a vector."""
+    launch = kernel("sweeps.cu", f"{name}<{REAL[first.dtype.name]}>")
+    launch((block_count(first.size),), (shapes.THREADS,), (first, *arguments))
+
+
+def _of_blocks(name, count, first, *arguments):
+    """What a kernel leaves for each block, on the host (blocks, count)."""
+    out = cupy.empty((block_count(first.size), count), dtype=np.float64)
+    _launch(name, first, *arguments, np.int64(first.size), out)
+    return cupy.asnumpy(out)
+
+
+def total_mass(mass):
+    """Σ mass in float64, and how many are positive; None of a vector without a kernel."""
+    if mass.dtype.name not in REAL or not mass.size:
+        return None
+    total, count = _of_blocks("mass_total", 2, cupy.ascontiguousarray(mass)).sum(axis=0)
+    return float(total), int(count)
+
+
+def rows_above(mass, scale, even, bar, seed, numbers=None):
+    """As `drawing.above`; None where there is no kernel."""
+    last = mass.size - 1 if numbers is None else int(numbers.max(initial=0))
+    if mass.dtype.name not in REAL or not mass.size or last >= 2**32:  # rows beyond have other keys
+        return None
+    real, passes = mass.dtype.type, cupy.empty(mass.shape, dtype=bool)
+    numbers = None if numbers is None else cupy.asarray(numbers.astype(np.uint32, copy=False))
+    rest = real(scale), real(even), np.float32(bar), *drawing.keys(seed), np.int64(mass.size), passes
+    _launch("mass_above", cupy.ascontiguousarray(mass), numbers, *rest)
+    return cupy.flatnonzero(passes)
+
+
+def _vectors(*arrays):
+    """Row vectors as kernels take them: without gaps, in the arithmetic of the first."""
+    return [None if a is None else cupy.ascontiguousarray(a, dtype=arrays[0].dtype) for a in arrays]
+
+
+def curvatures(backend, loss, Z, y, s, U=None):
+    """Curvatures of one output, times weights and U."""
+    if Z.shape[1] != 1 or not Z.size:
+        return None
+    Z, s, U = _vectors(Z, s, U)
+    out = cupy.empty_like(Z)
+    _launch("logistic_curvatures", Z, s, U, np.int64(Z.size), out)
+    return out, None
+
+
+def curvature_mass(backend, pass_, block, stored):
+    """The curvatures as a vector, of one model."""
+    s = None if block.sample_weight is None else block.sample_weight[:, None]
+    result = None if pass_.models else curvatures(backend, pass_.loss, pass_.margins, block.y, s)
+    return None if result is None else result[0][:, 0]
+
+
+def margin_change(backend, pass_, block, stored):
+    """How the margins of one model changed."""
+    if pass_.models or pass_.start.shape[1] != 1 or not pass_.start.size:
+        return None
+    start, end, s = _vectors(pass_.start, pass_.end, block.sample_weight)
+    far = start.dtype.type(FAR)
+    largest = _of_blocks("logistic_change", 3, start, end, block.y, s, far).max(axis=0)
+    return p.Change(float(largest[0]), float(-largest[1]), float(largest[2]))
+
+
+KERNELS = {
+    (p.CurvatureMass, Logistic, None): curvature_mass,
+    (p.MarginChange, Logistic, None): margin_change,
+}
+POINTWISE = {("curvature", Logistic): curvatures, ("curvature_product", Logistic): curvatures}

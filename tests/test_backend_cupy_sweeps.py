@@ -1,0 +1,115 @@
+"""Sweeps over vectors with a number a row on a GPU: what the plain array code gives, in one launch."""
+
+import numpy as np
+import pytest
+from cuda_on_cpu import fake_cupy
+from cuda_on_cpu.emulator import Launch, Program, why_not
+
+from conftest import EMULATED, FLOATS, block_of, cpu_or_gpu, draw
+from logreg_accel.backends import passes
+from logreg_accel.kernels import cuda
+from logreg_accel.losses import Logistic
+
+pytestmark = pytest.mark.gpu
+SIZES = [1, 255, 3000]
+
+
+@pytest.fixture
+def cupy(emulated_kernels):
+    if not EMULATED:
+        yield cpu_or_gpu("cupy")
+        return
+    with fake_cupy.in_place_of_cupy(emulated_kernels):
+        yield cpu_or_gpu("cupy")
+
+
+def mass_of(m, real):
+    rng = np.random.default_rng(m)
+    return (rng.random(m) ** 4 * (rng.random(m) < 0.8)).astype(real)
+
+
+@pytest.mark.parametrize("real", FLOATS)
+@pytest.mark.parametrize("m", SIZES)
+def test_the_same_rows_are_drawn_on_every_backend(cupy, m, real):
+    mass, numbers = mass_of(m, real), np.arange(m, dtype=np.int64) * 7 + 3
+    there, reference = cupy.xp.asarray(mass), cpu_or_gpu("numpy")
+    total, count = cupy.total_mass(there)
+    assert count == (mass > 0).sum() and np.isclose(total, mass.sum(dtype=np.float64), rtol=1e-12)
+    for known in (None, numbers, numbers.astype(np.uint32)):
+        for bar in (0.1, 1.0, 40.0):
+            got = cupy.rows_above(there, 3.5, 0.01, bar, (1, 2), known)
+            expected = reference.rows_above(mass, 3.5, 0.01, bar, (1, 2), known)
+            np.testing.assert_array_equal(cupy.to_host(got), expected)
+
+
+def test_rows_beyond_what_32_bits_count_are_drawn_by_the_array_code(cupy):
+    mass, numbers = mass_of(255, "float32"), np.arange(255, dtype=np.int64) + 2**32 - 100
+    got = cupy.rows_above(cupy.xp.asarray(mass), 1.0, 0.0, 0.5, (3,), numbers)
+    expected = cpu_or_gpu("numpy").rows_above(mass, 1.0, 0.0, 0.5, (3,), numbers)
+    np.testing.assert_array_equal(cupy.to_host(got), expected)
+    assert 0 < len(expected) < 255
+
+
+def blocks(cupy, m, real, weighted):
+    X, y, s, _ = draw(m, 2, real, weighted=weighted)
+    block = block_of(X, y, None if s is None else s.astype(real))
+    return block, cupy.upload(block)
+
+
+def margins(m, real, seed, scale=4.0):
+    return (np.random.default_rng([m, seed]).standard_normal((m, 1)) * scale).astype(real)
+
+
+@pytest.mark.parametrize("real", FLOATS)
+@pytest.mark.parametrize("m, weighted, scale", [(1, False, 4), (255, True, 4), (3000, False, 300)])
+def test_margins_and_curvatures_are_those_of_the_array_code(cupy, m, weighted, scale, real):
+    here, there = blocks(cupy, m, real, weighted)
+    start, end = margins(m, real, 1, scale), margins(m, real, 2, scale)
+    on_device, reference = [cupy.xp.asarray(z) for z in (start, end)], cpu_or_gpu("numpy")
+    got = cupy.run(passes.MarginChange(*on_device, Logistic()), there)
+    expected = reference.run(passes.MarginChange(start, end, Logistic()), here)
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    got = cupy.to_host(cupy.run(passes.CurvatureMass(on_device[0], Logistic()), there))
+    expected = reference.run(passes.CurvatureMass(start, Logistic()), here)
+    rtol, least = 8 * np.finfo(real).eps, np.finfo(real).tiny
+    np.testing.assert_allclose(got, expected, rtol, atol=least)
+    s = None if here.sample_weight is None else here.sample_weight[:, None]
+    product = cupy.pointwise(
+        "curvature_product", Logistic(), on_device[0], there.y, there.sample_weight, on_device[1]
+    )[0]
+    expected = reference.pointwise("curvature_product", Logistic(), start, here.y, s, end)[0]
+    np.testing.assert_allclose(cupy.to_host(product), expected, rtol, atol=least * scale)
+
+
+def test_what_is_not_a_number_stays(cupy):
+    here, there = blocks(cupy, 255, "float32", False)
+    start, end = margins(255, "float32", 1), margins(255, "float32", 2)
+    end[77] = np.nan
+    change = cupy.run(passes.MarginChange(*map(cupy.xp.asarray, (start, end)), Logistic()), there)
+    assert np.isnan(change).all()
+
+
+def test_a_sweep_is_a_launch_and_a_wait(cupy):
+    if not EMULATED:
+        pytest.skip("only the stand-in for CuPy counts")
+    _, there = blocks(cupy, 3000, "float32", True)
+    z = [cupy.xp.asarray(margins(3000, "float32", seed)) for seed in (1, 2)]
+    for sweep in (
+        lambda: cupy.run(passes.MarginChange(*z, Logistic()), there),
+        lambda: cupy.total_mass(z[0][:, 0]),
+    ):
+        fake_cupy.counts.clear()
+        sweep()
+        counts = {what: fake_cupy.counts[what] for what in ("launches", "waits", "calls", "to the host")}
+        assert counts == {"launches": 1, "waits": 1, "calls": 0, "to the host": 1}
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_block_puts_its_numbers_together_without_a_race():
+    rng = np.random.default_rng(0)
+    z, y, out = rng.standard_normal((2, 600)), np.ones(600, np.uint8), np.full((2, 3), np.nan)
+    program = Program(cuda.source("sweeps.cu"), ["logistic_change<double>"], "thread")
+    arguments = (z[0].copy(), z[1].copy(), y, None, np.float64(100), np.int64(600), out)
+    program.run([Launch("logistic_change<double>", 2, 256, arguments)])
+    change = z[1] - z[0]
+    np.testing.assert_allclose(out.max(axis=0), [abs(change).max(), -change.min(), change.max()])
