@@ -16,7 +16,7 @@ from cuda_on_cpu.emulator import why_not
 
 from logreg_accel import LogisticRegression
 from logreg_accel.kernels import cuda
-from logreg_accel.kernels.cuda import shapes
+from logreg_accel.kernels.cuda import shapes, tiles
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "bench" / "gpu"))
@@ -30,6 +30,7 @@ ON_THE_DEVICE = (
     "gpu_timing",
     "gpu_contestants",
     "gpu_quasi_newton",
+    "gpu_fused",
     "gpu_evaluations",
     "gpu_sweep",
     "gpu_fits",
@@ -54,6 +55,8 @@ def kernels():
         *(other.kernel for _, other in gpu_variants.variants(launch, 1000, 16)[:3]),
     ]
     compiled.foresee(cuda.source("dense.cu"), set(names))
+    fused = (tiles.outputs(name, "float32", 1000, 16, 3, 4, 3) for name in ("LossGradient", "HessianVector"))
+    compiled.foresee(cuda.source("outputs.cu"), {launch.kernel for launch in fused})
     return compiled
 
 
@@ -117,6 +120,13 @@ def test_a_case_is_checked_and_timed(gpu, part):
         and "two products" in again["contestants"]
         and again["failed"] == {"broken": "ended the process"}
     )
+
+
+def test_softmax_is_timed_beside_the_generic_body(gpu):
+    pool = gpu.data.Pool(64_000)
+    case = gpu.fused.fused_case(pool, "float32", 16, 3, True, 4000.0, 1)
+    assert case["apart"] < 1e-5 and list(case["contestants"]) == ["ours", "tiled", "Hessian-vector"]
+    assert all(told["ms"] > 0 and told["reads"] > 0 for told in case["contestants"].values())
 
 
 def test_several_outputs_are_checked(gpu, part):

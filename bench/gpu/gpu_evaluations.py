@@ -6,6 +6,7 @@ The contestants are ours, two cuBLAS products, the tiled generic body, PyTorch a
 import concurrent.futures
 import time
 
+import gpu_fused
 import numpy as np
 from gpu_compilers import compilers
 from gpu_contestants import COMPILED, OURS, QUICK, TILED, Problem, our_gradient, two_products
@@ -79,7 +80,7 @@ def evaluations(options, budget, part):
 
 
 def outputs(options, budget, part):
-    """2 to 16 columns of weights: ours against the generic body on tiles."""
+    """2 to 16 columns of weights, softmax and many models: ours against the generic body on tiles."""
     pool = Pool(options.bytes)
     part["read"] = read = measure_read(pool.matrix("float32", 64), options.repeats)
     for n in (64, 784) if options.bytes > 1e6 else options.features:
@@ -98,6 +99,12 @@ def outputs(options, budget, part):
                 budget,
                 k,
             )
+    for dtype, n, columns, softmax in gpu_fused.CASES if options.bytes > 1e6 else (("float32", 16, 3, True),):
+        what = f"softmax of {columns}" if softmax else f"{columns} models"
+        speed, repeats = read["best_read_GB_per_s"], options.repeats
+        case = pool, dtype, n, columns, softmax, speed, repeats
+        part.case(f"{dtype} {n}, {what}", budget, gpu_fused.fused_case, *case)
+        free_memory()
 
 
 def widths(options, budget, part):

@@ -6,7 +6,7 @@
     sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by; only if asked for
     fits         whole fits to a suboptimality of 1e-6 against PyTorch's L-BFGS and cuML's loop, rebuilt
     models       the same at other sizes, of softmax and of sparse rows; predictions
-    outputs      several columns of weights
+    outputs      several columns of weights; softmax and many models in one read
     overhead     what an evaluation costs beside its kernels
     upload       host to device
     break_even   fits from host arrays on every backend, by size
@@ -40,7 +40,7 @@ SECTIONS = {
     "sweep": ("gpu_sweep", 20),
     "fits": ("gpu_fits", 18),
     "models": ("gpu_models", 22),
-    "outputs": ("gpu_evaluations", 4),
+    "outputs": ("gpu_evaluations", 8),
     "overhead": ("gpu_overhead", 2),
     "upload": ("gpu_host", 5),
     "break_even": ("gpu_host", 8),
