@@ -160,7 +160,7 @@ def loss_gradient(backend, pass_, block, stored):
     sums = run("LossGradient", pass_, block, pass_.keep_margins)
     if sums is None or not pass_.diagonal:
         return sums
-    return sums._replace(diagonal=backend.run(p.Diagonal(pass_.W, pass_.loss, pass_.models), block))
+    return sums._replace(diagonal=backend.run(p.Diagonal(pass_.W, pass_.loss, models=pass_.models), block))
 
 
 def hessian_vector(backend, pass_, block, stored):
