@@ -9,7 +9,9 @@ import os
 import runpy
 import sys
 
+from .backends import BACKENDS, unusable
 from .interop.patching import patch_sklearn
+from .interop.tally import TALLY
 
 
 def main(argv=None):
@@ -22,6 +24,12 @@ def main(argv=None):
         "-v", "--verbose", action="store_true", help="say on stderr who made each fit, and why"
     )
     parser.add_argument(
+        "--backend",
+        choices=["auto", *BACKENDS],
+        default="auto",
+        help="where X is read (default: auto, by its size)",
+    )
+    parser.add_argument(
         "-m", dest="module", action="store_true", help="SCRIPT is the name of a module, as for python -m"
     )
     parser.add_argument("script", metavar="SCRIPT")
@@ -32,14 +40,19 @@ def main(argv=None):
         logging.getLogger("logreg_accel").setLevel(logging.INFO)
     if not options.module and not os.path.exists(options.script):
         parser.exit(2, f"{parser.prog}: there is no file {options.script!r}\n")
-    patch_sklearn()
+    if options.backend != "auto" and (reason := unusable(options.backend)):
+        parser.exit(2, f"{parser.prog}: --backend {options.backend} cannot run here: {reason}\n")
+    patch_sklearn(options.backend)
     sys.argv = [options.script, *options.arguments]
-    if options.module:
-        sys.path.insert(0, os.getcwd())
-        runpy.run_module(options.script, run_name="__main__", alter_sys=True)
-    else:
-        sys.path[0] = os.path.dirname(os.path.abspath(options.script))
-        runpy.run_path(options.script, run_name="__main__")
+    try:
+        if options.module:
+            sys.path.insert(0, os.getcwd())
+            runpy.run_module(options.script, run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = os.path.dirname(os.path.abspath(options.script))
+            runpy.run_path(options.script, run_name="__main__")
+    finally:
+        print(f"logreg_accel: {TALLY.summary()}", file=sys.stderr)
 
 
 if __name__ == "__main__":

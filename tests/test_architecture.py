@@ -72,7 +72,7 @@ ROOMS = {
         "solvers",
         "streaming",
     },
-    "interop": {"data", "estimator", "many"},
+    "interop": {"data", "driver", "estimator", "many"},
     "many": set(
         "backends clock data driver estimator fitting interop losses objective options penalty".split()
     )
@@ -117,7 +117,7 @@ ROOMS = {
         "many",
         "report",
     },
-    "accelerate": {"interop"},
+    "accelerate": {"backends", "interop"},
     "__init__": set(),
     "__main__": {"cli"},
 }

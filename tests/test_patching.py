@@ -1,7 +1,9 @@
 """scikit-learn's class fitted by ours: patch_sklearn and `python -m logreg_accel.accelerate`."""
 
 import logging
+import os
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -116,6 +118,36 @@ def test_what_means_something_else_stays(settings, reason, caplog):
     assert (fit.coef_ == apart(**{"tol": 1e-4, "max_iter": 100, **settings}).fit(X, Y).coef_).all()
 
 
+def test_no_steps_and_wide_indices_are_scikit_learns(caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = LogisticRegression(max_iter=0, solver="newton-cg").fit(X, Y)
+    assert by_us(caplog) == [False] and fit.n_iter_[0] == 0 and not fit.coef_.any()
+    wide = scipy.sparse.csr_array(X)
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    with pytest.raises(ValueError, match="32-bit"):
+        LogisticRegression(solver="saga").fit(wide, Y)
+    LogisticRegression().fit(wide, Y)
+    assert by_us(caplog) == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "solver, words",
+    [
+        ("lbfgs", "lbfgs failed to converge after 2 iter"),
+        ("newton-cg", "newton-cg failed to converge at loss"),
+        ("newton-cholesky", "Newton solver did not converge after 2 iterations"),
+        ("sag", "The max_iter was reached which means the coef_ did not converge"),
+        ("saga", "The max_iter was reached which means the coef_ did not converge"),
+    ],
+)
+def test_max_iter_is_told_in_the_words_of_the_solver(solver, words, caplog):
+    with pytest.warns(sklearn.exceptions.ConvergenceWarning, match=words) as told:
+        fit = LogisticRegression(solver=solver, max_iter=2).fit(X, Y)
+    assert len(told) == 1 and told[0].filename == __file__
+    assert by_us(caplog) == [True] and fit.n_iter_[0] == 2
+
+
 @modern
 @pytest.mark.parametrize(
     "settings, same",
@@ -223,6 +255,37 @@ def test_a_script_runs_as_it_is(tmp_path, as_module):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "__main__ ['--rate', '0.1', '-v'] sklearn.linear_model._logistic\n", done.stderr
     assert "LogisticRegression: fitted by logreg_accel, backend numpy" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert re.fullmatch(r"logreg_accel: 1 fit, \d+\.\d s here; the same .* is not measured", last), last
+
+
+def test_a_script_chooses_a_backend_and_failed_fits_are_told(tmp_path):
+    script = SCRIPT + "LogisticRegression(solver='liblinear').fit(X, y)\nLogisticRegression().fit(X, y[:3])\n"
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, "-m", "logreg_accel.accelerate", "-v", "--backend"]
+    done = subprocess.run([*command, "numba", "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert "fitted by logreg_accel, backend numba" in done.stderr and "ValueError" in done.stderr
+    assert re.search(r"^logreg_accel: 1 fit, .* here; .*; 2 fits, .* left to scikit-learn", done.stderr, re.M)
+    done = subprocess.run([*command, "nothing", "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "nothing" in done.stderr
+
+
+@pytest.mark.slow
+def test_scikit_learns_own_tests_pass_under_the_patch(tmp_path):
+    """At least 95 % of them; the others ask for the trajectory of a solver, or for looser optima."""
+    (tmp_path / "patched.py").write_text("import logreg_accel\nlogreg_accel.patch_sklearn()\n")
+    tests = ["--pyargs", "sklearn.linear_model.tests.test_logistic", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "patched", *tests],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed)", done.stdout.splitlines()[-1])}
+    passed, failed = counts.get("passed", 0), counts.get("failed", 0)
+    assert passed > 200 and passed / (passed + failed) >= 0.95, done.stdout[-5000:]
 
 
 def test_a_script_that_is_not_there(tmp_path):

@@ -1,5 +1,7 @@
 """scikit-learn's LogisticRegressionCV fitted by ours, where both mean the same."""
 
+import functools
+
 import numpy as np
 import sklearn.linear_model
 from sklearn.utils.class_weight import compute_class_weight
@@ -17,11 +19,12 @@ _ATTRIBUTES = (
 _SMOOTH = {"lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"}
 
 
-def patch(log):
+def patch(log, backend):
     """Replace the method `fit` of scikit-learn's class; `log` is told who fits."""
     peer = sklearn.linear_model.LogisticRegressionCV
     if not hasattr(peer.fit, "original"):
-        peer.fit = in_place_of(peer.fit, log, _why_not, _fitted, _ATTRIBUTES, _finish)
+        fitted = functools.partial(_fitted, backend=backend)
+        peer.fit = in_place_of(peer.fit, log, _why_not, fitted, _ATTRIBUTES, _finish)
 
 
 def unpatch():
@@ -55,7 +58,7 @@ def _why_not(model, X, y, params):
     return None
 
 
-def _fitted(model, X, y, sample_weight):
+def _fitted(model, X, y, sample_weight, backend):
     class_weight = model.class_weight
     if isinstance(class_weight, str):  # scikit-learn's go by all rows, ours by those of each split
         classes, s = np.unique(y), {} if sample_weight is None else {"sample_weight": sample_weight}
@@ -72,4 +75,5 @@ def _fitted(model, X, y, sample_weight):
         class_weight=class_weight,
         max_iter=max(model.max_iter, 1),
         random_state=0 if model.random_state is None else model.random_state,
+        backend=backend,
     ).fit(X, y, sample_weight)

@@ -5,51 +5,78 @@ sees the change, isinstance still holds, and pickles contain only scikit-learn's
 different meaning here are left to scikit-learn.
 """
 
-import inspect
+import functools
 import logging
 import math
-import warnings
 
 import numpy as np
 import sklearn.linear_model
 
+from .. import driver
 from ..data.convert import is_narrow
 from ..estimator import LogisticRegression
-from . import crossvalidated, hooks
+from . import crossvalidated, hooks, messages
 from .replacing import in_place_of
 
 _LOG = logging.getLogger("logreg_accel")
 _SMOOTH = {"lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"}
 _SHARES = {"l2": 0.0, "l1": 1.0, None: 0.0}
+_NARROW = {"liblinear", "sag", "saga"}
+"""Solvers that take indices of 32 bits alone."""
+
 _TIGHTEST = 1e-14
 _ATTRIBUTES = ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_", "feature_names_in_")
 
 
-def patch_sklearn() -> None:
+class _Fit(LogisticRegression):
+    """Ours, which says in scikit-learn's words that `max_iter` ended a fit."""
+
+    asked = "lbfgs"  # the solver that scikit-learn would have taken
+
+    def _finish(self, fitted):
+        if fitted.solution.status != driver.MAX_ITER:
+            super()._finish(fitted)
+            return
+        messages.tell_unfinished(self.asked, fitted.solution, stacklevel=5 + hooks.FRAMES)
+
+
+def patch_sklearn(backend: str = "auto") -> None:
     """Let `logreg_accel.LogisticRegression` do the work of `sklearn.linear_model.LogisticRegression.fit`.
 
     All arguments of scikit-learn's class are accepted, including deprecated ones, and scikit-learn validates
     them. The same objective is minimised until the estimated relative suboptimality is at most 1e-8 and,
     without an L1 penalty, the largest entry of the gradient is at most `tol`, which is scikit-learn's own
-    criterion. `max_iter` or the rounding of X's arithmetic may end a fit earlier.
+    criterion. `max_iter` or the rounding of X's arithmetic may end a fit earlier; warnings then begin with
+    the words of scikit-learn's solver.
 
     The following fits are left to scikit-learn, with the reason logged under the name "logreg_accel":
     solver="liblinear" with an intercept, which it penalises, or with dual=True; `multi_class` of older
-    versions; arguments that contradict each other; arrays of other libraries under `array_api_dispatch`; fits
+    versions; arguments that contradict each other; max_iter=0; sparse X with indices of 64 bits where the
+    solver refuses those; arrays of other libraries under `array_api_dispatch`; fits
     with callbacks; and whatever this package refuses. Worker processes started by joblib import scikit-learn
     anew, without the patch.
 
     `LogisticRegressionCV` is fitted here where `use_legacy_attributes=False`, `l1_ratios` and `scoring` are
     set, and no metadata are routed: all of its models in shared reads.
 
+    Parameters
+    ----------
+    backend : "auto", "numpy", "numba" or "cupy"
+        As of `logreg_accel.LogisticRegression`; one that cannot run leaves all fits to scikit-learn.
+
     See Also
     --------
     unpatch_sklearn : undoes the patch.
     """
     peer = sklearn.linear_model.LogisticRegression
-    if not hasattr(peer.fit, "original"):
-        peer.fit = in_place_of(peer.fit, _LOG, _why_not, _fitted, _ATTRIBUTES, _tell_deprecated)
-    crossvalidated.patch(_LOG)
+    if getattr(peer.fit, "backend", None) == backend:
+        return
+    unpatch_sklearn()  # another backend was asked for
+    fitted = functools.partial(_fitted, backend=backend)
+    told = functools.partial(messages.tell_deprecated, shares=_SHARES, stacklevel=2)
+    peer.fit = in_place_of(peer.fit, _LOG, _why_not, fitted, _ATTRIBUTES, told)
+    peer.fit.backend = backend
+    crossvalidated.patch(_LOG, backend)
 
 
 def unpatch_sklearn() -> None:
@@ -72,6 +99,10 @@ def _why_not(model, X, y, params):
         penalty is None or model.C == math.inf or len(np.unique(np.asarray(y))) != 2
     ):
         return "solver='liblinear' needs a penalty and two classes"
+    if model.max_iter == 0:
+        return "max_iter=0 takes no step"
+    if model.solver in _NARROW and _has_wide_indices(X):
+        return f"solver={model.solver!r} refuses indices of 64 bits"
     if model.solver not in _SMOOTH | {"liblinear"}:
         return f"solver={model.solver!r}"
     if penalty not in _SHARES and penalty not in ("deprecated", "elasticnet"):
@@ -94,7 +125,11 @@ def _contradicts(model, penalty):
     """Check whether scikit-learn would warn that an argument is ignored."""
     if penalty is None:
         return model.C != 1.0
-    return penalty in ("l1", "l2") and model.l1_ratio not in (None, _SHARES[penalty], _default("l1_ratio"))
+    return penalty in ("l1", "l2") and model.l1_ratio not in (
+        None,
+        _SHARES[penalty],
+        messages.default("l1_ratio"),
+    )
 
 
 def _l1_ratio(model):
@@ -105,44 +140,26 @@ def _l1_ratio(model):
     return 0.0 if penalty == "deprecated" and model.l1_ratio is None else model.l1_ratio
 
 
-def _tell_deprecated(model):
-    """Give scikit-learn's warnings about deprecated arguments, if its version gives them."""
-    if _default("penalty") != "deprecated":
-        return
-    if getattr(model, "penalty", "deprecated") != "deprecated":
-        warnings.warn(
-            "'penalty' is deprecated since scikit-learn 1.8: use l1_ratio, and C=np.inf for no penalty.",
-            FutureWarning,
-            stacklevel=3,
-        )
-    if model.l1_ratio is None and getattr(model, "penalty", "deprecated") == "deprecated":
-        warnings.warn(
-            "'l1_ratio=None' is deprecated since scikit-learn 1.8: use a number from 0 to 1.",
-            FutureWarning,
-            stacklevel=3,
-        )
-    if model.n_jobs is not None:
-        warnings.warn("'n_jobs' has no effect.", FutureWarning, stacklevel=3)
+def _has_wide_indices(X):
+    indices = [getattr(X, name, None) for name in ("indices", "indptr", "row", "col")]
+    return any(getattr(found, "dtype", None) == np.int64 for found in indices)
 
 
-def _default(argument):
-    parameters = inspect.signature(sklearn.linear_model.LogisticRegression).parameters
-    return parameters[argument].default if argument in parameters else None
-
-
-def _fitted(model, X, y, sample_weight):
+def _fitted(model, X, y, sample_weight, backend):
     unpenalised = getattr(model, "penalty", "deprecated") is None
     tol = min(1e-8, model.tol)
-    ours = LogisticRegression(
+    ours = _Fit(
         C=math.inf if unpenalised else model.C,
         l1_ratio=_l1_ratio(model),
         tol=tol,
         fit_intercept=model.fit_intercept,
         class_weight=model.class_weight,
-        max_iter=max(model.max_iter, 1),
+        max_iter=model.max_iter,
         warm_start=model.warm_start,
         random_state=0 if model.random_state is None else model.random_state,
+        backend=backend,
     )
+    ours.asked = model.solver
     if model.warm_start and hasattr(model, "coef_"):
         ours.coef_, ours.intercept_ = np.asarray(model.coef_), np.asarray(model.intercept_)
     steps = 0
@@ -161,7 +178,7 @@ def _fitted(model, X, y, sample_weight):
         tol = max(ours.tol * min((model.tol / norm) ** 2, 0.1), _TIGHTEST)
         ours.set_params(tol=tol, warm_start=True, max_iter=model.max_iter - steps)
     ours.n_iter_ = np.array([steps], dtype=np.int32)
-    if ours.coef_.dtype == np.float32 and is_narrow(X):
+    if ours.coef_.dtype == np.float32 and (is_narrow(X) or model.solver == "liblinear"):
         ours.coef_, ours.intercept_ = ours.coef_.astype(np.float64), ours.intercept_.astype(np.float64)
     return ours
 

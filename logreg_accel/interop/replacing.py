@@ -1,10 +1,12 @@
 """A method `fit` in place of scikit-learn's own, which goes on where ours would mean something else."""
 
 import functools
+import time
 
 import sklearn
 
 from . import hooks
+from .tally import TALLY
 
 
 def in_place_of(original, log, why_not, fitted, names, finish):
@@ -27,6 +29,7 @@ def in_place_of(original, log, why_not, fitted, names, finish):
 
     @functools.wraps(original)
     def fit(self, X, y, sample_weight=None, **params):
+        began = time.perf_counter()
         reason = why_not(self, X, y, params)
         if reason is None:
             if not sklearn.get_config()["skip_parameter_validation"]:
@@ -37,7 +40,10 @@ def in_place_of(original, log, why_not, fitted, names, finish):
                 reason = str(error) or type(error).__name__  # scikit-learn may raise its own error
         if reason:
             log.info("%s: fitted by scikit-learn, %s", type(self).__name__, reason)
-            return original(self, X, y, sample_weight, **params)
+            try:
+                return original(self, X, y, sample_weight, **params)
+            finally:
+                TALLY.add("there", began)
         log.info(
             "%s: fitted by logreg_accel, backend %s, solver %s",
             type(self).__name__,
@@ -49,6 +55,7 @@ def in_place_of(original, log, why_not, fitted, names, finish):
             if hasattr(model, name):
                 setattr(self, name, getattr(model, name))
         finish(self)
+        TALLY.add("here", began)
         return self
 
     fit.original = original
