@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .estimator import LogisticRegression as LogisticRegression
     from .estimator import load as load
     from .inference import inference as inference
+    from .inference.firth import firth as firth
     from .interop.patching import patch_sklearn as patch_sklearn
     from .interop.patching import unpatch_sklearn as unpatch_sklearn
     from .many.cv import LogisticRegressionCV as LogisticRegressionCV
@@ -37,6 +38,7 @@ _HOMES = {
     "TableEncoder": "table",
     "backends": "backends",
     "inference": "inference",
+    "firth": "inference.firth",
     "fit_many": "many.several",
     "load": "estimator",
     "logistic_regression_path": "many.path",

@@ -94,7 +94,17 @@ ROOMS = {
         "solvers",
         "streaming",
     },
-    "inference": {"backends", "data", "losses", "options", "rows"},
+    "inference": {
+        "backends",
+        "data",
+        "estimator",
+        "export",
+        "losses",
+        "options",
+        "penalty",
+        "rows",
+        "solvers",
+    },
     "incremental": {"data", "fitting", "interop"},
     "advice": {"driver", "solvers"},
     "options": {"data", "solvers"},
@@ -306,7 +316,15 @@ def test_the_public_api_is_typed(tmp_path):
 
 
 def test_docstring_examples():
-    for name in ("estimator", "objective", "table.encoder", "many.cv", "many.path", "many.several"):
+    for name in (
+        "estimator",
+        "objective",
+        "table.encoder",
+        "inference.firth",
+        "many.cv",
+        "many.path",
+        "many.several",
+    ):
         result = doctest.testmod(importlib.import_module(f"logreg_accel.{name}"))
         assert result.attempted > 0 and result.failed == 0
 

@@ -3,6 +3,7 @@
 Beside those of `passes`::
 
     Moments          Σ s·ℓ, its gradient and Hessian, and Σ (s·r)ₐ·(s·r)_b·xxᵀ, the meat of a sandwich
+    JeffreysScore    Σ h·(½ − P(y = 1))·x, with h = s·P(y = 1)·P(y = 0)·‖Aᵀx‖² the leverage of a row
     GroupScores      Σ s·r·x over the rows of every group
     Effects          sums of products of probabilities times x, and of changes of probabilities
     ColumnMoments    Σ s·x and Σ s·x² of every column
@@ -42,6 +43,17 @@ class Moments(Hessian):
 
     combine = staticmethod(_added)
     meat: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class JeffreysScore(Pass):
+    """-> (n + 1,), float64 on the host: the gradient of ½·log|H| for two classes, where AAᵀ (n + 1, n + 1)
+    is the inverse of H."""
+
+    W: Any
+    A: Any
+    loss: Any
+    models: tuple | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +173,21 @@ def _mirrored(H):
     return H.reshape((n + 1) * k, (n + 1) * k)
 
 
+def jeffreys_score(backend, pass_, block):
+    """Leverages of a tile's rows by one product, and what they add to the score."""
+    W, A = _cast(backend, pass_.W, block), _cast(backend, pass_.A, block)
+    G = backend.xp.zeros(W.shape[0])
+    for _, X, part in tiles(backend, block):
+        Z = margins_at(X, W, part)
+        positive = pass_.loss.probabilities(Z)[:, 1:]
+        curvature, _ = pointwise(backend, "curvature", pass_, part, Z)
+        along = X @ A[:-1] + A[-1]
+        R = backend.xp.einsum("ij,ij->i", along, along)[:, None] * curvature * (0.5 - positive)
+        G[:-1] += X.transposed_product(R)[:, 0]
+        G[-1] += R.sum()
+    return backend.to_host(G)
+
+
 def group_scores(backend, pass_, block):
     """Sums of scores, group by group."""
     W = _cast(backend, pass_.W, block)
@@ -257,6 +284,7 @@ def class_totals(backend, pass_, block):
 
 BODIES = {
     Moments: moments,
+    JeffreysScore: jeffreys_score,
     GroupScores: group_scores,
     Effects: effects,
     ColumnMoments: column_moments,

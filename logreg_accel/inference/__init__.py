@@ -98,7 +98,7 @@ def inference(
             "`vcov='iid'` reads weights as numbers of observations, which those of `class_weight` are not. "
             "Use vcov='HC1', which holds for any weights."
         )
-    names = _names(clf)
+    names = checks.names_of(clf)
     checks.refuse_separated(clf, names)
     checks.refuse_large(rows, len(names) * max(len(clf.classes_) - 1, 1))
     groups = None if groups is None else codes_of_groups(groups, rows.n_rows)
@@ -179,13 +179,6 @@ def _ridge(clf):
         return None
     n = clf.n_features_in_
     return strengths(penalty_factors(clf, n), getattr(clf, "scale_", None), n)[0] / clf.C
-
-
-def _names(clf):
-    """Of the parameters of a class."""
-    given = getattr(clf, "feature_names_in_", None)
-    features = [f"x{j}" for j in range(clf.n_features_in_)] if given is None else [str(n) for n in given]
-    return ["const", *features] if clf.fit_intercept else features
 
 
 def _params(clf, layout):

@@ -213,3 +213,10 @@ def _listed(names, most=10):
     names = [name if name.startswith("column ") else repr(name) for name in map(str, names)]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def names_of(clf):
+    """Of the parameters of a class."""
+    given = getattr(clf, "feature_names_in_", None)
+    features = [f"x{j}" for j in range(clf.n_features_in_)] if given is None else [str(n) for n in given]
+    return ["const", *features] if clf.fit_intercept else features

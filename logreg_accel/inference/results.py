@@ -1,21 +1,14 @@
 """Inference: the coefficients of a fit with their errors, tests and tables, by the names of statsmodels."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.special import chdtrc, ndtr, ndtri
+from scipy.special import ndtr
 
 from . import effects
+from .chi2 import Test, chi2, quantile
 from .summary import summary_of
 from .tables import P_VALUE, Summary, Table
-
-
-class Test(NamedTuple):
-    """A test of a hypothesis: its χ² statistic, p-value and degrees of freedom."""
-
-    statistic: float
-    pvalue: float
-    df: int
 
 
 class Inference:
@@ -41,13 +34,11 @@ class Inference:
         What kind of covariance, and how it was made, with its factor for small samples.
     n_groups : int or None
         Of clustered errors.
-    llf, llnull : float
-        Log-likelihoods of the model, and of one with an intercept alone.
-    llr, llr_pvalue : float
-        2·(llf − llnull) and its χ² p-value with `df_model` degrees of freedom.
-    prsquared, aic, bic : float
-        1 − llf/llnull; −2·llf + 2·p; −2·llf + p·log(nobs), p the number of parameters or, with a penalty, the
-        effective degrees of freedom.
+    llf : float
+        The log-likelihood.
+    aic, bic : float
+        −2·llf + 2·p; −2·llf + p·log(nobs), p the number of parameters or, with a penalty, the effective
+        degrees of freedom.
     nobs : float
         Σ s.
     edf : float
@@ -67,18 +58,38 @@ class Inference:
         with np.errstate(invalid="ignore"):
             self.bse = self._laid_out(np.sqrt(original.diagonal()))
         self.vcov, self.formula, self.n_groups = covariance.kind, covariance.formula, covariance.groups
-        self.llf, self.llnull, self.edf = -evidence.value, llnull, covariance.edf
+        self.llf, self._llnull, self.edf = -evidence.value, llnull, covariance.edf
         self.nobs, self.penalised = evidence.weight, facts["penalised"]
+        self.method = "penalised MLE" if self.penalised else "MLE"
         constants = len(self.outcomes) * evidence.layout.intercept
         self.df_model, self.df_resid = self.edf - constants, evidence.n_rows - self.edf
-        self.llr = 2 * (self.llf - self.llnull)
-        self.llr_pvalue = _chi2(self.llr, self.df_model)
-        self.prsquared = 1 - self.llf / self.llnull
         self.aic = -2 * self.llf + 2 * self.edf
         self.bic = -2 * self.llf + np.log(self.nobs) * self.edf
 
     def __getstate__(self):
         return {**vars(self), "_evidence": self._evidence._replace(rows=None)}
+
+    @property
+    def llnull(self) -> float:
+        """The log-likelihood of a model with an intercept alone."""
+        if callable(self._llnull):  # it takes reads
+            self._llnull = self._llnull()
+        return self._llnull
+
+    @property
+    def llr(self) -> float:
+        """2·(llf − llnull)."""
+        return 2 * (self.llf - self.llnull)
+
+    @property
+    def llr_pvalue(self) -> float:
+        """The χ² p-value of `llr` with `df_model` degrees of freedom."""
+        return chi2(self.llr, self.df_model)
+
+    @property
+    def prsquared(self) -> float:
+        """1 − llf/llnull."""
+        return 1 - self.llf / self.llnull
 
     @property
     def zvalues(self) -> np.ndarray:
@@ -101,7 +112,7 @@ class Inference:
             alpha is not between 0 and 1, or there is a penalty.
         """
         self._refuse_tests("conf_int")
-        reach = _quantile(alpha) * self.bse
+        reach = quantile(alpha) * self.bse
         both = np.stack([self.params - reach, self.params + reach], axis=-1)
         return both if both.ndim == 2 else both.transpose(1, 0, 2)
 
@@ -165,7 +176,7 @@ class Inference:
         if np.linalg.matrix_rank(middle / np.sqrt(np.outer(*(middle.diagonal(),) * 2))) < len(R):
             raise ValueError("`R` has restrictions that depend on each other; leave out those that follow.")
         statistic = float(short @ np.linalg.solve(middle, short))
-        return Test(statistic, _chi2(statistic, len(R)), len(R))
+        return Test(statistic, chi2(statistic, len(R)), len(R))
 
     def lr_test(self, other: "Inference") -> Test:
         """The likelihood-ratio test of this model against one nested in it, or that it is nested in.
@@ -199,7 +210,7 @@ class Inference:
                 "`other` is neither nested in this model nor this one in it: "
                 + ("both have as many parameters." if df == 0 else "the one with more parameters fits worse.")
             )
-        return Test(max(statistic, 0.0), _chi2(statistic, df), df)
+        return Test(max(statistic, 0.0), chi2(statistic, df), df)
 
     def get_margeff(self, dummies: Any = "auto") -> effects.MarginalEffects:
         """Average marginal effects on the probabilities, with errors by the delta method; one or two reads.
@@ -244,7 +255,7 @@ class Inference:
         return {"outcome": outcomes, "name": self.exog_names * len(self.outcomes)}
 
     def _edges(self, alpha):
-        reach = _quantile(alpha) * self.bse
+        reach = quantile(alpha) * self.bse
         return self.params - reach, self.params + reach
 
     def _refuse_tests(self, what):
@@ -279,13 +290,3 @@ def _number_of(column, names):
     if isinstance(column, int | np.integer) and 0 <= column < len(names):
         return int(column)
     raise ValueError(f"`dummies` has {column!r}; expected names or numbers of columns, below {len(names)}.")
-
-
-def _quantile(alpha):
-    if not 0 < alpha < 1:
-        raise ValueError(f"`alpha` is {alpha!r}; expected a number between 0 and 1.")
-    return -ndtri(alpha / 2)
-
-
-def _chi2(statistic, df):
-    return float(chdtrc(df, max(statistic, 0.0))) if df > 0 else float("nan")

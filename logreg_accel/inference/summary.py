@@ -12,7 +12,7 @@ def summary_of(result, alpha=0.05):
     facts = [
         ("Dep. Variable:", result.facts["outcome"]),
         ("Model:", kind),
-        ("Method:", "penalised MLE" if result.penalised else "MLE"),
+        ("Method:", result.method),
         ("converged:", str(result.facts["converged"])),
         ("Covariance Type:", covariance),
         ("AIC:", f"{result.aic:.5g}"),
@@ -34,7 +34,7 @@ def summary_of(result, alpha=0.05):
             [name, *map(number, row, headings)] for name, row in zip(result.exog_names, rows, strict=True)
         ]
         tables.append([[first, *headings], *cells])
-    notes = [f"Covariance: {result.formula}"]
+    notes = [table.note]
     if len(result.params.shape) > 1:
         notes.append(f"Base class: {result.base}")
     if result.penalised:
