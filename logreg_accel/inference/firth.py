@@ -94,8 +94,8 @@ def firth(
     >>> result.params.round(4)  # as if half an observation were added to each of the four cells
     array([-3.0445,  6.089 ])
     >>> result.conf_int().round(2)
-    array([[-7.9 , -1.15],
-           [ 3.11, 11.87]])
+    array([[-7.9 , -1.  ],
+           [ 2.96, 11.86]])
     """
     if intervals not in ("profile", "wald"):
         raise ValueError(f"`intervals` is {intervals!r}; expected 'profile' or 'wald'.")
