@@ -108,7 +108,7 @@ ROOMS = {
     "incremental": {"data", "fitting", "interop"},
     "advice": {"driver", "solvers"},
     "options": {"data", "solvers"},
-    "export": {"backends", "persistence"},
+    "export": {"backends", "persistence", "table"},
     "yardstick": {"backends", "data", "kernels"},
     "report": set(),
     "cli": {

@@ -82,6 +82,10 @@ class Exports:
         Its input "X" is double (rows, n_features); its outputs are "label", "probabilities" (rows, n_classes)
         and "margins" (rows, 1), or (rows, n_classes) of more than two classes.
 
+        A model with an encoder of tables (`encoder_`) takes the table: an input (rows, 1) for every column
+        that it uses, by its name, double or string. A NaN and an empty text are missing; texts have no blanks
+        around them.
+
         Parameters
         ----------
         path : path-like
@@ -93,7 +97,8 @@ class Exports:
         OSError
             The file cannot be written; what was there before is untouched.
         ValueError
-            Labels that are neither text, numbers nor booleans.
+            Labels that are neither text, numbers nor booleans, or a column of the table that is called as an
+            output.
         """
         from .onnx import to_onnx
 
@@ -113,7 +118,9 @@ class Exports:
         table : str
             Its name, "schema.table" for one in a schema.
         columns : sequence of str or None
-            Names of the features in the table; None takes `feature_names_in_`.
+            Names of the features in the table; None takes `feature_names_in_`. Where the model has an
+            encoder of tables (`encoder_`), None takes the table that it encodes, by its rules: NULL is
+            missing, blanks around a text do not count, a level that it does not know is rare, or none.
 
         Returns
         -------

@@ -3,14 +3,21 @@
 import numpy as np
 
 from .document import plain_labels
+from .encoded import NumberTerm, terms_of
 
+_LARGEST = 1.7976931348623157e308
+"""What no number is above: NULL is not at most that, nor is NaN where it is ordered."""
+
+_BLANKS = " \t\n\r\v\f\u00a0\u2003\u3000"
 _FARTHEST = 700
 """Differences of margins beyond which exp would overflow, and a probability is 0 but for 1e-304."""
 
 
 def to_sql(model, table, columns=None):
     """See `Exports.to_sql`."""
-    names = _names(model, columns)
+    encoded = columns is None and hasattr(model, "encoder_")
+    terms = terms_of(model) if encoded else []
+    names = [term.name for term in terms] if encoded else _names(model, columns)
     labels = plain_labels(model.classes_)
     k = len(model.coef_)
     ends = [""] if k == 1 else [f"_{label}" for label in labels]
@@ -24,8 +31,12 @@ def to_sql(model, table, columns=None):
         )
     margins = [_name(f"margin{end}") for end in ends]
     coef, intercept = model.coef_.astype(np.float64), model.intercept_
+    sums = [
+        [_term(term, i) for term in terms] if encoded else _products(names, w) for i, w in enumerate(coef)
+    ]
     scored = ",\n  ".join(
-        f"{_margin(names, w, b)} AS {margin}" for w, b, margin in zip(coef, intercept, margins, strict=True)
+        f"{_sum([_number(b), *own])} AS {margin}"
+        for own, b, margin in zip(sums, intercept, margins, strict=True)
     )
     told = [
         f"{p} AS {_name('probability' + end)}" for p, end in zip(_probabilities(margins), ends, strict=True)
@@ -52,10 +63,32 @@ def _names(model, columns):
     return names
 
 
-def _margin(names, w, b):
-    """x·w + b as a balanced tree of sums: a chain of them would be deeper than SQLite takes."""
-    values = [f"CAST({_name(name)} AS DOUBLE PRECISION)" for name in names]
-    terms = [_number(b), *(f"{value} * {_number(v)}" for value, v in zip(values, w, strict=True))]
+def _products(names, w):
+    """The terms of x·w."""
+    return [f"{_double(name)} * {_number(v)}" for name, v in zip(names, w, strict=True)]
+
+
+def _double(name):
+    return f"CAST({_name(name)} AS DOUBLE PRECISION)"
+
+
+def _term(term, i):
+    """What a column of a table adds to the margin of output i, by the rules of the encoder."""
+    missing = _number(term.missing[i])
+    if isinstance(term, NumberTerm):
+        value = _double(term.name)
+        product = f"{value} / {_number(term.scale)} * {_number(term.slope[i])}"
+        return f"CASE WHEN {value} <= {_number(_LARGEST)} THEN {product} ELSE {missing} END"
+    text = f"trim(CAST({_name(term.name)} AS VARCHAR), {_literal(_BLANKS)})"
+    pairs = zip(term.levels, term.weights[:, i], strict=True)
+    cases = "".join(f" WHEN {_literal(level)} THEN {_number(w)}" for level, w in pairs)
+    other = _number(term.other[i])
+    known = f"CASE {text}{cases} ELSE {other} END" if cases else other
+    return f"CASE WHEN {_name(term.name)} IS NULL OR {text} = '' THEN {missing} ELSE {known} END"
+
+
+def _sum(terms):
+    """A balanced tree of sums: a chain of them would be deeper than SQLite takes."""
     while len(terms) > 1:
         terms = [f"({' + '.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
     return terms[0]
