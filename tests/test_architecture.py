@@ -306,15 +306,8 @@ def test_the_public_api_is_typed(tmp_path):
 
 
 def test_docstring_examples():
-    for name in (
-        "estimator",
-        "objective",
-        "table.encoder",
-        "inference.firth",
-        "many.cv",
-        "many.path",
-        "many.several",
-    ):
+    names = "estimator objective table.encoder inference.firth many.cv many.path many.several"
+    for name in names.split():
         result = doctest.testmod(importlib.import_module(f"logreg_accel.{name}"))
         assert result.attempted > 0 and result.failed == 0
 

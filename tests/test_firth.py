@@ -176,6 +176,15 @@ def test_the_same_in_every_layout(store, backend):
     np.testing.assert_allclose(other.bse, plain.bse, rtol=1e-7)
 
 
+def test_rows_of_a_source(tmp_path):
+    X, y, _, _ = problem(4, m=300, n=3)
+    pd.DataFrame(X, columns=list("abc")).assign(y=y).to_parquet(tmp_path / "rows.parquet")
+    source = logreg_accel.scan(tmp_path / "rows.parquet", target="y")
+    streamed, plain = firth(source, intervals="wald"), firth(X, y, intervals="wald")
+    np.testing.assert_allclose(streamed.params, plain.params, atol=1e-6 * plain.bse.min())
+    np.testing.assert_allclose(streamed.conf_int(), plain.conf_int(), rtol=1e-6)
+
+
 def test_columns_far_from_zero_and_of_any_scale():
     X, y, s, _ = problem(5, m=200, n=3)
     plain = firth(X, y, s, intervals="wald")

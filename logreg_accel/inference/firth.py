@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..data import as_labels, encode_labels
+from ..data.scan import Source
 from ..estimator import LogisticRegression
 from ..export.imported import fitted_with
 from ..penalty import check_number
@@ -21,7 +22,7 @@ from .profile import FirthInference
 
 def firth(
     X: Any,
-    y: Any,
+    y: Any = None,
     sample_weight: Any = None,
     *,
     offset: Any = None,
@@ -47,9 +48,9 @@ def firth(
 
     Parameters
     ----------
-    X : array, frame, table or sparse matrix (n_samples, n_features)
+    X : array, frame, table or sparse matrix (n_samples, n_features), or what `logreg_accel.scan` returns
         Sums are made in float64 about the columns' means, whatever X is stored as.
-    y : (n_samples,) labels of two classes
+    y : (n_samples,) labels of two classes; None beside a source, which brings its own
     sample_weight : (n_samples,) or None
         Numbers of observations that the rows stand for.
     offset : (n_samples,) or None
@@ -147,7 +148,7 @@ def _start(X, y, sample_weight, offset, fit_intercept, backend, n_threads):
     parameters = {"fit_intercept": fit_intercept, "backend": backend, "n_threads": n_threads}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # any start is good
-        model = LogisticRegression(tol=1e-6, standardize=True, **parameters)
+        model = LogisticRegression(tol=1e-6, standardize=not isinstance(X, Source), **parameters)
         return model.fit(X, y, sample_weight, offset=offset)
 
 
