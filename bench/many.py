@@ -1,20 +1,24 @@
 """Many models at once against one fit after the other: python bench/many.py [--cases A|B] [--scale SHARE]
 
 Grids of 5 folds and 10 values of C, 45 values of C, and 100 targets, at a proven relative suboptimality of
-1e-6. "single" are our own fits of some of these models, one after the other on the rows that train, times how
-many of those there are; "sklearn" is LogisticRegressionCV on the first fold alone, times 5, its tolerance
-tightened from 1e-4 until the worst of its models is within 1e-6 or its time is over. Results are merged by
+1e-6; with `--data FOLDER` also real texts, as bench/race knows them. "single" are our own fits of some of
+these models, one after the other on the rows that train, times how many of those there are, by what "auto"
+takes for one of them; "same" the same by the solver that all together have. "sklearn" is LogisticRegressionCV
+on the first fold alone, times 5, its tolerance tightened from 1e-4 until the worst of its models is within
+1e-6 or its time is over. Results are merged by
 case into bench/results/many.json; `--table` only writes the table of bench/README.md.
 """
 
 import argparse
 import json
+import os
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse
+from race.real import reviews, topics
 from sklearn.linear_model import LogisticRegressionCV
 
 from logreg_accel import LogisticRegression, Objective
@@ -65,6 +69,18 @@ CASES = {
 }
 
 
+def real_texts(folder):
+    """Cases of texts in a folder: film reviews, and the ten most frequent topics of news stories."""
+
+    def columns(X, y):
+        return X.astype(np.float32), y.reshape(len(y), -1).astype(np.uint8)
+
+    return {
+        "reviews, 5 folds x 10 C": (lambda s: columns(*reviews(folder, None)), 5, GRID),
+        "reuters, 10 topics x 10 C": (lambda s: columns(*topics(folder, 10)), 0, GRID),
+    }
+
+
 def table_of(X, Y, folds, strengths):
     """The rows, the models, and which rows each split trains on."""
     m = X.shape[0]
@@ -75,10 +91,10 @@ def table_of(X, Y, folds, strengths):
     return shared, [Spec(model, float(C)) for model in models for C in strengths]
 
 
-def together(shared, specs):
-    """Best of two runs."""
+def together(shared, specs, runs=2):
+    """Best of some runs."""
     best = None
-    for _ in range(2):
+    for _ in range(runs):
         template = LogisticRegression(tol=TOL, backend="numba")
         began = time.perf_counter(), time.process_time()
         outcome = solve_table(template, shared, specs)
@@ -97,20 +113,17 @@ def together(shared, specs):
     }, outcome
 
 
-def one_by_one(X, Y, shared, specs, most=10):
+def one_by_one(X, Y, shared, specs, most=10, solver="auto"):
     """Our own single fits of some models, on the rows that train, and what all would take."""
-    some = (
-        specs[:: len(specs) // most] if Y.shape[1] > 1 else specs[:most] if len(specs) == 50 else specs[::5]
-    )
+    some = specs[:most] if len(specs) == 50 else specs[:: len(specs) // most]
     wall = cpu = 0.0
-    trains = shared.trains[:, 0] if shared.trains.shape[1] else None
-    rows = X if trains is None else X[trains]
-    warm = Y[:, 0] if trains is None else Y[trains, 0]
-    LogisticRegression(C=1.0, tol=TOL, backend="numba").fit(rows, warm)
+    trains = shared.trains[:, 0] if shared.trains.shape[1] else slice(None)
+    rows = X if isinstance(trains, slice) else X[trains]
+    LogisticRegression(C=1.0, tol=TOL, backend="numba", solver=solver).fit(rows, Y[trains, 0])
     for spec in some:
-        y = Y[:, spec.model.target] if trains is None else Y[trains, 0]
+        y = Y[trains, spec.model.target]
         began = time.perf_counter(), time.process_time()
-        LogisticRegression(C=spec.C, tol=TOL, backend="numba").fit(rows, y)
+        LogisticRegression(C=spec.C, tol=TOL, backend="numba", solver=solver).fit(rows, y)
         wall, cpu = wall + time.perf_counter() - began[0], cpu + time.process_time() - began[1]
     return {
         "fits": len(some),
@@ -151,14 +164,17 @@ def sklearns(X, y, shared, outcome, limit):
     return found
 
 
-def run(name, scale, limit):
-    make, folds, strengths = CASES[name]
+def run(case, scale, limit, runs):
+    make, folds, strengths = case
     X, Y = make(scale)
     shared, specs = table_of(X, Y, folds, strengths)
-    together(shared, specs[:2])  # compiles
-    ours, outcome = together(shared, specs)
-    entry = {"rows": X.shape[0], "features": X.shape[1], "scale": scale, "together": ours}
+    together(shared, specs[:2], runs=1)  # compiles
+    load = os.getloadavg()[0]
+    ours, outcome = together(shared, specs, runs)
+    entry = {"rows": X.shape[0], "features": X.shape[1], "scale": scale, "load": load, "together": ours}
     entry["single"] = one_by_one(X, Y, shared, specs)
+    if scipy.sparse.issparse(X):
+        entry["same"] = one_by_one(X, Y, shared, specs, solver=ours["solver"])
     entry["share_of_single"] = ours["cpu_seconds"] / entry["single"]["cpu_seconds_of_all"]
     entry["share_of_single_wall"] = ours["seconds"] / entry["single"]["seconds_of_all"]
     if folds and limit > 0:
@@ -170,15 +186,19 @@ def written(report):
     """The table of bench/README.md."""
     lines = [
         "| models | rows x features | solver | reads | worst bound | s | s of single fits | share "
-        "| share of CPU time | scikit-learn, s | its worst suboptimality |",
-        "|" + "---|" * 11,
+        "| share of CPU time, of the same solver's | load of 2 cores | scikit-learn, s "
+        "| its worst suboptimality |",
+        "|" + "---|" * 12,
     ]
     for name, one in report["cases"].items():
         ours, single, peer = one["together"], one["single"], one.get("sklearn")
+        shares = f"{one['share_of_single']:.2f}"
+        if "same" in one:
+            shares += f", {ours['cpu_seconds'] / one['same']['cpu_seconds_of_all']:.2f}"
         lines.append(
             f"| {name} | {one['rows']:,} x {one['features']:,} | {ours['solver']} | {ours['reads']:.1f} "
             f"| {ours['worst_bound']:.1e} | {ours['seconds']:.2f} | {single['seconds_of_all']:.1f} "
-            f"| {one['share_of_single_wall']:.2f} | {one['share_of_single']:.2f} "
+            f"| {one['share_of_single_wall']:.2f} | {shares} | {one['load']:.0f} "
             + (
                 f"| {peer['seconds_of_5_folds']:.1f} | {peer['worst_suboptimality']:.1e} |"
                 if peer
@@ -190,24 +210,24 @@ def written(report):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", default=",".join(CASES).replace(", ", ";"), help="names, or parts of them")
+    parser.add_argument("--cases", default="", help="names, or parts of them, with | between")
+    parser.add_argument("--data", type=Path, help="folder of real texts")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
     parser.add_argument(
         "--limit", type=float, default=100.0, help="seconds for scikit-learn; 0 leaves it out"
+    )
+    parser.add_argument(
+        "--runs", type=int, default=2, help="of all models together, of which the best counts"
     )
     parser.add_argument("--table", action="store_true", help="write the table of bench/README.md")
     options = parser.parse_args()
     report = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else {"cases": {}}
     if not options.table:
-        wanted = [
-            name
-            for name in CASES
-            if any(part in name for part in options.cases.replace(";", ", ").split("|"))
-        ]
-        for name in wanted:
+        cases = CASES | (real_texts(options.data) if options.data else {})
+        for name in [name for name in cases if any(part in name for part in options.cases.split("|"))]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                report["cases"][name] = run(name, options.scale, options.limit)
+                report["cases"][name] = run(cases[name], options.scale, options.limit, options.runs)
             print(name, json.dumps(report["cases"][name], indent=1), flush=True)
         report["machine"] = machine()
         _RESULTS.write_text(json.dumps(report, indent=1) + "\n")

@@ -1,5 +1,7 @@
 """Real data: every maker maps the folder that the user names, and None, to X and y."""
 
+from collections import Counter
+
 import numpy as np
 
 
@@ -62,8 +64,8 @@ def reviews(folder, rng):
     return X, np.repeat([0, 1], [len(side) for side in texts])
 
 
-def reuters(folder, rng):
-    """News stories, TF-IDF of their words; 1 where "earn" is among the topics."""
+def _stories(folder):
+    """News stories, TF-IDF of their words, and the list of topics of each."""
     import gzip
 
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -71,7 +73,20 @@ def reuters(folder, rng):
     with gzip.open(folder / "reuters21578.tsv.gz", "rt", encoding="utf-8") as file:
         stories = [line.rstrip("\n").split("\t") for line in file]
     X = TfidfVectorizer().fit_transform([story[-1] for story in stories])
-    return X, np.array(["earn" in story[1].split(",") for story in stories])
+    return X, [story[1].split(",") for story in stories]
+
+
+def reuters(folder, rng):
+    """1 where "earn" is among the topics of a news story."""
+    X, topics = _stories(folder)
+    return X, np.array(["earn" in own for own in topics])
+
+
+def topics(folder, count):
+    """The most frequent topics, a column each."""
+    X, topics = _stories(folder)
+    names = Counter(name for own in topics for name in own if name)
+    return X, np.array([[name in own for name, _ in names.most_common(count)] for own in topics])
 
 
 def digits(folder, rng):

@@ -1,6 +1,7 @@
 """Many trials in lock-step: what they ask of the same rows becomes one read, drawn rows are shared."""
 
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..session import GRACE, MAX_PASSES, Session
 from ..solvers import questions as ask
 
 _LADDER = 1.25  # between numbers of rows that are drawn for proofs
+_SHARED = 2  # metrics that a model takes from its like
 _DRAWS = 6  # that are kept for the trials that come to them later
 
 
@@ -39,16 +41,20 @@ class _UnderWay:
 class _Common:
     """The last metric that some models share.
 
-    The first of them to ask for it says at which point: they are about as near to each other as to it. Where
-    their splits differ too much for that, their samples grow until they are all rows, of each its own.
+    The first of them to ask for it says at which point: they are about as near to each other as to it. A
+    model that asks again and again has a split unlike the others; it gets metrics of its own.
     """
 
     def __init__(self, objectives):
         self.objectives, self.drawn = objectives, None
         self.objective = self.solve = None
+        self.asked = Counter()
 
-    def on(self, drawn):
-        """The objective of all of them on drawn rows."""
+    def on(self, drawn, objective):
+        """The objective of all models on drawn rows, or of one alone."""
+        self.asked[objective] += 1
+        if self.asked[objective] > _SHARED:
+            return on_rows(objective, drawn)
         if self.drawn is not drawn:
             self.drawn, self.objective, self.solve = drawn, of_all_splits(self.objectives, drawn), None
         return self.objective
@@ -148,7 +154,9 @@ class Lockstep(Session):
                 metric = isinstance(what, ask.Sample) and what.at is not None
                 if drawn is None:
                     return None
-                return common.on(drawn) if common and metric else on_rows(trial.objective, drawn)
+                if common and metric:
+                    return common.on(drawn, trial.objective)
+                return on_rows(trial.objective, drawn)
             case ask.Curvature(form=ask.SOLVE, on=on) if common and on is common.objective:
                 if common.solve is None:
                     common.solve = super()._answer(trial, question)
