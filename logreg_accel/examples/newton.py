@@ -8,7 +8,7 @@ from sklearn.preprocessing import scale
 from logreg_accel import Objective
 
 X, y = load_breast_cancer(return_X_y=True)
-objective = Objective.from_arrays(scale(X[:, :10]), y, C=0.1)
+objective = Objective.from_arrays(scale(X[:, :10]), y, C=0.01)
 w = np.zeros(objective.size)  # coefficients, then the intercept
 norms = []
 for step in range(6):
