@@ -128,7 +128,7 @@ class TableReader:
 
                 read, count = pyarrow.csv.open_csv, 0
                 try:
-                    for batch in read(file, *self._options(columns, block_size=1 << 24, **reading)):
+                    for batch in read(file, *self._options(columns, block_size=1 << 21, **reading)):
                         yield self._named(batch, columns)
                         count += batch.num_rows
                 except ValueError as error:
