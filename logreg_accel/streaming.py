@@ -5,9 +5,12 @@ import contextlib
 import numpy as np
 
 from .checkpoint import opened as opened_checkpoint
+from .cluster.rows import ClusterRows
+from .cluster.rows import opened as opened_on_workers
 from .data import as_labelled
 from .data.scan import Source
 from .rows import MemoryRows, Streamed, StreamRows, opened
+from .rows.store import Store
 from .rows.stream import WITNESSES
 from .solvers import sgd
 from .solvers.memory import Shape, in_units, needed
@@ -27,7 +30,7 @@ def labelled_rows(model, X, y, sample_weight, offset=None):
         yield as_labelled(matrix, y, sample_weight, model.class_weight, offset=offset)
         return
     _check_stream(model, y, sample_weight, offset)
-    with opened(X, model.class_weight) as labelled:
+    with (opened if X.client is None else opened_on_workers)(X, model.class_weight) as labelled:
         model._remember_features(labelled.names, labelled.block.X.shape[1])
         if X.encoder is not None:
             model.encoder_ = X.encoder
@@ -112,5 +115,6 @@ def check_room(labelled, solver, n_outputs):
 def rows_of(labelled, backend, centring):
     """The Rows of a fit."""
     if isinstance(labelled, Streamed):
-        return StreamRows(labelled, backend, centring)
+        kind = StreamRows if isinstance(labelled.store, Store) else ClusterRows
+        return kind(labelled, backend, centring)
     return MemoryRows([labelled.block], backend, len(labelled.classes), centring)

@@ -58,7 +58,8 @@ ROOMS = {
     "driver": {"box", "certificate", "clock", "history", "separation", "session", "solvers"},
     "session": {"backends", "clock", "solvers"},
     "checkpoint": {"backends"},
-    "streaming": {"__init__", "checkpoint", "data", "rows", "solvers"},
+    "cluster": {"backends", "data", "rows"},
+    "streaming": {"__init__", "checkpoint", "cluster", "data", "rows", "solvers"},
     "fitting": {
         "options",
         "ascent",
@@ -135,6 +136,7 @@ HOMES = {
     },
     "matplotlib": {"logreg_accel/report/drawing.py"},
     "onnx": {"logreg_accel/export/onnx.py"},
+    "distributed": {"logreg_accel/cluster/dask.py"},
     "rich": {"logreg_accel/cli/output.py"},
     "narwhals": {"logreg_accel/data/convert.py", "logreg_accel/inference/tables.py"},
     "threadpoolctl": {"logreg_accel/backends/threads.py", "logreg_accel/cli/doctor.py"},

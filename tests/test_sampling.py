@@ -17,13 +17,17 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
+def labels_of(y, s):
+    return sampling.Labels(lambda: iter([(y, s)]), NumpyBackend())
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("share", [0.5, 0.01, 0.0005])
 def test_both_classes_are_drawn_and_keep_their_weight(share, weighted):
     y = (rng(1).random(20_000) < share).astype(np.uint8)
     y[7] = 1
     s = 10.0 ** rng(2).uniform(-3, 3, len(y)) if weighted else None
-    rows, weights = sampling.by_class(lambda: iter([(y, s)]), 1000, 2, [0], NumpyBackend())
+    rows, weights = sampling.by_class(labels_of(y, s), 1000, 2, [0], NumpyBackend())
     assert (np.diff(rows) > 0).all() and 500 < len(rows) < 1500 and (weights > 0).all()
     for code in (0, 1):
         whole = (y == code).sum() if s is None else s[y == code].sum()
@@ -107,7 +111,7 @@ def test_a_few_rows_may_own_nearly_all_mass(heavy):
 def test_every_class_is_drawn_however_small_the_sample(m, n_classes, size):
     y = rng(3).integers(0, n_classes, m).astype(np.uint8)
     for s in (None, 10.0 ** rng(4).uniform(-12, 0, m)):
-        rows, weights = sampling.by_class(lambda: iter([(y, s)]), size, n_classes, [0], NumpyBackend())
+        rows, weights = sampling.by_class(labels_of(y, s), size, n_classes, [0], NumpyBackend())
         assert (np.diff(rows) > 0).all() and set(y[rows]) == set(y)
         whole = np.bincount(y, s, n_classes)
         np.testing.assert_allclose(np.bincount(y[rows], weights, n_classes), whole)

@@ -30,7 +30,7 @@ def small_blocks(monkeypatch):
 def short_of_memory(monkeypatch):
     """Nothing stays in memory, neither blocks nor row vectors."""
     monkeypatch.setattr(cache, "RESIDENT", 0.0)
-    monkeypatch.setattr(stream, "_VECTORS", 0.0)
+    monkeypatch.setattr(stream, "VECTORS", 0.0)
 
 
 def source(X, y, s=None, step=1700, **options):
@@ -99,7 +99,7 @@ def test_memory_decides_no_bit(kind, short_of_memory, monkeypatch):
     known = few.coef_, few.intercept_, few.n_passes_, few.suboptimality_bound_
     for share in (0.0007, 0.5):
         monkeypatch.setattr(cache, "RESIDENT", share)
-        monkeypatch.setattr(stream, "_VECTORS", share)
+        monkeypatch.setattr(stream, "VECTORS", share)
         model.fit(source(X, y, s))
         for one, other in zip(
             (model.coef_, model.intercept_, model.n_passes_, model.suboptimality_bound_), known, strict=True

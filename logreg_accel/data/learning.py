@@ -17,12 +17,13 @@ class LabelBook:
 
     def __init__(self, given=None):
         self.given, self.codes, self.kind, self.origin = given, {}, None, None
-        self.found = []
+        self.found, self.rows = [], {}
         self.settled = None  # the first part after one that had two classes
         self.part = None
 
-    def codes_of(self, y, piece):
-        """Codes (rows,) of the labels of a piece.
+    def codes_of(self, y, piece, rows=None):
+        """Codes (rows,) of the labels of a piece; `rows` are their numbers in the part, if they are not those
+        from `piece.start` on.
 
         Raises
         ------
@@ -49,17 +50,20 @@ class LabelBook:
             )
         unique, inverse = np.unique(y, return_inverse=True)
         self.found.append(unique)
-        return np.array([self._code(label, y, piece) for label in unique.tolist()], dtype=np.uint16)[inverse]
+        return np.array([self._code(label, y, piece, rows) for label in unique.tolist()], dtype=np.uint16)[
+            inverse
+        ]
 
-    def _code(self, label, y, piece):
+    def _code(self, label, y, piece, rows):
         code = self.codes.get(label)
         if code is not None:
             return code
+        row = int(np.flatnonzero(y == label)[0])
+        row = self.rows[label] = piece.start + row if rows is None else int(rows[row])
         known = self.given.tolist() if self.given is not None else list(self.codes)
         if (self.given is not None and label not in known) or (
             self.given is None and self.settled is not None
         ):
-            row = piece.start + int(np.flatnonzero(y == label)[0])
             advice = "Drop those rows, or name it in `classes`."
             if self.given is None:
                 advice = f"If it is a class, scan(..., classes={[*known, label]}) says so."
@@ -142,10 +146,25 @@ class Totals:
         positive = weights > 0
         np.minimum.at(self.least, codes[positive], weights[positive])
 
+    def merge(self, codes, totals):
+        """Add those of a part, whose labels have these codes, each of them once."""
+        k = max(int(codes.max()) + 1, len(self.rows))
+        rows, sums, most, least = totals
+        self.rows, self.sums = _longer(self.rows, k, 0), _longer(self.sums, k, 0.0)
+        self.most, self.least = _longer(self.most, k, 0.0), _longer(self.least, k, np.inf)
+        self.rows[codes] += rows
+        self.sums[codes] += sums
+        self.most[codes] = np.maximum(self.most[codes], most)
+        self.least[codes] = np.minimum(self.least[codes], least)
+
     def of_classes(self, places):
         """The same in the order of the classes: rows, sums, most, least of those that are positive."""
         order = np.argsort(places)
-        return self.rows[order], self.sums[order], self.most[order], self.least[order]
+        return tuple(values[order] for values in self.in_order_of_coming())
+
+    def in_order_of_coming(self):
+        """Rows, sums, most, least of those that are positive, by code."""
+        return self.rows, self.sums, self.most, self.least
 
 
 def _longer(array, k, fill):

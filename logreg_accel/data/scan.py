@@ -2,26 +2,17 @@
 
 import os
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .agreeing import check_rows, like_first, matrix_of
-from .chunks import Chunk, Missing, Wanted
+from .checked import Pattern, pieces_of, stamp
+from .chunks import Wanted
 from .gathering import Tables
 from .shards import parts_of
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _LEAST_MEMORY = 96_000_000
-
-
-class Piece(NamedTuple):
-    """A checked Chunk, and where it comes from: the number of its part, its name, and the first row there."""
-
-    part: int
-    where: str
-    start: int
-    chunk: Chunk
 
 
 class Source:
@@ -34,13 +25,15 @@ class Source:
     cache : str or None
     progress : callable (Piece) or None
         Is told of every piece of the first read.
+    client : distributed.Client, int or None
+        Of a cluster whose workers read the parts.
     """
 
     encoder = None  # of tables that are encoded
 
-    def __init__(self, data, wanted, memory, cache, classes):
+    def __init__(self, data, wanted, memory, cache, classes, client=None):
         self.data, self.wanted = data, wanted
-        self.memory, self.cache, self.classes = memory, cache, classes
+        self.memory, self.cache, self.classes, self.client = memory, cache, classes, client
         self.parts, self.progress = parts_of(data, wanted), None
 
     def __repr__(self):
@@ -50,7 +43,7 @@ class Source:
         """What tells these inputs from others without reading them; None where nothing does."""
         if not all(part.paths for part in self.parts):
             return None
-        stamps = [[os.path.abspath(path), *_stamp(path)] for part in self.parts for path in part.paths]
+        stamps = [[os.path.abspath(path), *stamp(path)] for part in self.parts for path in part.paths]
         w = self.wanted
         features = None if w.features is None else list(map(str, w.features))
         asked = [str(w.target), str(w.weight), features, list(w.drop)]
@@ -80,26 +73,11 @@ class Source:
             Shards do not fit each other, or have nulls or numbers that are not finite, named by file, row and
             column; a file has changed while it was read; there are no rows.
         """
-        first, rows = None, 0
+        pattern, rows = Pattern(), 0
         for number, part in enumerate(parts_of(self.data, self.wanted)):
-            before, start = [_stamp(path) for path in part.paths], 0
-            for chunk in _read(part):
-                if not labelled:
-                    chunk = chunk._replace(y=None, weight=None)
-                if chunk.X.shape[0]:
-                    chunk = chunk._replace(X=matrix_of(chunk.X).stored)
-                chunk = chunk if first is None else like_first(chunk, part.name, first)
-                if first is None or not first[1].types:  # of no rows, which tell no types
-                    first = part.name, chunk
-                check_rows(chunk, part.name, start, labelled)
-                if chunk.X.shape[0]:
-                    yield Piece(number, part.name, start, chunk)
-                start += chunk.X.shape[0]
-            if [_stamp(path) for path in part.paths] != before:
-                raise ValueError(
-                    f"{part.name!r} has changed while it was read. Fit again when it is complete."
-                )
-            rows += start
+            for piece in pieces_of(number, part, pattern, labelled):
+                yield piece
+                rows += piece.chunk.X.shape[0]
         if not rows:
             raise ValueError(
                 f"the source has no rows: {self.parts[0].name!r} and {len(self.parts) - 1} more parts."
@@ -118,6 +96,7 @@ def scan(
     classes: Any = None,
     encoder: Any = None,
     layout: dict | None = None,
+    client: Any = None,
 ) -> Source:
     """Rows that need not fit into memory, accepted by `fit` and by the predictions wherever X is.
 
@@ -145,6 +124,11 @@ def scan(
     classes : sequence or None
         All labels. None learns them; then a label that first comes up in a later file, after one that had two
         or more, is an error that names file and row.
+    client : distributed.Client, int or None
+        Of a Dask cluster whose workers read the files, each its share, or so many processes of this machine;
+        `memory` is then what each of them may take, and `cache` where it writes what does not fit. The files
+        have the same names everywhere. The bits of a fit do not depend on the number of workers, and any of
+        them may end, hang or come at any time.
 
     Returns
     -------
@@ -176,10 +160,14 @@ def scan(
         if len(classes) < 2:
             raise ValueError(f"`classes` is {classes.tolist()}; expected two labels or more.")
     cache = None if cache is None else os.fspath(cache)
+    if isinstance(client, bool) or (isinstance(client, int) and client < 1):
+        raise ValueError(f"`client` is {client!r}; expected a distributed.Client or a number of processes.")
     if encoder is not None:
+        if client is not None:
+            raise ValueError("`client` is given beside `encoder`, which one machine learns; expected None.")
         tables = Tables(list(data) if isinstance(data, list | tuple) else [data], **(layout or {}))
         return encoder.source(tables, Wanted(target, weight, features, tuple(drop)), size, cache, classes)
-    return Source(data, Wanted(target, weight, features, tuple(drop)), size, cache, classes)
+    return Source(data, Wanted(target, weight, features, tuple(drop)), size, cache, classes, client)
 
 
 def _bytes_of(memory):
@@ -193,27 +181,3 @@ def _bytes_of(memory):
     number, unit, binary = found.groups()
     unit = unit.upper()
     return int(float(number) * (1024 ** "_KMGT".index(unit or "_") if binary else _UNITS[unit]))
-
-
-def _stamp(path):
-    """What changes with a file."""
-    status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _read(part):
-    """The chunks of a part; a null is told with its row in the part."""
-    start = 0
-    try:
-        for chunk in part.read():
-            yield chunk
-            start += chunk.X.shape[0]
-    except Missing as missing:
-        (column, *others), row = missing.args
-        also = f"; so have columns {', '.join(map(repr, others[:20]))} near it" if others else ""
-        raise ValueError(
-            f"{part.name!r} has a missing value in column {column!r}, row {start + row}{also}. Drop those "
-            "rows or fill them in, or give an `encoder`."
-        ) from None
-    except FileNotFoundError as error:
-        raise FileNotFoundError(error.errno, "the file has vanished since `scan`", part.name) from error

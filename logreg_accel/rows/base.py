@@ -4,7 +4,8 @@ import contextlib
 
 import numpy as np
 
-from ..backends.passes import RowVector, Sums, joined
+from ..backends.passes import RowVector, Sums
+from .tree import InOrder
 
 
 def _closing(blocks):
@@ -99,7 +100,7 @@ class Rows:
 
     def _over_blocks(self, pass_, blocks):
         """Block after block is added to the sums: many of them do not wait to be added."""
-        total, vectors = None, []
+        adding, vectors = self._adding(pass_), []
         # sums that are not finite are told with the place; blocks that are read are given back after an error
         with np.errstate(invalid="ignore", over="ignore"), _closing(blocks()) as found:
             for i, block in enumerate(found):
@@ -110,7 +111,15 @@ class Rows:
                 if isinstance(part, Sums) and part.margins is not None:
                     vectors.append(self._held(part.margins))
                     part = part._replace(margins=None)
-                total = part if total is None else joined(pass_, [total, part], None)
+                adding.add(part)
+        return self._with(adding.total(), pass_, vectors)
+
+    def _adding(self, pass_):
+        """What adds up the sums of the blocks, which come in order."""
+        return InOrder(pass_)
+
+    def _with(self, total, pass_, vectors):
+        """What a pass gives: sums, a row vector made of parts, or both."""
         if pass_.of_rows:
             return self._vector(vectors)
         return total._replace(margins=self._vector(vectors)) if vectors else total

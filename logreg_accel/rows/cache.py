@@ -70,6 +70,7 @@ def publish(streamed, working, folder, stamp, learned=None):
     facts["learned"] = learned
     arrays = {f"totals_{i}": values for i, values in enumerate(streamed.totals)}
     arrays |= {
+        "parts": np.array(store.parts),
         "layouts": np.array(store.layouts),
         "sizes": np.array(store.sizes),
         "offsets": np.array(store.offsets),
@@ -116,6 +117,7 @@ def _loaded(source, folder, stamp):
         counts = [-(-size // p.PIECE) for size in sizes]
         store.sums = np.split(arrays["sums"], np.cumsum(counts)[:-1])
         store.n_features, store.sizes, store.offsets = facts["n_features"], sizes, arrays["offsets"].tolist()
+        store.parts = arrays["parts"].tolist()
         store.layouts = [tuple(layout) for layout in arrays["layouts"].tolist()]
         store.allowance = int(RESIDENT * source.memory)
         classes = arrays["classes"].astype(object) if facts["object"] else arrays["classes"]

@@ -27,12 +27,13 @@ def opened(source, class_weight=None):
     found = None if source.cache is None else cache.found(source)
     streamed = found or _decoded(source)
     try:
-        yield streamed._replace(factors=_factors(streamed, class_weight))
+        yield factored(streamed, class_weight)
     finally:
         streamed.store.close()
 
 
-def _factors(streamed, class_weight):
+def factored(streamed, class_weight):
+    """The same rows with the weights of their classes. Raises ValueError for a class without any."""
     rows, sums, *_ = streamed.totals
     if class_weight is not None:
         factors = factors_of(class_weight, streamed.classes, sums)
@@ -45,7 +46,7 @@ def _factors(streamed, class_weight):
             f"`y` has classes without a sample of positive weight: {absent}. Check the weights, or leave "
             "their rows out."
         )
-    return factors
+    return streamed._replace(factors=factors)
 
 
 # -- the first read ------------------------------------------------------------------------------------------
@@ -56,33 +57,26 @@ def _decoded(source):
     folder = None if stamp is None else cache.folder_of(source.cache, stamp)
     with contextlib.ExitStack() as undo:
         if folder is None:
-            place = source.cache or tempfile.gettempdir()
-            if source.cache is not None:
-                os.makedirs(place, exist_ok=True)
-            working, file = None, _anonymous(place)
+            working, file = None, anonymous(source.cache)
         else:
             working, file = cache.new_folder(source.cache)
             undo.callback(shutil.rmtree, working, ignore_errors=True)
         source.learn()
-        book, totals, store, names = LabelBook(source.classes), Totals(), None, None
-        undo.callback(lambda: store.close() if store else os.close(file))
-        cutter = None
+        decoder = Decoder(LabelBook(source.classes), Totals())
+        undo.callback(lambda: decoder.store.close() if decoder.store else os.close(file))
         for piece in source.pieces():
-            if store is None:
-                kind = _kind(piece.chunk)
-                store, names = Store(kind, working, file), piece.chunk.names
-                store.allowance = int(cache.RESIDENT * source.memory)
-                cutter = _Cutter(store)
-            X, s = piece.chunk.X, _weights(piece)
-            codes = book.codes_of(np.asarray(piece.chunk.y), piece)
-            totals.add(codes, s)
-            cutter.add(piece.part, X, codes, s)
+            if decoder.store is None:
+                decoder.store = Store(kind_of(piece.chunk), working, file)
+                decoder.store.allowance = int(cache.RESIDENT * source.memory)
+            decoder.add(piece)
             if source.progress is not None:
                 source.progress(piece)
-        cutter.flush()
-        store.n_features = cutter.width
+        decoder.finish()
+        store, book = decoder.store, decoder.book
+        store.n_features = decoder.width
         classes, places = book.classes()
-        streamed = Streamed(store, names, classes, places, totals.of_classes(places), source.memory)
+        totals = decoder.totals.of_classes(places)
+        streamed = Streamed(store, decoder.names, classes, places, totals, source.memory)
         if folder is not None:
             if source.fingerprint() != stamp:
                 raise ValueError("the files of the source have changed while they were read. Fit again.")
@@ -91,7 +85,41 @@ def _decoded(source):
     return streamed
 
 
-def _kind(chunk):
+class Decoder:
+    """Makes blocks of pieces, and learns labels and weights on the way.
+
+    Attributes
+    ----------
+    store : Store or None
+        Where the blocks go; to be there before the first piece.
+    """
+
+    def __init__(self, book, totals, store=None):
+        self.book, self.totals, self.store = book, totals, store
+        self.names, self.cutter = None, None
+
+    @property
+    def width(self):
+        """Columns of the widest piece."""
+        return 0 if self.cutter is None else self.cutter.width
+
+    def add(self, piece):
+        """Decode a piece. Errors as `LabelBook.codes_of`, or for weights."""
+        if self.cutter is None:
+            self.cutter, self.names = _Cutter(self.store), piece.chunk.names
+        X, s = piece.chunk.X, _weights(piece)
+        codes = self.book.codes_of(np.asarray(piece.chunk.y), piece)
+        self.totals.add(codes, s)
+        self.cutter.add(piece.part, X, codes, s)
+
+    def finish(self):
+        """Write what has not filled a block."""
+        if self.cutter is not None:
+            self.cutter.flush()
+
+
+def kind_of(chunk):
+    """The Kind of the blocks of chunks like this one."""
     dtype = np.dtype(chunk.X.dtype).newbyteorder("=")
     return p.Kind(dtype, hasattr(chunk.X, "tocsr"), chunk.weight is not None)
 
@@ -158,11 +186,13 @@ class _Cutter:
     def flush(self):
         if self.parts:
             width = self.width if self.store.kind.sparse else self.parts[0][0].shape[1]
-            self.store.add(*p.packed(self.store.kind, width, self.parts))
+            self.store.add(self.part, *p.packed(self.store.kind, width, self.parts))
         self.parts, self.filled = [], 0
 
 
-def _anonymous(folder):
+def anonymous(folder):
     """A file without a name, which is gone whatever ends the process."""
+    if folder is not None:
+        os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         return os.dup(file.fileno())

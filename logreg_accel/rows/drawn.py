@@ -95,10 +95,19 @@ class DrawnRows(Rows):
         return lambda: (self._by_norms if by_norms else self._by_mass)(mass, size, seeds)
 
     def _by_class(self, size, seeds):
-        several = next(self._beside())[0].ndim == 2
-        by = sampling.by_targets if several else sampling.by_class
-        rows, weights = by(self._beside, size, self.n_classes, seeds, self.backend)
+        if self._has_targets():
+            rows, weights = sampling.by_targets(self._beside, size, self.n_classes, seeds, self.backend)
+        else:
+            rows, weights = sampling.by_class(self._labels_of(), size, self.n_classes, seeds, self.backend)
         return rows, weights, self._reads_of(rows)
+
+    def _has_targets(self):
+        """Whether rows have codes of several targets."""
+        return next(self._beside())[0].ndim == 2
+
+    def _labels_of(self):
+        """Class codes and weights, as draws ask for them."""
+        return sampling.Labels(self._beside, self.backend)
 
     def _by_mass(self, mass, size, seeds):
         masses = self._masses(mass)
@@ -117,7 +126,7 @@ class DrawnRows(Rows):
             self._norms, cost = self.scaled_norms(), 2.0
         with np.errstate(invalid="ignore"):  # no mass at all: rows are drawn evenly
             rows, weights = sampling.by_mass(
-                sampling.halves(self._masses(mass), self._masses(self._norms)), size, seeds, self.backend
+                self._masses(mass).halves(self._masses(self._norms)), size, seeds, self.backend
             )
         return rows, self._weighted(rows, weights), cost + self._reads_of(rows)
 

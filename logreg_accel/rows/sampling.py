@@ -26,22 +26,33 @@ class Masses:
     backend : Backend
     numbers : ndarray (m,) or None
         Of the rows, where these are some of them in one array; None counts them.
+    start : int
+        Number of the first row.
     """
 
-    def __init__(self, parts, backend, numbers=None):
-        self.parts, self.backend, self.numbers = parts, backend, numbers
+    def __init__(self, parts, backend, numbers=None, start=0):
+        self.parts, self.backend, self.numbers, self.start = parts, backend, numbers, start
         self._total = None
 
     def total(self):
         """Σ mass in float64, and how many are positive."""
         if self._total is None:
-            sums = [self.backend.total_mass(part) for part in self.parts]
-            self._total = sum(total for total, _ in sums), sum(count for _, count in sums)
+            self._total = added(self.of_blocks())
         return self._total
+
+    def of_blocks(self):
+        """As `total`, of every block."""
+        return [self.backend.total_mass(part) for part in self.parts]
+
+    def positive(self):
+        """The rows that have any, ascending, on the host."""
+        starts = np.cumsum([0, *(len(part) for part in self.parts)])
+        rows = (self.backend.to_host(self.backend.xp.flatnonzero(part > 0)) for part in self.parts)
+        return joined([rows + start for rows, start in zip(rows, starts, strict=False)])
 
     def above(self, scale, even, bar, seed):
         """The rows whose mass·scale + even passes a bar by their hash, ascending, on the host."""
-        found, start = [], 0
+        found, start = [], self.start
         for part in self.parts:
             numbers = self.numbers
             if start:
@@ -56,6 +67,15 @@ class Masses:
         """Those of some rows, ascending, where the backend has them."""
         return at(self.parts, rows, self.backend)
 
+    def halves(self, other):
+        """Masses, a half of which are as these, and a half as their product with others."""
+
+        def products():
+            return (mass * norm for mass, norm in zip(self.parts, other.parts, strict=True))
+
+        one, both = self.total()[0], Masses(_Each(products), self.backend).total()[0]
+        return Masses(_Each(lambda: mixed(self.parts, other.parts, one, both)), self.backend)
+
 
 class _Each:
     """What a function gives for every block, anew on every iteration."""
@@ -67,21 +87,11 @@ class _Each:
         return self.function()
 
 
-def halves(one, other):
-    """Masses, a half of which are as the one, and a half as its product with the other."""
-    shares = one.total()[0], Masses(_Each(lambda: _products(one, other)), one.backend).total()[0]
-
-    def parts():
-        for mass, norm in zip(one.parts, other.parts, strict=True):
-            real = mass.dtype.type
-            yield mass / real(shares[0]) + mass * norm / real(shares[1])
-
-    return Masses(_Each(parts), one.backend)
-
-
-def _products(one, other):
-    for mass, norm in zip(one.parts, other.parts, strict=True):
-        yield mass * norm
+def mixed(masses, others, one, both):
+    """mass/one + mass·other/both, block by block."""
+    for mass, other in zip(masses, others, strict=True):
+        real = mass.dtype.type
+        yield mass / real(one) + mass * other / real(both)
 
 
 def joined(parts):
@@ -104,14 +114,70 @@ def at(parts, rows, backend):
     return joined(taken)
 
 
-def by_class(beside, size, n_classes, seed, backend):
-    """As many rows from every class, or all that a rare one has; within a class in proportion to the weights
-    s.
+class Labels:
+    """Class codes and weights of all rows, as draws ask for them.
 
     Parameters
     ----------
     beside : function () -> iterator of (y, s)
         Class codes and weights (or None) of every block, where the backend has them.
+    backend : Backend
+    """
+
+    def __init__(self, beside, backend):
+        self.beside, self.backend = beside, backend
+
+    def totals(self, n_classes):
+        """Rows of each class, and sums of their weights."""
+        return added(self.of_blocks(n_classes))
+
+    def of_blocks(self, n_classes):
+        """As `totals`, of every block."""
+        for y, s in self.beside():
+            those = [y == code for code in range(n_classes)]
+            own = np.array([int(of.sum()) for of in those])
+            yield own, own if s is None else np.array([float(s[of].sum(dtype=np.float64)) for of in those])
+
+    def masses(self, each):
+        """Masses that are a number of each class, times the weights."""
+        return Masses(_Each(lambda: self._masses(each)), self.backend)
+
+    def _masses(self, each):
+        for y, s in self.beside():
+            mass = self.backend.xp.asarray(each, dtype=np.float32 if s is None else np.float64)[y]
+            yield mass if s is None else mass * s
+
+    def at(self, rows):
+        """Codes of some rows, ascending, and their weights or None, on the host."""
+        codes, s = (at((pair[i] for pair in self.beside()), rows, self.backend) for i in (0, 1))
+        return self.backend.to_host(codes), None if s is None else self.backend.to_host(s)
+
+    def heaviest(self, code):
+        """The largest weight of a row of a class, and the first row that has it."""
+        best, found, start, xp = -1.0, 0, 0, self.backend.xp
+        for y, s in self.beside():
+            if len(y):
+                weight = (y == code) if s is None else xp.where(y == code, s, -1)
+                row = int(weight.argmax())
+                if float(weight[row]) > best:
+                    best, found = float(weight[row]), start + row
+            start += len(y)
+        return best, found
+
+
+def added(pairs):
+    """The sums of the first and of the second ones."""
+    first, second = zip(*pairs, strict=True)
+    return sum(first), sum(second)
+
+
+def by_class(labels, size, n_classes, seed, backend):
+    """As many rows from every class, or all that a rare one has; within a class in proportion to the weights
+    s.
+
+    Parameters
+    ----------
+    labels : Labels
     size : int
     n_classes : int
     seed : sequence of int
@@ -123,57 +189,31 @@ def by_class(beside, size, n_classes, seed, backend):
     weights : ndarray (k,), float64
         Their sum over a class is the class's own sum of weights, s included.
     """
-    xp = backend.xp
-    counts, whole = np.zeros(n_classes, dtype=int), np.zeros(n_classes)
-    for y, s in beside():
-        those = [y == code for code in range(n_classes)]
-        own = np.array([int(of.sum()) for of in those])
-        counts += own
-        whole += own if s is None else [float(s[of].sum(dtype=np.float64)) for of in those]
+    counts, whole = labels.totals(n_classes)
     share = np.minimum(size / n_classes, counts)
     spare = counts - share
     share = share + max(size - share.sum(), 0) * spare / max(spare.sum(), 1)
     each = share / np.where(whole > 0, whole, 1)
     each[spare <= 0] *= _SURE
-
-    def masses():
-        for y, s in beside():
-            mass = xp.asarray(each, dtype=np.float32 if s is None else np.float64)[y]
-            yield mass if s is None else mass * s
-
-    rows, weights = draw(Masses(_Each(masses), backend), size, seed, backend)
-
-    codes = backend.to_host(at((y for y, _ in beside()), rows, backend))
-    s = at((s for _, s in beside()), rows, backend)
+    rows, weights = draw(labels.masses(each), size, seed, backend)
+    codes, s = labels.at(rows)
     if s is not None:
-        weights = weights * backend.to_host(s)
+        weights = weights * s
     drawn = np.bincount(codes, weights, n_classes)
     missed = np.flatnonzero((drawn == 0) & (whole > 0))
     if len(missed):  # tiny weights beside a small size: the heaviest row stands for its class
-        rows = np.append(rows, [_heaviest(beside, code, xp) for code in missed])
+        rows = np.append(rows, [labels.heaviest(code)[1] for code in missed])
         weights, codes = np.append(weights, whole[missed]), np.append(codes, missed)
         drawn[missed] = whole[missed]
     order = np.argsort(rows, kind="stable")
     return rows[order], (weights * (whole / np.where(drawn > 0, drawn, 1))[codes])[order]
 
 
-def _heaviest(beside, code, xp):
-    """The first row of a class that has its largest weight."""
-    best, found, start = -1.0, 0, 0
-    for y, s in beside():
-        if len(y):
-            weight = (y == code) if s is None else xp.where(y == code, s, -1)
-            row = int(weight.argmax())
-            if float(weight[row]) > best:
-                best, found = float(weight[row]), start + row
-        start += len(y)
-    return found
-
-
 def by_targets(beside, size, n_classes, seed, backend):
     """Rows for several targets: one has the more mass the rarer its classes are, in the mean over targets.
 
-    As `by_class`, but that `beside` gives y (rows, targets), and that no class has its own sum of weights.
+    As `by_class`, but that `beside` is what Labels are made of, with y (rows, targets), and that no class has
+    its own sum of weights.
     """
     xp, counts = backend.xp, 0
     for y, _ in beside():
@@ -231,9 +271,7 @@ def draw(mass, size, seed, backend, scale=1.0, even=0.0):
     total, count = masses.total()
     size = min(int(size), count)
     if size == count:
-        starts = np.cumsum([0, *(len(part) for part in masses.parts)])
-        positive = (backend.to_host(backend.xp.flatnonzero(part > 0)) for part in masses.parts)
-        rows = joined([rows + start for rows, start in zip(positive, starts, strict=False)])
+        rows = masses.positive()
         return rows, np.ones(len(rows))
     bar = (total * scale + count * even) / (size + 4 * np.sqrt(size) + 16)
     while True:

@@ -20,6 +20,7 @@ _THREADS = 2
 _AHEAD = 2  # blocks that are read before they are wanted
 _GAP = 4  # pieces
 _PIECES = 256  # that are read at once
+INDEX = "index.npz"
 
 
 class Damaged(OSError):
@@ -41,6 +42,8 @@ class Store:
     ----------
     n_features : int
         Set once all blocks are there.
+    parts : list of int
+        The part of the source that each block is from.
     layouts : list of (rows, entries)
     sizes : list of int
         Bytes.
@@ -59,10 +62,11 @@ class Store:
     def __init__(self, kind, folder, file):
         self.kind, self.folder, self.file = kind, folder, file
         self.dtype = kind.dtype
-        self.n_features, self.layouts, self.sizes, self.offsets, self.sums = 0, [], [], [], []
+        self.n_features, self.parts, self.layouts = 0, [], []
+        self.sizes, self.offsets, self.sums = [], [], []
         self.resident, self.allowance, self.bytes_read = {}, 0, 0
-        self._pool, self._lock = ThreadPoolExecutor(_THREADS, "logreg_accel-read"), threading.Lock()
-        self._buffers = None
+        self._pool, self._buffers = ThreadPoolExecutor(_THREADS, "logreg_accel-read"), None
+        self._lock = threading.Lock()
 
     @property
     def shape(self):
@@ -78,9 +82,10 @@ class Store:
         """See `Matrix.work`."""
         return self.nbytes * (4 if self.kind.sparse else 1)
 
-    def add(self, buffer, rows, entries):
+    def add(self, part, buffer, rows, entries):
         """Append a block: to memory while there is room, and to the file where it has to be found again."""
         i, size = len(self.sizes), len(buffer)
+        self.parts.append(part)
         self.layouts.append((rows, entries))
         self.sizes.append(size)
         self.sums.append(p.checksums(buffer))
@@ -116,8 +121,9 @@ class Store:
 
     # -- reading ---------------------------------------------------------------------------------------------
 
-    def blocks(self):
-        """Every block in order: its Matrix, codes and weights, valid until the next one is taken."""
+    def blocks(self, numbers=None):
+        """Every block in order, or some: its Matrix, codes and weights, valid until the next one is taken."""
+        numbers = range(len(self.sizes)) if numbers is None else numbers
         if self._buffers is None:
             self._buffers = queue.SimpleQueue()
             for _ in range(_AHEAD + 1):
@@ -140,7 +146,7 @@ class Store:
                 raise
             return buffer
 
-        with contextlib.closing(self._ahead(range(len(self.sizes)), fetch, self._buffers.put)) as ahead:
+        with contextlib.closing(self._ahead(numbers, fetch, self._buffers.put)) as ahead:
             for i, buffer in ahead:
                 try:
                     yield self._views(i, self.resident[i] if buffer is None else buffer[: self.sizes[i]])
@@ -148,8 +154,9 @@ class Store:
                     if buffer is not None:
                         self._buffers.put(buffer)
 
-    def beside(self):
-        """Codes and weights of every block in order, without X."""
+    def beside(self, numbers=None):
+        """Codes and weights of every block in order, or of some, without X."""
+        numbers = range(len(self.sizes)) if numbers is None else numbers
 
         def fetch(i):
             size = p.front(self.kind, self.layouts[i][0])
@@ -157,10 +164,9 @@ class Store:
             self._read(i, buffer, [(0, size)])
             return buffer[:size]
 
-        with contextlib.closing(self._ahead(range(len(self.sizes)), fetch)) as ahead:
+        with contextlib.closing(self._ahead(numbers, fetch)) as ahead:
             for i, buffer in ahead:
-                buffer = self.resident[i] if buffer is None else buffer
-                yield p.beside(self.kind, self.layouts[i][0], buffer)
+                yield p.beside(self.kind, self.layouts[i][0], self.resident[i] if buffer is None else buffer)
 
     def some(self, rows):
         """A Matrix of some rows, ascending, their codes, and their weights or None."""
@@ -269,9 +275,6 @@ def _short(runs):
     for first, end in zip(runs[np.append(True, apart), 0], runs[np.append(apart, True), 1], strict=True):
         for start in range(first, end, _PIECES):
             yield start, min(start + _PIECES, end)
-
-
-INDEX = "index.npz"
 
 
 def forget(folder):

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 
 import numpy as np
 
@@ -12,12 +13,13 @@ from .drawn import DrawnRows
 from .memory import SomeRows
 from .sampling import at
 from .spill import Parts, Spill
+from .tree import ByPart
 
 WITNESSES = 16_000_000
 """Bytes of the rows of a proof, at most; with fewer rows it is looser, and the same for any memory."""
 
 _LOOKED_AT = 512  # rows
-_VECTORS = 0.125  # of the memory, for margins and other numbers a row
+VECTORS = 0.125  # of the memory, for margins and other numbers a row
 
 
 def evenly(m, most):
@@ -38,6 +40,7 @@ class StreamRows(DrawnRows):
     """
 
     in_memory = True  # as far as a few rows are concerned
+    _numbers = None  # of the blocks; None for all
 
     def __init__(self, streamed, backend, centring=None):
         store = self.store = streamed.store
@@ -47,7 +50,7 @@ class StreamRows(DrawnRows):
         self.streamed, self.n_classes, self.whole = streamed, len(streamed.classes), self
         self.nbytes = store.nbytes
         self.least_weight = streamed.least_weight if streamed.weighted else 1.0
-        self._spill = Spill(store.folder, int(_VECTORS * streamed.memory))
+        self._spill = Spill(store.folder, int(VECTORS * streamed.memory))
         self._subtracted = self._columns = None
         self._seen = np.zeros(0, dtype=int), None
         self._columns = look_at(store.some(evenly(m, _LOOKED_AT))[0])
@@ -87,9 +90,13 @@ class StreamRows(DrawnRows):
     # -- blocks ----------------------------------------------------------------------------------------------
 
     def blocks(self):
-        with contextlib.closing(self.store.blocks()) as blocks:
-            for X, codes, s in blocks:
-                yield self._block(X, *self.streamed.beside(codes, s))
+        with contextlib.closing(self.store.blocks(self._numbers)) as blocks:
+            for streamed, (X, codes, s) in zip(self._streams(), blocks, strict=False):
+                yield self._block(X, *streamed.beside(codes, s))
+
+    def _streams(self):
+        """For every block, what knows the classes of its codes."""
+        return itertools.repeat(self.streamed)
 
     def _block(self, X, y, s):
         if self._subtracted is not None:
@@ -97,9 +104,9 @@ class StreamRows(DrawnRows):
         return self.backend.upload(Block(X, y, s))
 
     def _beside(self):
-        with contextlib.closing(self.store.beside()) as beside:
-            for codes, s in beside:
-                y, s = self.streamed.beside(codes, s)
+        with contextlib.closing(self.store.beside(self._numbers)) as beside:
+            for streamed, (codes, s) in zip(self._streams(), beside, strict=False):
+                y, s = streamed.beside(codes, s)
                 yield y, None if s is None else s.astype(self.dtype)
 
     def _without_x(self):
@@ -109,6 +116,10 @@ class StreamRows(DrawnRows):
 
     def _about(self):
         return self.dtype.name, self._subtracted
+
+    def _adding(self, pass_):
+        """In the order of a tree over parts, as on any number of workers."""
+        return ByPart(pass_, self.store.parts)
 
     def _held(self, part):
         return self._spill.keep(part)

@@ -5,10 +5,11 @@ import collections
 import numpy as np
 from sklearn.base import clone
 
+from ..data.checked import Piece
 from ..data.chunks import CHUNK, Chunk
 from ..data.gathering import with_places
 from ..data.opening import Unfit
-from ..data.scan import Piece, Source
+from ..data.scan import Source
 from .columns import Levels, Number
 from .labels import LabelFacts, weights_of
 from .rows import Counts, encode_batch

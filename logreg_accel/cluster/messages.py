@@ -1,0 +1,100 @@
+"""What goes between the client and the workers: values, each of which any worker understands by itself."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Plan(NamedTuple):
+    """How the parts of a source are read.
+
+    Attributes
+    ----------
+    token : str
+        Names the source.
+    first : (str, Chunk)
+        What all chunks have to be like.
+    classes : ndarray or None
+        Those given.
+    memory : int
+        Bytes of one worker.
+    folder : str or None
+        For blocks that memory has no room for.
+    """
+
+    token: str
+    first: Any = None
+    classes: Any = None
+    memory: int = 0
+    folder: Any = None
+
+
+class Summary(NamedTuple):
+    """What is known of a part once it was read.
+
+    Attributes
+    ----------
+    names, kind, width, layouts : of its blocks
+    labels : ndarray
+        Those that come up, sorted.
+    codes, rows : ndarray
+        The code of each in the blocks of the part, and the first row that has it.
+    totals : tuple of ndarray
+        Rows, and sums, largest and least positive of the weights, of each label.
+    digest : bytes
+        Tells the part from others.
+    """
+
+    names: Any
+    kind: Any
+    width: int
+    layouts: tuple
+    labels: np.ndarray
+    codes: np.ndarray
+    rows: np.ndarray
+    totals: tuple
+    digest: bytes
+
+
+class View(NamedTuple):
+    """What rows are read as: arithmetic, and what is subtracted."""
+
+    dtype: np.dtype
+    subtracted: Any
+    backend: str
+
+
+class Recipe(NamedTuple):
+    """A row vector: its name, and the pass that gives it (again)."""
+
+    key: int
+    view: View
+    pass_: Any
+
+
+class ClassMasses(NamedTuple):
+    """Masses that are a number of each class, times the weights."""
+
+    each: np.ndarray
+
+
+class Product(NamedTuple):
+    """mass·other."""
+
+    masses: Recipe
+    others: Recipe
+
+
+class Halves(NamedTuple):
+    """See `sampling.mixed`."""
+
+    masses: Recipe
+    others: Recipe
+    one: float
+    both: float
+
+
+class Lacking(NamedTuple):
+    """The answer of a worker that was not told how to read some parts."""
+
+    parts: list

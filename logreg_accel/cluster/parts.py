@@ -1,0 +1,182 @@
+"""Parts of a source on workers: who has which, and what is done when one of them dies, hangs or comes late.
+
+A pool has four calls::
+
+    submit(worker, function, args) -> handle     runs function(*args, n_threads=...) there
+    gather(handles, timeout) -> [(handle, outcome)]    those that are done: a value, a Failed, or LOST
+    cancel(handles)                              nobody waits for them any more
+    workers() -> {worker: seconds since it was last heard of}
+"""
+
+import collections
+import time
+from typing import NamedTuple
+
+from . import worker
+from .messages import Lacking
+
+SILENT = 30.0
+"""Seconds after which a worker that is not heard of is given up."""
+
+_PATIENCE = 120.0  # seconds to wait for a worker where there is none
+_TRIES = 6  # of one part, in one question
+_POLL = 0.2  # seconds
+
+LOST = object()
+"""The outcome of what was running on a worker that is gone."""
+
+
+class Failed(NamedTuple):
+    """The outcome of what raised an exception."""
+
+    error: BaseException
+
+
+class ClusterError(RuntimeError):
+    """There are no workers, or some parts end every worker that reads them."""
+
+
+class PartsOnWorkers:
+    """Asks workers about parts, until every part has been answered for.
+
+    Parameters
+    ----------
+    pool : pool
+    plan : messages.Plan
+    parts : list of Part
+
+    Attributes
+    ----------
+    digests : dict of int -> bytes
+        What the first read found in the parts, which a later one has to find again.
+    """
+
+    def __init__(self, pool, plan, parts):
+        self.pool, self.plan, self.parts = pool, plan, parts
+        self.owner, self.held = {}, collections.defaultdict(set)
+        self.digests = {}
+
+    def first(self):
+        """What all chunks have to be like: from the first part that has rows."""
+        found = None
+        for i, part in enumerate(self.parts):
+            (found,) = self._asked([i], lambda who, mine, part=part: (worker.peek, (part,)), None)
+            if found is not None and found[1].types:
+                break
+        return found
+
+    def ask(self, method, args=(), numbers=None, at_once=True):
+        """What a method of a Shelf gives for some parts, answer by answer, as they come.
+
+        Parameters
+        ----------
+        method : str
+        args : tuple
+        numbers : iterable of int or None
+            None asks about all parts.
+        at_once : bool
+            Whether a worker is asked about all of its parts in one call.
+        """
+        numbers = range(len(self.parts)) if numbers is None else numbers
+
+        def call(who, mine):
+            unread = {i: (self.parts[i], self.digests.get(i)) for i in mine if i not in self.held[who]}
+            return worker.work, (self.plan, unread, method, mine, args)
+
+        yield from self._asked(numbers, call, None if at_once else 1)
+
+    def forget(self):
+        """Tell workers that nobody asks about these parts any more."""
+        for who in self.pool.workers():
+            if self.held[who]:
+                self.pool.cancel([self.pool.submit(who, worker.forget, (self.plan.token,))], running=False)
+
+    # -- one question ----------------------------------------------------------------------------------------
+
+    def _asked(self, numbers, call, most):
+        waiting, running, tries = sorted(numbers), {}, collections.Counter()
+        try:
+            while waiting or running:
+                if waiting:
+                    for who, mine in self._assigned(waiting):
+                        for some in _cut(mine, most):
+                            running[self.pool.submit(who, *call(who, some))] = who, some
+                waiting = []
+                for handle, outcome in self.pool.gather(list(running), _POLL):
+                    who, mine = running.pop(handle)
+                    if isinstance(outcome, Failed):
+                        raise outcome.error
+                    if outcome is LOST or isinstance(outcome, Lacking):
+                        self.held[who].difference_update(mine if outcome is LOST else outcome.parts)
+                        waiting += self._again(mine, tries, outcome is LOST)
+                        continue
+                    self.held[who].update(mine)
+                    yield outcome
+                waiting += self._given_up(running, tries)
+        finally:
+            self.pool.cancel(list(running))
+
+    def _again(self, mine, tries, lost):
+        tries.update(mine)
+        worst = max(mine, key=tries.__getitem__)
+        if tries[worst] > _TRIES:
+            raise ClusterError(
+                f"workers ended {tries[worst]} times while they had {self.parts[worst].name!r} and "
+                f"{len(mine) - 1} more parts. Do they run out of memory? `memory` is what a fit may take on "
+                "each of them; more and smaller files are shared out more finely."
+            )
+        return mine
+
+    def _given_up(self, running, tries):
+        """The parts of questions whose worker is gone or hangs."""
+        silent, again = self.pool.workers(), []
+        for handle, (who, mine) in list(running.items()):
+            if silent.get(who, SILENT) >= SILENT:
+                del running[handle]
+                self.pool.cancel([handle])
+                self.held[who].difference_update(mine)
+                again += self._again(mine, tries, True)
+        return again
+
+    def _assigned(self, numbers):
+        """(worker, parts) for some parts: their owners, unless these are gone or have more than others."""
+        workers = self._workers()
+        most = -(-len(self.parts) // len(workers))
+        load = collections.Counter(who for who in self.owner.values() if who in workers)
+        mine, rest = collections.defaultdict(list), []
+        for i in numbers:
+            who = self.owner.get(i)
+            if who in workers and load[who] <= most:
+                mine[who].append(i)
+            else:
+                load[who] -= 1
+                self.owner.pop(i, None)
+                rest.append(i)
+        share = -(-len(rest) // len(workers)) if rest else 0
+        while rest:
+            who = min(workers, key=load.__getitem__)  # the first of those with the fewest
+            some = rest[: max(min(most - load[who], share), 1)]
+            rest = rest[len(some) :]
+            load[who] += len(some)
+            mine[who] += some
+            self.owner.update(dict.fromkeys(some, who))
+        return [(who, sorted(some)) for who, some in mine.items()]
+
+    def _workers(self):
+        """Those that are heard of, in a fixed order; waits for one where there is none."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            there = sorted(who for who, silent in self.pool.workers().items() if silent < SILENT)
+            if there:
+                return there
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"no worker is heard of for {_PATIENCE:.0f} s. Start some and fit again; with "
+                    "`checkpoint` a fit goes on where it was."
+                )
+            time.sleep(_POLL)
+
+
+def _cut(numbers, most):
+    most = most or len(numbers)
+    return [numbers[i : i + most] for i in range(0, len(numbers), most)]

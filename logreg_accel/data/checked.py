@@ -1,0 +1,78 @@
+"""What the chunks of a source are checked for: they are like the first ones, and their rows can be used."""
+
+import os
+from typing import NamedTuple
+
+from .agreeing import check_rows, like_first, matrix_of
+from .chunks import Chunk, Missing
+
+
+class Piece(NamedTuple):
+    """A checked Chunk, and where it comes from: the number of its part, its name, and the first row there."""
+
+    part: int
+    where: str
+    start: int
+    chunk: Chunk
+
+
+def stamp(path):
+    """What changes with a file."""
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns]
+
+
+class Pattern:
+    """The first rows that tell types, which all others have to be like.
+
+    Attributes
+    ----------
+    first : (str, Chunk) or None
+        Where they come from, and a row of them at most.
+    """
+
+    def __init__(self, first=None):
+        self.first = first
+
+    def fitted(self, chunk, where):
+        """The chunk with its columns in the order of the first one's; ValueError where they are others."""
+        chunk = chunk if self.first is None else like_first(chunk, where, self.first)
+        if self.first is None or not self.first[1].types:  # of no rows, which tell no types
+            y, s = (None if v is None else v[:1] for v in (chunk.y, chunk.weight))
+            self.first = where, chunk._replace(X=chunk.X[:1], y=y, weight=s)
+        return chunk
+
+
+def pieces_of(number, part, pattern, labelled=True):
+    """The pieces of one part, those without rows left out. Errors as `Source.pieces`."""
+    before, start = [stamp(path) for path in part.paths], 0
+    for chunk in _read(part):
+        if not labelled:
+            chunk = chunk._replace(y=None, weight=None)
+        if chunk.X.shape[0]:
+            chunk = chunk._replace(X=matrix_of(chunk.X).stored)
+        chunk = pattern.fitted(chunk, part.name)
+        check_rows(chunk, part.name, start, labelled)
+        if chunk.X.shape[0]:
+            yield Piece(number, part.name, start, chunk)
+        start += chunk.X.shape[0]
+    if [stamp(path) for path in part.paths] != before:
+        raise ValueError(f"{part.name!r} has changed while it was read. Fit again when it is complete.")
+
+
+def _read(part):
+    """The chunks of a part; a null is told with its row in the part."""
+    start = 0
+    try:
+        for chunk in part.read():
+            yield chunk
+            start += chunk.X.shape[0]
+    except Missing as missing:
+        (column, *others), row = missing.args
+        also = f"; so have columns {', '.join(map(repr, others[:20]))} near it" if others else ""
+        raise ValueError(
+            f"{part.name!r} has a missing value in column {column!r}, row {start + row}{also}. Drop those "
+            "rows or fill them in, or give an `encoder`."
+        ) from None
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, "the file has vanished since `scan`", part.name) from error
