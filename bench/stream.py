@@ -15,10 +15,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from distributed import Client, LocalCluster
 
 from logreg_accel import LogisticRegression, scan
 from logreg_accel.backends import get_backend, passes
 from logreg_accel.cli.doctor import machine
+from logreg_accel.cluster.processes import Processes
+from logreg_accel.cluster.rows import ClusterRows
+from logreg_accel.cluster.rows import opened as open_on_workers
 from logreg_accel.data import Block, Matrix
 from logreg_accel.data.packed import checksums
 from logreg_accel.losses import Logistic
@@ -129,6 +133,44 @@ def fits(folder, memory):
     }
 
 
+def on_workers(folder, memory):
+    """Whole fits of the same files on one process and on two, and what asking them costs."""
+    pattern = {"data": folder / "X-*.npy", "target": folder / "y-*.npy", "memory": memory}
+    seconds, coefs = {}, []
+    for count in (1, 2):
+        began = time.perf_counter()
+        model = LogisticRegression(backend="numba").fit(scan(**pattern, client=count))
+        seconds[f"{count} workers, with their start and the first read"] = time.perf_counter() - began
+        coefs.append(model.coef_)
+    return {"seconds": seconds, "the same bits": bool((coefs[0] == coefs[1]).all()), **asking(folder)}
+
+
+def asking(folder, rounds=60):
+    """Milliseconds of an evaluation of a hundred rows on two workers, which is all overhead."""
+    tiny = folder / "tiny"
+    tiny.mkdir()
+    shards(tiny, 4 * 100 * 100 / 1e9, 100, parts=4)
+    backend, _ = get_backend("numpy", 0)
+    pass_ = passes.LossGradient(np.zeros((101, 1)), Logistic(), keep_margins=True)
+    found = {}
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as there,
+        Client(there) as dask,
+    ):
+        for name, pool in (("processes", Processes(2)), ("dask", dask)):
+            with open_on_workers(scan(tiny / "X-*.npy", target=tiny / "y-*.npy", client=pool)) as streamed:
+                rows = ClusterRows(streamed, backend)
+                taken = []
+                for _ in range(rounds):
+                    began = time.perf_counter()
+                    rows.sum(pass_)
+                    taken.append(1e3 * (time.perf_counter() - began))
+            found[name] = {"least": min(taken), "median": float(np.median(taken))}
+            if isinstance(pool, Processes):
+                pool.close()
+    return {"overhead of an evaluation, ms": found}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=1.2)
@@ -147,6 +189,7 @@ def main():
             "resident share of the memory": cache.RESIDENT,
             "an evaluation": evaluations(folder, options.memory, options.rounds),
             "a fit": fits(folder, options.memory),
+            "on workers": on_workers(folder, options.memory),
         }
     text = json.dumps(result, indent=2)
     print(text)

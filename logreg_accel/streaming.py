@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 
 from .checkpoint import opened as opened_checkpoint
+from .cluster.collections import is_collection, source_of
 from .cluster.rows import ClusterRows
 from .cluster.rows import opened as opened_on_workers
 from .data import as_labelled
@@ -25,6 +26,8 @@ _FOR_SOLVER = 0.42  # of the memory, beside blocks and margins
 def labelled_rows(model, X, y, sample_weight, offset=None):
     """A context with the rows and labels of a fit, for as long as they are read: a Labelled or a Streamed."""
     vars(model).pop("encoder_", None)  # of the fit before
+    if is_collection(X):
+        X, y, sample_weight = source_of(X, y, sample_weight), None, None
     if not isinstance(X, Source):
         matrix = model._matrix(X, reset=True)
         yield as_labelled(matrix, y, sample_weight, model.class_weight, offset=offset)

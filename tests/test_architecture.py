@@ -136,7 +136,7 @@ HOMES = {
     },
     "matplotlib": {"logreg_accel/report/drawing.py"},
     "onnx": {"logreg_accel/export/onnx.py"},
-    "distributed": {"logreg_accel/cluster/dask.py"},
+    "distributed": {"logreg_accel/cluster/dask.py", "logreg_accel/cluster/collections.py"},
     "rich": {"logreg_accel/cli/output.py"},
     "narwhals": {"logreg_accel/data/convert.py", "logreg_accel/inference/tables.py"},
     "threadpoolctl": {"logreg_accel/backends/threads.py", "logreg_accel/cli/doctor.py"},

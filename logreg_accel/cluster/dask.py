@@ -1,7 +1,9 @@
-"""Workers of a Dask cluster as a pool, and Dask collections as parts."""
+"""Workers of a Dask cluster as a pool."""
 
+import concurrent.futures
 import time
 
+from .collections import Partition
 from .parts import LOST, Failed
 
 _FRESH = 0.5  # seconds for which the list of workers is believed
@@ -17,20 +19,27 @@ class DaskPool:
     """
 
     def __init__(self, client):
-        self.client, self.seen, self.known = client, -_FRESH, {}
+        self.client, self.looked = client, -_FRESH
+        self.told, self.heard = {}, {}
 
     def submit(self, worker, function, args):
+        # Partitions come as futures, which Dask makes again where they are lost.
+        partitions = [part.read for part in _parts_in(args) if isinstance(part.read, Partition)]
+        values = [self.client.compute(value) for partition in partitions for value in partition.values]
+        keys = [(partition.key, len(partition.values)) for partition in partitions]
         return self.client.submit(
-            _run, function, args, workers=[worker], allow_other_workers=False, pure=False, retries=0
+            _run, function, args, keys, *values, workers=[worker], pure=False, retries=0
         )
 
     def gather(self, handles, timeout):
-        from distributed import wait
+        from distributed import CancelledError, wait
 
         try:
             wait(handles, timeout=timeout, return_when="FIRST_COMPLETED")
         except TimeoutError:
             return []
+        except (CancelledError, concurrent.futures.CancelledError):
+            pass  # told below
         done = [handle for handle in handles if handle.status == "finished"]
         outcomes = self._fetched(done) if done else []
         for handle in handles:
@@ -43,11 +52,15 @@ class DaskPool:
             self.client.cancel(handles, force=True)
 
     def workers(self):
+        """By what changes in the words of the scheduler, whose clock may be another one."""
         now = time.monotonic()
-        if now - self.seen > _FRESH:
+        if now - self.looked > _FRESH:
             found = self.client.scheduler_info(n_workers=-1)["workers"]
-            self.known, self.seen = {name: facts["last_seen"] for name, facts in found.items()}, now
-        return {name: max(time.time() - seen, 0.0) for name, seen in self.known.items()}
+            told = {name: facts["last_seen"] for name, facts in found.items()}
+            same = {name for name, seen in told.items() if self.told.get(name) == seen}
+            self.heard = {name: self.heard[name] if name in same else now for name in told}
+            self.told, self.looked = told, now
+        return {name: now - heard for name, heard in self.heard.items()}
 
     def close(self):
         """The client is the caller's."""
@@ -72,7 +85,23 @@ class DaskPool:
         return LOST if isinstance(error, KilledWorker) else Failed(error)
 
 
-def _run(function, args):
+def _parts_in(args):
+    """The parts that a worker is told how to read."""
+    found = []
+    for value in args:
+        if isinstance(value, dict):
+            found += [part for part, _ in value.values()]
+        elif hasattr(value, "read"):
+            found.append(value)
+    return found
+
+
+def _run(function, args, keys, *values):
     from distributed import get_worker
 
+    values = iter(values)
+    given = {key: [next(values) for _ in range(count)] for key, count in keys}
+    for part in _parts_in(args):
+        if isinstance(part.read, Partition):
+            part.read.values = given[part.read.key]
     return function(*args, n_threads=get_worker().state.nthreads)

@@ -60,13 +60,15 @@ class PartsOnWorkers:
         """What all chunks have to be like: from the first part that has rows."""
         found = None
         for i, part in enumerate(self.parts):
-            (found,) = self._asked([i], lambda who, mine, part=part: (worker.peek, (part,)), None)
+            (found,) = self._asked([i], lambda who, mine, part=part: (worker.peek, (part,)))
             if found is not None and found[1].types:
                 break
         return found
 
-    def ask(self, method, args=(), numbers=None, at_once=True):
+    def ask(self, method, args=(), numbers=None):
         """What a method of a Shelf gives for some parts, answer by answer, as they come.
+
+        A worker is asked at once about those of its parts that it has, and about others one by one.
 
         Parameters
         ----------
@@ -74,8 +76,6 @@ class PartsOnWorkers:
         args : tuple
         numbers : iterable of int or None
             None asks about all parts.
-        at_once : bool
-            Whether a worker is asked about all of its parts in one call.
         """
         numbers = range(len(self.parts)) if numbers is None else numbers
 
@@ -83,7 +83,7 @@ class PartsOnWorkers:
             unread = {i: (self.parts[i], self.digests.get(i)) for i in mine if i not in self.held[who]}
             return worker.work, (self.plan, unread, method, mine, args)
 
-        yield from self._asked(numbers, call, None if at_once else 1)
+        yield from self._asked(numbers, call)
 
     def forget(self):
         """Tell workers that nobody asks about these parts any more."""
@@ -93,13 +93,13 @@ class PartsOnWorkers:
 
     # -- one question ----------------------------------------------------------------------------------------
 
-    def _asked(self, numbers, call, most):
+    def _asked(self, numbers, call):
         waiting, running, tries = sorted(numbers), {}, collections.Counter()
         try:
             while waiting or running:
                 if waiting:
                     for who, mine in self._assigned(waiting):
-                        for some in _cut(mine, most):
+                        for some in _calls(mine, self.held[who]):
                             running[self.pool.submit(who, *call(who, some))] = who, some
                 waiting = []
                 for handle, outcome in self.pool.gather(list(running), _POLL):
@@ -177,6 +177,7 @@ class PartsOnWorkers:
             time.sleep(_POLL)
 
 
-def _cut(numbers, most):
-    most = most or len(numbers)
-    return [numbers[i : i + most] for i in range(0, len(numbers), most)]
+def _calls(numbers, held):
+    """The parts that are there in one, each of the others by itself."""
+    there = [i for i in numbers if i in held]
+    return [*([there] if there else []), *([i] for i in numbers if i not in held)]

@@ -52,7 +52,7 @@ def pool_of(client):
 def _streamed(source, there):
     """What is known of all parts together."""
     summaries: dict = {}
-    for answer in there.ask("summary", at_once=False):
+    for answer in there.ask("summary"):
         summaries.update(answer)
         if source.progress is not None:
             source.progress(answer)

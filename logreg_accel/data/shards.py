@@ -43,6 +43,8 @@ def parts_of(data, wanted):
     TypeError, ValueError
         `data` is nothing that can be read in chunks.
     """
+    if isinstance(data, list) and data and all(isinstance(part, Part) for part in data):
+        return data
     if hasattr(data, "collect_batches"):
         return [Part("the lazy frame", partial(_of_lazy_frame, data, wanted))]
     if hasattr(data, "get_fragments"):

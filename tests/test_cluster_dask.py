@@ -1,0 +1,119 @@
+"""Fits on a Dask cluster: of files that workers read, of arrays and frames, and with workers that end."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from logreg_accel import LogisticRegression, scan
+from logreg_accel.cluster import parts
+
+distributed = pytest.importorskip("distributed")
+M, NAMES = 4000, list("abcd")
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers in this process."""
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.standard_normal((M, 4)), columns=NAMES)
+    frame["y"] = np.where(frame.a - frame.b + rng.logistic(size=M) > 0.5, "yes", "no")
+    return frame.assign(w=rng.random(M))
+
+
+def test_files_that_workers_read(client, frame, tmp_path):
+    for i in range(4):
+        frame.iloc[1000 * i : 1000 * (i + 1)].to_parquet(tmp_path / f"{i}.parquet")
+    files = {"data": tmp_path / "*.parquet", "target": "y", "drop": ["w"]}
+    model = LogisticRegression(solver="newton-subsampled")
+    one = model.fit(scan(**files)).coef_
+    np.testing.assert_array_equal(model.fit(scan(**files, client=client)).coef_, one)
+    assert list(model.feature_names_in_) == NAMES
+    with pytest.raises(ValueError, match="0.parquet' has no column 'z'"):
+        model.fit(scan(tmp_path / "*.parquet", target="z", client=client))
+
+
+def test_dask_frames_and_arrays(client, frame):
+    import dask.array
+    import dask.dataframe
+
+    model, X = LogisticRegression(tol=1e-12), frame[NAMES].to_numpy()
+    coef = model.fit(frame[NAMES], frame.y, frame.w).coef_
+    lazy = dask.dataframe.from_pandas(frame, npartitions=3)
+    model.fit(lazy[NAMES], lazy.y, lazy.w)
+    np.testing.assert_allclose(model.coef_, coef, rtol=1e-7)
+    assert list(model.feature_names_in_) == NAMES and list(model.classes_) == ["no", "yes"]
+    rows = dask.array.from_array(X, chunks=(900, 2))  # columns in two pieces
+    y = dask.array.from_array((frame.y == "yes").to_numpy(), chunks=1500)
+    model.fit(rows, y, dask.array.from_array(frame.w.to_numpy(), chunks=900))
+    np.testing.assert_allclose(model.coef_, coef, rtol=1e-7)
+    model.fit(rows.persist(), y)
+    np.testing.assert_allclose(model.coef_, LogisticRegression(tol=1e-12).fit(X, frame.y).coef_, rtol=1e-7)
+    with pytest.raises(TypeError, match="`y` is ndarray beside Dask collections"):
+        model.fit(rows, np.zeros(M))
+    with pytest.raises(ValueError, match="partition 1' contains NaN at row 100, column 2"):
+        X = X.copy()
+        X[1000, 2] = np.nan
+        model.fit(dask.array.from_array(X, chunks=(900, 4)), y)
+
+
+def test_without_a_client(monkeypatch):
+    import dask.array
+
+    def none_there():
+        raise ValueError("No clients found")
+
+    monkeypatch.setattr(distributed, "get_client", none_there)
+    X = dask.array.ones((10, 2))
+    with pytest.raises(ValueError, match="there is no Client"):
+        LogisticRegression().fit(X, X[:, 0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_workers_that_are_killed_or_frozen(frame, tmp_path, how, monkeypatch):
+    """One in turn, at the first evaluations; frozen ones are given up, and wake up later."""
+    monkeypatch.setattr(parts, "SILENT", 10.0)
+    for i in range(4):
+        frame.iloc[1000 * i : 1000 * (i + 1)].to_parquet(tmp_path / f"{i}.parquet")
+    files = {"data": tmp_path / "*.parquet", "target": "y", "drop": ["w"]}
+    model = LogisticRegression(solver="newton-subsampled", backend="numpy")
+    one, ask, hit = model.fit(scan(**files)).coef_, parts.PartsOnWorkers.ask, []
+    waited = []
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+
+        def asked(self, method, *args, **options):
+            if method == "sums" and len(hit) < (3 if how == signal.SIGKILL else 1):
+                pids = sorted(nanny.pid for nanny in cluster.workers.values() if nanny.pid)
+                if pids:
+                    hit.append(pids[len(hit) % len(pids)])
+                    os.kill(hit[-1], how)
+            began = time.monotonic()
+            yield from ask(self, method, *args, **options)
+            waited.append(time.monotonic() - began)
+
+        monkeypatch.setattr(parts.PartsOnWorkers, "ask", asked)
+        try:
+            np.testing.assert_array_equal(model.fit(scan(**files, client=client)).coef_, one)
+        finally:
+            for pid in hit:
+                if how == signal.SIGSTOP and os.path.exists(f"/proc/{pid}"):
+                    os.kill(pid, signal.SIGCONT)
+        assert hit and max(waited) < 60
