@@ -30,7 +30,7 @@ def strength(C, labelled, backend, loss):
 
 def epoch(objective, question):
     """The answer to a questions.Epoch."""
-    if not _offered(objective):
+    if not offered(objective):
         return None
     settings = (_strength(objective), objective.fit_intercept, question.seed, question.settle)
     pass_ = DualEpoch(objective.at.columns(question.w), objective.loss, *settings, question.state)
@@ -58,7 +58,8 @@ def bound(objective, point):
     return (math.sqrt(gap) + math.sqrt(hidden)) ** 2
 
 
-def _offered(objective):
+def offered(objective):
+    """Whether there are epochs for an objective."""
     penalty = objective.penalty
     ridge = penalty.one_ridge and not penalty.has_l1
     return ridge and objective.models is None and objective.rows.offers(DualEpoch, objective.loss)

@@ -8,6 +8,7 @@ says when to look closer; what opens is a point of the dual problem (`duality`).
 import math
 from typing import NamedTuple
 
+import numpy as np
 from scipy.linalg import blas
 
 from .repair import FACTORED_UP_TO, Repair, possible
@@ -23,8 +24,7 @@ _ROWS_PER_PARAMETER, _READS = 16, 2.5
 """A proof may move so many rows per parameter, or rows whose Hessian takes about one read: m/size, times a
 factor."""
 
-_ALL_ROWS_COST = 3.0
-"""Reads of a proof that moves all rows."""
+_ALL_ROWS_COST = 3.0  # reads of a proof that moves all rows
 
 _FEWEST = 3
 """Rows per parameter; with fewer, their Hessian says too little about some directions."""
@@ -47,11 +47,9 @@ _UNSEEN = 30.0
 _LOOSE, _TIGHT = 1e-6, 1e-10
 """A bound above the one is made tighter at the end; of few numbers one above the other is not enough."""
 
-_SMALL = 1 << 18
-"""Numbers of X up to which a tight bound costs next to nothing."""
+_SMALL = 1 << 18  # numbers of X up to which a tight bound costs next to nothing
 
-_EXACT = 1e-12
-"""Relative rounding below which the arithmetic is float64."""
+_EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 
 
 def norm_of(vector):
@@ -135,6 +133,9 @@ class Certificate:
         if estimate <= self.knock:
             bound = yield from self.bound(point, estimate)
             estimate = max(estimate, bound * self.share)
+        elif len(point.w) > FACTORED_UP_TO and not self.penalty.has_l1:
+            # The step may have done more than its estimate says, and the next one takes many reads.
+            bound = yield from self._proven_at_once(point, min(self.tol, _LOOSE))
         trusted = False
         if self.beyond_proof and told.gap is not None and not told.rough and estimate <= self.tol:
             trusted = yield from self._settled(point)
@@ -142,6 +143,14 @@ class Certificate:
         if told.rough or (told.gap is None and bound < math.inf):  # nothing better is known than the bound
             estimate = math.nan
         return Verdict(estimate, bound, trusted)
+
+    def _proven_at_once(self, point, enough):
+        """The plain bound where it is so small, else inf."""
+        g, ridge = point.gradient, self.start.ridge
+        if 0.5 * (g @ np.divide(g, ridge, out=np.zeros_like(g), where=ridge > 0)) > enough * point.value:
+            return math.inf  # out of one product
+        bound = (yield ask.DualValue(point, enough * point.value)) / point.value
+        return bound if bound <= enough else math.inf
 
     def _look_for_separation(self, point):
         """Without a penalty, whether steps go on raising margins and lower none: F falls along them for ever.

@@ -203,7 +203,7 @@ class Objective:
             case ask.Draw(ask.RowSpace()) | ask.Combine():
                 return 1
             case ask.Epoch(settle=settle):
-                return 1 + settle
+                return (1 + settle) * ascent.offered(self)
             case ask.DualValue(point):
                 return int(point.dual is not None)
         return 0
