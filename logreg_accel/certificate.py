@@ -29,20 +29,15 @@ _ALL_ROWS_COST = 3.0  # reads of a proof that moves all rows
 _FEWEST = 3
 """Rows per parameter; with fewer, their Hessian says too little about some directions."""
 
-_ROOM = 1.2
-"""How far below `tol` a proof that moves a share of the rows has to be expected before it is tried."""
+_ROOM = 1.2  # how far below `tol` a proof by some rows has to be expected before it is tried
 
-_PRODUCTS_FROM = 0.01
-"""Of `tol`, how far the estimate has to have fallen before conjugate gradients are spent on a proof."""
+_PRODUCTS_FROM = 0.01  # of `tol`, an estimate from which on conjugate gradients are spent on a proof
 
-_HOPE = 4.0
-"""How far above `tol` a bound may seem to lie, before the intercept's part, to be worth finding."""
+_HOPE = 4.0  # times `tol`, what a bound may seem to be, before the intercept's part, to be worth finding
 
-_WORK = 1 << 33
-"""Multiplications up to which a Hessian of all rows is made where a part of them did not do."""
+_WORK = 1 << 33  # multiplications up to which a Hessian of all rows is made where some did not do
 
-_UNSEEN = 30.0
-"""Times `tol`, a bound that says that rows did not see some columns: more than an estimate is off by."""
+_UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some columns
 
 _LOOSE, _TIGHT = 1e-6, 1e-10
 """A bound above the one is made tighter at the end; of few numbers one above the other is not enough."""

@@ -116,7 +116,7 @@ class Products:
         inverse, forcing = mask / self.diagonal, 0.03 if self.first else 1e-8
         here = there._replace(gradient=residual)
         self.first = False
-        step, _ = yield from conjugate_gradients(
+        step, *_ = yield from conjugate_gradients(
             here, lambda r: inverse * r, forcing, _PRODUCTS, self.rows, there.margins
         )
         return -step

@@ -230,7 +230,7 @@ def test_newton_cg_takes_to_the_hessian_where_products_stall():
         LogisticRegression(solver=solvers.newton_cg(factored_up_to=most)).fit(X, y) for most in (0, 201)
     )
     assert slow.status_ == quick.status_ == "converged"
-    assert quick.n_passes_ < 40 < 100 < slow.n_passes_
+    assert quick.n_passes_ < 40 < 60 < slow.n_passes_
     np.testing.assert_allclose(quick.decision_function(X), slow.decision_function(X), rtol=0, atol=1e-2)
     easy = rng.standard_normal((1000, 200))
     a, b = (
@@ -271,7 +271,7 @@ def test_auto_goes_by_shape(m, n, penalised, name):
         (60_000, 784, 10, False, "newton-subsampled"),
         (2000, 64, 10, False, "newton-cg"),
         (100, 5000, 2, False, "row-space"),
-        (100, 5000, 50, False, "lbfgs"),
+        (100, 5000, 50, False, "newton-cg"),
         (100, 1000, 5, False, "row-space"),
         (10_000, 50, 3, True, "prox-newton"),
         (10_000, 3000, 1, True, "fista"),

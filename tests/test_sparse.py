@@ -117,6 +117,58 @@ def test_several_outputs_and_softmax(name):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    "dtype, weighted",
+    [("float64", True), ("float32", False), pytest.param("uint8", True, marks=pytest.mark.slow)],
+)
+def test_several_classes_meet_an_entry_side_by_side(dtype, weighted):
+    X, y, s, _ = thin(1100, 30, weighted=True)
+    X = (20 * abs(X)).astype(np.uint8) if dtype == "uint8" else X.astype(dtype)
+    X[:, 7], X[13], y = 0, 0, (np.arange(len(X)) % 5).astype(np.uint8)
+    W, V = np.random.default_rng(1).standard_normal((2, 31, 5)).astype(np.float32)
+    loss, stored, s = Multinomial(5), as_matrix(scipy.sparse.csr_array(X)), s if weighted else None
+    backend, plain = cpu_or_gpu("numba"), cpu_or_gpu("numpy")
+    assert all(backend.has_kernel(kind, loss, stored) for kind in (passes.LossGradient, passes.HessianVector))
+    exact = plain.upload(block_of(as_matrix(X.astype(np.float64)), y, s))
+    block = backend.upload(block_of(stored, y, s))
+    one, other = (
+        side.run(passes.LossGradient(W, loss, keep_margins=True, diagonal=True), rows)
+        for side, rows in ((plain, exact), (backend, block))
+    )
+    tight = {"rtol": 1e-10, "atol": 1e-8} if dtype == "float64" else {"rtol": 2e-5, "atol": 2e-2}
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a, b, **tight)
+    for known in (None, other.margins):
+        product = passes.HessianVector(W, V, loss, known)
+        of_rows = plain.run(passes.HessianVector(W, V, loss), exact)
+        np.testing.assert_allclose(of_rows, backend.run(product, block), **tight)
+
+
+def test_several_classes_where_there_is_no_room_for_a_copy(monkeypatch):
+    X, y, s, _ = thin(700, 12, weighted=True)
+    y, loss = (np.arange(len(X)) % 3).astype(np.uint8), Multinomial(3)
+    W, stored = np.random.default_rng(1).standard_normal((13, 3)), as_matrix(scipy.sparse.csr_array(X))
+    backend = cpu_or_gpu("numba")
+    expected = backend.run(passes.LossGradient(W, loss), backend.upload(block_of(as_matrix(X), y, s)))
+    monkeypatch.setattr(type(backend), "free_bytes", lambda self, X: 0)
+    found = backend.run(passes.LossGradient(W, loss), backend.upload(block_of(stored, y, s)))
+    np.testing.assert_allclose(found.gradient, expected.gradient, rtol=1e-11, atol=1e-10)
+    assert not stored.has_columns
+
+
+@pytest.mark.parametrize("shape", [(3000, 40), (200, 900)])
+def test_several_classes_have_the_same_bits_at_any_number_of_threads(shape):
+    X, _, s, _ = thin(*shape, "float32", weighted=True)
+    y = np.arange(len(X)) % 6
+    fits = [
+        LogisticRegression(solver="newton-cg", backend="numba", n_threads=n)
+        .fit(scipy.sparse.csr_array(X), y, s)
+        .coef_.tobytes()
+        for n in (1, 3)
+    ]
+    assert fits[0] == fits[1]
+
+
 def test_the_same_bits_at_any_number_of_threads():
     X, y, s, _ = thin(60_000, 40, "float32", share=0.4, weighted=True)
     fits = [

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .matrix import CompressedRows, Matrix
+from .compressed import CompressedRows
+from .matrix import Matrix
 from .sparse import as_csr
 
 

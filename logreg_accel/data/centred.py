@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .matrix import CompressedRows, Matrix
+from .compressed import CompressedRows
+from .matrix import Matrix
 
 _ROWS = (16, 512)  # looked at, at least and at most
 _BYTES = 1 << 20

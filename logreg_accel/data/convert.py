@@ -7,7 +7,8 @@ pass finds them without an extra read.
 
 import numpy as np
 
-from .matrix import CompressedRows, Matrix
+from .compressed import CompressedRows
+from .matrix import Matrix
 from .sparse import as_csr
 from .stored import is_on_device
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .matrix import CompressedRows, Matrix
+from .compressed import CompressedRows
+from .matrix import Matrix
 
 PIECE = 1 << 12
 """Bytes that have a checksum of their own, so that a few rows can be read and checked without the others."""

@@ -103,7 +103,7 @@ def resolve_solver(
         solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1, strength)
         if not fits(_settings(solver, shape), shape, available):
             reason = shortage(solver, _settings(solver, shape), shape, available)
-            solver = "fista" if l1 else products_alone(n_features, n_rows)
+            solver = "fista" if l1 else products_alone(n_features, n_rows, n_outputs)
     made, name = _made(solver, shape)
     _check_l1(name, l1)
     if not fits(made, shape, available):

@@ -27,7 +27,7 @@ ROW_SPACE_FROM_WIDTH = 2  # features per row
 # dual: beyond, conjugate gradients need fewer reads than it has epochs.
 DUAL_UP_TO_STRENGTH = 10.0  # C times the mean of ‖x‖²
 
-# lbfgs: with fewer features per row than this, newton-cg is often faster.
+# lbfgs: with fewer features per row than this, or with several classes, newton-cg is often faster.
 LBFGS_FROM_WIDTH = 2
 
 # prox-newton: its model is a square matrix of this size at most; beyond, fista takes over.
@@ -60,11 +60,11 @@ def choose_solver(
         return "row-space", f"{n_rows} rows: as many unknowns as rows are enough"
     if penalised and n_outputs == 1 and (moderate := strength()) <= DUAL_UP_TO_STRENGTH:
         return "dual", f"C times the mean of ‖x‖² is {moderate:.2g}: epochs are few"
-    if products_alone(n_features, n_rows) == "lbfgs":
+    if products_alone(n_features, n_rows, n_outputs) == "lbfgs":
         return "lbfgs", f"{what}, {n_rows} rows: no Hessian is worth its price"
     return "newton-cg", f"{what}: the Hessian is dear to factor, its products are not"
 
 
-def products_alone(n_features, n_rows):
+def products_alone(n_features, n_rows, n_outputs=1):
     """Return the name of the solver for data of which no Hessian is made."""
-    return "lbfgs" if n_features >= LBFGS_FROM_WIDTH * n_rows else "newton-cg"
+    return "lbfgs" if n_outputs == 1 and n_features >= LBFGS_FROM_WIDTH * n_rows else "newton-cg"

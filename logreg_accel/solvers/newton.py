@@ -12,6 +12,13 @@ from .questions import CONVERGED, DIAGONAL, NOISE_FLOOR, SOLVE, Accept, Curvatur
 _PER_PRODUCT = 16
 """The Hessian costs about as much as size/16 products with it: it is made at the speed of arithmetic."""
 
+_SPARED = 0.02
+"""Of `tol`, what a product may gain to be the last one of a step. The gain of the products that are left out
+is some times that, and what a step ends at is mostly far below `tol`."""
+
+_SHORT = 2
+"""Steps that may end so. Where more are wanted the directions left out add up to what is missing."""
+
 _PRODUCTS = 10  # that are worth a try at any size
 
 
@@ -54,8 +61,9 @@ class newton_cg:
     """Truncated Newton: H·d = −g is solved by conjugate gradients, each step of which is one read of X.
 
     The preconditioner is the diagonal of the Hessian at the start. The iteration stops when the residual, in
-    the preconditioned norm and relative to its initial value, is at most min(0.1, √(‖g‖/‖g₀‖)). As in
-    newton-cholesky, the decrement before a step stands for the gap after it.
+    the preconditioned norm and relative to its initial value, is at most min(0.1, √(‖g‖/‖g₀‖)), or, for two
+    steps, where a product gains next to nothing beside `tol`: the bound then says whether that was enough. As
+    in newton-cholesky, the decrement before a step stands for the gap after it.
 
     Where a Newton step takes more products with the Hessian than the Hessian itself costs, this and all later
     systems are solved by its factor: together they take at most about twice what the better way alone takes.
@@ -93,14 +101,16 @@ class newton_cg:
         first_norm = math.sqrt(here.gradient @ (inverse * here.gradient)) or 1.0
         may_factor, factored = len(start.w) <= self.factored_up_to, False
         worth = max(_PRODUCTS, len(start.w) // _PER_PRODUCT) if may_factor else math.inf
-        gap = math.inf
+        gap, short, gain = math.inf, 0, _SPARED * start.tol
         while not (yield Accept(here, gap=gap)):
             if not factored:
                 norm = math.sqrt(here.gradient @ (inverse * here.gradient))
                 forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
-                direction, products = yield from conjugate_gradients(
-                    here, lambda r: inverse * r, forcing, most, margins=here.margins
+                little = gain * here.value if short < _SHORT else 0.0
+                direction, products, ended = yield from conjugate_gradients(
+                    here, lambda r: inverse * r, forcing, most, None, here.margins, little
                 )
+                short += ended
                 factored = products >= worth
             if factored:
                 solve = yield Curvature(here.w, SOLVE, margins=here.margins)
@@ -112,18 +122,19 @@ class newton_cg:
         return CONVERGED
 
 
-def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None):
+def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None, gain=0.0):
     """Compute d ≈ −H⁻¹g, to a relative residual of `forcing` in the preconditioned norm.
 
-    `margins` are those of `here` if they belong to the same rows as `on`, else None. Returns d and the number
-    of products with H that it took.
+    It ends sooner where a product makes the model of F fall by no more than `gain`. `margins` are those of
+    `here` if they belong to the same rows as `on`, else None. Returns d, the number of products with H that
+    it took, and whether it ended sooner.
     """
     d = np.zeros_like(here.w)
     r = -here.gradient
     z = precondition(r)
     p, rz = z, r @ z
-    enough, products = forcing**2 * rz, 0
-    while rz > enough and products < most:
+    small, products = forcing**2 * rz, 0
+    while rz > small and products < most:
         Hp = yield HessianVector(here.w, p, on, margins)
         products += 1
         curvature = p @ Hp
@@ -131,11 +142,13 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
             break
         alpha = rz / curvature
         d = d + alpha * p
+        if 0.5 * alpha * rz <= gain:
+            return d, products, True
         r = r - alpha * Hp
         z = precondition(r)
         rz, previous = r @ z, rz
         p = z + (rz / previous) * p
-    return d, products
+    return d, products, False
 
 
 def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
@@ -150,7 +163,7 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
         inverse = 1 / np.where(diagonal > 0, diagonal, 1)
     for _ in range(most_steps):
         if len(w) > factored_up_to:
-            direction, _ = yield from conjugate_gradients(
+            direction, *_ = yield from conjugate_gradients(
                 here, lambda r: inverse * r, 0.1, 200, on, here.margins
             )
         else:

@@ -126,7 +126,9 @@ class newton_subsampled:
             if precondition is None:
                 precondition = yield Curvature(here.w, CLASS_MEAN, on=sample)
             known = (yield Evaluate(here.w, sample)) if sample else here
-            direction, _ = yield from conjugate_gradients(here, precondition, 0.1, 200, sample, known.margins)
+            direction, *_ = yield from conjugate_gradients(
+                here, precondition, 0.1, 200, sample, known.margins
+            )
             decrement = -0.5 * (here.gradient @ direction)
             if there is not None and (yield Accept(here, gap=decrement)):
                 return CONVERGED

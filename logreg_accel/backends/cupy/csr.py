@@ -10,7 +10,7 @@ import cupy
 import numpy as np
 
 from ...data import compute_dtype
-from ...data.matrix import CompressedRows
+from ...data.compressed import CompressedRows
 from ...kernels.cuda import shapes
 from .compiler import kernel
 from .workspace import Workspace

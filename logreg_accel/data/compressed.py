@@ -1,0 +1,123 @@
+"""A sparse X as the passes see it."""
+
+import math
+
+import numpy as np
+
+from .matrix import Matrix, kind_of
+from .pieces import gram_bounds, runs_of
+
+_DENSE_BELOW = 8  # columns per entry of a row
+_SPARSE_WORK = 4  # times that of as many bytes of a dense X
+
+
+class CompressedRows(Matrix):
+    """A sparse X in compressed rows, as SciPy's csr_array; the entries of a row ascend, none is repeated."""
+
+    compressed = True
+    piled = 1.0
+    _by_columns = None
+
+    @property
+    def nbytes(self):
+        X = self.stored
+        return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
+
+    @property
+    def work(self):
+        return _SPARSE_WORK * self.nbytes
+
+    @property
+    def row_bytes(self):
+        """A quarter of a mean row, for larger tiles: SciPy's slices have a fixed cost."""
+        return self.nbytes // max(4 * self.shape[0], 1) + 1
+
+    def between(self, start, stop, step=1):
+        if step != 1:
+            raise ValueError(f"`step` is {step}; compressed rows can be cut in runs alone.")
+        X = self.stored
+        if stop - start == X.shape[0]:
+            return self
+        first, last = int(X.indptr[start]), int(X.indptr[stop])
+        part = type(X)((stop - start, X.shape[1]), dtype=X.dtype)
+        part.data, part.indices = X.data[first:last], X.indices[first:last]
+        part.indptr = X.indptr[start : stop + 1] - first
+        return CompressedRows(part)
+
+    def take(self, rows):
+        return CompressedRows(self.stored[rows])
+
+    def batch(self, number, n_batches):
+        """Return slices of rows, cut as `Matrix.batch` cuts a column-major X."""
+        return runs_of(self.shape[0], number, n_batches)
+
+    def astype(self, dtype):
+        return self if self.stored.dtype == dtype else CompressedRows(self.stored.astype(dtype))
+
+    @property
+    def has_columns(self):
+        """Whether `by_columns` was asked for before."""
+        return self._by_columns is not None
+
+    def by_columns(self):
+        """Return Xᵀ in compressed rows, a copy that is made once and kept."""
+        if self._by_columns is None:
+            columns = self.stored.tocsc()
+            parts = columns.data, columns.indices, columns.indptr
+            self._by_columns = CompressedRows(type(self.stored)(parts, shape=self.shape[::-1]))
+        return self._by_columns
+
+    def transposed_product(self, R):
+        return self.stored.T @ R.astype(np.float64)  # SciPy adds one entry after the other
+
+    def squared(self):
+        return CompressedRows(self.stored.power(2))
+
+    def weighted_gram(self, c, positive):
+        if not self._is_nearly_dense():
+            return (self.stored.T @ self.stored.multiply(c)).toarray()
+        dense = self.stored.toarray()  # small, since this matrix is only a tile
+        return (dense * c).T @ dense
+
+    def weighted_gram_rows(self, c):
+        if self._is_nearly_dense():
+            return Matrix(self.stored.toarray()).weighted_gram_rows(c)
+        transposed, scaled = self.stored.T.tocsr(), self.stored.multiply(c).tocsr()
+        return lambda start, stop: (transposed[start:stop] @ scaled).toarray()[:, :stop]
+
+    def mean_square_norm(self):
+        entries = self.stored.data
+        return float(entries @ entries) / max(self.shape[0], 1) if entries.dtype.kind == "f" else math.inf
+
+    def row_gram(self, tile_bytes, each):
+        X = self.stored.astype(np.float64)
+        transposed, total = X.T.tocsr(), np.empty((X.shape[0], X.shape[0]))
+        bounds = gram_bounds(X.shape[0])
+
+        def multiply(i):
+            rows = slice(bounds[i], bounds[i + 1])
+            total[rows] = (X[rows] @ transposed).toarray()
+
+        each(multiply, len(bounds) - 1)
+        return total
+
+    def combination(self, a, tile_bytes, each):
+        return [self.stored.astype(np.float64).T @ a]
+
+    def densified(self):
+        return Matrix(self.stored.toarray()) if self._is_nearly_dense() else self
+
+    def to_dense(self):
+        return self.stored.toarray()
+
+    def first_nonfinite(self, tile_rows=4096):
+        X = self.stored
+        bad = ~np.isfinite(X.data)
+        if not bad.any():
+            return None
+        at = int(bad.argmax())
+        return int((X.indptr <= at).sum()) - 1, self._called(int(X.indices[at])), kind_of(X.data[at])
+
+    def _is_nearly_dense(self):
+        """Whether so many places hold an entry that BLAS on all is faster than SciPy's sparse product."""
+        return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
