@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import blas
 
-from .repair import FACTORED_UP_TO, Repair, possible
+from .repair import FACTORED_UP_TO, Repair, possible, value_of
 from .separation import Separation
 from .solvers import questions as ask
 
@@ -184,7 +184,8 @@ class Certificate:
         cheap = self.small and self.exact is not None
         if verdict.bound > _LOOSE or (cheap and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
             self.partial, enough = verdict.bound, max(verdict.bound / 20, _TIGHT)
-            return min(verdict.bound, (yield from self._repaired(best, math.nan, enough)) / best.value)
+            gap = yield from self._repaired(best, math.nan, enough)
+            return min(verdict.bound, gap / value_of(best, self.exact))
         return verdict.bound
 
     def found(self, verdict):
@@ -205,13 +206,14 @@ class Certificate:
             self.exact = yield ask.Evaluate(point.w, self.rows)
         if self.exact is not None:  # else values are not known well enough to be compared
             above = max(self.exact.value - self.lower, 0.0) + 4 * self.exact.rounding
-            self.partial, self.share = min(1.0, above / point.value), self.lower_share
+            self.partial, self.share = min(1.0, above / value_of(point, self.exact)), self.lower_share
         if self.partial > self.tol:
             hope = math.inf if math.isnan(estimate) else _HOPE * self.tol * point.value
             self.partial = min(self.partial, (yield ask.DualValue(point, hope)) / point.value)
             self.share = 0.0
         if self.partial > self.tol:
-            self.partial = min(self.partial, (yield from self._repaired(point, estimate)) / point.value)
+            gap = yield from self._repaired(point, estimate)
+            self.partial = min(self.partial, gap / value_of(point, self.exact))
         if self.exact is not None and self.exact.value - self.partial * point.value > self.lower:
             self.lower, self.lower_share = self.exact.value - self.partial * point.value, self.share
         if self.partial > self.tol and self.tried and not math.isnan(estimate):
@@ -221,8 +223,7 @@ class Certificate:
     def _repaired(self, point, estimate, enough=None):
         """The bound by a point of the dual whose residuals solve a problem of some rows, or of all.
 
-        Where columns are so rare that rows drawn hardly see them, there is no bound, or a poor one: more are
-        drawn.
+        Where columns are so rare that rows drawn hardly see them, more are drawn.
         """
         gap, enough = math.inf, self.enough if enough is None else enough
         if len(point.w) > FACTORED_UP_TO and estimate > _PRODUCTS_FROM * self.tol:
