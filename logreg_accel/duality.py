@@ -16,6 +16,7 @@ import scipy.linalg
 _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
 _MARGINS = 1 << 12
 _STEPS = 30
+_NO_CURVATURE = np.finfo(np.float64).tiny ** 0.5  # steps by less may overflow
 _MANY, _FEW_STEPS = 100, 6  # of many classes each step takes a factorisation; near the optimum few will do
 
 
@@ -152,23 +153,40 @@ def _shift(loss, z, y, s, target, size, unshifted):
             change = _solution(_total_curvature(loss, z + shift, y, s), excess)
         except (np.linalg.LinAlgError, ValueError):  # rows without curvature
             return None
+        if k > 1:  # what all classes share decides nothing: the longest step is kept short
+            change -= (change.max() + change.min()) / 2
         shift = shift - change * min(1, 1 / (abs(change).max() or 1))
     return None
 
 
 def _solution(A, b):
-    """A⁻¹·b of a positive definite A."""
-    if len(b) > 1:
-        return scipy.linalg.solve(A, b, assume_a="pos")
-    if not (A > 0).all():
+    """A⁻¹·b of a positive definite A, scaled to a unit diagonal: curvatures of classes differ by magnitudes.
+
+    What is still singular, as where no row hesitates between two groups of classes, goes to least squares.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        There is a class without curvature.
+    """
+    diagonal = np.diagonal(A)
+    if not (diagonal > _NO_CURVATURE).all():
         raise np.linalg.LinAlgError("no curvature")
-    return b / A[0]
+    if len(b) == 1:
+        return b / diagonal
+    d = np.sqrt(diagonal)
+    scaled = A / np.outer(d, d)
+    try:
+        return scipy.linalg.cho_solve(scipy.linalg.cho_factor(scaled), b / d) / d
+    except np.linalg.LinAlgError:
+        return scipy.linalg.lstsq(scaled, b / d)[0] / d
 
 
 def _total_curvature(loss, z, y, s):
     """Σ s·∂²ℓ/∂z² (k, k), by one product for several classes.
 
-    All classes may be shifted together: there the sums are zero, and what is added decides nothing.
+    All classes may be shifted together: there the sums are zero, and what is added decides nothing. It is
+    made of the diagonal, so that a class of next to no curvature is not lost beside the others.
     """
     own = (s * loss.curvature(z, y)).sum(axis=0)
     if len(own) == 1:
@@ -176,4 +194,4 @@ def _total_curvature(loss, z, y, s):
     p = loss.probabilities(z)
     total = -(s * p).T @ p
     np.fill_diagonal(total, own)
-    return total + own.sum() / len(own) ** 2
+    return total + np.outer(own, own / (own.sum() or 1))

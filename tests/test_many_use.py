@@ -1,13 +1,16 @@
 """Many models as users meet them: `train --cv`, and scikit-learn's class under the patch."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 import sklearn
 from command_line import X, Y, run, write
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV as Peer
+from sklearn.model_selection import KFold
 
 from logreg_accel import LogisticRegression, LogisticRegressionCV, load, patch_sklearn, unpatch_sklearn
 
@@ -107,3 +110,15 @@ def test_what_means_something_else_is_left_to_scikit_learn(patched):
 def test_a_choice_is_cloned_and_set_like_any_estimator():
     clf = sklearn.base.clone(LogisticRegressionCV(Cs=3, scoring="roc_auc"))
     assert clf.set_params(Cs=[1.0]).fit(X, Y).C_ == 1.0
+
+
+def test_tiny_folds_whose_classes_have_no_curvature_warn_of_nothing_else():
+    """A class that a split lacks has next to no curvature, beside the others no more than rounding."""
+    rng = np.random.default_rng(3)
+    A, y = rng.normal(size=(24, 3)) * [0.1, 1, 10], np.repeat(np.arange(4), 6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegressionCV(Cs=[1e-3, 1, 1e4, 1e8], cv=KFold(4), tol=1e-12).fit(A, y)
+    strong = model.suboptimality_bound_[:, 0, :2]
+    assert (strong <= 1e-8).all(), strong
