@@ -56,7 +56,7 @@ class LogisticRegression(
     verbose : int, default 0
         1 prints what was chosen and a line for every step, to stderr.
     callback : callable (record, w) -> bool or None
-        Called at every step with a `logreg_accel.driver.Record` and [w, b]; True stops the fit.
+        Called at every step with a `logreg_accel.history.Record` and [w, b]; True stops the fit.
     backend : "auto", "numpy", "numba" or "cupy"
         Where X is read. "auto": CuPy when X is on a GPU, or large and a GPU is usable; Numba when X is large;
         else NumPy. One that cannot run raises RuntimeError and says why.

@@ -72,7 +72,7 @@ def test_a_model_scores_and_quality_in_three_commands(table, tmp_path, capsys):
     assert fitted.encoder_.columns_ == encoder.columns_
     np.testing.assert_array_equal(fitted.coef_, expected.coef_)
     assert fitted.feature_names_in_[-3:].tolist() == ["town=Rom", "flag", "weight"]
-    assert "400 rows" in err and "town (3)" in err and "gaps (1)        age" in err
+    assert "400 rows" in err and "town (3)" in err and "missing (1)     age" in err
 
     rows, _ = scores(table, model, "--keep", "id,age", capsys=capsys)
     proba = expected.predict_proba(X)[:, 1]

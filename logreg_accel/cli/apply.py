@@ -131,13 +131,13 @@ def evaluate(options):
         return
     print_quality(f"{options.model} on {options.file[0]}: {len(y):,} rows", {"": measured}, classes)
     print_table(
-        "Rows of a class (left), and what they were taken for",
+        "Confusion matrix: true class (left), predicted class (top)",
         ["", *(str(name) for name in classes)],
         [[str(name), *map(str, row)] for name, row in zip(classes, confusion, strict=True)],
     )
     print_table(
         f"Calibration: the probability of {'the likeliest class' if len(classes) > 2 else classes[1]}",
-        ["between", "rows", "said", "found"],
+        ["between", "rows", "predicted", "observed"],
         [
             [f"{b['from']:.1f} and {b['to']:.1f}", str(b["rows"]), text(b["said"]), text(b["found"])]
             for b in bins

@@ -109,7 +109,7 @@ def _quality(page, model, samples, measured):
 
         counts = confusion_matrix(sample.y, sample.label, labels=classes)
         yield page.table(
-            f"Rows of a class (left), and what they were taken for ({name})",
+            f"Confusion matrix: true class (left), predicted class (top) ({name})",
             ["", *map(str, classes)],
             [[str(one), *(f"{n:,}" for n in row)] for one, row in zip(classes, counts, strict=True)],
         )

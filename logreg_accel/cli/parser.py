@@ -8,6 +8,9 @@ _DATA = (
     "folder of one table; or .npy, .npz, svmlight"
 )
 _REPORT = "a page in one file: measures, curves, coefficients, how the fit went (needs matplotlib)"
+_TOL = "relative distance to the optimum, (F - F*)/F, to stop at (default: 1e-8)"
+_MAX_ITER = "steps of the solver at most (default: 1000)"
+_SEED = "of the split, the folds and the samples of rows (default: 0)"
 _TARGET = "the labels (a number for .npy, none for svmlight)"
 
 
@@ -66,27 +69,28 @@ def _add_train(verb):
         help="rows that a level must have; rarer ones are pooled",
     )
     train.add_argument("--scale", action="store_true", help="divide numbers by their standard deviation")
-    train.add_argument("--valid", metavar="FILE", nargs="+", help="rows held out, in files of their own")
+    train.add_argument("--valid", metavar="FILE", nargs="+", help="validation rows, in files of their own")
     train.add_argument(
         "--threshold",
         type=values.threshold_or_rule,
         metavar="P",
-        help="probability from which on the second class is said, kept in the model: a number, "
+        help="probability from which the second class is predicted, kept in the model: a number, "
         "or f1 or youden, "
-        "which are chosen on the rows held out if there are any",
+        "which are chosen on the rows held out, if there are any",
     )
     train.add_argument(
         "--test-size",
         type=values.share,
         default=0.0,
         metavar="SHARE",
-        help="share of the rows held out (0 to 1)",
+        help="share of the rows held out for a test (0 to 1)",
     )
     train.add_argument(
         "--C",
         type=values.strengths,
         metavar="C|C,...|auto",
-        help="inverse strength of the penalty (default: 1), inf for none; with --cv several to choose from, "
+        help="inverse of the regularization strength (default: 1), inf for no penalty; with --cv several to "
+        "choose from, "
         "or auto (10 from 1e-4 to 1e4)",
     )
     train.add_argument("--cv", type=values.count, metavar="N", help="choose C by N folds: the least log loss")
@@ -98,8 +102,8 @@ def _add_train(verb):
     train.add_argument(
         "--l1-ratio", type=float, default=0.0, help="0 for the L2 penalty, 1 for L1, between them elastic net"
     )
-    train.add_argument("--tol", type=float, default=1e-8, help="estimated relative suboptimality to stop at")
-    train.add_argument("--no-intercept", action="store_true")
+    train.add_argument("--tol", type=float, default=1e-8, help=_TOL)
+    train.add_argument("--no-intercept", action="store_true", help="fit no intercept")
     train.add_argument(
         "--class-weight",
         type=values.class_weight,
@@ -116,16 +120,16 @@ def _add_train(verb):
         "--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)"
     )
     train.add_argument("--threads", type=values.count, metavar="N", help="CPU threads at most")
-    train.add_argument("--max-iter", type=values.count, default=1000, metavar="N")
+    train.add_argument("--max-iter", type=values.count, default=1000, metavar="N", help=_MAX_ITER)
     train.add_argument("--max-passes", type=values.positive, metavar="N", help="reads of the data at most")
-    train.add_argument("--max-seconds", type=values.positive, metavar="S")
-    train.add_argument("--seed", type=values.seed, default=0, metavar="N")
+    train.add_argument("--max-seconds", type=values.positive, metavar="S", help="wall time at most")
+    train.add_argument("--seed", type=values.seed, default=0, metavar="N", help=_SEED)
     train.add_argument(
         "--memory", metavar="SIZE", help="such as 4GB: read in blocks, for files that do not fit into memory"
     )
     train.add_argument("--cache", metavar="DIR", help="where the blocks stay for the next run")
-    train.add_argument("--checkpoint", metavar="FILE", help="from which a run that was killed can go on")
-    train.add_argument("--resume", action="store_true", help="go on from --checkpoint, if it is there")
+    train.add_argument("--checkpoint", metavar="FILE", help="where the state of the fit is kept for --resume")
+    train.add_argument("--resume", action="store_true", help="resume from --checkpoint, if it exists")
     train.add_argument(
         "--inference",
         choices=["iid", "HC0", "HC1"],
@@ -142,7 +146,7 @@ def _add_train(verb):
 def _add_layout(sub):
     """How the text of a table reads."""
     sub.add_argument(
-        "--sep", type=values.separator, metavar="CHARACTER", help="between fields (default: found out)"
+        "--sep", type=values.separator, metavar="CHARACTER", help="between fields (default: detected)"
     )
     sub.add_argument("--no-header", action="store_true", help="columns are called 0, 1, ..., -1 is the last")
     sub.add_argument(
@@ -175,7 +179,7 @@ def _add_models(verb):
         "--threshold",
         type=values.probability,
         metavar="P",
-        help="probability from which on the second class is said (default: that of the model)",
+        help="probability from which the second class is predicted (default: that of the model)",
     )
 
     evaluate = verb("evaluate", "apply", "measure a model on labelled rows")

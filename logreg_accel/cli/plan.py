@@ -37,7 +37,7 @@ def _told(name, encoder, table, target, classes, counts):
     names = (f"{column.name} ({len(column.levels)}{_pooled(column)})" for column in levels)
     yield from _item(f"levels ({len(levels)})", ", ".join(names))
     lacking = [column.name for column in numbers + levels if column.missing]
-    yield from _item(f"gaps ({len(lacking)})", ", ".join(lacking))
+    yield from _item(f"missing ({len(lacking)})", ", ".join(lacking))
     for column in encoder.columns_:
         if isinstance(column, LeftOut):
             yield from _item("left out", f"{column.name}: {column.why}")
