@@ -351,3 +351,23 @@ def test_more_entries_than_32_bits_count(name, tmp_path):
 
 def test_tags_and_published_checks():
     assert LogisticRegression().__sklearn_tags__().input_tags.sparse
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64])
+def test_a_tile_is_a_view(dtype):
+    """Rows of a sparse X, their transpose and their squares copy no index, and compute what NumPy does."""
+    rng = np.random.default_rng(5)
+    dense = rng.integers(-9, 9, (60, 8)) * (rng.random((60, 8)) < 0.3)
+    X = as_matrix(scipy.sparse.csr_array(dense.astype(dtype)))
+    tile, part = X.between(7, 19), dense[7:19]
+    R = rng.standard_normal((12, 2))
+    real = tile.astype(np.dtype(np.float64))
+    for matrix in (tile, real, real.squared()):
+        assert np.shares_memory(matrix.stored.indices, X.stored.indices)
+        assert np.shares_memory(matrix.T.indices, X.stored.indices)
+    for matrix, expected in ((real, part), (real.squared(), part**2)):
+        np.testing.assert_allclose(matrix.transposed_product(R), expected.T @ R, rtol=1e-13, atol=1e-12)
+        np.testing.assert_allclose(
+            matrix.weighted_sum(R[:, :1]), expected.T @ R[:, 0], rtol=1e-13, atol=1e-12
+        )
+    np.testing.assert_allclose(real.weighted_gram(R[:, :1], False), (part * R[:, :1]).T @ part, atol=1e-11)

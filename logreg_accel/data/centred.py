@@ -82,20 +82,20 @@ class CentredRows(CompressedRows):
         return self.stored @ W - self.centre @ W
 
     def transposed_product(self, R):
-        return self.stored.T @ R - self.centre[:, None] * R.sum(axis=0)
+        return self.base.T @ R - self.centre[:, None] * R.sum(axis=0)
 
     def squared(self):
         return _Squares(self)
 
     def weighted_gram(self, c, positive):
         inner = self.base.weighted_gram(c, positive)
-        sums = self.stored.T @ c
+        sums = self.base.T @ c
         return (
             inner - sums * self.centre - (sums * self.centre).T + c.sum() * np.outer(self.centre, self.centre)
         )
 
     def weighted_gram_rows(self, c):
-        inner, sums, centre = self.base.weighted_gram_rows(c), self.stored.T @ c, self.centre[:, None]
+        inner, sums, centre = self.base.weighted_gram_rows(c), self.base.T @ c, self.centre[:, None]
 
         def rows(start, stop):
             some, upto = slice(start, stop), slice(stop)
@@ -129,7 +129,7 @@ class _Squares:
 
     def transposed_product(self, R):
         c = self.X.centre[:, None]
-        return self.squares.transposed_product(R) - 2 * c * (self.X.stored.T @ R) + c * c * R.sum(axis=0)
+        return self.squares.transposed_product(R) - 2 * c * (self.X.base.T @ R) + c * c * R.sum(axis=0)
 
     def __matmul__(self, v):
         c = self.X.centre

@@ -39,10 +39,8 @@ class CompressedRows(Matrix):
         if stop - start == X.shape[0]:
             return self
         first, last = int(X.indptr[start]), int(X.indptr[stop])
-        part = type(X)((stop - start, X.shape[1]), dtype=X.dtype)
-        part.data, part.indices = X.data[first:last], X.indices[first:last]
-        part.indptr = X.indptr[start : stop + 1] - first
-        return CompressedRows(part)
+        data, indices, indptr = X.data[first:last], X.indices[first:last], X.indptr[start : stop + 1] - first
+        return CompressedRows(_on(type(X), (stop - start, X.shape[1]), data, indices, indptr))
 
     def take(self, rows):
         return CompressedRows(self.stored[rows])
@@ -52,7 +50,15 @@ class CompressedRows(Matrix):
         return runs_of(self.shape[0], number, n_batches)
 
     def astype(self, dtype):
-        return self if self.stored.dtype == dtype else CompressedRows(self.stored.astype(dtype))
+        return self if self.stored.dtype == dtype else self._with_data(self.stored.data.astype(dtype))
+
+    @property
+    def T(self):
+        """Xᵀ for products, on the same memory."""
+        from scipy.sparse import csc_array
+
+        X = self.stored
+        return _on(csc_array, X.shape[::-1], X.data, X.indices, X.indptr)
 
     @property
     def has_columns(self):
@@ -68,14 +74,14 @@ class CompressedRows(Matrix):
         return self._by_columns
 
     def transposed_product(self, R):
-        return self.stored.T @ R.astype(np.float64)  # SciPy adds one entry after the other
+        return self.T @ R.astype(np.float64)  # SciPy adds one entry after the other
 
     def squared(self):
-        return CompressedRows(self.stored.power(2))
+        return self._with_data(self.stored.data * self.stored.data)
 
     def weighted_gram(self, c, positive):
         if not self._is_nearly_dense():
-            return (self.stored.T @ self.stored.multiply(c)).toarray()
+            return (self.T @ self.stored.multiply(c)).toarray()
         dense = self.stored.toarray()  # small, since this matrix is only a tile
         return (dense * c).T @ dense
 
@@ -88,6 +94,9 @@ class CompressedRows(Matrix):
     def mean_square_norm(self):
         entries = self.stored.data
         return float(entries @ entries) / max(self.shape[0], 1) if entries.dtype.kind == "f" else math.inf
+
+    def weighted_sum(self, c):
+        return (self.T @ c)[:, 0]
 
     def row_gram(self, tile_bytes, each):
         X = self.stored.astype(np.float64)
@@ -102,7 +111,7 @@ class CompressedRows(Matrix):
         return total
 
     def combination(self, a, tile_bytes, each):
-        return [self.stored.astype(np.float64).T @ a]
+        return [self.astype(np.float64).T @ a]
 
     def densified(self):
         return Matrix(self.stored.toarray()) if self._is_nearly_dense() else self
@@ -118,6 +127,22 @@ class CompressedRows(Matrix):
         at = int(bad.argmax())
         return int((X.indptr <= at).sum()) - 1, self._called(int(X.indices[at])), kind_of(X.data[at])
 
+    def _with_data(self, data):
+        """Return a matrix with other numbers in the places of these."""
+        X = self.stored
+        return CompressedRows(_on(type(X), X.shape, data, X.indices, X.indptr))
+
     def _is_nearly_dense(self):
         """Whether so many places hold an entry that BLAS on all is faster than SciPy's sparse product."""
         return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
+
+
+def _on(kind, shape, data, indices, indptr):
+    """Return a sparse array of SciPy's on three arrays.
+
+    Its constructor, and with it `X.T` and `X.astype`, would read all indices for a check and copy those that
+    are a small part of a larger array, as a tile's are.
+    """
+    X = kind(shape, dtype=data.dtype)
+    X.data, X.indices, X.indptr = data, indices, indptr
+    return X
