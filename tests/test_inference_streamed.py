@@ -45,6 +45,25 @@ def test_the_same_as_in_memory(monkeypatch, classes, kind):
     np.testing.assert_allclose(effects.margeff_se, known.margeff_se, rtol=1e-7)
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["memory", "streamed"])
+def test_groups_without_weight_are_no_groups(monkeypatch, streamed):
+    """Rows of weight 0 are as good as left out, and so are groups of nothing else: in the factor too."""
+    monkeypatch.setattr(packed, "BLOCK", 1 << 12)
+    X, y, s, groups = draw(2)
+    s[groups % 3 == 1] = 0
+    kept = s > 0
+    settings = {"C": np.inf, "tol": 1e-12}
+    clf = LogisticRegression(**settings).fit(X, y, s)
+    less = LogisticRegression(**settings).fit(X[kept], y[kept], s[kept])
+    given = (rows(X, y, s),) if streamed else (X, y, s)
+    found = inference(clf, *given, vcov={"CRV1": groups})
+    expected = inference(less, X[kept], y[kept], s[kept], vcov={"CRV1": groups[kept]})
+    assert found.n_groups == expected.n_groups == len(np.unique(groups[kept])) < 60
+    np.testing.assert_allclose(found.bse, expected.bse, rtol=1e-7)
+    with pytest.raises(ValueError, match="a single group of positive weight, False: clustered"):
+        inference(clf, *given, vcov={"CRV1": ~kept})
+
+
 def test_other_data_than_those_of_the_fit():
     X, y, s, _ = draw(2)
     clf = LogisticRegression(C=np.inf).fit(X, y)

@@ -9,7 +9,7 @@ Beside those of `passes`::
     ColumnMoments    Σ s·x and Σ s·x² of every column
     ZeroOne          which columns hold zeros and ones alone
     Intercepts       Σ s·ℓ and its derivatives at margins that are an offset and an intercept; no read
-    ClassTotals      weights and numbers of rows of each class; no read
+    ClassTotals      weights and numbers of rows of each class, or group; no read
 """
 
 from dataclasses import dataclass
@@ -125,10 +125,13 @@ class Intercepts(Pass):
 
 @dataclass(frozen=True, eq=False)
 class ClassTotals(Pass):
-    """-> Σ s of the rows of each class, and how many of them have a positive weight: (2, classes), host."""
+    """-> Σ s of the rows of each class, and how many of them have a positive weight: (2, classes), host;
+    `codes`, a row vector, in place of those of y."""
 
+    vectors = ("codes",)
     reads = 0
     n_classes: int
+    codes: Any = None
 
 
 def products_of(n_classes):
@@ -278,7 +281,8 @@ def intercepts(backend, pass_, block):
 def class_totals(backend, pass_, block):
     """Weights and rows of each class."""
     s = np.ones_like(block.y, dtype=np.float64) if block.sample_weight is None else block.sample_weight
-    totals = [np.bincount(block.y, v.astype(np.float64), minlength=pass_.n_classes) for v in (s, s > 0)]
+    codes = block.y if pass_.codes is None else pass_.codes
+    totals = [np.bincount(codes, v.astype(np.float64), minlength=pass_.n_classes) for v in (s, s > 0)]
     return np.array([backend.to_host(total) for total in totals])
 
 

@@ -38,7 +38,7 @@ def inference(
         "HC1"             n/(n − p) times HC0
         {"CRV1": groups}  H⁻¹·(Σ_G g_G·g_Gᵀ)·H⁻¹·G/(G − 1)·(n − 1)/(n − p)
 
-    with n the rows of positive weight, p the parameters, G the groups and g_G the sum over the rows of one:
+    with n the rows of positive weight, p the parameters, G their groups and g_G the sum over the rows of one:
     the factors of R's sandwich and fixest (statsmodels has none in HC1 of a Logit; Stata's are n/(n − 1) and
     G/(G − 1)). Sums are made in float64 about the columns' means, whatever X is
     stored as. A sample weight is the number of observations that a row stands for in "iid", the likelihood

@@ -225,10 +225,12 @@ def gather(clf, rows, scale, base, meat):
 
 
 def by_groups(evidence, groups):
-    """Σ s·r·x over the rows of every group, of the free parameters: (groups, p). One read.
+    """Σ s·r·x over the rows of every group that has a weight, of the free parameters: (groups, p). One read.
 
     Raises
     ------
+    ValueError
+        A single group has rows of positive weight.
     MemoryError
         The sums would be larger than X itself.
     """
@@ -243,8 +245,10 @@ def by_groups(evidence, groups):
             "Use groups of more rows, or vcov='HC1', which is the same where each row is a group of its own."
         )
     with rows.backend.limit_threads():
+        _, counts = rows.sweep(moments.ClassTotals(len(labels), asked.groups))
+        _refuse_single(labels[counts > 0], " of positive weight")
         sums = rows.sum(asked) * evidence.scale
-    return sums.reshape(len(labels), -1)[:, layout.places]
+    return sums.reshape(len(labels), -1)[np.ix_(counts > 0, layout.places)]
 
 
 _SMALL_SUMS = 1 << 26
@@ -271,9 +275,13 @@ def codes_of_groups(groups, n_rows):
         labels, codes = np.unique(groups, return_inverse=True)
     except TypeError as error:
         raise ValueError(f"The groups of `vcov` cannot be told apart: {error}.") from error
+    _refuse_single(labels)
+    return codes, labels
+
+
+def _refuse_single(labels, which=""):
     if len(labels) < 2:
         raise ValueError(
-            f"`vcov` has a single group, {labels.tolist()[0]!r}: clustered errors need two groups or more, "
-            "and are good from some forty on. Use vcov='HC1' for rows that are independent."
+            f"`vcov` has a single group{which}, {labels.tolist()[0]!r}: clustered errors need two groups or "
+            "more, and are good from some forty on. Use vcov='HC1' for rows that are independent."
         )
-    return codes, labels
