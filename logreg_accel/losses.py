@@ -5,8 +5,12 @@ for z and (rows,) for y; each function returns (rows, outputs). NumPy's function
 their arguments, so CuPy arrays stay on their device.
 """
 
+import functools
+
 import numpy as np
 from scipy.special import xlogy
+
+_FEW_CLASSES = 7  # NumPy adds up to this many numbers of a row in their order, as adding columns does
 
 
 class SingleOutput:
@@ -121,12 +125,12 @@ class Multinomial:
     def value_residual(self, z, y):
         """Return ℓ (rows, 1) and ∂ℓ/∂z (rows, K), which share the exponentials."""
         own = np.cumsum(np.ones_like(z[:1]), axis=1) - 1 == y[:, None]
-        z = z - z.max(axis=1, keepdims=True)
+        z = z - _over_classes(np.maximum, z)
         e = np.exp(z)
         others = np.where(own, 0, e)
-        rest = others.sum(axis=1, keepdims=True)
-        e_own = np.where(own, e, 0).sum(axis=1, keepdims=True)
-        value = np.log1p(e_own - 1 + rest) - np.where(own, z, 0).sum(axis=1, keepdims=True)
+        rest = _over_classes(np.add, others)
+        e_own = _over_classes(np.add, np.where(own, e, 0))
+        value = np.log1p(e_own - 1 + rest) - _over_classes(np.add, np.where(own, z, 0))
         return value, np.where(own, -rest, others) / (e_own + rest)
 
     def curvature(self, z, y):
@@ -155,13 +159,13 @@ class Multinomial:
 
     def curvature_product(self, z, y, u):
         """Return ∂²ℓ/∂z² applied to u (rows, K)."""
-        top = z == z.max(axis=1, keepdims=True)
-        ties = top.sum(axis=1, keepdims=True).astype(z.dtype)
+        top = z == _over_classes(np.maximum, z)
+        ties = _over_classes(np.add, top.astype(z.dtype))
         # The product is invariant to shifts of u; this one avoids cancellation where one class is nearly
         # certain.
-        u = u - np.where(top, u, 0).sum(axis=1, keepdims=True) / ties
+        u = u - _over_classes(np.add, np.where(top, u, 0)) / ties
         p = self.probabilities(z)
-        return p * (u - (p * u).sum(axis=1, keepdims=True))
+        return p * (u - _over_classes(np.add, p * u))
 
     def line_terms(self, z, y, d):
         """Return ∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, (rows, K)."""
@@ -178,13 +182,23 @@ class Multinomial:
 
     def probabilities(self, z):
         """Return P(y = k), (rows, K)."""
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        return e / e.sum(axis=1, keepdims=True)
+        e = np.exp(z - _over_classes(np.maximum, z))
+        return e / _over_classes(np.add, e)
 
     def log_probabilities(self, z):
         """Return the logarithms of `probabilities`, accurate even where those underflow."""
         z = z - z.max(axis=1, keepdims=True)
         return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
+def _over_classes(ufunc, terms):
+    """Reduce (rows, K) to (rows, 1).
+
+    NumPy reduces one row after the other, which takes longer than a few operations on whole columns.
+    """
+    if type(terms) is not np.ndarray or terms.shape[1] > _FEW_CLASSES:
+        return (terms.max if ufunc is np.maximum else terms.sum)(axis=1, keepdims=True)
+    return functools.reduce(ufunc, terms.T)[:, None]
 
 
 def loss_of(n_classes):
