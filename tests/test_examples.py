@@ -2,6 +2,7 @@
 
 import runpy
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -33,6 +34,11 @@ TEACHES = {
     ),
     "gradient_descent": descent,
     "larger_than_memory": memory,
+    "lost_worker": lambda got: (
+        got["left"] == [2]
+        and got["clf"].status_ == "converged"
+        and np.array_equal(got["clf"].coef_, got["alone"].coef_)
+    ),
     "mini_batches": lambda got: got["gaps"][32][-1] < 1e-2 and got["newton"][-1] < 1e-10,
     "newton": lambda got: got["norms"][5] < 1e-8 and got["norms"][3] < got["norms"][2] ** 1.5,
     "own_optimiser": lambda got: got["result"].fun / got["best"] - 1 < 1e-6,
@@ -61,6 +67,8 @@ def test_an_example(name, whole, tmp_path, monkeypatch, capsys):
 
     if name in ("larger_than_memory", "error_bars"):
         pytest.importorskip("pyarrow")
+    if name == "lost_worker":
+        pytest.importorskip("distributed", reason="the example of a cluster needs Dask's distributed")
     assert run("examples", name, "--output", tmp_path / "here") == 0
     monkeypatch.chdir(tmp_path)
     script = tmp_path / "here" / f"{name}.py"
@@ -76,6 +84,14 @@ def test_an_example(name, whole, tmp_path, monkeypatch, capsys):
     assert (tmp_path / f"{name}.svg").stat().st_size < 1_000_000 and capsys.readouterr().out
     holds = TEACHES[name](got)
     assert holds is None or holds
+
+
+def test_a_cluster_without_dask(tmp_path, monkeypatch):
+    """One sentence says what to install."""
+    assert run("examples", "lost_worker", "--output", tmp_path) == 0
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SystemExit, match=r"needs Dask: pip install 'logreg-accel\[dask\]'"):
+        runpy.run_path(str(tmp_path / "lost_worker.py"))
 
 
 def test_examples_are_listed_and_written(tmp_path, capsys):
