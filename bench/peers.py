@@ -12,7 +12,6 @@ the same output, it skips what is finished. `--list` names cases and contestants
 """
 
 import argparse
-import datetime
 import importlib.metadata
 import json
 import os
@@ -92,7 +91,6 @@ class Results:
         self.values["missing"] = self.values["left_out"] = {}
 
     def keep(self, run):
-        run["at"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.values["runs"].append(run)
         self.write()
         outcome = f"{run['seconds']:.3g} s, F {run['value']:.12g}" if run["status"] == "ok" else run["status"]
@@ -116,7 +114,8 @@ class Results:
             kept["steps"] = [entry for entry in kept["steps"] if entry["case"] != case]
 
     def write(self):
-        write(self.path, json.dumps(self.values, indent=1) + "\n")
+        compact = json.dumps(self.values, separators=(",", ":"))
+        write(self.path, compact.replace("},{", "},\n{") + "\n")  # a line for each run
 
 
 def write(path, text):

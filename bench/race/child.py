@@ -132,8 +132,7 @@ def run(contestant, X, y, C, threads, setting, more, repeats=20):
     finite = math.isfinite(value)
     answer = {
         "status": "ok" if finite else "not finite",
-        "seconds": min(seconds),
-        "all_seconds": seconds,
+        "seconds": float(f"{min(seconds):.4g}"),
         "value": value if finite else None,
         "iterations": fitted.iterations,
         "reads": fitted.reads,
