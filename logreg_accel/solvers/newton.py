@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .line_search import NEWTON_FLATTENING, step
+from .line_search import ENOUGH_FLATTENING, NEWTON_FLATTENING, step
 from .nearly_singular import LOOKED_AT_UP_TO, solution
 from .questions import CONVERGED, DIAGONAL, NOISE_FLOOR, SOLVE, Accept, Curvature, Evaluate, HessianVector
 
@@ -41,11 +41,13 @@ class newton_cholesky:
 
     def __call__(self, start):
         here, gap, closely = (yield Evaluate(start.w)), math.inf, False
+        # Without a penalty, separated rows have no curvature left where a long step ends, and are told by it.
+        flat = NEWTON_FLATTENING if np.any(start.ridge) else ENOUGH_FLATTENING
         while not (yield Accept(here, gap=gap)):
             there = None
             if not closely:
                 solve = yield Curvature(here.w, SOLVE, margins=here.margins)
-                there = yield from step(here, -solve(here.gradient), flat=NEWTON_FLATTENING)
+                there = yield from step(here, -solve(here.gradient), flat=flat)
                 closely = there is None
             if closely and len(here.w) <= LOOKED_AT_UP_TO:
                 solve = yield from solution(here)
@@ -170,11 +172,7 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
             solve = yield Curvature(here.w, SOLVE, on, here.margins)
             direction = -solve(here.gradient)
         decrement = -0.5 * (here.gradient @ direction)
-        there = (
-            (yield from step(here, direction, on, NEWTON_FLATTENING))
-            if decrement > enough * here.value
-            else None
-        )
+        there = (yield from step(here, direction, on)) if decrement > enough * here.value else None
         if there is None:
             break
         here = there
