@@ -108,16 +108,17 @@ class newton_cg:
             if not factored:
                 norm = math.sqrt(here.gradient @ (inverse * here.gradient))
                 forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
-                little = gain * here.value if short < _SHORT else 0.0
+                little, left_out = gain * here.value if short < _SHORT else 0.0, 0.0
                 direction, products, ended = yield from conjugate_gradients(
                     here, lambda r: inverse * r, forcing, most, None, here.margins, little
                 )
-                short += ended
+                if ended:
+                    short, left_out = short + 1, little
                 factored = products >= worth
             if factored:
                 solve = yield Curvature(here.w, SOLVE, margins=here.margins)
-                direction = -solve(here.gradient)
-            gap = -0.5 * (here.gradient @ direction)
+                direction, left_out = -solve(here.gradient), 0.0
+            gap = left_out - 0.5 * (here.gradient @ direction)
             here = yield from step(here, direction)
             if here is None:
                 return NOISE_FLOOR
