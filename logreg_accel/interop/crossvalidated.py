@@ -45,9 +45,13 @@ def _why_not(model, X, y, params):
         return f"penalty={model.penalty!r}"
     if model.l1_ratios is None or "warn" in (str(model.l1_ratios), str(model.scoring)):
         return "l1_ratios or scoring are left to defaults that will change"
-    if model.dual or model.solver not in _SMOOTH:
+    if model.dual or model.solver not in _SMOOTH | {"liblinear"}:
         return f"solver={model.solver!r}, dual={model.dual!r}"
-    if model.solver != "saga" and np.any(np.asarray(model.l1_ratios) != 0):
+    if model.solver == "liblinear":
+        reason = _why_not_liblinear(model, y)
+        if reason is not None:
+            return reason
+    elif model.solver != "saga" and np.any(np.asarray(model.l1_ratios) != 0):
         return f"solver={model.solver!r} with this penalty"
     if params or hooks.routes_metadata():
         return "metadata are routed"
@@ -55,6 +59,18 @@ def _why_not(model, X, y, params):
         return "callbacks are set"
     if hooks.array_api_dispatches(X):
         return "array_api_dispatch is on"
+    return None
+
+
+def _why_not_liblinear(model, y):
+    if model.fit_intercept:
+        return "solver='liblinear' penalises the intercept"
+    if len(np.unique(np.asarray(y))) != 2:
+        return "solver='liblinear' needs two classes"
+    if np.ndim(model.Cs) and np.isinf(model.Cs).any():
+        return "solver='liblinear' needs a penalty"
+    if not np.isin(model.l1_ratios, (0, 1)).all() or len(np.unique(model.l1_ratios)) != 1:
+        return "solver='liblinear' with an elastic net"
     return None
 
 
