@@ -94,7 +94,7 @@ def test_a_case_is_checked_and_timed(gpu, part):
     )
     assert (
         case["rows"] == 1000
-        and case["failed"] == {"broken": "MemoryError: no room"}
+        and case["failed"]["broken"].startswith("MemoryError: no room [gpu_results.py:")
         and list(case["wrong"]) == ["mistaken"]
     )
     assert list(case["contestants"]) == [
@@ -246,7 +246,7 @@ def test_models_race_to_the_least_value(gpu):
         },
         gpu_results.Budget(30),
     )
-    assert told["failed"] == {"PyTorch": "ZeroDivisionError: division by zero"}
+    assert told["failed"]["PyTorch"].startswith("ZeroDivisionError: division by zero [")
     for fit in told["fits"].values():
         assert 0 <= fit["suboptimality"] < 1e-6 and 0 < fit["seconds_to_target"] <= fit["seconds"]
     assert told["fits"][gpu.models.CUML]["by_its_defaults"]["evaluations"] > 3

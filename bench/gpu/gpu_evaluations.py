@@ -83,6 +83,12 @@ def outputs(options, budget, part):
     """2 to 16 columns of weights, softmax and many models: ours against the generic body on tiles."""
     pool = Pool(options.bytes)
     part["read"] = read = measure_read(pool.matrix("float32", 64), options.repeats)
+    for dtype, n, columns, softmax in gpu_fused.CASES if options.bytes > 1e6 else (("float32", 16, 3, True),):
+        what = f"softmax of {columns}" if softmax else f"{columns} models"
+        speed, repeats = read["best_read_GB_per_s"], options.repeats
+        case = pool, dtype, n, columns, softmax, speed, repeats
+        part.case(f"{dtype} {n}, {what}", budget, gpu_fused.fused_case, *case)
+        free_memory()
     for n in (64, 784) if options.bytes > 1e6 else options.features:
         for k in (4, 2, 10, 16, 50):
             part.case(
@@ -99,12 +105,6 @@ def outputs(options, budget, part):
                 budget,
                 k,
             )
-    for dtype, n, columns, softmax in gpu_fused.CASES if options.bytes > 1e6 else (("float32", 16, 3, True),):
-        what = f"softmax of {columns}" if softmax else f"{columns} models"
-        speed, repeats = read["best_read_GB_per_s"], options.repeats
-        case = pool, dtype, n, columns, softmax, speed, repeats
-        part.case(f"{dtype} {n}, {what}", budget, gpu_fused.fused_case, *case)
-        free_memory()
 
 
 def widths(options, budget, part):

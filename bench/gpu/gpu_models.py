@@ -15,6 +15,7 @@ import gpu_fits
 import numpy as np
 import scipy.sparse
 from gpu_data import Pool, draw_labels, free_memory, hard_matrix, row_chunks
+from gpu_results import reason
 from gpu_timing import median, wall_ms
 
 from logreg_accel import LogisticRegression
@@ -154,7 +155,7 @@ def race(data, contestants, budget):
         try:
             fits[name] = fit(data, max(2.0, budget.left() / len(contestants)))
         except Exception as error:  # a contestant that cannot is a result
-            failed[name] = f"{type(error).__name__}: {error}"[:200]
+            failed[name] = reason(error)
         free_memory()
     last = {name: data.exact(points[-1][1]) for name, (_, points) in fits.items()}
     least, told = min(last.values(), default=math.nan), {}

@@ -142,9 +142,9 @@ def troubles(report):
         for case in part.get("cases", []) if section != "sweep" else []:  # variants may fail
             for kind in ("wrong", "failed"):
                 for name, why in case.get(kind, {}).items():
-                    where.setdefault(f"{kind} {name}: {why[:110]}", []).append(case["name"])
-        lines += [f"{what} ({', '.join(names)})"[:400] for what, names in where.items()]
-        lines += [f"{section}: failed {what}: {why[:140]}" for what, why in part.get("failed", {}).items()]
+                    where.setdefault(f"{kind} {name}: {why[:360]}", []).append(case["name"])
+        lines += [f"{what} ({', '.join(names)})"[:520] for what, names in where.items()]
+        lines += [f"{section}: failed {what}: {why[:360]}" for what, why in part.get("failed", {}).items()]
         for kind in ("not_measured", "ended_the_process"):
             if part.get(kind):
                 lines.append(f"{section}: {kind.replace('_', ' ')}: {', '.join(part[kind])}"[:400])

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import time
+import traceback
 from pathlib import Path
 
 _LOST = (
@@ -17,6 +18,8 @@ _LOST = (
     "hardware stack",
     "uncorrectable",
 )
+
+_FRAMES = 4  # of a traceback that a failed case tells
 
 
 def write_json(path, values):
@@ -61,11 +64,18 @@ def attempt(failures, name, function, *arguments):
     try:
         return function(*arguments)
     except Exception as error:
-        text = " ".join(str(error).split())
-        failures[name] = f"{type(error).__name__}: {text}"[:400]
-        if any(word in text for word in _LOST):
+        failures[name] = reason(error)
+        if any(word in str(error) for word in _LOST):
             raise DeviceLost(failures[name]) from error
         return None
+
+
+def reason(error):
+    """An error in a line: its type, its words, and the last lines of code that it came through."""
+    text = " ".join(str(error).split())[:300]
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    came = " > ".join(f"{Path(at.filename).name}:{at.lineno} {at.name}: {at.line}" for at in frames)
+    return f"{type(error).__name__}: {text} [{came}]"
 
 
 class Part(dict):

@@ -1,15 +1,15 @@
 """The CUDA backend against the alternatives, on one GPU: python bench/gpu [options]
 
+    overhead     what an evaluation costs beside its kernels
+    outputs      several columns of weights; softmax and many models in one read
+    fits         whole fits to a suboptimality of 1e-6 against PyTorch's L-BFGS and cuML's loop, rebuilt
+    widths       ours at widths that are no powers of two, with the Hessian-vector product
+    break_even   fits from host arrays on every backend, by size
+    upload       host to device
+    models       fits of other sizes, of softmax and of sparse rows; predictions
     evaluations  loss and gradient at one point: ours, two cuBLAS products, the tiled generic body, PyTorch,
     JAX
-    widths       ours at widths that are no powers of two, with the Hessian-vector product
     sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by; only if asked for
-    fits         whole fits to a suboptimality of 1e-6 against PyTorch's L-BFGS and cuML's loop, rebuilt
-    models       the same at other sizes, of softmax and of sparse rows; predictions
-    outputs      several columns of weights; softmax and many models in one read
-    overhead     what an evaluation costs beside its kernels
-    upload       host to device
-    break_even   fits from host arrays on every backend, by size
 
 All is set against the fastest plain read of the same bytes, measured in the same run. Every section runs in a
 process of its own with a share of the seconds: a fault or a hang costs that section's rest and nothing else.
@@ -33,18 +33,20 @@ from gpu_report import picture, table
 from gpu_results import Budget, DeviceLost, Part, attempt, read_json, write_json
 
 FOLDER = Path(__file__).resolve().parent  # what a child runs
-# section -> its module and its share of the seconds; what one leaves over goes to the next
+# section -> its module and its share of the seconds; what one leaves over goes to the next, so that the
+# sections with the most cases come last
 SECTIONS = {
-    "widths": ("gpu_evaluations", 20),
-    "evaluations": ("gpu_evaluations", 24),
-    "sweep": ("gpu_sweep", 20),
+    "overhead": ("gpu_overhead", 6),
+    "outputs": ("gpu_evaluations", 16),
     "fits": ("gpu_fits", 18),
-    "models": ("gpu_models", 22),
-    "outputs": ("gpu_evaluations", 8),
-    "overhead": ("gpu_overhead", 2),
-    "upload": ("gpu_host", 5),
-    "break_even": ("gpu_host", 8),
+    "widths": ("gpu_evaluations", 18),
+    "break_even": ("gpu_host", 10),
+    "upload": ("gpu_host", 6),
+    "models": ("gpu_models", 24),
+    "evaluations": ("gpu_evaluations", 30),
+    "sweep": ("gpu_sweep", 20),
 }
+LEAST_SECONDS = 8  # every section that is still to come keeps them: enough to start it and measure a case
 FEATURES = (256, 1024, 4096, 16, 64, 8192)  # the most important ones first
 WIDTHS = (100, 1028, 28, 784, 4100, 54, 516, 2000, 5000, 16, 256, 1024, 4096, 8192)
 SWEEP_WIDTHS = (1028, 100, 516, 4100, 784, 2000, 5000, 28)
@@ -157,6 +159,14 @@ def run_child(name, options, seconds, folder, merge):
     return told
 
 
+def seconds_of(name, shares, left):
+    """What a section gets of the seconds left: its share, where each of those to come keeps its least."""
+    spare = left - LEAST_SECONDS * len(shares)
+    if spare <= 0:
+        return left / len(shares)
+    return LEAST_SECONDS + spare * shares[name] / sum(shares.values())
+
+
 def run_all(options):
     """Every section, in order; then the picture and the table. 0 where the evaluations were measured."""
     output, whole = Path(options.output), Budget(options.seconds)
@@ -184,7 +194,7 @@ def run_all(options):
             return 1
         shares = {name: share for name, (_, share) in SECTIONS.items() if name in options.only}
         for name in list(shares):
-            seconds = (whole.left() - 8) * shares[name] / sum(shares.values())
+            seconds = seconds_of(name, shares, whole.left() - 8)
             del shares[name]
             if seconds < 5:
                 report["sections"][name] = {"seconds": 0.0, "ending": "not measured: no time left"}
