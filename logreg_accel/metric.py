@@ -5,10 +5,12 @@ import numpy as np
 
 def hessian(objective, sums, ridge):
     """∇²F (size, size), made of the sums in place; ridge is what the penalty adds to the diagonal."""
-    size = objective.size
-    H = np.ascontiguousarray(sums[:size, :size])
+    size, backend = objective.size, objective.rows.backend
+    host = isinstance(sums, np.ndarray)  # small ones come to the host with their pass
+    xp = np if host else backend.xp
+    H = xp.ascontiguousarray(sums[:size, :size])
     H /= objective.weight_sum
-    H.reshape(-1)[:: size + 1] += np.asarray(ridge, like=H)
+    H.reshape(-1)[:: size + 1] += xp.asarray(ridge)
     return H
 
 

@@ -1,8 +1,10 @@
-"""An array in the memory of the stand-in's device: NumPy's, which does only what CuPy's array does.
+"""An array in the memory of the stand-in's device, over one of NumPy's: it does only what CuPy's array does.
 
-What it is called with is checked against names and parameters that CuPy has (cupy_api.json), results of no
-dimension are arrays as they are there, and what costs time on a GPU is counted: `calls` of CuPy's own
-kernels, `waits` for a result, what goes `to the host`, and `contiguity copies` before a product of matrices.
+It is no NumPy array itself, so what would turn one of CuPy's into one of NumPy's without being asked fails
+here as it does there. What it is called with is checked against names and parameters that CuPy has
+(cupy_api.json), results of no dimension are arrays as they are there, and what costs time on a GPU is
+counted: `calls` of CuPy's own kernels, `waits` for a result, what goes `to the host`, and `contiguity
+copies` before a product of matrices.
 """
 
 import collections
@@ -61,21 +63,19 @@ def on_device(result):
     if isinstance(result, tuple):
         return tuple(map(on_device, result))
     if isinstance(result, np.ndarray | np.generic):
-        return np.asarray(result).view(DeviceArray)
+        return DeviceArray(np.asarray(result))
     return result
 
 
 def part_of(array, result):
     """A view of an array lies where the array does."""
-    part = on_device(result)
-    part._device = array._device
-    return part
+    return DeviceArray(np.asarray(result), array._device)
 
 
 def plain(argument):
     """The same memory as a plain array, also inside lists and tuples."""
     if isinstance(argument, DeviceArray):
-        return np.ndarray.view(argument, np.ndarray)
+        return argument._memory
     if isinstance(argument, list | tuple):
         return type(argument)(map(plain, argument))
     return argument
@@ -83,10 +83,10 @@ def plain(argument):
 
 def owner_of(array):
     """The plain array that owns the memory of one on the device."""
-    owner = plain(array)
-    while isinstance(np.ndarray.base.__get__(owner), np.ndarray):
-        owner = np.ndarray.base.__get__(owner)
-    return np.asarray(owner) if not isinstance(owner, DeviceArray) else plain(owner)
+    owner = array._memory
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    return owner
 
 
 def refuse_host_arrays(arguments):
@@ -94,7 +94,7 @@ def refuse_host_arrays(arguments):
     for a in arguments:
         if isinstance(a, list | tuple):
             refuse_host_arrays(a)
-        elif isinstance(a, np.ndarray) and not isinstance(a, DeviceArray) and a.ndim:
+        elif isinstance(a, np.ndarray) and a.ndim:
             raise TypeError("Unsupported type <class 'numpy.ndarray'>: a host array among device arrays")
 
 
@@ -112,20 +112,27 @@ def check_call(kind, name, positional, keywords):
 def came_to_host(array):
     counts.update(["to the host", "waits"])
     sizes_to_host.append(array.size)
-    return np.array(plain(array), subok=False)
+    return np.array(plain(array))
 
 
 def called(name, arguments):
     """Count a call of CuPy's own kernels, and what has to be compiled for it."""
     counts["calls"] += 1
-    dtypes = tuple(a.dtype.str for a in arguments if isinstance(a, np.ndarray))
+    dtypes = tuple(a.dtype.str for a in arguments if isinstance(a, DeviceArray))
     if (name, dtypes) not in compiled:
         compiled.add((name, dtypes))
         counts["templates"] += 1
 
 
-class DeviceArray(np.ndarray):
-    """An array that plain NumPy arrays do not mix with."""
+class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array that NumPy's arrays do not mix with. What is new lies on the device that is current."""
+
+    def __init__(self, memory, device=None):
+        self._memory = memory
+        self._device = devices_of_this_thread()[-1] if device is None else device
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         if method != "__call__" or ufunc.signature or ufunc.__name__ not in API["ufuncs"]:
@@ -147,6 +154,10 @@ class DeviceArray(np.ndarray):
             counts["waits"] += 1
         return on_device(function(*map(plain, arguments), **{k: plain(v) for k, v in keywords.items()}))
 
+    def __rmatmul__(self, other):
+        refuse_host_arrays([other])
+        return NotImplemented
+
     def __matmul__(self, other):
         refuse_host_arrays([self, other])
         assert self.device == other.device == Device(), "cuBLAS was given memory of another device"
@@ -163,6 +174,7 @@ class DeviceArray(np.ndarray):
         return part_of(self, plain(self)[plain(places)])
 
     def __setitem__(self, places, value):
+        refuse_host_arrays([value])
         plain(self)[plain(places)] = plain(value)  # also a number of no dimension, without a wait
 
     def __bool__(self):
@@ -187,24 +199,24 @@ class DeviceArray(np.ndarray):
         assert type(array) is np.ndarray and array.flags.c_contiguous
         assert self.flags.c_contiguous and self.dtype == array.dtype and self.shape == array.shape
         if stream is None:
-            self[...] = array
+            self._memory[...] = array
         else:
-            stream.add(lambda: self.__setitem__(..., array))
+            stream.add(lambda: self._memory.__setitem__(..., array))
 
     @property
     def base(self):
         """The array that owns the memory, where this one is a part of it."""
         owner = owner_of(self)
-        same = owner.ctypes.data == self.ctypes.data and owner.size == self.size
-        return None if same else owner.view(DeviceArray)
+        same = owner.ctypes.data == self.data.ptr and owner.size == self.size
+        return None if same else DeviceArray(owner, self._device)
 
     @property
     def data(self):
-        return types.SimpleNamespace(ptr=self.ctypes.data)
+        return types.SimpleNamespace(ptr=self._memory.ctypes.data)
 
-    def __array_finalize__(self, source):
-        """A view lies where its memory does, and what is new on the device that is current."""
-        self._device = source._device if isinstance(source, DeviceArray) else devices_of_this_thread()[-1]
+    @property
+    def T(self):
+        return part_of(self, self._memory.T)
 
     @property
     def device(self):
@@ -212,7 +224,24 @@ class DeviceArray(np.ndarray):
 
     @property
     def __cuda_array_interface__(self):
-        return {**self.__array_interface__, "version": 3}
+        return {**self._memory.__array_interface__, "version": 3}
+
+    def __len__(self):
+        return len(self._memory)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self):
+        return f"DeviceArray({self._memory!r})"
+
+
+def _attribute(name):
+    return property(lambda self: getattr(self._memory, name))
+
+
+for _name in ("shape", "strides", "dtype", "ndim", "size", "itemsize", "nbytes", "flags"):
+    setattr(DeviceArray, _name, _attribute(_name))
 
 
 def _method(name):
@@ -224,11 +253,13 @@ def _method(name):
         if name not in _LAYOUT:
             called(name, [self])
         result = function(plain(self), *map(plain, arguments), **keywords)
-        return part_of(self, result) if name in _LAYOUT - {"tobytes"} else on_device(result)
+        if isinstance(result, np.ndarray) and name in _LAYOUT:
+            return part_of(self, result)
+        return on_device(result)
 
     return method
 
 
 for _name in dir(np.ndarray):
-    if callable(getattr(np.ndarray, _name)) and _name[0] != "_" and _name not in vars(DeviceArray):
+    if callable(getattr(np.ndarray, _name)) and _name[0] != "_" and not hasattr(DeviceArray, _name):
         setattr(DeviceArray, _name, _method(_name))

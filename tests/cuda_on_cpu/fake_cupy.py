@@ -48,7 +48,7 @@ def asarray(a, dtype=None):
     if isinstance(a, DeviceArray):
         return a if dtype is None else a.astype(dtype, copy=False)
     counts.update(["to the device", "allocations"])
-    return np.array(a, dtype=dtype).view(DeviceArray)
+    return DeviceArray(np.array(a, dtype=dtype))
 
 
 def asnumpy(a):
@@ -59,7 +59,7 @@ def empty(shape, dtype=float):
     counts["allocations"] += 1
     array = np.empty(shape, dtype=dtype)
     array.reshape(-1).view(np.uint8)[...] = 0xFF  # NaN, where the type has one
-    return array.view(DeviceArray)
+    return DeviceArray(array)
 
 
 def empty_like(a):
@@ -172,7 +172,7 @@ def _argument(a):
         # what a kernel may touch is the allocation, from the array's first number on
         owner = owner_of(a)
         flat = owner.reshape(-1, order="A").view(np.uint8)
-        return flat[a.ctypes.data - owner.ctypes.data :]
+        return flat[a.data.ptr - owner.ctypes.data :]
     assert a is None or isinstance(a, np.generic), (
         f"CuPy takes device arrays, NumPy scalars and None, not {type(a)}"
     )
@@ -183,7 +183,7 @@ _AS_IT_IS = {"ascontiguousarray"}  # gives its argument back where there is noth
 
 
 def _same(result, argument):
-    return isinstance(argument, DeviceArray) and result.ctypes.data == argument.ctypes.data
+    return isinstance(argument, DeviceArray) and result.ctypes.data == argument.data.ptr
 
 
 def _function(name):
@@ -233,7 +233,7 @@ def modules(kernels):
     def cholesky(A):
         if not isinstance(A, DeviceArray):
             raise np.linalg.LinAlgError("cupy.linalg only supports cupy.ndarray")  # as CuPy says it
-        return on_device(np.linalg.cholesky(np.asarray(A)))
+        return on_device(np.linalg.cholesky(plain(A)))
 
     cupy = types.ModuleType("cupy")
     for name in (
@@ -270,7 +270,7 @@ def modules(kernels):
     def solve_triangular(L, b, lower, trans="N"):
         refuse_host_arrays([L, b])
         return on_device(
-            scipy.linalg.solve_triangular(np.asarray(L), np.asarray(b), lower=lower, trans=trans)
+            scipy.linalg.solve_triangular(plain(L), plain(b), lower=lower, trans=trans)
         )
 
     cupyx = types.ModuleType("cupyx")

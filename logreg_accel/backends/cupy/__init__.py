@@ -68,7 +68,7 @@ class CupyBackend(Backend):
         return DeviceBlock(X, y, s, splits, offset, float(s.max()) if X.compressed and s is not None else 1.0)
 
     def free_bytes(self, X):
-        return free_bytes() - (0 if X.on_device else X.nbytes)
+        return free_bytes() - (0 if X is None or X.on_device else X.nbytes)
 
     def to_host(self, array):
         return cupy.asnumpy(array)
