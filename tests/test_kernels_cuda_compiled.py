@@ -233,7 +233,9 @@ def test_a_mistake_in_a_kernel_fails_the_compilation():
 # -- sources -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["dense.cu", "pointwise.cu", "sparse.cu", "outputs.cu", "sweeps.cu"])
+@pytest.mark.parametrize(
+    "name", ["dense.cu", "columns.cu", "pointwise.cu", "sparse.cu", "outputs.cu", "sweeps.cu"]
+)
 def test_headers_are_part_of_the_source(name):
     """CuPy's cache of compiled kernels sees the text alone, so nothing of ours may come by #include."""
     text = cuda.source(name)

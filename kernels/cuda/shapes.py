@@ -28,6 +28,8 @@ MOST_COLUMNS = 8192
 # What a dense kernel may be; `_mapping` chooses.
 _LANES = (1, 2, 4, 8, 16, 32, *range(64, 513, 32))  # threads that share a row: of a warp, or a whole block
 _ROWS = (8, 4, 2, 1)  # rows under way at once in a group of lanes
+_LANE_COLUMNS = 32  # most floats that a lane of columns.cu keeps of a row, beside their sums
+_COLUMNS_WARPS = 16  # most warps of it that share rows: more have no registers
 _BLOCK_WARPS = 4  # where a row needs a warp or less: small blocks leave no registers idle
 _ENOUGH_IN_FLIGHT = 80 << 10  # bytes of a multiprocessor
 _ENOUGH_WARPS = 12  # fewer leave the multiprocessor idle whenever some wait
@@ -112,13 +114,36 @@ def dense(name, dtype, m, n, outputs=1, vector=None):
         return None
 
     chunk = mapping.rows * (1 if mapping.lanes > 32 else 32 // mapping.lanes * mapping.warps)
-    slices = min(max(m * itemsize // (_SLICE_ROWS * 4 * words), _SLICES[0]), _SLICES[1])
-    steps = min(max(-(-m // (chunk * slices)), _LEAST_STEPS), _MOST_TERMS // mapping.rows)
-    template = (f"{name}<{outputs}>", storage, real, *mapping)
-    kernel = f"dense<{', '.join(str(a).lower() if isinstance(a, bool) else str(a) for a in template)}>"
-    slice_rows = chunk * steps
+    slice_rows = chunk * _steps(m, chunk, mapping.rows, itemsize, words)
+    kernel = _expression("dense", f"{name}<{outputs}>", storage, real, *mapping)
     block, vector = 32 * mapping.warps, mapping.vector
     return Launch(kernel, -(-m // slice_rows), block, slice_rows, vector, mapping.rows, mapping.lanes)
+
+
+def columns(name, dtype, m, n, outputs=1):
+    """The launch of a dense pass over X by columns, or None where no kernel fits; as `dense` has it."""
+    if dtype not in STORAGE or outputs > 1:
+        return None
+    storage, real = STORAGE[dtype]
+    itemsize, words = _BYTES[storage], _BYTES[real] // 4
+    sharing = -(-n // (_LANE_COLUMNS // words))  # warps that share a row
+    if sharing > _COLUMNS_WARPS:
+        return None
+    warps, chunk = (sharing, 32) if sharing > 1 else (_BLOCK_WARPS, 32 * _BLOCK_WARPS)
+    slice_rows = chunk * _steps(m, chunk, 1, itemsize, words)
+    kernel = _expression("columns", f"{name}<1>", storage, real, -(-n // sharing), warps, sharing > 1)
+    return Launch(kernel, -(-m // slice_rows), 32 * warps, slice_rows, 1, 1, sharing)
+
+
+def _expression(kernel, *template):
+    """The name of a kernel with its template arguments."""
+    return f"{kernel}<{', '.join(str(a).lower() if isinstance(a, bool) else str(a) for a in template)}>"
+
+
+def _steps(m, chunk, rows, itemsize, words):
+    """Steps of `chunk` rows that a slice of m rows has; `rows` of a step meet in one accumulator."""
+    slices = min(max(m * itemsize // (_SLICE_ROWS * 4 * words), _SLICES[0]), _SLICES[1])
+    return min(max(-(-m // (chunk * slices)), _LEAST_STEPS), _MOST_TERMS // rows)
 
 
 class _Mapping(NamedTuple):

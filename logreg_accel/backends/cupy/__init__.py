@@ -48,7 +48,7 @@ class CupyBackend(Backend):
     # -- where arrays live -----------------------------------------------------------------------------------
 
     def upload(self, block):
-        """Bring a block to the device, with X in row-major order.
+        """Bring a block to the device, with X where it lies or else in row-major order.
 
         If X has to be copied anyway, its rows are padded with zeros to a multiple of 16 bytes.
 
@@ -61,7 +61,8 @@ class CupyBackend(Backend):
         """
         highest = 0 if block.y is None or not len(block.y) else int(block.y.max())
         uploader = Uploader(self.n_threads, highest + 1 if highest > 1 else 1, self.notes)
-        X = uploader.compressed(block.X) if block.X.compressed else uploader.dense(block.X)
+        one = highest <= 1 and block.splits is None
+        X = uploader.compressed(block.X) if block.X.compressed else uploader.dense(block.X, by_columns=one)
         block = block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
         rest = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in block[1:])
         y, s, splits, offset = rest
@@ -91,7 +92,9 @@ class CupyBackend(Backend):
     # -- passes ----------------------------------------------------------------------------------------------
 
     def layout(self, X):
-        return ("sparse" if X.compressed else "dense"), None
+        if X.compressed:
+            return "sparse", None
+        return ("dense" if X.by_rows else "columns"), None
 
     def reads(self, kind, loss=None, diagonal=False):
         """No kernel adds up the gradient and the diagonal: the diagonal is a pass of its own."""

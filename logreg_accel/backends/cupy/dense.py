@@ -1,4 +1,4 @@
-"""Passes over a dense X with the kernels of kernels/cuda/dense.cu."""
+"""Passes over a dense X with the kernels of kernels/cuda: dense.cu by rows, columns.cu by columns."""
 
 import cupy
 import numpy as np
@@ -11,7 +11,7 @@ from .workspace import Exchange, waited_for
 
 
 def run(name, block, W, V=None, keep_margins=False):
-    """Run a pass with a kernel of kernels/cuda/dense.cu: its Sums, or None if there is no such kernel."""
+    """Run a pass with a kernel: its Sums, or None if there is no such kernel."""
     X, k = block.X, W.shape[1]
     if X.shape[0] == 0:
         return None
@@ -26,8 +26,8 @@ def run(name, block, W, V=None, keep_margins=False):
 
 
 def _plan(name, X, k):
-    _, vector = X.layout
-    launch = shapes.dense(name, X.dtype.name, X.shape[0], X.columns, k, vector)
+    shape = name, X.dtype.name, X.shape[0], X.columns, k
+    launch = shapes.dense(*shape, X.layout[1]) if X.by_rows else shapes.columns(*shape)
     return None if launch is None else _Plan(name, launch, X, k)
 
 
@@ -43,7 +43,7 @@ class _Plan:
         self.slopes = weights.reshape(vectors, columns)[:, :n].T  # the padding beyond n stays zero
 
         self.launch = (launch.grid,), (launch.block,)
-        self.kernel = kernel("dense.cu", launch.kernel)
+        self.kernel = kernel("dense.cu" if X.by_rows else "columns.cu", launch.kernel)
         self.shape = np.int64(X.layout[0]), np.int64(m), np.int32(columns), self.sent.there.weights
         self.slice_rows = np.int32(launch.slice_rows)
         self.partial = None, None

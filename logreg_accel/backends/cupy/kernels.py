@@ -64,7 +64,7 @@ def logistic_residual(backend, loss, Z, y, s):
 
 
 KERNELS: dict = {(p.Line, Logistic, None): line, **outputs.KERNELS, **sweeps.KERNELS}
-for _layout, _run in (("dense", dense.run), ("sparse", sparse.run)):
+for _layout, _run in (("dense", dense.run), ("columns", dense.run), ("sparse", sparse.run)):
     _loss_gradient, _hessian_vector, _diagonal, _margins = _one_read(_run)
     KERNELS[p.LossGradient, Logistic, _layout] = _loss_gradient
     KERNELS[p.HessianVector, Logistic, _layout] = _hessian_vector

@@ -60,6 +60,7 @@ def _fits(X, y):
         X.shape[0] > 0
         and not X.compressed
         and X.centre is None
+        and X.by_rows
         and y is not None
         and y.dtype == np.uint8
         and int(cupy.cuda.Device().compute_capability) >= _FIRST_WITH_TENSOR_CORES

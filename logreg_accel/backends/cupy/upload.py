@@ -30,14 +30,14 @@ class DeviceBlock(NamedTuple):
 
 
 class DeviceMatrix(Matrix):
-    """A dense, row-major X on the device.
+    """A dense X on the device, by rows or by columns.
 
     Products of matrices are those of `wide`: of a slice of it cuBLAS would get a copy.
 
     Parameters
     ----------
     wide : cupy.ndarray (m, columns)
-        All n columns and the zeros that pad every row.
+        All n columns and, where X lies by rows, the zeros that pad every row.
     n : int
     workspace : Workspace or None
         Views of its rows share it.
@@ -49,10 +49,20 @@ class DeviceMatrix(Matrix):
         self.workspace = workspace or Workspace()
 
     @functools.cached_property
+    def by_rows(self):
+        """Whether the numbers of a row are neighbours; else those of a column are."""
+        return self.shape[1] == 1 or self.stored.strides[1] == self.stored.itemsize
+
+    @functools.cached_property
     def layout(self):
-        """Numbers from row to row, and columns of one load: what a launch depends on besides the shape."""
-        stride = self.stored.strides[0] // self.stored.itemsize if self.shape[0] > 1 else self.columns
+        """Numbers from row to row, and columns of one load: what a launch depends on besides the shape.
+
+        By columns: numbers from column to column, and None.
+        """
         itemsize = self.stored.itemsize
+        if not self.by_rows:
+            return self.stored.strides[1] // itemsize, None
+        stride = self.stored.strides[0] // itemsize if self.shape[0] > 1 else self.columns
         return stride, shapes.widest_vector(itemsize, self.stored.data.ptr, stride, self.columns)
 
     def between(self, start, stop, step=1):
@@ -101,8 +111,11 @@ class Uploader:
     def __init__(self, n_threads, n_outputs, notes):
         self.n_threads, self.n_outputs, self.notes = n_threads, n_outputs, notes
 
-    def dense(self, matrix):
-        """Return X in row-major order on the device, without a copy if it is already stored that way."""
+    def dense(self, matrix, by_columns=False):
+        """Return X on the device: where it is if it lies there by rows.
+
+        `by_columns` is whether the same holds of columns that have kernels, which are those of one output.
+        """
         m, n = matrix.shape
         X, dtype = matrix.stored, matrix.dtype
         if not matrix.on_device:
@@ -116,10 +129,15 @@ class Uploader:
         by_rows = (n == 1 or X.strides[1] == X.itemsize) and X.strides[0] % X.itemsize == 0
         if by_rows and X.strides[0] >= n * X.itemsize:
             return DeviceMatrix(X, n)
+        by_columns &= m > 1 and X.strides[0] == X.itemsize and X.strides[1] % X.itemsize == 0
+        if by_columns and X.strides[1] >= m * X.itemsize and shapes.columns("Margins", X.dtype.name, m, n):
+            return DeviceMatrix(X, n)
         columns = padded(X.dtype, n)
         self._check_room(matrix, columns, X.itemsize)
         size = m * columns * X.itemsize / 1e6
-        self.notes.append(f"X was copied on the GPU ({size:.3g} MB): it is not stored by rows")
+        self.notes.append(
+            f"X was copied on the GPU ({size:.3g} MB): it is stored neither by rows nor by few columns"
+        )
         stored = cupy.zeros((m, columns), dtype=X.dtype)
         stored[:, :n] = X
         return DeviceMatrix(stored, n)
