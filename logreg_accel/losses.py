@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import xlogy
 
 _FEW_CLASSES = 7  # NumPy adds up to this many numbers of a row in their order, as adding columns does
+_SOME_CLASSES = 32  # beyond, a row is long enough for NumPy, and its sum for adding pairs
 
 
 class SingleOutput:
@@ -196,8 +197,10 @@ def _over_classes(ufunc, terms):
 
     NumPy reduces one row after the other, which takes longer than a few operations on whole columns.
     """
-    if type(terms) is not np.ndarray or terms.shape[1] > _FEW_CLASSES:
+    if type(terms) is not np.ndarray or terms.shape[1] > _SOME_CLASSES:
         return (terms.max if ufunc is np.maximum else terms.sum)(axis=1, keepdims=True)
+    if ufunc is np.add and terms.shape[1] > _FEW_CLASSES:
+        return np.einsum("ij->i", terms)[:, None]
     return functools.reduce(ufunc, terms.T)[:, None]
 
 

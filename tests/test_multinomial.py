@@ -22,7 +22,7 @@ from conftest import (
     evaluate,
     rows_of,
 )
-from logreg_accel import LogisticRegression, Objective
+from logreg_accel import LogisticRegression, Objective, solvers
 from logreg_accel.backends import passes
 from logreg_accel.data import compute_dtype
 from logreg_accel.losses import Logistic, Multinomial
@@ -290,3 +290,18 @@ def test_separable_classes_without_a_penalty():
         and np.isfinite(clf.coef_).all()
         and clf.score(X, np.repeat(["a", "b", "c"], 20)) == 1
     )
+
+
+def test_a_mean_of_the_classes_blocks_saves_products():
+    """With columns that are correlated the diagonal says little, and classes have much in common."""
+    rng = np.random.default_rng(5)
+    mixed = np.linalg.qr(rng.standard_normal((40, 40)))[0]
+    X = rng.standard_normal((2000, 40)) * np.logspace(0, -2, 40) @ mixed
+    y = (3 * X @ rng.standard_normal((40, 8)) + rng.gumbel(size=(2000, 8))).argmax(axis=1)
+    plain, blocks = (
+        LogisticRegression(C=10, solver=solvers.newton_cg(by_class_mean=mean, factored_up_to=0)).fit(X, y)
+        for mean in (False, True)
+    )
+    assert plain.status_ == blocks.status_ == "converged"
+    assert blocks.n_passes_ < 0.5 * plain.n_passes_
+    np.testing.assert_allclose(blocks.coef_, plain.coef_, rtol=0, atol=2e-3 * abs(plain.coef_).max())

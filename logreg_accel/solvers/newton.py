@@ -7,7 +7,17 @@ import numpy as np
 
 from .line_search import ENOUGH_FLATTENING, NEWTON_FLATTENING, step
 from .nearly_singular import LOOKED_AT_UP_TO, solution
-from .questions import CONVERGED, DIAGONAL, NOISE_FLOOR, SOLVE, Accept, Curvature, Evaluate, HessianVector
+from .questions import (
+    CLASS_MEAN,
+    CONVERGED,
+    DIAGONAL,
+    NOISE_FLOOR,
+    SOLVE,
+    Accept,
+    Curvature,
+    Evaluate,
+    HessianVector,
+)
 
 _PER_PRODUCT = 16
 """The Hessian costs about as much as size/16 products with it: it is made at the speed of arithmetic."""
@@ -20,6 +30,9 @@ _SHORT = 2
 """Steps that may end so. Where more are wanted the directions left out add up to what is missing."""
 
 _PRODUCTS = 10  # that are worth a try at any size
+
+_MEAN_UP_TO = 1000
+"""Features up to which one block of a Hessian costs no more than the products that it saves."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,8 @@ class newton_cholesky:
 class newton_cg:
     """Truncated Newton: H·d = −g is solved by conjugate gradients, each step of which is one read of X.
 
-    The preconditioner is the diagonal of the Hessian at the start. The iteration stops when the residual, in
+    The preconditioner is the diagonal of the Hessian at the start or, with several classes, the Hessian with
+    the same block for every class, made anew at every step. The iteration stops when the residual, in
     the preconditioned norm and relative to its initial value, is at most min(0.1, √(‖g‖/‖g₀‖)), or, for two
     steps, where a product gains next to nothing beside `tol`: the bound then says whether that was enough. As
     in newton-cholesky, the decrement before a step stands for the gap after it.
@@ -76,6 +90,8 @@ class newton_cg:
         Largest number of conjugate-gradient steps for one Newton step.
     factored_up_to : int
         Parameters up to which the Hessian may be factored.
+    by_class_mean : bool
+        Whether the mean of the classes' blocks is the preconditioner; "newton-cg" stands for what suits X.
 
     References
     ----------
@@ -85,6 +101,12 @@ class newton_cg:
 
     max_inner: int = 200
     factored_up_to: int = 2000
+    by_class_mean: bool = False
+
+    @classmethod
+    def for_shape(cls, n_rows, n_features, n_outputs=1):
+        """Choose the preconditioner: a block takes n² operations a row, where a product takes 4·n·K."""
+        return cls(by_class_mean=n_outputs > 1 and n_features <= _MEAN_UP_TO)
 
     def __post_init__(self):
         for name, least in (("max_inner", 1), ("factored_up_to", 0)):
@@ -95,22 +117,25 @@ class newton_cg:
 
     def bytes_beside(self, shape):
         factored = shape.hessian(shape.size) if shape.size <= self.factored_up_to else 0
-        return shape.vectors(12) + factored
+        block = shape.hessian(shape.n_features + 1) if self.by_class_mean else 0
+        return shape.vectors(12) + max(factored, block)
 
     def __call__(self, start):
-        here = yield Evaluate(start.w, diagonal=True)
-        inverse = 1 / np.where(here.diagonal > 0, here.diagonal, 1)
-        first_norm = math.sqrt(here.gradient @ (inverse * here.gradient)) or 1.0
+        here = yield Evaluate(start.w, diagonal=not self.by_class_mean)
+        precondition, first_norm = None if self.by_class_mean else _by_diagonal(here.diagonal), None
         may_factor, factored = len(start.w) <= self.factored_up_to, False
         worth = max(_PRODUCTS, len(start.w) // _PER_PRODUCT) if may_factor else math.inf
         gap, short, gain = math.inf, 0, _SPARED * start.tol
         while not (yield Accept(here, gap=gap)):
             if not factored:
-                norm = math.sqrt(here.gradient @ (inverse * here.gradient))
+                if self.by_class_mean:
+                    precondition = yield Curvature(here.w, CLASS_MEAN, margins=here.margins)
+                norm = math.sqrt(here.gradient @ precondition(here.gradient))
+                first_norm = first_norm or norm or 1.0
                 forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
                 little, left_out = gain * here.value if short < _SHORT else 0.0, 0.0
                 direction, products, ended = yield from conjugate_gradients(
-                    here, lambda r: inverse * r, forcing, most, None, here.margins, little
+                    here, precondition, forcing, most, None, here.margins, little
                 )
                 if ended:
                     short, left_out = short + 1, little
@@ -154,6 +179,12 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
     return d, products, False
 
 
+def _by_diagonal(diagonal):
+    """The function r -> r/diagonal; a parameter that nothing depends on is left as it is."""
+    inverse = 1 / np.where(diagonal > 0, diagonal, 1)
+    return lambda r: inverse * r
+
+
 def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
     """Run Newton's method on rows in memory, and return the final Point and the last decrement.
 
@@ -162,13 +193,10 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
     """
     here = yield Evaluate(w, on)
     if len(w) > factored_up_to:
-        diagonal = yield Curvature(here.w, DIAGONAL, on)
-        inverse = 1 / np.where(diagonal > 0, diagonal, 1)
+        precondition = _by_diagonal((yield Curvature(here.w, DIAGONAL, on)))
     for _ in range(most_steps):
         if len(w) > factored_up_to:
-            direction, *_ = yield from conjugate_gradients(
-                here, lambda r: inverse * r, 0.1, 200, on, here.margins
-            )
+            direction, *_ = yield from conjugate_gradients(here, precondition, 0.1, 200, on, here.margins)
         else:
             solve = yield Curvature(here.w, SOLVE, on, here.margins)
             direction = -solve(here.gradient)

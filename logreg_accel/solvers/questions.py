@@ -125,7 +125,7 @@ class Curvature:
     CLASS_MEAN : a function v -> P⁻¹·v, where P is the Hessian with the same block, the mean, for every class
     DIAGONAL : an array (size,)
 
-    `margins` are as of a HessianVector; MATRIX and SOLVE are spared work by them.
+    `margins` are as of a HessianVector; all but DIAGONAL are spared work by them.
     """
 
     w: np.ndarray
