@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow.dataset
 import pytest
 import scipy.sparse
@@ -58,7 +57,7 @@ SOURCES = {
     "npy beside": lambda f: scan(f / "X-*.npy", target=f / "y-*.npy", weight=str(f / "w-*.npy")),
     "npz": lambda f: scan(f / "z-*.npz", target="label", weight="w"),
     "dataset": lambda f: scan(pyarrow.dataset.dataset([str(p) for p in sorted(f.glob("p-*"))]), **COLUMNS),
-    "lazy frame": lambda f: scan(pl.scan_parquet(f / "p-*.parquet"), **COLUMNS),
+    "lazy frame": lambda f: scan(pytest.importorskip("polars").scan_parquet(f / "p-*.parquet"), **COLUMNS),
 }
 
 

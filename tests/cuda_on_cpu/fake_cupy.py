@@ -269,9 +269,7 @@ def modules(kernels):
 
     def solve_triangular(L, b, lower, trans="N"):
         refuse_host_arrays([L, b])
-        return on_device(
-            scipy.linalg.solve_triangular(plain(L), plain(b), lower=lower, trans=trans)
-        )
+        return on_device(scipy.linalg.solve_triangular(plain(L), plain(b), lower=lower, trans=trans))
 
     cupyx = types.ModuleType("cupyx")
     cupyx.empty_pinned = lambda shape, dtype: np.empty(shape, dtype)
