@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from logreg_accel import LogisticRegression, fit_many, logistic_regression_path
 from logreg_accel.backends.passes import Model
 from logreg_accel.data import as_matrix
+from logreg_accel.many import solve
 from logreg_accel.many.models import fitted_model
 from logreg_accel.many.solve import solve_table
 from logreg_accel.many.table import Shared, Spec
@@ -30,7 +31,8 @@ def agree(found, alone, atol):
 
 
 @pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
-def test_a_model_of_many_is_its_single_fit(solver):
+def test_a_model_of_many_is_its_single_fit(solver, monkeypatch):
+    monkeypatch.setattr(solve, "_TOGETHER", solve._TOGETHER_ON_DEVICE)
     X, Y = tall()
     s = np.random.default_rng(1).random(len(X)) + 0.5
     settings = {"tol": 1e-15, "solver": solver, "backend": "numba", "max_iter": 3000}
@@ -41,6 +43,22 @@ def test_a_model_of_many_is_its_single_fit(solver):
             alone = LogisticRegression(C=[0.01, 10.0][i % 2], **settings).fit(X, Y[:, i // 2], s)
             agree(model, alone, 1e-7)
             assert model.suboptimality_bound_ < 1e-11
+
+
+def test_wide_sparse_rows_follow_the_path():
+    """Every C has the solver of its single fit, and what its neighbours point at saves reads."""
+    rng = np.random.default_rng(0)
+    X = scipy.sparse.random_array((600, 900), density=0.02, rng=rng, format="csr")
+    X = scipy.sparse.csr_array(X.multiply(1 / np.sqrt(X.multiply(X).sum(axis=1) + 1e-12)[:, None]))
+    y, Cs = X @ rng.standard_normal(900) + 0.3 * rng.standard_normal(600) > 0, np.logspace(-2, 4, 7)
+    path = logistic_regression_path(X, y, Cs=Cs, backend="numba", tol=1e-7)
+    alone = [LogisticRegression(C=C, backend="numba", tol=1e-7).fit(X, y) for C in Cs]
+    assert [model.solver_ for model in path.models] == [one.solver_ for one in alone]
+    assert len({model.solver_ for model in path.models}) > 1
+    assert all(model.suboptimality_bound_ <= 1e-7 for model in path.models)
+    assert path.n_passes < 0.7 * sum(one.n_passes_ for one in alone)
+    repeated = logistic_regression_path(X, y, Cs=[1.0, 10.0, 10.0, 1.0, 20.0], backend="numba", tol=1e-4)
+    np.testing.assert_allclose(repeated.coef[0], repeated.coef[3], atol=1e-2)
 
 
 @pytest.mark.parametrize("kind", ["sparse", "softmax", "float32", "no intercept"])

@@ -38,6 +38,8 @@ class Backend:
         (name, type of loss) -> function (backend, loss, Z, y, s, *more) -> (rows, value) or None.
     notes : sequence of str
         What an upload had to do that a user may want to know.
+    on_device : bool
+        Whether blocks lie in the memory of another device than the host's.
     lasso_sweeps : callable or None
         Compiled coordinate descent, for `logreg_accel.solvers.quadratic`.
     """
@@ -50,6 +52,7 @@ class Backend:
     kernels: dict = {}
     pointwise_kernels: dict = {}
     notes = ()
+    on_device = False
     lasso_sweeps: Any = None
 
     def __init__(self, n_threads=None):

@@ -26,7 +26,9 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
     """Logistic regression with C and l1_ratio chosen by cross-validation.
 
     The models of all splits and candidates have an objective each, as of `LogisticRegression`; what they ask
-    of X is answered together, one read for all, and each is certified like a single fit.
+    of X is answered together, one read for all, and each is certified like a single fit. Where a read of many
+    columns costs more than it saves (X with many columns, sparse rows), they are fitted one after the other
+    along the path of C, each from where its neighbours point.
 
     Parameters
     ----------
@@ -47,7 +49,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         As of `LogisticRegression`. Weights of class_weight="balanced", and deviations of columns, are those
         of the rows that a split trains on; budgets hold for all models together.
     callback : callable Progress -> bool or None
-        Called after every read with a `logreg_accel.many.solve.Progress`; True stops all models.
+        Called after every read, or every model that is fitted by itself, with a
+        `logreg_accel.many.solve.Progress`; True stops all models.
 
     Attributes
     ----------

@@ -69,7 +69,8 @@ def logistic_regression_path(
     Cs : int or sequence of float
         A number of them from 1e-4 to 1e4, or the values.
     l1_ratio : float
-        Above 0, models are fitted one after the other, each from that of the next stronger penalty.
+        Above 0, and where shared reads do not pay (X with many columns, sparse rows), models are fitted one
+        after the other, each from those of the next stronger penalties.
     sample_weight : (n_samples,) or None
     class_weight : dict, "balanced" or None
     offset : (n_samples,), of more than two classes (n_samples, n_classes), or None

@@ -34,7 +34,8 @@ def fit_many(
         it is missing: that row does not count for that column.
     C : float or sequence of float
     l1_ratio : float
-        Above 0, or with an infinite C, models are fitted one after the other, each from its neighbour.
+        Above 0, or with an infinite C, and where shared reads do not pay (X with many columns, sparse rows),
+        models are fitted one after the other, those of a column each from its neighbours.
     sample_weight : (n_samples,) or None
     class_weight : dict, "balanced" or None
         "balanced" goes by the labels of each column.
@@ -44,7 +45,8 @@ def fit_many(
         Of `LogisticRegression`: tol, fit_intercept, solver, max_iter, max_passes, max_seconds, random_state,
         verbose, backend, n_threads, penalty_factor, standardize (by the rows that a model trains on), bounds
         (models one after the other), and `callback`, which is told a `logreg_accel.many.solve.Progress` after
-        every read and stops all models by returning True. Budgets hold for all models together.
+        every read, or every model that is fitted by itself, and stops all models by returning True. Budgets
+        hold for all models together.
 
     Returns
     -------

@@ -19,8 +19,14 @@ from .lockstep import Lockstep
 from .start import path_start, shared_rows
 from .table import penalty_of, weight_of
 
-_TOGETHER = {"newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"}
-"""Solvers whose questions can be answered for many models at once; others go from model to model."""
+_TOGETHER = {"newton-subsampled"}
+"""Solvers whose models share their reads wherever X is: their steps are few, about as many for each model.
+
+Others take reads by the hundred, and keep no margins where they share them. On a CPU, where a read takes as
+long as it has columns, models that start where their neighbours point are done much earlier.
+"""
+
+_TOGETHER_ON_DEVICE = _TOGETHER | {"newton-cholesky", "newton-cg", "lbfgs"}
 
 _PROOF_ROWS = 4
 """Rows per parameter that a proof may move: their Hessian is a model's own, while a read, which lets fewer
@@ -30,7 +36,7 @@ _BUDGETS = {driver.MAX_PASSES, driver.MAX_SECONDS, driver.CALLBACK, driver.MAX_I
 
 
 class Progress(NamedTuple):
-    """What the callback of many models is told after every read.
+    """What the callback of many models is told after every read, of models one by one after every model.
 
     Attributes
     ----------
@@ -79,7 +85,7 @@ def solve_table(template, shared, specs, callback=None, starts=None):
     """
     run = _Run(template, shared, specs, callback)
     together = [i for i, spec in enumerate(specs) if run.is_smooth(spec)]
-    if starts is None and len(together) > 1 and run.solver.name in _TOGETHER:
+    if starts is None and len(together) > 1 and run.shares_reads:
         run.in_lockstep(together)
     run.one_by_one(starts)
     return Outcome(run.fitted, run.n_passes)
@@ -98,6 +104,7 @@ class _Run:
         self.template, self.shared, self.specs, self.callback = template, shared, specs, callback
         self.fitted: list = [None] * len(specs)
         self.session = Lockstep(template.max_passes, template.max_seconds)
+        self.stopped = False  # by the callback: models that are left get no time
         self.totals: dict = {}
         self.scales: dict = {}
         matrix, self.loss = shared.X, loss_of(len(shared.classes))
@@ -132,6 +139,11 @@ class _Run:
     def is_smooth(spec):
         """Whether a model has an L2 penalty alone: what lock-step is for."""
         return spec.l1_ratio == 0 and spec.C < math.inf
+
+    @property
+    def shares_reads(self):
+        """Whether smooth models are fitted together."""
+        return self.solver.name in (_TOGETHER_ON_DEVICE if self.backend.on_device else _TOGETHER)
 
     @property
     def n_passes(self):
@@ -213,18 +225,30 @@ class _Run:
     def one_by_one(self, starts):
         """Fit what is left: models that were not fitted together, and those left without a proof."""
         order = sorted(range(len(self.specs)), key=lambda i: (self.specs[i].l1_ratio, self.specs[i].C))
-        last: dict = {}
+        paths: dict = {}
         for done, i in enumerate(order):
             spec, found = self.specs[i], self.fitted[i]
-            path = spec.model, spec.l1_ratio
+            path = paths.setdefault((spec.model, spec.l1_ratio), [])
             if found is None or self._is_worth_another(found):
-                w = starts[i] if starts is not None else last.get(path)
+                w = starts[i] if starts is not None else self._expected(path, spec)
                 self.fitted[i] = self._alone(spec, w if found is None else found.solution.w, found)
                 try:
                     self._tell(len(order) - done - 1)
                 except driver.Stop:
-                    self.session.max_seconds = 0.0  # the rest is told that time is over
-            last[path] = self.fitted[i].solution.w
+                    self.session.max_seconds, self.stopped = 0.0, True
+            path.append((spec.C, self.fitted[i].solution.w))
+
+    def _expected(self, path, spec):
+        """Where a model is expected from those of its path: on the line through the last two in log C."""
+        if not path:
+            return None
+        C, w = path[-1]
+        if len(path) == 1 or not self.is_smooth(spec) or self.bounds is not None:
+            return w  # a line would leave the zeros of an L1 penalty, and bounds
+        C_before, before = path[-2]
+        if C_before == C:
+            return w
+        return w + math.log(spec.C / C) / math.log(C / C_before) * (w - before)
 
     def _is_worth_another(self, found):
         solution = found.solution
@@ -247,5 +271,7 @@ class _Run:
         session.n_passes += fitted.solution.n_passes
         if fitted.solution.status == driver.INTERRUPTED:
             raise KeyboardInterrupt
+        if self.stopped and fitted.solution.status == driver.MAX_SECONDS:
+            fitted = fitted._replace(solution=fitted.solution._replace(status=driver.CALLBACK))
         worse = found is not None and fitted.solution.bound > found.solution.bound
         return found if worse else fitted

@@ -40,6 +40,7 @@ class CupyBackend(Backend):
     # Bounds the generic bodies' temporaries. Tiles are not cache-sized, as they are on the CPU, because a
     # launch would cost more than the work on such a tile.
     tile_bytes = 1 << 30
+    on_device = True
 
     def __init__(self, n_threads=None):
         super().__init__(n_threads)
