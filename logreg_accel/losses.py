@@ -125,12 +125,12 @@ class Multinomial:
 
     def value_residual(self, z, y):
         """Return ℓ (rows, 1) and ∂ℓ/∂z (rows, K), which share the exponentials."""
-        own = np.cumsum(np.ones_like(z[:1]), axis=1) - 1 == y[:, None]
+        own = _own(z, y)
         z = z - _over_classes(np.maximum, z)
         e = np.exp(z)
         others = np.where(own, 0, e)
         rest = _over_classes(np.add, others)
-        e_own = _over_classes(np.add, np.where(own, e, 0))
+        e_own = _over_classes(np.add, e - others)
         value = np.log1p(e_own - 1 + rest) - _over_classes(np.add, np.where(own, z, 0))
         return value, np.where(own, -rest, others) / (e_own + rest)
 
@@ -146,7 +146,7 @@ class Multinomial:
 
     def lead(self, z, y):
         """Return by how much a row's own margin is above every other, inf above itself."""
-        own = np.cumsum(np.ones_like(z[:1]), axis=1) - 1 == y[:, None]
+        own = _own(z, y)
         return np.where(own, np.inf, np.where(own, z, 0).sum(axis=1, keepdims=True) - z)
 
     def conjugate(self, r, y):
@@ -190,6 +190,13 @@ class Multinomial:
         """Return the logarithms of `probabilities`, accurate even where those underflow."""
         z = z - z.max(axis=1, keepdims=True)
         return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
+def _own(z, y):
+    """Whether a column is that of the row's own class, (rows, K), where z lies."""
+    if type(z) is np.ndarray:
+        return np.arange(z.shape[1], dtype=y.dtype) == y[:, None]
+    return np.cumsum(np.ones_like(z[:1]), axis=1) - 1 == y[:, None]
 
 
 def _over_classes(ufunc, terms):

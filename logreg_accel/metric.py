@@ -20,9 +20,11 @@ def solve(objective, H):
     if k > 1:
         # All classes may be shifted together: gradients are zero along that, and steps shall be, too.
         H4 = H.reshape(-1, k, size // k, k)
-        free = np.broadcast_to(objective.penalty.l2 == 0, size)[::k].copy()
-        free[objective.rows.n_features :] = True
-        for j in np.flatnonzero(free):
+        n, l2 = objective.rows.n_features, objective.penalty.l2
+        free = range(n, size // k)
+        if np.ndim(l2) or l2 == 0:
+            free = [*np.flatnonzero(np.broadcast_to(l2 == 0, size)[: k * n : k]), *free]
+        for j in free:
             H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
     return objective.rows.backend.factor(H, _rounding(objective))
 

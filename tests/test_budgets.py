@@ -10,7 +10,7 @@ import scipy.sparse
 
 from conftest import CPU_BACKENDS, block_of, draw
 from logreg_accel import LogisticRegression, Objective, clock, driver, solvers
-from logreg_accel.backends import generic, get_backend, linalg, passes
+from logreg_accel.backends import get_backend, grams, linalg, passes
 from logreg_accel.backends.numba import lanes
 from logreg_accel.data import as_matrix, centred
 from logreg_accel.losses import Logistic
@@ -25,8 +25,8 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(linalg, "_WHOLE", 32)
     monkeypatch.setattr(linalg, "_BLOCK", 16)
     monkeypatch.setattr(linalg, "_PANEL", 8)
-    monkeypatch.setattr(generic, "_WIDE", 1 << 16)
-    monkeypatch.setattr(generic, "_BLOCK_WORK", 1 << 10)
+    monkeypatch.setattr(grams, "_WIDE", 1 << 16)
+    monkeypatch.setattr(grams, "_BLOCK_WORK", 1 << 10)
     monkeypatch.setattr(lanes, "_HESSIAN_WORK", 1 << 10)
 
 
@@ -134,8 +134,8 @@ def test_a_wide_hessian_in_blocks_is_the_whole_one(backend, kind, monkeypatch):
     backend, _ = get_backend(backend, 0, n_threads=2)
     backend.kernels = {}
     whole = backend.run(passes.Hessian(W, Logistic()), block)
-    monkeypatch.setattr(generic, "_WIDE", 1 << 16)
-    monkeypatch.setattr(generic, "_BLOCK_WORK", 1 << 10)
+    monkeypatch.setattr(grams, "_WIDE", 1 << 16)
+    monkeypatch.setattr(grams, "_BLOCK_WORK", 1 << 10)
     close = {"rtol": 1e-4, "atol": 1e-3} if kind == "float32" else {"rtol": 1e-11, "atol": 1e-11}
     np.testing.assert_allclose(backend.run(passes.Hessian(W, Logistic()), block), whole, **close)
 

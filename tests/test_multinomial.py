@@ -25,6 +25,7 @@ from conftest import (
 from logreg_accel import LogisticRegression, Objective, solvers
 from logreg_accel.backends import passes
 from logreg_accel.data import compute_dtype
+from logreg_accel.data.matrix import Matrix
 from logreg_accel.losses import Logistic, Multinomial
 from logreg_accel.penalty import Penalty
 from logreg_accel.solvers.questions import CLASS_MEAN, SOLVE, Curvature
@@ -305,3 +306,25 @@ def test_a_mean_of_the_classes_blocks_saves_products():
     assert plain.status_ == blocks.status_ == "converged"
     assert blocks.n_passes_ < 0.5 * plain.n_passes_
     np.testing.assert_allclose(blocks.coef_, plain.coef_, rtol=0, atol=2e-3 * abs(plain.coef_).max())
+
+
+@pytest.mark.parametrize("m", [40, 4000])  # below and above the size at which one product makes all blocks
+@pytest.mark.parametrize("weighted", [False, True])
+def test_blocks_made_together_are_the_blocks_made_one_by_one(m, weighted, monkeypatch):
+    rng = np.random.default_rng(m)
+    X, y = rng.standard_normal((m, 6)) + 3, rng.integers(0, 4, m)
+    weights = rng.random(m) if weighted else None
+    objective = Objective.from_arrays(X, y, weights, backend="numpy")
+    w = 0.3 * rng.standard_normal(objective.size)
+    together = objective.hessian(w)
+    monkeypatch.setattr(Matrix, "few_products", lambda self, k: False)
+    np.testing.assert_allclose(together, objective.hessian(w), rtol=0, atol=1e-13 * abs(together).max())
+
+
+def test_labels_that_hardly_repeat_are_still_warned_about():
+    """Whole numbers are looked at once, but what scikit-learn says of them stays."""
+    X = np.random.default_rng(0).standard_normal((24, 2))
+    with pytest.warns(UserWarning, match="unique classes is greater than 50%"):
+        LogisticRegression().fit(X, np.arange(24) // 1.5 // 1)
+    with pytest.warns(UserWarning, match="unique classes is greater than 50%"):
+        LogisticRegression().fit(X, np.arange(24) * 2 // 3)

@@ -10,13 +10,11 @@ import operator
 
 import numpy as np
 
-from .. import clock
 from ..data import compute_dtype
+from . import grams
 from . import passes as p
 
 FAR = 100.0  # a lead of a row's own class beyond which its loss is nothing
-_WIDE = 2048  # bytes of a tile per column: with more columns a tile's share of a Hessian is made in blocks
-_BLOCK_WORK = 1 << 31  # products in a block, some hundredths of a second
 
 
 def loss_gradient(backend, pass_, block):
@@ -58,14 +56,18 @@ def hessian_vector(backend, pass_, block):
 def hessian(backend, pass_, block):
     """A block of the Hessian for every pair of outputs of a model."""
     W = _cast(backend, pass_.W, block)
-    n, k = W.shape[0] - 1, W.shape[1]
+    n, k, outputs = W.shape[0] - 1, W.shape[1], pass_.loss.n_outputs
     H = backend.xp.zeros((n + 1, k, n + 1, k), dtype=np.float64)
     for rows, X, part in tiles(backend, block, min_rows=4 * n):
         Z = _margins_of(pass_, rows, X, W, part)
         for columns, y, s in models_of(pass_, part, k):
             first = columns.start or 0
-            for a, b, weighted in backend.curvature_blocks(pass_.loss, Z[:, columns], y, s):
-                _add_hessian(backend, H[:, first + a, :, first + b], X, weighted, a == b)
+            blocks = backend.curvature_blocks(pass_.loss, Z[:, columns], y, s)
+            if X.few_products(outputs * (outputs + 1) // 2):
+                grams.add_together(H, X, first, blocks)
+                continue
+            for a, b, weighted in blocks:
+                grams.add(backend, H[:, first + a, :, first + b], X, weighted, a == b)
     for a in range(k):
         for b in range(a, k):
             H[n, a, :n, b] = H[:n, a, n, b]
@@ -82,7 +84,7 @@ def mean_hessian(backend, pass_, block):
         Z = _margins_of(pass_, rows, X, W, part)
         ((columns, y, s),) = models_of(pass_, part, W.shape[1])
         curvature = pass_.loss.curvature(Z[:, columns], y).mean(axis=1, keepdims=True)
-        _add_hessian(backend, H, X, curvature if s is None else s * curvature, True)
+        grams.add(backend, H, X, curvature if s is None else s * curvature, True)
     H[n, :n] = H[:n, n]
     return H
 
@@ -271,24 +273,3 @@ def _add_diagonal(D, X, curvature):
     """A tile's share of the diagonal."""
     D[:-1] += X.squared().transposed_product(curvature)
     D[-1] += curvature.sum(axis=0, dtype=np.float64)
-
-
-def _add_hessian(backend, H, X, curvature, positive):
-    """A tile's share of all of H but its last row."""
-    m, n = X.shape
-    clock.check()
-    H[:n, n] += X.weighted_sum(curvature)
-    H[n, n] += curvature.sum(dtype=np.float64)
-    if n <= backend.tile_bytes // _WIDE:
-        H[:n, :n] += X.weighted_gram(curvature, positive)
-        return
-    width = max(min(_BLOCK_WORK // (m * n), 512), 64)
-    product = X.weighted_gram_rows(curvature)
-
-    def add(i):
-        start, stop = i * width, min((i + 1) * width, n)
-        rows = product(start, stop)
-        H[start:stop, :stop] += rows
-        H[:start, start:stop] += rows[:, :start].T
-
-    backend.each(add, -(-n // width))

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.columns import add_by_group, mixed
-from .generic import _add_hessian, _cast, margins_at, pointwise, tiles
+from . import grams
+from .generic import _cast, margins_at, pointwise, tiles
 from .passes import Hessian, Pass
 
 
@@ -157,9 +158,9 @@ def moments(backend, pass_, block):
         G[:-1] += X.transposed_product(R)
         G[-1] += R.sum(axis=0, dtype=np.float64)
         for a, b, weighted in backend.curvature_blocks(pass_.loss, Z, part.y, s):
-            _add_hessian(backend, H[:, a, :, b], X, weighted, a == b)
+            grams.add(backend, H[:, a, :, b], X, weighted, a == b)
             if pass_.meat:
-                _add_hessian(backend, M[:, a, :, b], X, R[:, a : a + 1] * R[:, b : b + 1], a == b)
+                grams.add(backend, M[:, a, :, b], X, R[:, a : a + 1] * R[:, b : b + 1], a == b)
     to_host = backend.to_host
     return Totals(
         to_host(value), to_host(G), _mirrored(to_host(H)), None if M is None else _mirrored(to_host(M))

@@ -53,7 +53,8 @@ def encode_labels(y):
     ValueError
         There is only one class, a label is missing, or the numbers look like a regression target.
     """
-    found = _two_classes(y) or (_whole_numbers(y) if is_numpy_like(y) else _strings(y))
+    numbers = is_numpy_like(y) or y.dtype.kind in "iu"
+    found = _two_classes(y) or (_whole_numbers(y) if numbers else _strings(y))
     if found is not None:
         return found
     y = to_host(y)
@@ -134,11 +135,11 @@ def _two_classes(y):
 
 
 def _whole_numbers(y):
-    """Classes and codes of more whole numbers on a device; None where they are something else."""
+    """Classes and codes of more whole numbers; None where they are something else, or hardly repeat."""
     if y.dtype.kind == "f" and not (y == np.round(y)).all():
         return None
     classes, codes = np.unique(y, return_inverse=True)
-    if not 2 < len(classes) < len(y):
+    if not 2 < len(classes) <= len(y) // 2:
         return None
     return to_host(classes), codes.astype(np.min_scalar_type(len(classes) - 1))
 

@@ -13,6 +13,7 @@ from .pieces import gram_bounds, runs_of
 from .stored import compute_dtype, is_on_device, storage_dtype
 
 _LEAST_COLUMNS = 512  # of a tile of columns: fewer take longer to gather than to multiply
+_FEW_NUMBERS = 1 << 16  # products up to here take as long as the calls
 _SUMMED_ROWS = 256  # in float32, before float64
 
 
@@ -122,6 +123,19 @@ class Matrix:
             return (X * c).T @ X
         scaled = X * np.sqrt(c)  # the same array on both sides, for which NumPy calls syrk, not gemm
         return scaled.T @ scaled
+
+    def few_products(self, k):
+        """Whether `weighted_grams` of k > 1 columns is offered and takes no longer than one call for each."""
+        m, n = self.shape
+        here = type(self.stored) is np.ndarray and self.centre is None
+        return here and k > 1 and m * n * k <= _FEW_NUMBERS
+
+    def weighted_grams(self, C):
+        """Compute [X 1]ᵀ·diag(c)·[X 1] for all columns c of C, (columns, n + 1, n + 1), by one product."""
+        (m, n), k = self.shape, C.shape[1]
+        X = np.concatenate([self.stored, np.ones((m, 1), dtype=self.stored.dtype)], axis=1)
+        product = X.T @ (C[:, :, None] * X[:, None]).reshape(m, -1)
+        return product.reshape(n + 1, k, n + 1).swapaxes(0, 1)
 
     def weighted_gram_rows(self, c):
         """Return a function (start, stop) -> some rows of `weighted_gram`, up to column `stop`."""
