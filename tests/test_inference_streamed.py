@@ -36,7 +36,8 @@ def test_the_same_as_in_memory(monkeypatch, classes, kind):
     clf = LogisticRegression(C=np.inf, tol=1e-12).fit(X, y, s)
     vcov = {"CRV1": groups} if kind == "CRV1" else kind
     expected, found = inference(clf, X, y, s, vcov=vcov), inference(clf, rows(X, y, s), vcov=vcov)
-    np.testing.assert_allclose(found.cov_params(), expected.cov_params(), rtol=1e-9, atol=1e-12)
+    covariance = expected.cov_params()  # small entries are what large ones leave, with their rounding
+    np.testing.assert_allclose(found.cov_params(), covariance, rtol=1e-9, atol=1e-12 * abs(covariance).max())
     for name in ("llf", "llnull", "aic", "bic", "nobs"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-11)
     gc.collect()  # the blocks are there for as long as the result is
