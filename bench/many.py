@@ -3,10 +3,9 @@
 Grids of 5 folds and 10 values of C, 45 values of C, and 100 targets, at a proven relative suboptimality of
 1e-6; with `--data FOLDER` also real texts, as bench/race knows them. "single" are our own fits of some of
 these models, one after the other on the rows that train, times how many of those there are, by what "auto"
-takes for one of them; "same" the same by the solver that all together have. "sklearn" is LogisticRegressionCV
-on the first fold alone, times 5, its tolerance tightened from 1e-4 until the worst of its models is within
-1e-6 or its time is over. Results are merged by
-case into bench/results/many.json; `--table` only writes the table of bench/README.md.
+takes for each. "sklearn" is LogisticRegressionCV on the first fold alone, times 5, its tolerance tightened
+from 1e-4 until the worst of its models is within 1e-6 or its time is over. Results are merged by case into
+bench/results/many.json; `--table` only writes the table of bench/README.md.
 """
 
 import argparse
@@ -109,21 +108,21 @@ def together(shared, specs, runs=2):
         "reads": outcome.n_passes,
         "worst_bound": max(bounds),
         "converged": sum(one.solution.status == "converged" for one in outcome.fitted),
-        "solver": str(outcome.fitted[0].solver),
+        "solver": ", ".join(sorted({str(one.solver) for one in outcome.fitted})),
     }, outcome
 
 
-def one_by_one(X, Y, shared, specs, most=10, solver="auto"):
+def one_by_one(X, Y, shared, specs, most=10):
     """Our own single fits of some models, on the rows that train, and what all would take."""
     some = specs[:most] if len(specs) == 50 else specs[:: len(specs) // most]
     wall = cpu = 0.0
     trains = shared.trains[:, 0] if shared.trains.shape[1] else slice(None)
     rows = X if isinstance(trains, slice) else X[trains]
-    LogisticRegression(C=1.0, tol=TOL, backend="numba", solver=solver).fit(rows, Y[trains, 0])
+    LogisticRegression(C=1.0, tol=TOL, backend="numba").fit(rows, Y[trains, 0])
     for spec in some:
         y = Y[trains, spec.model.target]
         began = time.perf_counter(), time.process_time()
-        LogisticRegression(C=spec.C, tol=TOL, backend="numba", solver=solver).fit(rows, y)
+        LogisticRegression(C=spec.C, tol=TOL, backend="numba").fit(rows, y)
         wall, cpu = wall + time.perf_counter() - began[0], cpu + time.process_time() - began[1]
     return {
         "fits": len(some),
@@ -173,8 +172,6 @@ def run(case, scale, limit, runs):
     ours, outcome = together(shared, specs, runs)
     entry = {"rows": X.shape[0], "features": X.shape[1], "scale": scale, "load": load, "together": ours}
     entry["single"] = one_by_one(X, Y, shared, specs)
-    if scipy.sparse.issparse(X):
-        entry["same"] = one_by_one(X, Y, shared, specs, solver=ours["solver"])
     entry["share_of_single"] = ours["cpu_seconds"] / entry["single"]["cpu_seconds_of_all"]
     entry["share_of_single_wall"] = ours["seconds"] / entry["single"]["seconds_of_all"]
     if folds and limit > 0:
@@ -186,19 +183,16 @@ def written(report):
     """The table of bench/README.md."""
     lines = [
         "| models | rows x features | solver | reads | worst bound | s | s of single fits | share "
-        "| share of CPU time, of the same solver's | load of 2 cores | scikit-learn, s "
+        "| share of CPU time | load of 2 cores | scikit-learn, s "
         "| its worst suboptimality |",
         "|" + "---|" * 12,
     ]
     for name, one in report["cases"].items():
         ours, single, peer = one["together"], one["single"], one.get("sklearn")
-        shares = f"{one['share_of_single']:.2f}"
-        if "same" in one:
-            shares += f", {ours['cpu_seconds'] / one['same']['cpu_seconds_of_all']:.2f}"
         lines.append(
             f"| {name} | {one['rows']:,} x {one['features']:,} | {ours['solver']} | {ours['reads']:.1f} "
             f"| {ours['worst_bound']:.1e} | {ours['seconds']:.2f} | {single['seconds_of_all']:.1f} "
-            f"| {one['share_of_single_wall']:.2f} | {shares} | {one['load']:.0f} "
+            f"| {one['share_of_single_wall']:.2f} | {one['share_of_single']:.2f} | {one['load']:.0f} "
             + (
                 f"| {peer['seconds_of_5_folds']:.1f} | {peer['worst_suboptimality']:.1e} |"
                 if peer
