@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import blas
 
-from .repair import FACTORED_UP_TO, Repair, possible, value_of
+from .repair import FACTORED_UP_TO, Repair, possible, rounding_of, value_of
 from .separation import Separation
 from .solvers import questions as ask
 
@@ -205,7 +205,7 @@ class Certificate:
         if self.exact is None and self.rows is not None and self.reads_left() >= 1:
             self.exact = yield ask.Evaluate(point.w, self.rows)
         if self.exact is not None:  # else values are not known well enough to be compared
-            above = max(self.exact.value - self.lower, 0.0) + 4 * self.exact.rounding
+            above = max(self.exact.value - self.lower, 0.0) + 4 * rounding_of(self.exact, self.start.scale)
             self.partial, self.share = min(1.0, above / value_of(point, self.exact)), self.lower_share
         if self.partial > self.tol:
             hope = math.inf if math.isnan(estimate) else _HOPE * self.tol * point.value

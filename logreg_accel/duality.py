@@ -103,7 +103,8 @@ def plain(objective, point, hope=np.inf):
         if shifted is None:
             return point.value  # F* is at least 0
         moved, gradient = shifted
-    moved += (relative * float(abs(w) @ scale)) ** 2 / 8  # of margins; no curvature is above 1/4
+    of_margins = relative * float(abs(point.w) @ scale)  # no curvature is above 1/4
+    moved = (np.sqrt(moved) + of_margins / np.sqrt(8)) ** 2
     return gap(penalty, w, gradient, moved, point.value - penalty.value(w), fixed)
 
 

@@ -130,15 +130,11 @@ class Objective:
         return point.value, point.gradient
 
     def hessian_vector(self, w: ArrayLike, v: ArrayLike) -> np.ndarray:
-        """∇²F(w)·v out of one read of X. Errors as `value_and_gradient`.
+        """∇²F(w)·v, float64 (size,), out of one read of X. Errors as `value_and_gradient`.
 
         Parameters
         ----------
         w, v : array (size,)
-
-        Returns
-        -------
-        ndarray (size,), float64
         """
         return self.answer(ask.HessianVector(np.asarray(w), np.asarray(v)))
 
@@ -174,11 +170,12 @@ class Objective:
                     return self._draw(question.what)
                 case ask.LineMinimum(start, end):
                     return line_search.minimum(*self._slopes(start, end))
-                case ask.MarginChange(start, end, _):
-                    z0, z1 = start.margins, end.margins
-                    known = z0 is not None and z1 is not None
-                    change = passes.MarginChange(z0, z1, self.loss, self.models)
-                    return self.rows.sweep(change) if known else passes.UNKNOWN
+                case ask.MarginChange(start, end, in_loss=False):
+                    return self._between(passes.MarginChange, start, end, passes.UNKNOWN)
+                case ask.MarginChange(start, end):
+                    return (
+                        float(self._between(passes.AboveTangent, start, end, [np.nan])[0]) / self.weight_sum
+                    )
                 case ask.DualValue(point, hope):
                     return (
                         duality.plain(self, point, hope) if point.dual is None else ascent.bound(self, point)
@@ -260,6 +257,11 @@ class Objective:
             return slope + along + t * across, curvature + across
 
         return slope_and_curvature, float(start.gradient @ (end.w - start.w))
+
+    def _between(self, sweep, start, end, unknown):
+        z0, z1 = start.margins, end.margins
+        known = z0 is not None and z1 is not None
+        return self.rows.sweep(sweep(z0, z1, self.loss, self.models)) if known else unknown
 
     def _draw(self, what):
         if self.models is not None and isinstance(what, ask.Batch | ask.RowSpace):

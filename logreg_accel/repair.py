@@ -38,6 +38,12 @@ def value_of(point, exact):
     return min(point.value, exact.value) if known else point.value
 
 
+def rounding_of(point, scale):
+    """About how far a value is off by the rounding of margins, which residuals pass on, and of its sum."""
+    of_margins = point.rounding / point.value * float(abs(point.w) @ (scale + np.zeros(len(point.w))))
+    return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * of_margins
+
+
 class Repair:
     """Bounds F(w) − F* by moving the residuals of some rows.
 
@@ -81,6 +87,7 @@ class Repair:
                 drift = 0.0
             step = -(yield from metric.solve(there, residual))
             decrement = max(-0.5 * float(residual @ step), 0.0)
+            self.moved = yield from self._moved(there)
             first = min(first, decrement)
             exact, repaired = self._bounds(there, residual, abs(step), decrement, metric.bounded)
             least, beyond = min(least, exact), None
@@ -147,14 +154,26 @@ class Repair:
 
     def _gap(self, there, repaired):
         penalty, here, w = self.penalty, self.here, self._penalised(self.point.w)
-        d = there.w - here.w
-        loss, moved = self.point.value - penalty.value(w), 0.0
-        if d.any():
-            slope = there.gradient - penalty.gradient(self._penalised(there.w))
-            terms = (here.value - penalty.value(w), penalty.value(self._penalised(there.w)) - there.value)
-            moved = max(math.fsum([*terms, float(slope @ d)]), 0.0) + 8 * np.finfo(float).eps * here.value
+        d, loss = there.w - here.w, self.point.value - penalty.value(w)
         gradient = there.gradient + self.tilt - repaired - penalty.gradient(self._penalised(d))
-        return duality.gap(penalty, w, gradient, moved, loss, self.fixed)
+        return duality.gap(penalty, w, gradient, self.moved, loss, self.fixed)
+
+    def _moved(self, there):
+        """What the rows that were moved add: how far their losses lie above the tangents at the new margins.
+
+        Without margins it is a difference of values, each of them off by the rounding of every margin.
+        """
+        penalty, here = self.penalty, self.here
+        if (there.w == here.w).all():
+            return 0.0
+        above = yield ask.MarginChange(here, there, self.rows, in_loss=True)
+        rounding = 8 * np.finfo(np.float64).eps * here.value
+        if math.isnan(above):
+            w, d = self._penalised(here.w), self._penalised(there.w)
+            slope = float((there.gradient - penalty.gradient(d)) @ (there.w - here.w))
+            above = math.fsum([here.value - penalty.value(w), penalty.value(d) - there.value, slope])
+            rounding += sum(rounding_of(p, self.start.scale) for p in (here, there))
+        return max(above, 0.0) + rounding
 
     def _penalised(self, w):
         return np.where(self.fixed, 0.0, w)

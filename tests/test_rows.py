@@ -111,6 +111,27 @@ def test_row_vectors_stay_with_their_rows():
     assert rows.reads(passes.Margins) == 1 and rows.reads(passes.MarginChange) == 0
 
 
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("loss", [Logistic(), Multinomial(3)], ids=["two classes", "three"])
+def test_what_losses_lie_above_their_tangents_is_summed_row_by_row(name, loss):
+    """Terms of 1e7 in every margin: losses are off by 1e-9, and of the sum that is wanted 1e-12 is known."""
+    X, _, s, _ = draw(200, 3, weighted=True)
+    y = np.arange(200) % max(loss.n_outputs, 2)
+    X = np.c_[1e7 + X, np.full(200, 1e7)]
+    rows, k, rng = rows_of(X, y, s, name, blocks=2), loss.n_outputs, np.random.default_rng(0)
+    W = np.zeros((5, k))
+    W[:4] = rng.standard_normal((1, k)) * np.array([[1], [0.5], [0.2], [-1.7]])
+    ends = W, W + np.r_[1e-4 * rng.standard_normal((3, k)), np.zeros((2, k))] * [[1], [1], [1], [0], [0]]
+    ends[1][3] -= (ends[1] - W)[:3].sum(axis=0)
+    start, end = (rows.sum(passes.Margins(W)) for W in ends)
+    z0, z1 = (rows.to_host(z).astype(np.longdouble) for z in (start, end))
+    (value, _), (tangent, slope) = (loss.value_residual(z, y) for z in (z0, z1))
+    exact = (s[:, None] * (value - tangent)).sum() - (s[:, None] * slope * (z0 - z1)).sum()
+    got = rows.sweep(passes.AboveTangent(start, end, loss))
+    assert got.shape == (1,) and exact > 0
+    np.testing.assert_allclose(got[0], float(exact), rtol=1e-6, atol=1e-14 * s.sum())
+
+
 def two_models(name, loss, k):
     """Rows with two targets and two splits, and for each of two models its own rows, codes and weights."""
     X, _, s, _ = draw(400, 5, weighted=True)

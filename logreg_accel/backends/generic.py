@@ -35,9 +35,8 @@ def loss_gradient(backend, pass_, block):
         value = value + tile_value
         G[:-1] += X.transposed_product(R)
         G[-1] += R.sum(axis=0, dtype=np.float64)
-    return p.Sums(
-        backend.to_host(value), backend.to_host(G), kept, backend.to_host(D) if pass_.diagonal else None
-    )
+    D = backend.to_host(D) if pass_.diagonal else None
+    return p.Sums(backend.to_host(value), backend.to_host(G), kept, D)
 
 
 def hessian_vector(backend, pass_, block):
@@ -158,6 +157,17 @@ def margin_change(backend, pass_, block):
     return p.Change(float(abs(end - start).max()), least, most)
 
 
+def above_tangent(backend, pass_, block):
+    """How far the losses at some margins lie above their tangents at others."""
+    total = 0.0
+    for columns, y, s in models_of(pass_, block, pass_.start.shape[1]):
+        z0, z1 = (z[:, columns] for z in (pass_.start, pass_.end))
+        (value, _), (tangent, slope) = (pass_.loss.value_residual(z, y) for z in (z0, z1))
+        above = (value - tangent).sum(axis=1) - (slope * (z0 - z1)).sum(axis=1)
+        total += float((above if s is None else s[:, 0] * above).sum(dtype=np.float64))
+    return np.array([total])
+
+
 def curvature_mass(backend, pass_, block):
     """Σ over outputs of s·curvature of every row."""
     mass = 0
@@ -170,8 +180,7 @@ def curvature_mass(backend, pass_, block):
 def weight_sum(backend, pass_, block):
     """Σ s of the rows that each model trains on."""
     weights = [s for _, _, s in models_of(pass_, block, len(pass_.models))]
-    m = float(block.y.shape[0])
-    return np.array([m if s is None else float(s.sum(dtype=np.float64)) for s in weights])
+    return np.array([float(block.y.shape[0] if s is None else s.sum(dtype=np.float64)) for s in weights])
 
 
 BODIES = {
@@ -185,12 +194,10 @@ BODIES = {
     p.RowSquares: row_squares,
     p.Line: line,
     p.MarginChange: margin_change,
+    p.AboveTangent: above_tangent,
     p.CurvatureMass: curvature_mass,
     p.WeightSum: weight_sum,
 }
-
-
-# -- the pieces ----------------------------------------------------------------------------------------------
 
 
 def tiles(backend, block, min_rows=1):
@@ -260,9 +267,8 @@ def pointwise(backend, name, pass_, part, Z, *more):
         for columns, y, s in models_of(pass_, part, Z.shape[1])
     ]
     xp = backend.xp
-    return xp.concatenate([rows for rows, _ in each], axis=1), None if each[0][1] is None else xp.concatenate(
-        [v for _, v in each]
-    )
+    values = None if each[0][1] is None else xp.concatenate([v for _, v in each])
+    return xp.concatenate([rows for rows, _ in each], axis=1), values
 
 
 def _cast(backend, W, block):

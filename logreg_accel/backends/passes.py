@@ -239,6 +239,18 @@ class MarginChange(Pass):
 
 
 @dataclass(frozen=True, eq=False)
+class AboveTangent(Pass):
+    """-> Σ s·(ℓ(z0) − ℓ(z1) − ∂ℓ(z1)·(z0 − z1)), float64 (1,): row by row, where sums of ℓ would cancel."""
+
+    reads = 0
+    vectors = ("start", "end")
+    start: Any
+    end: Any
+    loss: Any
+    models: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class CurvatureMass(Pass):
     """-> row vector (rows,): what a row's curvatures and its weight come to."""
 

@@ -261,11 +261,15 @@ class MarginChange:
     """-> how margins change between two points: largest, and least and most towards a row's own class.
 
     Where margins are unknown, any of them may have changed: inf, -inf, inf. No read.
+
+    With `in_loss`, -> how far the mean loss at `start` lies above its tangent at `end`, nan where margins are
+    unknown. It is summed row by row: a difference of values is off by the rounding of every margin.
     """
 
     start: Point
     end: Point
     on: Any = None
+    in_loss: bool = False
 
 
 @dataclass(frozen=True)
