@@ -13,7 +13,7 @@ from .data.scan import Source
 from .rows import MemoryRows, Streamed, StreamRows, opened
 from .rows.store import Store
 from .rows.stream import WITNESSES
-from .solvers import sgd
+from .solvers import SOLVERS, sgd
 from .solvers.memory import Shape, in_units, needed
 
 _MAY_CHANGE = {"callback", "max_iter", "max_passes", "max_seconds", "n_threads", "verbose"}
@@ -105,13 +105,17 @@ def check_room(labelled, solver, n_outputs):
         m, n = labelled.store.shape
         row = labelled.store.nbytes / m
         m = min(m, int(WITNESSES / row * (n + 1) * n_outputs / 2.5))  # as far as a proof goes
-        wanted = needed(solver, Shape(m, n, n_outputs, int(m * row), real=0))
+        shape = Shape(m, n, n_outputs, int(m * row), real=0)
+        wanted = needed(solver, shape)
         room = _FOR_SOLVER * labelled.memory
         if wanted > room:
+            name = next(name for name, kind in SOLVERS.items() if isinstance(solver, kind))
+            fits = needed(SOLVERS["lbfgs"](), shape) <= room
+            hint = ", or take solver='lbfgs' or, with L1, 'fista'" if fits else ""
             raise MemoryError(
-                f"{type(solver).__name__} needs {in_units(wanted)} beside the blocks, and `memory` of "
+                f"{name} needs {in_units(wanted)} beside the blocks, and `memory` of "
                 f"{in_units(labelled.memory)} leaves {in_units(room)}. Raise it to "
-                f"{in_units(wanted / _FOR_SOLVER + 1e6)}, or take solver='lbfgs' or, with L1, 'fista'."
+                f"{in_units(wanted / _FOR_SOLVER + 1e6)}{hint}."
             )
 
 

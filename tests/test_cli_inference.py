@@ -58,3 +58,26 @@ def test_what_has_no_error_bars(tmp_path, capsys):
     assert code == 0 and "no error bars: The classes are separated by" in err and "told" in err
     code, out, _ = run("inspect", model, "--json", capsys=capsys)
     assert code == 0 and "inference" not in json.loads(out)
+
+
+def test_levels_are_compared_with_the_first(tmp_path, capsys):
+    """Columns for all levels and an intercept are collinear: the first level has none, as R leaves it out."""
+    rng = np.random.default_rng(3)
+    town, age = rng.choice(["Bern", "Oslo", "Rom"], 400), rng.normal(size=400)
+    y = (rng.logistic(size=400) < age + (town == "Rom")).astype(int)
+    data, model = tmp_path / "data.csv", tmp_path / "model.npz"
+    rows = [f"{t},{a!r},{v}" for t, a, v in zip(town, age.tolist(), y, strict=True)]
+    data.write_text("\n".join(["town,age,t", *rows]) + "\n")
+    arguments = ("train", data, "--target", "t", "--C", "inf", "--tol", "1e-12", "--model", model)
+    code, _, err = run(*arguments, "--inference", "iid", capsys=capsys)
+    assert code == 0 and "compared with   town=Bern" in err and "no error bars" not in err
+    kept = load(model).inference_
+    assert kept["compared with"] == "town=Bern"
+    assert kept["table"]["name"] == ["const", "town=Oslo", "town=Rom", "age"]
+    X = np.column_stack([town == "Oslo", town == "Rom", age]).astype(float)
+    expected = inference(LogisticRegression(C=np.inf, tol=1e-12).fit(X, y), X, y)
+    np.testing.assert_allclose(kept["table"]["std err"], expected.bse, rtol=1e-7)
+    code, out, _ = run("inspect", model, capsys=capsys)
+    assert code == 0 and "3 levels, compared with Bern" in out
+    code, out, err = run("evaluate", data, "--model", model, "--target", "t", capsys=capsys)
+    assert code == 0 and not err and all(line.strip() for line in out.splitlines())

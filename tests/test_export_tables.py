@@ -1,5 +1,6 @@
 """A model with its encoder of tables leaves: databases and ONNX score the table as it comes."""
 
+import json
 import sqlite3
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from logreg_accel import LogisticRegression, TableEncoder
+from logreg_accel.export.document import SCHEMA
 
 
 def table(seed=0, m=400):
@@ -41,7 +43,7 @@ def unseen(frame):
 
 def model_of(classes, seed=0):
     frame, rng = table(seed), np.random.default_rng(seed + 1)
-    encoder = TableEncoder(scale=seed % 2 == 1).fit(frame)
+    encoder = TableEncoder(scale=seed % 2 == 1, drop_first=seed % 2 == 1).fit(frame)
     y = np.array(["no", "yes", "may be"][:classes])[rng.integers(0, classes, len(frame))]
     model = LogisticRegression(C=10.0).fit(encoder.transform(frame), y)
     model.encoder_ = encoder
@@ -128,3 +130,28 @@ def test_names_of_outputs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="'margin', which is a name of the result"):
         model.to_sql("t")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_schema_has_the_encoder():
+    jsonschema = pytest.importorskip("jsonschema")
+    document = model_of(2).to_dict()
+    jsonschema.validate(document, SCHEMA)
+    del document["encoder"]["columns"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, SCHEMA)
+
+
+def test_a_document_brings_its_encoder_along(scored):
+    model, rows, margins, probabilities, _ = scored
+    document = json.loads(json.dumps(model.to_dict()))
+    again = LogisticRegression.from_dict(document)
+    X = again.encoder_.encode(rows)[0]
+    np.testing.assert_array_equal(again.predict_proba(X), probabilities)
+    assert again.encoder_.to_dict() == model.encoder_.to_dict()
+    del document["encoder"]["columns"][-1]
+    document["encoder"]["columns"][0] = {**document["encoder"]["columns"][0], "missing": False}
+    with pytest.raises(ValueError, match="`encoder` of the document makes"):
+        LogisticRegression.from_dict(document)
+    document["encoder"] = {"columns": 1}
+    with pytest.raises(ValueError, match="`encoder` of the document is none"):
+        LogisticRegression.from_dict(document)

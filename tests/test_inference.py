@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -292,3 +293,14 @@ def test_intervals_cover_what_they_say(kind):
         low, high = result.conf_int().T
         held += (low < truth) & (truth < high)
     assert (abs(held / 2000 - 0.95) <= 0.015).all(), held / 2000
+
+
+def test_few_groups_are_told():
+    X, y, _, _ = problem()
+    clf = fitted(X, y)
+    p = X.shape[1] + 1
+    with pytest.warns(UserWarning, match=f"{p} groups for {p} parameters.*rank {p - 1}"):
+        inference(clf, X, y, vcov={"CRV1": np.arange(len(y)) % p})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inference(clf, X, y, vcov={"CRV1": np.arange(len(y)) % (p + 1)})

@@ -258,3 +258,23 @@ def test_it_is_an_estimator_of_scikit_learn():
     table, _ = draw()
     out = TableEncoder(sparse_output=False).set_output(transform="pandas").fit_transform(table)
     assert list(out.columns) == TableEncoder().fit(table).get_feature_names_out().tolist()
+
+
+def test_the_first_level_is_what_others_are_compared_with():
+    """As scikit-learn's OneHotEncoder(drop="first"); the base is neither new nor rare nor missing."""
+    frame = {"town": ["Rom", "Bern", "Oslo", "Rom", "Oslo", "Bern", None, "x"] * 5, "n": [1, 2] * 20}
+    encoder = TableEncoder(drop_first=True, min_count=6, categorical=["town"]).fit(frame)
+    assert encoder.get_feature_names_out().tolist()[:4] == [
+        "town=Oslo", "town=Rom", "town (rare)", "town (missing)",
+    ]  # fmt: skip
+    for sparse in (False, True):
+        encoder.sparse_output = sparse
+        X, counts = TableEncoder.from_dict(encoder.to_dict()).encode(
+            {"town": ["Bern", " Bern ", "Oslo", "x", "new", None], "n": [1] * 6}
+        )
+        X = X.toarray() if sparse else X
+        places = [row[:4].argmax() if row[:4].any() else -1 for row in X]
+        assert places == [-1, -1, 0, 2, 2, 3] and counts.unseen == {"town": 1}
+    old = encoder.to_dict()
+    del old["columns"][0]["base"]  # as versions before wrote it
+    assert TableEncoder.from_dict(old).columns_[0].base is None

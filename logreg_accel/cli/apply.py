@@ -213,5 +213,6 @@ def made_of(column):
     if isinstance(column, LeftOut):
         return "left out"
     if isinstance(column, Levels):
-        return f"{len(column.levels)} levels"
+        known = len(column.levels) + (column.base is not None)
+        return f"{known} levels" + ("" if column.base is None else f", compared with {column.base}")
     return f"number, else {text(column.median)}" if column.missing else "number"

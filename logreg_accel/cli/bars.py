@@ -7,6 +7,7 @@ from ..inference import inference
 from ..inference.tables import number
 from . import UsageError
 from .output import print_facts, print_table
+from .plan import bases
 from .reading import without_names
 
 
@@ -21,12 +22,12 @@ def check(options, model):
         raise UsageError("--inference iid does not hold with --class-weight; use HC1")
 
 
-def error_bars(options, model, X, y, weight, warn):
+def error_bars(options, model, rows, X, warn):
     """What `inspect` shows of an `inference`, as plain values; None where there are none, and says why."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            result = without_names(lambda: inference(model, X, y, weight, vcov=options.inference))
+            result = without_names(lambda: inference(model, X, rows.y, rows.weight, vcov=options.inference))
     except (ValueError, MemoryError) as error:
         warn(f"no error bars: {error}")
         return None
@@ -34,6 +35,8 @@ def error_bars(options, model, X, y, weight, warn):
         if "valid feature names" not in str(warning.message):
             warn(str(warning.message))
     facts = {"covariance": result.vcov, "formula": result.formula}
+    if rows.encoder is not None and bases(rows.encoder):
+        facts["compared with"] = bases(rows.encoder)
     for name in ("nobs", "llf", "llnull", "prsquared", "aic", "bic", "llr_pvalue"):
         facts[name] = float(getattr(result, name))
     return {**facts, "table": result.table().to_dict()}

@@ -138,7 +138,8 @@ def print_table(title, headings, rows, stream=None):
         from rich.table import Table
 
         for part in _parts([headings, *rows], console.width):
-            table = Table(title=title, title_justify="left", title_style="bold")
+            headed = any(headings)
+            table = Table(title=title, title_justify="left", title_style="bold", show_header=headed)
             for i in part:
                 table.add_column(headings[i], justify="left" if i == 0 else "right", overflow="fold")
             for row in rows:
@@ -147,7 +148,7 @@ def print_table(title, headings, rows, stream=None):
         return
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     print(title, file=stream)
-    for row in [headings, *rows]:
+    for row in [headings, *rows] if any(headings) else rows:
         numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         print("  " + "  ".join([row[0].ljust(widths[0]), *numbers]).rstrip(), file=stream)
 

@@ -133,7 +133,8 @@ def _add_train(verb):
     train.add_argument(
         "--inference",
         choices=["iid", "HC0", "HC1"],
-        help="keep standard errors, p-values and intervals with the model, for inspect (needs --C inf)",
+        help="keep standard errors, p-values and intervals with the model, for inspect (needs --C inf); the "
+        "first level of each column of levels is what the others are compared with",
     )
     train.add_argument("--report", metavar="OUT.html", help=_REPORT)
     train.add_argument(

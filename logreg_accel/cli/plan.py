@@ -34,8 +34,9 @@ def _told(name, encoder, table, target, classes, counts):
     yield f"{name}: {counts.sum():,} rows, {table.num_columns} columns of features"
     yield from _item(f"target {target}", _shares(classes, counts))
     yield from _item(f"numbers ({len(numbers)})", ", ".join(column.name for column in numbers))
-    names = (f"{column.name} ({len(column.levels)}{_pooled(column)})" for column in levels)
+    names = (f"{column.name} ({_count(column)}{_pooled(column)})" for column in levels)
     yield from _item(f"levels ({len(levels)})", ", ".join(names))
+    yield from _item("compared with", bases(encoder))
     lacking = [column.name for column in numbers + levels if column.missing]
     yield from _item(f"missing ({len(lacking)})", ", ".join(lacking))
     for column in encoder.columns_:
@@ -43,6 +44,17 @@ def _told(name, encoder, table, target, classes, counts):
             yield from _item("left out", f"{column.name}: {column.why}")
     stored = "sparse" if encoder.sparse_ else "dense"
     yield from _item("the matrix", f"{encoder.n_features_out_:,} columns, {stored}")
+
+
+def bases(encoder):
+    """The levels without a column, which others of their column are compared with, in words."""
+    levels = [column for column in encoder.columns_ if isinstance(column, Levels)]
+    return ", ".join(f"{column.name}={column.base}" for column in levels if column.base is not None)
+
+
+def _count(column):
+    """How many levels are apart."""
+    return len(column.levels) + (column.base is not None)
 
 
 def _pooled(column):
@@ -95,9 +107,9 @@ def _odd(encoder, table, target, y, classes, counts):
                 f"{column.name} alone tells the {target} of {every}; if it comes after it, "
                 f"--drop {column.name}"
             )
-        if isinstance(column, Levels) and _signed(column.levels):
+        if isinstance(column, Levels) and _signed(column.known):
             yield (
-                f"{column.name}: numbers with signs, such as {column.levels[0]!r}, are taken as levels; "
+                f"{column.name}: numbers with signs, such as {column.known[0]!r}, are taken as levels; "
                 "written as plain numbers they say more"
             )
     spread = [value for value in spread if value > 0]

@@ -52,7 +52,11 @@ def rows_to_learn(options, progress):
     if options.test_size:
         kept, out = split(y, options)
     encoder = TableEncoder(
-        min_count=options.min_count, categorical=tuple(levels), numeric=tuple(numbers), scale=options.scale
+        min_count=options.min_count,
+        categorical=tuple(levels),
+        numeric=tuple(numbers),
+        scale=options.scale,
+        drop_first=bool(options.inference) and not options.no_intercept,
     )
     given = features.take(kept) if out is not None else features
     try:

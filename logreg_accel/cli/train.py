@@ -53,7 +53,7 @@ def train(options):
     if rows.names:
         model.feature_names_in_ = np.array(rows.names, dtype=object)
     if options.inference and not outcome.interrupted:
-        model.inference_ = bars.error_bars(options, model, X, y, rows.weight, progress.warn)
+        model.inference_ = bars.error_bars(options, model, rows, X, progress.warn)
     if rows.encoder is not None:
         model.encoder_ = rows.encoder
     if options.threshold is not None:

@@ -49,7 +49,8 @@ class Exports:
         """The model as numbers, text and lists: `json.dumps` takes it, and `from_dict` gives it back.
 
         Floats keep all of their digits. `logreg_accel.export.document.SCHEMA` is its JSON schema; whoever
-        reads it needs, of a row x, margins coef·x + intercept, and the link that `link` names.
+        reads it needs, of a row x, margins coef·x + intercept, and the link that `link` names. An encoder of
+        tables (`encoder_`) goes along, as `TableEncoder.to_dict` tells of it.
 
         Raises
         ------

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..table import TableEncoder
 from .imported import fitted_with
 
 FORMAT, VERSION = "logreg_accel.linear_classifier", 1
@@ -28,12 +29,19 @@ SCHEMA: dict[str, Any] = {
         "dtype": {"enum": ["float32", "float64"]},
         "classes_dtype": {"type": "string"},
         "parameters": {"type": "object"},
+        "encoder": {
+            "description": "What makes the features of the columns of a table, as TableEncoder.to_dict tells "
+            "of it.",
+            "type": "object",
+            "required": ["columns", "names", "sparse"],
+        },
     },
 }
 
 
 def to_dict(model):
     """See `Exports.to_dict`."""
+    encoder = {"encoder": model.encoder_.to_dict()} if hasattr(model, "encoder_") else {}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -49,6 +57,7 @@ def to_dict(model):
             "l1_ratio": float(model.l1_ratio),
             "fit_intercept": bool(model.fit_intercept),
         },
+        **encoder,
     }
 
 
@@ -90,7 +99,23 @@ def from_dict(estimator, document):
     if "C" in given:
         parameters["C"] = math.inf if given["C"] is None else given["C"]
     dtype = np.float32 if document.get("dtype") == "float32" else np.float64
-    return fitted_with(estimator, parameters, classes, coef.astype(dtype), intercept, document["features"])
+    model = fitted_with(estimator, parameters, classes, coef.astype(dtype), intercept, document["features"])
+    if "encoder" in document:
+        model.encoder_ = _encoder(document["encoder"], model.n_features_in_)
+    return model
+
+
+def _encoder(values, n_features):
+    try:
+        encoder = TableEncoder.from_dict(values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"`encoder` of the document is none: {error}.") from error
+    if encoder.n_features_out_ != n_features:
+        raise ValueError(
+            f"`encoder` of the document makes {encoder.n_features_out_} features; expected {n_features}, as "
+            "`coef` has."
+        )
+    return encoder
 
 
 def _numbers(document, name):

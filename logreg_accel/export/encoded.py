@@ -59,5 +59,8 @@ def terms_of(model):
             n = len(column.levels)
             other = own[n] if column.pooled else nothing
             missing = own[-1] if column.missing else nothing
-            terms.append(LevelTerm(column.name, column.levels, own[:n], other, missing))
+            levels, weights = column.levels, own[:n]
+            if column.base is not None:
+                levels, weights = (*levels, column.base), np.vstack([weights, nothing])
+            terms.append(LevelTerm(column.name, levels, weights, other, missing))
     return terms

@@ -75,6 +75,11 @@ def inference(
     MemoryError
         Too many parameters for a matrix of them, or too many groups; the message says how many bytes.
 
+    Warns
+    -----
+    UserWarning
+        No more groups than parameters.
+
     References
     ----------
     White, H. (1982), Maximum likelihood estimation of misspecified models, Econometrica 50. Cameron and
@@ -107,6 +112,8 @@ def inference(
     checks.refuse_few_rows(evidence, kind)
     checks.refuse_unfit(clf, evidence, names, ridge)
     scores = None if groups is None else by_groups(evidence, groups)
+    if scores is not None:
+        checks.warn_of_few_groups(len(scores), len(evidence.gradient))
     found = covariance(evidence, kind, ridge, scores)
     labels = clf.classes_.tolist()
     facts = {

@@ -72,6 +72,17 @@ def refuse_few_rows(evidence, kind):
         raise ValueError(f"`vcov` is {kind!r} with {n} rows of {p} parameters; expected more rows.")
 
 
+def warn_of_few_groups(n_groups, n_parameters):
+    """Warn where the scores of groups, which add up to nothing, have a lower rank than parameters."""
+    if n_groups <= n_parameters:
+        warnings.warn(
+            f"`vcov` has {n_groups} groups for {n_parameters} parameters: the clustered covariance is "
+            f"singular, of rank {n_groups - 1} at most, so that errors of some combinations are too small "
+            "and joint tests fail. Use more groups, or fewer columns.",
+            stacklevel=3,
+        )
+
+
 def refuse_unfit(clf, evidence, names, ridge):
     """Raise ValueError for collinear columns, separated classes and other data than the fit's."""
     layout = evidence.layout

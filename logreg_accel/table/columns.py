@@ -34,12 +34,18 @@ class Number:
 @dataclass(frozen=True)
 class Levels:
     """A column of levels: a column of zeros and ones for each, one for all those pooled, one for missing
-    values."""
+    values, and none for `base`, the level that the others are compared with, if there is one."""
 
     name: str
     levels: tuple
     pooled: tuple = ()
     missing: bool = False
+    base: str | None = None
+
+    @property
+    def known(self):
+        """All texts that training had: those with a column, those pooled, and the base."""
+        return [*self.levels, *self.pooled, *([] if self.base is None else [self.base])]
 
     @property
     def features(self):
@@ -49,7 +55,7 @@ class Levels:
 
     def check(self):
         """Raise ValueError for what `learn` cannot have made."""
-        known = [*self.levels, *self.pooled]
+        known = self.known
         if not all(type(level) is str for level in known) or len(set(known)) < len(known):
             raise ValueError(f"the levels of column {self.name!r} are no different texts")
         if type(self.missing) is not bool:
@@ -99,6 +105,8 @@ def unpack(values):
 
 def _unpacked(value):
     kind = _KINDS.get(str(value.pop("is", None)))
+    if kind is Levels:
+        value.setdefault("base", None)  # files of earlier versions have none
     if (
         kind is None
         or value.keys() != {field.name for field in fields(kind)}

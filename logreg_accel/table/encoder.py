@@ -41,6 +41,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Columns of more levels are refused.
     categorical, numeric, drop : sequences of str, default ()
         Columns that are levels, or numbers, whatever they look like, and columns to leave out.
+    drop_first : bool, default False
+        Make no column of the first level, with which others are then compared: columns for all are collinear.
     scale : bool, default False
         Divide numbers by their standard deviation, so that a penalty falls on all alike.
     sparse_output : "auto" or bool, default "auto"
@@ -69,6 +71,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         categorical: Sequence[str] = (),
         numeric: Sequence[str] = (),
         drop: Sequence[str] = (),
+        drop_first: bool = False,
         scale: bool = False,
         sparse_output: bool | str = "auto",
     ) -> None:
@@ -77,6 +80,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.categorical = categorical
         self.numeric = numeric
         self.drop = drop
+        self.drop_first = drop_first
         self.scale = scale
         self.sparse_output = sparse_output
 
@@ -101,8 +105,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         ------
         ValueError, TypeError
             X is no table, or columns cannot be used: with no value at all, infinite ones, numbers and words
-            mixed,
-            more than `max_levels` levels. The message names all of them and says what to do.
+            mixed, more than `max_levels` levels. The message names all of them and says what to do.
         """
         return self.learn([as_arrow(X)])
 
@@ -149,10 +152,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 wrong.append(str(error))
         if empty:
             listed = ", ".join(map(repr, empty[:20])) + (", ..." if len(empty) > 20 else "")
-            leave = (
-                f"leave {'it' if len(empty) == 1 else 'them'} out: --drop {','.join(empty)}, in Python `drop`"
-            )
-            has = "column {} has" if len(empty) == 1 else "columns {} have"
+            has, them = ("column {} has", "it") if len(empty) == 1 else ("columns {} have", "them")
+            leave = f"leave {them} out: --drop {','.join(empty)}, in Python `drop`"
             wrong.insert(0, f"{has.format(listed)} no value at all; {leave}")
         if wrong:
             more = f"; and {len(wrong) - 5} more columns" if len(wrong) > 5 else ""

@@ -22,7 +22,7 @@ class NoValue(ValueError):
 def learn(facts, settings):
     """Number, Levels or LeftOut for a column whose Facts are known.
 
-    `settings` has `min_count`, `max_levels` and `numeric` as `TableEncoder` has.
+    `settings` has `min_count`, `max_levels`, `numeric` and `drop_first` as `TableEncoder` has.
 
     Raises
     ------
@@ -92,7 +92,10 @@ def _levels(facts, settings):
         )
     if not kept and not missing:
         return LeftOut(name, f"none of its {different:,} values comes {least} times (--min-count)")
-    return Levels(name, tuple(kept), tuple(sorted(counts.keys() - set(kept))), missing)
+    base, pooled = None, tuple(sorted(counts.keys() - set(kept)))
+    if settings.drop_first and kept:
+        base, *kept = kept
+    return Levels(name, tuple(kept), pooled, missing, base)
 
 
 def _enough(counts, most):

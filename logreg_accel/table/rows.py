@@ -99,16 +99,18 @@ def _fill_levels(column, given, places, values, offset, counts, start):
         if strange:
             counts.unseen[column.name] = strange
         place = np.where((found < 0) | (found >= last), rare, found)
+        if column.base is not None:
+            place[found == len(column.known) - 1] = nowhere
         where = np.append(np.where(empty, missing, place), missing)[codes]
     places[:, 0] = offset + np.maximum(where, 0)
     values[:, 0] = where >= 0
 
 
 def _found(column, texts):
-    """The numbers of texts among the levels and then the pooled ones, -1 for others; which are empty."""
+    """The numbers of texts among those known, -1 for others; which are empty."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = pa.array([*column.levels, *column.pooled], texts.type)
+    known = pa.array(column.known, texts.type)
     found = pc.index_in(texts, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False)
     return found, pc.equal(texts, "").fill_null(True).to_numpy(zero_copy_only=False)
