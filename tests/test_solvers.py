@@ -270,6 +270,10 @@ def test_auto_goes_by_shape(m, n, penalised, name):
         (150, 4, 3, False, "newton-cholesky"),
         (60_000, 784, 10, False, "newton-subsampled"),
         (2000, 64, 10, False, "newton-cg"),
+        (200, 2, 20, False, "newton-cg"),  # few parameters, but many pairs of classes
+        (4000, 4, 10, False, "newton-cholesky"),
+        (6500, 77, 5, False, "newton-cg"),  # a sample would be most of the rows
+        (20_000, 60, 5, False, "newton-subsampled"),
         (100, 5000, 2, False, "row-space"),
         (100, 5000, 50, False, "newton-cg"),
         (100, 1000, 5, False, "row-space"),

@@ -15,9 +15,16 @@ SAMPLE_FROM_BYTES = 1 << 19
 SAMPLE_UP_TO_FEATURES = 1000
 SAMPLE_UP_TO_FEATURES_OF_CLASSES = 5000
 
+# With several classes and a Hessian of a sample that is factored, the rows of a sample have to be few beside
+# all of them for each of the parameters: else newton-cg, with one block for all classes, is faster.
+SAMPLE_BY_PARAMETERS_UP_TO = 1000
+
 # newton-cholesky: with more parameters than this, newton-cg is faster where columns are well conditioned, and
 # it takes to the Hessian by itself where they are not.
 NEWTON_UP_TO_FEATURES = 300
+
+# ... and with several classes, where its Hessian takes no longer than this times the products of a step.
+NEWTON_UP_TO_PRODUCTS = 0.65
 
 # row-space: it takes the same time at any C, whereas lbfgs can take much longer on real data; with more rows,
 # lbfgs is faster.
@@ -48,9 +55,11 @@ def choose_solver(
         ), f"{size} weights under an L1 penalty"
     what = f"{n_features} features" + (f" x {n_outputs} classes" if n_outputs > 1 else "")
     most = SAMPLE_UP_TO_FEATURES if n_outputs == 1 else SAMPLE_UP_TO_FEATURES_OF_CLASSES
-    if n_rows >= SAMPLE_FROM_ROWS * n_features and n_features <= most and nbytes >= SAMPLE_FROM_BYTES:
+    wanted = SAMPLE_FROM_ROWS * (size if size <= SAMPLE_BY_PARAMETERS_UP_TO else n_features)
+    if n_rows >= wanted and n_features <= most and nbytes >= SAMPLE_FROM_BYTES:
         return "newton-subsampled", f"{n_rows / n_features:.0f} rows a feature: a sample shows the curvature"
-    if size <= NEWTON_UP_TO_FEATURES:
+    dear = n_outputs > 1 and _hessian_beside_products(n_features, n_outputs) > NEWTON_UP_TO_PRODUCTS
+    if size <= NEWTON_UP_TO_FEATURES and not dear:
         return "newton-cholesky", f"{what}: the Hessian is cheap to factor"
     if (
         penalised
@@ -63,6 +72,16 @@ def choose_solver(
     if products_alone(n_features, n_rows, n_outputs) == "lbfgs":
         return "lbfgs", f"{what}, {n_rows} rows: no Hessian is worth its price"
     return "newton-cg", f"{what}: the Hessian is dear to factor, its products are not"
+
+
+def _hessian_beside_products(n, K):
+    """The time of a Hessian of K classes beside that of a dozen products with it, each in ns a row.
+
+    A pair of classes takes n² flops, and bytes in proportion to n to weight a row before; a product takes
+    4·n flops for each class, and exponentials. The rates are those at which fits of generated data came out
+    in this order.
+    """
+    return K * (n * n / 60 + 1.5 * n + 10) / (10 * n + 240)
 
 
 def products_alone(n_features, n_rows, n_outputs=1):
