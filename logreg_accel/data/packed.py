@@ -189,16 +189,20 @@ def _summary(part):
 # -- checksums -----------------------------------------------------------------------------------------------
 
 
-def checksums(buffer):
-    """A checksum of every piece: Σ words times odd factors, modulo 2^64.
+def checksums(buffer, pieces=None):
+    """A checksum of every piece, or of some, ascending: Σ words times odd factors, modulo 2^64.
 
     Any change of one word shows, and any other with a probability of 1 − 2⁻⁶⁴ or so if it is by chance. The
     usual checksums take longer to make than a disk to read.
     """
     words = buffer.view(_WORD)
-    whole = len(words) // len(_FACTORS) * len(_FACTORS)
-    sums = np.einsum("ij,j->i", words[:whole].reshape(-1, len(_FACTORS)), _FACTORS)
-    if whole == len(words):
-        return sums
-    rest = words[whole:]
-    return np.append(sums, (rest * _FACTORS[: len(rest)]).sum(dtype=np.uint64))
+    count = len(words) // len(_FACTORS)
+    rest, whole = words[count * len(_FACTORS) :], words[: count * len(_FACTORS)].reshape(-1, len(_FACTORS))
+    with_rest = len(rest) > 0
+    if pieces is not None and len(pieces):
+        with_rest = pieces[-1] == count
+        pieces = pieces[: len(pieces) - with_rest]
+        first, stop = (pieces[0], pieces[-1] + 1) if len(pieces) else (0, 0)
+        whole = whole[first:stop] if stop - first == len(pieces) else whole[pieces]
+    sums = np.einsum("ij,j->i", whole, _FACTORS)
+    return np.append(sums, (rest * _FACTORS[: len(rest)]).sum(dtype=np.uint64)) if with_rest else sums

@@ -18,8 +18,8 @@ from ..data import packed as p
 
 _THREADS = 2
 _AHEAD = 2  # blocks that are read before they are wanted
-_GAP = 4  # pieces
-_PIECES = 256  # that are read at once
+_GAP = 1  # pieces
+_PIECES = 256  # that are read before they are checked, so that they still are in the cache then
 INDEX = "index.npz"
 
 
@@ -203,7 +203,8 @@ class Store:
         width = self.nbytes / max(self.shape[0], 1)
         if width >= p.PIECE:
             return len(rows) * width
-        return len(np.unique((np.asarray(rows) * width).astype(np.int64) // p.PIECE)) * p.PIECE
+        pieces = np.unique((np.asarray(rows) * width).astype(np.int64) // p.PIECE)
+        return int(np.diff(_runs(pieces)).sum()) * p.PIECE if len(pieces) else 0
 
     def _taken(self, i, buffer, rows):
         X, y, s = self._views(i, buffer)
@@ -238,20 +239,23 @@ class Store:
 
     def _read(self, i, buffer, ranges):
         """Fill the pieces of a block that some ranges of bytes lie in, and check them."""
-        wanted = np.zeros(-(-self.sizes[i] // p.PIECE) + 1, dtype=np.int8)
+        wanted = np.zeros(-(-self.sizes[i] // p.PIECE), dtype=bool)
         for first, stop in ranges:
             if stop > first:
-                wanted[first // p.PIECE : -(-stop // p.PIECE)] = 1
-        steps = np.flatnonzero(np.diff(wanted, prepend=0))
-        for first, stop in _short(steps.reshape(-1, 2)):
-            part = buffer[first * p.PIECE : min(stop * p.PIECE, self.sizes[i])]
-            got = _read_at(self.file, part, self.offsets[i] + first * p.PIECE)
-            if got < len(part):
-                raise self._damage(i, f"it ends {len(part) - got} bytes too early")
-            if (p.checksums(part) != self.sums[i][first:stop]).any():
+                wanted[first // p.PIECE : -(-stop // p.PIECE)] = True
+        wanted, got = np.flatnonzero(wanted), 0
+        for first in range(0, len(wanted), _PIECES):
+            pieces = wanted[first : first + _PIECES]
+            for begin, end in _runs(pieces).tolist():
+                part = buffer[begin * p.PIECE : min(end * p.PIECE, self.sizes[i])]
+                count = _read_at(self.file, part, self.offsets[i] + begin * p.PIECE)
+                if count < len(part):
+                    raise self._damage(i, f"it ends {len(part) - count} bytes too early")
+                got += count
+            if (p.checksums(buffer[: self.sizes[i]], pieces) != self.sums[i][pieces]).any():
                 raise self._damage(i, "its checksum is another one")
-            with self._lock:
-                self.bytes_read += got
+        with self._lock:
+            self.bytes_read += got
 
     def _damage(self, i, what):
         if self.folder is None:
@@ -265,16 +269,12 @@ class Store:
         )
 
 
-def _short(runs):
-    """Runs of pieces: joined over short gaps, since a call takes as long as a few pieces, and cut so that
-    what is read is still in the cache when its checksum is made.
+def _runs(pieces):
+    """First and end of the runs that hold some pieces: (k, 2); joined over short gaps, since a call takes as
+    long as a few pieces.
     """
-    if not len(runs):  # sparse rows without entries
-        return
-    apart = runs[1:, 0] - runs[:-1, 1] > _GAP
-    for first, end in zip(runs[np.append(True, apart), 0], runs[np.append(apart, True), 1], strict=True):
-        for start in range(first, end, _PIECES):
-            yield start, min(start + _PIECES, end)
+    ends = np.flatnonzero(np.diff(pieces) > _GAP + 1)
+    return np.stack([pieces[np.append(0, ends + 1)], pieces[np.append(ends, len(pieces) - 1)] + 1], axis=1)
 
 
 def forget(folder):
