@@ -173,6 +173,27 @@ def test_some_rows_are_those_rows(short_of_memory):
                 np.testing.assert_array_equal(weights, s[rows])
 
 
+def test_checksums_of_some_pieces():
+    """Those of all pieces at the same places, also of a last one that is not full; runs hold every piece."""
+    rng = np.random.default_rng(0)
+    for size in (64, packed.PIECE, 9 * packed.PIECE, 40 * packed.PIECE + 192):
+        buffer = packed.buffer_of(size)
+        buffer[:] = rng.integers(256, size=size)
+        whole = packed.checksums(buffer)
+        for _ in range(20):
+            pieces = np.flatnonzero(rng.random(len(whole)) < rng.random())
+            if not len(pieces):
+                continue
+            np.testing.assert_array_equal(packed.checksums(buffer, pieces), whole[pieces])
+            runs = packed.runs(pieces)
+            held = np.concatenate([np.arange(first, end) for first, end in runs])
+            assert np.isin(pieces, held).all() and set(pieces) >= set(runs[:, 0]) | set(runs[:, 1] - 1)
+            buffer[pieces[-1] * packed.PIECE] ^= 1
+            changed = packed.checksums(buffer, pieces) != whole[pieces]
+            assert changed[-1] and not changed[:-1].any()
+            buffer[pieces[-1] * packed.PIECE] ^= 1
+
+
 def test_the_objective_of_blocks_in_pieces():
     """Blocks are never joined across files, and cut by the size of a row alone."""
     X, y, _ = problem("float64")

@@ -14,6 +14,7 @@ PIECE = 1 << 12
 BLOCK = 1 << 24
 """Bytes of a block, about: it is what a sum is made of, so that sums depend on it."""
 
+_GAP = 1  # pieces
 _ALIGNED = 64
 _WORD = np.dtype("<u8")
 _FACTORS = np.random.PCG64(20_240_229).random_raw(PIECE // _WORD.itemsize) | np.uint64(1)
@@ -149,6 +150,14 @@ def ranges_of(kind, n_features, layout, rows, buffer=None):
         offset, dtype, _ = places[name]
         found.append(offset + dtype.itemsize * np.stack([indptr[rows], indptr[rows + 1]], axis=1))
     return np.concatenate(found)
+
+
+def runs(pieces):
+    """First and end of the runs that hold some pieces, ascending: (k, 2); joined over short gaps, since a
+    call takes as long as a piece or two.
+    """
+    ends = np.flatnonzero(np.diff(pieces) > _GAP + 1)
+    return np.stack([pieces[np.append(0, ends + 1)], pieces[np.append(ends, len(pieces) - 1)] + 1], axis=1)
 
 
 def stacked(parts):

@@ -1,8 +1,10 @@
 """The first read of a source: decoded, checked, cut into blocks, and kept in a cache where there is one."""
 
 import contextlib
+import ctypes
 import os
 import shutil
+import sys
 import tempfile
 
 import numpy as np
@@ -82,7 +84,17 @@ def _decoded(source):
                 raise ValueError("the files of the source have changed while they were read. Fit again.")
             cache.publish(streamed, working, folder, stamp, source.learned())
         undo.pop_all()
+    _give_back()
     return streamed
+
+
+def _give_back():
+    """Return to the system what the allocators have kept of the first read: it would stay beside the fit."""
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class Decoder:

@@ -18,7 +18,6 @@ from ..data import packed as p
 
 _THREADS = 2
 _AHEAD = 2  # blocks that are read before they are wanted
-_GAP = 1  # pieces
 _PIECES = 256  # that are read before they are checked, so that they still are in the cache then
 INDEX = "index.npz"
 
@@ -65,7 +64,9 @@ class Store:
         self.n_features, self.parts, self.layouts = 0, [], []
         self.sizes, self.offsets, self.sums = [], [], []
         self.resident, self.allowance, self.bytes_read = {}, 0, 0
-        self._pool, self._buffers = ThreadPoolExecutor(_THREADS, "logreg_accel-read"), None
+        self._pool, self._buffers = ThreadPoolExecutor(_THREADS, "logreg_accel-read"), queue.SimpleQueue()
+        for _ in range(_AHEAD + 1):
+            self._buffers.put(None)
         self._lock = threading.Lock()
 
     @property
@@ -124,16 +125,12 @@ class Store:
     def blocks(self, numbers=None):
         """Every block in order, or some: its Matrix, codes and weights, valid until the next one is taken."""
         numbers = range(len(self.sizes)) if numbers is None else numbers
-        if self._buffers is None:
-            self._buffers = queue.SimpleQueue()
-            for _ in range(_AHEAD + 1):
-                self._buffers.put(None)
         size = max((size for i, size in enumerate(self.sizes) if i not in self.resident), default=0)
 
         def fetch(i):
             buffer = self._buffers.get()
             try:
-                buffer = p.buffer_of(size) if buffer is None or len(buffer) < size else buffer
+                buffer = _large_enough(buffer, size)
                 whole = buffer[: self.sizes[i]]
                 self._read(i, whole, [(0, self.sizes[i])])
                 if len(self.resident) < len(self.sizes) and self.sizes[i] <= self.allowance:
@@ -178,9 +175,16 @@ class Store:
             if cuts[i] < cuts[i + 1]
         ]
 
+        size = max((self.sizes[i] for i, _ in jobs if i not in self.resident), default=0)
+
         def fetch(i):
-            mine = of_block[i]
-            buffer = p.buffer_of(self.sizes[i])
+            buffer = _large_enough(self._buffers.get(), size)
+            try:
+                return gathered(i, of_block[i], buffer)
+            finally:
+                self._buffers.put(buffer)
+
+        def gathered(i, mine, buffer):
             wanted = [(0, p.front(self.kind, self.layouts[i][0]))]
             layout = (self.kind, self.n_features, self.layouts[i], mine)
             if self.kind.sparse:
@@ -204,7 +208,7 @@ class Store:
         if width >= p.PIECE:
             return len(rows) * width
         pieces = np.unique((np.asarray(rows) * width).astype(np.int64) // p.PIECE)
-        return int(np.diff(_runs(pieces)).sum()) * p.PIECE if len(pieces) else 0
+        return int(np.diff(p.runs(pieces)).sum()) * p.PIECE if len(pieces) else 0
 
     def _taken(self, i, buffer, rows):
         X, y, s = self._views(i, buffer)
@@ -246,7 +250,7 @@ class Store:
         wanted, got = np.flatnonzero(wanted), 0
         for first in range(0, len(wanted), _PIECES):
             pieces = wanted[first : first + _PIECES]
-            for begin, end in _runs(pieces).tolist():
+            for begin, end in p.runs(pieces).tolist():
                 part = buffer[begin * p.PIECE : min(end * p.PIECE, self.sizes[i])]
                 count = _read_at(self.file, part, self.offsets[i] + begin * p.PIECE)
                 if count < len(part):
@@ -269,12 +273,8 @@ class Store:
         )
 
 
-def _runs(pieces):
-    """First and end of the runs that hold some pieces: (k, 2); joined over short gaps, since a call takes as
-    long as a few pieces.
-    """
-    ends = np.flatnonzero(np.diff(pieces) > _GAP + 1)
-    return np.stack([pieces[np.append(0, ends + 1)], pieces[np.append(ends, len(pieces) - 1)] + 1], axis=1)
+def _large_enough(buffer, size):
+    return p.buffer_of(size) if buffer is None or len(buffer) < size else buffer
 
 
 def forget(folder):
