@@ -18,15 +18,22 @@ def solve(objective, H):
     """A function v -> (∇²F)⁻¹·v; H is changed."""
     k, size = objective.loss.n_outputs, objective.size
     if k > 1:
-        # All classes may be shifted together: gradients are zero along that, and steps shall be, too.
-        H4 = H.reshape(-1, k, size // k, k)
         n, l2 = objective.rows.n_features, objective.penalty.l2
         free = range(n, size // k)
         if np.ndim(l2) or l2 == 0:
             free = [*np.flatnonzero(np.broadcast_to(l2 == 0, size)[: k * n : k]), *free]
-        for j in free:
-            H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
+        against_shifts(H, k, free)
     return objective.rows.backend.factor(H, _rounding(objective))
+
+
+def against_shifts(H, k, free):
+    """Give H curvature, in place, where the weights of all k classes may be shifted together.
+
+    Gradients are zero along that, and so steps become. `free` has the features without a penalty.
+    """
+    H4 = H.reshape(-1, k, len(H) // k, k)
+    for j in free:
+        H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
 
 
 def class_mean_solve(objective, sums, ridge):

@@ -158,7 +158,8 @@ class Objective:
         rounding, sweeps = float(np.finfo(rows.dtype).eps), rows.backend.lasso_sweeps
         lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
         scale = self.at.of_columns(rows.scale)
-        return ask.Start(w, seed, rows.n_rows, l1, self._ridge, lasso, scale, self.at.blur, rows.piled)
+        known = l1, self._ridge, lasso, scale, self.at.blur, rows.piled
+        return ask.Start(w, seed, rows.n_rows, *known, n_outputs=self.loss.n_outputs)
 
     def answer(self, question):
         """The answer to a question about these rows."""

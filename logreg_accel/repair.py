@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from . import duality
+from .metric import against_shifts
 from .solvers import questions as ask
 from .systems import Matrix, Products
 
@@ -96,7 +97,7 @@ class Repair:
                 change = yield ask.MarginChange(there, beyond, self.rows)
                 least = repaired if change.largest <= math.exp(-drift) else least
             reached = least <= max(self.enough, 2 * first, _NEAR * (self._fallen(there) + decrement))
-            if reached or decrement <= _NOTHING * self.point.value:
+            if reached or decrement <= _NOTHING * self.point.value or decrement > 0.9 * before:
                 break
             stale = decrement > 1e-4 * before  # the curvature has changed on the way
             last, before = there, decrement
@@ -200,6 +201,9 @@ class Repair:
 
     def _matrix(self, there, active):
         H = yield ask.Curvature(there.w, ask.MATRIX, self.rows, there.margins)
+        k = self.start.n_outputs
+        if k > 1:
+            against_shifts(H, k, np.flatnonzero(self.fixed.reshape(-1, k).all(axis=1)))
         metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0)
         yield from metric.look_closely(there)
         return metric

@@ -37,7 +37,7 @@ ROOMS = {
     "rows": {"backends", "data"},
     "duality": set(),
     "systems": {"solvers"},
-    "repair": {"duality", "solvers", "systems"},
+    "repair": {"duality", "metric", "solvers", "systems"},
     "metric": set(),
     "ascent": {"backends", "solvers"},
     "objective": {

@@ -47,6 +47,8 @@ class Start(NamedTuple):
         Roundings that a sum may pile up, beside that of each of its terms.
     tol : float
         The relative suboptimality that is wanted, by which a solver may spare evaluations.
+    n_outputs : int
+        Margins of a row: w is (features and intercept) x outputs, by rows.
     """
 
     w: np.ndarray
@@ -59,6 +61,7 @@ class Start(NamedTuple):
     blur: Callable = lambda w, gradient: 0.0
     piled: float = 1.0
     tol: float = 0.0
+    n_outputs: int = 1
 
 
 class Point(NamedTuple):
