@@ -44,7 +44,8 @@ class dual:
 
     def bytes_beside(self, shape):
         """Residuals and norms of the rows, before and after an epoch, and their order."""
-        return newton_cg().bytes_beside(shape) + 5 * 8 * shape.n_rows
+        newton = newton_cg.for_shape(shape.n_rows, shape.n_features, shape.n_outputs)
+        return newton.bytes_beside(shape) + 5 * 8 * shape.n_rows
 
     def __call__(self, start):
         walked, here, gaps = None, None, []
@@ -64,7 +65,9 @@ class dual:
                     return CONVERGED
         if here is not None and walked.gap <= _GOOD * here.value:
             start = start._replace(w=walked.best)
-        return (yield from newton_cg()(start))
+        n_features = len(start.w) // start.n_outputs
+        newton = newton_cg.for_shape(start.n_rows, n_features, start.n_outputs)
+        return (yield from newton(start))
 
     @staticmethod
     def _expected(gaps):
