@@ -162,9 +162,8 @@ class fista:
             t_new = (1 + math.sqrt(1 + 4 * t * t)) / 2
             there = yield Evaluate(new + (t - 1) / t_new * (new - x))
             s, y = there.w - here.w, there.gradient - here.gradient
-            seen = (
-                float(np.hypot.reduce(y) / np.hypot.reduce(s)) if s.any() else 0.0
-            )  # squares overflow sooner
+            # Squares would overflow where columns are large.
+            seen = float(np.hypot.reduce(y) / np.hypot.reduce(s)) if s.any() else 0.0
             if seen > L:
                 L, t_new = 1.5 * seen, 1.0
                 if not there.value <= here.value:  # the step was too long: repeat it from its origin
