@@ -80,10 +80,14 @@ class Repair:
         if self.here is None:
             self.here = self.point if self.rows is None else (yield ask.Evaluate(self.point.w, self.rows))
         self.tilt = 0.0 if self.whole else self.point.gradient - self.here.gradient
-        there, before, first, least, stale = self.here, math.inf, math.inf, math.inf, True
+        there, before, first, least = self.here, math.inf, math.inf, math.inf
+        stale, covered = True, None
         for _ in range(_ROUNDS):
             residual, active = self._residual(there)
+            # A step would leave weights that were not active before as they are, and their sums unrepaired.
+            stale = stale or (covered is not None and bool((active & ~covered).any()))
             if stale:
+                covered = active
                 metric = yield from (self._matrix(there, active) if factored else self._products(there))
                 drift = 0.0
             step = -(yield from metric.solve(there, residual))
@@ -91,11 +95,14 @@ class Repair:
             self.moved = yield from self._moved(there)
             first = min(first, decrement)
             exact, repaired = self._bounds(there, residual, abs(step), decrement, metric.bounded)
-            least, beyond = min(least, exact), None
+            if exact < least:
+                least, proof = exact, (metric, residual)
+            beyond = None
             if repaired < least:
                 beyond = yield ask.Evaluate(there.w + step, self.rows)
                 change = yield ask.MarginChange(there, beyond, self.rows)
-                least = repaired if change.largest <= math.exp(-drift) else least
+                if change.largest <= math.exp(-drift):
+                    least, proof = repaired, (metric, residual)
             reached = least <= max(self.enough, 2 * first, _NEAR * (self._fallen(there) + decrement))
             if reached or decrement <= _NOTHING * self.point.value or decrement > 0.9 * before:
                 break
@@ -107,6 +114,7 @@ class Repair:
             drift += (yield ask.MarginChange(last, there, self.rows)).largest
         if not least < math.inf:
             return least
+        metric, residual = proof  # what another round's directions hide says nothing of this bound
         if not self.whole and metric.flat is not None and self.point.rounding >= _EXACT * self.point.value:
             # What S does not see may have some curvature all the same, and a slope that float32 does not see.
             return (yield from self._gap_of_exact_sums())
