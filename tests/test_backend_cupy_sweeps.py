@@ -69,6 +69,9 @@ def test_margins_and_curvatures_are_those_of_the_array_code(cupy, m, weighted, s
     got = cupy.run(passes.MarginChange(*on_device, Logistic()), there)
     expected = reference.run(passes.MarginChange(start, end, Logistic()), here)
     np.testing.assert_allclose(got, expected, rtol=1e-6)
+    got = cupy.run(passes.AboveTangent(*on_device, Logistic()), there)
+    expected = reference.run(passes.AboveTangent(start, end, Logistic()), here)
+    np.testing.assert_allclose(got, expected, 16 * np.finfo(real).eps * scale)
     got = cupy.to_host(cupy.run(passes.CurvatureMass(on_device[0], Logistic()), there))
     expected = reference.run(passes.CurvatureMass(start, Logistic()), here)
     rtol, least = 8 * np.finfo(real).eps, np.finfo(real).tiny
@@ -87,6 +90,8 @@ def test_what_is_not_a_number_stays(cupy):
     end[77] = np.nan
     change = cupy.run(passes.MarginChange(*map(cupy.xp.asarray, (start, end)), Logistic()), there)
     assert np.isnan(change).all()
+    above = cupy.run(passes.AboveTangent(*map(cupy.xp.asarray, (start, end)), Logistic()), there)
+    assert np.isnan(above).all()
 
 
 def test_a_sweep_is_a_launch_and_a_wait(cupy):
@@ -96,6 +101,7 @@ def test_a_sweep_is_a_launch_and_a_wait(cupy):
     z = [cupy.xp.asarray(margins(3000, "float32", seed)) for seed in (1, 2)]
     for sweep in (
         lambda: cupy.run(passes.MarginChange(*z, Logistic()), there),
+        lambda: cupy.run(passes.AboveTangent(*z, Logistic()), there),
         lambda: cupy.total_mass(z[0][:, 0]),
     ):
         fake_cupy.counts.clear()

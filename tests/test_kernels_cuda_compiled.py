@@ -45,7 +45,7 @@ def compile_for_some_architectures():
     pointwise = [f"logistic_{name}<{real}>" for name in ("line", "residual") for real in ("float", "double")]
     jobs = [("dense.cu", sorted(all_dtypes if arch == "sm_90" else some) + SUMS, arch) for arch in BY_DEFAULT]
     jobs += [("pointwise.cu", pointwise, arch) for arch in BY_DEFAULT]
-    sweeps = ("mass_total", "mass_above", "logistic_curvatures", "logistic_change")
+    sweeps = ("mass_total", "mass_above", "logistic_curvatures", "logistic_change", "logistic_above")
     jobs += [("sweeps.cu", [f"{name}<float>" for name in sweeps], arch) for arch in BY_DEFAULT]
     jobs.sort(key=lambda job: -len(job[1]))
     with ThreadPoolExecutor(2) as pool:

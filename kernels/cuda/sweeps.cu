@@ -83,3 +83,17 @@ __global__ void logistic_change(const Real* start, const Real* end, const unsign
     }
     block_joined(largest, block_largest, larger);
 }
+
+// How far the losses at some margins lie above their tangents at others, times weights: row by row, since sums of losses would cancel.
+template <class Real>
+__global__ void logistic_above(const Real* start, const Real* end, const unsigned char* y, const Real* s, long long m,
+                               double* block_sums) {
+    const long long stride = (long long)gridDim.x * kThreads;
+    double sums[1] = {};
+    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
+        const Logistic<Real> there(start[i], y[i] != 0), here(end[i], y[i] != 0);
+        const Real above = (there.loss - here.loss) - here.residual * (start[i] - end[i]);
+        sums[0] += double(s ? s[i] * above : above);
+    }
+    block_sum(sums, block_sums);
+}

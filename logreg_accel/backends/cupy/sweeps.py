@@ -73,9 +73,14 @@ def curvature_mass(backend, pass_, block, stored):
     return None if result is None else result[0][:, 0]
 
 
+def _of_one_output(pass_):
+    """Whether the margins of a sweep between two points are those that a kernel takes."""
+    return not pass_.models and pass_.start.shape[1] == 1 and pass_.start.size > 0
+
+
 def margin_change(backend, pass_, block, stored):
     """How the margins of one model changed."""
-    if pass_.models or pass_.start.shape[1] != 1 or not pass_.start.size:
+    if not _of_one_output(pass_):
         return None
     start, end, s = _vectors(pass_.start, pass_.end, block.sample_weight)
     far = start.dtype.type(FAR)
@@ -83,8 +88,17 @@ def margin_change(backend, pass_, block, stored):
     return p.Change(float(largest[0]), float(-largest[1]), float(largest[2]))
 
 
+def above_tangent(backend, pass_, block, stored):
+    """What the losses of one model lie above their tangents."""
+    if not _of_one_output(pass_):
+        return None
+    start, end, s = _vectors(pass_.start, pass_.end, block.sample_weight)
+    return _of_blocks("logistic_above", 1, start, end, block.y, s).sum(axis=0)
+
+
 KERNELS = {
     (p.CurvatureMass, Logistic, None): curvature_mass,
     (p.MarginChange, Logistic, None): margin_change,
+    (p.AboveTangent, Logistic, None): above_tangent,
 }
 POINTWISE = {("curvature", Logistic): curvatures, ("curvature_product", Logistic): curvatures}
