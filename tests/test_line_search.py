@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from logreg_accel import LogisticRegression
+from sklearn.datasets import load_breast_cancer
+
+from logreg_accel import LogisticRegression, Objective, driver, solvers
 from logreg_accel.solvers.line_search import minimum
+from logreg_accel.solvers.questions import LineMinimum
 
 
 @pytest.mark.parametrize("kink", [1e-4, 0.01, 0.3])
@@ -38,3 +41,20 @@ def test_very_wide_data_are_trained():
     X = np.random.default_rng(0).standard_normal((100, 60_000), dtype=np.float32)
     clf = LogisticRegression(backend="numpy", solver="lbfgs").fit(X, X[:, 0] > 0)
     assert clf.status_ == "converged" and clf.score(X, X[:, 0] > 0) == 1
+
+
+def test_a_step_below_the_rounding_of_values_is_not_searched_along(monkeypatch):
+    """Its slopes are rounding as well, and took sixty evaluations to look at."""
+    X, y = load_breast_cancer(return_X_y=True)
+    objective = Objective.from_arrays(X.astype(np.float32), y, C=1.0, backend="numpy")
+    asked, answer = [], objective.answer
+
+    def listen(question):
+        if isinstance(question, LineMinimum):
+            asked.append(-(question.start.gradient @ (question.end.w - question.start.w)))
+            assert asked[-1] > question.start.rounding
+        return answer(question)
+
+    monkeypatch.setattr(objective, "answer", listen)
+    found = driver.run(solvers.newton_cholesky(), objective, np.zeros(objective.size), tol=1e-6)
+    assert found.status == "converged" and asked

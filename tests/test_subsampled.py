@@ -10,6 +10,7 @@ import pytest
 
 from conftest import BACKENDS, FLOATS
 from logreg_accel import LogisticRegression, Objective, driver, solvers
+from logreg_accel.solvers.questions import Accept, Curvature, Evaluate, HessianVector
 
 PROOF = 4.0
 """Reads of a proof that all rows give: a loose bound is made tighter at the end."""
@@ -196,3 +197,41 @@ def test_the_other_solvers_estimates_are_honest_too(family, solver):
                     found.suboptimality,
                 )
         assert passes[0] <= 2 * passes[-1] + PROOF, passes
+
+
+def listening(settings, asked):
+    """A solver whose questions are kept."""
+
+    def solve(start):
+        generator, answer = settings(start), None
+        while True:
+            try:
+                question = generator.send(answer)
+            except StopIteration as end:
+                return end.value
+            asked.append(question)
+            answer = yield question
+
+    return solve
+
+
+@pytest.mark.parametrize("C", [1e-6, 1.0])
+def test_no_metric_is_made_for_a_point_that_will_do(family, C):
+    _, X, y, s = family
+    objective, asked = Objective.from_arrays(X, y, s, C=C, backend="numba"), []
+    found = run(listening(solvers.newton_subsampled(rows_per_parameter=2), asked), objective, tol=1e-6)
+    assert found.status == "converged"
+    assert [type(question) for question in asked[-2:]] in ([Evaluate, Accept], [Curvature, Accept])
+    assert found.n_iter == 0 or isinstance(asked[-2], Evaluate)
+
+
+def test_a_badly_conditioned_sample_is_solved_by_factors():
+    """Conjugate gradients took hundreds of products where four Hessians do."""
+    rng = np.random.default_rng(0)
+    mixed, _ = np.linalg.qr(rng.standard_normal((250, 250)))
+    X = rng.standard_normal((60_000, 250)) * np.logspace(0, -2, 250) @ mixed
+    y = labels(rng, X @ (mixed.T @ rng.standard_normal(250)))
+    objective, asked = Objective.from_arrays(X, y, C=1e6, backend="numba"), []
+    found = run(listening(solvers.newton_subsampled(rows_per_parameter=20), asked), objective, tol=1e-6)
+    assert found.status == "converged"
+    assert sum(isinstance(question, HessianVector) for question in asked) <= 3 * 250 // 16

@@ -23,11 +23,14 @@ def step(here, direction, on=None, flat=ENOUGH_FLATTENING):
     The unit step is tried first. If it is not good enough, the line is minimised on the margins of both ends,
     which costs no read, and X is read once more at the best step, unless that is nearly the unit step. The
     usual backtracking, which reads X for every trial, takes several times as many reads on nearly separable
-    data. The unit step is good enough if the slope at its end is at most `flat` of that at its start.
+    data. The unit step is good enough if the slope at its end is at most `flat` of that at its start; one
+    that can gain no more than the rounding of a value, if it is at most ENOUGH_FLATTENING of it.
     """
     slope = here.gradient @ direction
     if not slope < 0:
         return None
+    if -slope <= here.rounding:
+        flat = ENOUGH_FLATTENING
     there = yield Evaluate(here.w + direction, on)
     for _ in range(_OVERFLOWS):
         if math.isfinite(there.value):

@@ -31,6 +31,8 @@ _SHORT = 2
 
 _PRODUCTS = 10  # that are worth a try at any size
 
+_FACTORED_UP_TO = 2000  # parameters
+
 _MEAN_UP_TO = 1000
 """Features up to which one block of a Hessian costs no more than the products that it saves."""
 
@@ -100,7 +102,7 @@ class newton_cg:
     """
 
     max_inner: int = 200
-    factored_up_to: int = 2000
+    factored_up_to: int = _FACTORED_UP_TO
     by_class_mean: bool = False
 
     @classmethod
@@ -123,8 +125,7 @@ class newton_cg:
     def __call__(self, start):
         here = yield Evaluate(start.w, diagonal=not self.by_class_mean)
         precondition, first_norm = None if self.by_class_mean else _by_diagonal(here.diagonal), None
-        may_factor, factored = len(start.w) <= self.factored_up_to, False
-        worth = max(_PRODUCTS, len(start.w) // _PER_PRODUCT) if may_factor else math.inf
+        factored, worth = False, _worth(len(start.w), self.factored_up_to)
         gap, short, gain = math.inf, 0, _SPARED * start.tol
         while not (yield Accept(here, gap=gap)):
             if not factored:
@@ -179,6 +180,11 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
     return d, products, False
 
 
+def _worth(size, most=_FACTORED_UP_TO):
+    """Products with a Hessian that cost as much as the Hessian; inf where it may not be made."""
+    return max(_PRODUCTS, size // _PER_PRODUCT) if size <= most else math.inf
+
+
 def _by_diagonal(diagonal):
     """The function r -> r/diagonal; a parameter that nothing depends on is left as it is."""
     inverse = 1 / np.where(diagonal > 0, diagonal, 1)
@@ -189,15 +195,20 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
     """Run Newton's method on rows in memory, and return the final Point and the last decrement.
 
     It stops when the decrement is at most `enough` times the value. The Hessian is factored if there are at
-    most `factored_up_to` parameters; otherwise its system is solved by conjugate gradients.
+    most `factored_up_to` parameters; otherwise its system is solved by conjugate gradients, until a step
+    takes more products than the Hessian costs.
     """
     here = yield Evaluate(w, on)
-    if len(w) > factored_up_to:
+    factored, worth = len(w) <= factored_up_to, _worth(len(w))
+    if not factored:
         precondition = _by_diagonal((yield Curvature(here.w, DIAGONAL, on)))
     for _ in range(most_steps):
-        if len(w) > factored_up_to:
-            direction, *_ = yield from conjugate_gradients(here, precondition, 0.1, 200, on, here.margins)
-        else:
+        if not factored:
+            direction, products, _ = yield from conjugate_gradients(
+                here, precondition, 0.1, min(200, worth), on, here.margins
+            )
+            factored = products >= worth
+        if factored:
             solve = yield Curvature(here.w, SOLVE, on, here.margins)
             direction = -solve(here.gradient)
         decrement = -0.5 * (here.gradient @ direction)

@@ -85,32 +85,33 @@ class newton_subsampled:
             return (yield from self._by_products(start, size))
         first = min(size, _FIRST_ROWS * len(start.w))
         here, _ = yield from near_the_optimum(start, first, _newton(SOLVED, MOST_STEPS))
-        pairs = deque(maxlen=self.memory)
-        metric, drawn = None, 0
+        pairs, drawn = deque(maxlen=self.memory), 1
+        metric, before = (yield from _metric(start, size, drawn, here)), math.inf
         while True:
-            if metric is None:
-                drawn += 1
-                sample = yield Draw(Sample(size, start.seed + drawn, at=here))
-                metric = yield Curvature(here.w, SOLVE, on=sample)
-                pairs.clear()
             direction = -two_loop(pairs, metric, here.gradient)
             decrement = -0.5 * (here.gradient @ direction)
             if (yield Accept(here, gap=decrement)):
                 return CONVERGED
+            if 0.5 * (here.gradient @ metric(here.gradient)) > POOR_RATE * before:
+                size, drawn, before = size * (1 + drawn % 2), drawn + 1, math.inf
+                metric = yield from _metric(start, size, drawn, here)
+                pairs.clear()
+                direction = -metric(here.gradient)
+                decrement = -0.5 * (here.gradient @ direction)
             there = yield from step(here, direction)
             if there is None:
                 if decrement <= here.rounding or (size == math.inf and not pairs):
                     return NOISE_FLOOR
                 # If even a fresh metric gives no descent, the sample has hardly seen some columns; from here
                 # on, the metric is that of all rows.
-                size, metric = math.inf if not pairs else size, None
+                size, drawn, before = math.inf if not pairs else size, drawn + 1, math.inf
+                metric = yield from _metric(start, size, drawn, here)
+                pairs.clear()
                 continue
             s, y = there.w - here.w, there.gradient - here.gradient
             if s @ y > 0:
                 pairs.append((s, y))
-            here = there
-            if 0.5 * (here.gradient @ metric(here.gradient)) > POOR_RATE * decrement:
-                size, metric = size * (1 + drawn % 2), None
+            here, before = there, decrement
 
     def _by_products(self, start, size):
         """Run sub-sampled Newton-CG: the metric is applied, not factored.
@@ -138,6 +139,12 @@ class newton_subsampled:
             if there is None or decrement > _WIDE_POOR_RATE * before:
                 size, precondition = 2 * size, None
             here, before = there or here, decrement
+
+
+def _metric(start, size, drawn, here):
+    """v -> H⁻¹·v with the Hessian at a point of rows that are drawn for it."""
+    sample = yield Draw(Sample(size, start.seed + drawn, at=here))
+    return (yield Curvature(here.w, SOLVE, on=sample))
 
 
 def _newton(enough, most_steps):
