@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from sklearn.datasets import load_breast_cancer
 
 from logreg_accel import LogisticRegression, Objective, driver, solvers
