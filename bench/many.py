@@ -25,7 +25,7 @@ from logreg_accel.backends.passes import Model
 from logreg_accel.cli.doctor import machine
 from logreg_accel.data import as_matrix
 from logreg_accel.many.solve import solve_table
-from logreg_accel.many.table import Shared, Spec
+from logreg_accel.many.table import Shared, Spec, packed
 
 TOL = 1e-6
 _RESULTS = Path(__file__).parent / "results" / "many.json"
@@ -84,10 +84,15 @@ def table_of(X, Y, folds, strengths):
     """The rows, the models, and which rows each split trains on."""
     m = X.shape[0]
     fold = np.random.default_rng(1).integers(0, folds, m) if folds else np.zeros(m)
-    trains = fold[:, None] != np.arange(folds)
-    shared = Shared(as_matrix(X), Y[:, 0] if Y.shape[1] == 1 else Y, None, trains, np.array([0, 1]))
+    bits = packed(fold[:, None] != np.arange(folds))
+    shared = Shared(as_matrix(X), Y[:, 0] if Y.shape[1] == 1 else Y, None, bits, np.array([0, 1]))
     models = [Model(t, f) for t in range(Y.shape[1]) for f in (range(folds) if folds else [None])]
     return shared, [Spec(model, float(C)) for model in models for C in strengths]
+
+
+def first_fold(shared):
+    """Which rows the first split trains on."""
+    return (shared.splits[:, 0] & 1).astype(bool)
 
 
 def together(shared, specs, runs=2):
@@ -116,7 +121,7 @@ def one_by_one(X, Y, shared, specs, most=10):
     """Our own single fits of some models, on the rows that train, and what all would take."""
     some = specs[:most] if len(specs) == 50 else specs[:: len(specs) // most]
     wall = cpu = 0.0
-    trains = shared.trains[:, 0] if shared.trains.shape[1] else slice(None)
+    trains = slice(None) if shared.splits is None else first_fold(shared)
     rows = X if isinstance(trains, slice) else X[trains]
     LogisticRegression(C=1.0, tol=TOL, backend="numba").fit(rows, Y[trains, 0])
     for spec in some:
@@ -133,7 +138,7 @@ def one_by_one(X, Y, shared, specs, most=10):
 
 def sklearns(X, y, shared, outcome, limit):
     """LogisticRegressionCV on the first fold, tolerance tightened until its worst model is within 1e-6."""
-    trains = shared.trains[:, 0]
+    trains = first_fold(shared)
     objectives = [Objective.from_arrays(X[trains], y[trains], C=float(C), backend="numba") for C in GRID]
     least = [one.solution.value * (1 - one.solution.bound) for one in outcome.fitted[:10]]
     spent, found = 0.0, None

@@ -10,7 +10,7 @@ from .cluster.rows import ClusterRows
 from .cluster.rows import opened as opened_on_workers
 from .data import as_labelled
 from .data.scan import Source
-from .rows import MemoryRows, Streamed, StreamRows, opened
+from .rows import MemoryRows, Relabelled, Streamed, StreamRows, opened
 from .rows.store import Store
 from .rows.stream import WITNESSES
 from .solvers import SOLVERS, sgd
@@ -93,24 +93,24 @@ def _version():
 
 def is_streamed(labelled):
     """Whether rows are read anew on every pass."""
-    return isinstance(labelled, Streamed)
+    return isinstance(labelled, Streamed | Relabelled)
 
 
-def check_room(labelled, solver, n_outputs):
+def check_room(labelled, solver, n_outputs, n_models=1):
     """Raise MemoryError where a solver needs more than there is beside blocks and margins.
 
     The choice of the solver does not depend on the memory: the same source gives the same bits with any.
     """
-    if isinstance(labelled, Streamed):
+    if is_streamed(labelled):
         m, n = labelled.store.shape
         row = labelled.store.nbytes / m
         m = min(m, int(WITNESSES / row * (n + 1) * n_outputs / 2.5))  # as far as a proof goes
         shape = Shape(m, n, n_outputs, int(m * row), real=0)
-        wanted = needed(solver, shape)
+        wanted = needed(solver, shape) + (n_models - 1) * shape.beside_others()
         room = _FOR_SOLVER * labelled.memory
         if wanted > room:
             name = next(name for name, kind in SOLVERS.items() if isinstance(solver, kind))
-            fits = needed(SOLVERS["lbfgs"](), shape) <= room
+            fits = n_models == 1 and needed(SOLVERS["lbfgs"](), shape) <= room
             hint = ", or take solver='lbfgs' or, with L1, 'fista'" if fits else ""
             raise MemoryError(
                 f"{name} needs {in_units(wanted)} beside the blocks, and `memory` of "
@@ -121,7 +121,7 @@ def check_room(labelled, solver, n_outputs):
 
 def rows_of(labelled, backend, centring):
     """The Rows of a fit."""
-    if isinstance(labelled, Streamed):
+    if is_streamed(labelled):
         kind = StreamRows if isinstance(labelled.store, Store) else ClusterRows
         return kind(labelled, backend, centring)
     return MemoryRows([labelled.block], backend, len(labelled.classes), centring)

@@ -77,7 +77,7 @@ ROOMS = {
     "many": set(
         "backends clock data driver estimator fitting interop losses objective options penalty".split()
     )
-    | set("prediction report rows session solvers".split()),
+    | set("cluster prediction report rows session solvers streaming".split()),
     "prediction": {"backends", "data", "interop", "losses"},
     "table": {"data"},
     "persistence": {"backends", "fitting", "history", "solvers", "table"},

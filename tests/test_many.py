@@ -14,7 +14,7 @@ from logreg_accel.data import as_matrix
 from logreg_accel.many import solve
 from logreg_accel.many.models import fitted_model
 from logreg_accel.many.solve import solve_table
-from logreg_accel.many.table import Shared, Spec
+from logreg_accel.many.table import Shared, Spec, packed
 
 
 def tall(m=6000, n=8, targets=3, seed=0, dtype=np.float64):
@@ -32,7 +32,7 @@ def agree(found, alone, atol):
 
 @pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
 def test_a_model_of_many_is_its_single_fit(solver, monkeypatch):
-    monkeypatch.setattr(solve, "_TOGETHER", solve._TOGETHER_ON_DEVICE)
+    monkeypatch.setattr(solve, "_TOGETHER", solve._TOGETHER_WHERE_DEAR)
     X, Y = tall()
     s = np.random.default_rng(1).random(len(X)) + 0.5
     settings = {"tol": 1e-15, "solver": solver, "backend": "numba", "max_iter": 3000}
@@ -213,7 +213,7 @@ def test_a_random_family(seed):
     X, y = make_classification(**sizes, n_classes=k, n_clusters_per_class=1, random_state=seed)
     X = X * 10.0 ** rng.integers(-3, 3, X.shape[1]) + rng.integers(0, 2) * 50
     trains = rng.random((m, 3)) < 0.8
-    shared = Shared(as_matrix(X), y.astype(np.uint8), rng.random(m), trains, np.arange(k))
+    shared = Shared(as_matrix(X), y.astype(np.uint8), rng.random(m), packed(trains), np.arange(k))
     specs = [Spec(Model(0, split), C) for split in range(3) for C in (1e-3, 1.0, 1e3)]
     template = LogisticRegression(tol=1e-10)
     template._matrix(X, reset=True)

@@ -48,25 +48,46 @@ def choose(options, model, X, y, weight, progress):
     list of dict
         One for each C: its mean loss and standard error, mean AUC, and which of them is "best" and "1se".
     """
+    search, scorer = _search(options, model, progress)
+    search.set_params(refit=False).fit(X, y, sample_weight=weight)
+    rows = _rows(search, scorer)
+    wanted = "1se" if options.one_se else "best"
+    model.set_params(C=next(row["C"] for row in rows if wanted in row["choice"]))
+    return rows
+
+
+def fit_the_best(options, model, source, progress):
+    """Fit a model to a source by the C that `choose` would take, while its rows are at hand; as `choose`."""
+    search, scorer = _search(options, model, progress)
+    best = search.set_params(refit="1se" if options.one_se else True).fit(source).best_estimator_
+    vars(model).update(vars(best))
+    return _rows(search, scorer)
+
+
+def _search(options, model, progress):
+    """The cross-validation of a model's C, and its scorer."""
     shared = set(LogisticRegressionCV().get_params()) & set(model.get_params()) - {"callback"}
     settings = {name: value for name, value in model.get_params(deep=False).items() if name in shared}
     scorer, given = _Scorer(), options.C
-    strengths = _COUNT if given in (None, "auto") else np.atleast_1d(given).tolist()
     search = LogisticRegressionCV(
-        Cs=strengths,
+        Cs=_COUNT if given in (None, "auto") else np.atleast_1d(given).tolist(),
         l1_ratios=(model.l1_ratio,),
         cv=StratifiedKFold(options.cv, shuffle=True, random_state=options.seed),
         scoring=scorer,
-        refit=False,
         callback=lambda told: progress.say(
             f"{told.n_done} of {told.n_models} models, {told.n_passes:.4g} passes"
         ),
         **settings,
-    ).fit(X, y, sample_weight=weight)
+    )
+    return search, scorer
+
+
+def _rows(search, scorer):
+    """What was tried, a row for each C."""
     losses = -search.scores_[:, 0, :]
     areas = np.array(scorer.areas[-losses.size :]).reshape(losses.shape)
     best = search.Cs_[best_of(search.scores_.mean(axis=0), search.Cs_)[1]]
-    rows = [
+    return [
         {
             "C": float(C),
             "log_loss": float(losses[:, i].mean()),
@@ -76,8 +97,6 @@ def choose(options, model, X, y, weight, progress):
         }
         for i, C in enumerate(search.Cs_)
     ]
-    model.set_params(C=float(search.C_1se_ if options.one_se else best))
-    return rows
 
 
 def tell(rows):

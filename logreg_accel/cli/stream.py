@@ -4,7 +4,7 @@ import os
 import time
 
 from .. import TableEncoder, scan
-from . import UsageError, page, running
+from . import UsageError, choosing, page, running
 from .output import print_facts, print_json
 from .plan import tell
 from .quality import print_quality, quality
@@ -12,7 +12,7 @@ from .reading import check_classes, check_target, is_table, layout, listed
 from .using import scored, threshold_of, together
 
 _EVERY = 2.0  # seconds between two lines that say how far the first read is
-_WHOLE = ("cv", "dtype", "inference", "test_size")
+_WHOLE = ("dtype", "inference", "test_size")
 """Options that need all rows at once."""
 
 
@@ -36,13 +36,22 @@ def train(options, model, progress):
     _check(options)
     source = _source(options, progress)
     source.progress = _Reading(source, progress)
-    outcome = running.run(model, lambda: model.fit(source, checkpoint=options.checkpoint), progress.warn)
+    tried = []
+
+    def fit():
+        if options.cv:
+            tried.extend(choosing.fit_the_best(options, model, source, progress))
+        else:
+            model.fit(source, checkpoint=options.checkpoint)
+
+    outcome = running.run(model, fit, progress.warn)
     samples = _held_out(options, model, progress)
     model.save(options.model)
     if options.report:
         size = f"{model.n_features_in_:,} features, read block by block"
         page.write_trained(options, model, size, samples, progress.warnings)
-    _tell(options, model, {name: quality(*sample, model.classes_) for name, sample in samples.items()})
+    measured = {name: quality(*sample, model.classes_) for name, sample in samples.items()}
+    _tell(options, model, measured, tried)
     return outcome.code(options)
 
 
@@ -100,6 +109,8 @@ def _check(options):
     given = [name for name in _WHOLE if getattr(options, name)]
     if isinstance(options.threshold, str) and not options.valid:
         given.append("threshold")
+    if options.cv and options.checkpoint:
+        raise UsageError("--checkpoint keeps the sums of one fit, and --cv makes many; give one of them")
     if given:
         raise UsageError(
             f"--{given[0].replace('_', '-')} needs all rows in memory, and --memory reads them block by block"
@@ -110,7 +121,7 @@ def _check(options):
         )
 
 
-def _tell(options, model, measured):
+def _tell(options, model, measured, tried):
     facts = {
         "features": model.n_features_in_,
         "classes": len(model.classes_),
@@ -125,8 +136,10 @@ def _tell(options, model, measured):
         "model": options.model,
     }
     if options.json:
-        print_json({**facts, **measured})
+        print_json({**facts, **measured, **({"cv": tried} if tried else {})})
     elif not options.quiet:
+        if tried:
+            choosing.tell(tried)
         if measured:
             print_quality(f"{options.model} on {options.valid[0]}", measured, model.classes_)
         print_facts(options.model, facts)

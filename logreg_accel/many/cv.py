@@ -10,14 +10,15 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 
 from .. import fitting
 from ..backends.passes import Model
-from ..data import as_labels, as_offset, as_weights, encode_labels
+from ..data.scan import Source
 from ..interop import hooks
 from ..prediction import Predictor
-from .folds import Folds, trains_of
-from .models import matrix_in_memory, strengths_of, template_of, warn_of, with_columns_of
-from .scoring import Scoring, scorer_of
+from .folds import Folds, split_by
+from .models import shares_of, strengths_of, template_of, warn_of, with_columns_of
+from .opened import opened
+from .scoring import Scoring, score_of_source, scorer_of
 from .selection import best_of, grid_results, within_one_error
-from .table import Shared, Spec, class_factors
+from .table import Spec, class_factors
 
 _OWN = {"Cs", "l1_ratios", "cv", "scoring", "refit", "use_legacy_attributes", "class_weight"}
 
@@ -40,8 +41,9 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         Number of stratified folds (None: 5), or anything of scikit-learn that splits.
     scoring : str, callable or None, default "neg_log_loss"
         None is accuracy.
-    refit : bool, default True
-        Fit the best C and l1_ratio to all rows; False averages the best models of the splits.
+    refit : bool or "1se", default True
+        Fit the best C and l1_ratio to all rows, or the strongest penalty within one standard error of the
+        best; False averages the best models of the splits.
     use_legacy_attributes : False
         There are only scikit-learn's new attributes.
     tol, fit_intercept, class_weight, solver, max_iter, max_passes, max_seconds, random_state, verbose, \
@@ -56,7 +58,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
     ----------
     C_, l1_ratio_ : float
         The best ones by the mean score of all splits; of several as good the strongest penalty. With
-        refit=False the mean over the splits of their own best.
+        refit="1se" C_ is C_1se_, with refit=False the mean over the splits of their own best.
     C_1se_ : float
         The strongest penalty whose mean score is within one standard error of the best.
     Cs_, l1_ratios_ : ndarray
@@ -69,7 +71,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         Margins of each row by the best candidate's model of the split that held it out; only where the test
         sets hold every row once.
     best_estimator_ : LogisticRegression
-        What refit=True fitted.
+        What was fitted to all rows, unless refit=False.
     n_passes_ : float
         Reads of X, held-out scores included.
     coef_, intercept_, classes_, n_features_in_, feature_names_in_
@@ -93,7 +95,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         l1_ratios: Any = (0.0,),
         cv: Any = None,
         scoring: Any = "neg_log_loss",
-        refit: bool = True,
+        refit: bool | str = True,
         use_legacy_attributes: bool = False,
         tol: float = 1e-8,
         fit_intercept: bool = True,
@@ -138,12 +140,17 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, **params: Any) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, **params: Any
+    ) -> Self:
         """Fit the models of all splits, choose, and fit the best to all rows.
 
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
+            Or what `logreg_accel.scan` returns, with labels and weights: rows that need not fit into memory.
+            Labels, weights, one bit a row and split, and held-out scores do; splitters and scorers then see
+            no columns of X.
         y : (n_samples,) labels of two or more classes
         sample_weight : (n_samples,) or None
             For fitting and, unless metadata routing says otherwise, for scoring.
@@ -168,35 +175,19 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
             Some models ended above `tol`.
         """
         with fitting.unchanged_where_refused(self):
-            strengths, shares = strengths_of(self.Cs), self._shares()
+            strengths, shares = strengths_of(self.Cs), shares_of(self.l1_ratios)
             template = self._template(strengths)
-            matrix = matrix_in_memory(self, X)
-            with_columns_of(template, self)
-            classes, codes = encode_labels(as_labels(y))
-            if len(codes) != matrix.shape[0]:
-                raise ValueError(
-                    f"`X` has {matrix.shape[0]} rows and `y` {len(codes)}. Give one label a row."
-                )
-            weights = as_weights(sample_weight, len(codes))
-            to_split, to_score = self._routed(sample_weight, params)
-            splits = list(check_cv(self.cv, y, classifier=True).split(X, y, **to_split))
-            trains = trains_of(splits, len(codes))
-            offset = as_offset(offset, len(codes), len(classes))
-            shared = Shared(matrix, codes, weights, trains, classes, offset)
-            models = [self._model(shared, split) for split in range(len(splits))]
-            scoring = Scoring(self.scoring, classes, X, y, to_score)
-            self.classes_ = classes
-            specs = [Spec(m, C, share) for m in models for share in shares for C in strengths]
-            fold = Folds(
-                self.callback, template, shared, splits, specs, (len(splits), len(shares), len(strengths))
-            )
-            fold.fit(scoring)
-            self._choose(fold, strengths, shares)
+            with opened(template, X, y, sample_weight, offset) as shared:
+                with_columns_of(self, template)
+                fold = self._fitted(template, shared, strengths, shares, (X, y, sample_weight), params)
+                self._choose(fold, strengths, shares)
         warn_of(template, fold.fitted, stacklevel=2)
         return self
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, **params: Any) -> float:
-        """The score on X and y by `scoring`; `params` go to the scorer under metadata routing."""
+        """The score of X and y, or of a source, by `scoring`; `params` are routed to the scorer."""
+        if isinstance(X, Source):
+            return score_of_source(self, X)
         given = {} if sample_weight is None else {"sample_weight": sample_weight}
         if hooks.routes_metadata():
             given = process_routing(self, "score", **given, **params).scorer.score
@@ -221,16 +212,26 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
 
     # -- the pieces ------------------------------------------------------------------------------------------
 
-    def _shares(self):
-        try:
-            shares = [float(share) for share in self.l1_ratios]
-        except (TypeError, ValueError):
-            shares = []
-        if not shares or not all(0 <= share <= 1 for share in shares):
-            raise ValueError(
-                f"`l1_ratios` must be an array-like of numbers between 0 and 1; got {self.l1_ratios!r}."
-            )
-        return shares
+    def _fitted(self, template, shared, strengths, shares, given, params):
+        """The Folds, fitted and scored."""
+        X, y, weights = given
+        if shared.streamed:
+            X, y, weights = None, None, shared.weights
+        to_split, to_score = self._routed(weights, params)
+        rows, labels = (
+            (np.empty((len(shared.codes), 0)), shared.classes[shared.codes]) if y is None else (X, y)
+        )
+        split = split_by(
+            check_cv(self.cv, labels, classifier=True).split(rows, labels, **to_split), len(labels)
+        )
+        shared, self.classes_ = shared._replace(splits=split.bits), shared.classes
+        models = [self._model(shared, i) for i in range(len(split.tests))]
+        scoring = Scoring(self.scoring, shared.classes, X, y, to_score)
+        specs = [Spec(m, C, share) for m in models for share in shares for C in strengths]
+        shape = (len(models), len(shares), len(strengths))
+        fold = Folds(self.callback, template, shared, split, specs, shape)
+        fold.fit(scoring)
+        return fold
 
     def _template(self, strengths):
         if self.use_legacy_attributes is not False:
@@ -238,8 +239,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
                 f"`use_legacy_attributes` is {self.use_legacy_attributes!r}; expected False: "
                 "there are only scikit-learn's new attributes here."
             )
-        if not isinstance(self.refit, bool | np.bool_):
-            raise ValueError(f"`refit` is {self.refit!r}; expected True or False.")
+        if not (isinstance(self.refit, bool | np.bool_) or self.refit == "1se"):
+            raise ValueError(f"`refit` is {self.refit!r}; expected True, False or '1se'.")
         parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in _OWN}
         return template_of(parameters, strengths)
 
@@ -269,8 +270,10 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         self.suboptimality_bound_ = fold.of_all(lambda s: s.bound, float)
         self.status_ = fold.of_all(lambda s: s.status, object)
         self.cv_results_ = grid_results(scores, shares, strengths, *fold.seconds)
+        within = within_one_error(scores, place, strengths)
+        self.C_1se_ = strengths[within[1]]
+        place = within if self.refit == "1se" else place
         self.C_, self.l1_ratio_ = strengths[place[1]], shares[place[0]]
-        self.C_1se_ = strengths[within_one_error(scores, place, strengths)[1]]
         self.backend_, self.solver_ = fitted[0].backend, fitted[0].solver
         vars(self).pop("oof_decision_function_", None)
         if fold.partition:

@@ -1,6 +1,8 @@
 """The models of all splits of a cross-validation: fitted together, scored split by split, refitted."""
 
+import itertools
 import time
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -13,22 +15,56 @@ from .scoring import held_out_margins
 from .solve import solve_table
 from .table import Spec, class_factors
 
+_MARGINS = 0.25  # of the memory, for margins of held-out rows
 
-def trains_of(splits, n_samples):
-    """Which rows each split trains on, (m, splits) of bool; masks and numbers of rows are both good."""
-    if not splits:
-        raise ValueError("`cv` gives no split; expected at least one pair of rows to train and to test on.")
-    trains = np.zeros((n_samples, len(splits)), dtype=bool)
-    for split, (train, test) in enumerate(splits):
-        if not len(_numbers(train)) or not len(_numbers(test)):
+
+class Split(NamedTuple):
+    """What a cross-validation does with the rows.
+
+    Attributes
+    ----------
+    bits : ndarray (m, ⌈splits/8⌉) of uint8
+        As of `Block`: which rows each split trains on.
+    tests : list of ndarray
+        Numbers of the rows that each split holds out.
+    """
+
+    bits: np.ndarray
+    tests: list
+
+    @property
+    def is_partition(self):
+        """Whether the test sets hold every row once."""
+        m = len(self.bits)
+        if sum(map(len, self.tests)) != m:
+            return False
+        there = np.zeros(m, dtype=bool)
+        for test in self.tests:
+            there[test] = True
+        return bool(there.all())
+
+
+def split_by(splits, n_samples):
+    """The Split of pairs of rows to train and to test on; masks and numbers of rows are both good."""
+    columns, tests = [], []
+    everything = np.arange(n_samples, dtype=np.min_scalar_type(n_samples))
+    for split, pair in enumerate(splits):
+        train, test = (np.asarray(rows) for rows in pair)
+        if not (train.size and test.size and np.size(everything[train]) and np.size(everything[test])):
             raise ValueError(f"Split {split} of `cv` has no rows to train or to test on.")
-        train = np.asarray(train)
-        trains[train, split] = True
-        if train.dtype != bool and len(train) != trains[:, split].sum():
+        trains = np.zeros(n_samples, dtype=bool)
+        trains[train] = True
+        if train.dtype != bool and len(train) != trains.sum():
             raise ValueError(
                 f"Split {split} of `cv` trains on some rows more than once; give them a `sample_weight`."
             )
-    return trains
+        if split % 8 == 0:
+            columns.append(np.zeros(n_samples, dtype=np.uint8))
+        columns[-1] |= trains.view(np.uint8) << (split % 8)
+        tests.append(everything[test])
+    if not tests:
+        raise ValueError("`cv` gives no split; expected at least one pair of rows to train and to test on.")
+    return Split(np.stack(columns, axis=1), tests)
 
 
 class Folds:
@@ -39,7 +75,7 @@ class Folds:
     callback : callable or None
     template : LogisticRegression
     shared : Shared
-    splits : list of (train, test)
+    split : Split
     specs : list of Spec
         Splits outside, l1_ratios within them, Cs innermost.
     shape : tuple of int
@@ -56,7 +92,7 @@ class Folds:
         Whether the test sets hold every row once.
     """
 
-    def __init__(self, callback, template, shared, splits, specs, shape):
+    def __init__(self, callback, template, shared, split, specs, shape):
         self.callback, self.template, self.shared, self.specs, self.shape = (
             callback,
             template,
@@ -64,10 +100,7 @@ class Folds:
             specs,
             shape,
         )
-        m = shared.X.shape[0]
-        self.tests = [_numbers(test) for _, test in splits]
-        held_out = np.bincount(np.concatenate(self.tests), minlength=m)
-        self.partition = bool((held_out == 1).all())
+        self.tests, self.partition = split.tests, split.is_partition
         self.k = loss_of(len(shared.classes)).n_outputs
         self.fitted: list = []
         self.n_passes, self.seconds = 0.0, (0.0, 0.0)
@@ -77,36 +110,58 @@ class Folds:
 
     def fit(self, scoring):
         """Fit all models and score them."""
-        scoring.check(self.backend, self.tests[0], self.shared.X.shape[1])
+        scoring.check(self.backend, self.tests[0], self.shared)
         began = time.perf_counter()
         outcome = solve_table(self.template, self.shared, self.specs, self.callback)
         self.fitted, self.n_passes = outcome.fitted, outcome.n_passes
         between = time.perf_counter()
-        self.scores = np.array(
-            [
-                scoring.of(self.backend, test, self._margins(split, W), W, self.shared.codes)
-                for split, (test, W) in enumerate(zip(self.tests, self._columns(), strict=True))
-            ]
-        ).reshape(self.shape)
+        scores: list = []
+        for first, last in self._rounds():
+            splits, columns = zip(*self._columns(first, last), strict=True)
+            for split, W, margins in zip(splits, columns, self._margins(splits, columns), strict=True):
+                scores += scoring.of(self.backend, self.tests[split], margins, W, self.shared.codes)
+        self.scores = np.array(scores).reshape(self.shape)
         self.seconds = between - began, time.perf_counter() - between
 
-    def _columns(self):
-        """Of every split W (n + 1, candidates·k), the intercepts in the last row."""
-        n, each = self.shared.X.shape[1], len(self.specs) // self.shape[0]
-        for first in range(0, len(self.specs), each):
-            W = np.zeros((n + 1, each * self.k))
-            for i, one in enumerate(self.fitted[first : first + each]):
-                own = one.solution.w.reshape(-1, self.k)
-                W[: len(own), i * self.k : (i + 1) * self.k] = own
-            yield W
+    def _rounds(self):
+        """The first and the last of models whose margins are made together: those of a split, or of rows that
+        are read block by block as many as there is room for.
+        """
+        shared, each = self.shared, len(self.specs) // self.shape[0]
+        if not shared.streamed:
+            return [(first, first + each) for first in range(0, len(self.specs), each)]
+        room, taken, bounds = _MARGINS * shared.memory, 0, [0]
+        for i in range(len(self.specs)):
+            size = 8 * self.k * len(self.tests[i // each])
+            if taken and taken + size > room:
+                bounds.append(i)
+                taken = 0
+            taken += size
+        return itertools.pairwise([*bounds, len(self.specs)])
 
-    def _margins(self, split, W):
-        self.n_passes += len(self.tests[split]) / self.shared.X.shape[0]
-        offset, test = self.shared.offset, self.tests[split]
-        margins = held_out_margins(self.backend, self.shared.X, test, W, self.k)
-        if offset is None:
+    def _columns(self, first, last):
+        """Of each split of some models its number and W (n + 1, models·k), the intercepts in the last row."""
+        n, each = self.shared.X.shape[1], len(self.specs) // self.shape[0]
+        for split in range(first // each, -(-last // each)):
+            own = self.fitted[max(first, split * each) : min(last, (split + 1) * each)]
+            W = np.zeros((n + 1, len(own) * self.k))
+            for i, one in enumerate(own):
+                w = one.solution.w.reshape(-1, self.k)
+                W[: len(w), i * self.k : (i + 1) * self.k] = w
+            yield split, W
+
+    def _margins(self, splits, columns):
+        """Margins of the rows that some splits hold out, (rows, columns of W) for each."""
+        shared, tests = self.shared, [self.tests[split] for split in splits]
+        margins = held_out_margins(self.backend, shared, tests, columns, self.k)
+        self.n_passes += 1 if shared.streamed else sum(map(len, tests)) / shared.X.shape[0]
+        if shared.offset is None:
             return margins
-        return margins + np.tile(offset[test], W.shape[1] // offset.shape[1])
+        copies = [W.shape[1] // shared.offset.shape[1] for W in columns]
+        return [
+            own + np.tile(shared.offset[test], count)
+            for own, test, count in zip(margins, tests, copies, strict=True)
+        ]
 
     def of_all(self, what, dtype):
         """A property of every Solution, in the shape of the scores."""
@@ -125,9 +180,8 @@ class Folds:
     def out_of_fold(self, place):
         """Margins of every row by the model of the split that held it out, for one candidate."""
         first = (place[0] * self.shape[2] + place[1]) * self.k
-        parts = [
-            self._margins(split, W[:, first : first + self.k]) for split, W in enumerate(self._columns())
-        ]
+        splits, columns = zip(*self._columns(0, len(self.specs)), strict=True)
+        parts = self._margins(splits, [W[:, first : first + self.k] for W in columns])
         out = np.empty((self.shared.X.shape[0], self.k), dtype=parts[0].dtype)
         for test, own in zip(self.tests, parts, strict=True):
             out[test] = own
@@ -146,8 +200,3 @@ class Folds:
         self.n_passes += outcome.n_passes
         self.fitted = self.fitted + outcome.fitted
         return fitted_model(self.template, self.shared, Spec(model, C, l1_ratio), outcome.fitted[0])
-
-
-def _numbers(test):
-    test = np.asarray(test)
-    return np.flatnonzero(test) if test.dtype == bool else test

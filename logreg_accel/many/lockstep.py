@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 
 from .. import clock
-from ..backends.passes import Model, RowVector, WeightSum, beside, parted
+from ..backends.passes import Model, WeightSum, beside, parted
 from ..backends.threads import blas_limit
 from ..clock import MAX_SECONDS, Stop
 from ..objective import Objective
@@ -190,8 +190,7 @@ class Lockstep(Session):
         return self._draws[key]
 
     def _even(self, rows):
-        ones = [rows.backend.xp.full(block.X.shape[0], 1, dtype=np.float32) for block in rows.blocks()]
-        return RowVector(ones)
+        return rows.row_vector(np.ones(rows.n_rows, dtype=np.float32))
 
 
 def on_rows(objective, rows):

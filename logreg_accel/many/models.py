@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import driver, fitting
-from ..data.scan import Source
 from ..estimator import LogisticRegression
 from ..interop.hooks import FRAMES
 from ..penalty import check_strength
@@ -33,27 +32,12 @@ def template_of(parameters, strengths):
 
 
 def with_columns_of(model, other):
-    """A model that knows the columns which another was given."""
-    for name in ("n_features_in_", "feature_names_in_"):
+    """A model that knows the columns which another was given, and no others."""
+    for name in ("n_features_in_", "feature_names_in_", "encoder_"):
+        vars(model).pop(name, None)
         if hasattr(other, name):
             setattr(model, name, getattr(other, name))
     return model
-
-
-def matrix_in_memory(model, X):
-    """X as the Matrix that many models share, its columns remembered by a model.
-
-    Raises
-    ------
-    TypeError
-        It is a source of rows that are read block by block.
-    """
-    if isinstance(X, Source):
-        raise TypeError(
-            "`X` is a source that is read block by block, and many models share rows in memory; expected an "
-            "array, a frame or a table. Fit LogisticRegression(C=...) to the source for each C."
-        )
-    return model._matrix(X, reset=True)
 
 
 def strengths_of(Cs):
@@ -75,6 +59,17 @@ def strengths_of(Cs):
     if strengths.ndim != 1 or not len(strengths) or not (strengths > 0).all():
         raise ValueError(f"`Cs` is {Cs!r}; expected an integer of at least 1, or positive numbers.")
     return strengths.tolist()
+
+
+def shares_of(l1_ratios):
+    """The numbers in `l1_ratios`. Raises ValueError where they are none, or not from 0 to 1."""
+    try:
+        shares = [float(share) for share in l1_ratios]
+    except (TypeError, ValueError):
+        shares = []
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"`l1_ratios` must be an array-like of numbers between 0 and 1; got {l1_ratios!r}.")
+    return shares
 
 
 def fitted_models(template, shared, specs, callback=None):

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends.passes import Model
-from ..data import as_labels, as_offset, as_weights, encode_labels
-from .models import fitted_models, matrix_in_memory, strengths_of, template_of
-from .table import Shared, Spec, class_factors
+from .models import fitted_models, strengths_of, template_of
+from .opened import opened
+from .table import Spec, class_factors
 
 
 class RegularizationPath(NamedTuple):
@@ -51,7 +51,7 @@ class RegularizationPath(NamedTuple):
 
 def logistic_regression_path(
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     Cs: Any = 10,
     l1_ratio: float = 0.0,
@@ -65,6 +65,7 @@ def logistic_regression_path(
     Parameters
     ----------
     X : array, frame, table or sparse matrix (n_samples, n_features)
+        Or what `logreg_accel.scan` returns, with labels and weights: rows that need not fit into memory.
     y : (n_samples,) labels of two or more classes
     Cs : int or sequence of float
         A number of them from 1e-4 to 1e4, or the values.
@@ -97,18 +98,12 @@ def logistic_regression_path(
     """
     strengths = strengths_of(Cs)
     template = template_of({**parameters, "l1_ratio": l1_ratio}, strengths)
-    matrix = matrix_in_memory(template, X)
-    classes, codes = encode_labels(as_labels(y))
-    if len(codes) != matrix.shape[0]:
-        raise ValueError(f"`X` has {matrix.shape[0]} rows and `y` {len(codes)}. Give one label a row.")
-    weights = as_weights(sample_weight, matrix.shape[0])
-    offset = as_offset(offset, len(codes), len(classes))
-    shared = Shared(matrix, codes, weights, np.empty((len(codes), 0), dtype=bool), classes, offset)
-    model = Model()
-    model = model._replace(class_weight=class_factors(shared, model, class_weight, "`y`"))
-    specs = [Spec(model, strength, l1_ratio) for strength in strengths]
-    models, n_passes = fitted_models(template, shared, specs, parameters.get("callback"))
-    first = 0 if len(classes) == 2 else slice(None)
+    with opened(template, X, y, sample_weight, offset) as shared:
+        model = Model()
+        model = model._replace(class_weight=class_factors(shared, model, class_weight, "`y`"))
+        specs = [Spec(model, strength, l1_ratio) for strength in strengths]
+        models, n_passes = fitted_models(template, shared, specs, parameters.get("callback"))
+    first = 0 if len(shared.classes) == 2 else slice(None)
     return RegularizationPath(
         np.array(strengths),
         np.array([model.coef_[first] for model in models]),

@@ -1,5 +1,6 @@
 """Scores on held-out rows, from margins of all models of a split that are made in one read of these rows."""
 
+import contextlib
 import copy
 import inspect
 
@@ -29,15 +30,40 @@ class HeldOut(LogisticRegression):
         return (backend, margins) if X is rows and offset is None else super()._margins(X, offset)
 
 
-def held_out_margins(backend, matrix, test, W, n_outputs):
-    """Margins (len(test), k) of some rows on the host, gathered some at a time: they need not fit at once."""
-    step = max(_CHUNK // max(matrix.shape[1], 1), 1)
-    parts = []
+def held_out_margins(backend, shared, tests, columns, n_outputs):
+    """Margins (len(test), k) on the host of the rows that some splits hold out, by their own W (n + 1, k)."""
+    margins: list = [None] * len(tests)
+
+    def add(i, places, rows, total):
+        part = backend.to_host(margins_of(backend, rows, columns[i], n_outputs))
+        if margins[i] is None:
+            margins[i] = np.empty((total, part.shape[1]), dtype=part.dtype)
+        margins[i][places] = part
+
     with backend.limit_threads():
-        for start in range(0, len(test), step):
-            rows = matrix.take(test[start : start + step])
-            parts.append(backend.to_host(margins_of(backend, rows, W, n_outputs)))
-    return np.concatenate(parts)
+        for i, test in enumerate([] if shared.streamed else tests):
+            step = max(_CHUNK // max(shared.X.shape[1], 1), 1)
+            for start in range(0, len(test), step):
+                part = test[start : start + step].astype(np.intp)
+                add(i, slice(start, start + len(part)), shared.X.take(part), len(test))
+        if shared.streamed:
+            for i, places, rows in _of_blocks(shared.X, tests):
+                add(i, places, rows, len(tests[i]))
+    return margins
+
+
+def _of_blocks(store, tests):
+    """What each split holds out of every block: the split, places in its test, and a Matrix of the rows."""
+    orders = [np.argsort(test, kind="stable") for test in tests]
+    ordered = [test[order] for test, order in zip(tests, orders, strict=True)]
+    stop = 0
+    with contextlib.closing(store.blocks()) as blocks:
+        for X, *_ in blocks:
+            start, stop = stop, stop + X.shape[0]
+            for i, (order, test) in enumerate(zip(orders, ordered, strict=True)):
+                mine = slice(*np.searchsorted(test, [start, stop]))
+                if mine.stop > mine.start:
+                    yield i, order[mine], X.take(test[mine].astype(np.intp) - start)
 
 
 class Scoring:
@@ -48,7 +74,7 @@ class Scoring:
     scoring : str, callable or None
         As of scikit-learn; None is accuracy.
     classes : ndarray
-    X, y : what the user gave
+    X, y : what the user gave; None for rows that are read block by block, and for labels that come with them
     parameters : dict
         What the scorer is given beside; entries with one number a row are cut to the held-out ones.
     """
@@ -60,15 +86,17 @@ class Scoring:
 
     def of(self, backend, test, margins, W, codes):
         """The score of every model of a split, from its columns of margins (rows, k) and W (n + 1, k)."""
-        k = loss_of(len(self.classes)).n_outputs
+        k, test = loss_of(len(self.classes)).n_outputs, test.astype(np.intp)
         columns = [slice(first, first + k) for first in range(0, W.shape[1], k)]
         if self.by_loss:
             weights = self.parameters.get("sample_weight")
             weights = None if weights is None else np.asarray(weights)[test]
             return [_neg_log_loss(margins[:, own], codes[test], weights) for own in columns]
         # a scorer that is a function of the user's may look at the rows; others see labels and margins alone
-        rows = _safe_indexing(self.X, test) if callable(self.given) else np.empty((len(test), 0))
-        y, beside = _safe_indexing(self.y, test), self._parameters_of(test)
+        seen = callable(self.given) and self.X is not None
+        rows = _safe_indexing(self.X, test) if seen else np.empty((len(test), 0))
+        y = self.classes[codes[test]] if self.y is None else _safe_indexing(self.y, test)
+        beside = self._parameters_of(test, len(codes))
         scores = []
         for own in columns:
             z = margins[:, own] if k > 1 else margins[:, own.start]
@@ -85,24 +113,40 @@ class Scoring:
                 f"`scoring` is {self.given!r} and returned {score!r}; expected one number for each model."
             ) from error
 
-    def _parameters_of(self, test):
-        m = len(self.y)
+    def _parameters_of(self, test, m):
         return {
             name: _safe_indexing(value, test) if np.ndim(value) and len(value) == m else value
             for name, value in self.parameters.items()
             if value is not None
         }
 
-    def check(self, backend, test, n_features):
+    def check(self, backend, test, shared):
         """Raise what the scorer raises for a model that knows nothing, before anything is fitted."""
         if not self.by_loss:
             k, copied = loss_of(len(self.classes)).n_outputs, copy.copy(self)
             copied.scorer = copy.deepcopy(self.scorer)  # one with a memory shall not remember this
             try:
-                copied.of(backend, test, np.zeros((len(test), k)), np.zeros((n_features + 1, k)), None)
+                zeros = np.zeros((len(test), k)), np.zeros((shared.X.shape[1] + 1, k))
+                copied.of(backend, test, *zeros, shared.codes)
             except Exception as error:
                 error.add_note(f"`scoring` is {self.given!r}; it failed before any model was fitted.")
                 raise
+
+
+def score_of_source(model, source):
+    """The score of a LogisticRegressionCV on the rows of a source, whose margins are made chunk by chunk."""
+    backend, margins, labels, weights = None, [], [], []
+    for piece in source.pieces():
+        backend, part = model._margins(model._like_fitted(piece))
+        margins.append(backend.to_host(part))
+        labels.append(np.asarray(piece.chunk.y))
+        weights += [] if piece.chunk.weight is None else [np.asarray(piece.chunk.weight)]
+    y = np.concatenate(labels)
+    rows = np.empty((len(y), 0))
+    known = HeldOut(backend, rows, np.concatenate(margins), model.classes_, model.coef_, model.intercept_)
+    return scorer_of(model.scoring)(
+        known, rows, y, **({"sample_weight": np.concatenate(weights)} if weights else {})
+    )
 
 
 def scorer_of(scoring):

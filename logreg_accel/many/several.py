@@ -7,15 +7,16 @@ import numpy as np
 from sklearn.utils import column_or_1d
 
 from ..backends.passes import Model
-from ..data import as_offset, as_weights, encode_labels
+from ..data import encode_labels
 from ..estimator import LogisticRegression
-from .models import fitted_models, matrix_in_memory, template_of
-from .table import Shared, Spec, class_factors
+from .models import fitted_models, template_of
+from .opened import opened
+from .table import Spec, class_factors, packed
 
 
 def fit_many(
     X: Any,
-    Y: Any,
+    Y: Any = None,
     *,
     C: float | Sequence[float] = 1.0,
     l1_ratio: float = 0.0,
@@ -29,7 +30,8 @@ def fit_many(
     Parameters
     ----------
     X : array, frame, table or sparse matrix (n_samples, n_features)
-    Y : array or frame (n_samples, n_targets), or (n_samples,)
+        Or what `logreg_accel.scan` returns: rows that need not fit into memory.
+    Y : array or frame (n_samples, n_targets), or (n_samples,); or None for the labels of a source
         Labels, the same set in every column. Where a label is nan or None, or -1 beside at least two others,
         it is missing: that row does not count for that column.
     C : float or sequence of float
@@ -75,24 +77,18 @@ def fit_many(
     """
     strengths = np.atleast_1d(np.asarray(C, dtype=object)).tolist()
     template = template_of({**parameters, "l1_ratio": l1_ratio}, strengths)
-    matrix = matrix_in_memory(template, X)
-    codes, classes, known = targets_of(Y, matrix.shape[0])
-    weights = as_weights(sample_weight, matrix.shape[0])
-    missing = not known.all()
-    offset = as_offset(offset, matrix.shape[0], len(classes))
-    shared = Shared(matrix, codes, weights, known if missing else known[:, :0], classes, offset)
-    specs = []
-    for target in range(codes.shape[1]):
-        model = Model(target, target if missing else None)
-        model = model._replace(
-            class_weight=class_factors(shared, model, class_weight, f"column {target} of `Y`")
-        )
-        specs += [Spec(model, strength, l1_ratio) for strength in strengths]
-    return fitted_models(template, shared, specs, parameters.get("callback"))[0]
+    with opened(template, X, Y, sample_weight, offset, targets_of) as shared:
+        specs = []
+        for target in range(shared.codes.shape[1] if shared.codes.ndim == 2 else 1):
+            model = Model(target, None if shared.splits is None else target)
+            where = "`X`" if Y is None else f"column {target} of `Y`"
+            model = model._replace(class_weight=class_factors(shared, model, class_weight, where))
+            specs += [Spec(model, strength, l1_ratio) for strength in strengths]
+        return fitted_models(template, shared, specs, parameters.get("callback"))[0]
 
 
 def targets_of(Y, n_samples):
-    """Codes (m, targets) of labels, their classes, and which labels are there, (m, targets) of bool."""
+    """Codes (m, targets) of labels, their classes, and split bits of which labels are there, or None."""
     Y = np.asarray(Y)
     if Y.ndim == 1:
         Y = column_or_1d(Y)[:, None]
@@ -114,7 +110,7 @@ def targets_of(Y, n_samples):
                 f"`Y` has the labels {classes.tolist()}, its column {target} only {classes[own].tolist()}; "
                 "expected every label in every column. Fit columns with other labels by themselves."
             )
-    return codes, classes, known
+    return codes, classes, None if known.all() else packed(known)
 
 
 def _known(Y):

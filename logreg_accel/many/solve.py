@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from .. import driver, fitting, options
+from .. import driver, fitting, options, streaming
 from ..backends import get_backend
 from ..data import compute_dtype
 from ..driver import Trial
 from ..losses import loss_of
 from ..objective import Objective
 from ..rows import MemoryRows
-from ..solvers import newton_subsampled, resolve_solver
+from ..solvers import SOLVERS, newton_subsampled, resolve_solver
 from .lockstep import Lockstep
 from .start import path_start, shared_rows
 from .table import penalty_of, weight_of
@@ -26,7 +26,7 @@ Others take reads by the hundred, and keep no margins where they share them. On 
 long as it has columns, models that start where their neighbours point are done much earlier.
 """
 
-_TOGETHER_ON_DEVICE = _TOGETHER | {"newton-cholesky", "newton-cg", "lbfgs"}
+_TOGETHER_WHERE_DEAR = _TOGETHER | {"newton-cholesky", "newton-cg", "lbfgs"}
 
 _PROOF_ROWS = 4
 """Rows per parameter that a proof may move: their Hessian is a model's own, while a read, which lets fewer
@@ -116,6 +116,8 @@ class _Run:
             template.n_threads,
             n_rows=m,
             n_outputs=self.loss.n_outputs,
+            work=matrix.work,
+            upload=not shared.streamed,
         )
         smooth = any(self.is_smooth(spec) for spec in specs)
         self.factors = options.penalty_factors(template, n)
@@ -127,13 +129,17 @@ class _Run:
                 n,
                 m,
                 matrix.nbytes,
-                smooth and plain,
+                smooth and plain and not shared.streamed,
                 self.loss.n_outputs,
                 l1=not smooth and any(spec.l1_ratio > 0 for spec in specs),
                 real=compute_dtype(matrix.dtype).itemsize,
-                available=lambda: self.backend.free_bytes(matrix),
+                available=lambda: None if shared.streamed else self.backend.free_bytes(matrix),
             )
         )
+        if shared.streamed and template.solver == "auto" and self.solver.name == "newton-cholesky":
+            self.solver = _Solver(
+                SOLVERS["newton-cg"](), "newton-cg", "a Hessian of each model is a read of its own"
+            )
 
     @staticmethod
     def is_smooth(spec):
@@ -143,7 +149,8 @@ class _Run:
     @property
     def shares_reads(self):
         """Whether smooth models are fitted together."""
-        return self.solver.name in (_TOGETHER_ON_DEVICE if self.backend.on_device else _TOGETHER)
+        read_is_dear = self.backend.on_device or self.shared.streamed
+        return self.solver.name in (_TOGETHER_WHERE_DEAR if read_is_dear else _TOGETHER)
 
     @property
     def n_passes(self):
@@ -171,15 +178,18 @@ class _Run:
 
     def in_lockstep(self, which):
         """Fit some of the models, whose reads are shared."""
-        block, scale = self.shared.block()
+        labelled = self.shared.together()
         template, session, seed = self.template, self.session, fitting.seed_of(self.template.random_state)
+        streaming.check_room(labelled, self.solver.settings, self.loss.n_outputs, len(which))
         with self.backend.limit_threads():
-            rows = MemoryRows([block], self.backend, len(self.shared.classes), bool(template.fit_intercept))
-            objectives = [self._objective(rows, self.specs[i], scale) for i in which]
+            rows = streaming.rows_of(labelled, self.backend, bool(template.fit_intercept))
+            objectives = [self._objective(rows, self.specs[i], labelled.weight_scale) for i in which]
             starts = [np.zeros(o.size) for o in objectives]
             settings = self.solver.settings
             if isinstance(settings, newton_subsampled) and len(starts[0]) <= 1000:
-                rows_per_parameter = shared_rows(objectives, settings.rows_per_parameter)
+                rows_per_parameter = settings.rows_per_parameter
+                if not self.shared.streamed:
+                    rows_per_parameter = shared_rows(objectives, rows_per_parameter)
                 settings = replace(settings, rows_per_parameter=rows_per_parameter)
                 starts = path_start(session, objectives, seed, rows_per_parameter)
             trials = [

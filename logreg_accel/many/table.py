@@ -7,6 +7,9 @@ import numpy as np
 from ..backends.passes import Model
 from ..data import Block, Labelled, factors_of
 from ..penalty import Penalty
+from ..rows import Relabelled
+
+_ROWS = 1 << 16  # that are looked at together
 
 
 class Spec(NamedTuple):
@@ -29,50 +32,71 @@ class Shared(NamedTuple):
 
     Attributes
     ----------
-    X : Matrix
+    X : Matrix or Store
+        In memory, or read block by block.
     codes : ndarray (m,) or (m, targets)
         Class codes; where a label is missing any of them.
     weights : ndarray (m,), float64, or None
         As the user gave them.
-    trains : ndarray (m, splits) of bool
-        Which rows each split trains on.
+    splits : ndarray (m, ⌈splits/8⌉) of uint8, or None
+        As of `Block`: which rows each split trains on.
     classes : ndarray (n_classes,)
     offset : ndarray (m, 1) or (m, n_classes), or None
+    memory : int or None
+        Bytes that a fit to rows which are read block by block may take.
     """
 
     X: Any
     codes: np.ndarray
     weights: Any
-    trains: np.ndarray
+    splits: Any
     classes: np.ndarray
     offset: Any = None
+    memory: int | None = None
 
-    def block(self):
-        """All rows as a Block, with their weights scaled to fit float32, and the scale."""
-        bits = np.packbits(self.trains, axis=1, bitorder="little") if self.trains.shape[1] else None
+    @property
+    def streamed(self):
+        """Whether rows are read block by block."""
+        return self.memory is not None
+
+    def together(self):
+        """The rows of all models, with weights that are scaled to fit float32."""
         s, scale = _scaled(self.weights)
-        return Block(self.X, self.codes, s, bits, self.offset), scale
+        return self._labelled(Block(self.X, self.codes, s, self.splits, self.offset), scale)
 
-    def of(self, model):
-        """Codes of a model's target, and what each row counts in it, float64."""
-        y = self.codes if self.codes.ndim == 1 else self.codes[:, model.target]
-        s = np.ones(len(y)) if self.weights is None else self.weights.astype(np.float64)
+    def alone(self, spec):
+        """The rows of a model that is fitted by itself: those that do not train have no weight."""
+        y, s = self._of(spec.model, slice(None))
+        if self.weights is None and spec.model == Model(spec.model.target):
+            s = None  # ones
+        s, scale = _scaled(s)
+        factors = None if spec.model.class_weight is None else np.array(spec.model.class_weight)
+        return self._labelled(Block(self.X, np.ascontiguousarray(y), s, None, self.offset), scale, factors)
+
+    def _labelled(self, block, scale, factors=None):
+        labelled = Labelled(block, self.classes, scale, factors)
+        return Relabelled(labelled, self.memory) if self.streamed else labelled
+
+    def _of(self, model, rows):
+        """Codes of a model's target, and what some rows count in it, float64."""
+        y = self.codes[rows] if self.codes.ndim == 1 else self.codes[rows, model.target]
+        s = np.ones(len(y)) if self.weights is None else self.weights[rows]
         if model.split is not None:
-            s = s * self.trains[:, model.split]
+            s = s * (self.splits[rows, model.split // 8] >> model.split % 8 & 1)
         return y, s if model.class_weight is None else s * np.array(model.class_weight)[y]
 
     def class_totals(self, model):
         """Σ s of each class that a model trains on, its class weights left out."""
-        y, s = self.of(model._replace(class_weight=None))
-        return np.bincount(y, weights=s, minlength=len(self.classes))
+        totals, model = np.zeros(len(self.classes)), model._replace(class_weight=None)
+        for start in range(0, len(self.codes), _ROWS):
+            y, s = self._of(model, slice(start, start + _ROWS))
+            totals += np.bincount(y, weights=s, minlength=len(self.classes))
+        return totals
 
-    def alone(self, spec):
-        """The Labelled rows of a model that is fitted by itself: rows that do not train have no weight."""
-        y, s = self.of(spec.model)
-        s, scale = _scaled(s)
-        factors = None if spec.model.class_weight is None else np.array(spec.model.class_weight)
-        block = Block(self.X, np.ascontiguousarray(y), s, offset=self.offset)
-        return Labelled(block, self.classes, scale, factors)
+
+def packed(trains):
+    """Split bits, as of `Block`, of which rows each split trains on, (m, splits) of bool; None without."""
+    return np.packbits(trains, axis=1, bitorder="little") if trains.shape[1] else None
 
 
 def weight_of(totals, model):

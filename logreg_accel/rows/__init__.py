@@ -9,6 +9,6 @@ from .decode import opened
 from .memory import MemoryRows
 from .row_space import RowSpace
 from .stream import StreamRows
-from .streamed import Streamed
+from .streamed import Relabelled, Streamed
 
-__all__ = ["MemoryRows", "RowSpace", "Rows", "StreamRows", "Streamed", "opened"]
+__all__ = ["MemoryRows", "Relabelled", "RowSpace", "Rows", "StreamRows", "Streamed", "opened"]

@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import itertools
 
 import numpy as np
 
@@ -33,7 +32,7 @@ class StreamRows(DrawnRows):
 
     Parameters
     ----------
-    streamed : Streamed
+    streamed : Streamed or Relabelled
     backend : Backend
     centring : bool or None
         As of `MemoryRows`.
@@ -95,24 +94,24 @@ class StreamRows(DrawnRows):
                 yield self._block(X, *streamed.beside(codes, s))
 
     def _streams(self):
-        """For every block, what knows the classes of its codes."""
-        return itertools.repeat(self.streamed)
+        """For every block, who knows the labels of its rows."""
+        return self.streamed.of_blocks()
 
-    def _block(self, X, y, s):
+    def _block(self, X, y, s, splits=None):
         if self._subtracted is not None:
             X = centred(X, self.backend.xp.asarray(self._subtracted))
-        return self.backend.upload(Block(X, y, s))
-
-    def _beside(self):
-        with contextlib.closing(self.store.beside(self._numbers)) as beside:
-            for streamed, (codes, s) in zip(self._streams(), beside, strict=False):
-                y, s = streamed.beside(codes, s)
-                yield y, None if s is None else s.astype(self.dtype)
+        return self.backend.upload(Block(X, y, s, splits))
 
     def _without_x(self):
-        with contextlib.closing(self._beside()) as beside:
-            for y, s in beside:
-                yield Block(None, y, s)
+        with contextlib.closing(self.store.beside(self._numbers)) as beside:
+            for streamed, (codes, s) in zip(self._streams(), beside, strict=False):
+                y, s, splits = streamed.beside(codes, s)
+                yield Block(None, y, None if s is None else s.astype(self.dtype), splits)
+
+    def _beside(self):
+        with contextlib.closing(self._without_x()) as blocks:
+            for block in blocks:
+                yield block.y, block.sample_weight
 
     def _about(self):
         return self.dtype.name, self._subtracted
@@ -141,7 +140,8 @@ class StreamRows(DrawnRows):
 
     def _take(self, rows, weights):
         X, codes, _ = self.store.some(rows)
-        block = self._block(X, self.streamed.beside(codes, None)[0], None)
+        y, _, splits = self.streamed.at(rows).beside(codes, None)
+        block = self._block(X, y, None, splits)
         return [self.backend.take(block, np.arange(len(rows)), weights)]
 
     # -- a few rows that are gathered once, for who must see them --------------------------------------------
@@ -158,7 +158,7 @@ class StreamRows(DrawnRows):
         places = np.minimum(np.searchsorted(known, rows), max(len(known) - 1, 0))
         if block is None or not np.array_equal(known[places], rows):
             X, codes, s = self.store.some(rows)
-            block, places = Block(X, *self.streamed.beside(codes, s)), np.arange(len(rows))
+            block, places = Block(X, *self.streamed.at(rows).beside(codes, s)), np.arange(len(rows))
             self._seen = rows, block
         s = block.sample_weight
         return Block(block.X.take(places), block.y[places], s if s is None else s[places])

@@ -1,11 +1,13 @@
 """Blocks in a Store with their labels and weights: what `data.Labelled` is where X is a source."""
 
+import contextlib
 import hashlib
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data import Block, compute_dtype
+from ..data import Block, Labelled, compute_dtype
 
 
 class Streamed(NamedTuple):
@@ -71,15 +73,36 @@ class Streamed(NamedTuple):
         least = np.where(self._factors > 0, self._factors * self.totals[3], np.inf)
         return float(least.min()) / self.weight_scale
 
+    def of_blocks(self):
+        """For every block, who knows the labels of its rows."""
+        return itertools.repeat(self)
+
+    def at(self, rows):
+        """Who knows the labels of some rows."""
+        return self
+
     def beside(self, codes, s):
-        """Class codes, and weights in float64 or None, of rows that have these in their block."""
+        """Class codes, weights in float64 or None, and no split bits, of rows with these in their block."""
         y = self.places[codes]
         if not self.weighted:
-            return y, None
+            return y, None, None
         weights = self._factors[y] if s is None else s if self.factors is None else s * self.factors[y]
         weights = weights / self.weight_scale
         weights[weights.astype(compute_dtype(self.store.dtype)) == 0] = 0
-        return y, weights
+        return y, weights, None
+
+    def in_memory(self):
+        """Class codes of all rows, and their weights, float64, as the user gave them, or None."""
+        codes = np.empty(self.store.shape[0], dtype=self.places.dtype)
+        weights = np.empty(len(codes)) if self.store.kind.weighted else None
+        stop = 0
+        with contextlib.closing(self.store.beside()) as blocks:
+            for own, s in blocks:
+                start, stop = stop, stop + len(own)
+                codes[start:stop] = self.places[own]
+                if weights is not None:
+                    weights[start:stop] = s
+        return codes, weights
 
     def fingerprint(self):
         """What tells these rows and labels from others."""
@@ -88,3 +111,70 @@ class Streamed(NamedTuple):
             known.update(repr(layout).encode() + sums.tobytes())
         known.update(self.places.tobytes())
         return known.hexdigest()
+
+
+class Relabelled(NamedTuple):
+    """Blocks in a Store beside labels and weights that are in memory: of a model or more than one.
+
+    Attributes
+    ----------
+    labelled : Labelled
+        Of all rows, with the Store for X.
+    memory : int
+    """
+
+    labelled: Labelled
+    memory: int
+
+    @property
+    def block(self):
+        """Labels, weights and split bits of all rows; its X is the Store."""
+        return self.labelled.block
+
+    @property
+    def store(self):
+        """Where X is."""
+        return self.block.X
+
+    @property
+    def classes(self):
+        """As of `Labelled`, like the other properties."""
+        return self.labelled.classes
+
+    @property
+    def weighted(self):
+        return self.block.sample_weight is not None
+
+    @property
+    def weight_scale(self):
+        return self.labelled.weight_scale
+
+    @property
+    def total_weight(self):
+        return self.labelled.total_weight
+
+    @property
+    def class_shares(self):
+        return self.labelled.class_shares
+
+    @property
+    def least_weight(self):
+        """The smallest positive sᵢ, beside the scale."""
+        s = self.block.sample_weight
+        return float(np.min(s, where=s > 0, initial=np.inf))
+
+    def of_blocks(self):
+        """For every block, who knows the labels of its rows."""
+        stop = 0
+        for rows, _ in self.store.layouts:
+            start, stop = stop, stop + rows
+            yield self.at(slice(start, stop))
+
+    def at(self, rows):
+        """Who knows the labels of some rows."""
+        own = (None if array is None else array[rows] for array in self.block[1:4])
+        return self._replace(labelled=self.labelled._replace(block=Block(self.store, *own)))
+
+    def beside(self, codes, s):
+        """Class codes, weights or None, and split bits or None, whatever the block has."""
+        return self.block[1:4]

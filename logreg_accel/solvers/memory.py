@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 _POINTS = 4  # the best one, those that the last step went between, one that is tried
+_OF_A_MODEL = 32  # vectors: its points, and what a solver knows of its last steps
 _PROVEN_UP_TO = 2000  # parameters for which a proof makes matrices
 _ALWAYS = 1 << 26
 """Bytes that are not asked about: looking takes a part of the time of a small fit."""
@@ -39,6 +40,12 @@ class Shape(NamedTuple):
         if self.size <= _PROVEN_UP_TO:
             proof += self.matrices(4, self.size)
         return 8 * (2 * _POINTS + count) * self.size + _POINTS * margins + sums + proof
+
+    def beside_others(self):
+        """Of one more model that shares its reads: its vectors, and a metric where that is a matrix."""
+        return 8 * _OF_A_MODEL * self.size + (
+            self.matrices(1, self.size) if self.size <= _PROVEN_UP_TO else 0
+        )
 
     def matrices(self, count, size):
         """Of square matrices."""

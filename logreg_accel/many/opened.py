@@ -1,0 +1,65 @@
+"""The rows that many models share, wherever X is: in memory, or read block by block from a source."""
+
+import contextlib
+
+from .. import streaming
+from ..cluster.collections import is_collection
+from ..data import as_labels, as_offset, as_weights, encode_labels
+from ..data.scan import Source
+from .table import Shared
+
+
+@contextlib.contextmanager
+def opened(template, X, y, sample_weight=None, offset=None, read=None):
+    """A context with the rows of a table as a Shared, whose columns a model remembers.
+
+    Parameters
+    ----------
+    template : LogisticRegression
+    X : array, frame, table, sparse matrix, or Source
+    y : labels; None takes those of a source
+    sample_weight, offset : as of `LogisticRegression.fit`
+    read : function (y, n_samples) -> codes, classes, split bits or None
+        How labels are read that were given; None expects one a row.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `LogisticRegression.fit`; or a source whose rows are on workers.
+    """
+    read = read or one_target
+    if not isinstance(X, Source) and not is_collection(X):
+        matrix = template._matrix(X, reset=True)
+        codes, classes, splits = read(y, matrix.shape[0])
+        weights = as_weights(sample_weight, matrix.shape[0])
+        yield Shared(matrix, codes, weights, splits, classes, as_offset(offset, len(codes), len(classes)))
+        return
+    _check(template, X)
+    several = y if read is not one_target else None
+    with streaming.labelled_rows(template, X, None if several is y else y, sample_weight, offset) as rows:
+        codes, weights = rows.in_memory()
+        classes, splits = rows.classes, None
+        if several is not None:
+            codes, classes, splits = read(several, len(codes))
+        yield Shared(rows.store, codes, weights, splits, classes, None, rows.memory)
+
+
+def one_target(y, n_samples):
+    """Class codes and classes of a label a row."""
+    classes, codes = encode_labels(as_labels(y))
+    if len(codes) != n_samples:
+        raise ValueError(f"`X` has {n_samples} rows and `y` {len(codes)}. Give one label a row.")
+    return codes, classes, None
+
+
+def _check(template, X):
+    """Raise for what a source cannot be fitted with, before it is read."""
+    if is_collection(X) or X.client is not None:
+        raise TypeError(
+            "`X` is on the workers of a cluster, and many models share the rows of one machine; expected "
+            "`scan(...)` without `client`, or an array. Fit LogisticRegression(C=...) there for each C."
+        )
+    if template.standardize:
+        raise TypeError(
+            "`standardize` is not offered for rows that are read block by block; scale the columns before."
+        )
