@@ -267,6 +267,13 @@ def _emulated_kernels():
     kernels.foresee(
         cuda.source("sweeps.cu"), [f"{name}<{real}>" for name in sweeps for real in ("float", "double")]
     )
+    made = [
+        f"made_rows<{stored}, {real}, {roots}>"
+        for stored, own in set(shapes.STORAGE.values())
+        for real in {own, "double"}
+        for roots in ("true", "false")
+    ]
+    kernels.foresee(cuda.source("made.cu"), made)
     return kernels
 
 

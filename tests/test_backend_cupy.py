@@ -228,20 +228,23 @@ def test_what_auto_sends_to_the_gpu_fits_there(module, kernels, monkeypatch):
 
 
 def test_temporaries_that_do_not_fit_are_made_smaller(module, kernels):
-    """The generic bodies run in tiles: a Hessian, and what no kernel covers."""
+    """What is made for a Hessian, and the generic bodies of what no kernel covers, come in tiles."""
     X, y, s, W = draw(4000, 30, "float32")
     backend = cpu_or_gpu("cupy")
     block = backend.upload(block_of(X, y))
-    really, refused = generic.tiles, []
+    refused = []
 
-    def with_little_memory(backend, block, min_rows=1):
-        if backend.tile_bytes > 2 << 20:
-            refused.append(backend.tile_bytes)
-            raise fake_cupy.OutOfMemoryError("out of memory")
-        return really(backend, block, min_rows)
+    def with_little_memory(really):
+        def tiles(backend, *arguments, **keywords):
+            if backend.tile_bytes > 2 << 20:
+                refused.append(backend.tile_bytes)
+                raise fake_cupy.OutOfMemoryError("out of memory")
+            return really(backend, *arguments, **keywords)
+
+        return tiles
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generic, "tiles", with_little_memory)
+        patch.setattr(module.made, "tiles", with_little_memory(module.made.tiles))
         H = backend.run(passes.Hessian(W, Logistic()), block)
     assert len(refused) == 5 and backend.tile_bytes <= 2 << 20
     expected = cpu_or_gpu("numpy").run(passes.Hessian(W, Logistic()), block_of(X.astype(float), y))
@@ -249,7 +252,7 @@ def test_temporaries_that_do_not_fit_are_made_smaller(module, kernels):
 
     backend.tile_bytes = module.CupyBackend.tile_bytes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generic, "tiles", with_little_memory)
+        patch.setattr(generic, "tiles", with_little_memory(generic.tiles))
         squares = backend.run(passes.ColumnSquares(), block)
         backend.tile_bytes = module.CupyBackend.tile_bytes
         norms = backend.run(passes.RowSquares(np.ones(30)), block)
@@ -257,11 +260,11 @@ def test_temporaries_that_do_not_fit_are_made_smaller(module, kernels):
     np.testing.assert_allclose(squares, (X.astype(float) ** 2).sum(axis=0), rtol=1e-5)
     np.testing.assert_allclose(norms.get(), (X.astype(float) ** 2).sum(axis=1), rtol=1e-5)
 
-    def with_none(backend, block, min_rows=1):
+    def with_none(backend, block, columns):
         raise fake_cupy.OutOfMemoryError("out of memory")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generic, "tiles", with_none)
+        patch.setattr(module.made, "tiles", with_none)
         with pytest.raises(MemoryError, match="even in tiles of 1 MB"):
             backend.run(passes.Hessian(W, Logistic()), block)
 

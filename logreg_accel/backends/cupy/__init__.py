@@ -14,7 +14,7 @@ from ...data import Block, Matrix, compute_dtype
 from .. import linalg
 from .. import passes as p
 from ..base import Backend
-from . import sweeps
+from . import made, sweeps
 from .kernels import KERNELS, POINTWISE
 from .upload import DeviceBlock, Uploader, bytes_needed, free_bytes, to_device
 
@@ -102,13 +102,16 @@ class CupyBackend(Backend):
         return kind.reads + bool(diagonal and (kind, type(loss), "dense") in self.kernels)
 
     def generic(self, pass_, block):
-        """Run a generic body, with smaller tiles if its temporaries do not fit into memory.
+        """Run a pass on rows that are made for it, or a generic body.
+
+        If their temporaries do not fit into memory, tiles are smaller.
 
         Small Hessians come to the host at once: whatever is done with them there is one wait, not one each.
         """
         while True:
             try:
-                result = super().generic(pass_, block)
+                result = made.run(self, pass_, block)
+                result = super().generic(pass_, block) if result is None else result
                 small = type(pass_) is p.Hessian and len(result) <= _FACTORED_ON_HOST
                 return cupy.asnumpy(result) if small else result
             except cupy.cuda.memory.OutOfMemoryError as error:

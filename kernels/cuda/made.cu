@@ -1,0 +1,35 @@
+// Rows made anew for what reads them next: less their centre, in the arithmetic of the pass, times the roots of their curvatures.
+//
+//     kRoots   X~ = sqrt(s * curvature) * [X - 1c^T, 1], which cuBLAS multiplies with itself for a Hessian
+//     else     X~ = X - 1c^T, for the kernels of dense.cu
+//
+// A warp makes a row, so that the curvature of a row is computed by as many lanes as share its numbers, and loads are neighbours.
+
+#include "common.cuh"
+#include "blocks.cuh"
+#include "pointwise.cuh"
+
+// stride: numbers of X from row to row. centre: n, or null; z: margins, s: weights, or null. columns: numbers of a row of out, zeros
+// beyond those above.
+template <class Storage, class Real, bool kRoots>
+__global__ void made_rows(const Storage* X, long long stride, long long m, int n, const double* centre, const Real* z,
+                          const Real* s, int columns, Real* out) {
+    constexpr int kRowsAtOnce = kThreads / 32;
+    const int lane = threadIdx.x % 32;
+    const long long first = (long long)blockIdx.x * kRowsAtOnce + threadIdx.x / 32;
+    for (long long i = first; i < m; i += (long long)gridDim.x * kRowsAtOnce) {
+        Real root = Real(1);
+        if constexpr (kRoots) {
+            const Real curvature = logistic_curvature(z[i]);
+            root = sqrt(s ? s[i] * curvature : curvature);
+        }
+        for (int j = lane; j < columns; j += 32) {
+            Real x = kRoots && j == n ? Real(1) : Real(0);
+            if (j < n) {
+                x = Real(widen(X[i * stride + j]));
+                if (centre) x -= Real(centre[j]);
+            }
+            out[i * columns + j] = root * x;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+"""Passes of one output over rows that a kernel makes anew first, tile by tile.
+
+Array code takes a dozen calls a tile. Rows less their centre, in float64, are read by the kernels of dense.cu
+like any others. Rows times the roots of their curvatures are what cuBLAS multiplies with itself for a
+Hessian, its last row and column included.
+"""
+
+import cupy
+import numpy as np
+
+from ...data import compute_dtype
+from ...kernels.cuda import shapes
+from ...losses import Logistic
+from .. import passes as p
+from ..generic import margins_at
+from .compiler import REAL, kernel
+from .upload import DeviceMatrix, padded
+from .workspace import Workspace
+
+_ROWS = shapes.THREADS // 32  # that a block makes at once
+_MOST_BLOCKS = 8192
+
+
+def run(backend, pass_, block):
+    """What a pass gives, or None if nothing is made for it."""
+    body = _BODIES.get(type(pass_))
+    if body is None or pass_.models is not None or type(pass_.loss) is not Logistic:
+        return None
+    if pass_.W.shape[1] != 1 or not block.X.shape[0] or block.X.compressed:
+        return None
+    X = _stored(block.X)
+    if not (X.by_rows and X.dtype.name in shapes.STORAGE):
+        return None
+    return body(backend, pass_, block)
+
+
+def _stored(X):
+    """The matrix on the device, whether it is centred or not."""
+    return X if X.centre is None else X.base
+
+
+def _by_kernels(backend, pass_, block):
+    """Sums of centred rows, by the kernels that read float64."""
+    if block.X.centre is None or block.offset is not None:
+        return None
+    n, workspace, parts = block.X.shape[1], Workspace(), []
+    columns = padded(np.dtype(np.float64), n)
+    s = block.sample_weight
+    if s is not None:
+        block = block._replace(sample_weight=cupy.ascontiguousarray(s, dtype=np.float64))
+    for rows, part in tiles(backend, block, columns):
+        X = DeviceMatrix(_made(part.X, columns), n, workspace)
+        parts.append(backend.run(pass_.between(rows.start, rows.stop), part._replace(X=X)))
+    return p.joined(pass_, parts, lambda those: those[0] if len(those) == 1 else np.concatenate(those))
+
+
+def _hessian(backend, pass_, block):
+    """The Hessian in float64, on the device."""
+    n, W = block.X.shape[1], pass_.W
+    real = compute_dtype(block.X.dtype)
+    columns, total = padded(real, n + 1), 0
+    for rows, part in tiles(backend, block, columns):
+        Z = pass_.between(rows.start, rows.stop).margins
+        if Z is None:
+            Z = margins_at(part.X.astype(real), cupy.asarray(W, dtype=real), part)
+        rooted = _made(part.X, columns, Z, part.sample_weight)
+        product = (rooted.T @ rooted)[: n + 1, : n + 1].astype(np.float64)
+        total = product if rows.start == 0 else total + product
+    return total
+
+
+def tiles(backend, block, columns):
+    """Parts of the rows, so that what is made of each fits."""
+    m, step = block.X.shape[0], max(backend.tile_bytes // (8 * columns), 1)
+    for start in range(0, m, step):
+        rows = slice(start, min(start + step, m))
+        yield rows, block if step >= m else backend.rows(block, rows)
+
+
+def _made(X, columns, Z=None, s=None):
+    """The rows anew, times the roots of their curvatures where margins are given."""
+    (m, n), stored, real = X.shape, _stored(X), compute_dtype(X.dtype)
+    vectors = (None if a is None else cupy.ascontiguousarray(a, dtype=real) for a in (Z, s))
+    out = cupy.empty((m, columns), dtype=real)
+    types = f"{shapes.STORAGE[stored.dtype.name][0]}, {REAL[real.name]}, {str(Z is not None).lower()}"
+    launch = kernel("made.cu", f"made_rows<{types}>")
+    sizes = np.int64(stored.layout[0]), np.int64(m), np.int32(n)
+    blocks = min(-(-m // _ROWS), _MOST_BLOCKS)
+    arguments = stored.stored, *sizes, X.centre, *vectors, np.int32(columns), out
+    launch((blocks,), (shapes.THREADS,), arguments)
+    return out
+
+
+_BODIES = {
+    p.LossGradient: _by_kernels,
+    p.HessianVector: _by_kernels,
+    p.Diagonal: _by_kernels,
+    p.Hessian: _hessian,
+}
