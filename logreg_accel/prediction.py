@@ -166,6 +166,9 @@ class Predictor:
             return X  # of a source, whose columns were compared
         X = to_table(X)
         matrix = as_matrix(X)
+        if isinstance(X, Matrix) and reset and X.names is not None:
+            self._remember_features(X.names, X.shape[1])
+            return matrix
         nameless = type(X) is np.ndarray and not hasattr(self, "feature_names_in_")
         if nameless and reset:  # as validate_data would, which looks for names in all kinds of frames
             self.n_features_in_ = matrix.shape[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from command_line import run
 
-from logreg_accel import LogisticRegression, inference, load
+from logreg_accel import LogisticRegression, firth, inference, load
 
 
 def table(path, classes=2, separated=False):
@@ -58,6 +58,62 @@ def test_what_has_no_error_bars(tmp_path, capsys):
     assert code == 0 and "no error bars: The classes are separated by" in err and "told" in err
     code, out, _ = run("inspect", model, "--json", capsys=capsys)
     assert code == 0 and "inference" not in json.loads(out)
+    code, out, err = run(*arguments, "--quiet", "--json", capsys=capsys)  # asked for, so that it is said
+    assert code == 0 and err.startswith("warning: no error bars: ") and err.count("\n") == 1
+    assert json.loads(out)["error_bars"] == "none"
+
+
+def test_warnings_of_separation_name_the_column(tmp_path, capsys):
+    data = tmp_path / "data.csv"
+    table(data, separated=True)
+    arguments = ("train", data, "--target", "t", "--C", "inf", "--model", tmp_path / "model.npz")
+    code, _, err = run(*arguments, capsys=capsys)
+    assert code == 0 and "as the weights of 'told' grow" in err
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_firth(tmp_path, capsys, weighted):
+    """Separated classes have finite estimates and intervals: those of `firth`."""
+    data, model = tmp_path / "data.csv", tmp_path / "model.npz"
+    X, y = table(data, separated=True)
+    arguments = ("train", data, "--target", "t", "--firth", "--model", model)
+    if weighted:  # as if the income were a number of observations
+        X, s = X[:, [0, 2]], np.round(2 + abs(X[:, 1]))
+        rows = [f"{a!r},{b!r},{c},{t}" for (a, b), c, t in zip(X.tolist(), s.tolist(), y, strict=True)]
+        data.write_text("\n".join(["age,told,n,t", *rows]) + "\n")
+        arguments = (*arguments, "--weight", "n")
+    expected = firth(X, y, s if weighted else None)
+    code, out, err = run(*arguments, "--json", capsys=capsys)
+    assert code == 0 and json.loads(out)["error_bars"] == expected.formula, err
+    kept = load(model)
+    assert kept.status_ == "firth" and np.isfinite(kept.coef_).all()
+    np.testing.assert_allclose(kept.coef_, expected.model.coef_, rtol=1e-6)
+    shown = kept.inference_["table"]
+    assert shown["name"] == ["const", *(["age", "told"] if weighted else ["age", "income", "told"])]
+    np.testing.assert_allclose(np.array([shown["[0.025"], shown["0.975]"]]).T, expected.conf_int(), rtol=1e-4)
+    code, out, _ = run("inspect", model, capsys=capsys)
+    assert code == 0 and "chi2" in out and "Firth" in out
+    code, out, err = run("evaluate", data, "--model", model, "--target", "t", capsys=capsys)
+    assert code == 0 and "AUC" in out
+
+
+@pytest.mark.parametrize(
+    "more, told",
+    [
+        (["--C", "2"], "leave out --C"),
+        (["--class-weight", "balanced"], "leave out --class-weight"),
+        (["--inference", "HC1"], "leave out --inference"),
+        (["--memory", "1GB"], "--firth needs all rows in memory"),
+    ],
+)
+def test_firth_stands_alone(tmp_path, capsys, more, told):
+    data, model = tmp_path / "data.csv", tmp_path / "model.npz"
+    table(data)
+    code, _, err = run("train", data, "--target", "t", "--firth", "--model", model, *more, capsys=capsys)
+    assert code == 2 and told in err and not model.exists()
+    table(data, classes=3)
+    code, _, err = run("train", data, "--target", "t", "--firth", "--model", model, capsys=capsys)
+    assert code == 3 and "3 classes" in err and not model.exists()
 
 
 def test_levels_are_compared_with_the_first(tmp_path, capsys):

@@ -1,18 +1,41 @@
-"""Error bars on the command line: made by `train --inference`, kept with the model, shown by `inspect`."""
+"""Error bars on the command line: made by `train --inference` or `--firth`, kept with the model, shown by
+`inspect`."""
 
 import math
 import warnings
 
 from ..inference import inference
+from ..inference.firth import firth
 from ..inference.tables import number
-from . import UsageError
+from . import UsageError, running
 from .output import print_facts, print_table
 from .plan import bases
 from .reading import without_names
 
+_PROFILES = 30  # coefficients; each takes some ten searches for a maximum
+_WITHOUT = {
+    "inference": None,
+    "cv": None,
+    "l1_ratio": 0.0,
+    "class_weight": None,
+    "solver": "auto",
+    "max_passes": None,
+    "max_seconds": None,
+    "checkpoint": None,
+}
+"""Options that have no meaning with --firth, as they are where nobody gives them."""
+
 
 def check(options, model):
     """Raise UsageError for what no error bars can be made of, before the work."""
+    if options.firth:
+        given = [name for name, usual in _WITHOUT.items() if getattr(options, name) != usual]
+        if given or options.C not in (None, math.inf):
+            name = given[0] if given else "C"
+            raise UsageError(
+                f"--firth has a penalty, a search and error bars of its own; leave out "
+                f"--{name.replace('_', '-')}"
+            )
     if options.inference and getattr(model, "C", 0.0) != math.inf:
         raise UsageError(
             f"--inference {options.inference} with a penalty, which biases coefficients, so that p-values "
@@ -29,11 +52,45 @@ def error_bars(options, model, rows, X, warn):
             warnings.simplefilter("always")
             result = without_names(lambda: inference(model, X, rows.y, rows.weight, vcov=options.inference))
     except (ValueError, MemoryError) as error:
-        warn(f"no error bars: {error}")
+        warn(f"no error bars: {error}", always=True)  # which were asked for
         return None
     for warning in caught:
         if "valid feature names" not in str(warning.message):
             warn(str(warning.message))
+    return _kept(result, rows)
+
+
+def firth_fit(options, rows, X, progress):
+    """The model of `firth`, with what `inspect` shows of it, and the Outcome of the fit."""
+    made = []
+
+    def fit():
+        found = firth(
+            X,
+            rows.y,
+            rows.weight,
+            fit_intercept=not options.no_intercept,
+            intervals="profile" if X.shape[1] <= _PROFILES else "wald",
+            max_iter=options.max_iter,
+            backend=options.backend,
+            n_threads=options.threads,
+        )
+        with progress.working("profiles of the likelihood"):
+            made.append((found.model, _kept(found, rows)))
+        if found.intervals == "wald":
+            progress.warn(
+                f"tests and intervals are Wald's: profiles of {X.shape[1]} coefficients take long. In Python "
+                "firth(X, y) makes them, with conf_int(columns=...) only some"
+            )
+
+    outcome = running.run(None, lambda: without_names(fit), progress.warn)
+    model, kept = made[0]
+    model.inference_ = kept
+    return model, outcome
+
+
+def _kept(result, rows):
+    """The numbers of an Inference as plain values."""
     facts = {"covariance": result.vcov, "formula": result.formula}
     if rows.encoder is not None and bases(rows.encoder):
         facts["compared with"] = bases(rows.encoder)

@@ -106,10 +106,11 @@ class Progress:
             self.say(text)
             yield
 
-    def warn(self, sentence):
-        """Print a warning, and keep it."""
+    def warn(self, sentence, always=False):
+        """Print a warning, with `always` even where all else is quiet, and keep it."""
         self.warnings.append(sentence)
-        self.say(f"warning: {sentence}")
+        if always or not self.quiet:
+            self._print(shown(f"warning: {sentence}"), "dim")
 
     def _print(self, line, style=None):
         if self._console:

@@ -136,6 +136,12 @@ def _add_train(verb):
         help="keep standard errors, p-values and intervals with the model, for inspect (needs --C inf); the "
         "first level of each column of levels is what the others are compared with",
     )
+    train.add_argument(
+        "--firth",
+        action="store_true",
+        help="with Firth's penalty, for rare events and separated classes; keeps tests and intervals of "
+        "profiled likelihoods, for inspect",
+    )
     train.add_argument("--report", metavar="OUT.html", help=_REPORT)
     train.add_argument(
         "--strict",

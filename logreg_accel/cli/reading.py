@@ -56,7 +56,7 @@ def rows_to_learn(options, progress):
         categorical=tuple(levels),
         numeric=tuple(numbers),
         scale=options.scale,
-        drop_first=bool(options.inference) and not options.no_intercept,
+        drop_first=bool(options.inference or options.firth) and not options.no_intercept,
     )
     given = features.take(kept) if out is not None else features
     try:

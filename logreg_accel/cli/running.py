@@ -21,7 +21,7 @@ class Outcome:
 
 
 def run(model, fit, warn):
-    """Call what fits a model.
+    """Call what fits a model, or where it is None makes one.
 
     Raises
     ------
@@ -39,6 +39,7 @@ def run(model, fit, warn):
             outcome.interrupted = True  # the best model so far is worth keeping
     for warning in caught:
         warn(str(warning.message))
-    model.set_params(callback=None)
+    if model is not None:
+        model.set_params(callback=None)
     outcome.unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     return outcome

@@ -12,7 +12,7 @@ from .reading import check_classes, check_target, is_table, layout, listed
 from .using import scored, threshold_of, together
 
 _EVERY = 2.0  # seconds between two lines that say how far the first read is
-_WHOLE = ("dtype", "inference", "test_size")
+_WHOLE = ("dtype", "firth", "inference", "test_size")
 """Options that need all rows at once."""
 
 

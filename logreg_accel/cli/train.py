@@ -38,22 +38,7 @@ def train(options):
     if options.dtype:
         X = X.astype(options.dtype, copy=False)
 
-    tried = []
-
-    def fit():
-        if options.cv:
-            tried.extend(choosing.choose(options, model, X, y, rows.weight, progress))
-        try:
-            model.fit(_with_names(X, rows.names), y, sample_weight=rows.weight, checkpoint=options.checkpoint)
-        except ValueError as error:
-            refuse_gaps(X, rows.names, error)
-            raise
-
-    outcome = running.run(model, fit, progress.warn)
-    if rows.names:
-        model.feature_names_in_ = np.array(rows.names, dtype=object)
-    if options.inference and not outcome.interrupted:
-        model.inference_ = bars.error_bars(options, model, rows, X, progress.warn)
+    model, outcome, tried = _fit(options, model, rows, _with_names(X, rows.names), progress)
     if rows.encoder is not None:
         model.encoder_ = rows.encoder
     if options.threshold is not None:
@@ -72,6 +57,27 @@ def train(options):
         page.write_trained(options, model, size, samples, progress.warnings)
     _tell(options, model, X, y, measured, tried)
     return outcome.code(options)
+
+
+def _fit(options, model, rows, X, progress):
+    """The fitted model, its Outcome, and what was tried to choose C."""
+    if options.firth:
+        return *bars.firth_fit(options, rows, X, progress), []
+    tried = []
+
+    def fit():
+        if options.cv:
+            tried.extend(choosing.choose(options, model, X.stored, rows.y, rows.weight, progress))
+        try:
+            model.fit(X, rows.y, sample_weight=rows.weight, checkpoint=options.checkpoint)
+        except ValueError as error:
+            refuse_gaps(X.stored, rows.names, error)
+            raise
+
+    outcome = running.run(model, fit, progress.warn)
+    if options.inference and not outcome.interrupted:
+        model.inference_ = bars.error_bars(options, model, rows, X, progress.warn)
+    return model, outcome, tried
 
 
 def _tell(options, model, X, y, measured, tried=None):
@@ -106,7 +112,7 @@ def _class_weights(given, classes):
 
 
 def _with_names(X, names):
-    """Features of a file with the names of their columns, for messages."""
+    """Features of a file with the names of their columns."""
     matrix = as_matrix(X)
     matrix.names = names
     return matrix
@@ -181,9 +187,26 @@ def _summary(model, options):
         "status": model.status_,
         "steps": int(model.n_iter_[0]),
         "passes": model.n_passes_,
-        "seconds": model.history_[-1].seconds,
-        "GB_per_s": statistics.median(record.gb_per_s for record in model.history_),
+        **_speed(model.history_),
         "suboptimality": model.suboptimality_,
         "model": options.model,
+        **_error_bars(options, model),
         **({"threshold": model.threshold_} if hasattr(model, "threshold_") else {}),
     }
+
+
+def _speed(history):
+    if not history:
+        return {}
+    return {
+        "seconds": history[-1].seconds,
+        "GB_per_s": statistics.median(record.gb_per_s for record in history),
+    }
+
+
+def _error_bars(options, model):
+    """Which error bars are kept, where some were asked for."""
+    if not (options.inference or options.firth):
+        return {}
+    kept = getattr(model, "inference_", None)
+    return {"error_bars": kept["formula"] if kept else "none"}

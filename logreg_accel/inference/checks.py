@@ -210,7 +210,8 @@ def refuse_separation(evidence, step, names):
 def _refuse(names):
     raise ValueError(
         f"The classes are separated by {_listed(names)}: such coefficients have no finite optimum, and no "
-        "standard errors. Leave the columns out, merge levels, or use a penalty."
+        "standard errors. Leave the columns out, merge levels, or use a penalty: Firth's has standard "
+        "errors here, too (`firth`, on the command line --firth)."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from ..backends import Choice
 from ..data import as_labels, encode_labels
 from ..data.scan import Source
 from ..estimator import LogisticRegression
@@ -177,5 +178,7 @@ def _model(start, coef, intercept, best):
     model = fitted_with(
         LogisticRegression, parameters, start.classes_, coef, intercept, names, max(best.n_iter, 1)
     )
-    model.status_ = "firth"
+    model.backend_, model.status_ = start.backend_, "firth"
+    model.solver_ = Choice("scoring", "steps of Firth's score")
+    model.class_shares_ = start.class_shares_
     return model
