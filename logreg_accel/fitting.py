@@ -106,7 +106,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     options.check_solver(model, solver, plain, continued)
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
-    streaming.check_room(labelled, solver, loss.n_outputs)
+    streaming.keep_blocks(labelled, streaming.check_room(labelled, solver, loss.n_outputs))
     with backend.limit_threads():
         penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
         # epochs of sgd go on from call to call, whatever lies far from zero in each

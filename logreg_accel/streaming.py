@@ -11,6 +11,7 @@ from .cluster.rows import opened as opened_on_workers
 from .data import as_labelled
 from .data.scan import Source
 from .rows import MemoryRows, Relabelled, Streamed, StreamRows, opened
+from .rows.cache import room_for_blocks
 from .rows.store import Store
 from .rows.stream import WITNESSES
 from .solvers import SOLVERS, sgd
@@ -97,7 +98,7 @@ def is_streamed(labelled):
 
 
 def check_room(labelled, solver, n_outputs, n_models=1):
-    """Raise MemoryError where a solver needs more than there is beside blocks and margins.
+    """Bytes that a solver needs beside the blocks; MemoryError where there are not so many.
 
     The choice of the solver does not depend on the memory: the same source gives the same bits with any.
     """
@@ -117,6 +118,14 @@ def check_room(labelled, solver, n_outputs, n_models=1):
                 f"{in_units(labelled.memory)} leaves {in_units(room)}. Raise it to "
                 f"{in_units(wanted / _FOR_SOLVER + 1e6)}{hint}."
             )
+        return wanted
+    return 0
+
+
+def keep_blocks(labelled, beside):
+    """Let blocks stay in memory beside so many bytes that the solver of a single fit needs."""
+    if isinstance(labelled, Streamed) and isinstance(labelled.store, Store):
+        labelled.store.allow(room_for_blocks(labelled.memory, beside))
 
 
 def rows_of(labelled, backend, centring):

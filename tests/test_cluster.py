@@ -154,6 +154,7 @@ def test_sparse_shards_and_one_without_the_last_columns(tmp_path):
 @pytest.mark.parametrize("fate", ["dies", "dies for good", "forgets", "hangs", "joins", "any"])
 def test_whatever_happens_to_workers_the_bits_are_the_same(tmp_path, fate, monkeypatch):
     monkeypatch.setattr(cache, "RESIDENT", 0.0)
+    monkeypatch.setattr(cache, "TOGETHER", 0.0)
     monkeypatch.setattr(stream, "VECTORS", 0.0)
     shards(tmp_path, "classes")
     model = LogisticRegression(class_weight="balanced", solver="newton-subsampled")

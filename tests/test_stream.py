@@ -12,11 +12,12 @@ import scipy.sparse
 
 from conftest import cpu_or_gpu, draw
 from logreg_accel import LogisticRegression, Objective, scan
-from logreg_accel.backends import passes
+from logreg_accel.backends import NUMBA_FROM_BYTES, passes
 from logreg_accel.data import packed
 from logreg_accel.losses import loss_of
 from logreg_accel.penalty import Penalty
 from logreg_accel.rows import MemoryRows, StreamRows, cache, opened, store, stream
+from logreg_accel.rows.checked import checksums_for
 
 M = 6000
 
@@ -30,6 +31,7 @@ def small_blocks(monkeypatch):
 def short_of_memory(monkeypatch):
     """Nothing stays in memory, neither blocks nor row vectors."""
     monkeypatch.setattr(cache, "RESIDENT", 0.0)
+    monkeypatch.setattr(cache, "TOGETHER", 0.0)
     monkeypatch.setattr(stream, "VECTORS", 0.0)
 
 
@@ -180,11 +182,14 @@ def test_checksums_of_some_pieces():
         buffer = packed.buffer_of(size)
         buffer[:] = rng.integers(256, size=size)
         whole = packed.checksums(buffer)
+        compiled = checksums_for(NUMBA_FROM_BYTES)
+        np.testing.assert_array_equal(compiled(buffer), whole)
         for _ in range(20):
             pieces = np.flatnonzero(rng.random(len(whole)) < rng.random())
             if not len(pieces):
                 continue
             np.testing.assert_array_equal(packed.checksums(buffer, pieces), whole[pieces])
+            np.testing.assert_array_equal(compiled(buffer, pieces), whole[pieces])
             runs = packed.runs(pieces)
             held = np.concatenate([np.arange(first, end) for first, end in runs])
             assert np.isin(pieces, held).all() and set(pieces) >= set(runs[:, 0]) | set(runs[:, 1] - 1)

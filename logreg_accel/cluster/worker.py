@@ -114,7 +114,9 @@ class Shelf:
 
     def _store(self, kind):
         store = Store(kind, None, anonymous(self.plan.folder))
-        store.allowance = int(cache.RESIDENT * self.plan.memory)
+        memory = self.plan.memory
+        store.allow(int(cache.RESIDENT * memory))
+        store.allow(cache.room_for_blocks(memory, memory // 5))  # the solver is elsewhere
         return store
 
     def _summary(self, decoder, blocks):

@@ -16,8 +16,8 @@ BLOCK = 1 << 24
 
 _GAP = 1  # pieces
 _ALIGNED = 64
-_WORD = np.dtype("<u8")
-_FACTORS = np.random.PCG64(20_240_229).random_raw(PIECE // _WORD.itemsize) | np.uint64(1)
+WORD = np.dtype("<u8")
+FACTORS = np.random.PCG64(20_240_229).random_raw(PIECE // WORD.itemsize) | np.uint64(1)
 
 
 class Kind(NamedTuple):
@@ -189,7 +189,7 @@ def fingerprint(*arrays):
 
 def _summary(part):
     """Checksums of a contiguous array."""
-    buffer = buffer_of(-(-part.nbytes // _WORD.itemsize) * _WORD.itemsize)
+    buffer = buffer_of(-(-part.nbytes // WORD.itemsize) * WORD.itemsize)
     buffer[part.nbytes :] = 0
     buffer[: part.nbytes] = part.reshape(-1).view(np.uint8)
     return checksums(buffer).tobytes()
@@ -204,14 +204,14 @@ def checksums(buffer, pieces=None):
     Any change of one word shows, and any other with a probability of 1 − 2⁻⁶⁴ or so if it is by chance. The
     usual checksums take longer to make than a disk to read.
     """
-    words = buffer.view(_WORD)
-    count = len(words) // len(_FACTORS)
-    rest, whole = words[count * len(_FACTORS) :], words[: count * len(_FACTORS)].reshape(-1, len(_FACTORS))
+    words = buffer.view(WORD)
+    count = len(words) // len(FACTORS)
+    rest, whole = words[count * len(FACTORS) :], words[: count * len(FACTORS)].reshape(-1, len(FACTORS))
     with_rest = len(rest) > 0
     if pieces is not None and len(pieces):
         with_rest = pieces[-1] == count
         pieces = pieces[: len(pieces) - with_rest]
         first, stop = (pieces[0], pieces[-1] + 1) if len(pieces) else (0, 0)
         whole = whole[first:stop] if stop - first == len(pieces) else whole[pieces]
-    sums = np.einsum("ij,j->i", whole, _FACTORS)
-    return np.append(sums, (rest * _FACTORS[: len(rest)]).sum(dtype=np.uint64)) if with_rest else sums
+    sums = np.einsum("ij,j->i", whole, FACTORS)
+    return np.append(sums, (rest * FACTORS[: len(rest)]).sum(dtype=np.uint64)) if with_rest else sums

@@ -19,9 +19,19 @@ from .streamed import Streamed
 
 _FORMAT = 2
 RESIDENT = 0.33
-"""Of the memory, for blocks that stay."""
+"""Of the memory, for blocks that stay, as long as nobody knows what else is needed."""
+
+TOGETHER = 0.8
+"""Of the memory, for blocks that stay and what else is needed, once that is known."""
+
+_BUFFERS = 4 * p.BLOCK  # into which blocks are read that do not stay
 
 _BLOCKS = "blocks"
+
+
+def room_for_blocks(memory, beside):
+    """Bytes of the blocks that may stay beside so many bytes of something else."""
+    return max(int(TOGETHER * memory) - beside - _BUFFERS, 0)
 
 
 def folder_of(cache, stamp):

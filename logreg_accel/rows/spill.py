@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 
 from ..data.packed import buffer_of, checksums
-from .store import Damaged, _read_at, _write
+from .checked import Damaged, read_at, write
 
 
 class Spill:
@@ -57,14 +57,14 @@ class _Written:
         places = spill.free.setdefault(self.size, [])
         self.offset = places.pop() if places else os.lseek(spill.file, 0, os.SEEK_END)
         os.lseek(spill.file, self.offset, os.SEEK_SET)
-        _write(spill.file, buffer)
+        write(spill.file, buffer)
         self.sums = checksums(buffer)
         weakref.finalize(self, places.append, self.offset)
 
     def read(self):
         """The array, in the order in memory that it had."""
         buffer = buffer_of(self.size)
-        if _read_at(self.file, buffer, self.offset) < self.size or (checksums(buffer) != self.sums).any():
+        if read_at(self.file, buffer, self.offset) < self.size or (checksums(buffer) != self.sums).any():
             raise Damaged("margins that were written to a temporary file are damaged. Is the disk all right?")
         part = buffer[: int(np.prod(self.shape)) * self.dtype.itemsize].view(self.dtype).reshape(self.shape)
         return part.T if self.turned else part

@@ -15,15 +15,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 
 from ..data import packed as p
+from .checked import Damaged, checksums_for, read_pieces, write
 
 _THREADS = 2
 _AHEAD = 2  # blocks that are read before they are wanted
-_PIECES = 256  # that are read before they are checked, so that they still are in the cache then
 INDEX = "index.npz"
-
-
-class Damaged(OSError):
-    """A block is not what was written."""
 
 
 class Store:
@@ -89,15 +85,16 @@ class Store:
         self.parts.append(part)
         self.layouts.append((rows, entries))
         self.sizes.append(size)
-        self.sums.append(p.checksums(buffer))
-        kept = self._keep(i, buffer)
-        if kept and self.folder is None:
-            self.offsets.append(-1)
-            return
+        self.sums.append(checksums_for(self.nbytes)(buffer))
+        if self._has_room(size):
+            self.resident[i] = buffer
+            if self.folder is None:
+                self.offsets.append(-1)
+                return
         end = os.lseek(self.file, 0, os.SEEK_END)
         self.offsets.append(end)
         try:
-            _write(self.file, buffer)
+            write(self.file, buffer)
         except OSError as error:
             where = self.folder or "the temporary folder, which TMPDIR names,"
             raise OSError(
@@ -106,12 +103,17 @@ class Store:
                 "`cache` names a folder on a disk with more room",
             ) from error
 
-    def _keep(self, i, buffer):
-        if len(buffer) > self.allowance:
-            return False
-        self.allowance -= len(buffer)
-        self.resident[i] = buffer
-        return True
+    def allow(self, room):
+        """Keep blocks of so many bytes in all, if that is more than was allowed before."""
+        held = sum(map(len, self.resident.values()))
+        self.allowance = max(self.allowance, room - held)
+
+    def _has_room(self, size):
+        """Whether a block of that size may be kept, which then is counted."""
+        with self._lock:
+            fits = size <= self.allowance
+            self.allowance -= size * fits
+        return fits
 
     def close(self):
         """Give back the file, the threads and the memory."""
@@ -128,16 +130,16 @@ class Store:
         size = max((size for i, size in enumerate(self.sizes) if i not in self.resident), default=0)
 
         def fetch(i):
+            whole = [(0, self.sizes[i])]
+            if i not in self.resident and self._has_room(self.sizes[i]):
+                kept = p.buffer_of(self.sizes[i])
+                self._read(i, kept, whole)
+                self.resident[i] = kept
+                return None
             buffer = self._buffers.get()
             try:
                 buffer = _large_enough(buffer, size)
-                whole = buffer[: self.sizes[i]]
-                self._read(i, whole, [(0, self.sizes[i])])
-                if len(self.resident) < len(self.sizes) and self.sizes[i] <= self.allowance:
-                    with self._lock:
-                        copy = p.buffer_of(len(whole))
-                        copy[:] = whole
-                        self._keep(i, copy)
+                self._read(i, buffer, whole)
             except BaseException:
                 self._buffers.put(buffer)
                 raise
@@ -238,26 +240,21 @@ class Store:
             left = [future for _, future in waiting if future is not None and not future.cancel()]
             wait(left)
             for future in left:
-                if give_back is not None and future.exception() is None:
-                    give_back(future.result())
+                unused = None if future.exception() is not None else future.result()
+                if give_back is not None and unused is not None:
+                    give_back(unused)
 
     def _read(self, i, buffer, ranges):
         """Fill the pieces of a block that some ranges of bytes lie in, and check them."""
-        wanted = np.zeros(-(-self.sizes[i] // p.PIECE), dtype=bool)
+        buffer, wanted = buffer[: self.sizes[i]], np.zeros(-(-self.sizes[i] // p.PIECE), dtype=bool)
         for first, stop in ranges:
             if stop > first:
                 wanted[first // p.PIECE : -(-stop // p.PIECE)] = True
-        wanted, got = np.flatnonzero(wanted), 0
-        for first in range(0, len(wanted), _PIECES):
-            pieces = wanted[first : first + _PIECES]
-            for begin, end in p.runs(pieces).tolist():
-                part = buffer[begin * p.PIECE : min(end * p.PIECE, self.sizes[i])]
-                count = _read_at(self.file, part, self.offsets[i] + begin * p.PIECE)
-                if count < len(part):
-                    raise self._damage(i, f"it ends {len(part) - count} bytes too early")
-                got += count
-            if (p.checksums(buffer[: self.sizes[i]], pieces) != self.sums[i][pieces]).any():
-                raise self._damage(i, "its checksum is another one")
+        known = self.offsets[i], np.flatnonzero(wanted), self.sums[i]
+        try:
+            got = read_pieces(self.file, buffer, *known, checksums_for(self.nbytes))
+        except Damaged as damage:
+            raise self._damage(i, damage.args[0]) from None
         with self._lock:
             self.bytes_read += got
 
@@ -281,19 +278,3 @@ def forget(folder):
     """Leave a cache to be made anew."""
     with contextlib.suppress(OSError):
         os.unlink(os.path.join(folder, INDEX))
-
-
-def _write(file, buffer):
-    rest = memoryview(buffer)
-    while len(rest):
-        rest = rest[os.write(file, rest) :]
-
-
-def _read_at(file, buffer, offset):
-    got = 0
-    while got < len(buffer):
-        count = os.preadv(file, [memoryview(buffer)[got:]], offset + got)
-        if count == 0:
-            break
-        got += count
-    return got

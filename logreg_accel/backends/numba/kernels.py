@@ -27,6 +27,13 @@ def drawing_loops():
     return loops("drawing")
 
 
+def checksums(words, factors, pieces):
+    """Σ words·factors, modulo 2^64, of some pieces; see kernels/cpu/checksums.py."""
+    sums = np.empty(len(pieces), dtype=np.uint64)
+    loops("checksums").of_pieces(words, factors, pieces, sums)
+    return sums
+
+
 class _Job(NamedTuple):
     """What the loops of a dense or sparse pass are called with."""
 

@@ -1,0 +1,83 @@
+"""Bytes that are written to a file and read from it again, every one of which is checked on the way."""
+
+import os
+
+import numpy as np
+
+from ..backends import NUMBA_FROM_BYTES, unusable
+from ..data import packed as p
+
+_PIECES = 256  # that are read before they are checked, so that they still are in the cache then
+
+
+class Damaged(OSError):
+    """Something is not what was written."""
+
+
+def checksums_for(nbytes):
+    """What makes checksums where so many bytes are read: compiled loops, or `packed.checksums`.
+
+    Those of NumPy take nearly as long as a read of what the system has in memory.
+    """
+    if nbytes < NUMBA_FROM_BYTES or unusable("numba"):
+        return p.checksums
+    from ..backends.numba import kernels
+
+    def checksums(buffer, pieces=None):
+        if pieces is None:
+            pieces = np.arange(-(-len(buffer) // p.PIECE))
+        return kernels.checksums(buffer.view(p.WORD), p.FACTORS, pieces)
+
+    return checksums
+
+
+def write(file, buffer):
+    """Append to a file."""
+    rest = memoryview(buffer)
+    while len(rest):
+        rest = rest[os.write(file, rest) :]
+
+
+def read_at(file, buffer, offset):
+    """Fill a buffer from a place in a file; the bytes that were there."""
+    got = 0
+    while got < len(buffer):
+        count = os.preadv(file, [memoryview(buffer)[got:]], offset + got)
+        if count == 0:
+            break
+        got += count
+    return got
+
+
+def read_pieces(file, buffer, offset, wanted, sums, checksums):
+    """Fill some pieces of a buffer from a file; the bytes that were read.
+
+    Parameters
+    ----------
+    file : int
+    buffer : ndarray of uint8
+    offset : int
+        Of the first piece in the file.
+    wanted : ndarray of int
+        Pieces, ascending.
+    sums : ndarray of uint64
+        What the checksums of all pieces have to be.
+    checksums : function (buffer, pieces) -> ndarray of uint64
+
+    Raises
+    ------
+    Damaged
+        Its only argument says what is wrong.
+    """
+    done = 0
+    for first in range(0, len(wanted), _PIECES):
+        pieces = wanted[first : first + _PIECES]
+        for begin, end in p.runs(pieces).tolist():
+            part = buffer[begin * p.PIECE : end * p.PIECE]
+            count = read_at(file, part, offset + begin * p.PIECE)
+            if count < len(part):
+                raise Damaged(f"it ends {len(part) - count} bytes too early")
+            done += count
+        if (checksums(buffer, pieces) != sums[pieces]).any():
+            raise Damaged("its checksum is another one")
+    return done
