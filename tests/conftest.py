@@ -267,6 +267,11 @@ def _emulated_kernels():
     kernels.foresee(
         cuda.source("sweeps.cu"), [f"{name}<{real}>" for name in sweeps for real in ("float", "double")]
     )
+    several = ("residual", "curvatures", "mass", "product", "line", "above", "change")
+    kernels.foresee(
+        cuda.source("classes.cu"),
+        [f"softmax_{name}<{real}>" for name in several for real in ("float", "double")],
+    )
     made = [
         f"made_rows<{stored}, {real}, {roots}>"
         for stored, own in set(shapes.STORAGE.values())

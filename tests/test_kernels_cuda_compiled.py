@@ -21,7 +21,9 @@ WIDTHS = [16, 28, 100, 516, 1028, 2000, 4100, 8192]
 READ = ["LossGradient", "HessianVector"]
 BYTES_A_CLOCK = 18  # what the memory of an H200 supplies to each multiprocessor; an H100's 12
 # read before any test runs: they are compiled beside the tests, and some of those plant faults in dense.cu
-SOURCES = {name: cuda.source(name) for name in ("dense.cu", "pointwise.cu", "sweeps.cu", "made.cu")}
+SOURCES = {
+    name: cuda.source(name) for name in ("dense.cu", "pointwise.cu", "sweeps.cu", "made.cu", "classes.cu")
+}
 
 
 def widths_of(dtype, name):
@@ -51,6 +53,8 @@ def compile_for_some_architectures():
         f"made_rows<{types}>" for types in ("float, float, true", "float, double, false", "Half, float, true")
     ]
     jobs += [("made.cu", made, arch) for arch in BY_DEFAULT]
+    several = [f"softmax_{name}<float>" for name in ("residual", "product", "line", "change")]
+    jobs += [("classes.cu", several, arch) for arch in BY_DEFAULT]
     jobs.sort(key=lambda job: -len(job[1]))
     with ThreadPoolExecutor(2) as pool:
         done = pool.map(lambda job: nvrtc.compile(SOURCES[job[0]], job[1], job[2]), jobs)
@@ -238,7 +242,17 @@ def test_a_mistake_in_a_kernel_fails_the_compilation():
 
 
 @pytest.mark.parametrize(
-    "name", ["dense.cu", "columns.cu", "pointwise.cu", "sparse.cu", "outputs.cu", "sweeps.cu", "made.cu"]
+    "name",
+    [
+        "dense.cu",
+        "columns.cu",
+        "pointwise.cu",
+        "sparse.cu",
+        "outputs.cu",
+        "sweeps.cu",
+        "made.cu",
+        "classes.cu",
+    ],
 )
 def test_headers_are_part_of_the_source(name):
     """CuPy's cache of compiled kernels sees the text alone, so nothing of ours may come by #include."""

@@ -81,9 +81,8 @@ def mean_hessian(backend, pass_, block):
     H = backend.xp.zeros((n + 1, n + 1), dtype=np.float64)
     for rows, X, part in tiles(backend, block, min_rows=4 * n):
         Z = _margins_of(pass_, rows, X, W, part)
-        ((columns, y, s),) = models_of(pass_, part, W.shape[1])
-        curvature = pass_.loss.curvature(Z[:, columns], y).mean(axis=1, keepdims=True)
-        grams.add(backend, H, X, curvature if s is None else s * curvature, True)
+        curvature = pointwise(backend, "curvature", pass_, part, Z)[0].mean(axis=1, keepdims=True)
+        grams.add(backend, H, X, curvature, True)
     H[n, :n] = H[:n, n]
     return H
 

@@ -51,7 +51,7 @@ def rows_above(mass, scale, even, bar, seed, numbers=None):
     return cupy.flatnonzero(passes)
 
 
-def _vectors(*arrays):
+def vectors(*arrays):
     """Row vectors as kernels take them: without gaps, in the arithmetic of the first."""
     return [None if a is None else cupy.ascontiguousarray(a, dtype=arrays[0].dtype) for a in arrays]
 
@@ -60,7 +60,7 @@ def curvatures(backend, loss, Z, y, s, U=None):
     """Curvatures of one output, times weights and U."""
     if Z.shape[1] != 1 or not Z.size:
         return None
-    Z, s, U = _vectors(Z, s, U)
+    Z, s, U = vectors(Z, s, U)
     out = cupy.empty_like(Z)
     _launch("logistic_curvatures", Z, s, U, np.int64(Z.size), out)
     return out, None
@@ -82,7 +82,7 @@ def margin_change(backend, pass_, block, stored):
     """How the margins of one model changed."""
     if not _of_one_output(pass_):
         return None
-    start, end, s = _vectors(pass_.start, pass_.end, block.sample_weight)
+    start, end, s = vectors(pass_.start, pass_.end, block.sample_weight)
     far = start.dtype.type(FAR)
     largest = _of_blocks("logistic_change", 3, start, end, block.y, s, far).max(axis=0)
     return p.Change(float(largest[0]), float(-largest[1]), float(largest[2]))
@@ -92,13 +92,13 @@ def above_tangent(backend, pass_, block, stored):
     """What the losses of one model lie above their tangents."""
     if not _of_one_output(pass_):
         return None
-    start, end, s = _vectors(pass_.start, pass_.end, block.sample_weight)
+    start, end, s = vectors(pass_.start, pass_.end, block.sample_weight)
     return _of_blocks("logistic_above", 1, start, end, block.y, s).sum(axis=0)
 
 
-KERNELS = {
+KERNELS: dict = {
     (p.CurvatureMass, Logistic, None): curvature_mass,
     (p.MarginChange, Logistic, None): margin_change,
     (p.AboveTangent, Logistic, None): above_tangent,
 }
-POINTWISE = {("curvature", Logistic): curvatures, ("curvature_product", Logistic): curvatures}
+POINTWISE: dict = {("curvature", Logistic): curvatures, ("curvature_product", Logistic): curvatures}
