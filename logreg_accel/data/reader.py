@@ -15,6 +15,7 @@ from .opening import Unfit, head_of, kind_of, layout_of, open_unpacked, text_of
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "#N/A", "<NA>")
 TABLES = ("text", "parquet", "feather")
+_BUFFER = 1 << 16  # bytes of a column that are read at once
 _CONVERSION = re.compile(
     r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+): invalid value '(.*)'",
     re.DOTALL,
@@ -122,6 +123,8 @@ class TableReader:
             read = iter(self._careful(lambda: self._binary_batches(columns, rows)))
             while (batch := self._careful(lambda: next(read, None))) is not None:
                 yield batch.select(columns)
+                del batch
+                give_back()
         else:
             with text_of(self.path, self.encoding), self._open() as file:
                 import pyarrow.csv
@@ -252,7 +255,9 @@ class TableReader:
         import pyarrow.parquet
 
         if self.kind == "parquet":
-            return pyarrow.parquet.ParquetFile(self.path).iter_batches(rows, columns=columns)
+            # As it comes, Arrow holds a whole row group, packed, and threads hold columns of their own.
+            file = pyarrow.parquet.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False)
+            return file.iter_batches(rows, columns=columns, use_threads=False)
         if head_of(self.path, 6) != b"ARROW1":  # the first version of the format, which has no batches
             return self._read_binary(columns).to_batches()
         file = pyarrow.ipc.open_file(pyarrow.OSFile(self.path))
@@ -274,6 +279,13 @@ class TableReader:
                 raise
             kind = {"parquet": "Parquet", "feather": "Feather"}[self.kind]
             raise ValueError(f"{self.path!r} is not a readable {kind} file ({error}).") from error
+
+
+def give_back():
+    """Return to the system what Arrow keeps of batches that are gone."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
 
 
 def _need_pyarrow(path):
