@@ -21,7 +21,7 @@ _FORMAT = 2
 RESIDENT = 0.33
 """Of the memory, for blocks that stay, as long as nobody knows what else is needed."""
 
-TOGETHER = 0.8
+TOGETHER = 0.9
 """Of the memory, for blocks that stay and what else is needed, once that is known."""
 
 _BUFFERS = 4 * p.BLOCK  # into which blocks are read that do not stay
