@@ -5,6 +5,7 @@ import contextlib
 import csv
 import io
 import os
+import sys
 import re
 import zipfile
 from typing import NamedTuple
@@ -237,3 +238,9 @@ def refuse_no_text(path):
                     "If it is text in Latin-1, iconv -f LATIN1 -t UTF-8 OLD > NEW makes it so, and "
                     "--encoding LATIN1 reads it."
                 ) from None
+
+
+def give_back():
+    """Return to the system what Arrow keeps of batches that are gone."""
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()

@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 
-from .opening import Unfit, head_of, kind_of, layout_of, open_unpacked, text_of
+from .opening import Unfit, give_back, head_of, kind_of, layout_of, open_unpacked, text_of
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "#N/A", "<NA>")
 TABLES = ("text", "parquet", "feather")
@@ -279,13 +279,6 @@ class TableReader:
                 raise
             kind = {"parquet": "Parquet", "feather": "Feather"}[self.kind]
             raise ValueError(f"{self.path!r} is not a readable {kind} file ({error}).") from error
-
-
-def give_back():
-    """Return to the system what Arrow keeps of batches that are gone."""
-    import pyarrow
-
-    pyarrow.default_memory_pool().release_unused()
 
 
 def _need_pyarrow(path):

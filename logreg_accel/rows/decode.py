@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import os
 import shutil
-import sys
 import tempfile
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from ..data import packed as p
 from ..data.labels import factors_of
 from ..data.learning import LabelBook, Totals
+from ..data.opening import give_back
 from . import cache
 from .store import Store
 from .streamed import Streamed
@@ -90,8 +90,7 @@ def _decoded(source):
 
 def _give_back():
     """Return to the system what the allocators have kept of the first read: it would stay beside the fit."""
-    if "pyarrow" in sys.modules:
-        sys.modules["pyarrow"].default_memory_pool().release_unused()
+    give_back()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
