@@ -5,8 +5,8 @@ import contextlib
 import csv
 import io
 import os
-import sys
 import re
+import sys
 import zipfile
 from typing import NamedTuple
 
