@@ -161,6 +161,8 @@ class Trial:
                 raise
             status = INTERRUPTED
         try:
+            if status == ask.NOISE_FLOOR and (yield from self.certificate.separation.look(self.best)):
+                status = SEPARABLE
             if status == SEPARABLE:
                 self.separating = yield from self.certificate.separation.parameters(self.best)
             self.verdict = yield from self.certificate.close(self.best, self.verdict)
@@ -237,17 +239,15 @@ class Trial:
         free = not (self.batched or self.box)
         if self.best is None and free and question.w.any() and not point.value <= at_zero:
             # A start that is worse than no model, as an old one on rescaled data, may have no curvature.
-            point = yield from self._point(
-                ask.Evaluate(np.zeros_like(question.w), diagonal=question.diagonal)
-            )
+            zero = ask.Evaluate(np.zeros_like(question.w), diagonal=question.diagonal)
+            point = yield from self._point(zero)
         read = self.session.n_passes - reads or 1.0  # a sample is in memory
         took = (time.perf_counter() - began) / read
         if self.best is None:
             self.best = point
         step = norm_of(point.w - self.accepted.w) if self.accepted else 0.0
         rate = self.objective.rows.nbytes / took / 1e9
-        n_iter, n_passes = max(self.n_iter, 0), self.session.n_passes
-        norm = norm_of(point.gradient)
+        n_iter, n_passes, norm = max(self.n_iter, 0), self.session.n_passes, norm_of(point.gradient)
         self.history.append(
             Record(n_iter, n_passes, point.value, norm, math.nan, step, self.session.seconds, rate)
         )

@@ -59,10 +59,15 @@ class Separation:
         at all, hardly anything changes where the step is mended such that they stay. Where some values are
         huge, a step may raise the rows that have them at next to no cost to the others, and no step at none.
         """
-        if self.receding < self.doubted:
-            return
-        self.there = len(point.w) > _LOOKED_AT_UP_TO or (yield from self._separates(point))
-        self.receding, self.doubted = 0, 2 * self.doubted
+        if self.receding >= self.doubted:
+            self.there = yield from self.look(point)
+            self.receding, self.doubted = 0, 2 * self.doubted
+
+    def look(self, point):
+        """Whether the last step separates rows; a generator of questions, of few parameters only."""
+        if not self.receding or self.size > _LOOKED_AT_UP_TO:
+            return self.receding >= self.doubted
+        return (yield from self._separates(point))
 
     def _separates(self, point):
         step = self.direction

@@ -5,9 +5,11 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS, FLOATS, draw
 from logreg_accel import LogisticRegression, solvers
+from logreg_accel.coordinates import Coordinates
 
 SOLVERS = ["newton-cholesky", "newton-cg", "newton-subsampled", "lbfgs"]
 
@@ -140,6 +142,28 @@ def test_data_that_a_penalty_bounds_are_not_called_separable():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert LogisticRegression(C=1e3).fit(X, y).status_ == "converged"
+
+
+@pytest.mark.parametrize("solver", SOLVERS[:3])
+def test_directions_that_rounding_hides_are_found(solver):
+    """Without an intercept nothing is centred: a lifted Hessian crept along them, 150 steps and more."""
+    rng = np.random.default_rng(2)
+    Z = rng.standard_normal((300, 10))
+    y = (Z @ rng.standard_normal((10, 4)) * 2 + rng.gumbel(size=(300, 4))).argmax(axis=1)
+    model = LogisticRegression(C=100, fit_intercept=False, solver=solver, max_iter=150, backend="numpy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = model.fit(Z + 10.0 ** np.arange(10), y)
+    assert found.n_iter_[0] < 50
+    assert found.history_[-1].value <= 0.551558
+
+
+def test_weights_beyond_the_dtype_are_no_warning():
+    """A step through a direction of next to no curvature in float32 left its range."""
+    with np.errstate(over="raise", invalid="raise"):
+        at = Coordinates(2, 1, False, np.dtype("float32"))
+        assert np.isfinite(at.rounded([1e300, -1e300])).all()
+        assert np.isnan(at.rounded([np.nan, 1.0])[0])
 
 
 def test_labels_that_nearly_separate_have_an_optimum():

@@ -33,6 +33,10 @@ _PRODUCTS = 10  # that are worth a try at any size
 
 _FACTORED_UP_TO = 2000  # parameters
 
+_CREEPING, _CREPT = 0.3, 3
+"""Of a decrement, what is left two steps later where steps creep, and how many in a row do. Along separated
+rows an exact step leaves 1/e."""
+
 _MEAN_UP_TO = 1000
 """Features up to which one block of a Hessian costs no more than the products that it saves."""
 
@@ -55,22 +59,38 @@ class newton_cholesky:
         return shape.vectors(8) + shape.hessian(shape.size)
 
     def __call__(self, start):
-        here, gap, closely = (yield Evaluate(start.w)), math.inf, False
+        here = yield Evaluate(start.w)
         # Without a penalty, separated rows have no curvature left where a long step ends, and are told by it.
         flat = NEWTON_FLATTENING if np.any(start.ridge) else ENOUGH_FLATTENING
-        while not (yield Accept(here, gap=gap)):
-            there = None
-            if not closely:
-                solve = yield Curvature(here.w, SOLVE, margins=here.margins)
-                there = yield from step(here, -solve(here.gradient), flat=flat)
-                closely = there is None
-            if closely and len(here.w) <= LOOKED_AT_UP_TO:
-                solve = yield from solution(here)
-                there = yield from step(here, -solve(here.gradient))
-            if there is None:
-                return NOISE_FLOOR
-            gap, here = 0.5 * (here.gradient @ solve(here.gradient)), there
-        return CONVERGED
+        if (yield Accept(here, gap=math.inf)):
+            return CONVERGED
+        return (yield from by_factors(here, flat))
+
+
+def by_factors(here, flat=ENOUGH_FLATTENING):
+    """Run Newton's method from an accepted point, the Hessian factored, and return the status.
+
+    The rounding of a Hessian is lifted away: where that hides directions, steps end, or creep along them.
+    From there on these are looked at one by one.
+    """
+    decrements, crept, closely = [], 0, False
+    while True:
+        there = None
+        if not closely:
+            solve = yield Curvature(here.w, SOLVE, margins=here.margins)
+            there = yield from step(here, -solve(here.gradient), flat=flat)
+            closely = there is None
+        if closely and len(here.w) <= LOOKED_AT_UP_TO:
+            solve = yield from solution(here)
+            there = yield from step(here, -solve(here.gradient))
+        if there is None:
+            return NOISE_FLOOR
+        decrements.append(0.5 * (here.gradient @ solve(here.gradient)))
+        crept = crept + 1 if decrements[-1] > _CREEPING * min(decrements[-3:-2], default=math.inf) else 0
+        closely = closely or (crept >= _CREPT and len(here.w) <= LOOKED_AT_UP_TO)
+        here = there
+        if (yield Accept(here, gap=decrements[-1])):
+            return CONVERGED
 
 
 @dataclass(frozen=True)
@@ -125,25 +145,22 @@ class newton_cg:
     def __call__(self, start):
         here = yield Evaluate(start.w, diagonal=not self.by_class_mean)
         precondition, first_norm = None if self.by_class_mean else _by_diagonal(here.diagonal), None
-        factored, worth = False, _worth(len(start.w), self.factored_up_to)
+        worth = _worth(len(start.w), self.factored_up_to)
         gap, short, gain = math.inf, 0, _SPARED * start.tol
         while not (yield Accept(here, gap=gap)):
-            if not factored:
-                if self.by_class_mean:
-                    precondition = yield Curvature(here.w, CLASS_MEAN, margins=here.margins)
-                norm = math.sqrt(here.gradient @ precondition(here.gradient))
-                first_norm = first_norm or norm or 1.0
-                forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
-                little, left_out = gain * here.value if short < _SHORT else 0.0, 0.0
-                direction, products, ended = yield from conjugate_gradients(
-                    here, precondition, forcing, most, None, here.margins, little
-                )
-                if ended:
-                    short, left_out = short + 1, little
-                factored = products >= worth
-            if factored:
-                solve = yield Curvature(here.w, SOLVE, margins=here.margins)
-                direction, left_out = -solve(here.gradient), 0.0
+            if self.by_class_mean:
+                precondition = yield Curvature(here.w, CLASS_MEAN, margins=here.margins)
+            norm = math.sqrt(here.gradient @ precondition(here.gradient))
+            first_norm = first_norm or norm or 1.0
+            forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
+            little, left_out = gain * here.value if short < _SHORT else 0.0, 0.0
+            direction, products, ended = yield from conjugate_gradients(
+                here, precondition, forcing, most, None, here.margins, little
+            )
+            if products >= worth:
+                return (yield from by_factors(here))
+            if ended:
+                short, left_out = short + 1, little
             gap = left_out - 0.5 * (here.gradient @ direction)
             here = yield from step(here, direction)
             if here is None:

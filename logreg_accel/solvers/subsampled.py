@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
 from .lbfgs import two_loop
 from .line_search import step
-from .newton import conjugate_gradients, newton_in_memory
+from .newton import by_factors, conjugate_gradients, newton_in_memory
 from .questions import CLASS_MEAN, CONVERGED, NOISE_FLOOR, SOLVE, Accept, Curvature, Draw, Evaluate, Sample
 
 _METRIC_UP_TO = 1000  # parameters up to which the metric is factored
+_CREPT = 3  # poor steps in a row by metrics of all rows, after which no other helps
 _FIRST_ROWS = 50  # per parameter, at most, of the first sample: it is solved by several steps
 _SAMPLE_SHARE = 0.02  # of all rows, up to which a sample has more rows than it usually needs
 # Beyond, these replace SOLVED, POOR_RATE and MOST_STEPS: with only a few rows per parameter, the optimum of a
@@ -86,13 +87,17 @@ class newton_subsampled:
         first = min(size, _FIRST_ROWS * len(start.w))
         here, _ = yield from near_the_optimum(start, first, _newton(SOLVED, MOST_STEPS))
         pairs, drawn = deque(maxlen=self.memory), 1
-        metric, before = (yield from _metric(start, size, drawn, here)), math.inf
+        metric, before, crept = (yield from _metric(start, size, drawn, here)), math.inf, 0
         while True:
             direction = -two_loop(pairs, metric, here.gradient)
             decrement = -0.5 * (here.gradient @ direction)
             if (yield Accept(here, gap=decrement)):
                 return CONVERGED
-            if 0.5 * (here.gradient @ metric(here.gradient)) > POOR_RATE * before:
+            poor = 0.5 * (here.gradient @ metric(here.gradient)) > POOR_RATE * before
+            crept = crept + 1 if poor and size >= start.n_rows else 0
+            if crept > _CREPT:
+                return (yield from by_factors(here))
+            if poor:
                 size, drawn, before = size * (1 + drawn % 2), drawn + 1, math.inf
                 metric = yield from _metric(start, size, drawn, here)
                 pairs.clear()

@@ -20,9 +20,10 @@ def infimum(X, codes, k, s, intercept):
     """The Optimum of Σ s·ℓ alone."""
     whole = Exact(X, losses.of(codes, k), s, 0.0, 0.0, intercept)
     first = optimum(whole, steps=40)
-    if first.upper - first.lower <= 1e-12 * first.upper:
-        return first
     kept, direction = _recession(whole, codes, k)
+    if first.upper - first.lower <= 1e-12 * first.upper:  # next to nothing is left of the losses that go
+        first.recedes = not kept.all()
+        return first
     if kept.all():
         return optimum(whole)
     if not _undecided(kept, k).any():
@@ -98,13 +99,19 @@ def _differences(Q, rows, own, other, outputs):
 def _programme(A):
     """Which entries of A·u can grow while none falls, and such a u."""
     count, size = A.shape
-    found = scipy.optimize.linprog(
-        np.append(np.zeros(size), -np.ones(count)),
-        A_ub=scipy.sparse.hstack([-A, scipy.sparse.eye_array(count)]).tocsr(),
-        b_ub=np.zeros(count),
-        bounds=[(None, None)] * size + [(0, 1)] * count,
-        method="highs",
+    for most in (
+        None,
+        1e5,
+    ):  # what all classes have in common may go anywhere, which some programmes do not bear
+        found = scipy.optimize.linprog(
+            np.append(np.zeros(size), -np.ones(count)),
+            A_ub=scipy.sparse.hstack([-A, scipy.sparse.eye_array(count)]).tocsr(),
+            b_ub=np.zeros(count),
+            bounds=[(most and -most, most)] * size + [(0, 1)] * count,
+            method="highs",
+        )
+        if found.x is not None:
+            return found.x[size:] > 0.5, found.x[:size]
+    raise ArithmeticError(
+        f"the linear programme that says which rows are separated ends with {found.message}"
     )
-    if found.x is None:
-        return np.zeros(count, bool), np.zeros(size)
-    return found.x[size:] > 0.5, found.x[:size]
