@@ -21,8 +21,17 @@ import numpy as np
 from .backends import passes as p
 from .backends.passes import Change, RowVector, Sums
 
-_LOGGED = {p.LossGradient, p.HessianVector, p.Diagonal, p.Hessian, p.MeanHessian, p.ColumnSquares, p.Margins}
-_LOGGED |= {p.RowSquares, p.Line, p.MarginChange, p.AboveTangent, p.CurvatureMass, p.WeightSum}
+_LOGGED = {p.LossGradient, p.HessianVector, p.Diagonal, p.Hessian, p.MeanHessian, p.OwnHessians}
+_LOGGED |= {
+    p.ColumnSquares,
+    p.Margins,
+    p.RowSquares,
+    p.Line,
+    p.MarginChange,
+    p.AboveTangent,
+    p.CurvatureMass,
+    p.WeightSum,
+}
 
 _MAGIC = b"logreg_accel checkpoint 1\n"
 _MOST = 1 << 22  # bytes of the line that says what the checkpoint is of

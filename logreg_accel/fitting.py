@@ -103,6 +103,8 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
         available=lambda: None if streamed else backend.free_bytes(matrix),
         strength=lambda: ascent.strength(model.C, labelled, backend, loss),
     )
+    asked, l1 = options.solver_asked(model), model.l1_ratio > 0 and penalised
+    solver, name, reason = streaming.with_room(labelled, (solver, name, reason), loss.n_outputs, asked, l1)
     options.check_solver(model, solver, plain, continued)
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")

@@ -36,16 +36,23 @@ def against_shifts(H, k, free):
         H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
 
 
-def class_mean_solve(objective, sums, ridge):
-    """A function v -> P⁻¹·v, where P has one block for all classes, the mean of their own."""
+def solve_by_class(objective, sums, ridge):
+    """A function v -> P⁻¹·v, where P has a block for each class, or one for all, the mean of their own."""
     k, backend = objective.loss.n_outputs, objective.rows.backend
     size = objective.size // k
-    P = sums[:size, :size]
-    P /= objective.weight_sum
-    i = backend.xp.arange(size)
-    P[i, i] += backend.xp.asarray(ridge[::k])
-    solve_one = backend.factor(P, _rounding(objective))
-    return lambda v: solve_one(v.reshape(-1, k)).ravel()
+    i, ridge = backend.xp.arange(size), backend.xp.asarray(ridge[::k])
+
+    def factor(P):
+        P = backend.xp.ascontiguousarray(P[:size, :size])
+        P /= objective.weight_sum
+        P[i, i] += ridge
+        return backend.factor(P, _rounding(objective))
+
+    if sums.ndim == 2:
+        solve_one = factor(sums)
+        return lambda v: solve_one(v.reshape(-1, k)).ravel()
+    solves = [factor(block) for block in sums]
+    return lambda v: np.stack([f(v[a::k]) for a, f in enumerate(solves)], axis=1).ravel()
 
 
 def _rounding(objective):

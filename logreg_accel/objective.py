@@ -16,7 +16,7 @@ from .rows import MemoryRows, RowSpace
 from .solvers import line_search, quadratic
 from .solvers import questions as ask
 
-_KINDS = {ask.DIAGONAL: passes.Diagonal, ask.CLASS_MEAN: passes.MeanHessian}
+_KINDS = dict(zip(ask.IN_PARTS, (passes.Diagonal, passes.MeanHessian, passes.OwnHessians), strict=True))
 
 
 class Objective:
@@ -225,9 +225,9 @@ class Objective:
             return self._mean(sums) + self.penalty.gradient(self.at.penalised(question.v))
         if question.form == ask.DIAGONAL:
             return self._mean(sums) + self._ridge
-        self._check_sums(sums.diagonal())
-        if question.form == ask.CLASS_MEAN:
-            return metric.class_mean_solve(self, sums, self._ridge)
+        self._check_sums(sums.diagonal(axis1=-2, axis2=-1))
+        if question.form in ask.IN_PARTS:
+            return metric.solve_by_class(self, sums, self._ridge)
         H = metric.hessian(self, sums, self._ridge)
         return self.rows.backend.to_host(H) if question.form == ask.MATRIX else metric.solve(self, H)
 

@@ -14,13 +14,14 @@ from .rows import MemoryRows, Relabelled, Streamed, StreamRows, opened
 from .rows.cache import room_for_blocks
 from .rows.store import Store
 from .rows.stream import WITNESSES
-from .solvers import SOLVERS, sgd
+from .solvers import SOLVERS, sgd, sparing
 from .solvers.memory import Shape, in_units, needed
 
 _MAY_CHANGE = {"callback", "max_iter", "max_passes", "max_seconds", "n_threads", "verbose"}
 """Parameters that a fit may go on with that are others than those it was begun with."""
 
 _FOR_SOLVER = 0.42  # of the memory, beside blocks and margins
+_COPIES, _MARGINS = 2, 4  # of blocks, and of margins of the points that are kept, at most
 
 
 @contextlib.contextmanager
@@ -98,17 +99,10 @@ def is_streamed(labelled):
 
 
 def check_room(labelled, solver, n_outputs, n_models=1):
-    """Bytes that a solver needs beside the blocks; MemoryError where there are not so many.
-
-    The choice of the solver does not depend on the memory: the same source gives the same bits with any.
-    """
+    """Bytes that a solver needs beside the blocks; MemoryError where there are not so many."""
     if is_streamed(labelled):
-        m, n = labelled.store.shape
-        row = labelled.store.nbytes / m
-        m = min(m, int(WITNESSES / row * (n + 1) * n_outputs / 2.5))  # as far as a proof goes
-        shape = Shape(m, n, n_outputs, int(m * row), real=0)
+        shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
         wanted = needed(solver, shape) + (n_models - 1) * shape.beside_others()
-        room = _FOR_SOLVER * labelled.memory
         if wanted > room:
             name = next(name for name, kind in SOLVERS.items() if isinstance(solver, kind))
             fits = n_models == 1 and needed(SOLVERS["lbfgs"](), shape) <= room
@@ -126,6 +120,37 @@ def keep_blocks(labelled, beside):
     """Let blocks stay in memory beside so many bytes that the solver of a single fit needs."""
     if isinstance(labelled, Streamed) and isinstance(labelled.store, Store):
         labelled.store.allow(room_for_blocks(labelled.memory, beside))
+
+
+def with_room(labelled, chosen, n_outputs, asked, l1):
+    """The solver of a fit, its name and the reason: those chosen or, where "auto" was `asked` and they need
+    more memory than there is, what makes no Hessian, if that has room.
+
+    So the same source gives the same bits with any memory but one that is too small for them.
+    """
+    if not (is_streamed(labelled) and isinstance(asked, str) and asked == "auto"):
+        return chosen
+    shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
+    least = sparing(shape, l1)
+    if needed(chosen[0], shape) <= room or needed(least, shape) > room:
+        return chosen
+    name = next(name for name, kind in SOLVERS.items() if isinstance(least, kind))
+    return least, name, f"`memory` leaves {in_units(room)}: too little for {chosen[1]} with its Hessian"
+
+
+def _shape(labelled, n_outputs):
+    """The Shape of the rows that a solver may hold."""
+    m, n = labelled.store.shape
+    row = labelled.store.nbytes / m
+    m = min(m, int(WITNESSES / row * (n + 1) * n_outputs / 2.5))  # as far as a proof goes
+    return Shape(m, n, n_outputs, int(m * row), real=0)
+
+
+def _room(labelled, n_outputs):
+    """Bytes for a solver: a part of the memory, or what blocks and margins leave where they are few."""
+    store = labelled.store
+    beside = _COPIES * (store.nbytes + 8 * _MARGINS * store.shape[0] * n_outputs)
+    return max(_FOR_SOLVER * labelled.memory, labelled.memory - beside)
 
 
 def rows_of(labelled, backend, centring):

@@ -28,7 +28,8 @@ from logreg_accel.data import compute_dtype
 from logreg_accel.data.matrix import Matrix
 from logreg_accel.losses import Logistic, Multinomial
 from logreg_accel.penalty import Penalty
-from logreg_accel.solvers.questions import CLASS_MEAN, SOLVE, Curvature
+from logreg_accel.solvers import newton
+from logreg_accel.solvers.questions import CLASS_BLOCKS, CLASS_MEAN, SOLVE, Curvature
 
 getcontext().prec = 700
 SOLVERS = ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled", "row-space"]
@@ -153,9 +154,47 @@ def test_every_backend_is_the_reference(name):
         lambda o: o.margins(w),
         lambda o: o.hessian(w),
         lambda o: o.answer(Curvature(w, CLASS_MEAN))(v),
+        lambda o: o.answer(Curvature(w, CLASS_BLOCKS))(v),
     ):
         expected = np.asarray(call(reference))
         np.testing.assert_allclose(call(objective), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_own_blocks_are_those_of_the_hessian():
+    X, y, s = problem(400, 5, 3)
+    objective = Objective.from_arrays(X, y, s, backend="numpy")
+    w, v = np.random.default_rng(0).standard_normal((2, objective.size))
+    H, found = objective.hessian(w), objective.answer(Curvature(w, CLASS_BLOCKS))(v)
+    for a in range(3):
+        np.testing.assert_allclose(H[a::3, a::3] @ found[a::3], v[a::3], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "solver", [solvers.newton_cg(by_class_mean=True, factored_up_to=0), "newton-cholesky"]
+)
+def test_classes_of_few_rows(solver, monkeypatch):
+    """Blocks of their own, in place of the mean, where classes are of very different size."""
+    monkeypatch.setattr(newton, "_FACTORED_UP_TO", 0)
+    monkeypatch.setattr(newton, "_PRODUCTS", 1)
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((3000, 20)) * np.logspace(0, 3, 20)
+    z = (X / np.logspace(0, 3, 20)) @ rng.standard_normal((20, 4)) - [0, 5, 6, 7]
+    y = (z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    asked = []
+    monkeypatch.setattr(Objective, "answer", _noting(Objective.answer, asked))
+    model = LogisticRegression(C=10.0, solver=solver, tol=1e-10).fit(X, y)
+    assert model.status_ == "converged"
+    assert (CLASS_BLOCKS in asked) == (solver != "newton-cholesky")
+    exact = LogisticRegression(C=10.0, solver="newton-cholesky", tol=1e-12).fit(X, y)
+    assert model.history_[-1].value == pytest.approx(exact.history_[-1].value, rel=1e-9)
+
+
+def _noting(answer, asked):
+    def noted(self, question):
+        asked.append(getattr(question, "form", None))
+        return answer(self, question)
+
+    return noted
 
 
 @pytest.mark.parametrize("k", [3, 4, 10])

@@ -111,8 +111,9 @@ def test_several_outputs_and_softmax(name):
             passes.Diagonal(W, loss),
             passes.Hessian(W, loss),
             passes.MeanHessian(W, loss),
+            passes.OwnHessians(W, loss),
         ]
-        for pass_ in asked[: 2 if loss.n_outputs == 1 else 4]:
+        for pass_ in asked[: 2 if loss.n_outputs == 1 else 5]:
             a, b = (np.asarray(backend.to_host(backend.run(pass_, block))) for block in (dense, stored))
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10)
 

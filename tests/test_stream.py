@@ -129,6 +129,7 @@ def test_every_pass_is_that_in_memory(name, layout, short_of_memory):
             passes.HessianVector(W, V, loss),
             passes.Hessian(W, loss),
             passes.MeanHessian(W, loss),
+            passes.OwnHessians(W, loss),
             passes.Diagonal(W, loss),
             passes.ColumnSquares(),
         ):
@@ -264,6 +265,19 @@ def test_what_is_refused_before_the_first_read():
         wide = np.zeros((100, 3000))
         wide[:, 0] = np.arange(100)
         LogisticRegression(solver="newton-cholesky").fit(source(wide, np.arange(100) % 2, memory="100MB"))
+
+
+def test_auto_takes_what_the_memory_has_room_for():
+    """A Hessian of 1,600 parameters takes 20 MB, several times; products with it take vectors."""
+    rng = np.random.default_rng(0)
+    X = scipy.sparse.random_array((4000, 1600), density=0.003, rng=rng, format="csr")
+    y = (X[:, :3].sum(axis=1) + rng.standard_normal(4000) > 0.3).astype(int)
+    roomy, tight = (
+        LogisticRegression(backend="numpy").fit(source(X, y, memory=memory)) for memory in ("1GB", "100MB")
+    )
+    assert roomy.solver_ == tight.solver_ == "newton-cg" and "too little" in tight.solver_.reason
+    assert tight.status_ == "converged"
+    np.testing.assert_allclose(tight.coef_, roomy.coef_, atol=1e-4)
 
 
 # -- the cache -----------------------------------------------------------------------------------------------

@@ -87,6 +87,23 @@ def mean_hessian(backend, pass_, block):
     return H
 
 
+def own_hessians(backend, pass_, block):
+    """The Hessian of each output."""
+    W = _cast(backend, pass_.W, block)
+    n, k = W.shape[0] - 1, W.shape[1]
+    H = backend.xp.zeros((k, n + 1, n + 1), dtype=np.float64)
+    for rows, X, part in tiles(backend, block, min_rows=4 * n):
+        Z = _margins_of(pass_, rows, X, W, part)
+        ((columns, y, s),) = models_of(pass_, part, k)
+        curvature = pass_.loss.curvature(Z[:, columns], y)
+        for a in range(k):
+            grams.add(
+                backend, H[a], X, curvature[:, a : a + 1] if s is None else s * curvature[:, a : a + 1], True
+            )
+    H[:, n, :n] = H[:, :n, n]
+    return H
+
+
 def diagonal(backend, pass_, block):
     """The diagonal of the Hessian."""
     W = _cast(backend, pass_.W, block)
@@ -187,6 +204,7 @@ BODIES = {
     p.HessianVector: hessian_vector,
     p.Hessian: hessian,
     p.MeanHessian: mean_hessian,
+    p.OwnHessians: own_hessians,
     p.Diagonal: diagonal,
     p.Margins: margins,
     p.ColumnSquares: column_squares,

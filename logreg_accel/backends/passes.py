@@ -2,13 +2,13 @@
 wanted.
 
 A pass takes W (n + 1, k), float64 on the host, the intercept in the last row, and gives *sums over rows*: no
-averaging, no
-penalty. With the margins Z = X·W[:-1] + W[-1]::
+averaging, no penalty. With the margins Z = X·W[:-1] + W[-1]::
 
     LossGradient     Σ s·ℓ(z, y)     Xᵀ(s·residual)
     HessianVector    Xᵀ(s·curvature·(X·V[:-1] + V[-1]))
     Hessian          Xᵀ diag(s·curvature) X, of every pair of outputs
-    MeanHessian      the mean over the outputs of their own Hessians
+    OwnHessians      Xᵀ diag(s·curvature) X of every output
+    MeanHessian      their mean
     Diagonal         the diagonal of the Hessian
     ColumnSquares    Σ x² of every column
     Margins          Z, a row vector
@@ -185,6 +185,10 @@ class Hessian(_OfCurvature):
 
 class MeanHessian(_OfCurvature):
     """-> (n + 1, n + 1), left on the backend's side."""
+
+
+class OwnHessians(_OfCurvature):
+    """-> (k, n + 1, n + 1), left on the backend's side."""
 
 
 @dataclass(frozen=True, eq=False)

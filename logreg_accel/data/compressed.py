@@ -7,7 +7,7 @@ import numpy as np
 from .matrix import Matrix, kind_of
 from .pieces import gram_bounds, runs_of
 
-_DENSE_BELOW = 8  # columns per entry of a row
+_DENSE_BELOW = 12  # columns per entry of a row
 _SPARSE_WORK = 4  # times that of as many bytes of a dense X
 
 
@@ -82,8 +82,7 @@ class CompressedRows(Matrix):
     def weighted_gram(self, c, positive):
         if not self._is_nearly_dense():
             return (self.T @ self.stored.multiply(c)).toarray()
-        dense = self.stored.toarray()  # small, since this matrix is only a tile
-        return (dense * c).T @ dense
+        return Matrix(self.stored.toarray()).weighted_gram(c, positive)  # small, since this is only a tile
 
     def weighted_gram_rows(self, c):
         if self._is_nearly_dense():

@@ -39,6 +39,7 @@ __all__ = [
     "resolve_solver",
     "row_space",
     "sgd",
+    "sparing",
 ]
 
 SOLVERS = {
@@ -103,7 +104,7 @@ def resolve_solver(
         solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1, strength)
         if not fits(_settings(solver, shape), shape, available):
             reason = shortage(solver, _settings(solver, shape), shape, available)
-            solver = "fista" if l1 else products_alone(n_features, n_rows, n_outputs)
+            solver = sparing(shape, l1)
     made, name = _made(solver, shape)
     _check_l1(name, l1)
     if not fits(made, shape, available):
@@ -113,6 +114,14 @@ def resolve_solver(
             instead = f"use solver={least!r}"
         raise MemoryError(f"{shortage(name, made, shape, available)}; {instead}, or free some.")
     return made, name, reason
+
+
+def sparing(shape, l1=False):
+    """What needs least memory of what "auto" may stand for: it makes no Hessian."""
+    if l1:
+        return fista()
+    by_products = products_alone(shape.n_features, shape.n_rows, shape.n_outputs) == "newton-cg"
+    return newton_cg(factored_up_to=0) if by_products else lbfgs()
 
 
 def _made(solver, shape):

@@ -8,6 +8,7 @@ import numpy as np
 from .line_search import ENOUGH_FLATTENING, NEWTON_FLATTENING, step
 from .nearly_singular import LOOKED_AT_UP_TO, solution
 from .questions import (
+    CLASS_BLOCKS,
     CLASS_MEAN,
     CONVERGED,
     DIAGONAL,
@@ -98,10 +99,11 @@ class newton_cg:
     """Truncated Newton: H·d = −g is solved by conjugate gradients, each step of which is one read of X.
 
     The preconditioner is the diagonal of the Hessian at the start or, with several classes, the Hessian with
-    the same block for every class, made anew at every step. The iteration stops when the residual, in
-    the preconditioned norm and relative to its initial value, is at most min(0.1, √(‖g‖/‖g₀‖)), or, for two
-    steps, where a product gains next to nothing beside `tol`: the bound then says whether that was enough. As
-    in newton-cholesky, the decrement before a step stands for the gap after it.
+    the same block for every class, made anew at every step. Where classes are of very different size, and the
+    Hessian is large, that takes too many products: then it is each class's own block. The iteration stops
+    when the residual, in the preconditioned norm and relative to its initial value, is at most min(0.1,
+    √(‖g‖/‖g₀‖)), or, for two steps, where a product gains next to nothing beside `tol`: the bound then says
+    whether that was enough. As in newton-cholesky, the decrement before a step stands for the gap after it.
 
     Where a Newton step takes more products with the Hessian than the Hessian itself costs, this and all later
     systems are solved by its factor: together they take at most about twice what the better way alone takes.
@@ -128,7 +130,8 @@ class newton_cg:
     @classmethod
     def for_shape(cls, n_rows, n_features, n_outputs=1):
         """Choose the preconditioner: a block takes n² operations a row, where a product takes 4·n·K."""
-        return cls(by_class_mean=n_outputs > 1 and n_features <= _MEAN_UP_TO)
+        by_mean = n_outputs > 1 and n_features <= _MEAN_UP_TO
+        return cls(by_class_mean=by_mean, factored_up_to=_FACTORED_UP_TO * (2 if by_mean else 1))
 
     def __post_init__(self):
         for name, least in (("max_inner", 1), ("factored_up_to", 0)):
@@ -139,17 +142,19 @@ class newton_cg:
 
     def bytes_beside(self, shape):
         factored = shape.hessian(shape.size) if shape.size <= self.factored_up_to else 0
-        block = shape.hessian(shape.n_features + 1) if self.by_class_mean else 0
-        return shape.vectors(12) + max(factored, block)
+        each = shape.n_features + 1
+        blocks = shape.hessian(each) + shape.matrices(2 * shape.n_outputs, each) if self.by_class_mean else 0
+        return shape.vectors(12) + max(factored, blocks)
 
     def __call__(self, start):
         here = yield Evaluate(start.w, diagonal=not self.by_class_mean)
         precondition, first_norm = None if self.by_class_mean else _by_diagonal(here.diagonal), None
-        worth = _worth(len(start.w), self.factored_up_to)
+        worth, form = _worth(len(start.w), self.factored_up_to), CLASS_MEAN
+        blocks = _worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
         gap, short, gain = math.inf, 0, _SPARED * start.tol
         while not (yield Accept(here, gap=gap)):
             if self.by_class_mean:
-                precondition = yield Curvature(here.w, CLASS_MEAN, margins=here.margins)
+                precondition = yield Curvature(here.w, form, margins=here.margins)
             norm = math.sqrt(here.gradient @ precondition(here.gradient))
             first_norm = first_norm or norm or 1.0
             forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
@@ -159,6 +164,7 @@ class newton_cg:
             )
             if products >= worth:
                 return (yield from by_factors(here))
+            form = CLASS_BLOCKS if products >= blocks else form
             if ended:
                 short, left_out = short + 1, little
             gap = left_out - 0.5 * (here.gradient @ direction)
@@ -200,6 +206,11 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
 def _worth(size, most=_FACTORED_UP_TO):
     """Products with a Hessian that cost as much as the Hessian; inf where it may not be made."""
     return max(_PRODUCTS, size // _PER_PRODUCT) if size <= most else math.inf
+
+
+def _worth_blocks(size, n_outputs):
+    """Products that cost as much as those blocks of a Hessian that are of one class each."""
+    return max(_PRODUCTS, 2 * size // ((n_outputs + 1) * _PER_PRODUCT))
 
 
 def _by_diagonal(diagonal):

@@ -20,7 +20,9 @@ DIVERGED = "diverged"
 STALLED = "stalled"
 PARTIAL = "partial"
 
-MATRIX, SOLVE, CLASS_MEAN, DIAGONAL = "matrix", "solve", "class mean", "diagonal"
+MATRIX, SOLVE, DIAGONAL = "matrix", "solve", "diagonal"
+CLASS_MEAN, CLASS_BLOCKS = "class mean", "class blocks"
+IN_PARTS = DIAGONAL, CLASS_MEAN, CLASS_BLOCKS
 """The forms in which a Curvature can be requested."""
 
 
@@ -126,6 +128,7 @@ class Curvature:
     MATRIX : an array (size, size)
     SOLVE : a function v -> (∇²F(w))⁻¹·v
     CLASS_MEAN : a function v -> P⁻¹·v, where P is the Hessian with the same block, the mean, for every class
+    CLASS_BLOCKS : the same where P has each class's own block
     DIAGONAL : an array (size,)
 
     `margins` are as of a HessianVector; all but DIAGONAL are spared work by them.

@@ -52,7 +52,7 @@ class NumbaBackend(NumpyBackend):
         if pass_.reads == 0:
             return super().generic(pass_, block)
         n_lanes = lanes.count(block.X, pass_.W.shape[1] if hasattr(pass_, "W") else 1)
-        if isinstance(pass_, p.Hessian | p.MeanHessian):
+        if isinstance(pass_, p.Hessian | p.MeanHessian | p.OwnHessians):
             n_lanes = lanes.hessian_count(block.X, pass_)
         elif isinstance(pass_, moments.GroupScores):
             n_lanes = lanes.groups_count(block.X, pass_)

@@ -2,10 +2,11 @@
 
 import functools
 import importlib
+import math
 
 import numpy as np
 
-from ..passes import Hessian
+from ..passes import Hessian, OwnHessians
 
 LANE_BYTES = 2 << 20  # smaller lanes cost more in Python calls than they gain in balance
 MOST_LANES = 64
@@ -138,8 +139,9 @@ def hessian_rows(X):
 
 
 def hessian_size(pass_):
-    """Rows and columns of what a Hessian or MeanHessian pass gives."""
-    return pass_.W.size if isinstance(pass_, Hessian) else pass_.W.shape[0]
+    """Rows and columns of what a pass gives, or of a square of about as many numbers."""
+    n, k = pass_.W.shape
+    return n * {Hessian: k, OwnHessians: math.isqrt(k) + 1}.get(type(pass_), 1)
 
 
 def even(m, lanes):
