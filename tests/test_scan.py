@@ -95,6 +95,14 @@ def test_a_folder_and_columns_in_another_order(shards, tmp_path):
     np.testing.assert_array_equal(got[1], y)
 
 
+def test_row_numbers_that_pandas_writes_are_no_column(tmp_path):
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "y": [0, 1, 0]})
+    frame[frame.a > 1].to_parquet(tmp_path / "x.parquet")
+    for name in ("x.parquet", tmp_path):
+        (piece,) = scan(tmp_path / name, target="y").pieces()
+        assert piece.chunk.names == ["a"] and piece.chunk.X.tolist() == [[2.0], [3.0]]
+
+
 def test_chunks_of_a_callable():
     rng = np.random.default_rng(1)
     X, y = rng.standard_normal((50, 3)), rng.integers(0, 2, 50)
@@ -207,6 +215,8 @@ def test_arguments_that_cannot_be_used(shards, tmp_path):
         rows_of(scan(folder / "p-0.parquet", target="yy"))
     with refused(match="has no labels; `target` names"):
         rows_of(scan(folder / "p-0.parquet"))
+    with refused(match="c-0.csv' has no labels; `target` names"):
+        rows_of(scan(folder / "c-0.csv"))
     with refused(match="no rows"):
         rows_of(scan(lambda: iter([])))
     with refused(match="chunk 0 is ndarray; expected a tuple"):

@@ -349,6 +349,13 @@ def test_damage_below_a_fit_under_way(npy, short_of_memory):
         LogisticRegression(callback=cut, solver="lbfgs").fit(scan(**files))
 
 
+def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    for source in (scan(lambda: [], cache=tmp_path / "file"), scan(__file__, cache=tmp_path / "file")):
+        with pytest.raises(OSError, match="`cache` cannot be used .*; expected a folder that may be written"):
+            LogisticRegression().fit(source)
+
+
 def test_a_full_disk(tmp_path, short_of_memory):
     """Nothing is left behind, and the error says how far it came."""
     X, y, _ = problem("float64")

@@ -40,7 +40,7 @@ def like_first(chunk, where, first):
         name = f"in column {chunk.names[j]!r}" if chunk.names and len(chunk.types) > 1 else "as numbers"
         raise ValueError(
             f"{where!r} has {chunk.types[j]} {name}, where {origin!r} has {like.types[j]}; expected one "
-            "type in all shards."
+            "type in all shards: cast it where they are written."
         )
     if hasattr(chunk.X, "tocsr") != hasattr(like.X, "tocsr"):
         raise ValueError(

@@ -122,4 +122,4 @@ def of_arrays(X, y=None, weight=None, *, where):
         X = as_array(X)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{where}: {error}") from error
-    return Chunk(X, y, weight, names, (str(X.dtype),))
+    return Chunk(X, y, weight, names, (X.dtype.name,))  # in any order of the bytes

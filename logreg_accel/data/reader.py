@@ -15,6 +15,7 @@ from .opening import Unfit, give_back, head_of, kind_of, layout_of, open_unpacke
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "#N/A", "<NA>")
 TABLES = ("text", "parquet", "feather")
+_INDEX = re.compile(r"__index_level_\d+__")  # row numbers that pandas writes beside the columns of a frame
 _BUFFER = 1 << 16  # bytes of a column that are read at once
 _CONVERSION = re.compile(
     r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+): invalid value '(.*)'",
@@ -84,7 +85,7 @@ class TableReader:
             self.header, self.missing = header, missing
             self.names = self.layout.names
         elif self.kind in TABLES:
-            self.names = list(self.schema().names)
+            self.names = [name for name in self.schema().names if not _INDEX.fullmatch(name)]
         else:
             raise ValueError(f"{self.path!r} is an {self.kind} file; expected a table with named columns.")
         twice = sorted(name for name, count in Counter(self.names).items() if count > 1)

@@ -9,7 +9,7 @@ import numpy as np
 from .checked import Pattern, pieces_of, stamp
 from .chunks import Wanted
 from .gathering import Tables
-from .shards import parts_of
+from .shards import parts_of, refuse_without_labels
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _LEAST_MEMORY = 96_000_000
@@ -74,6 +74,8 @@ class Source:
             column; a file has changed while it was read; there are no rows.
         """
         pattern, rows = Pattern(), 0
+        if labelled and self.wanted.target is None:
+            refuse_without_labels(self.parts)
         for number, part in enumerate(parts_of(self.data, self.wanted)):
             for piece in pieces_of(number, part, pattern, labelled):
                 yield piece

@@ -65,6 +65,13 @@ def parts_of(data, wanted):
     )
 
 
+def refuse_without_labels(parts):
+    """Raise ValueError for tables, whose labels have to be named."""
+    tables = [part.name for part in parts if part.paths and kind_of(part.paths[0]) in (*TABLES, "npy")]
+    if tables:
+        raise ValueError(f"{tables[0]!r} has no labels; `target` names their column.")
+
+
 # -- files ---------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 
 import numpy as np
 
@@ -39,10 +40,21 @@ def folder_of(cache, stamp):
     return os.path.join(cache, f"logreg_accel-{hashlib.sha256(known.encode()).hexdigest()[:24]}")
 
 
+def make(cache):
+    """The folder that a user gives, made where it is not there; OSError says what it has to be."""
+    try:
+        os.makedirs(cache, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError as error:
+        told = f"`cache` cannot be used ({error.strerror}); expected a folder that may be written"
+        raise type(error)(error.errno, told, cache) from error
+
+
 def new_folder(cache):
     import fcntl
 
-    os.makedirs(cache, exist_ok=True)
+    make(cache)
     for name in os.listdir(cache):
         if name.startswith("logreg_accel-") and name.endswith(".tmp"):
             _remove_left_behind(os.path.join(cache, name))

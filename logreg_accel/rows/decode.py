@@ -204,6 +204,6 @@ class _Cutter:
 def anonymous(folder):
     """A file without a name, which is gone whatever ends the process."""
     if folder is not None:
-        os.makedirs(folder, exist_ok=True)
+        cache.make(folder)
     with tempfile.TemporaryFile(dir=folder) as file:
         return os.dup(file.fileno())
