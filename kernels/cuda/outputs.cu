@@ -15,37 +15,8 @@
 #include "pointwise.cuh"
 #include "tensor.cuh"
 #include "softmax.cuh"
-
-// What a pass does: which numbers stand in front of the formula, and what is summed.
-struct Gradients {
-    static constexpr bool kMargins = true, kProducts = false, kLoss = true, kSquares = false, kSums = true;
-};
-struct Products {  // margins, and products with vectors
-    static constexpr bool kMargins = true, kProducts = true, kLoss = false, kSquares = false, kSums = true;
-};
-struct ProductsAt {  // of margins that are at hand
-    static constexpr bool kMargins = false, kProducts = true, kLoss = false, kSquares = false, kSums = true;
-};
-struct Diagonals {
-    static constexpr bool kMargins = true, kProducts = false, kLoss = false, kSquares = true, kSums = true;
-};
-struct OnlyMargins {
-    static constexpr bool kMargins = true, kProducts = false, kLoss = false, kSquares = false, kSums = false;
-};
-
-enum Loss { kLogistic, kSoftmax, kSoftmaxes };  // of models side by side; of one model; of several
-
-// A model: the column of its codes, the bit that says who trains, or -1.
-struct Model {
-    int target, split;
-};
-
-// A number of a tile as float: exact, and in TF32 if it has 16 bits or fewer.
-__device__ inline float as_float(float x) { return x; }
-__device__ inline float as_float(Half x) { return widen(x); }
-__device__ inline float as_float(BFloat16 x) { return widen(x); }
-__device__ inline float as_float(unsigned char x) { return float_of(0x4b000000u | x) - 8388608.0f; }
-__device__ inline float as_float(signed char x) { return float_of(0x4b000000u | ((unsigned(x) & 0xffu) ^ 0x80u)) - 8388736.0f; }
+#include "models.cuh"
+#include "leavings.cuh"
 
 // X: as in dense.cu. weights: kTiles * 16 rows of n for each of margins and products, then as many intercepts each.
 // y: `targets` codes a row; splits: `split_bytes` bytes a row, or null; s: row weights, or null; class_weights: a number for each
@@ -264,33 +235,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
                     margins[(begin + base + r) * columns + k] = z[j];
             }
             if constexpr (Pass::kSums) {
-                if constexpr (kLoss != kLogistic) {
-                    SoftmaxRow<kPer, kLoss == kSoftmax> row{row_lane, models, classes};
-#pragma unroll
-                    for (int j = 0; j < kPer; ++j) {
-                        const int k = row_lane + 8 * j;
-                        row.model[j] = k >= columns ? -1 : kLoss == kSoftmax ? 0 : k / classes;
-                        row.z[j] = z[j];
-                    }
-                    if constexpr (Pass::kLoss)
-                        row.loss(code[turn], weight[turn], factor, value);
-                    else if constexpr (Pass::kProducts)
-                        row.product(weight[turn], u, factor);
-                    else
-                        row.curvature(weight[turn], factor);
-                } else {
-#pragma unroll
-                    for (int j = 0; j < kPer; ++j) {
-                        if constexpr (Pass::kLoss) {
-                            const Logistic<float> line(z[j], code[turn][j] != 0);
-                            factor[j] = weight[turn][j] * line.residual;
-                            value[j] = weight[turn][j] * line.loss;
-                        } else {
-                            factor[j] = weight[turn][j] * logistic_curvature(z[j]);
-                            if constexpr (Pass::kProducts) factor[j] *= u[j];
-                        }
-                    }
-                }
+                row_factors<Pass, kLoss>(row_lane, models, classes, columns, z, u, code[turn], weight[turn], factor, value);
 #pragma unroll
                 for (int j = 0; j < kPer; ++j) {
                     if (is_row) {  // where the margins were that this lane alone has read
@@ -346,50 +291,10 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
     }
     if constexpr (!Pass::kSums) return;
 
-    // What the block leaves: the groups' sums in order.
+    // What the block leaves.
     wait_for_copies<0>();
     __syncthreads();
-    float* group_sums = reinterpret_cast<float*>(memory);
-    float* slice_sums = sums + (long long)blockIdx.x * columns * n;
-    for (int p = 0; p < kGroups; ++p) {
-        if (group == p) {
-#pragma unroll
-            for (int d = 0; d < kTiles; ++d)
-#pragma unroll
-                for (int b = 0; b < kBlocks; ++b)
-#pragma unroll
-                    for (int i = 0; i < 4; ++i) {
-                        const int k = 16 * d + g + i / 2 * 8, j = column(b) + 2 * t + i % 2;
-                        float a = sum[d][b][i];
-                        if (p > 0) a += group_sums[k * kColumns + j];
-                        if (p < kGroups - 1)
-                            group_sums[k * kColumns + j] = a;
-                        else if (k < columns && j < n)
-                            slice_sums[(long long)k * n + j] = a;
-                    }
-        }
-        if (kGroups > 1) __syncthreads();
-    }
-
-    SHARED_ARRAY(double, warp_totals, kWarps * 2 * 8 * kPer);
-#pragma unroll
-    for (int j = 0; j < kPer; ++j) {
-        double value = value_total[j], factors = factor_total[j];
-#pragma unroll
-        for (int offset = 8; offset < 32; offset *= 2) {
-            value += __shfl_xor_sync(kAllLanes, value, offset);
-            factors += __shfl_xor_sync(kAllLanes, factors, offset);
-        }
-        if (lane < 8) {
-            warp_totals[(warp * 2 + 0) * 8 * kPer + lane + 8 * j] = value;
-            warp_totals[(warp * 2 + 1) * 8 * kPer + lane + 8 * j] = factors;
-        }
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < 2 * columns; i += 32 * kWarps) {
-        const int which = i / columns, k = i % columns;
-        double a = 0.0;
-        for (int q = 0; q < kWarps; ++q) a += warp_totals[(q * 2 + which) * 8 * kPer + k];
-        totals[(long long)blockIdx.x * 2 * columns + i] = a;
-    }
+    leave_sums<kGroups>(sum, group, g, t, columns, n, column, kColumns, reinterpret_cast<float*>(memory),
+                        sums + (long long)blockIdx.x * columns * n);
+    leave_totals<kWarps>(value_total, factor_total, lane, warp, columns, totals);
 }

@@ -24,6 +24,13 @@ __device__ inline Split split(float x) {
     return {high, bits_of(x - float_of(high))};
 }
 
+// A number as it is stored as float: exact, and in TF32 if it has 16 bits or fewer.
+__device__ inline float as_float(float x) { return x; }
+__device__ inline float as_float(Half x) { return widen(x); }
+__device__ inline float as_float(BFloat16 x) { return widen(x); }
+__device__ inline float as_float(unsigned char x) { return float_of(0x4b000000u | x) - 8388608.0f; }
+__device__ inline float as_float(signed char x) { return float_of(0x4b000000u | ((unsigned(x) & 0xffu) ^ 0x80u)) - 8388736.0f; }
+
 // sum (16 x 8) += a (16 x 8) * b (8 x 8), each spread over the lanes of a warp: with g = lane / 4 and t = lane % 4, a lane has
 //     a: (g, t) (g + 8, t) (g, t + 4) (g + 8, t + 4)     b: (t, g) (t + 4, g)     sum: (g, 2t) (g, 2t + 1) (g + 8, 2t) (g + 8, 2t + 1)
 __device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
