@@ -73,15 +73,21 @@ class Coordinates(NamedTuple):
         return self._shifted(w, 1)
 
     def blur(self, w, gradient):
-        """What F may rise by when the intercepts of `original(w)` are rounded: no curvature is above 1/4."""
+        """What F may rise by when the intercepts of `original(w)` are rounded: no curvature is above 1/4.
+
+        What every column adds to them may be far more than what comes out.
+        """
         if self.centre is None or not self.fit_intercept:
             return 0.0
+        W = abs(np.reshape(w, (-1, self.n_outputs)))
         rounding = abs(self.original(w)[-self.n_outputs :]) * np.finfo(np.float64).eps
+        rounding += (W[-1] + abs(self.centre) @ W[:-1]) * float(np.finfo(np.longdouble).eps)
         return float(abs(gradient[-self.n_outputs :]) @ rounding + rounding @ rounding / 8)
 
     def _shifted(self, w, sign):
         if self.centre is None or not self.fit_intercept:
             return w
         W = np.array(w, dtype=np.float64).reshape(-1, self.n_outputs)
-        W[-1] += sign * (self.centre @ W[:-1])
+        # Products may cancel: in float64, bits of the largest would be all that an intercept has.
+        W[-1] = W[-1] + sign * (self.centre.astype(np.longdouble) @ W[:-1])
         return W.ravel()

@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse
+from family import losses
+from family.reference import Exact, optimum
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS, FLOATS, draw
@@ -156,6 +158,31 @@ def test_directions_that_rounding_hides_are_found(solver):
         found = model.fit(Z + 10.0 ** np.arange(10), y)
     assert found.n_iter_[0] < 50
     assert found.history_[-1].value <= 0.551558
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_of_an_intercept_that_cancel_keep_their_digits(seed):
+    """Two columns at 3e12 with opposite weights: the intercept was off by more than the bound allowed."""
+    rng = np.random.default_rng(seed)
+    Z = rng.standard_normal((120, 2))
+    X, y = Z + 3e12, (Z @ [2, -2] + rng.logistic(size=120) > 0).astype(int)
+    found = LogisticRegression(backend="numpy", tol=1e-6).fit(X, y)
+    exact = Exact(X, losses.of(y, 2), np.ones(120), 1.0, 0.0, intercept=True)
+    value, least = exact.at(found.coef_, found.intercept_).value, optimum(exact).upper
+    assert found.status_ == "converged"
+    assert (value - least) / value <= found.suboptimality_bound_ + 1e-12
+    assert found.suboptimality_bound_ < 1e-7
+
+
+def test_columns_whose_squares_are_zero_are_no_warning():
+    X = 1e-310 * np.random.default_rng(0).standard_normal((40, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(solver="gd", C=np.inf, fit_intercept=False, backend="numpy").fit(
+            X, np.arange(40) % 2
+        )
+    assert np.isfinite(model.coef_).all()
 
 
 def test_weights_beyond_the_dtype_are_no_warning():

@@ -57,7 +57,10 @@ class gd:
             w = 0.01 * np.random.default_rng(start.seed).standard_normal(w.shape)
         velocity = np.zeros_like(w)
         first = here = yield Evaluate(w)
-        step = self.step or 1 / (yield Curvature(np.zeros_like(w), DIAGONAL)).sum()
+        step = self.step
+        if step is None:
+            curvature = float((yield Curvature(np.zeros_like(w), DIAGONAL)).sum())
+            step = 1 / max(curvature, np.finfo(float).tiny)  # squares of tiny columns are zero
         while True:
             if (yield Accept(here)):
                 return CONVERGED
