@@ -30,15 +30,12 @@ _FEWEST = 3
 """Rows per parameter; with fewer, their Hessian says too little about some directions."""
 
 _ROOM = 1.2  # how far below `tol` a proof by some rows has to be expected before it is tried
-
-_PRODUCTS_FROM = 0.01  # of `tol`, an estimate from which on conjugate gradients are spent on a proof
+_PATIENT_FROM = 0.01  # of `tol`, an estimate from which on a dear proof is tried
+_DEAR = 240  # parameters from which on a Hessian of all rows takes longer than some steps of a solver
 
 _HOPE = 4.0  # times `tol`, what a bound may seem to be, before the intercept's part, to be worth finding
-
 _WORK = 1 << 33  # multiplications up to which a Hessian of all rows is made where some did not do
-
 _UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some columns
-
 _LOOSE, _TIGHT = 1e-6, 1e-10
 """A bound above the one is made tighter at the end; of few numbers one above the other is not enough."""
 
@@ -226,7 +223,8 @@ class Certificate:
         Where columns are so rare that rows drawn hardly see them, more are drawn.
         """
         gap, enough = math.inf, self.enough if enough is None else enough
-        if len(point.w) > FACTORED_UP_TO and estimate > _PRODUCTS_FROM * self.tol:
+        dear = _DEAR if self.rows is None and self._moves_all(len(point.w)) else FACTORED_UP_TO
+        if len(point.w) > dear and estimate > _PATIENT_FROM * self.tol:
             return gap  # a step of the solver takes less, and the plain bound may do after it
         for size in self._sizes(len(point.w), estimate):
             share = min(2 * size / max(self.start.n_rows, 1), 1.0)
@@ -258,6 +256,9 @@ class Certificate:
             self.rows, self.exact = rows, repair.here
         return gap
 
+    def _moves_all(self, size):
+        return size <= 2 or self.start.n_rows <= _ALL_ROWS_UP_TO * size
+
     def _sizes(self, size, estimate):
         """How many rows to move: the numbers to try in turn; inf for all, none where too many are needed.
 
@@ -265,9 +266,8 @@ class Certificate:
         larger. It takes size² operations a row; so many rows at most that this costs about a read.
         """
         m = self.start.n_rows
-        if m <= _ALL_ROWS_UP_TO * size or size <= 2:
-            yield math.inf
-            return
+        if self._moves_all(size):
+            return (yield math.inf)
         most = max(self.rows_per_parameter * size, _READS * m / size)
         wanted = most if math.isnan(estimate) else size + _ROOM * estimate * m / self.tol
         if wanted > most:

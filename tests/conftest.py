@@ -12,7 +12,7 @@ from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import why_not
 
 from logreg_accel import LogisticRegression
-from logreg_accel.backends import get_backend, unusable
+from logreg_accel.backends import ahead, get_backend, unusable
 from logreg_accel.certificate import Certificate
 from logreg_accel.data import compute_dtype
 from logreg_accel.kernels import cuda
@@ -26,6 +26,19 @@ pytest.register_assert_rewrite("reference")  # its asserts tell what they compar
 from reference import Reference, block_of, check_all_passes, check_loss_gradient  # noqa: E402, F401
 
 CPU_BACKENDS = ["numpy", "numba"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled_ahead():
+    """What `logreg-accel doctor --warm` has left on this machine decides nothing here."""
+    ahead.compiled_ahead.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ahead, "marker", lambda: None)
+        ahead.compiled_ahead()
+    yield
+    ahead.compiled_ahead.cache_clear()
+
+
 # where there is no GPU the cupy backend runs on a stand-in for CuPy and its kernels on the CPU
 EMULATED = unusable("cupy") is not None
 if EMULATED and os.environ.get("LOGREG_ACCEL_REQUIRE_GPU"):

@@ -22,7 +22,7 @@ from conftest import (
     draw,
 )
 from logreg_accel import backends as backends_package
-from logreg_accel.backends import Backend, Choice, get_backend, passes
+from logreg_accel.backends import Backend, Choice, ahead, get_backend, passes
 from logreg_accel.losses import Multinomial
 
 
@@ -252,6 +252,21 @@ def test_auto_goes_by_size_and_says_so(monkeypatch):
     assert small == "numpy" and "small" in small.reason
     assert large == "numba" and "1.07e+03 MB" in large.reason
     assert isinstance(small, Choice)
+
+
+def test_loops_compiled_ahead_are_taken_for_less(monkeypatch, tmp_path):
+    """The marker alone decides, and the reason names it."""
+    monkeypatch.setattr("logreg_accel.backends.unusable", lambda name: "none" if name == "cupy" else None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ahead.compiled_ahead.cache_clear()
+    assert get_backend("auto", 4 << 20)[1] == "numpy"
+    path = ahead.mark()
+    chosen = get_backend("auto", 4 << 20)[1]
+    assert chosen == "numba" and "doctor --warm" in chosen.reason
+    assert get_backend("auto", 1 << 20)[1] == "numpy"
+    path.write_text("numba 0.1\n")  # another version has to compile anew
+    ahead.compiled_ahead.cache_clear()
+    assert get_backend("auto", 4 << 20)[1] == "numpy"
 
 
 def test_device_data_on_a_host_backend_is_refused():

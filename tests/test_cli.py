@@ -215,7 +215,16 @@ def test_doctor(capsys):
     code, out, _ = run("doctor", capsys=capsys)
     assert code == 0 and all(name in out for name in ("numpy", "numba", "cupy", "blas", "threads", "memory"))
     code, out, _ = run("doctor", "--json", capsys=capsys)
-    assert json.loads(out)["backends"]["numpy"] is None
+    assert json.loads(out)["backends"]["numpy"] is None and not json.loads(out)["compiled_ahead"]
+
+
+def test_doctor_compiles_ahead_and_says_so(capsys, monkeypatch, tmp_path):
+    """On the stand-in of one small fit: all of them take minutes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("logreg_accel.cli.doctor._fits", lambda *what: None)
+    code, out, told = run("doctor", "--warm", "--json", capsys=capsys)
+    assert code == 0 and json.loads(out)["compiled_ahead"] and str(tmp_path) in told
+    assert "2 MiB" in run("doctor", capsys=capsys)[1]
 
 
 def test_columns_are_matched_by_name(tmp_path, capsys):

@@ -10,6 +10,7 @@ import os
 import sys
 import types
 
+from .ahead import compiled_ahead
 from .base import Backend
 
 __all__ = ["BACKENDS", "Backend", "Choice", "backends", "get_backend", "unusable"]
@@ -19,6 +20,9 @@ BACKENDS = {"numpy": "NumpyBackend", "numba": "NumbaBackend", "cupy": "CupyBacke
 # From this size on, the compiled loops save more over a fit than importing Numba and loading its compiled
 # code costs. Below it, NumPy wins.
 NUMBA_FROM_BYTES = 32 << 20
+# The same where `logreg-accel doctor --warm` has compiled the loops ahead. Below it, calling them takes as
+# long as what they save.
+NUMBA_FROM_BYTES_AHEAD = 2 << 20
 # A guess: the cost of an upload is known, but the gain from a GPU has not been measured yet.
 CUPY_FROM_BYTES = 64 << 20
 
@@ -144,11 +148,18 @@ def _choose(nbytes, work, on_device, n_rows, n_outputs, upload):
         and _fits_on_gpu(nbytes, n_rows, n_outputs)
     ):
         return Choice("cupy", f"a GPU is usable and {size} is worth sending there")
-    if work < NUMBA_FROM_BYTES:
+    if work < numba_from_bytes():
         return Choice("numpy", f"{size} is small: nothing waits for a compiler")
     if problem := unusable("numba"):
         return Choice("numpy", f"{size} is worth compiled loops, but: {problem}")
+    if work < NUMBA_FROM_BYTES:
+        return Choice("numba", f"{size} is worth loops that `logreg-accel doctor --warm` compiled ahead")
     return Choice("numba", f"{size} is worth compiled loops")
+
+
+def numba_from_bytes():
+    """The size of X from which on "auto" takes Numba here."""
+    return NUMBA_FROM_BYTES_AHEAD if compiled_ahead() else NUMBA_FROM_BYTES
 
 
 def _fits_on_gpu(nbytes, n_rows, n_outputs):

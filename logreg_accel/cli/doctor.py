@@ -1,14 +1,22 @@
 """`logreg-accel doctor`: what this machine can use."""
 
+import importlib
 import importlib.metadata
+import itertools
 import os
 import platform
+import time
+import warnings
 from pathlib import Path
 
-from .. import backends
-from ..backends import CUPY_FROM_BYTES, NUMBA_FROM_BYTES
+import numpy as np
+import scipy.sparse
+
+from .. import LogisticRegression, backends
+from ..backends import CUPY_FROM_BYTES, numba_from_bytes
+from ..backends.ahead import compiled_ahead, mark
 from ..backends.threads import available_threads
-from .output import print_facts, print_json, print_table
+from .output import Progress, UsageError, print_facts, print_json, print_table
 
 _PACKAGES = (
     "logreg-accel",
@@ -26,11 +34,14 @@ _PACKAGES = (
 
 def doctor(options):
     """Print which backends are usable, why the others are not, and what the machine and its libraries are."""
+    if options.warm:
+        warm()
     usable = backends()
     facts = machine()
     versions = {name: _version(name) for name in _PACKAGES}
     if options.json:
-        print_json({"backends": usable, "machine": facts, "versions": versions})
+        ahead = compiled_ahead()
+        print_json({"backends": usable, "compiled_ahead": ahead, "machine": facts, "versions": versions})
         return
     print_table(
         "Backends",
@@ -40,13 +51,61 @@ def doctor(options):
     print_facts(
         "\nbackend='auto' takes",
         {
-            f"below {NUMBA_FROM_BYTES >> 20} MiB of X, a quarter of that if sparse": "numpy",
-            "from there": "numba",
+            f"below {numba_from_bytes() >> 20} MiB of X, a quarter of that if sparse": "numpy",
+            "from there": "numba" + (", compiled ahead" if compiled_ahead() else ""),
             f"from {CUPY_FROM_BYTES >> 20} MiB, or for X on a GPU": "cupy, where it is usable",
         },
     )
     print_facts("\nMachine", facts)
     print_facts("\nVersions", {name: version or "not installed" for name, version in versions.items()})
+
+
+def warm():
+    """Compile Numba's loops for common data by small fits, and leave the marker that "auto" looks for.
+
+    Raises
+    ------
+    UsageError
+        Numba cannot be used, or nothing can be kept on disk.
+    """
+    if problem := backends.unusable("numba"):
+        raise UsageError(f"--warm: {problem}")
+    if not importlib.import_module("logreg_accel.kernels.cpu").caching.CACHE:
+        raise UsageError("--warm: compiled code cannot be kept; set XDG_CACHE_HOME to a folder with room")
+    progress, began = Progress(), time.perf_counter()
+    for kind, dtype, K in itertools.product(_STORED_AS, ("float32", "float64"), (2, 3)):
+        progress.say(f"compiling: X {kind}, {dtype}, {'two classes' if K == 2 else 'more classes'}")
+        _fits(kind, dtype, K)
+    try:
+        path = mark()
+    except OSError as error:
+        raise UsageError(f"--warm: {error}") from error
+    progress.say(
+        f"done in {time.perf_counter() - began:.0f} s; noted in {path}, remove it to undo the choice"
+    )
+
+
+_STORED_AS = {
+    "by rows": np.ascontiguousarray,
+    "by columns": np.asfortranarray,
+    "sparse": scipy.sparse.csr_array,
+}
+
+
+def _fits(kind, dtype, n_classes):
+    """Every solver that "auto" may take, with weights and without, and a prediction."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 6)) * (rng.random((400, 6)) < 0.7)
+    y = (X @ rng.standard_normal((6, n_classes)) + rng.gumbel(size=(400, n_classes))).argmax(axis=1)
+    X, weight = _STORED_AS[kind](X.astype(dtype)), rng.random(400)
+    names = ("newton-cholesky", "newton-cg", "newton-subsampled", "lbfgs", "dual")
+    smooth = [{"solver": name} for name in names]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for settings in [*smooth, {"l1_ratio": 1.0}, {"l1_ratio": 1.0, "solver": "fista"}]:
+            clf = LogisticRegression(backend="numba", tol=1e-6, **settings)
+            clf.fit(X, y)
+            clf.fit(X, y, weight).predict(X)
 
 
 def machine():

@@ -207,7 +207,12 @@ def _add_models(verb):
 
 def _add_measurements(verb):
     """What tells of this machine."""
-    verb("doctor", "doctor", "say what is usable on this machine, and why not the rest")
+    doctor = verb("doctor", "doctor", "say what is usable on this machine, and why not the rest")
+    doctor.add_argument(
+        "--warm",
+        action="store_true",
+        help="compile Numba's loops now (about two minutes), and have backend='auto' take them from 2 MiB on",
+    )
 
     bench = verb(
         "bench", "bench", "measure how close an evaluation comes to the speed of a plain read", quiet=True

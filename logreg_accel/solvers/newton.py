@@ -39,7 +39,9 @@ _CREEPING, _CREPT = 0.3, 3
 rows an exact step leaves 1/e."""
 
 _MEAN_UP_TO = 1000
-"""Features up to which one block of a Hessian costs no more than the products that it saves."""
+_MEAN_UP_TO_PER_CLASS = 300
+"""Features, in all and for each class, up to which one block of a Hessian costs no more than the products
+that it saves; where rows are fewer, its factor is most of the cost."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,9 @@ class newton_cg:
 
     @classmethod
     def for_shape(cls, n_rows, n_features, n_outputs=1):
-        """Choose the preconditioner: a block takes n² operations a row, where a product takes 4·n·K."""
-        by_mean = n_outputs > 1 and n_features <= _MEAN_UP_TO
+        """Choose the preconditioner: a block takes n² + n³/3m operations a row, a product 4·n·K."""
+        worth = n_features * (1 + n_features / (3 * max(n_rows, 1))) <= _MEAN_UP_TO_PER_CLASS * n_outputs
+        by_mean = n_outputs > 1 and n_features <= _MEAN_UP_TO and worth
         return cls(by_class_mean=by_mean, factored_up_to=_FACTORED_UP_TO * (2 if by_mean else 1))
 
     def __post_init__(self):

@@ -1,0 +1,54 @@
+"""Whether Numba's loops were compiled ahead: a marker on disk that `logreg-accel doctor --warm` leaves.
+
+The choice of a backend looks at this marker alone, never at what happens to be compiled: a result must not
+depend on what ran before it.
+"""
+
+import functools
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+
+def marker():
+    """The file, in the user's folder of caches; None where there is no home."""
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return Path(home) / "logreg_accel" / "compiled-ahead"
+
+
+def _compiled_for():
+    """What compiled code is of use to: other versions, and another folder of it, have to compile anew."""
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("logreg-accel", "numba")]
+    folder = os.environ.get("NUMBA_CACHE_DIR") or "the usual folder"
+    return "\n".join([*versions, f"Python {platform.python_version()}", folder]) + "\n"
+
+
+@functools.cache
+def compiled_ahead():
+    """Whether the marker is there, and of these versions; looked at once a process."""
+    path = marker()
+    try:
+        return path is not None and path.read_text() == _compiled_for()
+    except (OSError, ValueError, importlib.metadata.PackageNotFoundError):
+        return False
+
+
+def mark():
+    """Leave the marker, and return its path.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    path = marker()
+    if path is None:
+        raise OSError("there is no home folder to keep it in; set XDG_CACHE_HOME")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_compiled_for())
+    compiled_ahead.cache_clear()
+    return path
