@@ -1,132 +1,216 @@
-"""Which solver is fastest where, and what "auto" takes: python bench/auto.py [--output FILE] [--quick]
+"""Which solver is fastest where, and what "auto" takes: python bench/auto.py [--seconds N] [--output FILE]
+[--append] [--fit FILE] [--backends] [--quick]
 
-Fits every solver to generated float32 data over shapes, strengths of the penalty and conditioning, to
-tol=1e-6 on the backend that "auto" takes there. A solver counts where its value is within 1e-5 of the least
-one found. The rule in logreg_accel/solvers/__init__.py was read off this table.
+Fits every solver to random data: two and several classes, dense (columns of one size or over decades, about
+zero or not) and sparse (Zipf columns, normalised rows or not), C from 0.01 to 100; each to tol=1e-6, on one
+thread, by the processor's time, which other work on the machine changes least. `--fit` reads the results and
+prints the coefficients of `logreg_accel/solvers/costs.py`; `--backends` compares numpy with compiled loops.
 """
 
 import argparse
 import json
 import math
+import os
 import time
 import warnings
 from pathlib import Path
 
-import numpy as np
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from logreg_accel import LogisticRegression
-from logreg_accel.cli.doctor import machine
-from logreg_accel.solvers import choose_solver
+import numpy as np  # noqa: E402
+import scipy.optimize  # noqa: E402
+import scipy.sparse  # noqa: E402
 
-SHAPES = [
-    (100, 2_000),
-    (100, 10_000),
-    (200, 10_000),
-    (400, 10_000),
-    (1_000, 4_000),
-    (2_000, 900),
-    (600, 50),
-    (3_000, 100),
-    (3_000, 200),
-    (3_000, 400),
-    (20_000, 100),
-    (20_000, 300),
-    (20_000, 700),
-    (50_000, 1_500),
-    (100_000, 300),
-    (100_000, 700),
-    (150_000, 1_200),
-]
-STRENGTHS = [0.01, 1.0, 100.0]
-SPECTRA = {"flat": 0.0, "steep": 1.0}
-SOLVERS = ["lbfgs", "newton-cg", "newton-cholesky", "newton-subsampled", "row-space"]
-_SECONDS = 6.0  # of a fit; and of the repetitions of one
+from logreg_accel import LogisticRegression  # noqa: E402
+from logreg_accel.cli.doctor import machine  # noqa: E402
+from logreg_accel.data import as_labelled  # noqa: E402
+from logreg_accel.fitting import seen_of  # noqa: E402
+from logreg_accel.solvers import choose_solver, costs  # noqa: E402
+
+_STRENGTHS = [0.01, 0.1, 1.0, 10.0, 100.0]
+_MOST = 1.2e6  # numbers of X times classes: a fit takes up to some tenths of a second
 _REACHED = 1e-5
+_ROUNDS = 2
+_GIVEN_UP = 8  # times the fastest, after which a solver is not timed again
 
 
-def problem(m, n, decay, seed=0):
-    """Columns of a covariance with eigenvalues i^(-2·decay), and labels at margins that spread by 3."""
-    rng = np.random.default_rng(seed)
+def problem(rng):
+    """X, y, C and what is told of them."""
+    m = int(np.exp(rng.uniform(np.log(50), np.log(20_000))))
+    n = int(np.exp(rng.uniform(np.log(2), np.log(rng.choice([600, 600, 4_000])))))
+    K = int(rng.choice([2, 2, 3, 5, 10, 20]))
+    sparse = bool(rng.random() < 0.4) and n >= 50
+    if m * n * K > _MOST or m < 3 * K:
+        return None
     X = rng.standard_normal((m, n), dtype=np.float32)
-    X *= (np.arange(1, n + 1) ** -decay).astype(np.float32)
-    for _ in range(
-        2 if decay else 0
-    ):  # two reflections mix the columns at the price of a rank-one update each
-        v = rng.standard_normal(n).astype(np.float32)
-        v /= np.linalg.norm(v)
-        X -= np.outer(X @ v, 2 * v)
-    z = X @ rng.standard_normal(n).astype(np.float32)
-    z *= 3 / z.std()
-    return X, (rng.random(m) < 1 / (1 + np.exp(-z))).astype(np.uint8)
+    shifted = not sparse and rng.random() < 0.3
+    if sparse:
+        density = min(1, np.exp(rng.uniform(np.log(3 / n), np.log(max(0.2, 4 / n)))))
+        share = np.arange(1, n + 1) ** -rng.uniform(0, 1.1)
+        X *= rng.random((m, n)) < np.minimum(1, share * density * n / share.sum())
+        if rng.random() < 0.5:
+            X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-9)
+    else:
+        X *= np.logspace(0, -rng.uniform(0, 1.5), n).astype(np.float32)
+    z = X @ rng.standard_normal((n, K)).astype(np.float32)
+    z *= 3 / max(z.std(), 1e-9)
+    y = (z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    if len(np.unique(y)) < K:
+        return None
+    if shifted:
+        X += rng.standard_normal(n).astype(np.float32)
+    about = {"rows": m, "features": n, "classes": K, "sparse": sparse, "shifted": bool(shifted)}
+    return (scipy.sparse.csr_array(X) if sparse else X), y, float(rng.choice(_STRENGTHS)), about
 
 
-def eligible(solver, m, n, C):
-    """Whether a fit can end within the limit."""
-    return {
-        "newton-cholesky": n <= 1_500,
-        "newton-subsampled": n <= 1_500,
-        "row-space": m <= 1_000 and C < math.inf,
-    }.get(solver, True)
+def timed(X, y, C, **settings):
+    """Seconds of the processor, and the fit."""
+    start = time.process_time()
+    clf = LogisticRegression(C=C, tol=1e-6, max_seconds=20, n_threads=1, **settings).fit(X, y)
+    return time.process_time() - start, clf
 
 
-def timed(X, y, C, solver):
-    """Seconds, value and reads of the fastest of some fits."""
-    best, began = math.inf, time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for _ in range(5):
-            start = time.perf_counter()
-            clf = LogisticRegression(C=C, solver=solver, tol=1e-6, max_seconds=_SECONDS).fit(X, y)
-            best = min(best, time.perf_counter() - start)
-            if time.perf_counter() - began > _SECONDS / 3:
-                break
-    return {"seconds": best, "value": min(record.value for record in clf.history_), "reads": clf.n_passes_}
+def runs_of(X, y, C, solvers):
+    """solver -> seconds of the fastest fit and reads, of those that got there."""
+    runs = {}
+    for _ in range(_ROUNDS):
+        for solver in solvers:
+            fastest = min((run["seconds"] for run in runs.values()), default=math.inf)
+            if solver in runs and runs[solver]["seconds"] > _GIVEN_UP * fastest:
+                continue
+            seconds, clf = timed(X, y, C, solver=solver, backend="numpy")
+            there = clf.suboptimality_bound_ <= _REACHED or clf.status_ in ("converged", "estimated")
+            if there:
+                best = min(seconds, runs.get(solver, {}).get("seconds", math.inf))
+                runs[solver] = {"seconds": best, "reads": clf.n_passes_}
+    return runs
 
 
-def measure(shapes, strengths):
-    for m, n in shapes:
-        for spectrum, decay in SPECTRA.items():
-            X, y = problem(m, n, decay)
-            for C in strengths:
-                runs = {solver: timed(X, y, C, solver) for solver in SOLVERS if eligible(solver, m, n, C)}
-                least = min(run["value"] for run in runs.values())
-                runs = {solver: run for solver, run in runs.items() if run["value"] <= least * (1 + _REACHED)}
-                auto, _ = choose_solver(n, m, X.nbytes)
-                fastest = min(runs, key=lambda solver: runs[solver]["seconds"])
-                ratio = runs[auto]["seconds"] / runs[fastest]["seconds"] if auto in runs else math.inf
-                print(
-                    f"{m:>7} x {n:<6} {spectrum:5} C={C:<6g} "
-                    + "  ".join(
-                        f"{solver} {run['seconds']:.4f} ({run['reads']:.0f})" for solver, run in runs.items()
-                    )
-                    + f"  | auto {auto} {ratio:.2f}",
-                    flush=True,
-                )
-                yield {
-                    "rows": m,
-                    "features": n,
-                    "spectrum": spectrum,
-                    "C": C,
-                    "runs": runs,
-                    "auto": auto,
-                    "times_fastest": ratio,
-                }
+def case(X, y, C, about):
+    """The runs of one problem, and what "auto" takes there."""
+    labelled = as_labelled(X, y)
+    k, seen = (about["classes"] if about["classes"] > 2 else 1), seen_of(C, labelled)
+    shape = about["rows"], about["features"], k
+    runs = runs_of(X, y, C, sorted(set(costs.offered(*shape, True, seen))))
+    nbytes = labelled.block.X.nbytes
+    auto, _ = choose_solver(about["features"], about["rows"], nbytes, n_outputs=k, seen=lambda: seen)
+    fastest = min(runs, key=lambda solver: runs[solver]["seconds"])
+    ratio = runs[auto]["seconds"] / runs[fastest]["seconds"] if auto in runs else math.inf
+    told = {"C": C, "seen": seen._asdict(), "runs": runs, "auto": auto, "times_fastest": ratio}
+    return {**about, **told}
+
+
+def show(one):
+    kind = "sparse" if one["sparse"] else "dense"
+    times = "  ".join(
+        f"{solver} {1e3 * run['seconds']:.1f} ({run['reads']:.0f})" for solver, run in one["runs"].items()
+    )
+    print(
+        f"{one['rows']:>6} x {one['features']:<5} {one['classes']:>2} classes {kind:6} C={one['C']:<5g}"
+        f" {times}  | {one['auto']} {one['times_fastest']:.2f}",
+        flush=True,
+    )
+
+
+def summary(cases):
+    """How many times the fastest solver's time "auto" takes."""
+    for name, of in (
+        ("two classes, dense", lambda one: one["classes"] == 2 and not one["sparse"]),
+        ("several, dense", lambda one: one["classes"] > 2 and not one["sparse"]),
+        ("two classes, sparse", lambda one: one["classes"] == 2 and one["sparse"]),
+        ("several, sparse", lambda one: one["classes"] > 2 and one["sparse"]),
+    ):
+        ratios = np.array([one["times_fastest"] for one in cases if of(one)])
+        if len(ratios):
+            mean = math.exp(np.log(ratios).mean())
+            print(
+                f"{name}: {len(ratios)} problems, geometric mean {mean:.2f}, worst {ratios.max():.2f}, "
+                f"at most 1.2 in {np.mean(ratios <= 1.2):.0%}, at most 1.5 in {np.mean(ratios <= 1.5):.0%}"
+            )
+
+
+def fitted(cases):
+    """The table of costs.py: exponents by ridge regression, rates by least squares of relative errors."""
+    table = {}
+    for layout in ("dense", "sparse"):
+        table[layout] = {}
+        some = [one for one in cases if one["sparse"] == (layout == "sparse")]
+        for solver in sorted({solver for one in some for solver in one["runs"]}):
+            mine = [one for one in some if solver in one["runs"]]
+            table[layout][solver] = _fitted(solver, mine)
+    return table
+
+
+def _fitted(solver, cases):
+    shapes = [
+        (one["rows"], one["features"], one["classes"] if one["classes"] > 2 else 1, costs.Seen(**one["seen"]))
+        for one in cases
+    ]
+    A = np.array([costs.known(*shape) for shape in shapes])
+    reads = np.log([one["runs"][solver]["reads"] for one in cases])
+    exponents = np.linalg.solve(A.T @ A + np.diag([0, 0.1, 0.1, 0.1, 0.1, 0.1]), A.T @ reads)
+    n_reads = np.exp(A @ exponents) + costs._FIXED_READS
+    B = np.array([costs.work(solver, *shape) for shape in shapes]) * n_reads[:, None]
+    t = np.array([one["runs"][solver]["seconds"] for one in cases])
+    weight = 1 / t
+    for _ in range(8):  # towards errors of the logarithm
+        rates, _ = scipy.optimize.nnls(B * weight[:, None], t * weight)
+        weight = 1 / np.sqrt(t * np.maximum(B @ rates, t / 5))
+    return [float(f"{a:.3f}") for a in exponents], [float(f"{c:.3g}") for c in rates]
+
+
+def backends():
+    """numpy beside numba, whose loops are compiled by then."""
+    rng = np.random.default_rng(0)
+    for K in (2, 4):
+        for m, n in ((569, 30), (3_000, 30), (5_000, 60), (5_000, 120), (20_000, 40), (20_000, 120)):
+            X = rng.standard_normal((m, n), dtype=np.float32)
+            z = X @ rng.standard_normal((n, K)).astype(np.float32)
+            y = (3 / z.std() * z + rng.gumbel(size=z.shape)).argmax(axis=1)
+            best = {}
+            for _ in range(5):
+                for backend in ("numpy", "numba"):
+                    best[backend] = min(timed(X, y, 1.0, backend=backend)[0], best.get(backend, math.inf))
+            print(
+                f"{m} x {n}, {K} classes, {X.nbytes / 2**20:.2f} MiB: numpy takes "
+                f"{best['numpy'] / best['numba']:.2f} times numba's",
+                flush=True,
+            )
+
+
+def measured(seconds, seed):
+    rng, began = np.random.default_rng(seed), time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        drawn = problem(rng)
+        one = case(*drawn) if drawn else {"runs": ()}
+        if one["runs"]:
+            show(one)
+            yield one
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="JSON")
-    parser.add_argument("--quick", action="store_true", help="two small shapes, one strength")
+    parser.add_argument("--append", action="store_true", help="keep what the output has")
+    parser.add_argument("--fit", type=Path, help="results of which the coefficients are printed")
+    parser.add_argument("--backends", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="some seconds")
     arguments = parser.parse_args()
-    shapes = [(100, 400), (300, 20)] if arguments.quick else SHAPES
-    for m, n in ((200, 10), (20_000, 60)):  # compiles
-        X, y = problem(m, n, 0.0)
-        for solver in SOLVERS:
-            if eligible(solver, m, n, 1.0):
-                timed(X, y, 1.0, solver)
-    cases = list(measure(shapes, STRENGTHS[:1] if arguments.quick else STRENGTHS))
+    warnings.simplefilter("ignore")
+    if arguments.backends:
+        return backends()
+    if arguments.fit:
+        return print(json.dumps(fitted(json.loads(arguments.fit.read_text())["cases"]), indent=1))
+    cases = []
+    if arguments.append and arguments.output.exists():
+        cases = json.loads(arguments.output.read_text())["cases"]
+    cases += measured(2 if arguments.quick else arguments.seconds, arguments.seed)
+    summary(cases)
     if arguments.output:
-        arguments.output.write_text(json.dumps({"machine": machine(), "cases": cases}, indent=1) + "\n")
+        text = json.dumps({"machine": machine(), "cases": cases}, separators=(",", ":"))
+        arguments.output.write_text(text.replace('},{"rows"', '},\n{"rows"') + "\n")
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from sklearn.utils import check_random_state
 
 from . import ascent, driver, options, streaming
 from .backends import Choice, get_backend
-from .data import compute_dtype
+from .data import compute_dtype, spread_of
 from .data.sparse import conversion
 from .history import HEADINGS, Solution, format_record
 from .losses import loss_of
 from .objective import Objective
 from .penalty import Penalty, check_number, check_strength
-from .solvers import resolve_solver, sgd
+from .solvers import costs, resolve_solver, sgd
 
 
 class Fitted(NamedTuple):
@@ -102,6 +102,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
         real=compute_dtype(matrix.dtype).itemsize,
         available=lambda: None if streamed else backend.free_bytes(matrix),
         strength=lambda: ascent.strength(model.C, labelled, backend, loss),
+        seen=lambda: None if streamed or not plain else seen_of(model.C, labelled),
     )
     asked, l1 = options.solver_asked(model), model.l1_ratio > 0 and penalised
     solver, name, reason = streaming.with_room(labelled, (solver, name, reason), loss.n_outputs, asked, l1)
@@ -135,6 +136,17 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
             )
     solution = solution._replace(w=objective.at.original(solution.w))
     return Fitted(solution, chosen, Choice(name, reason), scale)
+
+
+def seen_of(C, labelled):
+    """What some rows say of X to the choice of a solver; None where X is no array on the host."""
+    X = labelled.block.X
+    if X.on_device or 0 in X.shape:
+        return None
+    spread, apart, layout = spread_of(X)
+    if not 0 < spread < math.inf:
+        return None
+    return costs.Seen(C * labelled.total_weight * spread, apart, X.entries, layout)
 
 
 def by_batches(estimator):

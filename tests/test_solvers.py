@@ -286,6 +286,30 @@ def test_auto_goes_by_classes_and_penalty(m, n, k, l1, name):
 
 
 @pytest.mark.parametrize(
+    "m, n, k, curvature, apart, layout, name",
+    [
+        (569, 30, 1, 2e4, 0.0, "dense", "newton-cholesky"),
+        (1000, 300, 1, 10.0, 0.0, "dense", "lbfgs"),  # the penalty decides: a few steps
+        (1000, 300, 1, 1e6, 3.0, "dense", "newton-cg"),
+        (100, 3000, 1, 1e6, 0.0, "dense", "row-space"),
+        (13_000, 4, 10, 1e4, 0.5, "dense", "newton-subsampled"),
+        (1300, 250, 5, 1300.0, 0.0, "sparse", "lbfgs"),
+    ],
+)
+def test_auto_goes_by_what_rows_show(m, n, k, curvature, apart, layout, name):
+    seen = solvers.costs.Seen(curvature, apart, m * n // (1 if layout == "dense" else 20), layout)
+    assert solvers.choose_solver(n, m, 4 * m * n, n_outputs=k, seen=lambda: seen)[0] == name
+
+
+def test_auto_looks_at_c():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1000, 300))
+    y = X[:, 0] + rng.standard_normal(1000) > 0
+    weak, strong = (LogisticRegression(C=C, tol=1e-6).fit(X, y) for C in (1e-3, 1e3))
+    assert weak.solver_ != strong.solver_ and weak.solver_.reason != "asked for"
+
+
+@pytest.mark.parametrize(
     "settings, words",
     [
         (lambda: solvers.gd(step=0), "`step` is 0"),

@@ -123,7 +123,17 @@ def few_of_many(m, rng):
     return X, _drawn(X @ w.astype(np.float32), rng)
 
 
-def text(n, words):
+def wide(n):
+    """More features than rows, neighbours of which are correlated."""
+
+    def make(m, rng):
+        X = _neighbours(m, n, rng)
+        return X, _drawn(X @ (3 * rng.standard_normal(n) / np.sqrt(n)).astype(np.float32), rng)
+
+    return make
+
+
+def text(n, words, classes=2):
     """Rows of so many words, as frequent as words are (Zipf), weighted as TF-IDF is, normalised; sparse."""
 
     def make(m, rng):
@@ -132,6 +142,9 @@ def text(n, words):
         X = _sparse(m, n, columns)
         X = X.multiply(np.log(m / (1 + X.astype(bool).sum(axis=0)))).tocsr()
         X = X.multiply(1 / np.sqrt(X.multiply(X).sum(axis=1))[:, None]).tocsr()
+        if classes > 2:
+            margins = 8 * (X @ rng.standard_normal((n, classes)))
+            return X, (margins + rng.gumbel(size=margins.shape)).argmax(axis=1)
         return X, _drawn(8 * (X @ rng.standard_normal(n)) - 0.5, rng)
 
     return make

@@ -135,6 +135,58 @@ CASES = {
         about="one-hot, sparse",
         needs=("sparse",),
     ),
+    "text-10k-10k": Case(
+        generated.text(10_000, 100), 10_000, 10_000, about="as TF-IDF is, sparse", needs=("sparse",)
+    ),
+    "text-200k-100k": Case(
+        generated.text(100_000, 60), 200_000, 100_000, about="as TF-IDF is, sparse", needs=("sparse",)
+    ),
+    "text-1M-1M": Case(
+        generated.text(1_000_000, 20), 1_000_000, 1_000_000, about="as TF-IDF is, sparse", needs=("sparse",)
+    ),
+    "levels-200k-100k": Case(
+        generated.categories(100_000, 1_000, 100, 10),
+        200_000,
+        101_110,
+        about="one-hot with 1e5 levels, sparse",
+        needs=("sparse",),
+    ),
+    "reuters-10": Case(
+        real.ten_topics,
+        file="reuters21578.tsv.gz",
+        about="ten topics, TF-IDF, sparse",
+        needs=("sparse", "classes"),
+    ),
+    "text-11k-39k-20": Case(
+        generated.text(38_869, 150, 20),
+        11_314,
+        38_869,
+        about="20 classes, as TF-IDF is, sparse",
+        needs=("sparse", "classes"),
+    ),
+    "text-50k-50k-5": Case(
+        generated.text(50_000, 60, 5),
+        50_000,
+        50_000,
+        about="5 classes, as TF-IDF is, sparse",
+        needs=("sparse", "classes"),
+    ),
+    **{
+        f"wide-{name}{suffix}": Case(generated.wide(n), m, n, about=f"more features than rows, C={C:g}", C=C)
+        for name, m, n in (("2k-20k", 2_000, 20_000), ("500-50k", 500, 50_000), ("5k-10k", 5_000, 10_000))
+        for suffix, C in (("", 1.0), ("-C0.01", 0.01), ("-C100", 100.0))
+    },
+    "wide-2k-20k-l1": Case(
+        generated.wide(20_000),
+        2_000,
+        20_000,
+        about="more features than rows, L1",
+        needs=("dense", "l1"),
+        l1_ratio=1.0,
+    ),
+    "iris-two": Case(real.two_irises, about="100 x 4, raw columns"),
+    "iris": Case(real.iris, about="three classes, raw columns", needs=("dense", "classes")),
+    "wine": Case(real.scaled(real.wine), about="three classes, standardised", needs=("dense", "classes")),
     "mnist": Case(real.digits, file="mnist/mnist_63k.npz", about="ten classes", needs=("dense", "classes")),
     "a9a-l1": Case(
         real.svmlight("a9a/a9a"),

@@ -89,6 +89,30 @@ def topics(folder, count):
     return X, np.array([[name in own for name, _ in names.most_common(count)] for own in topics])
 
 
+def ten_topics(folder, rng):
+    """Stories of one of the ten most frequent topics alone, and which one."""
+    X, which = topics(folder, 10)
+    alone = which.sum(axis=1) == 1
+    return X.tocsr()[alone], which[alone].argmax(axis=1)
+
+
+def iris(folder, rng):
+    from sklearn.datasets import load_iris
+
+    return load_iris(return_X_y=True)
+
+
+def two_irises(folder, rng):
+    X, y = iris(folder, rng)
+    return X[y > 0], y[y > 0] - 1
+
+
+def wine(folder, rng):
+    from sklearn.datasets import load_wine
+
+    return load_wine(return_X_y=True)
+
+
 def digits(folder, rng):
     """Ten classes, pixels from 0 to 1; the training part."""
     with np.load(folder / "mnist/mnist_63k.npz") as stored:

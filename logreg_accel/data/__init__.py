@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .centred import centre_of, centred, look_at
+from .centred import centre_of, centred, look_at, spread_of
 from .convert import as_array, as_matrix, is_numpy_like, to_host
 from .labels import (
     as_labels,
@@ -37,6 +37,7 @@ __all__ = [
     "factors_of",
     "is_on_device",
     "look_at",
+    "spread_of",
     "storage_dtype",
 ]
 

@@ -4,6 +4,7 @@ Beside an intercept, X and X − 1cᵀ are the same model: only the intercept di
 columns far from zero lose the digits in which the rows differ; so c is subtracted in float64, tile by tile.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -162,7 +163,7 @@ class Columns(NamedTuple):
 
 
 def look_at(X, xp=np, to_host=np.asarray):
-    """The Columns of X; it costs no read.
+    """The Columns of X, looked at once; it costs no read.
 
     Parameters
     ----------
@@ -171,6 +172,12 @@ def look_at(X, xp=np, to_host=np.asarray):
         Of X.
     to_host : function array -> ndarray
     """
+    if X.columns_seen is None:
+        X.columns_seen = _look_at(X, xp, to_host)
+    return X.columns_seen
+
+
+def _look_at(X, xp, to_host):
     m, n = X.shape
     size = min(m, max(_ROWS[0], min(_ROWS[1], int(_BYTES // max(X.nbytes / m, 1)))))
     rows = (np.arange(size) * m + m // 2) // size
@@ -195,6 +202,15 @@ def look_at(X, xp=np, to_host=np.asarray):
         if scale is None:
             scale = np.sqrt(mean * mean + deviation * deviation)
     return Columns(mean, deviation, largest, which, scale)
+
+
+def spread_of(X):
+    """The mean of ‖x − x̄‖² over some rows, ‖x̄‖² beside it, and "dense" or "sparse", whose x̄ counts as 0."""
+    columns = look_at(X)
+    squares = float((columns.scale**2).sum())
+    spread = squares if X.compressed else float((columns.deviation**2).sum())
+    apart = max(squares / spread - 1, 0.0) if spread > 0 else math.inf
+    return spread, apart, "sparse" if X.compressed else "dense"
 
 
 def centre_of(columns, dtype, intercept):

@@ -61,6 +61,10 @@ class CompressedRows(Matrix):
         return _on(csc_array, X.shape[::-1], X.data, X.indices, X.indptr)
 
     @property
+    def entries(self):
+        return self.stored.data.size
+
+    @property
     def has_columns(self):
         """Whether `by_columns` was asked for before."""
         return self._by_columns is not None

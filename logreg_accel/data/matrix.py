@@ -39,6 +39,7 @@ class Matrix:
     """
 
     compressed = False
+    columns_seen = None  # by look_at
     names = None
     centre = None
     piled = 2.0
@@ -52,6 +53,11 @@ class Matrix:
     def nbytes(self):
         """Bytes that one read moves."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def entries(self):
+        """How many numbers are stored."""
+        return math.prod(self.shape)
 
     @property
     def work(self):

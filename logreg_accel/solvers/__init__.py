@@ -68,6 +68,7 @@ def resolve_solver(
     real=8,
     available=lambda: None,
     strength=lambda: math.inf,
+    seen=lambda: None,
 ):
     """Return the solver that a user's `solver=` stands for.
 
@@ -84,6 +85,8 @@ def resolve_solver(
         Bytes that there are beside X; None where that is unknown.
     strength : function () -> float
         C times the mean of ‖x‖²; inf where dual coordinate ascent is not offered.
+    seen : function () -> costs.Seen or None
+        What some rows say of X.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def resolve_solver(
     """
     shape, reason = Shape(n_rows, n_features, n_outputs, nbytes, real), "asked for"
     if isinstance(solver, str) and solver == "auto":
-        solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1, strength)
+        solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1, strength, seen)
         if not fits(_settings(solver, shape), shape, available):
             reason = shortage(solver, _settings(solver, shape), shape, available)
             solver = sparing(shape, l1)

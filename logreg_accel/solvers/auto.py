@@ -1,9 +1,8 @@
-"""The rule behind solver="auto", derived from the measurements of bench/auto.py (results/auto.json).
-
-The limits of newton-cholesky and row-space are newer than those, from runs on generated data.
-"""
+"""The rule behind solver="auto": the cheapest by costs.py where X is small, a rule about its shape beyond."""
 
 import math
+
+from . import costs
 
 # newton-subsampled: a sample pays if it is a small part of the rows; with fewer rows per feature, newton-cg
 # is as fast. For small X, the other methods are fast enough, and newton-cholesky's last full step makes
@@ -42,11 +41,19 @@ PROX_NEWTON_UP_TO_SIZE = 2000
 
 
 def choose_solver(
-    n_features, n_rows=0, nbytes=0, penalised=True, n_outputs=1, l1=False, strength=lambda: math.inf
+    n_features,
+    n_rows=0,
+    nbytes=0,
+    penalised=True,
+    n_outputs=1,
+    l1=False,
+    strength=lambda: math.inf,
+    seen=lambda: None,
 ):
     """Return the name of the solver that "auto" stands for, and the reason.
 
-    `strength` is a function () -> C times the mean of ‖x‖², inf where dual coordinate ascent is not offered.
+    `strength` is a function () -> C times the mean of ‖x‖², inf where dual coordinate ascent is not offered;
+    `seen` one () -> costs.Seen, None where nothing is known of the rows.
     """
     size = n_features * n_outputs
     if l1:
@@ -54,6 +61,13 @@ def choose_solver(
             "prox-newton" if size <= PROX_NEWTON_UP_TO_SIZE else "fista"
         ), f"{size} weights under an L1 penalty"
     what = f"{n_features} features" + (f" x {n_outputs} classes" if n_outputs > 1 else "")
+    look = seen()
+    if look is not None and look.entries <= costs.ENTRIES_UP_TO[look.layout]:
+        if size > NEWTON_UP_TO_FEATURES and penalised and n_outputs == 1:
+            if (moderate := strength()) <= DUAL_UP_TO_STRENGTH:
+                return "dual", _epochs(moderate)
+        name = costs.cheapest(n_rows, n_features, n_outputs, penalised, look)
+        return name, f"{what}, {n_rows} rows, C·Σ‖x − x̄‖² of {look.curvature:.2g}: the least work"
     most = SAMPLE_UP_TO_FEATURES if n_outputs == 1 else SAMPLE_UP_TO_FEATURES_OF_CLASSES
     wanted = SAMPLE_FROM_ROWS * (size if size <= SAMPLE_BY_PARAMETERS_UP_TO else n_features)
     if n_rows >= wanted and n_features <= most and nbytes >= SAMPLE_FROM_BYTES:
@@ -68,10 +82,14 @@ def choose_solver(
     ):
         return "row-space", f"{n_rows} rows: as many unknowns as rows are enough"
     if penalised and n_outputs == 1 and (moderate := strength()) <= DUAL_UP_TO_STRENGTH:
-        return "dual", f"C times the mean of ‖x‖² is {moderate:.2g}: epochs are few"
+        return "dual", _epochs(moderate)
     if products_alone(n_features, n_rows, n_outputs) == "lbfgs":
         return "lbfgs", f"{what}, {n_rows} rows: no Hessian is worth its price"
     return "newton-cg", f"{what}: the Hessian is dear to factor, its products are not"
+
+
+def _epochs(strength):
+    return f"C times the mean of ‖x‖² is {strength:.2g}: epochs are few"
 
 
 def _hessian_beside_products(n, K):
