@@ -205,7 +205,10 @@ def _look_at(X, xp, to_host):
 
 
 def spread_of(X):
-    """The mean of ‖x − x̄‖² over some rows, ‖x̄‖² beside it, and "dense" or "sparse", whose x̄ counts as 0."""
+    """The mean of ‖x − x̄‖² over some rows, ‖x̄‖² beside it, and "dense" or "sparse".
+
+    Of a sparse X, x̄ counts as zero.
+    """
     columns = look_at(X)
     squares = float((columns.scale**2).sum())
     spread = squares if X.compressed else float((columns.deviation**2).sum())

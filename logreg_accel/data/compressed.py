@@ -9,6 +9,8 @@ from .pieces import gram_bounds, runs_of
 
 _DENSE_BELOW = 12  # columns per entry of a row
 _SPARSE_WORK = 4  # times that of as many bytes of a dense X
+_TILES = 32  # by which tiles are larger than those of a dense X
+_KEPT_UP_TO = 1 << 25  # bytes of entries
 
 
 class CompressedRows(Matrix):
@@ -17,6 +19,7 @@ class CompressedRows(Matrix):
     compressed = True
     piled = 1.0
     _by_columns = None
+    _in_float64 = None
 
     @property
     def nbytes(self):
@@ -29,8 +32,8 @@ class CompressedRows(Matrix):
 
     @property
     def row_bytes(self):
-        """A quarter of a mean row, for larger tiles: SciPy's slices have a fixed cost."""
-        return self.nbytes // max(4 * self.shape[0], 1) + 1
+        """A small part of a mean row: SciPy's products have a fixed cost, and gain nothing from small tiles."""
+        return self.nbytes // max(_TILES * self.shape[0], 1) + 1
 
     def between(self, start, stop, step=1):
         if step != 1:
@@ -78,7 +81,12 @@ class CompressedRows(Matrix):
         return self._by_columns
 
     def transposed_product(self, R):
-        return self.T @ R.astype(np.float64)  # SciPy adds one entry after the other
+        """In float64, since SciPy adds one entry after the other; what it would copy for each product is kept
+        where it is small."""
+        if self._in_float64 is None and self.stored.data.nbytes <= _KEPT_UP_TO:
+            self._in_float64 = self.astype(np.float64).T
+        X = self.T if self._in_float64 is None else self._in_float64
+        return X @ R.astype(np.float64)
 
     def squared(self):
         return self._with_data(self.stored.data * self.stored.data)
