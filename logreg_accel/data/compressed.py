@@ -32,7 +32,7 @@ class CompressedRows(Matrix):
 
     @property
     def row_bytes(self):
-        """A small part of a mean row: SciPy's products have a fixed cost, and gain nothing from small tiles."""
+        """A part of a mean row: SciPy's products have a fixed cost, and gain nothing from small tiles."""
         return self.nbytes // max(_TILES * self.shape[0], 1) + 1
 
     def between(self, start, stop, step=1):
