@@ -24,9 +24,10 @@ from logreg_accel.cluster.processes import Processes
 from logreg_accel.cluster.rows import ClusterRows
 from logreg_accel.cluster.rows import opened as open_on_workers
 from logreg_accel.data import Block, Matrix
-from logreg_accel.data.packed import checksums
+from logreg_accel.data.packed import buffer_of
 from logreg_accel.losses import Logistic
 from logreg_accel.rows import MemoryRows, StreamRows, cache, opened
+from logreg_accel.rows.checked import checksums_for
 
 
 def shards(folder, gigabytes, n, parts=8):
@@ -51,9 +52,18 @@ def best_of(rounds, works):
     return least
 
 
+def dropped(path):
+    """Have the system forget what it has of a file in memory."""
+    if path.is_file():
+        file = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(file)
+
+
 def plain_read(store, check):
     """Read every block of the file by preadv, on one thread, with checksums or without."""
-    buffer = np.empty(max(store.sizes), dtype=np.uint8)
+    buffer = buffer_of(max(store.sizes))
+    checksums = checksums_for(store.nbytes)
     for size, offset, sums in zip(store.sizes, store.offsets, store.sums, strict=True):
         part = buffer[:size]
         assert os.preadv(store.file, [memoryview(part)], offset) == size

@@ -1,0 +1,204 @@
+"""Parquet files of four times the memory, end to end: decoded once, killed, gone on with, and beside others.
+
+    python bench/parquet.py --gigabytes 12 --memory 3GB --folder /tmp/rows --output bench/results/parquet.json
+
+The folder needs room for the files and for the cache of their blocks, and is removed afterwards. Every fit is
+a process of its own; files are dropped from the system's memory before each (`posix_fadvise`), so that rates
+are those of the disk. Values of others are judged by one exact read of the same rows.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.linear_model import SGDClassifier
+from stream import dropped, plain_read
+
+from logreg_accel import LogisticRegression, Objective, scan
+from logreg_accel.backends import get_backend
+from logreg_accel.cli.doctor import machine
+from logreg_accel.losses import loss_of
+from logreg_accel.penalty import Penalty
+from logreg_accel.rows import StreamRows, opened
+
+FEATURES, PARTS, EPOCHS = 100, 24, 3
+NAMES = [f"x{j}" for j in range(FEATURES)]
+
+
+def write(folder, gigabytes):
+    """The files: float32 columns and a label of a logistic model; how many rows there are."""
+    rng = np.random.default_rng(0)
+    w, m = rng.standard_normal(FEATURES) / 10, int(gigabytes * 1e9 / (4 * FEATURES) / PARTS)
+    for i in range(PARTS):
+        X = rng.standard_normal((FEATURES, m), dtype=np.float32)
+        y = w.astype(np.float32) @ X + rng.logistic(size=m) > 0.5
+        table = pa.table([*X, y.astype(np.int8)], names=[*NAMES, "y"])
+        pq.write_table(table, folder / f"part-{i:02}.parquet", use_dictionary=False)
+    return m * PARTS
+
+
+def source(folder, memory):
+    return scan(folder / "part-*.parquet", target="y", memory=memory, cache=folder / "cache")
+
+
+def fit(folder, memory):
+    """What a process does: it fits, and tells what came of it."""
+    rows, told, first = source(folder, memory), [], []
+    rows.progress = lambda piece: first.append(time.perf_counter())
+    began = time.perf_counter()
+    model = LogisticRegression(backend="numba", callback=lambda record, w: told.append(record))
+    model.fit(rows, checkpoint=folder / "log")
+    np.save(folder / "coef.npy", np.append(model.coef_, model.intercept_))
+    return {
+        "seconds": time.perf_counter() - began,
+        "first read, seconds": first[-1] - began if first else None,
+        "reads": model.n_passes_,
+        "status": model.status_,
+        "suboptimality": model.suboptimality_,
+        "bound": model.suboptimality_bound_,
+        "reads, GB/s": [record.gb_per_s for record in model.history_],
+        "peak of the resident set, GB": peak(),
+    }
+
+
+def peak():
+    """Of this process, in GB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e9
+
+
+def in_process(what, folder, memory, kill_at=None):
+    """What a function gives in a new process; None where that is killed once its checkpoint is so long."""
+    for path in folder.rglob("*"):
+        dropped(path)
+    line = [sys.executable, __file__, "--run", what, "--folder", str(folder), "--memory", memory]
+    child = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+    while kill_at is not None and child.poll() is None:
+        time.sleep(0.05)
+        if (folder / "log").exists() and (folder / "log").stat().st_size > kill_at:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            return None
+    text, _ = child.communicate()
+    return json.loads(text.splitlines()[-1])
+
+
+def in_memory(folder, memory):
+    """The same fit of the same rows as an array."""
+    files = sorted(folder.glob("part-*.parquet"))
+    counts = [pq.read_metadata(path).num_rows for path in files]
+    X, y, start = np.empty((sum(counts), FEATURES), dtype=np.float32), np.empty(sum(counts), dtype=np.int8), 0
+    began = time.perf_counter()
+    for path in files:
+        for batch in pq.ParquetFile(path).iter_batches(1 << 16):
+            rows = slice(start, start + batch.num_rows)
+            for j, name in enumerate(NAMES):
+                X[rows, j] = batch.column(name)
+            y[rows], start = batch.column("y"), rows.stop
+    read, began = time.perf_counter() - began, time.perf_counter()
+    model = LogisticRegression(backend="numba").fit(X, y)
+    np.save(folder / "in-memory.npy", np.append(model.coef_, model.intercept_))
+    return {"reading": read, "seconds": time.perf_counter() - began, "reads": model.n_passes_}
+
+
+def stochastic(folder, memory):
+    """Epochs of scikit-learn's SGDClassifier over batches of the same files."""
+    files = sorted(folder.glob("part-*.parquet"))
+    m = sum(pq.read_metadata(path).num_rows for path in files)
+    # Its own schedule of steps begins with huge ones where the penalty is small: this one is for these columns.
+    step = {"learning_rate": "constant", "eta0": 0.01, "average": True}
+    model, told = SGDClassifier(loss="log_loss", alpha=1 / m, random_state=0, **step), []
+    began = time.perf_counter()
+    for _ in range(EPOCHS):
+        for path in files:
+            for batch in pq.ParquetFile(path).iter_batches(1 << 16):
+                X = np.column_stack([batch.column(name).to_numpy() for name in NAMES])
+                model.partial_fit(X, batch.column("y").to_numpy(), classes=[0, 1])
+        told.append((time.perf_counter() - began, np.append(model.coef_, model.intercept_).tolist()))
+    return told
+
+
+def values(folder, memory, points):
+    """The objective at some points, in float64; also the plain read of the blocks, in GB/s."""
+    backend, _ = get_backend("numba", 0)
+    with opened(source(folder, memory)) as streamed:
+        (path,) = (folder / "cache").glob("*/blocks")
+        dropped(path)
+        began = time.perf_counter()
+        plain_read(streamed.store, False)
+        rate = streamed.store.nbytes / (time.perf_counter() - began) / 1e9
+        rows = StreamRows(streamed, backend)
+        exact = rows.in_float64(True) or rows
+        exact._subtracted = exact.centre = None
+        objective = Objective(exact, loss_of(2), Penalty.of_strength(1.0, float(rows.n_rows), 0.0))
+        return [objective.value_and_gradient(np.asarray(w))[0] for w in points], rate
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gigabytes", type=float, default=12)
+    parser.add_argument("--memory", default="3GB")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--run", choices=["fit", "in_memory", "stochastic"])
+    parser.add_argument("--only-streamed", action="store_true", help="neither in memory nor others")
+    parser.add_argument("--output")
+    options = parser.parse_args()
+    folder, memory = options.folder, options.memory
+    if options.run:
+        print(json.dumps(globals()[options.run](folder, memory)))
+        return
+    folder.mkdir()
+    try:
+        result = measured(folder, memory, options)
+    finally:
+        shutil.rmtree(folder)
+    text = json.dumps(result, indent=2)
+    print(text)
+    if options.output:
+        Path(options.output).write_text(text + "\n", encoding="utf-8")
+
+
+def measured(folder, memory, options):
+    result = {"machine": machine(), "memory": memory, "gigabytes": options.gigabytes}
+    result["rows"] = write(folder, options.gigabytes)
+    began = time.perf_counter()
+    result["killed"] = in_process("fit", folder, memory, kill_at=3000) is None
+    result["killed after, seconds"] = time.perf_counter() - began
+    result["gone on with"] = in_process("fit", folder, memory)
+    resumed = np.load(folder / "coef.npy")
+    shutil.rmtree(folder / "cache")
+    (folder / "log").unlink()
+    result["unbroken"] = in_process("fit", folder, memory)
+    coef = np.load(folder / "coef.npy")
+    result["the same bits"] = bool((coef == resumed).all())
+    (folder / "log").unlink()
+    result["the cache found"] = in_process("fit", folder, memory)
+    points, told = [coef], []
+    if not options.only_streamed:
+        result["in memory"] = in_process("in_memory", folder, memory)
+        known = np.load(folder / "in-memory.npy")
+        result["largest difference of a coefficient, relative"] = float(
+            abs(coef - known).max() / abs(known).max()
+        )
+        told = in_process("stochastic", folder, memory)
+        points += [known, *(w for _, w in told)]
+    found, rate = values(folder, memory, points)
+    result["plain read of the blocks, GB/s"] = rate
+    if told:
+        least = min(found)
+        result["SGDClassifier, steps of 0.01, averaged: seconds, relative suboptimality"] = [
+            [seconds, value / least - 1] for (seconds, _), value in zip(told, found[2:], strict=True)
+        ]
+    return result
+
+
+if __name__ == "__main__":
+    main()
