@@ -113,7 +113,7 @@ def stochastic(folder, memory):
     """Epochs of scikit-learn's SGDClassifier over batches of the same files."""
     files = sorted(folder.glob("part-*.parquet"))
     m = sum(pq.read_metadata(path).num_rows for path in files)
-    # Its own schedule of steps begins with huge ones where the penalty is small: this one is for these columns.
+    # Its own schedule begins with huge steps where the penalty is small: this one is for these columns.
     step = {"learning_rate": "constant", "eta0": 0.01, "average": True}
     model, told = SGDClassifier(loss="log_loss", alpha=1 / m, random_state=0, **step), []
     began = time.perf_counter()

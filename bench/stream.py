@@ -178,7 +178,19 @@ def asking(folder, rounds=60):
             found[name] = {"least": min(taken), "median": float(np.median(taken))}
             if isinstance(pool, Processes):
                 pool.close()
+        found["dask, an empty task a worker"] = empty_tasks(dask, rounds)
     return {"overhead of an evaluation, ms": found}
+
+
+def empty_tasks(client, rounds):
+    """What Dask itself takes for as many tasks as an evaluation has."""
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        workers = client.scheduler_info()["workers"]
+        client.gather([client.submit(int, pure=False, workers=[name]) for name in workers])
+        taken.append(1e3 * (time.perf_counter() - began))
+    return {"least": min(taken), "median": float(np.median(taken))}
 
 
 def main():

@@ -1,5 +1,6 @@
 """Fits on a Dask cluster: of files that workers read, of arrays and frames, and with workers that end."""
 
+import collections
 import os
 import signal
 import time
@@ -9,7 +10,11 @@ import pandas as pd
 import pytest
 
 from logreg_accel import LogisticRegression, scan
-from logreg_accel.cluster import parts
+from logreg_accel.backends import get_backend
+from logreg_accel.backends.passes import LossGradient
+from logreg_accel.cluster import parts, rows
+from logreg_accel.cluster.dask import DaskPool
+from logreg_accel.losses import loss_of
 
 distributed = pytest.importorskip("distributed")
 M, NAMES = 4000, list("abcd")
@@ -69,6 +74,34 @@ def test_dask_frames_and_arrays(client, frame):
         X = X.copy()
         X[1000, 2] = np.nan
         model.fit(dask.array.from_array(X, chunks=(900, 4)), y)
+
+
+def test_an_evaluation_is_one_task_a_worker(client, frame, tmp_path, monkeypatch):
+    """However many parts each has; what they give is fetched together, unless one takes its time."""
+    for i in range(10):
+        frame.iloc[400 * i : 400 * (i + 1)].to_parquet(tmp_path / f"{i}.parquet")
+    calls = collections.Counter()
+
+    def counting(name):
+        call = getattr(DaskPool, name)
+
+        def counted(*arguments, **options):
+            calls[name] += 1
+            return call(*arguments, **options)
+
+        monkeypatch.setattr(DaskPool, name, counted)
+
+    counting("submit")
+    counting("_fetched")
+    source = scan(tmp_path / "*.parquet", target="y", drop=["w"], client=client)
+    with rows.opened(source) as streamed:
+        there = rows.ClusterRows(streamed, get_backend("numpy", 0)[0])
+        pass_ = LossGradient(np.zeros((5, 1)), loss_of(2), keep_margins=True)
+        first = there.sum(pass_)
+        calls.clear()
+        again = there.sum(pass_)
+        assert calls["submit"] == 2 and 1 <= calls["_fetched"] <= 2
+    np.testing.assert_array_equal(again.gradient, first.gradient)
 
 
 def test_without_a_client(monkeypatch):

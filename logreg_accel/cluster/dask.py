@@ -35,9 +35,9 @@ class DaskPool:
         from distributed import CancelledError, wait
 
         try:
-            wait(handles, timeout=timeout, return_when="FIRST_COMPLETED")
+            wait(handles, timeout=timeout)  # for all of them: what is done is fetched at once, a way or two
         except TimeoutError:
-            return []
+            pass  # some of them are done
         except (CancelledError, concurrent.futures.CancelledError):
             pass  # told below
         done = [handle for handle in handles if handle.status == "finished"]
