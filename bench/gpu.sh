@@ -4,6 +4,7 @@
 #   OUT=folder   where tests.txt, memcheck.txt, racecheck.txt, gpu.json and gpu.svg go (bench/results/gpu)
 #   LIMIT=570    seconds for everything; STEPS="tests sanitizer bench"; SECONDS_FOR_BENCH=400 at most
 #   PYTHON=python3; WORKERS=14 processes for the tests; TESTS=words that select some (pytest -k)
+#   BENCH_OPTIONS="--only overhead,first,models,fits"   some sections of the benchmark (bench/gpu/gpu_runs.py lists them)
 #   REHEARSE=1   without a GPU: the same steps on the tests' stand-in for CuPy, a few kilobytes of data
 #
 # A step may fail without ending the rest; the exit code is the benchmark's.

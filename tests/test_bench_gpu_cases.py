@@ -36,6 +36,7 @@ ON_THE_DEVICE = (
     "gpu_fits",
     "gpu_models",
     "gpu_host",
+    "gpu_first",
     "gpu_overhead",
 )
 
@@ -252,6 +253,17 @@ def test_models_race_to_the_least_value(gpu):
     assert told["fits"][gpu.models.CUML]["by_its_defaults"]["evaluations"] > 3
     text = gpu_report.table({"models": {"cases": [{"name": "softmax", **told}]}})
     assert "cuML's loop, rebuilt" in text and "not reached" not in text
+
+
+def test_first_fits_are_timed_beside_the_second_ones(gpu, part, monkeypatch):
+    monkeypatch.setattr(gpu.first, "sparse", gpu.first.dense)
+    gpu.first.first(types.SimpleNamespace(model_rows=1200), gpu_results.Budget(120), part)
+    told = {case["name"]: case for case in part["cases"]}
+    assert len(told) == 4 and not part["failed"]
+    assert all(case["status"] == "converged" and 0 < case["second_s"] for case in told.values())
+    X, y = gpu.first.dense(1000, 10)
+    assert X.dtype == np.float32 and set(y.tolist()) == set(range(10))
+    assert "first fit, 2 classes: " in gpu_report.table({"first": {"cases": [told["2 classes"]]}})
 
 
 def test_host_arrays_are_sent_and_fitted(gpu, part):

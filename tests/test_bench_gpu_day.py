@@ -44,7 +44,7 @@ def test_the_day_is_rehearsed_within_its_budgets(tmp_path):
         assert f"{step}: exit code 0" in done.stdout, said
     assert int(re.search(r"(\d+) s in all", done.stdout)[1]) <= 570, said
     report = json.loads((tmp_path / "out" / "gpu.json").read_text())
-    assert len(report["sections"]) == 8 and {how["ending"] for how in report["sections"].values()} == {"done"}
+    assert len(report["sections"]) == 9 and {how["ending"] for how in report["sections"].values()} == {"done"}
     for section in report["sections"]:
         check_section(section, report[section])
     assert (tmp_path / "out" / "gpu.svg").read_text().startswith("<?xml")

@@ -92,6 +92,8 @@ def table(report):
     for c in _cases(report, "overhead"):
         told = (f"{what.removesuffix('_us')} {us:.0f}" for what, us in c.items() if what != "name")
         lines.append(f"overhead, {c['name']}, µs: " + ", ".join(told))
+    for c in _cases(report, "first"):
+        lines.append(f"first fit, {c['name']}: {c['first_s']:.2f} s, the second {c['second_s']:.3f} s")
     for c in _cases(report, "upload"):
         lines.append(
             f"upload, {c['name']}: "

@@ -1,6 +1,7 @@
 """The CUDA backend against the alternatives, on one GPU: python bench/gpu [options]
 
     overhead     what an evaluation costs beside its kernels
+    first        the first fit of each kind, with everything to compile, and the second one
     outputs      several columns of weights; softmax and many models in one read
     fits         whole fits to a suboptimality of 1e-6 against PyTorch's L-BFGS and cuML's loop, rebuilt
     widths       ours at widths that are no powers of two, with the Hessian-vector product
@@ -37,6 +38,7 @@ FOLDER = Path(__file__).resolve().parent  # what a child runs
 # sections with the most cases come last
 SECTIONS = {
     "overhead": ("gpu_overhead", 6),
+    "first": ("gpu_first", 12),
     "outputs": ("gpu_evaluations", 16),
     "fits": ("gpu_fits", 18),
     "widths": ("gpu_evaluations", 18),
