@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backends import get_backend
 from .backends.passes import Margins
+from .backends.threads import looked_up
 from .data import Block, Matrix, as_labels, as_matrix, as_offset, as_weights, centred
 from .data.convert import named, to_table
 from .data.scan import Source
@@ -21,6 +22,7 @@ class Predictor:
     """What an estimator with `coef_`, `intercept_`, `classes_` and `n_threads` says of new rows."""
 
     classes_: Any
+    n_threads: Any
 
     def decision_function(self, X: Any, *, offset: Any = None) -> Any:
         """Margins x·w + b: of two classes positive for classes_[1], of more one a class.
@@ -72,7 +74,7 @@ class Predictor:
         backend, codes = self._codes(X, offset)
         if array_api_dispatches(X) and self.classes_.dtype.kind in "biuf":
             return in_namespace_of(X, backend.xp.asarray(self.classes_)[codes])
-        return self.classes_[backend.to_host(codes)]
+        return looked_up(self.classes_, backend.to_host(codes), self.n_threads)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may, or in a source."""
@@ -81,7 +83,7 @@ class Predictor:
         if isinstance(X, Source):
             return self._accuracy(X)
         backend, codes = self._codes(X)
-        labels = self.classes_[backend.to_host(codes)]
+        labels = looked_up(self.classes_, backend.to_host(codes), self.n_threads)
         return float(accuracy_score(as_labels(y), labels, sample_weight=as_weights(sample_weight, len(y))))
 
     def predict_proba(self, X: Any, *, prior: Any = None, offset: Any = None) -> Any:

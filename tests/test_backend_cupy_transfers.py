@@ -1,6 +1,8 @@
 """What crosses from a GPU to the host when data lie there: nothing that has a number a row."""
 
 import contextlib
+import importlib
+import inspect
 
 import numpy as np
 import pytest
@@ -107,3 +109,30 @@ def test_predictions_are_finished_on_the_device(cupy, crossed, kind):
         if EMULATED:
             assert crossed == [1, told.size], "whether any margin overflowed, and the result itself, once"
     assert model.score(cupy.asarray(X), cupy.asarray(y)) == plain.score(X, y)
+
+
+@pytest.mark.parametrize("dtype, shape", [("float32", (1000, 2)), ("float64", (701,)), ("uint8", (4097,))])
+def test_a_large_result_comes_in_pieces(cupy, monkeypatch, dtype, shape):
+    module = importlib.import_module("logreg_accel.backends.cupy.upload")
+    monkeypatch.setattr(module, "_LARGE_BYTES", 4000)
+    monkeypatch.setattr(module, "_FETCHED_BYTES", 1024)
+    plain = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
+    there = cupy.asarray(plain)
+    for threads in (1, 3):
+        fetched = module.fetch(there, threads)
+        assert type(fetched) is np.ndarray and fetched.dtype == plain.dtype and fetched.flags.c_contiguous
+        np.testing.assert_array_equal(fetched, plain)
+    np.testing.assert_array_equal(module.fetch(there[::2], 2), plain[::2])
+
+
+@pytest.mark.skipif(not EMULATED, reason="a GPU may be fast enough for a copy that nobody waits for")
+@pytest.mark.parametrize("wait", ["travelled[i % 2].synchronize()", "begin(i + 1)"])
+def test_pieces_that_are_not_waited_for_are_caught(cupy, wait):
+    module = importlib.import_module("logreg_accel.backends.cupy.upload")
+    source = inspect.getsource(module.fetch)
+    faulty = {"begin(i + 1)": "(begin(i + 1), i + 2 < len(starts) and begin(i + 2))"}.get(wait, "pass")
+    assert wait in source
+    scope = {**vars(module), "_LARGE_BYTES": 4000, "_FETCHED_BYTES": 1024}
+    exec(source.replace(wait, faulty), scope)
+    plain = np.random.default_rng(0).standard_normal(1500)
+    assert not np.array_equal(scope["fetch"](cupy.asarray(plain), 1), plain)

@@ -266,6 +266,12 @@ def test_first_fits_are_timed_beside_the_second_ones(gpu, part, monkeypatch):
     assert "first fit, 2 classes: " in gpu_report.table({"first": {"cases": [told["2 classes"]]}})
 
 
+def test_predictions_are_timed_to_the_host_and_on_the_device(gpu):
+    told = gpu.models.predict_case(300, 8, 1)
+    assert len(told["ms"]) == 6 and all(0 < ms for ms in told["ms"].values())
+    assert {"predict_proba", "probabilities, left on the GPU"} < set(told["GB_per_s"])
+
+
 def test_host_arrays_are_sent_and_fitted(gpu, part):
     options = types.SimpleNamespace(bytes=64_000, megabytes=(0.02,))
     gpu.host.upload(options, gpu_results.Budget(60), part)

@@ -14,7 +14,7 @@ import threadpoolctl
 from conftest import FLOATS, block_of, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.backends import get_backend, passes
-from logreg_accel.backends.threads import available_threads, blas_limit, run_lanes, usable_threads
+from logreg_accel.backends.threads import available_threads, blas_limit, looked_up, run_lanes, usable_threads
 from logreg_accel.losses import Multinomial
 
 
@@ -234,3 +234,13 @@ def test_a_limit_of_one_thread_reaches_the_lanes(monkeypatch, loss):
         get_backend("numba", X.nbytes)[0].run(passes.LossGradient(W, loss), block_of(X, y))
     get_backend("numba", X.nbytes, n_threads=3)[0].run(passes.LossGradient(W, loss), block_of(X, y))
     assert asked == [1, 3]
+
+
+@pytest.mark.parametrize("labels", [[3, 7], [-1.5, 2.0, 9.0], ["no", "yes"], [False, True]])
+def test_many_labels_are_looked_up_as_few_are(labels):
+    places = np.random.default_rng(0).integers(0, len(labels), 150_001).astype(np.uint8)
+    for table in (np.array(labels), np.array(labels, dtype=object)):
+        for some in (places, places[:5], places[:0]):
+            for n_threads in (1, 3, None):
+                found = looked_up(table, some, n_threads)
+                assert found.dtype == table.dtype and np.array_equal(found, table[some])

@@ -180,14 +180,23 @@ def predict_case(m, n, repeats):
     model = LogisticRegression(backend="cupy", tol=1e-4).fit(X[:20_000], y)
     w, b = cupy.asarray(model.coef_[0], dtype=np.float32), np.float32(model.intercept_[0])
 
+    def plain_there():
+        return 1 / (1 + np.exp(-(X @ w + b)))
+
     def plain():
-        return cupy.asnumpy(1 / (1 + np.exp(-(X @ w + b))))
+        return cupy.asnumpy(plain_there())
+
+    def probabilities_there():  # as under scikit-learn's array_api_dispatch
+        _, margins = model._margins(X)
+        return loss_of(2).probabilities(margins[:, None])
 
     jobs = {
         "decision_function": lambda: model.decision_function(X),
         "predict": lambda: model.predict(X),
         "predict_proba": lambda: model.predict_proba(X),
         "CuPy: X @ w and the formula": plain,
+        "probabilities, left on the GPU": probabilities_there,
+        "CuPy: the formula, left on the GPU": plain_there,
     }
     assert float(abs(jobs["predict_proba"]()[:, 1] - plain()).max()) < 1e-5
     ms = {name: median(lambda job=job: wall_ms(job), repeats) for name, job in jobs.items()}

@@ -9,6 +9,10 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 
+import numpy as np
+
+_LOOKED_UP = 1 << 16  # places of a lane, which stay in the cache as they are widened
+
 
 def available_threads():
     """Return the number of CPUs that this process may run on."""
@@ -167,3 +171,20 @@ def run_lanes(work, n_lanes, n_threads):
         wait(started)
     for helper in started:
         helper.result()
+
+
+def looked_up(table, places, n_threads=None):
+    """table[places] for places (m,) in a small table, by threads where they are many.
+
+    NumPy would widen all places first, and have the pages of the result made by one thread.
+    """
+    if len(places) < _LOOKED_UP or table.dtype.hasobject:
+        return table[places]
+    found, threads = np.empty(len(places), dtype=table.dtype), n_threads or usable_threads()
+
+    def lane(i):
+        some = slice(i * _LOOKED_UP, (i + 1) * _LOOKED_UP)
+        np.take(table, places[some], out=found[some], mode="clip")  # the other modes copy what they give
+
+    run_lanes(lane, -(-len(places) // _LOOKED_UP), threads)
+    return found

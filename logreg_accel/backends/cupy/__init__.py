@@ -16,7 +16,7 @@ from .. import passes as p
 from ..base import Backend
 from . import made, sweeps
 from .kernels import KERNELS, POINTWISE
-from .upload import DeviceBlock, Uploader, bytes_needed, free_bytes, to_device
+from .upload import DeviceBlock, Uploader, bytes_needed, fetch, free_bytes, to_device
 
 __all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize"]
 
@@ -73,7 +73,7 @@ class CupyBackend(Backend):
         return free_bytes() - (0 if X is None or X.on_device else X.nbytes)
 
     def to_host(self, array):
-        return cupy.asnumpy(array)
+        return fetch(array, self.n_threads) if isinstance(array, cupy.ndarray) else cupy.asnumpy(array)
 
     def take(self, block, rows, weights):
         rows = cupy.asarray(rows)

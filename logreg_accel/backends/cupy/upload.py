@@ -1,4 +1,4 @@
-"""Transfer of blocks to the device: their layout there, whether they fit, and how they are sent."""
+"""Transfer to and from the device: the layout of blocks there, whether they fit, how they travel."""
 
 import functools
 from typing import Any, NamedTuple
@@ -14,6 +14,8 @@ from .csr import DeviceCSR
 from .workspace import Workspace
 
 _STAGE_BYTES = 32 << 20  # size of each of two pinned buffers: the CPU fills one while the other is in transit
+_FETCHED_BYTES = 4 << 20  # the same on the way back, where filling fresh memory takes as long as travelling
+_LARGE_BYTES = 32 << 20  # what comes back in several pieces
 _SPARE_BYTES = 64 << 20  # for libraries and the other allocations of a pass
 _SMALLER = {8: "float32", 4: "float16"}
 
@@ -213,6 +215,47 @@ class Uploader:
             # Even after an interruption, memory must not be reused while a transfer is in flight.
             stream.synchronize()
         return stored
+
+
+def fetch(array, n_threads=None):
+    """Bring an array to the host; a large one through two alternating pinned buffers.
+
+    One call would copy through pageable memory, and one thread would have the pages of the result made.
+    """
+    here = array.flags.c_contiguous and array.device == cupy.cuda.Device()
+    if array.nbytes < _LARGE_BYTES or not here:
+        return cupy.asnumpy(array)
+    host = np.empty(array.shape, dtype=array.dtype)
+    whole, nbytes = host.reshape(-1).view(np.uint8), array.nbytes
+    starts = range(0, nbytes, _FETCHED_BYTES)
+    stages = [cupyx.empty_pinned(_FETCHED_BYTES, dtype=np.uint8) for _ in range(2)]
+    travelled = [cupy.cuda.Event(disable_timing=True) for _ in stages]
+    threads = n_threads or usable_threads()
+    cupy.cuda.get_current_stream().synchronize()  # which may still be writing the array
+    stream = cupy.cuda.Stream(non_blocking=True)
+
+    def begin(i):
+        length = min(_FETCHED_BYTES, nbytes - starts[i])
+        kind, stage = cupy.cuda.runtime.memcpyDeviceToHost, stages[i % 2].ctypes.data
+        cupy.cuda.runtime.memcpyAsync(stage, array.data.ptr + starts[i], length, kind, stream.ptr)
+        travelled[i % 2].record(stream)
+
+    try:
+        begin(0)
+        for i, start in enumerate(starts):
+            if i + 1 < len(starts):
+                begin(i + 1)
+            travelled[i % 2].synchronize()
+            part = whole[start : start + _FETCHED_BYTES]
+
+            def empty(lane, part=part, stage=stages[i % 2]):
+                some = slice(len(part) * lane // threads, len(part) * (lane + 1) // threads)
+                part[some] = stage[: len(part)][some]
+
+            run_lanes(empty, threads, threads)
+    finally:
+        stream.synchronize()  # also after an interruption: the buffers will be used again
+    return host
 
 
 def check_device(array):
