@@ -72,6 +72,21 @@ def test_sparse_columns_far_from_zero_stay_sparse(solver, monkeypatch):
     np.testing.assert_allclose(found.coef_, dense.coef_, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+@pytest.mark.parametrize("solver", [*SOLVERS[:2], "row-space"])
+@pytest.mark.parametrize("distance", [1e9, 1e11])
+def test_sparse_columns_keep_their_digits_at_any_distance(name, solver, distance):
+    """Squares of the distance cancelled in their Gram matrix, whose factor was then refused."""
+    rng = np.random.default_rng(0)
+    Z, levels = rng.standard_normal((120, 2)), rng.random((120, 12)) < 0.1
+    X, y = np.c_[Z + distance, levels], (Z @ [2, -2] + rng.logistic(size=120) > 0).astype(int)
+    found = LogisticRegression(solver=solver, backend=name).fit(scipy.sparse.csr_array(X), y)
+    exact = Exact(X, losses.of(y, 2), np.ones(120), 1.0, 0.0, intercept=True)
+    value, least = exact.at(found.coef_, found.intercept_).value, optimum(exact).upper
+    assert found.status_ == "converged"
+    assert (value - least) / value <= found.suboptimality_bound_ + 1e-13
+
+
 def test_callbacks_and_warm_starts_speak_of_the_columns_as_they_are():
     X, y = uncentred("float64", 1e7)
     seen = []

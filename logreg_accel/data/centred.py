@@ -5,6 +5,7 @@ columns far from zero lose the digits in which the rows differ; so c is subtract
 """
 
 import math
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,7 +64,8 @@ class Centred(Matrix):
 class CentredRows(CompressedRows):
     """X − 1cᵀ in float64 for a sparse X, by algebra: nothing is made dense.
 
-    (X − 1cᵀ)W = XW − 1(cᵀW), and so on. Few columns of a sparse X can be far from zero: those without zeros.
+    (X − 1cᵀ)W = XW − 1(cᵀW), and so on. A column with a zero lies no further from zero than the root of the
+    number of rows, in standard deviations, so that little cancels.
     """
 
     def __init__(self, base, centre):
@@ -71,13 +73,13 @@ class CentredRows(CompressedRows):
         self.base, self.centre, self.dtype = base, centre, np.dtype(np.float64)
 
     def between(self, start, stop, step=1):
-        return CentredRows(self.base.between(start, stop, step), self.centre)
+        return type(self)(self.base.between(start, stop, step), self.centre)
 
     def take(self, rows):
-        return CentredRows(self.base.take(rows), self.centre)
+        return type(self)(self.base.take(rows), self.centre)
 
     def astype(self, dtype):
-        return CentredRows(self.base.astype(np.dtype(np.float64)), self.centre)
+        return type(self)(self.base.astype(np.dtype(np.float64)), self.centre)
 
     def __matmul__(self, W):
         return self.stored @ W - self.centre @ W
@@ -122,6 +124,37 @@ class CentredRows(CompressedRows):
         return self.stored.toarray() - self.centre
 
 
+class MovedRows(CentredRows):
+    """X − 1cᵀ in float64 for a sparse X whose columns with a c have an entry in every row: those are moved.
+
+    No other entries are wanted, and nothing cancels: in the algebra of `CentredRows` squares of c would.
+    """
+
+    @cached_property
+    def moved(self):
+        """X − 1cᵀ, of a tile or of few rows."""
+        X = self.stored
+        return self.base._with_data(X.data.astype(np.float64) - self.centre[X.indices])
+
+    def __matmul__(self, W):
+        return self.moved @ W
+
+    def transposed_product(self, R):
+        return self.moved.transposed_product(R)
+
+    def squared(self):
+        return self.moved.squared()
+
+    def weighted_gram(self, c, positive):
+        return self.moved.weighted_gram(c, positive)
+
+    def weighted_gram_rows(self, c):
+        return self.moved.weighted_gram_rows(c)
+
+    def row_gram(self, tile_bytes, each):
+        return self.moved.row_gram(tile_bytes, each)
+
+
 class _Squares:
     """(X − 1cᵀ)∘(X − 1cᵀ) of a sparse X, for the products that a pass asks of it."""
 
@@ -139,7 +172,11 @@ class _Squares:
 
 def centred(X, centre):
     """X − 1cᵀ, for c where X lies."""
-    return (CentredRows if X.compressed else Centred)(X, centre)
+    if not X.compressed:
+        return Centred(X, centre)
+    far = centre != 0
+    entries = int(far[X.stored.indices].sum())
+    return (MovedRows if entries == X.shape[0] * int(far.sum()) else CentredRows)(X, centre)
 
 
 class Columns(NamedTuple):
