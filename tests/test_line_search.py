@@ -57,3 +57,13 @@ def test_a_step_below_the_rounding_of_values_is_not_searched_along(monkeypatch):
     monkeypatch.setattr(objective, "answer", listen)
     found = driver.run(solvers.newton_cholesky(), objective, np.zeros(objective.size), tol=1e-6)
     assert found.status == "converged" and asked
+
+
+def test_a_line_of_next_to_no_curvature_is_no_warning():
+    """Large offsets saturate all rows: Newton's step along the line overflows."""
+
+    def slope_and_curvature(t):
+        return np.float64(-1.0 if t < 3 else 1.0), np.float64(1e-309)
+
+    with np.errstate(over="raise"):
+        assert 0 < minimum(slope_and_curvature, -1.0) <= 3

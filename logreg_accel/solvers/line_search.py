@@ -108,7 +108,7 @@ def minimum(slope_and_curvature, first):
     low, high, t = 0.0, math.inf, 1.0
     for _ in range(60):
         clock.check()
-        slope, curvature = slope_and_curvature(t)
+        slope, curvature = map(float, slope_and_curvature(t))  # NumPy's would warn of a step that overflows
         if -enough <= slope <= 0:
             return t
         low, high = (t, high) if slope < 0 else (low, t)
