@@ -32,7 +32,6 @@ _FEWEST = 3
 _ROOM = 1.2  # how far below `tol` a proof by some rows has to be expected before it is tried
 _PATIENT_FROM = 0.01  # of `tol`, an estimate from which on a dear proof is tried
 _DEAR = 240  # parameters from which on a Hessian of all rows takes longer than some steps of a solver
-
 _HOPE = 4.0  # times `tol`, what a bound may seem to be, before the intercept's part, to be worth finding
 _WORK = 1 << 33  # multiplications up to which a Hessian of all rows is made where some did not do
 _UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some columns
@@ -40,7 +39,6 @@ _LOOSE, _TIGHT = 1e-6, 1e-10
 """A bound above the one is made tighter at the end; of few numbers one above the other is not enough."""
 
 _SMALL = 1 << 18  # numbers of X up to which a tight bound costs next to nothing
-
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 
 
@@ -119,6 +117,8 @@ class Certificate:
             return Verdict(math.inf)
         if point.value == 0:
             return Verdict(0.0, 0.0)
+        if told.proven <= self.tol * point.value:
+            return Verdict(math.nan, told.proven / point.value)
         yield from self._look_for_separation(point)
         estimate = (yield from self._estimate(point, told.gap)) / abs(point.value)
         bound = math.inf

@@ -78,7 +78,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     start : ndarray (size,)
     progress : Progress
     continued : function solver -> solver, or None
-        What a run that goes on is made of.
+        What a run is made of that knows more than its start.
     checkpoint : path-like or None
 
     Returns
@@ -106,7 +106,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     )
     asked, l1 = options.solver_asked(model), model.l1_ratio > 0 and penalised
     solver, name, reason = streaming.with_room(labelled, (solver, name, reason), loss.n_outputs, asked, l1)
-    options.check_solver(model, solver, plain, continued)
+    options.check_solver(solver, plain)
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
     streaming.keep_blocks(labelled, streaming.check_room(labelled, solver, loss.n_outputs))

@@ -16,6 +16,7 @@ class Incremental:
     """`partial_fit`, for an estimator with `_matrix`, `_run` and `_finish`."""
 
     class_weight: Any
+    standardize: Any
     classes_: Any
     _matrix: Any
     _run: Any
@@ -52,6 +53,10 @@ class Incremental:
             raise ValueError(
                 f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know "
                 "from a part of the rows; expected a dict or None."
+            )
+        if self.standardize:
+            raise ValueError(
+                "`standardize` is True, and partial_fit sees a part of the rows alone; scale the columns."
             )
         steps = Steps.begun_for(self, X, y, sample_weight)
         with fitting.unchanged_where_refused(self):

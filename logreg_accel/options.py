@@ -69,16 +69,12 @@ def column_called(model, name, option):
     return int(found[0])
 
 
-def check_solver(model, solver, plain, continued):
+def check_solver(solver, plain):
     """Raise ValueError for a solver that cannot take the options of a fit."""
     if not plain and isinstance(solver, row_space):
         raise ValueError(
             "`solver` is 'row-space', which takes one penalty for all columns, not `penalty_factor` or "
             "`standardize`; use solver='newton-cg' or 'auto'."
-        )
-    if continued is not None and model.standardize:
-        raise ValueError(
-            "`standardize` is True, and partial_fit sees a part of the rows alone; scale the columns instead."
         )
 
 

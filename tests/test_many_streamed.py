@@ -152,6 +152,6 @@ def test_workers_share_no_models():
 
 def test_what_many_models_need_beside_the_blocks_is_asked_for():
     X = np.random.default_rng(0).standard_normal((400, 300))
-    Y = (X[:, :80] > 0).astype(int)
+    Y = np.tile(X[:, :80] > 0, 3).astype(int)
     with pytest.raises(MemoryError, match="Raise it to"):
         fit_many(source(X, Y[:, 0], memory="96MB"), Y, solver="newton-subsampled")

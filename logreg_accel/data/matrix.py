@@ -84,6 +84,10 @@ class Matrix:
         """Return a copy of some rows."""
         return Matrix(self.stored[rows])
 
+    def columns(self, which):
+        """Return a copy of some columns."""
+        return type(self)(self.stored[:, which])
+
     def batch(self, number, n_batches):
         """Return slices of rows that make up one of `n_batches` batches, which together hold every row once.
 

@@ -5,6 +5,8 @@ nearer to each other than that of a sample is to any of them. So one start serve
 of the sample, and the Hessian there is one metric for all of them.
 """
 
+import math
+
 import numpy as np
 
 from .. import clock
@@ -85,6 +87,29 @@ def path_start(session, objectives, seed, rows_per_parameter):
             for j in alike:
                 found[j] = w
     return found
+
+
+def onward(path, C, straight):
+    """Where the model of C is expected from those of its path: on the line through the last two in log C.
+
+    Parameters
+    ----------
+    path : list of (C, w)
+        From the strongest penalty on.
+    straight : bool
+        Whether a line may be followed: it would leave the zeros of an L1 penalty, and bounds.
+
+    Returns
+    -------
+    ndarray (size,), or None for the first of a path
+    """
+    if not path:
+        return None
+    last, w = path[-1]
+    if len(path) == 1 or not straight or path[-2][0] == last:
+        return w
+    before, w_before = path[-2]
+    return w + math.log(C / last) / math.log(last / before) * (w - w_before)
 
 
 def _paths(objectives):

@@ -284,10 +284,12 @@ class Accept:
 
     `gap` estimates F(point) − F*; None leaves the estimate to the certificate. If the estimate is `rough`,
     the gap is measured before a fit ends on it. The best point is the one with the least value or, if the
-    solver gives scores (the loss on held-out rows), the one with the least score.
+    solver gives scores (the loss on held-out rows), the one with the least score. `proven` is a bound on
+    F(point) − F* that somebody has proven.
     """
 
     point: Point
     gap: float | None = None
     score: float | None = None
     rough: bool = False
+    proven: float = np.inf
