@@ -146,7 +146,7 @@ class Folds:
             own = self.fitted[max(first, split * each) : min(last, (split + 1) * each)]
             W = np.zeros((n + 1, len(own) * self.k))
             for i, one in enumerate(own):
-                w = one.solution.w.reshape(-1, self.k)
+                w = self._centred(one.solution.w.reshape(-1, self.k))
                 W[: len(w), i * self.k : (i + 1) * self.k] = w
             yield split, W
 
@@ -163,6 +163,10 @@ class Folds:
             for own, test, count in zip(margins, tests, copies, strict=True)
         ]
 
+    def _centred(self, W):
+        """Weights (..., k), which of several classes may be shifted together, with their mean at zero."""
+        return W - W.mean(axis=-1, keepdims=True) if self.k > 1 else W
+
     def of_all(self, what, dtype):
         """A property of every Solution, in the shape of the scores."""
         values = np.empty(len(self.fitted), dtype=dtype)
@@ -172,9 +176,7 @@ class Folds:
     def points(self):
         """`coefs_paths_`; of several classes with the mean over the classes at zero."""
         models = np.array([one.solution.w for one in self.fitted])
-        W = models.reshape(len(models), -1, self.k)
-        if self.k > 1:
-            W = W - W.mean(axis=2, keepdims=True)
+        W = self._centred(models.reshape(len(models), -1, self.k))
         return W.transpose(0, 2, 1).reshape(*self.shape, self.k, -1)
 
     def out_of_fold(self, place):
