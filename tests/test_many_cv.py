@@ -43,7 +43,7 @@ def test_the_choice_is_that_of_a_float64_reference(seed):
     X, y = draw(int(rng.integers(60, 600)), int(rng.integers(2, 20)), 2 + seed % 3, seed)
     X = X * 10.0 ** rng.integers(-2, 2, X.shape[1])
     Cs = np.logspace(-4, 4, 10)
-    clf = LogisticRegressionCV(cv=4).fit(X, y)
+    clf = LogisticRegressionCV(cv=4, tol=1e-12).fit(X, y)
     expected = reference(X, y, Cs, StratifiedKFold(4).split(X, y))
     np.testing.assert_allclose(clf.scores_, expected, rtol=1e-6)
     assert clf.C_ == Cs[expected.mean(axis=0)[0].argmax()]
