@@ -23,9 +23,10 @@ from .parts import PartsOnWorkers
 @contextlib.contextmanager
 def opened(source, class_weight=None):
     """A context with the parts of a source on its workers; a Streamed. Errors as `rows.opened`."""
+    source.learn()
     pool, own = pool_of(source.client)
     plan = Plan(uuid.uuid4().hex, None, source.classes, source.memory, source.cache)
-    there = PartsOnWorkers(pool, plan, source.parts)
+    there = PartsOnWorkers(pool, plan, source.parts_to_read())
     try:
         there.plan = plan._replace(first=there.first())
         yield factored(_streamed(source, there), class_weight)

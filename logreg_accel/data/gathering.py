@@ -1,6 +1,7 @@
 """A table in several files, read whole or batch by batch, and where its rows stand in them."""
 
 import collections
+import copy
 import difflib
 import re
 
@@ -26,6 +27,8 @@ class Tables:
         As `TableReader`; the files have different columns.
     """
 
+    may_be_empty = False
+
     def __init__(self, patterns, **layout):
         self.layout = layout
         self.readers = [TableReader(path, **layout) for path in find_files(patterns)]
@@ -37,6 +40,12 @@ class Tables:
                 raise ValueError(
                     f"{reader.path!r} and {self.name!r} are not one table: only one of them has {listed}."
                 )
+
+    def only(self, number):
+        """One of the files, which may have no rows."""
+        one = copy.copy(self)
+        one.readers, one.may_be_empty = [self.readers[number]], True
+        return one
 
     def find(self, name):
         """The name of a column, which without a header may be a number from the end, such as "-1".
@@ -111,7 +120,7 @@ class Tables:
                 self._rows[number] += batch.num_rows
                 for start in range(0, batch.num_rows, most):
                     yield number, batch.slice(start, most)
-        if not sum(self._rows):
+        if not sum(self._rows) and not self.may_be_empty:
             raise ValueError(f"{self.name!r} has a header and no rows.")
 
     def as_written(self, names):

@@ -56,6 +56,10 @@ class Source:
     def learn(self):
         """Whatever has to be known of all rows before the first read."""
 
+    def parts_to_read(self):
+        """The parts as workers read them, each by itself; after `learn`."""
+        return self.parts
+
     def learned(self):
         """What a cache of the rows keeps of that, as JSON values."""
 
@@ -129,8 +133,8 @@ def scan(
     client : distributed.Client, int or None
         Of a Dask cluster whose workers read the files, each its share, or so many processes of this machine;
         `memory` is then what each of them may take, and `cache` where it writes what does not fit. The files
-        have the same names everywhere. The bits of a fit do not depend on the number of workers, and any of
-        them may end, hang or come at any time.
+        have the same names everywhere. An `encoder` learns here, in one read, and encodes there. The bits of
+        a fit do not depend on the number of workers, and any of them may end, hang or come at any time.
 
     Returns
     -------
@@ -165,10 +169,10 @@ def scan(
     if isinstance(client, bool) or (isinstance(client, int) and client < 1):
         raise ValueError(f"`client` is {client!r}; expected a distributed.Client or a number of processes.")
     if encoder is not None:
-        if client is not None:
-            raise ValueError("`client` is given beside `encoder`, which one machine learns; expected None.")
         tables = Tables(list(data) if isinstance(data, list | tuple) else [data], **(layout or {}))
-        return encoder.source(tables, Wanted(target, weight, features, tuple(drop)), size, cache, classes)
+        source = encoder.source(tables, Wanted(target, weight, features, tuple(drop)), size, cache, classes)
+        source.client = client
+        return source
     return Source(data, Wanted(target, weight, features, tuple(drop)), size, cache, classes, client)
 
 

@@ -119,10 +119,9 @@ class Coder(NamedTuple):
 
     def __call__(self, column):
         """Labels of some rows, which have no other values."""
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        column = column.cast(self.values.type) if pa.types.is_dictionary(column.type) else column
+        column = column if column.type == self.values.type else column.cast(self.values.type)
         return self.labels[pc.index_in(column, value_set=self.values).to_numpy(zero_copy_only=False)]
 
     @property

@@ -1,6 +1,8 @@
 """Tables that need not fit into memory, encoded batch by batch: a source of rows."""
 
 import collections
+import copy
+from functools import partial
 
 import numpy as np
 from sklearn.base import clone
@@ -47,7 +49,7 @@ class TableSource(Source):
         )
         super().__init__([reader.path for reader in tables.readers], wanted, memory, cache, classes)
         self.tables, self.coder, self.head, self.counts = tables, None, None, Counts()
-        self.on_learned = lambda: None
+        self.on_learned = _nothing
         known, self._given = hasattr(encoder, "columns_"), None if classes is None else str(classes)
         self.encoder = encoder if known else clone(encoder)
         self._asked = encoder.to_dict() if known else repr(sorted(encoder.get_params().items()))
@@ -130,6 +132,17 @@ class TableSource(Source):
         """Take what `learned` gave."""
         self.encoder = type(self.encoder).from_dict(kept)
 
+    def parts_to_read(self):
+        """Each file with the encoder and the labels that were learned of all."""
+        return [part._replace(read=partial(_chunks, self._only(i))) for i, part in enumerate(self.parts)]
+
+    def _only(self, number):
+        one = copy.copy(self)
+        one.tables, one.parts = self.tables.only(number), [self.parts[number]]
+        one.client = one.head = one.progress = None
+        one.on_learned = _nothing
+        return one
+
     def pieces(self, labelled=True):
         if labelled:
             self.learn()
@@ -170,6 +183,15 @@ class TableSource(Source):
         """Rows that are encoded at once."""
         slots = len(self.encoder.columns_) if self.encoder.sparse_ else self.encoder.n_features_out_
         return max(CHUNK // (8 * max(slots, 1)), 1)
+
+
+def _nothing():
+    """What is done where nobody waits for what was learned."""
+
+
+def _chunks(source):
+    for piece in source.pieces():
+        yield piece.chunk
 
 
 def types_of(encoder):
