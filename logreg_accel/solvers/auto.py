@@ -61,16 +61,18 @@ def choose_solver(
             "prox-newton" if size <= PROX_NEWTON_UP_TO_SIZE else "fista"
         ), f"{size} weights under an L1 penalty"
     what = f"{n_features} features" + (f" x {n_outputs} classes" if n_outputs > 1 else "")
+    most = SAMPLE_UP_TO_FEATURES if n_outputs == 1 else SAMPLE_UP_TO_FEATURES_OF_CLASSES
+    wanted = SAMPLE_FROM_ROWS * (size if size <= SAMPLE_BY_PARAMETERS_UP_TO else n_features)
+    tall = n_rows >= wanted and n_features <= most and nbytes >= SAMPLE_FROM_BYTES
     look = seen()
-    if look is not None and look.entries <= costs.ENTRIES_UP_TO[look.layout]:
+    known = look is not None and look.entries <= costs.ENTRIES_UP_TO[look.layout]
+    if known and not (tall and look.layout == "sparse"):  # real one-hot columns are worse than random ones
         if size > NEWTON_UP_TO_FEATURES and penalised and n_outputs == 1:
             if (moderate := strength()) <= DUAL_UP_TO_STRENGTH:
                 return "dual", _epochs(moderate)
         name = costs.cheapest(n_rows, n_features, n_outputs, penalised, look)
         return name, f"{what}, {n_rows} rows, C·Σ‖x − x̄‖² of {look.curvature:.2g}: the least work"
-    most = SAMPLE_UP_TO_FEATURES if n_outputs == 1 else SAMPLE_UP_TO_FEATURES_OF_CLASSES
-    wanted = SAMPLE_FROM_ROWS * (size if size <= SAMPLE_BY_PARAMETERS_UP_TO else n_features)
-    if n_rows >= wanted and n_features <= most and nbytes >= SAMPLE_FROM_BYTES:
+    if tall:
         return "newton-subsampled", f"{n_rows / n_features:.0f} rows a feature: a sample shows the curvature"
     dear = n_outputs > 1 and _hessian_beside_products(n_features, n_outputs) > NEWTON_UP_TO_PRODUCTS
     if size <= NEWTON_UP_TO_FEATURES and not dear:

@@ -19,6 +19,8 @@ _SAMPLE_ROWS, _SAMPLE_SHARE = 50, 0.2  # of newton-subsampled, and of a Hessian 
 _SAMPLE_FROM = 1 << 16  # numbers of X times outputs, below which its calls take longer than all rows
 _HESSIAN_UP_TO_SIZE = 600
 _WORTH_OF_ROUNDING = 1.2
+_PRICE_OF_CORRELATION = 1.5  # real columns are more alike than random ones: lbfgs takes longer on them
+_LBFGS_FROM_WIDTH = 2  # features a row
 _ROW_SPACE_UP_TO_ROWS = 1000
 _ROW_SPACE_FROM_WIDTH = 0.5  # features a row
 
@@ -73,7 +75,8 @@ def offered(n_rows, n_features, n_outputs, penalised, seen):
     """The solvers that come into question."""
     size = n_features * n_outputs
     yield "newton-cg"
-    yield "lbfgs"
+    if n_outputs > 1 or n_features >= _LBFGS_FROM_WIDTH * n_rows:
+        yield "lbfgs"
     if size <= _HESSIAN_UP_TO_SIZE:
         yield "newton-cholesky"
     many = n_rows >= _SAMPLE_ROWS * size and seen.entries * n_outputs >= _SAMPLE_FROM
@@ -98,6 +101,8 @@ def cheapest(n_rows, n_features, n_outputs, penalised, seen):
     expected = {solver: seconds(solver, *shape, seen) for solver in offered(*shape, penalised, seen)}
     if "newton-cholesky" in expected:
         expected["newton-cholesky"] /= _WORTH_OF_ROUNDING
+    if "lbfgs" in expected and seen.layout == "dense":
+        expected["lbfgs"] *= _PRICE_OF_CORRELATION
     return min(expected, key=expected.get)
 
 
