@@ -97,7 +97,8 @@ def main():
     for name, value in {**seconds, **ratios}.items():
         print(f"{name:32} {value:.3f}")
     if arguments.output:
-        facts = {"machine": machine(), "rows": arguments.rows, "seconds": seconds, "ratios": ratios}
+        facts = {"machine": machine(), "load": os.getloadavg()[0], "rows": arguments.rows}
+        facts |= {"repeats": arguments.repeats, "seconds": seconds, "ratios": ratios}
         arguments.output.write_text(json.dumps(facts, indent=1) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -304,3 +305,18 @@ def test_few_groups_are_told():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         inference(clf, X, y, vcov={"CRV1": np.arange(len(y)) % (p + 1)})
+
+
+def test_marginal_effects_of_many_rows_in_little_memory():
+    """Four classes of 400,000 rows: nothing has a number for every row, class and column."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400_000, 8)).astype(np.float32)
+    X[:, 6:] = X[:, 6:] > 0.3
+    y = (X @ rng.standard_normal((8, 4)) + rng.gumbel(size=(len(X), 4))).argmax(axis=1)
+    clf = LogisticRegression(C=np.inf, tol=1e-10, backend="numba").fit(X, y)
+    tracemalloc.start()
+    effects = inference(clf, X, y).get_margeff()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2e8 and effects.discrete.tolist() == [False] * 6 + [True] * 2
+    np.testing.assert_allclose(effects.margeff.sum(axis=1), 0, atol=1e-12)  # probabilities add up to 1
