@@ -76,6 +76,10 @@ class Backend:
         """A NumPy array of one of this backend's arrays."""
         return array
 
+    def together(self, *vectors):
+        """NumPy arrays of several of this backend's vectors, of numbers of 4 or 8 bytes."""
+        return tuple(self.to_host(vector) for vector in vectors)
+
     def take(self, block, rows, weights):
         """Some rows of an uploaded block as a block of their own, with weights (len(rows),) of their own."""
         splits, offset = (None if array is None else array[rows] for array in block[3:5])

@@ -33,6 +33,7 @@ class Masses:
     def __init__(self, parts, backend, numbers=None, start=0):
         self.parts, self.backend, self.numbers, self.start = parts, backend, numbers, start
         self._total = None
+        self._passed = None, None
 
     def total(self):
         """Σ mass in float64, and how many are positive."""
@@ -52,19 +53,24 @@ class Masses:
 
     def above(self, scale, even, bar, seed):
         """The rows whose mass·scale + even passes a bar by their hash, ascending, on the host."""
-        found, start = [], self.start
+        found, own, start = [], [], self.start
         for part in self.parts:
             numbers = self.numbers
             if start:
                 stop = start + len(part)
                 numbers = np.arange(start, stop, dtype=np.uint32 if stop <= 2**32 else np.int64)
-            rows = self.backend.to_host(self.backend.rows_above(part, scale, even, bar, seed, numbers))
+            rows = self.backend.rows_above(part, scale, even, bar, seed, numbers)
+            rows, masses = self.backend.together(rows, part[rows])  # `at` is asked for them next
             found.append(rows + start)
+            own.append(masses)
             start += len(part)
-        return joined(found)
+        self._passed = joined(found), joined(own)
+        return self._passed[0]
 
     def at(self, rows):
-        """Those of some rows, ascending, where the backend has them."""
+        """Those of some rows, ascending, where the backend has them, or on the host."""
+        if rows is self._passed[0]:
+            return self._passed[1]
         return at(self.parts, rows, self.backend)
 
     def halves(self, other):
@@ -135,8 +141,12 @@ class Labels:
         """As `totals`, of every block."""
         for y, s in self.beside():
             those = [y == code for code in range(n_classes)]
-            own = np.array([int(of.sum()) for of in those])
-            yield own, own if s is None else np.array([float(s[of].sum(dtype=np.float64)) for of in those])
+            own = self._sums(those)
+            yield own, own if s is None else self._sums([s[of] for of in those], np.float64)
+
+    def _sums(self, vectors, dtype=None):
+        """The sums of vectors, which come to the host together."""
+        return self.backend.to_host(np.concatenate([v.sum(dtype=dtype, keepdims=True) for v in vectors]))
 
     def masses(self, each):
         """Masses that are a number of each class, times the weights."""

@@ -21,7 +21,7 @@ sizes_to_host: list = []  # of arrays
 compiled: set = set()  # of templates: what CuPy compiles when it is first called for some dtypes
 
 _LAYOUT = {"reshape", "view", "transpose", "swapaxes", "squeeze", "diagonal", "ravel", "tobytes"}
-_NEED_A_SIZE = {"flatnonzero", "nonzero", "unique", "argwhere", "extract"}
+NEED_A_SIZE = {"flatnonzero", "nonzero", "unique", "argwhere", "extract"}
 
 
 _current = threading.local()
@@ -150,7 +150,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         check_call("functions", name, len(arguments), keywords)
         refuse_host_arrays(arguments)
         called(name, arguments)
-        if name in _NEED_A_SIZE or (name == "bincount" and "minlength" not in keywords):
+        if name in NEED_A_SIZE or (name == "bincount" and "minlength" not in keywords):
             counts["waits"] += 1
         return on_device(function(*map(plain, arguments), **{k: plain(v) for k, v in keywords.items()}))
 

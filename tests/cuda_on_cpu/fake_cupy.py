@@ -19,6 +19,7 @@ import scipy.linalg
 
 from .device_array import (
     API,
+    NEED_A_SIZE,
     Device,
     DeviceArray,
     called,
@@ -198,6 +199,7 @@ def _function(name):
         result = function(*map(plain, arguments), **keywords)
         if not (name in _AS_IT_IS and _same(result, arguments[0])):
             called(name, arguments)
+        counts["waits"] += name in NEED_A_SIZE
         return on_device(result)
 
     return on_plain

@@ -75,6 +75,12 @@ class CupyBackend(Backend):
     def to_host(self, array):
         return fetch(array, self.n_threads) if isinstance(array, cupy.ndarray) else cupy.asnumpy(array)
 
+    def together(self, *vectors):
+        """One copy, and one wait."""
+        words = cupy.asnumpy(cupy.concatenate([cupy.ascontiguousarray(v).view(np.uint32) for v in vectors]))
+        parts = np.split(words, np.cumsum([v.nbytes // 4 for v in vectors[:-1]]))
+        return tuple(part.view(v.dtype) for part, v in zip(parts, vectors, strict=True))
+
     def take(self, block, rows, weights):
         rows = cupy.asarray(rows)
         heaviest = float(weights.max(initial=0))
