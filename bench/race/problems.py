@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from . import generated, real
 
@@ -59,7 +60,7 @@ def load(case, scale=1.0, folder=None):
     y = np.ascontiguousarray(y, dtype=np.uint8)
     if not hasattr(X, "tocsr"):
         return np.ascontiguousarray(X, dtype=np.float32), y
-    X = X.tocsr().astype(np.float32)
+    X = csr_matrix(X.tocsr().astype(np.float32))  # Snap ML takes no csr_array
     X.sort_indices()  # every contestant gets what it would else do itself
     X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)  # liblinear takes no others
     return X, y
