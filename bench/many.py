@@ -3,8 +3,10 @@
 Grids of 5 folds and 10 values of C, 45 values of C, and 100 targets, at a proven relative suboptimality of
 1e-6; with `--data FOLDER` also real texts, as bench/race knows them. "single" are our own fits of some of
 these models, one after the other on the rows that train, times how many of those there are, by what "auto"
-takes for each. "sklearn" is LogisticRegressionCV on the first fold alone, times 5, its tolerance tightened
-from 1e-4 until the worst of its models is within 1e-6 or its time is over. Results are merged by case into
+takes for each. "others" are packages that are installed (glum, skglm for L1, scikit-learn) on some C's of
+the first model, tightened likewise, times how many models there are (`many_peers.py`). "sklearn" is
+LogisticRegressionCV on the first fold alone, times 5, its tolerance tightened from 1e-4 until the worst of
+its models is within 1e-6 or its time is over. Results are merged by case into
 bench/results/many.json; `--table` only writes the table of bench/README.md.
 """
 
@@ -15,6 +17,7 @@ import time
 import warnings
 from pathlib import Path
 
+import many_peers
 import numpy as np
 import scipy.sparse
 from race.real import reviews, topics
@@ -65,7 +68,13 @@ CASES = {
     "25k x 20k sparse, 5 folds x 10 C": (lambda s: text(int(25e3 * s)), 5, GRID),
     "100k x 768, 45 C": (lambda s: dense(int(100e3 * s), 768), 0, np.logspace(-6, 5, 45)),
     "200k x 128, 100 targets": (lambda s: dense(int(200e3 * s), 128, 100), 0, np.array([1.0])),
+    "20k x 2000, 10 C, L1": (lambda s: dense(int(20e3 * s), 2000), 0, np.logspace(-2.5, -0.5, 10)),
 }
+
+
+def share_of_l1(case):
+    """The l1_ratio of a case."""
+    return float(case.endswith("L1"))
 
 
 def real_texts(folder):
@@ -80,14 +89,14 @@ def real_texts(folder):
     }
 
 
-def table_of(X, Y, folds, strengths):
+def table_of(X, Y, folds, strengths, l1_ratio=0.0):
     """The rows, the models, and which rows each split trains on."""
     m = X.shape[0]
     fold = np.random.default_rng(1).integers(0, folds, m) if folds else np.zeros(m)
     bits = packed(fold[:, None] != np.arange(folds))
     shared = Shared(as_matrix(X), Y[:, 0] if Y.shape[1] == 1 else Y, None, bits, np.array([0, 1]))
     models = [Model(t, f) for t in range(Y.shape[1]) for f in (range(folds) if folds else [None])]
-    return shared, [Spec(model, float(C)) for model in models for C in strengths]
+    return shared, [Spec(model, float(C), l1_ratio) for model in models for C in strengths]
 
 
 def first_fold(shared):
@@ -127,7 +136,7 @@ def one_by_one(X, Y, shared, specs, most=10):
     for spec in some:
         y = Y[trains, spec.model.target]
         began = time.perf_counter(), time.process_time()
-        LogisticRegression(C=spec.C, tol=TOL, backend="numba").fit(rows, y)
+        LogisticRegression(C=spec.C, l1_ratio=spec.l1_ratio, tol=TOL, backend="numba").fit(rows, y)
         wall, cpu = wall + time.perf_counter() - began[0], cpu + time.process_time() - began[1]
     return {
         "fits": len(some),
@@ -168,10 +177,21 @@ def sklearns(X, y, shared, outcome, limit):
     return found
 
 
-def run(case, scale, limit, runs):
+def others(X, Y, shared, specs, outcome, limit, most=5):
+    """Other packages on some models of the first target and split, and what all would take."""
+    own = [i for i, spec in enumerate(specs) if spec.model == specs[0].model]
+    own = own[:: -(-len(own) // most)]
+    trains = slice(None) if shared.splits is None else first_fold(shared)
+    solutions = [outcome.fitted[i].solution for i in own]
+    least = [solution.value * (1 - solution.bound) for solution in solutions]
+    Cs, y = [specs[i].C for i in own], Y[trains, 0]
+    return many_peers.race(X[trains], y, Cs, specs[0].l1_ratio, least, len(specs), TOL, limit)
+
+
+def run(name, case, scale, limit, runs):
     make, folds, strengths = case
     X, Y = make(scale)
-    shared, specs = table_of(X, Y, folds, strengths)
+    shared, specs = table_of(X, Y, folds, strengths, share_of_l1(name))
     together(shared, specs[:2], runs=1)  # compiles
     load = os.getloadavg()[0]
     ours, outcome = together(shared, specs, runs)
@@ -179,9 +199,20 @@ def run(case, scale, limit, runs):
     entry["single"] = one_by_one(X, Y, shared, specs)
     entry["share_of_single"] = ours["cpu_seconds"] / entry["single"]["cpu_seconds_of_all"]
     entry["share_of_single_wall"] = ours["seconds"] / entry["single"]["seconds_of_all"]
+    if limit > 0:
+        entry["others"] = others(X, Y, shared, specs, outcome, limit)
     if folds and limit > 0:
         entry["sklearn"] = sklearns(X, Y[:, 0], shared, outcome, limit)
     return entry
+
+
+def told_of(others):
+    """What other packages took, in one cell."""
+    return "; ".join(
+        f"{name} {found['seconds_of_all']:.1f}, {found['worst_suboptimality']:.0e}"
+        for name, found in others.items()
+        if "failed" not in found
+    )
 
 
 def written(report):
@@ -189,8 +220,8 @@ def written(report):
     lines = [
         "| models | rows x features | solver | reads | worst bound | s | s of single fits | share "
         "| share of CPU time | load of 2 cores | scikit-learn, s "
-        "| its worst suboptimality |",
-        "|" + "---|" * 12,
+        "| its worst suboptimality | others: s, worst suboptimality |",
+        "|" + "---|" * 13,
     ]
     for name, one in report["cases"].items():
         ours, single, peer = one["together"], one["single"], one.get("sklearn")
@@ -203,6 +234,7 @@ def written(report):
                 if peer
                 else "| | |"
             )
+            + f" {told_of(one.get('others', {}))} |"
         )
     return "\n".join(lines)
 
@@ -226,7 +258,7 @@ def main():
         for name in [name for name in cases if any(part in name for part in options.cases.split("|"))]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                report["cases"][name] = run(cases[name], options.scale, options.limit, options.runs)
+                report["cases"][name] = run(name, cases[name], options.scale, options.limit, options.runs)
             print(name, json.dumps(report["cases"][name], indent=1), flush=True)
         report["machine"] = machine()
         _RESULTS.write_text(json.dumps(report, indent=1) + "\n")
