@@ -189,7 +189,9 @@ class Multinomial:
     def log_probabilities(self, z):
         """Return the logarithms of `probabilities`, accurate even where those underflow."""
         z = z - z.max(axis=1, keepdims=True)
-        return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        # The sum runs over the others alone: beside the 1 of the largest margin they would be rounded away.
+        others = np.where(_own(z, z.argmax(axis=1)), 0, np.exp(z))
+        return z - np.log1p(others.sum(axis=1, keepdims=True))
 
 
 def _own(z, y):

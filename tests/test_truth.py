@@ -282,3 +282,29 @@ def test_softmax_of_many_parameters_is_proven_at_once():
     y = np.argmax(X[:, :10] + rng.gumbel(size=(40_000, 10)), axis=1)
     model = LogisticRegression(tol=1e-6, solver="newton-subsampled").fit(X, y)
     assert model.status_ == "converged" and model.suboptimality_bound_ <= 1e-6 and model.n_passes_ < 15
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs"])
+def test_wide_float32_data_leave_the_start(solver):
+    """A line search that ended above its start called the untrained model the noise floor."""
+    X = np.random.default_rng(0).standard_normal((100, 20_000), dtype=np.float32)
+    found = LogisticRegression(solver=solver, backend="numpy").fit(X, X[:, 0] > 0)
+    assert found.status_ == "converged" and found.coef_.any() and found.score(X, X[:, 0] > 0) == 1
+
+
+def test_log_probabilities_of_several_classes_keep_their_tails():
+    model = LogisticRegression(backend="numpy").fit(np.eye(3), [0, 1, 2])
+    model.coef_, model.intercept_ = 50 * np.eye(3), np.zeros(3)
+    tail = model.predict_log_proba([[1.0, 0.0, 0.0]])[0, 0]
+    assert tail == pytest.approx(-np.log1p(2 * np.exp(-50.0)), rel=1e-12, abs=0)
+
+
+def test_nearly_collinear_columns_without_a_penalty_are_proven():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((300, 5))
+    X[:, 4] = X[:, 0] + 1e-7 * X[:, 4]
+    y = (rng.random(300) < 0.4).astype(int)
+    found = LogisticRegression(solver="lbfgs", C=np.inf, backend="numpy").fit(X, y)
+    exact = optimum(Exact(X, losses.of(y, 2), np.ones(300), 0.0, 0.0, intercept=True))
+    least, value = float(exact.upper) / 300, found.history_[-1].value
+    assert (value - least) / value <= found.suboptimality_bound_ + 1e-12 <= 1e-8
