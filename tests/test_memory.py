@@ -54,6 +54,16 @@ def test_nothing_is_asked_where_nobody_knows(monkeypatch):
     assert LogisticRegression(solver="newton-cholesky").fit(X, y).status_ == "converged"
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_a_look_at_very_many_columns_is_asked_for(monkeypatch, l1_ratio):
+    """A stray index of 2e9 in a file made a vector of 16 GB before anything was asked."""
+    with_bytes(monkeypatch, 10**8)
+    X = scipy.sparse.csr_array((np.ones(3), ([0, 1, 2], [0, 19_999_999, 1])), shape=(3, 20_000_000))
+    monkeypatch.setattr("logreg_accel.fitting.seen_of", lambda *_: pytest.fail("X was looked at"))
+    with pytest.raises(MemoryError, match="needs .* GB beside X for 20000000 features and 100 MB are"):
+        LogisticRegression(l1_ratio=l1_ratio).fit(X, [0, 1, 0])
+
+
 def test_samples_of_sparse_rows_are_asked_for(monkeypatch):
     """Its metric is a square matrix of the features, however few the entries are."""
     shape = Shape(25_000, 9_000, 1, 40_000_000)

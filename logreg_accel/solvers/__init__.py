@@ -16,7 +16,7 @@ from .auto import choose_solver, products_alone
 from .dual import dual
 from .gd import gd
 from .lbfgs import lbfgs
-from .memory import Shape, fits, shortage
+from .memory import Shape, fits, has_room, shortage
 from .newton import newton_cg, newton_cholesky
 from .projected import projected_newton
 from .proximal import fista, prox_newton
@@ -104,7 +104,10 @@ def resolve_solver(
     """
     shape, reason = Shape(n_rows, n_features, n_outputs, nbytes, real), "asked for"
     if isinstance(solver, str) and solver == "auto":
-        solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1, strength, seen)
+        looks = strength, seen
+        if not has_room(shape.vectors(0), available):  # no solver fits, and a look would take memory, too
+            looks = (lambda: math.inf), (lambda: None)
+        solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1, *looks)
         if not fits(_settings(solver, shape), shape, available):
             reason = shortage(solver, _settings(solver, shape), shape, available)
             solver = sparing(shape, l1)

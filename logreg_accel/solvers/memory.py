@@ -73,7 +73,11 @@ def needed(solver, shape):
 
 def fits(solver, shape, available):
     """Whether what a solver needs is there; `available` is a function () -> bytes or None."""
-    wanted = needed(solver, shape)
+    return has_room(needed(solver, shape), available)
+
+
+def has_room(wanted, available):
+    """Whether so many bytes are there."""
     if wanted <= _ALWAYS:
         return True
     there = available()
