@@ -297,6 +297,12 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     rows = [[*row, f"{i % 5},{i % 7}00", "3+"[i % 2]] for i, row in enumerate(draw()[1])]
     _, _, err = train(write(path, [*names, "price", "children"], rows), capsys=capsys)
     assert "price: numbers with signs, such as '0,000'" in " ".join(err.split())
+    rows = [[*row, f"1,{i:03d}"] for i, row in enumerate(draw()[1])]
+    _, _, err = train(write(path, [*names, "price"], rows), capsys=capsys)
+    assert "price: numbers with signs, such as '1,000', are left out" in " ".join(err.split())
+    rows = [[*row[:5], row[5].upper() if i % 3 else row[5], *row[6:]] for i, row in enumerate(draw()[1])]
+    _, _, err = train(write(path, names, rows), capsys=capsys)
+    assert "differ by case or blanks alone, such as 'NO' and 'no'" in " ".join(err.split())
     rows = [[*row[:6], row[5]] for row in draw()[1]]
     _, _, err = train(write(path, [*names, "copy"], rows), capsys=capsys)
     assert "copy alone tells the label of every row" in " ".join(err.split())
@@ -306,6 +312,7 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     "words, expected",
     [
         (["trian"], "did you mean train?"),
+        (["train", "x", "--target", "--when", "--model", "m"], "is given as --target=VALUE"),
         (["train", "x", "--model", "m", "--penalty", "l1"], "--l1-ratio"),
         (["train", "x", "--model", "m", "--n_jobs", "2"], "--threads"),
         (["train", "x", "--model", "m", "--tharget", "2"], "did you mean --target?"),

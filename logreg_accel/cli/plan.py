@@ -6,11 +6,11 @@ import numpy as np
 
 from ..table import LeftOut, Levels, Number
 from ..table.learning import FEW
-from ..table.values import all_different, numbers_of, texts_of
+from ..table.values import all_different, is_text, numbers_of, texts_of
 
 _WIDTH = 78
 _SIGNED = re.compile(r"[-+]?[$€£]?\s*[-+]?\d{1,3}([, ']?\d{3})*(\.\d+)?\s*[%$€£]?")
-_RARE, _MANY_CLASSES, _APART, _SOME = 0.02, 20, 1e3, 20_000
+_RARE, _MANY_CLASSES, _APART, _SOME, _SHOWN = 0.02, 20, 1e3, 20_000, 100
 
 
 def tell(progress, name, encoder, table, target, y, totals=None):
@@ -84,6 +84,9 @@ def _odd(encoder, table, target, y, classes, counts):
     every = "every row" if rows == len(y) else f"each of the first {len(y):,} rows"
     if len(classes) > _MANY_CLASSES:
         yield f"target {target} has {len(classes)} classes; is it a quantity?"
+    alike = _spellings(classes)
+    if alike:
+        yield f"target {target} has classes that differ by case or blanks alone, such as {alike}"
     if counts.min() < _RARE * rows:
         rare = classes[counts.argmin()]
         yield (
@@ -107,9 +110,11 @@ def _odd(encoder, table, target, y, classes, counts):
                 f"{column.name} alone tells the {target} of {every}; if it comes after it, "
                 f"--drop {column.name}"
             )
-        if isinstance(column, Levels) and _signed(column.known):
+        texts = _texts(column, some)
+        if _signed(texts):
+            taken = "taken as levels" if column.features else "left out"
             yield (
-                f"{column.name}: numbers with signs, such as {column.known[0]!r}, are taken as levels; "
+                f"{column.name}: numbers with signs, such as {texts[0]!r}, are {taken}; "
                 "written as plain numbers they say more"
             )
     spread = [value for value in spread if value > 0]
@@ -120,6 +125,27 @@ def _odd(encoder, table, target, y, classes, counts):
 def _columns(table):
     """The columns of a table by name, which Arrow would look for one by one."""
     return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _texts(column, table):
+    """The levels of a column or, where one with a text for every row is left out, some of these."""
+    if isinstance(column, Levels):
+        return column.known
+    given = table.get(column.name) if isinstance(column, LeftOut) else None
+    if given is None or not is_text(given.type):
+        return []
+    return [text for text in given.slice(0, _SHOWN).to_pylist() if text]
+
+
+def _spellings(classes):
+    """Two classes whose texts are the same but for case and blanks, in words; None where there are none."""
+    before = {}
+    for label in classes.tolist():
+        plain = " ".join(str(label).casefold().split())
+        if plain in before:
+            return f"{before[plain]!r} and {label!r}"
+        before[plain] = label
+    return None
 
 
 def _signed(levels):

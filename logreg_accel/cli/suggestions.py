@@ -24,6 +24,8 @@ class Parser(argparse.ArgumentParser):
             if option in _SCIKIT_LEARN:
                 return f"; here it is {_SCIKIT_LEARN[option]}"
             return _nearest(option, self.options)
+        if found := re.search(r"argument (--[^ :/]+).*: expected one argument", message):
+            return f"; a value that begins with - is given as {found[1]}=VALUE"
         if found := re.search(r"argument VERB: invalid choice: '([^']*)'", message):
             return _nearest(found[1], re.findall(r"\w+", message.partition("choose from")[2]))
         return ""

@@ -1,6 +1,7 @@
 """TableEncoder: a table as it comes in, a matrix of numbers out."""
 
 import os
+import shlex
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -153,7 +154,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if empty:
             listed = ", ".join(map(repr, empty[:20])) + (", ..." if len(empty) > 20 else "")
             has, them = ("column {} has", "it") if len(empty) == 1 else ("columns {} have", "them")
-            leave = f"leave {them} out: --drop {','.join(empty)}, in Python `drop`"
+            leave = f"leave {them} out: --drop {shlex.quote(','.join(empty))}, in Python `drop`"
             wrong.insert(0, f"{has.format(listed)} no value at all; {leave}")
         if wrong:
             more = f"; and {len(wrong) - 5} more columns" if len(wrong) > 5 else ""
