@@ -26,7 +26,7 @@ def by_glum(X, y, Cs, l1_ratio, tol):
         gradient_tol=tol,
         max_iter=10_000,
     )
-    model.fit(X, y.astype(X.dtype))
+    model.fit(X.astype(np.float64), y.astype(np.float64))  # float32 fails in its search
     W = np.vstack([np.array(model.coef_path_).T, np.array(model.intercept_path_)[None]])
     return W[:, np.argsort(order)]
 

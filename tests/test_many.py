@@ -1,5 +1,7 @@
 """Tables of models: what is fitted together is what is fitted alone, and each is proven like a single fit."""
 
+import gc
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -223,3 +225,23 @@ def test_a_random_family(seed):
         alone = LogisticRegression(C=spec.C, tol=1e-10).fit(X[kept], y[kept], shared.weights[kept])
         assert model.suboptimality_bound_ <= max(1e-9, 10 * alone.suboptimality_bound_)
         np.testing.assert_allclose(model.predict_proba(X), alone.predict_proba(X), atol=1e-3)
+
+
+def test_models_keep_no_rows():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30_000, 20), dtype=np.float32)
+    y = (X[:, 0] + rng.standard_normal(len(X)) > 0).astype(np.uint8)
+    shared = Shared(as_matrix(X), y, None, packed(rng.random((len(y), 3)) < 0.8), np.arange(2))
+    specs = [Spec(Model(0, split), C) for split in range(3) for C in (0.01, 0.1, 1.0, 10.0)]
+    template = LogisticRegression(solver="newton-subsampled", backend="numpy")
+    solve_table(template, shared, specs)  # whatever is loaded once
+    gc.collect()
+    gc.disable()  # what is kept by cycles alone would stay for long
+    tracemalloc.start()
+    try:
+        outcome = solve_table(template, shared, specs)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert len(outcome.fitted) == 12 and kept < X.nbytes / 8 < peak

@@ -98,6 +98,7 @@ class Lockstep(Session):
                 except Stop as stop:
                     for one in live:
                         one.ended(stop)
+        self._draws, self._common = {}, {}  # rows are not needed any more
         return [one.solution for one in every]
 
     def _go_on(self, one):

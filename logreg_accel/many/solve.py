@@ -89,6 +89,7 @@ def solve_table(template, shared, specs, callback=None, starts=None):
     if starts is None and len(together) > 1 and run.shares_reads:
         run.in_lockstep(together)
     run.one_by_one(starts)
+    run.paths.close()
     return Outcome(run.fitted, run.n_passes)
 
 

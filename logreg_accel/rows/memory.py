@@ -262,6 +262,7 @@ class SomeRows(MemoryRows):
         """
         if model not in self._of_models:
             rows = copy.copy(self)
+            rows._of_models = {}  # a cycle would keep them all until it is collected
             rows._blocks = [
                 self._of_model(model, block, X) for block, X in zip(self._blocks, self._made, strict=True)
             ]
