@@ -115,7 +115,7 @@ class Shelf:
     def _store(self, kind):
         store = Store(kind, None, anonymous(self.plan.folder))
         memory = self.plan.memory
-        store.allow(int(cache.RESIDENT * memory))
+        store.allow(cache.room_at_first(memory))
         store.allow(cache.room_for_blocks(memory, memory // 5))  # the solver is elsewhere
         return store
 

@@ -20,7 +20,7 @@ from .streamed import Streamed
 
 _FORMAT = 2
 RESIDENT = 0.33
-"""Of the memory, for blocks that stay, as long as nobody knows what else is needed."""
+"""Of the memory that buffers leave, for blocks that stay."""
 
 TOGETHER = 0.9
 """Of the memory, for blocks that stay and what else is needed, once that is known."""
@@ -28,6 +28,11 @@ TOGETHER = 0.9
 _BUFFERS = 4 * p.BLOCK  # into which blocks are read that do not stay
 
 _BLOCKS = "blocks"
+
+
+def room_at_first(memory):
+    """Bytes of the blocks that may stay, as long as nobody knows what else is needed."""
+    return max(int(RESIDENT * (memory - _BUFFERS)), 0)
 
 
 def room_for_blocks(memory, beside):
@@ -141,7 +146,7 @@ def _loaded(source, folder, stamp):
         store.n_features, store.sizes, store.offsets = facts["n_features"], sizes, arrays["offsets"].tolist()
         store.parts = arrays["parts"].tolist()
         store.layouts = [tuple(layout) for layout in arrays["layouts"].tolist()]
-        store.allowance = int(RESIDENT * source.memory)
+        store.allow(room_at_first(source.memory))
         classes = arrays["classes"].astype(object) if facts["object"] else arrays["classes"]
         totals = tuple(arrays[f"totals_{i}"] for i in range(4))
         source.recall(facts["learned"])

@@ -69,7 +69,7 @@ def _decoded(source):
         for piece in source.pieces():
             if decoder.store is None:
                 decoder.store = Store(kind_of(piece.chunk), working, file)
-                decoder.store.allowance = int(cache.RESIDENT * source.memory)
+                decoder.store.allow(cache.room_at_first(source.memory))
             decoder.add(piece)
             if source.progress is not None:
                 source.progress(piece)
