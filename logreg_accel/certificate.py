@@ -35,7 +35,7 @@ _DEAR = 240  # parameters from which on a Hessian of all rows takes longer than 
 _HOPE = 4.0  # times `tol`, what a bound may seem to be, before the intercept's part, to be worth finding
 _WORK = 1 << 33  # multiplications up to which a Hessian of all rows is made where some did not do
 _UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some columns
-_LOOSE, _TIGHT = 1e-6, 1e-10
+_LOOSE, _TIGHT = 1e-6, 1e-9
 """A bound above the one is made tighter at the end; of few numbers one above the other is not enough."""
 
 _SMALL = 1 << 18  # numbers of X up to which a tight bound costs next to nothing

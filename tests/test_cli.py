@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from command_line import FORMATS, NAMES, X, Y, run, write
+from scipy.sparse import csr_matrix
 from sklearn.datasets import dump_svmlight_file
 from sklearn.metrics import confusion_matrix
 
@@ -61,7 +62,7 @@ def test_svmlight_files(tmp_path, capsys, name):
     assert code == 0 and json.loads(out)["status"] == "converged", err
     assert run("train", data, "--model", model, "--quiet") == 0
     fitted = load(model)
-    np.testing.assert_allclose(fitted.coef_, LogisticRegression().fit(A, labels).coef_, atol=1e-6)
+    np.testing.assert_allclose(fitted.coef_, LogisticRegression().fit(csr_matrix(A), labels).coef_, atol=1e-6)
     code, out, _ = run("evaluate", data, "--model", model, "--json", capsys=capsys)
     facts = json.loads(out)
     assert code == 0 and facts["classes"] == [-1, 1, 3]
