@@ -107,8 +107,9 @@ def scan(
     """Rows that need not fit into memory, accepted by `fit` and by the predictions wherever X is.
 
     The first read decodes, checks, learns the labels and writes what does not fit into `memory` to a cache of
-    blocks on disk; later reads come from there. The same source gives the same bits with any memory, and
-    agrees with `fit` on the same rows in memory to about 1e-7.
+    blocks on disk; later reads come from there. The same source gives the same bits with any memory that has
+    room for what the solver keeps (`solver="auto"` takes another one where it has not); by the same solver,
+    `fit` on the same rows in memory agrees to within `tol`.
 
     Parameters
     ----------
