@@ -10,7 +10,7 @@ import scipy.sparse
 from sklearn.datasets import load_breast_cancer, make_classification
 from sklearn.exceptions import ConvergenceWarning
 
-from logreg_accel import LogisticRegression, fit_many, logistic_regression_path
+from logreg_accel import LogisticRegression, LogisticRegressionCV, fit_many, logistic_regression_path
 from logreg_accel.backends.passes import Model
 from logreg_accel.data import as_matrix
 from logreg_accel.many import solve
@@ -245,3 +245,25 @@ def test_models_keep_no_rows():
         tracemalloc.stop()
         gc.enable()
     assert len(outcome.fitted) == 12 and kept < X.nbytes / 8 < peak
+
+
+def test_memory_of_a_cross_validation():
+    """Vectors of all models, margins and rows of what candidates hold out, and margins of four models."""
+    rng = np.random.default_rng(0)
+    m, n = 150_000, 20
+    X = rng.standard_normal((m, n), dtype=np.float32)
+    y = (X @ rng.standard_normal(n) + rng.logistic(size=m) > 0).astype(np.uint8)
+    fold = rng.integers(0, 5, m).astype(np.uint8)
+    splits = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(5)]
+    settings = {"Cs": 10, "cv": splits, "refit": False, "backend": "numba", "n_threads": 2}
+    LogisticRegressionCV(**settings | {"cv": 2, "Cs": 2}).fit(
+        X[:20_000], y[:20_000]
+    )  # whatever is loaded once
+    tracemalloc.start()
+    try:
+        LogisticRegressionCV(**settings).fit(X, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    vectors, bits, held_out, margins = n * 50 * 8 * 30, m * 5 / 8, m * (10 + 1) * 4, 4 * m * 4
+    assert peak <= 1.1 * (vectors + bits + held_out + margins)

@@ -52,7 +52,9 @@ class Centred(Matrix):
         return Matrix(self.to_dense())
 
     def to_dense(self):
-        return self.stored.astype(np.float64) - self.centre
+        X = self.stored.astype(np.float64)
+        X -= self.centre
+        return X
 
     def first_nonfinite(self, tile_rows=4096):
         return self.base.first_nonfinite(tile_rows)

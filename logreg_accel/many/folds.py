@@ -47,13 +47,14 @@ class Split(NamedTuple):
 def split_by(splits, n_samples):
     """The Split of pairs of rows to train and to test on; masks and numbers of rows are both good."""
     columns, tests = [], []
-    everything = np.arange(n_samples, dtype=np.min_scalar_type(n_samples))
     for split, pair in enumerate(splits):
         train, test = (np.asarray(rows) for rows in pair)
-        if not (train.size and test.size and np.size(everything[train]) and np.size(everything[test])):
+        held_out, trains = np.empty(0), np.zeros(n_samples, dtype=bool)
+        if train.size and test.size:  # an empty list is one of floats
+            trains[train] = True
+            held_out = np.arange(n_samples, dtype=np.min_scalar_type(n_samples))[test]
+        if not (trains.any() and held_out.size):
             raise ValueError(f"Split {split} of `cv` has no rows to train or to test on.")
-        trains = np.zeros(n_samples, dtype=bool)
-        trains[train] = True
         if train.dtype != bool and len(train) != trains.sum():
             raise ValueError(
                 f"Split {split} of `cv` trains on some rows more than once; give them a `sample_weight`."
@@ -61,7 +62,7 @@ def split_by(splits, n_samples):
         if split % 8 == 0:
             columns.append(np.zeros(n_samples, dtype=np.uint8))
         columns[-1] |= trains.view(np.uint8) << (split % 8)
-        tests.append(everything[test])
+        tests.append(held_out)
     if not tests:
         raise ValueError("`cv` gives no split; expected at least one pair of rows to train and to test on.")
     return Split(np.stack(columns, axis=1), tests)
@@ -118,8 +119,9 @@ class Folds:
         scores: list = []
         for first, last in self._rounds():
             splits, columns = zip(*self._columns(first, last), strict=True)
-            for split, W, margins in zip(splits, columns, self._margins(splits, columns), strict=True):
-                scores += scoring.of(self.backend, self.tests[split], margins, W, self.shared.codes)
+            margins = self._margins(splits, columns)
+            for split, W in zip(splits, columns, strict=True):
+                scores += scoring.of(self.backend, self.tests[split], margins.pop(0), W, self.shared.codes)
         self.scores = np.array(scores).reshape(self.shape)
         self.seconds = between - began, time.perf_counter() - between
 

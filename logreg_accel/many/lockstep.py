@@ -15,7 +15,7 @@ from ..solvers import questions as ask
 
 _LADDER = 1.25  # between numbers of rows that are drawn for proofs
 _SHARED = 2  # metrics that a model takes from its like
-_DRAWS = 6  # that are kept for the trials that come to them later
+_KEPT = 8  # bytes for every row of all, of draws that are kept for the trials that come to them later
 
 
 class _UnderWay:
@@ -110,7 +110,7 @@ class Lockstep(Session):
                     return
                 one.told(self._answer(one.trial, one.question))
             except StopIteration as end:
-                one.solution = end.value
+                one.solution, one.question, one.value = end.value, None, None  # they would keep drawn rows
                 return
             except Stop as stop:
                 if one.questions.gi_frame is None:
@@ -177,6 +177,7 @@ class Lockstep(Session):
             )
             if reads > self.reads_left:
                 raise Stop(MAX_PASSES)
+            self._let_go(_KEPT * rows.n_rows)
             with rows.backend.limit_threads():
                 if is_sample:
                     drawn = rows.draw(
@@ -185,10 +186,16 @@ class Lockstep(Session):
                 else:  # of rows evenly spaced, a split that goes by their numbers may see none
                     drawn = rows.witnesses(size, 0, self._even(rows) if 2 * size < rows.n_rows else None)
             self.n_passes += 0.0 if drawn is None else drawn.cost
-            while len(self._draws) >= _DRAWS:
-                del self._draws[next(iter(self._draws))]
             self._draws[key] = drawn
         return self._draws[key]
+
+    def _let_go(self, most):
+        """Keep no more than so many bytes of draws: the large ones go, they are asked for by few."""
+        sizes = {key: drawn.gathered_bytes for key, drawn in self._draws.items() if drawn is not None}
+        for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
+            if sum(sizes.values()) <= most:
+                return
+            del self._draws[key], sizes[key]
 
     def _even(self, rows):
         return rows.row_vector(np.ones(rows.n_rows, dtype=np.float32))

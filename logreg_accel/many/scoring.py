@@ -12,7 +12,7 @@ from ..estimator import LogisticRegression
 from ..losses import loss_of
 from ..prediction import margins_of
 
-_CHUNK = 1 << 22
+_CHUNK = 1 << 18
 """Numbers of held-out rows that are gathered at once."""
 
 

@@ -261,25 +261,27 @@ class SomeRows(MemoryRows):
         Everything that is asked of one model then takes the ways of a single fit.
         """
         if model not in self._of_models:
+            if not self._of_models:  # to be read many times; what X less its centre is made of is let go
+                made = ((b, b.X if b.X.centre is None else b.X.astype(b.X.dtype)) for b in self._blocks)
+                self._blocks = [block._replace(X=X) for block, X in made]
             rows = copy.copy(self)
             rows._of_models = {}  # a cycle would keep them all until it is collected
-            rows._blocks = [
-                self._of_model(model, block, X) for block, X in zip(self._blocks, self._made, strict=True)
-            ]
+            rows._blocks = [self._of_model(model, block) for block in self._blocks]
             self._of_models[model] = rows
         return self._of_models[model]
 
-    @functools.cached_property
-    def _made(self):
-        """X of every block; a dense one less its centre is made, to be read many times."""
-        there = (block.X for block in self._blocks)
-        return [X if X.centre is None else X.astype(X.dtype) for X in there]
-
     @staticmethod
-    def _of_model(model, block, X):
+    def _of_model(model, block):
         ((_, y, s),) = models_of(WeightSum((model,)), block, 1)
-        s = None if s is None else s[:, 0].astype(compute_dtype(X.dtype), copy=False)
-        return Block(X, y.copy(), s, None, block.offset)
+        s = None if s is None else s[:, 0].astype(compute_dtype(block.X.dtype), copy=False)
+        return Block(block.X, y.copy(), s, None, block.offset)
+
+    @property
+    def gathered_bytes(self):
+        """Of X where it was gathered, and of what each model sees beside it."""
+        labels = [block for rows in self._of_models.values() for block in rows._blocks]
+        beside = sum(a.nbytes for block in labels for a in (block.y, block.sample_weight) if a is not None)
+        return beside + (0 if self.share else sum(block.X.nbytes for block in self._blocks))
 
 
 def _least_positive(s):
