@@ -12,7 +12,8 @@ import pytest
 from numba import njit
 
 from conftest import FLOATS, Reference, block_of, cpu_or_gpu, draw
-from logreg_accel.backends import passes
+from logreg_accel.backends import moments, passes
+from logreg_accel.data import Block, as_matrix, centred
 from logreg_accel.kernels import cpu
 from logreg_accel.kernels.cpu import pointwise, softmax, storage
 from logreg_accel.losses import Logistic, Multinomial
@@ -171,6 +172,25 @@ def test_gradient_within_a_few_units_of_rounding(dtype, weighted, scale, order):
     assert (np.abs(got.gradient - reference.X.T @ rows) <= 8 * np.finfo(dtype).eps * magnitude + 1e-30).all()
     value, _ = reference.value()
     assert abs(got.value[0] - value[0]) <= 8 * np.finfo(dtype).eps * value[0]
+
+
+@pytest.mark.parametrize("meat", [False, True])
+@pytest.mark.parametrize("beside", ["nothing", "weights and an offset"])
+@pytest.mark.parametrize("stored", FLOATS)
+def test_sums_of_a_sandwich_are_those_of_the_generic_body(stored, beside, meat):
+    """Of columns far from zero, which are centred; in several lanes and tiles."""
+    X, y, s, W = draw(9000, 21, "float64", weighted=beside != "nothing")
+    X = (X + 1e3).astype(stored)
+    offset = None if beside == "nothing" else np.linspace(-3, 3, len(X))[:, None]
+    block = Block(centred(as_matrix(X), X.mean(axis=0, dtype=float)), y, s, None, offset)
+    asked = moments.Moments(W, Logistic(), meat=meat)
+    numba, plain = cpu_or_gpu("numba"), cpu_or_gpu("numpy")
+    assert numba.kernels[moments.Moments, Logistic, None](numba, asked, block, None) is not None
+    got, expected = numba.run(asked, block), plain.generic(asked, block)
+    assert (got.meat is None) == (not meat)
+    for a, b in zip(got, expected, strict=True):
+        if b is not None:
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * abs(b).max())
 
 
 def test_the_cache_is_named_by_all_sources(tmp_path):

@@ -12,6 +12,7 @@ __all__ = [
     "dual",
     "lasso",
     "many",
+    "moments",
     "passes",
     "pointwise",
     "rows",
@@ -23,8 +24,21 @@ if numba.config.DISABLE_JIT:
     raise ImportError("NUMBA_DISABLE_JIT is set, and loops that are not compiled are of no use; unset it")
 
 with caching.in_folder():
-    from . import checksums, classes, drawing, dual, lasso, many, passes, pointwise, rows, softmax, sparse
+    from . import (
+        checksums,
+        classes,
+        drawing,
+        dual,
+        lasso,
+        many,
+        moments,
+        passes,
+        pointwise,
+        rows,
+        softmax,
+        sparse,
+    )
 
-_modules = (checksums, classes, drawing, dual, lasso, many, passes, pointwise, rows, softmax, sparse)
+_modules = (checksums, classes, drawing, dual, lasso, many, moments, passes, pointwise, rows, softmax, sparse)
 for function in {one for module in _modules for one in vars(module).values() if isinstance(one, Dispatcher)}:
     caching.forgive(function)

@@ -14,7 +14,7 @@ from .. import passes as p
 from ..base import Backend
 from ..numpy import NumpyBackend
 from ..threads import blas_limit, run_lanes, usable_threads
-from . import classes, dual, lanes  # noqa: F401  (two of them add kernels to the table)
+from . import classes, dual, lanes, sandwich  # noqa: F401  (three of them add kernels to the table)
 from .kernels import KERNELS, POINTWISE, drawing_loops, lasso_sweeps
 
 
