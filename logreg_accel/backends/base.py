@@ -107,6 +107,12 @@ class Backend:
             clock.check()
             work(i)
 
+    def beside(self, pass_, count):
+        """This backend with a share of its threads, for who runs a pass on `count` blocks at a time; None
+        where that gains nothing, or is not safe.
+        """
+        return None
+
     def for_square_rows(self):
         """A backend for rows on the host that are as few as their features: nothing is compiled for them."""
         from .numpy import NumpyBackend

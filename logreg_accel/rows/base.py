@@ -102,9 +102,8 @@ class Rows:
         """Block after block is added to the sums: many of them do not wait to be added."""
         adding, vectors = self._adding(pass_), []
         # sums that are not finite are told with the place; blocks that are read are given back after an error
-        with np.errstate(invalid="ignore", over="ignore"), _closing(blocks()) as found:
-            for i, block in enumerate(found):
-                part = self.backend.run(pass_.for_block(i), block)
+        with np.errstate(invalid="ignore", over="ignore"), _closing(self._parts(pass_, blocks)) as parts:
+            for part in parts:
                 if pass_.of_rows:
                     vectors.append(self._held(part))
                     continue
@@ -113,6 +112,12 @@ class Rows:
                     part = part._replace(margins=None)
                 adding.add(part)
         return self._with(adding.total(), pass_, vectors)
+
+    def _parts(self, pass_, blocks):
+        """What a pass gives over each block, in order."""
+        with _closing(blocks()) as found:
+            for i, block in enumerate(found):
+                yield self.backend.run(pass_.for_block(i), block)
 
     def _adding(self, pass_):
         """What adds up the sums of the blocks, which come in order."""

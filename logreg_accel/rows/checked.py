@@ -14,12 +14,17 @@ class Damaged(OSError):
     """Something is not what was written."""
 
 
+def _compiled(nbytes):
+    """Whether compiled loops are worth it where so many bytes are read."""
+    return nbytes >= NUMBA_FROM_BYTES and not unusable("numba")
+
+
 def checksums_for(nbytes):
     """What makes checksums where so many bytes are read: compiled loops, or `packed.checksums`.
 
     Those of NumPy take nearly as long as a read of what the system has in memory.
     """
-    if nbytes < NUMBA_FROM_BYTES or unusable("numba"):
+    if not _compiled(nbytes):
         return p.checksums
     from ..backends.numba import kernels
 
@@ -47,6 +52,17 @@ def read_at(file, buffer, offset):
             break
         got += count
     return got
+
+
+def read_whole(file, buffer, offset, sums, nbytes):
+    """Fill a buffer from a file that so many bytes are read from; errors as `read_pieces`."""
+    if _compiled(nbytes):
+        from ..backends.numba import kernels
+
+        if kernels.read_checked(file, offset, buffer.view(p.WORD), p.FACTORS, sums):
+            return len(buffer)
+    # or to find out what is wrong
+    return read_pieces(file, buffer, offset, np.arange(len(sums)), sums, checksums_for(nbytes))
 
 
 def read_pieces(file, buffer, offset, wanted, sums, checksums):

@@ -6,7 +6,9 @@ map would end the process. Every byte that is used is checked against a checksum
 
 import collections
 import contextlib
+import contextvars
 import errno
+import itertools
 import os
 import queue
 import threading
@@ -15,10 +17,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import numpy as np
 
 from ..data import packed as p
-from .checked import Damaged, checksums_for, read_pieces, write
+from .checked import Damaged, checksums_for, read_pieces, read_whole, write
 
-_THREADS = 2
-_AHEAD = 2  # blocks that are read before they are wanted
+AT_ONCE = 3
+"""Blocks that are read, or worked on, at a time; each has a buffer."""
+
 INDEX = "index.npz"
 
 
@@ -60,8 +63,8 @@ class Store:
         self.n_features, self.parts, self.layouts = 0, [], []
         self.sizes, self.offsets, self.sums = [], [], []
         self.resident, self.allowance, self.bytes_read = {}, 0, 0
-        self._pool, self._buffers = ThreadPoolExecutor(_THREADS, "logreg_accel-read"), queue.SimpleQueue()
-        for _ in range(_AHEAD + 1):
+        self._pool, self._buffers = ThreadPoolExecutor(AT_ONCE, "logreg_accel-read"), queue.SimpleQueue()
+        for _ in range(AT_ONCE):
             self._buffers.put(None)
         self._lock = threading.Lock()
 
@@ -126,82 +129,66 @@ class Store:
 
     def blocks(self, numbers=None):
         """Every block in order, or some: its Matrix, codes and weights, valid until the next one is taken."""
-        numbers = range(len(self.sizes)) if numbers is None else numbers
-        size = max((size for i, size in enumerate(self.sizes) if i not in self.resident), default=0)
-
-        def fetch(i):
-            whole = [(0, self.sizes[i])]
-            if i not in self.resident and self._has_room(self.sizes[i]):
-                kept = p.buffer_of(self.sizes[i])
-                self._read(i, kept, whole)
-                self.resident[i] = kept
-                return None
-            buffer = self._buffers.get()
-            try:
-                buffer = _large_enough(buffer, size)
-                self._read(i, buffer, whole)
-            except BaseException:
-                self._buffers.put(buffer)
-                raise
-            return buffer
-
-        with contextlib.closing(self._ahead(numbers, fetch, self._buffers.put)) as ahead:
-            for i, buffer in ahead:
+        numbers, size = self._wanted(numbers)
+        with contextlib.closing(self._ahead(numbers, lambda i: self._filled(i, size), self._back)) as ahead:
+            for i, buffer in zip(numbers, ahead, strict=True):
                 try:
-                    yield self._views(i, self.resident[i] if buffer is None else buffer[: self.sizes[i]])
+                    yield self._views(i, self.resident.get(i, buffer))
                 finally:
-                    if buffer is not None:
-                        self._buffers.put(buffer)
+                    self._back(buffer)
+
+    def each(self, work, numbers=None):
+        """What work(place, Matrix, codes, weights) gives for every block in order, or for some.
+
+        Who reads a block works on it while others do so with the next ones: it still is in a cache, and
+        nobody waits for anybody else.
+        """
+        numbers, size = self._wanted(numbers)
+
+        def made(place):
+            i = numbers[place]
+            buffer = self._filled(i, size)
+            try:
+                return work(place, *self._views(i, self.resident.get(i, buffer)))
+            finally:
+                self._back(buffer)
+
+        return self._ahead(range(len(numbers)), made)
 
     def beside(self, numbers=None):
         """Codes and weights of every block in order, or of some, without X."""
-        numbers = range(len(self.sizes)) if numbers is None else numbers
+        numbers, _ = self._wanted(numbers)
 
         def fetch(i):
-            size = p.front(self.kind, self.layouts[i][0])
+            rows = self.layouts[i][0]
+            if i in self.resident:
+                return p.beside(self.kind, rows, self.resident[i])
+            size = p.front(self.kind, rows)
             buffer = p.buffer_of(-(-size // p.PIECE) * p.PIECE)[: self.sizes[i]]
             self._read(i, buffer, [(0, size)])
-            return buffer[:size]
+            return p.beside(self.kind, rows, buffer[:size])
 
-        with contextlib.closing(self._ahead(numbers, fetch)) as ahead:
-            for i, buffer in ahead:
-                yield p.beside(self.kind, self.layouts[i][0], self.resident[i] if buffer is None else buffer)
+        return self._ahead(numbers, fetch)
 
     def some(self, rows):
         """A Matrix of some rows, ascending, their codes, and their weights or None."""
         starts = np.cumsum([0, *(count for count, _ in self.layouts)])
         cuts = np.searchsorted(rows, starts)
-        jobs = [
-            (i, rows[cuts[i] : cuts[i + 1]] - starts[i])
-            for i in range(len(self.sizes))
-            if cuts[i] < cuts[i + 1]
-        ]
-
-        size = max((self.sizes[i] for i, _ in jobs if i not in self.resident), default=0)
+        some = np.flatnonzero(np.diff(cuts)).tolist()
+        of_block = {i: rows[cuts[i] : cuts[i + 1]] - starts[i] for i in some}
+        _, size = self._wanted(of_block)
 
         def fetch(i):
+            if i in self.resident:
+                return self._taken(i, self.resident[i], of_block[i])
             buffer = _large_enough(self._buffers.get(), size)
             try:
-                return gathered(i, of_block[i], buffer)
+                self._read_rows(i, buffer, of_block[i])
+                return self._taken(i, buffer, of_block[i])
             finally:
-                self._buffers.put(buffer)
+                self._back(buffer)
 
-        def gathered(i, mine, buffer):
-            wanted = [(0, p.front(self.kind, self.layouts[i][0]))]
-            layout = (self.kind, self.n_features, self.layouts[i], mine)
-            if self.kind.sparse:
-                wanted += [tuple(place) for place in p.ranges_of(*layout)]
-                self._read(i, buffer, wanted)
-                wanted = []
-            self._read(i, buffer, [*wanted, *map(tuple, p.ranges_of(*layout, buffer))])
-            return self._taken(i, buffer, mine)
-
-        of_block = dict(jobs)
-        parts = [
-            self._taken(i, self.resident[i], of_block[i]) if taken is None else taken
-            for i, taken in self._ahead(of_block, fetch)
-        ]
-        X, y, s = zip(*parts, strict=True)
+        X, y, s = zip(*self._ahead(of_block, fetch), strict=True)
         return p.stacked(X), np.concatenate(y), np.concatenate(s) if self.kind.weighted else None
 
     def bytes_of(self, rows):
@@ -221,53 +208,86 @@ class Store:
         X = p.unpacked(self.kind, self.n_features, rows, entries, buffer)
         return X, *p.beside(self.kind, rows, buffer)
 
-    def _ahead(self, numbers, fetch, give_back=None):
-        """(i, what fetch(i) gives) in order, made some blocks ahead on the reader threads; None for those
-        kept.
-        """
-        waiting, numbers = collections.deque(), iter(numbers)
+    def _wanted(self, numbers):
+        """The numbers of blocks, by default of all, and the size of the largest that has to be read."""
+        numbers = range(len(self.sizes)) if numbers is None else list(numbers)
+        return numbers, max((self.sizes[i] for i in numbers if i not in self.resident), default=0)
+
+    def _filled(self, i, size):
+        """A block's bytes in a buffer of that size at least; None where it is in memory, or now is."""
+        if i in self.resident:
+            return None
+        if self._has_room(self.sizes[i]):
+            kept = p.buffer_of(self.sizes[i])
+            self._read(i, kept)
+            self.resident[i] = kept
+            return None
+        buffer = self._buffers.get()
+        try:
+            buffer = _large_enough(buffer, size)
+            self._read(i, buffer)
+        except BaseException:
+            self._back(buffer)
+            raise
+        return buffer
+
+    def _back(self, buffer):
+        """Take back what `_filled` gave."""
+        if buffer is not None:
+            self._buffers.put(buffer)
+
+    def _ahead(self, jobs, made, give_back=lambda unused: None):
+        """What made(job) gives for each job, in order, made some jobs ahead on threads."""
+        waiting, jobs = collections.deque(), iter(jobs)
         try:
             while True:
-                for i in numbers:
-                    waiting.append((i, None if i in self.resident else self._pool.submit(fetch, i)))
-                    if len(waiting) > _AHEAD:
-                        break
+                for job in itertools.islice(jobs, AT_ONCE - len(waiting)):
+                    # A copy of the context: of the deadline, and of what NumPy does about overflows.
+                    waiting.append(self._pool.submit(contextvars.copy_context().run, made, job))
                 if not waiting:
                     return
-                i, future = waiting.popleft()
-                yield i, None if future is None else future.result()
+                yield waiting.popleft().result()
         finally:
-            left = [future for _, future in waiting if future is not None and not future.cancel()]
+            left = [future for future in waiting if not future.cancel()]
             wait(left)
             for future in left:
-                unused = None if future.exception() is not None else future.result()
-                if give_back is not None and unused is not None:
-                    give_back(unused)
+                if future.exception() is None:
+                    give_back(future.result())
 
-    def _read(self, i, buffer, ranges):
-        """Fill the pieces of a block that some ranges of bytes lie in, and check them."""
-        buffer, wanted = buffer[: self.sizes[i]], np.zeros(-(-self.sizes[i] // p.PIECE), dtype=bool)
-        for first, stop in ranges:
-            if stop > first:
-                wanted[first // p.PIECE : -(-stop // p.PIECE)] = True
-        known = self.offsets[i], np.flatnonzero(wanted), self.sums[i]
+    def _read(self, i, buffer, ranges=None):
+        """Fill a block, or the pieces of it that some ranges of bytes lie in, and check them."""
+        buffer = buffer[: self.sizes[i]]
+        place = self.file, buffer, self.offsets[i]
         try:
-            got = read_pieces(self.file, buffer, *known, checksums_for(self.nbytes))
+            if ranges is None:
+                got = read_whole(*place, self.sums[i], self.nbytes)
+            else:
+                wanted = np.zeros(len(self.sums[i]), dtype=bool)
+                for first, stop in ranges:
+                    if stop > first:
+                        wanted[first // p.PIECE : -(-stop // p.PIECE)] = True
+                pieces = np.flatnonzero(wanted)
+                got = read_pieces(*place, pieces, self.sums[i], checksums_for(self.nbytes))
         except Damaged as damage:
             raise self._damage(i, damage.args[0]) from None
         with self._lock:
             self.bytes_read += got
 
+    def _read_rows(self, i, buffer, rows):
+        """Fill what some rows of a block, ascending, need of it."""
+        wanted = [(0, p.front(self.kind, self.layouts[i][0]))]
+        layout = (self.kind, self.n_features, self.layouts[i], rows)
+        if self.kind.sparse:
+            self._read(i, buffer, [*wanted, *map(tuple, p.ranges_of(*layout))])
+            wanted = []
+        self._read(i, buffer, [*wanted, *map(tuple, p.ranges_of(*layout, buffer))])
+
     def _damage(self, i, what):
-        if self.folder is None:
-            return Damaged(
-                errno.EIO, f"block {i} of the temporary cache is damaged: {what}. Is the disk all right?"
-            )
-        forget(self.folder)
-        return Damaged(
-            errno.EIO,
-            f"block {i} of the cache in {self.folder!r} is damaged: {what}. The next fit makes it anew.",
-        )
+        where, hint = "the temporary cache", "Is the disk all right?"
+        if self.folder is not None:
+            forget(self.folder)
+            where, hint = f"the cache in {self.folder!r}", "The next fit makes it anew."
+        return Damaged(errno.EIO, f"block {i} of {where} is damaged: {what}. {hint}")
 
 
 def _large_enough(buffer, size):

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from .drawn import DrawnRows
 from .memory import SomeRows
 from .sampling import at
 from .spill import Parts, Spill
+from .store import AT_ONCE
 from .tree import ByPart
 
 WITNESSES = 16_000_000
@@ -92,6 +94,19 @@ class StreamRows(DrawnRows):
         with contextlib.closing(self.store.blocks(self._numbers)) as blocks:
             for streamed, (X, codes, s) in zip(self._streams(), blocks, strict=False):
                 yield self._block(X, *streamed.beside(codes, s))
+
+    def _parts(self, pass_, blocks):
+        """Several blocks at a time where the backend can."""
+        backend = self.backend.beside(pass_, AT_ONCE) if pass_.reads else None
+        if backend is None:
+            return super()._parts(pass_, blocks)
+        count = len(self.store.sizes if self._numbers is None else self._numbers)
+        streams = list(itertools.islice(self._streams(), count))
+
+        def part(place, X, codes, s):
+            return backend.run(pass_.for_block(place), self._block(X, *streams[place].beside(codes, s)))
+
+        return self.store.each(part, self._numbers)
 
     def _streams(self):
         """For every block, who knows the labels of its rows."""

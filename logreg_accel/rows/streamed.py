@@ -83,7 +83,7 @@ class Streamed(NamedTuple):
 
     def beside(self, codes, s):
         """Class codes, weights in float64 or None, and no split bits, of rows with these in their block."""
-        y = self.places[codes]
+        y = np.take(self.places, codes, mode="clip")  # the other modes copy what they give
         if not self.weighted:
             return y, None, None
         weights = self._factors[y] if s is None else s if self.factors is None else s * self.factors[y]

@@ -5,6 +5,8 @@ same bits at any number of threads. What has no loop of its own (uncommon stride
 outputs, other losses) runs the generic body lane by lane, with one BLAS thread in each.
 """
 
+import copy
+
 import numpy as np
 
 from ... import clock
@@ -16,6 +18,8 @@ from ..numpy import NumpyBackend
 from ..threads import blas_limit, run_lanes, usable_threads
 from . import classes, dual, lanes, sandwich  # noqa: F401  (three of them add kernels to the table)
 from .kernels import KERNELS, POINTWISE, drawing_loops, lasso_sweeps
+
+_SMALL = p.LossGradient | p.HessianVector | p.Diagonal | p.Margins | p.ColumnSquares | p.RowSquares
 
 
 class NumbaBackend(NumpyBackend):
@@ -107,6 +111,15 @@ class NumbaBackend(NumpyBackend):
 
         with blas_limit(1):
             run_lanes(in_time, count, self.n_threads or usable_threads())
+
+    def beside(self, pass_, count):
+        """Not for Hessians, whose sums may be as large as blocks."""
+        threads = self.n_threads or usable_threads()
+        if threads == 1 or not isinstance(pass_, _SMALL):
+            return None
+        backend = copy.copy(self)
+        backend.n_threads = max(threads // count, 1)
+        return backend
 
     def for_square_rows(self):
         backend = NumbaBackend(self.n_threads)

@@ -15,6 +15,7 @@ _MOST_OUTPUTS = 8  # of independent models: beyond, BLAS on a tile wins
 _MOST_SOFTMAX_WEIGHTS = 500_000  # beyond, BLAS on a tile wins
 _LINE_LANE_ROWS = 16384
 _MIRRORED_ROWS = 512
+_PIECES_AT_ONCE = 64  # half of a common L2 cache
 
 
 def lasso_sweeps(H, slope, u, l1, sweeps):
@@ -32,6 +33,11 @@ def checksums(words, factors, pieces):
     sums = np.empty(len(pieces), dtype=np.uint64)
     loops("checksums").of_pieces(words, factors, pieces, sums)
     return sums
+
+
+def read_checked(file, offset, words, factors, sums):
+    """Fill words from a file, without Python in between; False where they are not as they were written."""
+    return loops("checksums").read(file, offset, words, factors, sums, _PIECES_AT_ONCE)
 
 
 class _Job(NamedTuple):
