@@ -92,7 +92,7 @@ def test_sparse_is_canonical_and_auto_goes_by_the_share_of_entries():
 
 
 def test_many_batches_are_as_one(monkeypatch):
-    from logreg_accel.table import encoder as room
+    from logreg_accel.table import rows as room
 
     table, _ = draw()
     for sparse in (False, True):

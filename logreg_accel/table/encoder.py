@@ -1,24 +1,19 @@
 """TableEncoder: a table as it comes in, a matrix of numbers out."""
 
-import os
-import shlex
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import numpy as np
-import scipy.sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.frames import as_arrow
 from . import columns as kinds
 from .facts import Room, facts_of
-from .learning import NoValue, learn
-from .rows import Counts, encode_batch, slots_of
+from .learning import learn_all
+from .rows import Counts, encode_table, slots_of, workers
 
-_BATCH = 1 << 16  # rows that are encoded at once, so that what is written by columns stays in cache
 _DENSE = 0.3  # share of entries from which the matrix is dense; as that of scikit-learn's ColumnTransformer
 
 
@@ -117,49 +112,33 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         than these hold, its median is near the middle; else it is exact. Where texts are too many, a column
         of which nearly all are different is left out.
         """
-        gathered, failed, names = None, {}, []
-        for table in tables:
-            if gathered is None:
-                names = table.schema.names
-                self._check(names)
-                room, gathered = Room(memory, len(names)), {}
-                for name, kind in zip(names, table.schema.types, strict=True):
-                    if name not in self.drop:
-                        gathered[name] = facts_of(name, kind, self, room)
-            for name, facts in gathered.items():
-                if name not in failed:
-                    try:
-                        facts.add(table.column(names.index(name)))
-                    except ValueError as error:
-                        failed[name] = error
-        self._keep(self._columns(gathered or {}, failed), names)
+        gathered: dict[str, Any] = {}
+        failed: dict[str, ValueError] = {}
+        names: list[str] = []
+
+        def add(name, column):
+            try:
+                gathered[name].add(column)
+            except ValueError as error:
+                failed[name] = error
+
+        with workers() as pool:
+            each = pool.map if memory is None else map  # columns that share a room go one by one
+            for number, table in enumerate(tables):
+                if not number:
+                    names = table.schema.names
+                    self._check(names)
+                    room, types = Room(memory, len(names)), zip(names, table.schema.types, strict=True)
+                    gathered = {n: facts_of(n, kind, self, room) for n, kind in types if n not in self.drop}
+                columns = dict(zip(names, table.columns, strict=True))
+                left = [name for name in gathered if name not in failed]
+                list(each(add, left, [columns[name] for name in left]))
+            self._keep(learn_all(gathered, failed, self, each), names)
         if not self.n_features_out_:
             reasons = "; ".join(f"{column.name!r}: {column.why}" for column in self.columns_[:5])
             rows = f" (n_samples = {max((facts.rows for facts in gathered.values()), default=0)})"
             raise ValueError(f"No column is left for the features{rows}. {reasons}.")
         return self
-
-    def _columns(self, gathered, failed):
-        """What to make of all columns; those that cannot be used are told together."""
-        columns, wrong, empty = [], [], []
-        for name, facts in gathered.items():
-            try:
-                if name in failed:
-                    raise failed[name]
-                columns.append(learn(facts, self))
-            except NoValue:
-                empty.append(name)
-            except ValueError as error:
-                wrong.append(str(error))
-        if empty:
-            listed = ", ".join(map(repr, empty[:20])) + (", ..." if len(empty) > 20 else "")
-            has, them = ("column {} has", "it") if len(empty) == 1 else ("columns {} have", "them")
-            leave = f"leave {them} out: --drop {shlex.quote(','.join(empty))}, in Python `drop`"
-            wrong.insert(0, f"{has.format(listed)} no value at all; {leave}")
-        if wrong:
-            more = f"; and {len(wrong) - 5} more columns" if len(wrong) > 5 else ""
-            raise ValueError(f"{'; '.join(wrong[:5])}{more}.")
-        return columns
 
     def _check(self, names):
         if self.min_count is not None and not (isinstance(self.min_count, int) and self.min_count >= 1):
@@ -215,16 +194,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             )
         used, counts = self.matched(table.column_names)
         here = set(table.column_names)
-        given = table.select([column.name for column in used if column.name in here]).combine_chunks()
-        batches = given.to_batches(_BATCH)
-        starts = np.cumsum([0, *(batch.num_rows for batch in batches)]).tolist()
-        with ThreadPoolExecutor(max(1, min(len(batches), os.cpu_count() or 1, 8))) as pool:
-            encode = lambda batch, start: encode_batch(used, batch, self.sparse_, start)  # noqa: E731
-            encoded = list(pool.map(encode, batches, starts))
-        parts = [part for part, _ in encoded]
-        for _, new in encoded:
-            counts.add(new)
-        return (scipy.sparse.vstack(parts, format="csr") if self.sparse_ else np.concatenate(parts)), counts
+        given = table.select([column.name for column in used if column.name in here])
+        encoded, new = encode_table(used, given, self.sparse_)
+        counts.add(new)
+        return encoded, counts
 
     def matched(self, names):
         """The columns that have a place in the matrix, and `Counts` of what a table with these names lacks.

@@ -1,6 +1,7 @@
 """What to make of a column: the rules by which it is numbers, levels, or left out."""
 
 import re
+import shlex
 
 import numpy as np
 
@@ -17,6 +18,38 @@ _WIDE = 1e15  # range of whole numbers that neither amounts nor times in microse
 
 class NoValue(ValueError):
     """A column without any value."""
+
+
+def learn_all(gathered, failed, settings, each=map):
+    """What `learn` makes of all columns; those that cannot be used are told together.
+
+    `gathered` has Facts by name, `failed` the errors of columns that gave none; `each` is `map`, or that of a
+    pool of threads.
+
+    Raises
+    ------
+    ValueError
+        Columns cannot be used.
+    """
+
+    def made(name):
+        try:
+            return learn(gathered[name], settings) if name not in failed else failed[name]
+        except ValueError as error:
+            return error
+
+    found = dict(zip(gathered, each(made, gathered), strict=True))
+    empty = [name for name, what in found.items() if isinstance(what, NoValue)]
+    wrong = [str(what) for name, what in found.items() if isinstance(what, ValueError) and name not in empty]
+    if empty:
+        listed = ", ".join(map(repr, empty[:20])) + (", ..." if len(empty) > 20 else "")
+        has, them = ("column {} has", "it") if len(empty) == 1 else ("columns {} have", "them")
+        leave = f"leave {them} out: --drop {shlex.quote(','.join(empty))}, in Python `drop`"
+        wrong.insert(0, f"{has.format(listed)} no value at all; {leave}")
+    if wrong:
+        more = f"; and {len(wrong) - 5} more columns" if len(wrong) > 5 else ""
+        raise ValueError(f"{'; '.join(wrong[:5])}{more}.")
+    return list(found.values())
 
 
 def learn(facts, settings):

@@ -4,6 +4,8 @@ A row has a fixed number of slots, one for every number, level and sign of a mis
 the columns of the matrix. So the entries of all rows are two matrices, and only zeros have to be taken out.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +13,8 @@ import scipy.sparse
 
 from .columns import Number
 from .values import numbers_of, texts_of
+
+_BATCH = 1 << 16  # rows that are encoded at once, so that what is written by columns stays in cache
 
 
 @dataclass
@@ -47,6 +51,48 @@ class Counts:
 def slots_of(column):
     """How many entries a row has at most in what is made of a column."""
     return 2 if isinstance(column, Number) and column.missing else 1
+
+
+def workers():
+    """Threads for work on parts of a table, to be used as a context."""
+    return ThreadPoolExecutor(min(os.cpu_count() or 1, 8))
+
+
+def encode_table(used, table, sparse):
+    """The matrix of an Arrow table that has columns to read, and `Counts` of what is new in it."""
+    starts = range(0, table.num_rows, _BATCH)
+    with workers() as pool:
+        encoded = pool.map(lambda start: _encode_rows(used, table, sparse, start), starts)
+        parts, new = zip(*(pair for pairs in encoded for pair in pairs), strict=True)
+        counts = Counts()
+        for other in new:
+            counts.add(other)
+        return (_below_each_other(parts, pool) if sparse else np.concatenate(parts)), counts
+
+
+def _encode_rows(used, table, sparse, start):
+    """What `encode_batch` returns for the rows of a table from `start` on, in one or more parts."""
+    given, encoded = table.slice(start, _BATCH).combine_chunks(), []
+    for batch in given.to_batches():  # several where their texts are longer than 2 GiB
+        encoded.append(encode_batch(used, batch, sparse, start))
+        start += batch.num_rows
+    return encoded
+
+
+def _below_each_other(parts, pool):
+    """One matrix in compressed rows of several, copied by all threads; SciPy copies on one."""
+    ends = np.cumsum([0, *(part.nnz for part in parts)])
+    kind = np.int32 if ends[-1] <= np.iinfo(np.int32).max else np.int64
+    values, places = np.empty(ends[-1]), np.empty(ends[-1], dtype=kind)
+
+    def put(i):
+        values[ends[i] : ends[i + 1]], places[ends[i] : ends[i + 1]] = parts[i].data, parts[i].indices
+
+    list(pool.map(put, range(len(parts))))
+    firsts = [part.indptr[:-1].astype(kind) + kind(end) for part, end in zip(parts, ends[:-1], strict=True)]
+    indptr = np.concatenate([*firsts, ends[-1:].astype(kind)])
+    rows = sum(part.shape[0] for part in parts)
+    return scipy.sparse.csr_array((values, places, indptr), shape=(rows, parts[0].shape[1]))
 
 
 def encode_batch(used, batch, sparse, start=0):
