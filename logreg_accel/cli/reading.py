@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import TableEncoder, read_file
+from .. import TableEncoder
+from ..data.files import read_files
 from ..data.gathering import Tables, with_places
 from ..data.opening import kind_of
 from ..data.reader import TABLES, find_files
@@ -198,18 +199,9 @@ def is_table(patterns, encode):
 # -- numbers as they are -------------------------------------------------------------------------------------
 
 
-def one_file(options):
-    paths = find_files(options.file)
-    if len(paths) > 1:
-        raise UsageError(
-            f"{len(paths)} files ({', '.join(paths[:3])}, ...); several are read where they are tables"
-        )
-    return paths[0]
-
-
 def _numbers_to_learn(options):
     given = {"target": options.target, "weight": options.weight}
-    table = read_file(one_file(options), **given, drop=tuple(listed(options.drop)))
+    table = read_files(find_files(options.file), **given, drop=tuple(listed(options.drop)))
     if table.target is None:
         raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
     X, y, weight, held_out = table.X, table.target, table.weight, None
@@ -218,7 +210,8 @@ def _numbers_to_learn(options):
         held_out = (X[out], y[out])
         X, y, weight = X[kept], y[kept], None if weight is None else weight[kept]
     if options.valid:
-        valid = read_file(options.valid[0], **given, features=table.names, n_features=X.shape[1])
+        reading = {**given, "features": table.names, "n_features": X.shape[1]}
+        valid = read_files(find_files(options.valid), **reading)
         held_out = (valid.X, known_labels(valid.target, np.unique(y), options.valid[0]))
     return Rows(X, table.names, y, weight, held_out)
 

@@ -8,10 +8,11 @@ import numpy as np
 from .. import read_file, scan
 from ..data.frames import chained
 from ..data.gathering import Tables
+from ..data.reader import find_files
 from ..table.labels import labels_of
 from . import UsageError
 from .quality import best_threshold
-from .reading import is_table, known_labels, layout, one_file, types_to_use, without_names
+from .reading import is_table, known_labels, layout, types_to_use, without_names
 
 
 class Scored(NamedTuple):
@@ -45,7 +46,7 @@ def scored(options, model, target=None, keep=(), say=lambda text: None, files=No
             f"{options.file[0]!r} has columns with no names; the model was trained on a table with {known}."
         )
     by_name = table and hasattr(model, "feature_names_in_")
-    yield from _of_files(options, model, target) if by_name else _of_one_file(options, model, target)
+    yield from _of_files(options, model, target) if by_name else _of_arrays(options, model, target)
 
 
 def together(parts):
@@ -132,9 +133,10 @@ def _of_files(options, model, target):
         yield score(model, model._like_fitted(piece), options.threshold, y)
 
 
-def _of_one_file(options, model, target):
+def _of_arrays(options, model, target):
+    """Files whose columns have no names, and tables where pyarrow is not installed, one by one."""
     names = model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None
-    path = one_file(options)
-    table = read_file(path, target=target, features=names, n_features=model.n_features_in_)
-    y = None if table.target is None else known_labels(table.target, model.classes_, path)
-    yield score(model, table.X, options.threshold, y)
+    for path in find_files(options.file):
+        table = read_file(path, target=target, features=names, n_features=model.n_features_in_)
+        y = None if table.target is None else known_labels(table.target, model.classes_, path)
+        yield score(model, table.X, options.threshold, y)

@@ -76,6 +76,41 @@ def read_file(
     return table
 
 
+def read_files(paths, **reading):
+    """`read_file` of several files with the same columns, their rows one file after the other.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `read_file`; files have different columns.
+    """
+    import scipy.sparse
+
+    first, *rest = paths
+    found = [read_file(first, **reading)]
+    if found[0].names and not reading.get("features"):
+        reading["features"] = found[0].names
+    found += [read_file(path, **reading) for path in rest]
+    if not rest:
+        return found[0]
+    matrices, widths = [table.X for table in found], [table.X.shape[1] for table in found]
+    sparse = [scipy.sparse.issparse(X) for X in matrices]
+    if all(sparse):  # of which trailing columns without entries are not in the file
+        for X in matrices:
+            X.resize(X.shape[0], max(widths))
+        X = scipy.sparse.vstack(matrices, format="csr")
+    elif any(sparse) or len(set(widths)) > 1:
+        other = next(i for i, width in enumerate(widths) if width != widths[0] or sparse[i] != sparse[0])
+        raise ValueError(
+            f"{paths[other]!r} has {widths[other]} columns of features, {first!r} has {widths[0]}; expected "
+            "files of one kind with the same columns."
+        )
+    else:
+        X = np.concatenate(matrices)
+    one = lambda parts: None if parts[0] is None else np.concatenate(parts)  # noqa: E731
+    return Table(X, found[0].names, one([t.target for t in found]), one([t.weight for t in found]))
+
+
 def _check_count(path, count, n_features):
     if n_features is not None and count != n_features:
         raise ValueError(f"{path!r} has {count} columns of features; expected {n_features}.")

@@ -1,5 +1,7 @@
 """Conversion of SciPy's sparse matrices of any format to compressed rows."""
 
+import collections
+
 import numpy as np
 
 
@@ -50,3 +52,21 @@ def conversion(given, X):
             "or not in this machine's byte order"
         )
     return None
+
+
+def below_each_other(parts, each=map):
+    """One CSR array of several in float64; `each` may be the map of threads, where SciPy copies on one."""
+    import scipy.sparse
+
+    ends = np.cumsum([0, *(part.nnz for part in parts)])
+    kind = np.int32 if ends[-1] <= np.iinfo(np.int32).max else np.int64
+    values, places = np.empty(ends[-1]), np.empty(ends[-1], dtype=kind)
+
+    def put(i):
+        values[ends[i] : ends[i + 1]], places[ends[i] : ends[i + 1]] = parts[i].data, parts[i].indices
+
+    collections.deque(each(put, range(len(parts))), 0)
+    firsts = [part.indptr[:-1].astype(kind) + kind(end) for part, end in zip(parts, ends[:-1], strict=True)]
+    rows = np.concatenate([*firsts, ends[-1:].astype(kind)])
+    shape = (sum(part.shape[0] for part in parts), parts[0].shape[1])
+    return scipy.sparse.csr_array((values, places, rows), shape=shape)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse
 
+from ..data.sparse import below_each_other
 from .columns import Number
 from .values import numbers_of, texts_of
 
@@ -67,7 +68,7 @@ def encode_table(used, table, sparse):
         counts = Counts()
         for other in new:
             counts.add(other)
-        return (_below_each_other(parts, pool) if sparse else np.concatenate(parts)), counts
+        return (below_each_other(parts, pool.map) if sparse else np.concatenate(parts)), counts
 
 
 def _encode_rows(used, table, sparse, start):
@@ -77,22 +78,6 @@ def _encode_rows(used, table, sparse, start):
         encoded.append(encode_batch(used, batch, sparse, start))
         start += batch.num_rows
     return encoded
-
-
-def _below_each_other(parts, pool):
-    """One matrix in compressed rows of several, copied by all threads; SciPy copies on one."""
-    ends = np.cumsum([0, *(part.nnz for part in parts)])
-    kind = np.int32 if ends[-1] <= np.iinfo(np.int32).max else np.int64
-    values, places = np.empty(ends[-1]), np.empty(ends[-1], dtype=kind)
-
-    def put(i):
-        values[ends[i] : ends[i + 1]], places[ends[i] : ends[i + 1]] = parts[i].data, parts[i].indices
-
-    list(pool.map(put, range(len(parts))))
-    firsts = [part.indptr[:-1].astype(kind) + kind(end) for part, end in zip(parts, ends[:-1], strict=True)]
-    indptr = np.concatenate([*firsts, ends[-1:].astype(kind)])
-    rows = sum(part.shape[0] for part in parts)
-    return scipy.sparse.csr_array((values, places, indptr), shape=(rows, parts[0].shape[1]))
 
 
 def encode_batch(used, batch, sparse, start=0):
