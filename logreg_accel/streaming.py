@@ -1,6 +1,7 @@
 """What a fit does where X is a source: rows that are read from blocks, within a budget of memory."""
 
 import contextlib
+import dataclasses
 
 import numpy as np
 
@@ -21,6 +22,7 @@ _MAY_CHANGE = {"callback", "max_iter", "max_passes", "max_seconds", "n_threads",
 """Parameters that a fit may go on with that are others than those it was begun with."""
 
 _FOR_SOLVER = 0.42  # of the memory, beside blocks and margins
+_FEWER_ROWS = 100, 50, 25, 12  # of a sample, per parameter: some more reads, and still a handful
 _COPIES, _MARGINS = 2, 4  # of blocks, and of margins of the points that are kept, at most
 
 
@@ -124,18 +126,26 @@ def keep_blocks(labelled, beside):
 
 def with_room(labelled, chosen, n_outputs, asked, l1):
     """The solver of a fit, its name and the reason: those chosen or, where "auto" was `asked` and they need
-    more memory than there is, what makes no Hessian, if that has room.
+    more memory than there is, the same one with smaller samples, or what makes no Hessian, if that has room.
 
     So the same source gives the same bits with any memory but one that is too small for them.
     """
     if not (is_streamed(labelled) and isinstance(asked, str) and asked == "auto"):
         return chosen
     shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
+    if needed(chosen[0], shape) <= room:
+        return chosen
+    short = f"`memory` leaves {in_units(room)}: too little for {chosen[1]} with "
+    for rows in _FEWER_ROWS:
+        if rows < getattr(chosen[0], "rows_per_parameter", 0):
+            smaller = dataclasses.replace(chosen[0], rows_per_parameter=rows)
+            if needed(smaller, shape) <= room:
+                return smaller, chosen[1], short + f"more than {rows} rows a parameter in a sample"
     least = sparing(shape, l1)
-    if needed(chosen[0], shape) <= room or needed(least, shape) > room:
+    if needed(least, shape) > room:
         return chosen
     name = next(name for name, kind in SOLVERS.items() if isinstance(least, kind))
-    return least, name, f"`memory` leaves {in_units(room)}: too little for {chosen[1]} with its Hessian"
+    return least, name, short + "its Hessian"
 
 
 def _shape(labelled, n_outputs):

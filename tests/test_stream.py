@@ -11,13 +11,15 @@ import pytest
 import scipy.sparse
 
 from conftest import cpu_or_gpu, draw
-from logreg_accel import LogisticRegression, Objective, scan
+from logreg_accel import LogisticRegression, Objective, scan, streaming
 from logreg_accel.backends import NUMBA_FROM_BYTES, passes
 from logreg_accel.data import packed
 from logreg_accel.losses import loss_of
 from logreg_accel.penalty import Penalty
 from logreg_accel.rows import MemoryRows, StreamRows, cache, opened, store, stream
 from logreg_accel.rows.checked import checksums_for
+from logreg_accel.solvers import newton_subsampled
+from logreg_accel.solvers.memory import needed
 
 M = 6000
 
@@ -277,6 +279,23 @@ def test_auto_takes_what_the_memory_has_room_for():
     )
     assert roomy.solver_ == tight.solver_ == "newton-cg" and "too little" in tight.solver_.reason
     assert tight.status_ == "converged"
+    np.testing.assert_allclose(tight.coef_, roomy.coef_, atol=1e-4)
+
+
+def test_a_smaller_sample_is_taken_before_another_solver(monkeypatch):
+    """25 rows a parameter where 91 have no room: about as few reads, and the same optimum."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((141_000, 30)).astype(np.float32)
+    y = (X[:, :3].sum(axis=1) + rng.logistic(size=len(X)) > 0).astype(int)
+    roomy = LogisticRegression(backend="numba").fit(source(X, y))
+    fewer = newton_subsampled(rows_per_parameter=25)
+    monkeypatch.setattr(streaming, "_room", lambda labelled, k: needed(fewer, streaming._shape(labelled, k)))
+    tight = LogisticRegression(backend="numba").fit(source(X, y))
+    assert roomy.solver_ == tight.solver_ == "newton-subsampled"
+    assert (
+        "more than 25 rows a parameter" in tight.solver_.reason and "too little" not in roomy.solver_.reason
+    )
+    assert tight.n_passes_ <= roomy.n_passes_ + 2 and tight.status_ == "converged"
     np.testing.assert_allclose(tight.coef_, roomy.coef_, atol=1e-4)
 
 

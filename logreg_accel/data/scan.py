@@ -108,8 +108,8 @@ def scan(
 
     The first read decodes, checks, learns the labels and writes what does not fit into `memory` to a cache of
     blocks on disk; later reads come from there. The same source gives the same bits with any memory that has
-    room for what the solver keeps (`solver="auto"` takes another one where it has not); by the same solver,
-    `fit` on the same rows in memory agrees to within `tol`.
+    room for what the solver keeps (`solver="auto"` takes smaller samples or another one where it has not);
+    by the same solver, `fit` on the same rows in memory agrees to within `tol`.
 
     Parameters
     ----------
