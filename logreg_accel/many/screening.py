@@ -25,11 +25,12 @@ from ..solvers import questions as ask
 from .table import penalty_of
 
 _MOST = 3  # columns for one that is gathered: with more than that share of them, nothing is gained
-_FEWEST = 96  # columns from which on any are left out
+_FEWEST = 256  # columns from which on any are left out: fewer are fitted as soon as looked at
 _ADDED = 32  # columns that are gathered beside those that are there, or as many as are there
 _ROUNDS = 20
 _SLACK = 1e-6  # by which a gradient is above its penalty, relatively, without being wrong
 _TOL = 1e-12  # of the fit to some columns: a proof over all of them wants a gradient that is exact
+_TRIED = 1e-4  # of fits that only show which columns matter
 _POLISHED_UP_TO = 2000  # weights
 
 
@@ -61,6 +62,8 @@ class Paths:
         if self.path != (spec.model, spec.l1_ratio):
             self.path, self.screening = (spec.model, spec.l1_ratio), Screening(self.run, spec)
         w, proven = self.screening.start(spec, w)
+        if self.screening.over:  # a neighbour's weights are no optimum
+            return w, None
         return w, functools.partial(judged_first, proven=proven)
 
 
@@ -81,7 +84,7 @@ class Screening:
         self.rows = self._rows_of(self.labelled)
         self.total = self.labelled.total_weight
         self.n, self.k = run.shared.X.shape[1], run.loss.n_outputs
-        self.over = False  # weaker penalties keep more columns than those that were too many
+        self.over = self.n < _FEWEST  # weaker penalties keep more columns than those that were too many
         self.known = None  # penalties of the last model, and the gradient at its optimum
 
     def start(self, spec, w):
@@ -91,24 +94,28 @@ class Screening:
         `w` are the weights of the model before, or None; they come back where most columns matter, or the
         budgets are spent.
         """
-        if self.n < _FEWEST or self.over:
+        if self.over:
             return w, math.inf
         objective = self._objective(spec, self.rows)
         l1 = self._by_column(objective.penalty.l1 * objective.at.penalised(np.ones(objective.size)))
         before, w = w, self._alone_in_intercept(objective) if w is None else w
         strongest, slope = self.known or self._from_nothing(self._slope(objective, w), l1)
         kept = ((self._by_column(w) != 0) | (l1 == 0)).any(axis=1)
+        near = bool((strongest <= 2 * l1).all())  # else the rule says nothing: some columns are tried first
+        tol, expected = _TOL if near else _TRIED, self._expected(kept, slope, l1) if near else 0
         kept = self._with(kept, slope, l1, 2 * l1 - np.maximum(strongest, l1))
         for _ in range(_ROUNDS):
-            if _MOST * kept.sum() > self.n or not self.run.session.goes_on:
+            if _MOST * max(expected, kept.sum()) > self.n or not self.run.session.goes_on:
                 self.over = True
                 return before, math.inf
-            w = self._fitted(spec, w, kept)
+            w = self._fitted(spec, w, kept, tol)
             slope = self._slope(objective, w)
             more = self._with(kept, slope, l1, l1 * (1 + _SLACK))
             if (more == kept).all():
-                break
-            kept = more
+                if tol == _TOL:
+                    break
+                tol = _TOL
+            expected, kept = self._expected(kept, slope, l1), more
         self.known = l1, slope
         return (w, math.inf) if self.rows.rounds_to == np.float64 else self._rounded(spec, objective, w, kept)
 
@@ -126,6 +133,11 @@ class Screening:
         self.run.session.n_passes += 1 + len(columns) / self.n
         rounding = 16 * np.finfo(np.float64).eps * point.value
         return w, max(point.value - best.value, 0.0) + gap + rounding
+
+    @staticmethod
+    def _expected(kept, slope, l1):
+        """About how many columns will have weights."""
+        return (kept | (abs(slope) > l1).any(axis=1)).sum()
 
     def _with(self, kept, slope, l1, least):
         """The columns kept and those whose gradient is at least so large; the most urgent ones of many."""
@@ -175,11 +187,11 @@ class Screening:
         self.run.session.n_passes += 1
         return self._by_column(point.gradient)
 
-    def _fitted(self, spec, w, kept):
+    def _fitted(self, spec, w, kept, tol):
         """The weights of all columns, of which those kept are at their optimum."""
         run, columns = self.run, np.flatnonzero(kept)
         model = run.single(spec, share=len(columns) / self.n)
-        model.tol = min(model.tol, _TOL)
+        model.tol = tol if tol > _TOL else min(model.tol, tol)
         if run.factors is not None:
             model.penalty_factor = run.factors[columns]
         labelled, start = self._gathered(columns), self._some(w, columns)
@@ -188,9 +200,10 @@ class Screening:
         run.session.n_passes += solution.n_passes * len(columns) / self.n
         if solution.status == driver.INTERRUPTED:
             raise KeyboardInterrupt
-        w = self._polished(
-            self._objective(spec, exact(self._rows_of(labelled), self.intercept), columns), solution.w
-        )
+        w = solution.w
+        if tol == _TOL:
+            exactly = exact(self._rows_of(labelled), self.intercept)
+            w = self._polished(self._objective(spec, exactly, columns), w)
         found = np.zeros((self.n, self.k))
         found[columns] = w[: len(columns) * self.k].reshape(-1, self.k)
         return np.append(found.ravel(), w[len(columns) * self.k :])
