@@ -96,6 +96,18 @@ def test_sums_are_made_in_float64_about_the_means(dtype):
     np.testing.assert_allclose(result.bse[1:], np.sqrt(V.diagonal())[1:], rtol=1e-8)
 
 
+def test_columns_whose_parts_of_the_intercept_cancel():
+    """At 1e9 the intercept of centred rows is what nine digits of each product leave."""
+    X, y, groups, _ = problem()
+    near, mean = np.round(X, 3), np.full(X.shape[1], 2.0**30)
+    clf = fitted(near + mean, y)
+    centred = copy.copy(clf)
+    centred.intercept_ = (clf.intercept_ + clf.coef_ @ mean.astype(np.longdouble)).astype(float)
+    _, V = longhand(centred, near + mean - mean, y, np.ones(len(y)), "CRV1", groups)
+    result = inference(clf, near + mean, y, vcov={"CRV1": groups})
+    np.testing.assert_allclose(result.bse[1:], np.sqrt(V.diagonal())[1:], rtol=1e-9)
+
+
 def test_moving_a_column_changes_the_intercept_alone():
     X, y, groups, _ = problem()
     far = X + [0, 0, 1e6, 0]

@@ -202,7 +202,7 @@ def gather(clf, rows, scale, base, meat):
     loss, intercept = loss_of(len(clf.classes_)), bool(clf.fit_intercept)
     W = np.vstack([clf.coef_.T, clf.intercept_[None]]).astype(np.float64)
     if rows.centre is not None and intercept:
-        W[-1] += rows.centre @ W[:-1]
+        W[-1] += rows.centre.astype(np.longdouble) @ W[:-1]  # products cancel, of columns far from zero
     layout = Layout(rows.n_features, loss.n_outputs, intercept, base, rows.centre)
     with rows.backend.limit_threads():
         sums = rows.sum(moments.Moments(W, loss, meat=meat))

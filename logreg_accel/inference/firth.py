@@ -123,7 +123,9 @@ def firth(
         )
     W = evidence.W.copy()
     W.ravel()[layout.places] = best.theta
-    intercept = W[-1] - (0 if rows.centre is None or not layout.intercept else rows.centre @ W[:-1])
+    intercept = W[-1]
+    if rows.centre is not None and layout.intercept:
+        intercept = intercept - (rows.centre.astype(np.longdouble) @ W[:-1]).astype(np.float64)
     model = _model(start, W[:-1].T, intercept, best)
     labels = start.classes_.tolist()
     facts = {
