@@ -145,7 +145,10 @@ def bounds_of(model, n_features):
     crossing = ~(lower <= upper) | (lower == np.inf) | (upper == -np.inf)  # or NaN
     if crossing.any():
         j = int(np.flatnonzero(crossing)[0])
-        raise ValueError(f"`bounds` of column {j} are {lower[j]} and {upper[j]}; expected lower <= upper.")
+        raise ValueError(
+            f"`bounds` of column {j} are {lower[j]} and {upper[j]}; expected lower <= upper, and a number "
+            "between them."
+        )
     return lower, upper
 
 
