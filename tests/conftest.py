@@ -11,7 +11,7 @@ import scipy.sparse
 from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import why_not
 
-from logreg_accel import LogisticRegression
+from logreg_accel import LogisticRegression, scan
 from logreg_accel.backends import ahead, get_backend, unusable
 from logreg_accel.certificate import Certificate
 from logreg_accel.data import compute_dtype
@@ -195,6 +195,17 @@ def rows_of(X, y, s=None, name="numpy", blocks=1, n_classes=2):
     return MemoryRows(parts, cpu_or_gpu(name), n_classes)
 
 
+def chunked(X, y, s=None, step=1100, **options):
+    """A source of the rows, some at a time."""
+
+    def chunks():
+        for a in range(0, X.shape[0], step):
+            rows = slice(a, a + step)
+            yield (X[rows], y[rows]) if s is None else (X[rows], y[rows], s[rows])
+
+    return scan(chunks, **options)
+
+
 def evaluate(objective, w):
     """The Point at w, with margins."""
     return objective.answer(questions.Evaluate(w))
@@ -210,6 +221,18 @@ def bound_on(objective, point):
         except StopIteration as end:
             return end.value
         answer = (getattr(question, "on", None) or objective).answer(question)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `-n` a file's tests stay with one process: two of them would compile the same loops at once.
+
+    Files go in their order: by the number of their tests, long ones with few tests would come last.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log) if config.option.dist == "load" else None
 
 
 _early = {}
@@ -318,6 +341,16 @@ def cpu_or_gpu(name):
 
 
 @pytest.fixture
+def cupy(emulated_kernels):
+    """The cupy backend, on a GPU or on the stand-in for CuPy."""
+    if not EMULATED:
+        yield cpu_or_gpu("cupy")
+        return
+    with fake_cupy.in_place_of_cupy(emulated_kernels):
+        yield cpu_or_gpu("cupy")
+
+
+@pytest.fixture
 def loss():
     return Logistic()
 
@@ -338,42 +371,3 @@ def real_data():
     if not folder:
         pytest.skip("LOGREG_ACCEL_DATA does not name the folder of real data")
     return Path(folder)
-
-
-# spector: 32 students, GPA, TUCE, PSI, GRADE (Spector and Mazzeo 1980)
-SPECTOR = np.array(
-    [
-        [2.66, 20, 0, 0],
-        [2.89, 22, 0, 0],
-        [3.28, 24, 0, 0],
-        [2.92, 12, 0, 0],
-        [4, 21, 0, 1],
-        [2.86, 17, 0, 0],
-        [2.76, 17, 0, 0],
-        [2.87, 21, 0, 0],
-        [3.03, 25, 0, 0],
-        [3.92, 29, 0, 1],
-        [2.63, 20, 0, 0],
-        [3.32, 23, 0, 0],
-        [3.57, 23, 0, 0],
-        [3.26, 25, 0, 1],
-        [3.53, 26, 0, 0],
-        [2.74, 19, 0, 0],
-        [2.75, 25, 0, 0],
-        [2.83, 19, 0, 0],
-        [3.12, 23, 1, 0],
-        [3.16, 25, 1, 1],
-        [2.06, 22, 1, 0],
-        [3.62, 28, 1, 1],
-        [2.89, 14, 1, 0],
-        [3.51, 26, 1, 0],
-        [3.54, 24, 1, 1],
-        [2.83, 27, 1, 1],
-        [3.39, 17, 1, 1],
-        [2.67, 24, 1, 0],
-        [3.65, 21, 1, 1],
-        [4, 23, 1, 1],
-        [3.1, 21, 1, 0],
-        [2.39, 19, 1, 1],
-    ]
-)

@@ -16,15 +16,6 @@ M = 300
 CASES = [(3, 4.0, False), (4, 300.0, True), (33, 1.0, True)]  # classes, size of margins, weighted
 
 
-@pytest.fixture
-def cupy(emulated_kernels):
-    if not EMULATED:
-        yield cpu_or_gpu("cupy")
-        return
-    with fake_cupy.in_place_of_cupy(emulated_kernels):
-        yield cpu_or_gpu("cupy")
-
-
 def problem(cupy, classes, size, weighted, real):
     """Rows, as the host and the device have them, and three sets of numbers for each, some of them equal."""
     rng = np.random.default_rng(classes)

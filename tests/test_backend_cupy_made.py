@@ -17,15 +17,6 @@ pytestmark = pytest.mark.gpu
 M, N = 150, 6
 
 
-@pytest.fixture
-def cupy(emulated_kernels):
-    if not EMULATED:
-        yield cpu_or_gpu("cupy")
-        return
-    with fake_cupy.in_place_of_cupy(emulated_kernels):
-        yield cpu_or_gpu("cupy")
-
-
 def blocks(cupy, dtype, centre, weighted=True, n=N):
     """The same rows on the host and on the device, less a centre or as they are."""
     X, y, s, W = draw(M, n, "float32", weighted=weighted)

@@ -14,15 +14,6 @@ pytestmark = pytest.mark.gpu
 SIZES = [1, 255, 3000]
 
 
-@pytest.fixture
-def cupy(emulated_kernels):
-    if not EMULATED:
-        yield cpu_or_gpu("cupy")
-        return
-    with fake_cupy.in_place_of_cupy(emulated_kernels):
-        yield cpu_or_gpu("cupy")
-
-
 def mass_of(m, real):
     rng = np.random.default_rng(m)
     return (rng.random(m) ** 4 * (rng.random(m) < 0.8)).astype(real)

@@ -7,8 +7,9 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression as Sklearn
 from sklearn.preprocessing import StandardScaler
+from spector import SPECTOR
 
-from conftest import BACKENDS, CPU_BACKENDS, FLOATS, SPECTOR, draw
+from conftest import BACKENDS, CPU_BACKENDS, FLOATS, draw
 from logreg_accel import LogisticRegression
 
 

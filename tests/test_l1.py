@@ -9,9 +9,10 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Sklearn
+from spector import SPECTOR
 
 import logreg_accel
-from conftest import BACKENDS, FLOATS, SPECTOR, bound_on, cpu_or_gpu, draw, evaluate
+from conftest import BACKENDS, FLOATS, bound_on, cpu_or_gpu, draw, evaluate
 from logreg_accel import LogisticRegression, solvers
 from logreg_accel.data import as_labelled
 from logreg_accel.losses import Logistic, Multinomial

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 from sklearn.model_selection import GroupKFold, ShuffleSplit, TimeSeriesSplit
 
-from conftest import draw
+from conftest import chunked, draw
 from logreg_accel import LogisticRegressionCV, fit_many, logistic_regression_path, scan
 from logreg_accel.data import packed
 from logreg_accel.rows import cache, stream
@@ -21,15 +21,6 @@ def short_of_memory(monkeypatch):
     monkeypatch.setattr(packed, "BLOCK", 1 << 15)
     monkeypatch.setattr(cache, "RESIDENT", 0.0)
     monkeypatch.setattr(stream, "VECTORS", 0.0)
-
-
-def source(X, y, s=None, step=1100, **options):
-    def chunks():
-        for a in range(0, X.shape[0], step):
-            rows = slice(a, a + step)
-            yield (X[rows], y[rows]) if s is None else (X[rows], y[rows], s[rows])
-
-    return scan(chunks, **options)
 
 
 def problem(kind):
@@ -73,7 +64,7 @@ def test_a_choice_is_that_in_memory(kind):
         warnings.simplefilter("error")
         clf.fit(X, y, s)
         known, score = dict(vars(clf)), clf.score(X, y, s)
-        clf.fit(source(X, y, s))
+        clf.fit(chunked(X, y, s))
     assert clf.C_ == known["C_"] and clf.C_1se_ == known["C_1se_"] and clf.l1_ratio_ == known["l1_ratio_"]
     scale = abs(known["coef_"]).max()
     np.testing.assert_allclose(clf.coef_, known["coef_"], rtol=0, atol=1e-6 * scale)
@@ -83,16 +74,16 @@ def test_a_choice_is_that_in_memory(kind):
     assert hasattr(clf, "oof_decision_function_") == ("oof_decision_function_" in known)
     if "oof_decision_function_" in known:
         np.testing.assert_allclose(clf.oof_decision_function_, known["oof_decision_function_"], atol=1e-4)
-    assert clf.score(source(X, y, s)) == pytest.approx(score, rel=1e-6)
+    assert clf.score(chunked(X, y, s)) == pytest.approx(score, rel=1e-6)
 
 
 def test_held_out_margins_that_memory_has_no_room_for(monkeypatch):
     X, y, _ = problem("float64")
-    whole = LogisticRegressionCV(Cs=4, cv=3).fit(source(X, y))
+    whole = LogisticRegressionCV(Cs=4, cv=3).fit(chunked(X, y))
     monkeypatch.setattr(
         "logreg_accel.many.folds._MARGINS", 2.5 * 8 * M / 3 / 200e6
     )  # of two models and a half
-    parts = LogisticRegressionCV(Cs=4, cv=3).fit(source(X, y, memory="200MB"))
+    parts = LogisticRegressionCV(Cs=4, cv=3).fit(chunked(X, y, memory="200MB"))
     np.testing.assert_array_equal(parts.scores_, whole.scores_)
     assert parts.n_passes_ == pytest.approx(whole.n_passes_ + 5)
 
@@ -101,22 +92,22 @@ def test_groups_split_a_source():
     X, y, _ = problem("float64")
     groups, clf = np.arange(M) // 100 % 7, LogisticRegressionCV(Cs=2, cv=GroupKFold(3), tol=1e-12)
     known = clf.fit(X, y, groups=groups).scores_
-    np.testing.assert_allclose(clf.fit(source(X, y), groups=groups).scores_, known, rtol=1e-6)
+    np.testing.assert_allclose(clf.fit(chunked(X, y), groups=groups).scores_, known, rtol=1e-6)
 
 
 def test_paths_and_targets_are_those_in_memory():
     X, y, s = problem("weights")
     Y = np.stack([y, X[:, 0] > 0.2, 1 - y], axis=1).astype(float)
     Y[::7, 1] = np.nan
-    ours = logistic_regression_path(source(X, y, s), Cs=3, tol=1e-12)
+    ours = logistic_regression_path(chunked(X, y, s), Cs=3, tol=1e-12)
     known = logistic_regression_path(X, y, Cs=3, sample_weight=s, tol=1e-12)
     np.testing.assert_allclose(ours.coef, known.coef, rtol=1e-4, atol=1e-7)
     for settings in ({"class_weight": "balanced"}, {"l1_ratio": 1.0}):
-        several = fit_many(source(X, y, s), Y, C=[0.01, 1.0], tol=1e-12, **settings)
+        several = fit_many(chunked(X, y, s), Y, C=[0.01, 1.0], tol=1e-12, **settings)
         expected = fit_many(X, Y, C=[0.01, 1.0], tol=1e-12, sample_weight=s, **settings)
         for fit, other in zip(several, expected, strict=True):
             np.testing.assert_allclose(fit.coef_, other.coef_, atol=1e-5)
-    (alone,) = fit_many(source(X, y, s))
+    (alone,) = fit_many(chunked(X, y, s))
     np.testing.assert_allclose(alone.class_shares_[0] @ [0, 1], np.average(y, weights=s))
 
 
@@ -143,11 +134,11 @@ def test_what_a_source_cannot_be_fitted_with_costs_no_read(settings, given, erro
 def test_workers_share_no_models():
     X, y, _ = problem("float64")
     with pytest.raises(TypeError, match="the rows of one machine"):
-        LogisticRegressionCV().fit(source(X, y, client=2))
+        LogisticRegressionCV().fit(chunked(X, y, client=2))
 
 
 def test_what_many_models_need_beside_the_blocks_is_asked_for():
     X = np.random.default_rng(0).standard_normal((400, 300))
     Y = np.tile(X[:, :80] > 0, 3).astype(int)
     with pytest.raises(MemoryError, match="Raise it to"):
-        fit_many(source(X, Y[:, 0], memory="96MB"), Y, solver="newton-subsampled")
+        fit_many(chunked(X, Y[:, 0], memory="96MB"), Y, solver="newton-subsampled")

@@ -5,8 +5,9 @@ import pytest
 import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spector import SPECTOR
 
-from conftest import BACKENDS, FLOATS, SPECTOR, bound_on, cpu_or_gpu, draw, evaluate
+from conftest import BACKENDS, FLOATS, bound_on, cpu_or_gpu, draw, evaluate
 from logreg_accel import LogisticRegression, Objective
 from logreg_accel.data import Block, as_labelled
 from logreg_accel.driver import run

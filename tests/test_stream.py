@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from conftest import cpu_or_gpu, draw
+from conftest import chunked, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression, Objective, scan, streaming
 from logreg_accel.backends import NUMBA_FROM_BYTES, passes
 from logreg_accel.data import packed
@@ -35,15 +35,6 @@ def short_of_memory(monkeypatch):
     monkeypatch.setattr(cache, "RESIDENT", 0.0)
     monkeypatch.setattr(cache, "TOGETHER", 0.0)
     monkeypatch.setattr(stream, "VECTORS", 0.0)
-
-
-def source(X, y, s=None, step=1700, **options):
-    def chunks():
-        for a in range(0, X.shape[0], step):
-            rows = slice(a, a + step)
-            yield (X[rows], y[rows]) if s is None else (X[rows], y[rows], s[rows])
-
-    return scan(chunks, **options)
 
 
 def problem(kind):
@@ -85,7 +76,7 @@ def test_a_fit_is_that_in_memory(kind):
         warnings.simplefilter("error")
         expected = model.fit(X, y, s)
         coef, intercept, passes_ = expected.coef_, expected.intercept_, expected.n_passes_
-        model.fit(source(X, y, s))
+        model.fit(chunked(X, y, s))
     scale = abs(coef).max()
     exact = 1e-6 if kind == "fista" else 1e-7  # of the first order
     np.testing.assert_allclose(model.coef_, coef, rtol=0, atol=exact * scale)
@@ -99,12 +90,12 @@ def test_a_fit_is_that_in_memory(kind):
 def test_memory_decides_no_bit(kind, short_of_memory, monkeypatch):
     X, y, s = problem(kind)
     model = LogisticRegression(**SETTINGS[kind])
-    few = model.fit(source(X, y, s))
+    few = model.fit(chunked(X, y, s))
     known = few.coef_, few.intercept_, few.n_passes_, few.suboptimality_bound_
     for share in (0.0007, 0.5):
         monkeypatch.setattr(cache, "RESIDENT", share)
         monkeypatch.setattr(stream, "VECTORS", share)
-        model.fit(source(X, y, s))
+        model.fit(chunked(X, y, s))
         for one, other in zip(
             (model.coef_, model.intercept_, model.n_passes_, model.suboptimality_bound_), known, strict=True
         ):
@@ -116,7 +107,7 @@ def test_memory_decides_no_bit(kind, short_of_memory, monkeypatch):
 def test_every_pass_is_that_in_memory(name, layout, short_of_memory):
     X, y, s = problem("sparse" if layout == "sparse" else "float64")
     y, backend = y.astype(np.uint8), cpu_or_gpu(name)
-    labelled = source(X, y, s)
+    labelled = chunked(X, y, s)
     rng = np.random.default_rng(0)
     W, V = rng.standard_normal((2, 9, 1))
     loss = loss_of(2)
@@ -168,7 +159,7 @@ def test_some_rows_are_those_rows(short_of_memory):
     X = X.toarray()
     X[::7] = X[-1] = 0
     for stored in (X, scipy.sparse.csr_array(X)):
-        with opened(source(stored, y, s)) as streamed:
+        with opened(chunked(stored, y, s)) as streamed:
             rng = np.random.default_rng(0)
             for rows in ([0], [M - 1], [7, 14], [0, 511, 512, 1699, 1700, M - 1], rng.permutation(M)[:300]):
                 rows = np.sort(rows)
@@ -206,7 +197,7 @@ def test_the_objective_of_blocks_in_pieces():
     """Blocks are never joined across files, and cut by the size of a row alone."""
     X, y, _ = problem("float64")
     for step in (M, 1700, 100):
-        with opened(source(X, y, step=step)) as streamed:
+        with opened(chunked(X, y, step=step)) as streamed:
             assert [rows for rows, _ in streamed.store.layouts][:-1] == [512] * (M // 512)
             objective = Objective(StreamRows(streamed, cpu_or_gpu("numpy")), loss_of(2), Penalty(0.1))
             w = np.arange(9.0) / 9
@@ -262,11 +253,11 @@ def test_what_is_refused_before_the_first_read():
         with pytest.raises((ValueError, TypeError), match=message):
             fit()
     with pytest.raises(ValueError, match="the weight -1.0 in row 3000"):
-        LogisticRegression().fit(source(X, y, np.where(np.arange(M) == 3000, -1.0, 1.0)))
+        LogisticRegression().fit(chunked(X, y, np.where(np.arange(M) == 3000, -1.0, 1.0)))
     with pytest.raises(MemoryError, match="needs .* beside the blocks, and `memory`"):
         wide = np.zeros((100, 3000))
         wide[:, 0] = np.arange(100)
-        LogisticRegression(solver="newton-cholesky").fit(source(wide, np.arange(100) % 2, memory="100MB"))
+        LogisticRegression(solver="newton-cholesky").fit(chunked(wide, np.arange(100) % 2, memory="100MB"))
 
 
 def test_auto_takes_what_the_memory_has_room_for():
@@ -275,7 +266,7 @@ def test_auto_takes_what_the_memory_has_room_for():
     X = scipy.sparse.random_array((4000, 1600), density=0.003, rng=rng, format="csr")
     y = (X[:, :3].sum(axis=1) + rng.standard_normal(4000) > 0.3).astype(int)
     roomy, tight = (
-        LogisticRegression(backend="numpy").fit(source(X, y, memory=memory)) for memory in ("1GB", "100MB")
+        LogisticRegression(backend="numpy").fit(chunked(X, y, memory=memory)) for memory in ("1GB", "100MB")
     )
     assert roomy.solver_ == tight.solver_ == "newton-cg" and "too little" in tight.solver_.reason
     assert tight.status_ == "converged"
@@ -287,10 +278,10 @@ def test_a_smaller_sample_is_taken_before_another_solver(monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((141_000, 30)).astype(np.float32)
     y = (X[:, :3].sum(axis=1) + rng.logistic(size=len(X)) > 0).astype(int)
-    roomy = LogisticRegression(backend="numba").fit(source(X, y))
+    roomy = LogisticRegression(backend="numba").fit(chunked(X, y))
     fewer = newton_subsampled(rows_per_parameter=25)
     monkeypatch.setattr(streaming, "_room", lambda labelled, k: needed(fewer, streaming._shape(labelled, k)))
-    tight = LogisticRegression(backend="numba").fit(source(X, y))
+    tight = LogisticRegression(backend="numba").fit(chunked(X, y))
     assert roomy.solver_ == tight.solver_ == "newton-subsampled"
     assert (
         "more than 25 rows a parameter" in tight.solver_.reason and "too little" not in roomy.solver_.reason

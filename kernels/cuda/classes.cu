@@ -1,17 +1,20 @@
-// Sweeps over the margins of several classes, which read no X: the formulas of the softmax loss, a thread a row.
+// Sweeps over the margins of several classes, which read no X: the formulas of the softmax loss, a thread a
+// row.
 //
-// With e = exp(z - max z) <= 1 sums run over the other classes: 1 - p would lose its digits as the fit gets good. exp is computed
-// anew for every use: a row of classes has no bound, so that what is kept of it would have to lie in memory.
+// With e = exp(z - max z) <= 1 sums run over the other classes: 1 - p would lose its digits as the fit gets
+// good. exp is computed anew for every use: a row of classes has no bound, so that what is kept of it would
+// have to lie in memory.
 //
-// z, u and what is written of rows: `classes` numbers a row. y: codes; s: row weights, or null. Results of a block go out to be
-// added in order: no atomics, the same bits on every run.
+// z, u and what is written of rows: `classes` numbers a row. y: codes; s: row weights, or null. Results of a
+// block go out to be added in order: no atomics, the same bits on every run.
 
 #include "common.cuh"
 #include "blocks.cuh"
 #include "pointwise.cuh"
 
 #define FOR_EACH_ROW(i, m) \
-    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += (long long)gridDim.x * kThreads)
+    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; \
+         i += (long long)gridDim.x * kThreads)
 // Not unrolled: copies of exp would be most of the code, and of the time that it takes to compile.
 #define FOR_EACH_CLASS(c, first, classes) _Pragma("unroll 1") for (int c = first; c < classes; ++c)
 
@@ -20,7 +23,8 @@ template <class Real, class Margins>
 struct Softmax {
     Margins z;
     int classes;
-    Real top, lower = Real(0), ties = Real(0);  // the largest margin; the sum of e below it; how many are as large
+    // the largest margin; the sum of e below it; how many are as large
+    Real top, lower = Real(0), ties = Real(0);
     __device__ Softmax(Margins z, int classes) : z(z), classes(classes), top(z(0)) {
         FOR_EACH_CLASS(c, 1, classes) top = z(c) > top || z(c) != z(c) ? z(c) : top;
         FOR_EACH_CLASS(c, 0, classes) {
@@ -40,7 +44,9 @@ struct Softmax {
     }
     // rest: the sum of e over the other classes
     __device__ Real loss(int own, Real rest) const { return log1p(e(own) - Real(1) + rest) - (z(own) - top); }
-    __device__ Real residual(int c, int own, Real rest, Real once) const { return (c == own ? -rest : e(c)) * once; }
+    __device__ Real residual(int c, int own, Real rest, Real once) const {
+        return (c == own ? -rest : e(c)) * once;
+    }
     __device__ Real curvature(int c) const {
         const Real total = lower + ties, x = e(c);
         return x / total * ((x == Real(1) ? lower + (ties - Real(1)) : total - x) / total);
@@ -56,7 +62,8 @@ struct Row {  // margins as they lie in memory
     __device__ Real operator()(int c) const { return z[c]; }
 };
 
-// The curvature applied to u is the same for u less any number; less that of the likeliest class no digits cancel.
+// The curvature applied to u is the same for u less any number; less that of the likeliest class no digits
+// cancel.
 template <class Real, class Margins, class Vector>
 struct Product {
     const Softmax<Real, Margins>& row;
@@ -71,8 +78,8 @@ struct Product {
 };
 
 template <class Real>
-__global__ void softmax_residual(const Real* z, const unsigned char* y, const Real* s, long long m, int classes, Real* out,
-                                 double* block_losses) {
+__global__ void softmax_residual(const Real* z, const unsigned char* y, const Real* s, long long m,
+                                 int classes, Real* out, double* block_losses) {
     double losses[1] = {};
     FOR_EACH_ROW(i, m) {
         const auto row = softmax_of<Real>(Row<Real>{z + i * classes}, classes);
@@ -105,7 +112,8 @@ __global__ void softmax_mass(const Real* z, const Real* s, long long m, int clas
 }
 
 template <class Real>
-__global__ void softmax_product(const Real* z, const Real* s, const Real* u, long long m, int classes, Real* out) {
+__global__ void softmax_product(const Real* z, const Real* s, const Real* u, long long m, int classes,
+                                Real* out) {
     FOR_EACH_ROW(i, m) {
         const auto row = softmax_of<Real>(Row<Real>{z + i * classes}, classes);
         const Product<Real, Row<Real>, Row<Real>> product(row, Row<Real>{u + i * classes});
@@ -116,8 +124,8 @@ __global__ void softmax_product(const Real* z, const Real* s, const Real* u, lon
 
 // The two derivatives in t of the loss at the margins z0 + t * (z1 - z0), summed.
 template <class Real>
-__global__ void softmax_line(const Real* z0, const Real* z1, const unsigned char* y, const Real* s, Real t, long long m,
-                             int classes, double* block_sums) {
+__global__ void softmax_line(const Real* z0, const Real* z1, const unsigned char* y, const Real* s, Real t,
+                             long long m, int classes, double* block_sums) {
     double sums[2] = {};
     FOR_EACH_ROW(i, m) {
         const Real *from = z0 + i * classes, *to = z1 + i * classes;
@@ -138,12 +146,13 @@ __global__ void softmax_line(const Real* z0, const Real* z1, const unsigned char
 
 // How far the losses at some margins lie above their tangents at others, row by row.
 template <class Real>
-__global__ void softmax_above(const Real* start, const Real* end, const unsigned char* y, const Real* s, long long m, int classes,
-                              double* block_sums) {
+__global__ void softmax_above(const Real* start, const Real* end, const unsigned char* y, const Real* s,
+                              long long m, int classes, double* block_sums) {
     double sums[1] = {};
     FOR_EACH_ROW(i, m) {
         const Real *from = start + i * classes, *to = end + i * classes;
-        const auto there = softmax_of<Real>(Row<Real>{from}, classes), here = softmax_of<Real>(Row<Real>{to}, classes);
+        const auto there = softmax_of<Real>(Row<Real>{from}, classes);
+        const auto here = softmax_of<Real>(Row<Real>{to}, classes);
         const int own = y[i];
         const Real rest = here.others(own), once = Real(1) / (here.e(own) + rest);
         Real along = Real(0);
@@ -156,8 +165,8 @@ __global__ void softmax_above(const Real* start, const Real* end, const unsigned
 
 // As logistic_change of sweeps.cu: the lead of the row's own class is over each of the others.
 template <class Real>
-__global__ void softmax_change(const Real* start, const Real* end, const unsigned char* y, const Real* s, Real far, long long m,
-                               int classes, double* block_largest) {
+__global__ void softmax_change(const Real* start, const Real* end, const unsigned char* y, const Real* s,
+                               Real far, long long m, int classes, double* block_largest) {
     constexpr double kLeast = -1.7976931348623157e308;
     double largest[3] = {kLeast, kLeast, kLeast};
     FOR_EACH_ROW(i, m) {
@@ -169,7 +178,8 @@ __global__ void softmax_change(const Real* start, const Real* end, const unsigne
             largest[0] = larger(largest[0], double(fabs(to[c] - from[c])));
             if (c == own || !counts) continue;
             const Real lead_before = from[own] - from[c], lead_after = to[own] - to[c];
-            const Real before = lead_before > far ? far : lead_before, after = lead_after > far ? far : lead_after;
+            const Real before = lead_before > far ? far : lead_before;
+            const Real after = lead_after > far ? far : lead_after;
             const Real gained = (after < -far ? -far : after) - (before < -far ? -far : before);
             largest[1] = larger(largest[1], double(before - after));
             largest[2] = larger(largest[2], before < far ? double(gained) : 0.0);

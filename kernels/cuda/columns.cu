@@ -1,22 +1,26 @@
 // A pass over dense rows that are stored by columns, where they lie, with one read of X.
 //
-//     A lane owns one of 32 neighbouring rows, so that a warp loads 32 neighbouring numbers of a column. What belongs to a row
-//     stays in its lane, and no step of the loop adds up over lanes: the sums of a column's lanes meet at the end of a slice.
-//     Few columns belong to one warp, and the block's warps take turns with the rows (kShared false); more of them are shared
-//     out among the warps, which add up their products of the same rows through shared memory, with one barrier a step.
+//     A lane owns one of 32 neighbouring rows, so that a warp loads 32 neighbouring numbers of a column. What
+//     belongs to a row stays in its lane, and no step of the loop adds up over lanes: the sums of a column's
+//     lanes meet at the end of a slice. Few columns belong to one warp, and the block's warps take turns with
+//     the rows (kShared false); more of them are shared out among the warps, which add up their products of
+//     the same rows through shared memory, with one barrier a step.
 //
-//     load columns -> products, column by column -> sum over warps -> pointwise formula -> own sum += factor * number
+//     load columns -> products, column by column -> sum over warps -> pointwise formula
+//     -> own sum += factor * number
 //
-// Slices, arguments and what a block leaves are those of dense.cu, but for `stride`: numbers from column to column.
+// Slices, arguments and what a block leaves are those of dense.cu, but for `stride`: numbers from column to
+// column.
 
 #include "common.cuh"
 #include "pointwise.cuh"
 
 template <class Pass, class Storage, class Real, int kColumns, int kWarps, bool kShared>
 __global__ void __launch_bounds__(32 * kWarps)
-    columns(const Storage* __restrict__ X, long long stride, long long m, int n, const Real* __restrict__ weights,
-            const unsigned char* __restrict__ y, const Real* __restrict__ s, int slice_rows, Real* __restrict__ margins,
-            Real* __restrict__ sums, double* __restrict__ totals) {
+    columns(const Storage* __restrict__ X, long long stride, long long m, int n,
+            const Real* __restrict__ weights, const unsigned char* __restrict__ y, const Real* __restrict__ s,
+            int slice_rows, Real* __restrict__ margins, Real* __restrict__ sums,
+            double* __restrict__ totals) {
     static_assert(Pass::kOutputs == 1, "of one output");
     constexpr int kDots = Pass::kDots, kStep = kShared ? 32 : 32 * kWarps;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -36,7 +40,8 @@ __global__ void __launch_bounds__(32 * kWarps)
         const bool there = base + lane < end;
         Storage x[kColumns];
 #pragma unroll
-        for (int c = 0; c < kColumns; ++c) x[c] = there && column(c) < n ? X[column(c) * stride + i] : Storage{};
+        for (int c = 0; c < kColumns; ++c)
+            x[c] = there && column(c) < n ? X[column(c) * stride + i] : Storage{};
         bool positive = false;
         Real weight = Real(0);
         if (Pass::kSums && there) {
@@ -51,8 +56,11 @@ __global__ void __launch_bounds__(32 * kWarps)
             for (int d = 0; d < kDots; ++d)
                 if (column(c) < n) z[d] += Real(widen(x[c])) * weights[(long long)d * n + column(c)];
         if constexpr (kShared) {
-            // two buffers in turn: a warp that writes the next step's sums meets no warp that still reads this step's
-            auto part = [&](int q, int d) -> Real& { return across[((phase * kWarps + q) * kDots + d) * 32 + lane]; };
+            // two buffers in turn: a warp that writes the next step's sums meets no warp that still reads
+            // this step's
+            auto part = [&](int q, int d) -> Real& {
+                return across[((phase * kWarps + q) * kDots + d) * 32 + lane];
+            };
 #pragma unroll
             for (int d = 0; d < kDots; ++d) part(warp, d) = z[d];
             __syncthreads();
@@ -82,7 +90,8 @@ __global__ void __launch_bounds__(32 * kWarps)
     }
     if constexpr (!Pass::kSums) return;
 
-    // What the block leaves: sums over lanes, then over the warps that had rows of their own, in a fixed order.
+    // What the block leaves: sums over lanes, then over the warps that had rows of their own, in a fixed
+    // order.
     Real* slice_sums = sums + (long long)blockIdx.x * n;
     SHARED_ARRAY(Real, warp_sums, kShared ? 1 : kWarps * kColumns);
 #pragma unroll

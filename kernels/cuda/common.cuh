@@ -1,5 +1,5 @@
-// What all kernels share: numbers as they are stored, vector loads, sums over lanes. Needs no header of CUDA's: those are
-// not part of every installation of CuPy.
+// What all kernels share: numbers as they are stored, vector loads, sums over lanes. Needs no header of
+// CUDA's: those are not part of every installation of CuPy.
 
 #ifdef __CUDACC_RTC__
 #define SHARED_ARRAY(T, name, size) __shared__ T name[size]
@@ -43,10 +43,11 @@ __device__ inline float widen(BFloat16 x) { return float_of(unsigned(x.bits) << 
 
 // How a kernel reads the numbers of a storage type: as they are, or in units.
 //
-// Bytes are not converted at all. A byte b as the lowest bits of a float is b * 2^-149, exactly, and multiply-adds take such
-// numbers as fast as any other: a permutation of bytes and a multiply-add, where a conversion costs four instructions, one of
-// them at an eighth of the rate. What they are multiplied with is raised by 2^80 and the product lowered by 2^69, so that
-// no digit is lost for weights and factors between 2^-57 and 2^47.
+// Bytes are not converted at all. A byte b as the lowest bits of a float is b * 2^-149, exactly, and
+// multiply-adds take such numbers as fast as any other: a permutation of bytes and a multiply-add, where a
+// conversion costs four instructions, one of them at an eighth of the rate. What they are multiplied with is
+// raised by 2^80 and the product lowered by 2^69, so that no digit is lost for weights and factors between
+// 2^-57 and 2^47.
 template <class Storage>
 struct Units {
     static constexpr bool kTiny = false;
@@ -69,7 +70,8 @@ struct TinyUnits {
     __device__ static float lowered(float x) { return x * 0x1p69f; }
     __device__ static float multiply_add(float x, float y, float sum) {
 #ifdef __CUDACC_RTC__
-        asm("fma.rn.f32 %0, %1, %2, %0;" : "+f"(sum) : "f"(x), "f"(y));  // CuPy's -ftz=true would take x for zero
+        // CuPy's -ftz=true would take x for zero
+        asm("fma.rn.f32 %0, %1, %2, %0;" : "+f"(sum) : "f"(x), "f"(y));
         return sum;
 #else
         return sum + x * y;
@@ -83,9 +85,9 @@ struct Units<signed char> : TinyUnits {};
 
 // Number `i` of a word, in its units, by one instruction or by another one.
 //
-// Numbers of less than 32 bits wait in words for their second use: 16 bytes take 4 registers, and 16 as floats. The compiler would
-// rather keep what it converted them to the first time, in memory where registers do not suffice. That the other instruction
-// gives the same, but for a sign, it does not know.
+// Numbers of less than 32 bits wait in words for their second use: 16 bytes take 4 registers, and 16 as
+// floats. The compiler would rather keep what it converted them to the first time, in memory where registers
+// do not suffice. That the other instruction gives the same, but for a sign, it does not know.
 template <class T>
 struct FromWord;
 template <>
@@ -98,8 +100,12 @@ template <>
 struct FromWord<signed char> {  // by way of b + 128, which has no sign
     using Bytes = FromWord<unsigned char>;
     static constexpr int kAgain = 1;
-    __device__ static float first(unsigned word, int i) { return less_128(Bytes::first(word ^ 0x80808080u, i)); }
-    __device__ static float again(unsigned word, int i) { return less_128(Bytes::again(word ^ 0x80808080u, i)); }
+    __device__ static float first(unsigned word, int i) {
+        return less_128(Bytes::first(word ^ 0x80808080u, i));
+    }
+    __device__ static float again(unsigned word, int i) {
+        return less_128(Bytes::again(word ^ 0x80808080u, i));
+    }
     __device__ static float less_128(float x) {
 #ifdef __CUDACC_RTC__
         asm("add.rn.f32 %0, %0, %1;" : "+f"(x) : "f"(-0x1p-142f));
@@ -112,11 +118,14 @@ struct FromWord<signed char> {  // by way of b + 128, which has no sign
 template <>
 struct FromWord<Half> {
     static constexpr int kAgain = -1;
-    __device__ static float first(unsigned word, int i) { return widen(Half{(unsigned short)(word >> (16 * i))}); }
+    __device__ static float first(unsigned word, int i) {
+        return widen(Half{(unsigned short)(word >> (16 * i))});
+    }
     __device__ static float again(unsigned word, int i) {
 #ifdef __CUDACC_RTC__
         float value;
-        asm("{ .reg .f16 h; neg.f16 h, %1; cvt.f32.f16 %0, h; }" : "=f"(value) : "h"((unsigned short)(word >> (16 * i))));
+        asm("{ .reg .f16 h; neg.f16 h, %1; cvt.f32.f16 %0, h; }"
+            : "=f"(value) : "h"((unsigned short)(word >> (16 * i))));
         return value;
 #else
         return -first(word, i);
@@ -126,12 +135,16 @@ struct FromWord<Half> {
 template <>
 struct FromWord<BFloat16> {
     static constexpr int kAgain = 1;
-    __device__ static float first(unsigned word, int i) { return float_of(i ? word & 0xffff0000u : word << 16); }
-    __device__ static float again(unsigned word, int i) { return float_of(__byte_perm(word, 0, i ? 0x3244 : 0x1044)); }
+    __device__ static float first(unsigned word, int i) {
+        return float_of(i ? word & 0xffff0000u : word << 16);
+    }
+    __device__ static float again(unsigned word, int i) {
+        return float_of(__byte_perm(word, 0, i ? 0x3244 : 0x1044));
+    }
 };
 
-// A vector that is loaded at once: 16 bytes at most, so the address must be a multiple of its size. `at` gives one number
-// in its units, `again` that times kAgain, `number` what it is.
+// A vector that is loaded at once: 16 bytes at most, so the address must be a multiple of its size. `at`
+// gives one number in its units, `again` that times kAgain, `number` what it is.
 template <class T, int kSize, bool kWords = sizeof(T) < 4 && sizeof(T) * kSize >= 4>
 struct alignas(sizeof(T) * kSize < 16 ? sizeof(T) * kSize : 16) Pack {
     static constexpr int kAgain = 1;
@@ -171,9 +184,10 @@ __device__ inline Pack<T, kSize> load(const T* from) {
     return *reinterpret_cast<const Pack<T, kSize>*>(from);
 }
 
-// Sums of kRows x kValues numbers over kLanes neighbouring lanes, transposed on the way: at every step a lane keeps one half
-// of the rows and gives the other half to its partner. Lane l ends with the sums of rows l * kRows / kLanes onwards, one
-// of them where there are more lanes than rows. Eight rows over 32 lanes take 9 shuffles, not 40.
+// Sums of kRows x kValues numbers over kLanes neighbouring lanes, transposed on the way: at every step a lane
+// keeps one half of the rows and gives the other half to its partner. Lane l ends with the sums of rows l *
+// kRows / kLanes onwards, one of them where there are more lanes than rows. Eight rows over 32 lanes take 9
+// shuffles, not 40.
 template <int kOffset, int kRows, int kAll, int kValues, class Real>
 __device__ inline void transposed_sum(Real (&dots)[kAll][kValues], int lane) {
     if constexpr (kOffset > 0) {

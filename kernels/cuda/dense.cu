@@ -1,39 +1,45 @@
-// A pass over dense rows that reads each row from device memory once and uses it twice: for its products with the weights,
-// and, scaled by the pointwise formula between, for its share of the sum. In between the row waits in registers.
+// A pass over dense rows that reads each row from device memory once and uses it twice: for its products with
+// the weights, and, scaled by the pointwise formula between, for its share of the sum. In between the row
+// waits in registers.
 //
-//     kLanes threads share a row: a power of two up to 32 inside a warp, or all 32 * kWarps threads of the block.
-//     Each owns kPacks vectors of kVector columns: their weights, their part of the sum, their part of the rows.
-//     kRows rows are under way at once: their loads fly together, and a sum over lanes is cheaper for many rows than for one.
-//     With fewer than 32 lanes a row, 32 / kLanes rows lie side by side in a warp, so that its loads are contiguous.
+//     kLanes threads share a row: a power of two up to 32 inside a warp, or all 32 * kWarps threads of the
+//     block. Each owns kPacks vectors of kVector columns: their weights, their part of the sum, their part of
+//     the rows. kRows rows are under way at once: their loads fly together, and a sum over lanes is cheaper
+//     for many rows than for one. With fewer than 32 lanes a row, 32 / kLanes rows lie side by side in a
+//     warp, so that its loads are contiguous.
 //
-//     load rows -> products, lane by lane -> sum over lanes; now a lane owns some rows' margins -> pointwise formula, once a
-//     row -> every lane of a row gets its factor -> own columns of the sum += factor * row
+//     load rows -> products, lane by lane -> sum over lanes; now a lane owns some rows' margins
+//     -> pointwise formula, once a row -> every lane of a row gets its factor
+//     -> own columns of the sum += factor * row
 //
-// A block takes one slice of rows. How rows are cut into slices depends on the shape of X alone (shapes.py), a slice's sums
-// leave as they are, and sum_slices adds them in order, in double: the same bits on every run. No atomics.
-// Row numbers and offsets are 64-bit: 2.1M x 1024 is already past 2^31.
+// A block takes one slice of rows. How rows are cut into slices depends on the shape of X alone (shapes.py),
+// a slice's sums leave as they are, and sum_slices adds them in order, in double: the same bits on every run.
+// No atomics. Row numbers and offsets are 64-bit: 2.1M x 1024 is already past 2^31.
 
 #include "common.cuh"
 #include "pointwise.cuh"
 
-// X: row-major, `stride` numbers from row to row; n columns are read: a multiple of kVector, zeros where X has none.
-// weights: kDots rows of n, then kDots intercepts. s: row weights, or null for ones. margins: kOutputs rows of m, or null.
-// sums: per slice, kOutputs rows of n. totals: per slice, kOutputs values and kOutputs sums of factors.
-template <class Pass, class Storage, class Real, int kVector, int kPacks, int kRows, int kLanes, int kWarps, bool kHeld,
-          int kResident>
+// X: row-major, `stride` numbers from row to row; n columns are read: a multiple of kVector, zeros where X
+// has none. weights: kDots rows of n, then kDots intercepts. s: row weights, or null for ones. margins:
+// kOutputs rows of m, or null. sums: per slice, kOutputs rows of n. totals: per slice, kOutputs values and
+// kOutputs sums of factors.
+template <class Pass, class Storage, class Real, int kVector, int kPacks, int kRows, int kLanes, int kWarps,
+          bool kHeld, int kResident>
 __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
-    dense(const Storage* __restrict__ X, long long stride, long long m, int n, const Real* __restrict__ weights,
-          const unsigned char* __restrict__ y, const Real* __restrict__ s, int slice_rows, Real* __restrict__ margins,
-          Real* __restrict__ sums, double* __restrict__ totals) {
+    dense(const Storage* __restrict__ X, long long stride, long long m, int n,
+          const Real* __restrict__ weights, const unsigned char* __restrict__ y, const Real* __restrict__ s,
+          int slice_rows, Real* __restrict__ margins, Real* __restrict__ sums, double* __restrict__ totals) {
     constexpr int kOutputs = Pass::kOutputs, kDots = Pass::kDots;
     constexpr bool kWholeBlock = kLanes > 32;
     constexpr int kWarpLanes = kWholeBlock ? 32 : kLanes;          // lanes of a row within one warp
     constexpr int kSide = 32 / kWarpLanes;                         // rows side by side in a warp
     constexpr int kChunk = kRows * kSide;                          // rows of one step of a warp
     constexpr int kStep = kWholeBlock ? kChunk : kWarps * kChunk;  // rows of one step of the block
-    constexpr int kOwned = kRows > kWarpLanes ? kRows / kWarpLanes : 1;   // rows whose margins a lane ends up with
-    constexpr int kOwners = kRows > kWarpLanes ? 1 : kWarpLanes / kRows;  // lanes that end up with the same row
-    static_assert(!kWholeBlock || kLanes == 32 * kWarps, "a row is shared by a part of a warp or by the whole block");
+    // rows whose margins a lane ends up with, lanes that end up with the same row
+    constexpr int kOwned = kRows > kWarpLanes ? kRows / kWarpLanes : 1;
+    constexpr int kOwners = kRows > kWarpLanes ? 1 : kWarpLanes / kRows;
+    static_assert(!kWholeBlock || kLanes == 32 * kWarps,
+                  "a row is shared by a part of a warp or by the whole block");
 
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int side = lane / kWarpLanes;
@@ -51,7 +57,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
         return w;
     };
     Real intercept[kDots];
-    Pack<Real, kVector> held[kHeld ? kDots : 1][kPacks];  // else they come through the L1 cache, once for kRows rows
+    // else they come through the L1 cache, once for kRows rows
+    Pack<Real, kVector> held[kHeld ? kDots : 1][kPacks];
 #pragma unroll
     for (int d = 0; d < kDots; ++d) {
         intercept[d] = weights[(long long)kDots * n + d];
@@ -99,7 +106,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
         else
             return pack.again(v);
     };
-    using Total = typename Choose<kOutputs == 1, double, Real>::type;  // many outputs have no registers for doubles
+    // many outputs have no registers for doubles
+    using Total = typename Choose<kOutputs == 1, double, Real>::type;
     Real sum[kOutputs][kPacks * kVector] = {};
     Total value_total[kOutputs] = {}, factor_total[kOutputs] = {};
     SHARED_ARRAY(Real, across, kWholeBlock ? 2 * kWarps * kRows * kDots : 1);
@@ -112,7 +120,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
         Real dots[kRows][kDots] = {};
 #pragma unroll
         for (int c = 0; c < kPacks; ++c) {
-            if constexpr (!kHeld) keep_order();  // else all weights are fetched ahead, into registers that are not there
+            // else all weights are fetched ahead, into registers that are not there
+            if constexpr (!kHeld) keep_order();
 #pragma unroll
             for (int d = 0; d < kDots; ++d) {
                 Pack<Real, kVector> w;
@@ -130,7 +139,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
 
         transposed_sum<kWarpLanes / 2, kRows>(dots, lane);
         if constexpr (kWholeBlock) {
-            // two buffers in turn: a warp that writes the next step's sums meets no warp that still reads this step's
+            // two buffers in turn: a warp that writes the next step's sums meets no warp that still reads
+            // this step's
             if (lane % kOwners == 0) {
 #pragma unroll
                 for (int d = 0; d < kDots; ++d)
@@ -202,7 +212,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
             for (int c = 0; c < kPacks; ++c)
 #pragma unroll
                 for (int v = 0; v < kVector; ++v)
-                    if (column(c) < n) slice_sums[(long long)k * n + column(c) + v] = Sum::lowered(sum[k][c * kVector + v]);
+                    if (column(c) < n)
+                        slice_sums[(long long)k * n + column(c) + v] = Sum::lowered(sum[k][c * kVector + v]);
     } else {
         constexpr int kColumns = kPacks * kLanes * kVector;
         SHARED_ARRAY(Real, warp_sums, kWarps * kOutputs * kColumns);
@@ -214,7 +225,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
                 for (int v = 0; v < kVector; ++v) {
                     Real a = sum[k][c * kVector + v];
 #pragma unroll
-                    for (int offset = kWarpLanes; offset < 32; offset *= 2) a += __shfl_xor_sync(kAllLanes, a, offset);
+                    for (int offset = kWarpLanes; offset < 32; offset *= 2)
+                        a += __shfl_xor_sync(kAllLanes, a, offset);
                     if (side == 0) warp_sums[(warp * kOutputs + k) * kColumns + column(c) + v] = a;
                 }
         __syncthreads();
@@ -249,11 +261,11 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
     }
 }
 
-// out = what the slices left, added up in double: `columns` sums, then `extras` totals. A warp takes 32 neighbouring columns
-// of every blockDim.x / 32-th slice; the warps' sums are added in order.
+// out = what the slices left, added up in double: `columns` sums, then `extras` totals. A warp takes 32
+// neighbouring columns of every blockDim.x / 32-th slice; the warps' sums are added in order.
 template <class Real>
-__global__ void sum_slices(const Real* __restrict__ sums, const double* __restrict__ totals, long long slices, int columns,
-                           int extras, double* __restrict__ out) {
+__global__ void sum_slices(const Real* __restrict__ sums, const double* __restrict__ totals, long long slices,
+                           int columns, int extras, double* __restrict__ out) {
     SHARED_ARRAY(double, warp_sums, 1024);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     const int j = blockIdx.x * 32 + lane;

@@ -1,10 +1,13 @@
-// What a block of outputs.cu leaves of its slice of rows: sums over its groups of warps and over its lanes, always in the same order.
+// What a block of outputs.cu leaves of its slice of rows: sums over its groups of warps and over its lanes,
+// always in the same order.
 
-// A group's sums lie with its warps' lanes as a tensor core has them, `column` being that of a block of 8. The groups take turns: each
-// adds its own to those before it in shared memory, and the last one writes `columns` rows of n.
+// A group's sums lie with its warps' lanes as a tensor core has them, `column` being that of a block of 8.
+// The groups take turns: each adds its own to those before it in shared memory, and the last one writes
+// `columns` rows of n.
 template <int kGroups, int kTiles, int kBlocks, class Column>
-__device__ inline void leave_sums(const float (&sum)[kTiles][kBlocks][4], int group, int g, int t, int columns, int n,
-                                  Column column, int pitch, float* group_sums, float* slice_sums) {
+__device__ inline void leave_sums(const float (&sum)[kTiles][kBlocks][4], int group, int g, int t,
+                                  int columns, int n, Column column, int pitch, float* group_sums,
+                                  float* slice_sums) {
     for (int p = 0; p < kGroups; ++p) {
         if (group == p) {
 #pragma unroll
@@ -28,8 +31,8 @@ __device__ inline void leave_sums(const float (&sum)[kTiles][kBlocks][4], int gr
 
 // Values, then sums of factors, of a column in eight lanes of every warp: `columns` of each, for every slice.
 template <int kWarps, int kPer>
-__device__ inline void leave_totals(const float (&value_total)[kPer], const float (&factor_total)[kPer], int lane, int warp,
-                                    int columns, double* totals) {
+__device__ inline void leave_totals(const float (&value_total)[kPer], const float (&factor_total)[kPer],
+                                    int lane, int warp, int columns, double* totals) {
     SHARED_ARRAY(double, warp_totals, kWarps * 2 * 8 * kPer);
 #pragma unroll
     for (int j = 0; j < kPer; ++j) {

@@ -1,19 +1,21 @@
-// Rows made anew for what reads them next: less their centre, in the arithmetic of the pass, times the roots of their curvatures.
+// Rows made anew for what reads them next: less their centre, in the arithmetic of the pass, times the roots
+// of their curvatures.
 //
 //     kRoots   X~ = sqrt(s * curvature) * [X - 1c^T, 1], which cuBLAS multiplies with itself for a Hessian
 //     else     X~ = X - 1c^T, for the kernels of dense.cu
 //
-// A warp makes a row, so that the curvature of a row is computed by as many lanes as share its numbers, and loads are neighbours.
+// A warp makes a row, so that the curvature of a row is computed by as many lanes as share its numbers, and
+// loads are neighbours.
 
 #include "common.cuh"
 #include "blocks.cuh"
 #include "pointwise.cuh"
 
-// stride: numbers of X from row to row. centre: n, or null; z: margins, s: weights, or null. columns: numbers of a row of out, zeros
-// beyond those above.
+// stride: numbers of X from row to row. centre: n, or null; z: margins, s: weights, or null. columns: numbers
+// of a row of out, zeros beyond those above.
 template <class Storage, class Real, bool kRoots>
-__global__ void made_rows(const Storage* X, long long stride, long long m, int n, const double* centre, const Real* z,
-                          const Real* s, int columns, Real* out) {
+__global__ void made_rows(const Storage* X, long long stride, long long m, int n, const double* centre,
+                          const Real* z, const Real* s, int columns, Real* out) {
     constexpr int kRowsAtOnce = kThreads / 32;
     const int lane = threadIdx.x % 32;
     const long long first = (long long)blockIdx.x * kRowsAtOnce + threadIdx.x / 32;

@@ -1,4 +1,5 @@
-// The passes of outputs.cu as formulas on a row: which numbers stand in front of them, and the factors that scale the row in the sum.
+// The passes of outputs.cu as formulas on a row: which numbers stand in front of them, and the factors that
+// scale the row in the sum.
 
 // What a pass does: which numbers stand in front of the formula, and what is summed.
 struct Gradients {
@@ -24,12 +25,13 @@ struct Model {
     int target, split;
 };
 
-// The factors and the losses of a lane's columns of one row, `row_lane` and every eighth after it, from margins z and products u.
-// code, weight: those of the models whose numbers are those columns; of an only model in place 0 of all lanes.
+// The factors and the losses of a lane's columns of one row, `row_lane` and every eighth after it, from
+// margins z and products u. code, weight: those of the models whose numbers are those columns; of an only
+// model in place 0 of all lanes.
 template <class Pass, Loss kLoss, int kPer>
 __device__ inline void row_factors(int row_lane, int models, int classes, int columns, const float (&z)[kPer],
-                                   const float (&u)[kPer], const int (&code)[kPer], const float (&weight)[kPer],
-                                   float (&factor)[kPer], float (&value)[kPer]) {
+                                   const float (&u)[kPer], const int (&code)[kPer],
+                                   const float (&weight)[kPer], float (&factor)[kPer], float (&value)[kPer]) {
     if constexpr (kLoss != kLogistic) {
         SoftmaxRow<kPer, kLoss == kSoftmax> row{row_lane, models, classes};
 #pragma unroll

@@ -1,15 +1,17 @@
-// A pass over dense rows for up to 32 outputs, which reads each row from device memory once: softmax, or models side by side that
-// each have codes, rows and weights of their own. Products are those of tensor cores (tensor.cuh), as good as float32's.
+// A pass over dense rows for up to 32 outputs, which reads each row from device memory once: softmax, or
+// models side by side that each have codes, rows and weights of their own. Products are those of tensor cores
+// (tensor.cuh), as good as float32's.
 //
-//     A block takes one slice of rows, tile by tile, through a ring of tiles in shared memory that copies fill ahead of it.
-//     kAcross warps share kRows rows of a tile; the block's kWarps / kAcross groups have rows of their own.
-//     A warp owns kBlocks blocks of 8 columns: their weights, their part of the sum.
+//     A block takes one slice of rows, tile by tile, through a ring of tiles in shared memory that copies
+//     fill ahead of it. kAcross warps share kRows rows of a tile; the block's kWarps / kAcross groups have
+//     rows of their own. A warp owns kBlocks blocks of 8 columns: their weights, their part of the sum.
 //
-//     tile -> products of the warp's columns -> shared memory, added up over the warps -> pointwise formula, eight lanes a row ->
-//     factors to shared memory -> own columns of the sum += factors^T * tile
+//     tile -> products of the warp's columns -> shared memory, added up over the warps -> pointwise formula,
+//     eight lanes a row -> factors to shared memory -> own columns of the sum += factors^T * tile
 //
-// Where the order of sums matters, everything depends on the layout of X alone, and a column of W on no other: a model's sums
-// have the same bits whoever shares the pass. Slices' sums leave as they are; sum_slices (dense.cu) adds them in double.
+// Where the order of sums matters, everything depends on the layout of X alone, and a column of W on no
+// other: a model's sums have the same bits whoever shares the pass. Slices' sums leave as they are;
+// sum_slices (dense.cu) adds them in double.
 
 #include "common.cuh"
 #include "pointwise.cuh"
@@ -18,19 +20,21 @@
 #include "models.cuh"
 #include "leavings.cuh"
 
-// X: as in dense.cu. weights: kTiles * 16 rows of n for each of margins and products, then as many intercepts each.
-// y: `targets` codes a row; splits: `split_bytes` bytes a row, or null; s: row weights, or null; class_weights: a number for each
-// code of each model, or null. columns: those in use; of `models` models with `classes` columns each.
-// known: margins at hand, `columns` a row; margins: where to put them, or null. stages: tiles of the ring.
-// sums: per slice, `columns` rows of n. totals: per slice, as many values and sums of factors.
-template <class Pass, Loss kLoss, class Storage, int kPiece, int kTiles, int kBlocks, int kRows, int kWarps, int kAcross,
-          bool kHeld, int kResident>
+// X: as in dense.cu. weights: kTiles * 16 rows of n for each of margins and products, then as many intercepts
+// each. y: `targets` codes a row; splits: `split_bytes` bytes a row, or null; s: row weights, or null;
+// class_weights: a number for each code of each model, or null. columns: those in use; of `models` models
+// with `classes` columns each. known: margins at hand, `columns` a row; margins: where to put them, or null.
+// stages: tiles of the ring. sums: per slice, `columns` rows of n. totals: per slice, as many values and sums
+// of factors.
+template <class Pass, Loss kLoss, class Storage, int kPiece, int kTiles, int kBlocks, int kRows, int kWarps,
+          int kAcross, bool kHeld, int kResident>
 __global__ void __launch_bounds__(32 * kWarps, kResident)
-    outputs(const Storage* __restrict__ X, long long stride, long long m, int n, const float* __restrict__ weights,
-            const unsigned char* __restrict__ y, int targets, const unsigned char* __restrict__ splits, int split_bytes,
-            const float* __restrict__ s, const Model* __restrict__ table, const float* __restrict__ class_weights, int models,
-            int classes, int columns, int slice_rows, int stages, const float* __restrict__ known, float* __restrict__ margins,
-            float* __restrict__ sums, double* __restrict__ totals) {
+    outputs(const Storage* __restrict__ X, long long stride, long long m, int n,
+            const float* __restrict__ weights, const unsigned char* __restrict__ y, int targets,
+            const unsigned char* __restrict__ splits, int split_bytes, const float* __restrict__ s,
+            const Model* __restrict__ table, const float* __restrict__ class_weights, int models, int classes,
+            int columns, int slice_rows, int stages, const float* __restrict__ known,
+            float* __restrict__ margins, float* __restrict__ sums, double* __restrict__ totals) {
     constexpr int kGroups = kWarps / kAcross, kTileRows = kGroups * kRows, kRowBlocks = kRows / 8;
     constexpr int kVectors = kTiles * (Pass::kMargins + Pass::kProducts);  // 16 columns of W each
     constexpr int kColumns = 8 * kBlocks * kAcross;
@@ -43,13 +47,15 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
     constexpr bool kExact = kItem < 4;                    // numbers of X are TF32 numbers
     constexpr int kTogether = 2;                          // blocks whose products a tensor core adds up
 
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, group = warp / kAcross, across = warp % kAcross;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int group = warp / kAcross, across = warp % kAcross;
     const int g = lane / 4, t = lane % 4;
     const int member = across * 32 + lane, row_lane = member % 8, first_row = member / 8;
 
     DYNAMIC_SHARED(char, memory);
     auto tile_of = [&](int stage) { return memory + (stage * kTileRows + group * kRows) * kPitch; };
-    float* z_memory = reinterpret_cast<float*>(memory + stages * kTileRows * kPitch) + group * kAcross * kRows * kZPitch;
+    float* z_memory =
+        reinterpret_cast<float*>(memory + stages * kTileRows * kPitch) + group * kAcross * kRows * kZPitch;
     auto z_of = [&](int part, int row) { return z_memory + (part * kRows + row) * kZPitch; };
 
     auto group_meets = [] {
@@ -83,14 +89,16 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
                     piece -= row_pieces;
                     if (++row >= rows) break;
                 }
-                copy_in_background<kPiece>(to + row * kPitch + piece * kPiece, from + row * stride * kItem + piece * kPiece);
+                copy_in_background<kPiece>(to + row * kPitch + piece * kPiece,
+                                           from + row * stride * kItem + piece * kPiece);
             }
         }
         end_of_copies();
     };
 
     auto column = [&](int block) { return (block * kAcross + across) * 8; };
-    // one block of 8 columns of W for 16 outputs; a lane's second column is the next one, so that it loads pairs of X
+    // one block of 8 columns of W for 16 outputs; a lane's second column is the next one, so that it loads
+    // pairs of X
     auto fetch_weights = [&](float (&w)[4], int vector, int block) {
         const int j = column(block) + 2 * t;
 #pragma unroll
@@ -137,7 +145,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
                     const Model one = table[model];
                     const int c = y[i * targets + one.target];
                     float w = s ? s[i] : 1.0f;
-                    if (one.split >= 0) w = splits[i * split_bytes + one.split / 8] >> one.split % 8 & 1 ? w : 0.0f;
+                    if (one.split >= 0)
+                        w = splits[i * split_bytes + one.split / 8] >> one.split % 8 & 1 ? w : 0.0f;
                     if (class_weights) w *= class_weights[model * (kLoss == kLogistic ? 2 : classes) + c];
                     weight[turn][j] = w;
                     code[turn][j] = c;
@@ -210,7 +219,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
 #pragma unroll
                 for (int d = 0; d < kVectors; ++d)
 #pragma unroll
-                    for (int i = 0; i < 4; ++i) z_of(across, 8 * r + 2 * t + i % 2)[16 * d + g + i / 2 * 8] = z[r][d][i];
+                    for (int i = 0; i < 4; ++i)
+                        z_of(across, 8 * r + 2 * t + i % 2)[16 * d + g + i / 2 * 8] = z[r][d][i];
         }
         group_meets();
 
@@ -235,7 +245,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
                     margins[(begin + base + r) * columns + k] = z[j];
             }
             if constexpr (Pass::kSums) {
-                row_factors<Pass, kLoss>(row_lane, models, classes, columns, z, u, code[turn], weight[turn], factor, value);
+                row_factors<Pass, kLoss>(row_lane, models, classes, columns, z, u, code[turn], weight[turn],
+                                         factor, value);
 #pragma unroll
                 for (int j = 0; j < kPer; ++j) {
                     if (is_row) {  // where the margins were that this lane alone has read
@@ -259,7 +270,8 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
 #pragma unroll
                     for (int i = 0; i < 4; ++i) {
                         if (r + c >= kRowBlocks) continue;
-                        const Split both = split(z_of(0, 8 * (r + c) + t + i / 2 * 4)[16 * d + g + i % 2 * 8]);
+                        const Split both =
+                            split(z_of(0, 8 * (r + c) + t + i / 2 * 4)[16 * d + g + i % 2 * 8]);
                         high[c][d][i] = both.high, low[c][d][i] = both.low;
                     }
 #pragma unroll

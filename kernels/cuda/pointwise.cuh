@@ -1,14 +1,16 @@
-// The pointwise formulas of the logistic loss, for one row: what stands between a row's margins and its share of a sum.
+// The pointwise formulas of the logistic loss, for one row: what stands between a row's margins and its share
+// of a sum.
 //
 // With t = exp(-|z|) <= 1 and the margin signed by its class, z~ = z for y = 1 and -z for y = 0:
 //
 //     loss       max(-z~, 0) + log1p(t)
-//     residual   -+ (z~ > 0 ? t : 1) / (1 + t)          (- for y = 1; never sigma(z) - 1, which loses all digits)
+//     residual   -+ (z~ > 0 ? t : 1) / (1 + t)      (- for y = 1; never sigma(z) - 1, which loses all digits)
 //     curvature  t / (1 + t)^2
 //
-// to within two units in the last place: fast-math versions would be the largest error of the whole pass. exp is CUDA's own. In
-// float, where few columns leave the formulas most of the time of a pass, what is known of the arguments spares the rest:
-// 1 + t lies in [1, 2], so that a division needs no special cases (`over_normal`: none of a divisor near 1), and log1p(t) on [0, 1] is one polynomial.
+// to within two units in the last place: fast-math versions would be the largest error of the whole pass. exp
+// is CUDA's own. In float, where few columns leave the formulas most of the time of a pass, what is known of
+// the arguments spares the rest: 1 + t lies in [1, 2], so that a division needs no special cases
+// (`over_normal`: none of a divisor near 1), and log1p(t) on [0, 1] is one polynomial.
 
 __device__ inline double over_normal(double a, double b) { return a / b; }
 __device__ inline float over_normal(float a, float b) {
@@ -56,15 +58,17 @@ __device__ inline Real logistic_curvature(Real z) {
     return t * share * share;
 }
 
-// A pass is its pointwise formula. From the products of a row with kDots vectors come, for each of K outputs, a factor that
-// scales the row in the sum (kSums) and, for the loss, a value. kSquares sums the row's squares instead.
+// A pass is its pointwise formula. From the products of a row with kDots vectors come, for each of K outputs,
+// a factor that scales the row in the sum (kSums) and, for the loss, a value. kSquares sums the row's squares
+// instead.
 
 template <int K>
 struct LossGradient {
     static constexpr int kOutputs = K, kDots = K;
     static constexpr bool kSums = true, kSquares = false;
     template <class Real>
-    __device__ static void row(const Real (&z)[kDots], bool positive, Real weight, Real (&factor)[K], Real (&value)[K]) {
+    __device__ static void row(const Real (&z)[kDots], bool positive, Real weight, Real (&factor)[K],
+                               Real (&value)[K]) {
 #pragma unroll
         for (int k = 0; k < K; ++k) {
             const Logistic<Real> line(z[k], positive);
@@ -79,7 +83,8 @@ struct HessianVector {  // the first K products are margins, the rest the produc
     static constexpr int kOutputs = K, kDots = 2 * K;
     static constexpr bool kSums = true, kSquares = false;
     template <class Real>
-    __device__ static void row(const Real (&z)[kDots], bool, Real weight, Real (&factor)[K], Real (&value)[K]) {
+    __device__ static void row(const Real (&z)[kDots], bool, Real weight, Real (&factor)[K],
+                               Real (&value)[K]) {
 #pragma unroll
         for (int k = 0; k < K; ++k) {
             factor[k] = weight * logistic_curvature(z[k]) * z[K + k];
@@ -93,7 +98,8 @@ struct Diagonal {
     static constexpr int kOutputs = K, kDots = K;
     static constexpr bool kSums = true, kSquares = true;
     template <class Real>
-    __device__ static void row(const Real (&z)[kDots], bool, Real weight, Real (&factor)[K], Real (&value)[K]) {
+    __device__ static void row(const Real (&z)[kDots], bool, Real weight, Real (&factor)[K],
+                               Real (&value)[K]) {
 #pragma unroll
         for (int k = 0; k < K; ++k) {
             factor[k] = weight * logistic_curvature(z[k]);

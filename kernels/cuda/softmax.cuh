@@ -1,8 +1,10 @@
-// The pointwise formulas of the softmax loss, for one row whose margins lie with eight neighbouring lanes: lane l has columns
-// l, l + 8, ... of one or several models, each of `classes` neighbouring columns. `model` is that of each of a lane's columns,
-// or -1. Model i's code and weight, and the loss, lie with lane i % 8, in place i / 8; those of an only model with all lanes.
+// The pointwise formulas of the softmax loss, for one row whose margins lie with eight neighbouring lanes:
+// lane l has columns l, l + 8, ... of one or several models, each of `classes` neighbouring columns. `model`
+// is that of each of a lane's columns, or -1. Model i's code and weight, and the loss, lie with lane i % 8,
+// in place i / 8; those of an only model with all lanes.
 //
-// With e = exp(z - max z) <= 1, sums run over the other classes: 1 - p would lose its digits as the fit gets good.
+// With e = exp(z - max z) <= 1, sums run over the other classes: 1 - p would lose its digits as the fit gets
+// good.
 
 template <int kSize, bool kOne>
 struct SoftmaxRow {
@@ -36,7 +38,8 @@ struct SoftmaxRow {
             for (int j = 0; j < kSize; ++j)
                 if (model[j] == i) top = fmaxf(top, z[j]);
 #pragma unroll
-            for (int offset = 4; offset > 0; offset /= 2) top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, offset));
+            for (int offset = 4; offset > 0; offset /= 2)
+                top = fmaxf(top, __shfl_xor_sync(kAllLanes, top, offset));
 #pragma unroll
             for (int j = 0; j < kSize; ++j)
                 if (model[j] == i) z[j] -= top;
@@ -45,7 +48,8 @@ struct SoftmaxRow {
         for (int j = 0; j < kSize; ++j) e[j] = model[j] < 0 ? 0.0f : exp(z[j]);
     }
 
-    __device__ void loss(const int (&code)[kSize], const float (&weight)[kSize], float (&factor)[kSize], float (&value)[kSize]) {
+    __device__ void loss(const int (&code)[kSize], const float (&weight)[kSize], float (&factor)[kSize],
+                         float (&value)[kSize]) {
         exponentials();
         for (int i = 0; i < models(); ++i) {
             const int own = i * classes + of_model(code, i);
@@ -87,7 +91,8 @@ struct SoftmaxRow {
         }
     }
 
-    // The product with u is the same for u less any number; less that of the likeliest class no digits cancel.
+    // The product with u is the same for u less any number; less that of the likeliest class no digits
+    // cancel.
     __device__ void product(const float (&weight)[kSize], const float (&u)[kSize], float (&factor)[kSize]) {
         exponentials();
         for (int i = 0; i < models(); ++i) {
@@ -100,7 +105,8 @@ struct SoftmaxRow {
                 at_top += top ? u[j] : 0.0f;
             }
             total = sum(total), ties = sum(ties), at_top = sum(at_top);
-            const float shift = over_normal(at_top, ties), once = over_normal(1.0f, total), w = of_model(weight, i);
+            const float shift = over_normal(at_top, ties), once = over_normal(1.0f, total);
+            const float w = of_model(weight, i);
             float mean = 0.0f;
 #pragma unroll
             for (int j = 0; j < kSize; ++j)

@@ -1,19 +1,20 @@
-// Passes over a sparse matrix in compressed rows that read each entry from device memory once: kLanes threads share a row,
-// form its products, apply the pointwise formula, and go over its entries again, which are in the L1 cache by then, to add them to
-// the sums of their columns.
+// Passes over a sparse matrix in compressed rows that read each entry from device memory once: kLanes threads
+// share a row, form its products, apply the pointwise formula, and go over its entries again, which are in
+// the L1 cache by then, to add them to the sums of their columns.
 //
-// Those sums are met from all sides, so additions are atomic; and so that their order does not matter they are additions of
-// integers: a term of column j counts in units of 2^-(exponents[j] + shifts[k]), chosen by the host so that all terms
-// of a column together stay below 2^62. Rounding a term to its unit then errs by less than 2^-62 of the largest sum that the
-// column could have, which is below the rounding of the term itself but where columns hold millions of numbers of twelve
-// decades. The same bits on every run, at one 64-bit addition for each entry and output.
-// Rows, entries and offsets are 64-bit, columns 32-bit.
+// Those sums are met from all sides, so additions are atomic; and so that their order does not matter they
+// are additions of integers: a term of column j counts in units of 2^-(exponents[j] + shifts[k]), chosen by
+// the host so that all terms of a column together stay below 2^62. Rounding a term to its unit then errs by
+// less than 2^-62 of the largest sum that the column could have, which is below the rounding of the term
+// itself but where columns hold millions of numbers of twelve decades. The same bits on every run, at one
+// 64-bit addition for each entry and output. Rows, entries and offsets are 64-bit, columns 32-bit.
 
 #include "common.cuh"
 #include "blocks.cuh"
 #include "pointwise.cuh"
 
-// A term as an integer in units of 2^-exponent; negative ones as their complement, which is how they are subtracted.
+// A term as an integer in units of 2^-exponent; negative ones as their complement, which is how they are
+// subtracted.
 __device__ inline unsigned long long fixed(double term, int exponent) {
     return (unsigned long long)llrint(scalbn(term, exponent));
 }
@@ -28,9 +29,9 @@ __device__ inline unsigned long long bits_of(double x) {
 
 // A row's entries, scaled by the factors of its outputs, to the sums (n rows of kOutputs).
 template <int kOutputs, bool kSquares, int kLanes, class Storage, class Real>
-__device__ inline void add_row(const Storage* data, const int* indices, long long begin, long long end, int lane,
-                               const Real (&factor)[kOutputs], const int* exponents, const int* shifts,
-                               unsigned long long* sums) {
+__device__ inline void add_row(const Storage* data, const int* indices, long long begin, long long end,
+                               int lane, const Real (&factor)[kOutputs], const int* exponents,
+                               const int* shifts, unsigned long long* sums) {
     for (long long e = begin + lane; e < end; e += kLanes) {
         const int j = indices[e];
         const double x = double(widen(data[e]));
@@ -41,20 +42,23 @@ __device__ inline void add_row(const Storage* data, const int* indices, long lon
     }
 }
 
-// weights: n rows of kDots, then kDots intercepts. s: row weights, or null for ones. margins: kOutputs rows of m, or null.
-// sums: n rows of kOutputs, zeros at first. totals: per block, kOutputs values and kOutputs sums of factors.
+// weights: n rows of kDots, then kDots intercepts. s: row weights, or null for ones. margins: kOutputs rows
+// of m, or null. sums: n rows of kOutputs, zeros at first. totals: per block, kOutputs values and kOutputs
+// sums of factors.
 template <class Pass, class Storage, class Real, int kLanes>
 __global__ void __launch_bounds__(kThreads)
-    sparse(const Storage* __restrict__ data, const int* __restrict__ indices, const long long* __restrict__ indptr, long long m,
-           int n, const Real* __restrict__ weights, const unsigned char* __restrict__ y, const Real* __restrict__ s,
-           const int* __restrict__ exponents, const int* __restrict__ shifts, Real* __restrict__ margins,
-           unsigned long long* __restrict__ sums, double* __restrict__ totals) {
+    sparse(const Storage* __restrict__ data, const int* __restrict__ indices,
+           const long long* __restrict__ indptr, long long m, int n, const Real* __restrict__ weights,
+           const unsigned char* __restrict__ y, const Real* __restrict__ s, const int* __restrict__ exponents,
+           const int* __restrict__ shifts, Real* __restrict__ margins, unsigned long long* __restrict__ sums,
+           double* __restrict__ totals) {
     constexpr int kOutputs = Pass::kOutputs, kDots = Pass::kDots;
     const int lane = threadIdx.x % kLanes;
     const long long groups = (long long)gridDim.x * (kThreads / kLanes);
     double total[2 * kOutputs] = {};
 
-    for (long long round = blockIdx.x * (kThreads / kLanes); round < m; round += groups) {  // the same count for a whole block
+    // the same count for a whole block
+    for (long long round = blockIdx.x * (kThreads / kLanes); round < m; round += groups) {
         const long long i = round + threadIdx.x / kLanes;
         const bool there = i < m;
         const long long begin = there ? indptr[i] : 0, end = there ? indptr[i + 1] : 0;
@@ -68,7 +72,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
         for (int d = 0; d < kDots; ++d) {
 #pragma unroll
-            for (int offset = kLanes / 2; offset > 0; offset /= 2) z[d] += __shfl_xor_sync(kAllLanes, z[d], offset);
+            for (int offset = kLanes / 2; offset > 0; offset /= 2)
+                z[d] += __shfl_xor_sync(kAllLanes, z[d], offset);
             z[d] += weights[(long long)n * kDots + d];
         }
         if (!there) continue;
@@ -84,34 +89,39 @@ __global__ void __launch_bounds__(kThreads)
                     total[k] += double(value[k]);
                     total[kOutputs + k] += double(factor[k]);
                 }
-            add_row<kOutputs, Pass::kSquares, kLanes>(data, indices, begin, end, lane, factor, exponents, shifts, sums);
+            add_row<kOutputs, Pass::kSquares, kLanes>(data, indices, begin, end, lane, factor, exponents,
+                                                      shifts, sums);
         }
     }
     if constexpr (Pass::kSums) block_sum(total, totals);
 }
 
-// The product of the transposed matrix with factors (m rows of kOutputs): what `sparse` adds, of factors that are given.
+// The product of the transposed matrix with factors (m rows of kOutputs): what `sparse` adds, of factors that
+// are given.
 template <int kOutputs, class Storage, class Real, int kLanes>
 __global__ void __launch_bounds__(kThreads)
-    transposed(const Storage* __restrict__ data, const int* __restrict__ indices, const long long* __restrict__ indptr,
-               long long m, const Real* __restrict__ factors, const int* __restrict__ exponents,
-               const int* __restrict__ shifts, unsigned long long* __restrict__ sums) {
+    transposed(const Storage* __restrict__ data, const int* __restrict__ indices,
+               const long long* __restrict__ indptr, long long m, const Real* __restrict__ factors,
+               const int* __restrict__ exponents, const int* __restrict__ shifts,
+               unsigned long long* __restrict__ sums) {
     const int lane = threadIdx.x % kLanes;
     const long long groups = (long long)gridDim.x * (kThreads / kLanes);
     for (long long i = blockIdx.x * (kThreads / kLanes) + threadIdx.x / kLanes; i < m; i += groups) {
         Real factor[kOutputs];
 #pragma unroll
         for (int k = 0; k < kOutputs; ++k) factor[k] = factors[i * kOutputs + k];
-        add_row<kOutputs, false, kLanes>(data, indices, indptr[i], indptr[i + 1], lane, factor, exponents, shifts, sums);
+        add_row<kOutputs, false, kLanes>(data, indices, indptr[i], indptr[i + 1], lane, factor, exponents,
+                                         shifts, sums);
     }
 }
 
-// The upper triangle of the transposed matrix times its rows scaled by a factor each, (n, n); indices ascend within a row.
+// The upper triangle of the transposed matrix times its rows scaled by a factor each, (n, n); indices ascend
+// within a row.
 template <class Storage, class Real, int kLanes>
 __global__ void __launch_bounds__(kThreads)
-    weighted_gram(const Storage* __restrict__ data, const int* __restrict__ indices, const long long* __restrict__ indptr,
-                  long long m, int n, const Real* __restrict__ factors, const int* __restrict__ exponents, int shift,
-                  unsigned long long* __restrict__ sums) {
+    weighted_gram(const Storage* __restrict__ data, const int* __restrict__ indices,
+                  const long long* __restrict__ indptr, long long m, int n, const Real* __restrict__ factors,
+                  const int* __restrict__ exponents, int shift, unsigned long long* __restrict__ sums) {
     const int lane = threadIdx.x % kLanes;
     const long long groups = (long long)gridDim.x * (kThreads / kLanes);
     for (long long i = blockIdx.x * (kThreads / kLanes) + threadIdx.x / kLanes; i < m; i += groups) {
@@ -128,14 +138,15 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-// What the host chooses exponents by: of every column the largest magnitude, as the bits of a double (which order as integers
-// do), and the number of entries; of all rows the largest squared norm, as bits.
+// What the host chooses exponents by: of every column the largest magnitude, as the bits of a double (which
+// order as integers do), and the number of entries; of all rows the largest squared norm, as bits.
 template <class Storage>
 __global__ void __launch_bounds__(kThreads)
-    reaches(const Storage* __restrict__ data, const int* __restrict__ indices, const long long* __restrict__ indptr,
-            long long m, unsigned long long* __restrict__ largest, unsigned long long* __restrict__ counts,
-            unsigned long long* __restrict__ squared_norm) {
-    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += (long long)gridDim.x * kThreads) {
+    reaches(const Storage* __restrict__ data, const int* __restrict__ indices,
+            const long long* __restrict__ indptr, long long m, unsigned long long* __restrict__ largest,
+            unsigned long long* __restrict__ counts, unsigned long long* __restrict__ squared_norm) {
+    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m;
+         i += (long long)gridDim.x * kThreads) {
         double squares = 0.0;
         for (long long e = indptr[i]; e < indptr[i + 1]; ++e) {
             const double x = double(widen(data[e]));

@@ -34,11 +34,11 @@ __global__ void mass_total(const Real* mass, long long m, double* block_sums) {
     block_sum(sums, block_sums);
 }
 
-// Which rows pass the bar by their hash: that of logreg_accel/backends/drawing.py. numbers: those of the rows, or null where
-// they are counted from 0.
+// Which rows pass the bar by their hash: that of logreg_accel/backends/drawing.py. numbers: those of the
+// rows, or null where they are counted from 0.
 template <class Real>
-__global__ void mass_above(const Real* mass, const unsigned* numbers, Real scale, Real even, float bar, unsigned before,
-                           unsigned after, long long m, bool* passes) {
+__global__ void mass_above(const Real* mass, const unsigned* numbers, Real scale, Real even, float bar,
+                           unsigned before, unsigned after, long long m, bool* passes) {
     const long long stride = (long long)gridDim.x * kThreads;
     for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
         unsigned x = (numbers ? numbers[i] : unsigned(i)) ^ before;
@@ -49,7 +49,8 @@ __global__ void mass_above(const Real* mass, const unsigned* numbers, Real scale
         x ^= x >> 16;
         x ^= after;
         const float u = (float(x) + 1.0f) * 0x1p-32f;
-        passes[i] = mass[i] > Real(0) && rounded_product(mass[i], scale) + even > Real(rounded_product(u, bar));
+        passes[i] =
+            mass[i] > Real(0) && rounded_product(mass[i], scale) + even > Real(rounded_product(u, bar));
     }
 }
 
@@ -64,17 +65,19 @@ __global__ void logistic_curvatures(const Real* z, const Real* s, const Real* u,
     }
 }
 
-// How margins changed: the largest change, less the least and the most in favour of the row's own class. See `margin_change` of
-// logreg_accel/backends/generic.py.
+// How margins changed: the largest change, less the least and the most in favour of the row's own class. See
+// `margin_change` of logreg_accel/backends/generic.py.
 template <class Real>
-__global__ void logistic_change(const Real* start, const Real* end, const unsigned char* y, const Real* s, Real far,
-                                long long m, double* block_largest) {
+__global__ void logistic_change(const Real* start, const Real* end, const unsigned char* y, const Real* s,
+                                Real far, long long m, double* block_largest) {
     const long long stride = (long long)gridDim.x * kThreads;
     constexpr double kLeast = -1.7976931348623157e308;
     double largest[3] = {kLeast, kLeast, kLeast};
     for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
-        const Real side = y[i] != 0 ? Real(1) : Real(-1), lead_before = side * start[i], lead_after = side * end[i];
-        const Real before = lead_before > far ? far : lead_before, after = lead_after > far ? far : lead_after;
+        const Real side = y[i] != 0 ? Real(1) : Real(-1);
+        const Real lead_before = side * start[i], lead_after = side * end[i];
+        const Real before = lead_before > far ? far : lead_before;
+        const Real after = lead_after > far ? far : lead_after;
         const bool counts = !s || s[i] > Real(0);
         const Real gained = (after < -far ? -far : after) - (before < -far ? -far : before);
         largest[0] = larger(largest[0], double(fabs(end[i] - start[i])));
@@ -84,10 +87,11 @@ __global__ void logistic_change(const Real* start, const Real* end, const unsign
     block_joined(largest, block_largest, larger);
 }
 
-// How far the losses at some margins lie above their tangents at others, times weights: row by row, since sums of losses would cancel.
+// How far the losses at some margins lie above their tangents at others, times weights: row by row, since
+// sums of losses would cancel.
 template <class Real>
-__global__ void logistic_above(const Real* start, const Real* end, const unsigned char* y, const Real* s, long long m,
-                               double* block_sums) {
+__global__ void logistic_above(const Real* start, const Real* end, const unsigned char* y, const Real* s,
+                               long long m, double* block_sums) {
     const long long stride = (long long)gridDim.x * kThreads;
     double sums[1] = {};
     for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {

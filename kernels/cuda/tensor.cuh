@@ -1,10 +1,12 @@
-// Tensor cores in TF32, with what it takes to lose no digits of float32, and copies to shared memory that go on while a
-// kernel computes. Both want sm_80.
+// Tensor cores in TF32, with what it takes to lose no digits of float32, and copies to shared memory that go
+// on while a kernel computes. Both want sm_80.
 //
-// A TF32 number has 11 digits. A float is the sum of two of them to within 2^-21 of itself, and of the product of two floats
-// three of the four partial products are worth adding. Storage types of 16 and 8 bits are one such number each.
+// A TF32 number has 11 digits. A float is the sum of two of them to within 2^-21 of itself, and of the
+// product of two floats three of the four partial products are worth adding. Storage types of 16 and 8 bits
+// are one such number each.
 //
-// Sums of a tensor core are cut off, not rounded: they are taken from it after a few products and added as floats are.
+// Sums of a tensor core are cut off, not rounded: they are taken from it after a few products and added as
+// floats are.
 
 // What the first number of a pair stands for, and what is left of it.
 struct Split {
@@ -17,8 +19,9 @@ __device__ inline unsigned bits_of(float x) {
     } word = {x};
     return word.bits;
 }
-// `high` is the nearest TF32; the last 13 bits of `low` are not looked at by a tensor core. To round them, too, would make
-// numbers of what is none: the addition carries into the exponent of NaN, which here is lost from `high` alone.
+// `high` is the nearest TF32; the last 13 bits of `low` are not looked at by a tensor core. To round them,
+// too, would make numbers of what is none: the addition carries into the exponent of NaN, which here is lost
+// from `high` alone.
 __device__ inline Split split(float x) {
     const unsigned high = (bits_of(x) + 0x1000u) & 0xffffe000u;
     return {high, bits_of(x - float_of(high))};
@@ -29,21 +32,28 @@ __device__ inline float as_float(float x) { return x; }
 __device__ inline float as_float(Half x) { return widen(x); }
 __device__ inline float as_float(BFloat16 x) { return widen(x); }
 __device__ inline float as_float(unsigned char x) { return float_of(0x4b000000u | x) - 8388608.0f; }
-__device__ inline float as_float(signed char x) { return float_of(0x4b000000u | ((unsigned(x) & 0xffu) ^ 0x80u)) - 8388736.0f; }
+__device__ inline float as_float(signed char x) {
+    return float_of(0x4b000000u | ((unsigned(x) & 0xffu) ^ 0x80u)) - 8388736.0f;
+}
 
-// sum (16 x 8) += a (16 x 8) * b (8 x 8), each spread over the lanes of a warp: with g = lane / 4 and t = lane % 4, a lane has
-//     a: (g, t) (g + 8, t) (g, t + 4) (g + 8, t + 4)     b: (t, g) (t + 4, g)     sum: (g, 2t) (g, 2t + 1) (g + 8, 2t) (g + 8, 2t + 1)
+// sum (16 x 8) += a (16 x 8) * b (8 x 8), each spread over the lanes of a warp: with g = lane / 4 and
+// t = lane % 4, a lane has
+//     a: (g, t) (g + 8, t) (g, t + 4) (g + 8, t + 4)     b: (t, g) (t + 4, g)
+//     sum: (g, 2t) (g, 2t + 1) (g + 8, 2t) (g + 8, 2t + 1)
 __device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
 #ifndef __CUDACC_RTC__
     multiply_fragments(sum, a, b);
 #elif __CUDA_ARCH__ >= 800
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
 }
 
-// Begins to copy kBytes to shared memory: 16, 8 or 4 in the background, fewer at once. Both addresses are multiples of kBytes.
+// Begins to copy kBytes to shared memory: 16, 8 or 4 in the background, fewer at once. Both addresses are
+// multiples of kBytes.
 template <int kBytes>
 __device__ inline void copy_in_background(char* to, const char* from) {
     if constexpr (kBytes < 4) {
@@ -56,7 +66,8 @@ __device__ inline void copy_in_background(char* to, const char* from) {
         if constexpr (kBytes == 16)
             asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(place), "l"(from) : "memory");
         else
-            asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(place), "l"(from), "n"(kBytes) : "memory");
+            asm volatile("cp.async.ca.shared.global [%0], [%1], %2;"
+                         ::"r"(place), "l"(from), "n"(kBytes) : "memory");
 #endif
     }
 }

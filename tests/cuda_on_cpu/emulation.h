@@ -1,16 +1,18 @@
 // The execution model of CUDA on a CPU, for kernels compiled by g++: one fiber per CUDA thread.
 //
-// Threads run one at a time. A thread runs until it meets others, at a barrier, a warp's barrier or a shuffle; which of
-// the ready ones goes on is drawn from a seed, and so is the order of the blocks. What a kernel may not rely on is made
-// to hurt: shared memory starts as NaN, its arrays lie apart, a thread that misses a meeting ends the process.
+// Threads run one at a time. A thread runs until it meets others, at a barrier, a warp's barrier or a
+// shuffle; which of the ready ones goes on is drawn from a seed, and so is the order of the blocks. What a
+// kernel may not rely on is made to hurt: shared memory starts as NaN, its arrays lie apart, a thread that
+// misses a meeting ends the process.
 //
 // The same source builds in three ways. Plain: numbers and meetings. With the address and undefined-behaviour
-// sanitizers: reads out of bounds, misaligned vectors, overflowing offsets, in shared memory too. With the thread
-// sanitizer: each fiber counts as a thread, and only the barriers order the accesses of two of them, so every race
-// within a warp, between warps and between blocks is one that the sanitizer sees, whatever the order they ran in.
+// sanitizers: reads out of bounds, misaligned vectors, overflowing offsets, in shared memory too. With the
+// thread sanitizer: each fiber counts as a thread, and only the barriers order the accesses of two of them,
+// so every race within a warp, between warps and between blocks is one that the sanitizer sees, whatever the
+// order they ran in.
 //
-// Not here: masks of a part of a warp, atomics of other types than 64-bit integers, clusters, bulk copies, anything about speed. Memory is
-// sequentially consistent, and the functions of math.h are the C library's.
+// Not here: masks of a part of a warp, atomics of other types than 64-bit integers, clusters, bulk copies,
+// anything about speed. Memory is sequentially consistent, and the functions of math.h are the C library's.
 #pragma once
 
 #include <math.h>  // libstdc++'s: the overloads for float and double in the global namespace, as in CUDA C++
@@ -36,7 +38,8 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-// The scheduler moves between fibers behind the thread sanitizer's back: its own accesses must not be reported.
+// The scheduler moves between fibers behind the thread sanitizer's back: its own accesses must not be
+// reported.
 #define EMULATION_UNSEEN __attribute__((no_sanitize_thread))
 
 struct uint3 {
@@ -57,7 +60,8 @@ inline dim3 block_size;
 inline const void* kernel_call = nullptr;  // the kernel with its arguments, and what calls it
 inline void (*run_kernel_call)(const void*) = nullptr;
 
-// xorshift64*, whose upper half is what is drawn. <random> would take a third of the time that g++ needs for a kernel.
+// xorshift64*, whose upper half is what is drawn. <random> would take a third of the time that g++ needs for
+// a kernel.
 struct Chance {
     uint64_t state = 1;
 
@@ -135,8 +139,8 @@ struct Fiber {
 
 inline Fiber scheduler;
 
-// swapcontext calls the system for the signal mask each time; jumps do without, and a job takes a third of the time.
-// The sanitizers follow swapcontext, not jumps between stacks.
+// swapcontext calls the system for the signal mask each time; jumps do without, and a job takes a third of
+// the time. The sanitizers follow swapcontext, not jumps between stacks.
 EMULATION_UNSEEN inline void switch_registers(Fiber& from, Fiber& to) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     swapcontext(&from.context, &to.context);
@@ -170,7 +174,8 @@ EMULATION_UNSEEN inline void switch_fiber(Fiber& from, Fiber& to, bool for_good 
     __sanitizer_start_switch_fiber(for_good ? nullptr : &from.address_sanitizer, to.stack, to.stack_bytes);
 #endif
 #if defined(__SANITIZE_THREAD__)
-    // A thread sees what the scheduler did, the scheduler not what a thread did: it would carry it to the others.
+    // A thread sees what the scheduler did, the scheduler not what a thread did: it would carry it to the
+    // others.
     const bool into_thread = &from == &scheduler;
     __tsan_switch_to_fiber(to.thread_sanitizer, into_thread ? 0 : __tsan_switch_to_fiber_no_sync);
 #endif
@@ -187,7 +192,8 @@ inline void start_fiber(Fiber& fiber, void* stack, void (*body)()) {
     fiber.context.uc_stack.ss_size = kStackBytes;
     fiber.context.uc_link = nullptr;
     makecontext(&fiber.context, body, 0);
-    // Once, of what the last fiber left there: the address sanitizer would do it at each switch, by the size it finds.
+    // Once, of what the last fiber left there: the address sanitizer would do it at each switch, by the size
+    // it finds.
     unpoison(stack, kStackBytes);
     fiber.context.uc_stack.ss_size = 0;
 #if defined(__SANITIZE_THREAD__)
@@ -195,9 +201,9 @@ inline void start_fiber(Fiber& fiber, void* stack, void (*body)()) {
 #endif
 }
 
-// The thread sanitizer gives a new fiber the identity of a destroyed one, and takes the accesses of both for one
-// thread's. So the fibers of many blocks are kept, most often of a whole launch (each takes nearly 1 MB and 0.5 ms);
-// beyond that, which thread of a later block inherits from which is left to chance.
+// The thread sanitizer gives a new fiber the identity of a destroyed one, and takes the accesses of both for
+// one thread's. So the fibers of many blocks are kept, most often of a whole launch (each takes nearly 1 MB
+// and 0.5 ms); beyond that, which thread of a later block inherits from which is left to chance.
 constexpr size_t kMostFibers = 1024;
 inline std::vector<void*> ended_fibers;
 
@@ -224,8 +230,8 @@ inline void end_fiber(Fiber& fiber) {
 
 // ---- Memory of the running block: stacks, threads, shared arrays ----
 
-// One mapping. The thread sanitizer forgets accesses to memory that is unmapped; a stack or a shared array that the
-// next block took over as it is would look like a race between the two.
+// One mapping. The thread sanitizer forgets accesses to memory that is unmapped; a stack or a shared array
+// that the next block took over as it is would look like a race between the two.
 class BlockMemory {
 public:
     void renew(size_t bytes) {
@@ -238,7 +244,8 @@ public:
             if (base_) {
                 munmap(base_, size_);
             }
-            void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             if (mapping == MAP_FAILED) {
                 die("no memory for a block");
             }
@@ -277,8 +284,8 @@ struct Group {
     Thread* first;
     unsigned size;
     unsigned waiting;
-    // Two tokens in turn. With one, a thread already at the next meeting would seem to come before those that are
-    // still leaving this one, and races between them would go unseen.
+    // Two tokens in turn. With one, a thread already at the next meeting would seem to come before those that
+    // are still leaving this one, and races between them would go unseen.
     unsigned turn;
     char token[2];
 };
@@ -406,7 +413,8 @@ EMULATION_UNSEEN inline void multiply_fragments(const char* site, float (&sum)[4
         double exact = sum[i];
         for (unsigned k = 0; k < 8; ++k) {
             const unsigned word_of_a = i / 2 + k / 4 * 2, column = 2 * t + i % 2;
-            exact += tf32(fragments[g * 4 + k % 4][word_of_a]) * tf32(fragments[column * 4 + k % 4][4 + k / 4]);
+            exact +=
+                tf32(fragments[g * 4 + k % 4][word_of_a]) * tf32(fragments[column * 4 + k % 4][4 + k / 4]);
         }
         sum[i] = float(exact);
         if (fabs(double(sum[i])) > fabs(exact)) {
@@ -493,8 +501,8 @@ EMULATION_UNSEEN inline void check_same_site(const Group& group) {
     for (unsigned i = 1; i < group.size; ++i) {
         const Thread& other = group.first[i];
         if (strcmp(first.site, other.site) != 0) {
-            die("%s meet at different places: thread %u at %s, thread %u at %s", group.threads, first.number, first.site,
-                other.number, other.site);
+            die("%s meet at different places: thread %u at %s, thread %u at %s", group.threads, first.number,
+                first.site, other.number, other.site);
         }
     }
 }
@@ -513,9 +521,9 @@ EMULATION_UNSEEN inline void check_same_site(const Group& group) {
     while (missing->waits_for == &group) {
         ++missing;
     }
-    die("%s not reached by all %s: in block (%u, %u, %u), thread %u waits there and thread %u %s%s", waiting->site, group.threads,
-        block.index.x, block.index.y, block.index.z, waiting->number, missing->number,
-        missing->ended ? "has ended" : "waits at ", missing->ended ? "" : missing->site);
+    die("%s not reached by all %s: in block (%u, %u, %u), thread %u waits there and thread %u %s%s",
+        waiting->site, group.threads, block.index.x, block.index.y, block.index.z, waiting->number,
+        missing->number, missing->ended ? "has ended" : "waits at ", missing->ended ? "" : missing->site);
 }
 
 EMULATION_UNSEEN inline void run_threads(Block& block) {
@@ -554,8 +562,8 @@ inline void run_block(uint3 index, size_t dynamic_bytes) {
     const unsigned threads = block_size.x * block_size.y * block_size.z;
     const unsigned warps = (threads + kWarp - 1) / kWarp;
     const size_t shared_bytes = kMaxStaticShared + dynamic_bytes + (kMaxArrays + 1) * 2 * kRedZone;
-    block_memory.renew(threads * (kStackBytes + sizeof(Thread) + 64) + (warps + 1) * (sizeof(Warp) + 64) + sizeof(Block) + 64 +
-                       shared_bytes);
+    block_memory.renew(threads * (kStackBytes + sizeof(Thread) + 64) + (warps + 1) * (sizeof(Warp) + 64) +
+                       sizeof(Block) + 64 + shared_bytes);
 
     char* stacks = static_cast<char*>(block_memory.take(threads * kStackBytes));
     Thread* first = static_cast<Thread*>(block_memory.take(threads * sizeof(Thread)));
@@ -622,7 +630,8 @@ void launch(dim3 grid, dim3 block, size_t dynamic_bytes, const Call& call) {
         std::swap(order[i], order[chance() % (i + 1)]);
     }
     for (size_t i : order) {
-        run_block({unsigned(i % grid.x), unsigned(i / grid.x % grid.y), unsigned(i / grid.x / grid.y)}, dynamic_bytes);
+        run_block({unsigned(i % grid.x), unsigned(i / grid.x % grid.y), unsigned(i / grid.x / grid.y)},
+                  dynamic_bytes);
     }
     acquire(&launch_token);
     destroy_fibers();
@@ -671,7 +680,8 @@ inline unsigned long long atomicMax(unsigned long long* at, unsigned long long l
 inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
     const unsigned long long bytes = (unsigned long long)high << 32 | low;
     unsigned chosen = 0;
-    for (int i = 0; i < 4; ++i) chosen |= unsigned(bytes >> (8 * (selector >> (4 * i) & 7)) & 0xff) << (8 * i);
+    for (int i = 0; i < 4; ++i)
+        chosen |= unsigned(bytes >> (8 * (selector >> (4 * i) & 7)) & 0xff) << (8 * i);
     return chosen;
 }
 

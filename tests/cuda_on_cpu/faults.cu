@@ -8,7 +8,8 @@ struct alignas(16) Four {
 
 // The sum of each block's stretch of values: shuffles within warps, shared memory and a barrier between them.
 template <typename T, int kThreads>
-__global__ void __launch_bounds__(kThreads) block_sums(const T* __restrict__ values, long long n, T scale, double* sums) {
+__global__ void __launch_bounds__(kThreads)
+    block_sums(const T* __restrict__ values, long long n, T scale, double* sums) {
     SHARED_ARRAY(double, of_warp, kThreads / 32);
     DYNAMIC_SHARED(double, of_round);
     const long long stretch = (n + gridDim.x - 1) / gridDim.x;
@@ -16,7 +17,8 @@ __global__ void __launch_bounds__(kThreads) block_sums(const T* __restrict__ val
     double sum = 0.0;
     for (int round = 0; round < 2; ++round) {
         double part = 0.0;
-        for (long long i = blockIdx.x * stretch + threadIdx.x + round * kThreads; i < stop; i += 2 * kThreads) {
+        for (long long i = blockIdx.x * stretch + threadIdx.x + round * kThreads; i < stop;
+             i += 2 * kThreads) {
             part += scale * __ldg(values + i);
         }
         for (int lanes = 16; lanes > 0; lanes /= 2) {
@@ -50,7 +52,9 @@ __global__ void lanes(int* from, float* down, long long* segment, int* place) {
 }
 
 __global__ void overloads(const float* x, float* results) {
-    static_assert(sizeof(exp(1.0f)) == 4 && sizeof(log1p(1.0f)) == 4 && sizeof(fabs(1.0f)) == 4 && sizeof(exp(1.0)) == 8, "");
+    static_assert(sizeof(exp(1.0f)) == 4 && sizeof(log1p(1.0f)) == 4 && sizeof(fabs(1.0f)) == 4 &&
+                      sizeof(exp(1.0)) == 8,
+                  "");
     results[0] = log1p(exp(-fabs(x[0])));
 }
 

@@ -2,8 +2,9 @@
 //
 // A job, as emulator.py writes it; numbers are 64-bit and little-endian:
 //     number of buffers; each: kind, bytes, phase, contents (none if huge)
-//     number of launches; each: length and text of the kernel's name, grid x y z, block x y z, bytes of dynamic shared
-//         memory, number of arguments; each: kind, then  pointer: buffer, offset | scalar: type, bytes, contents
+//     number of launches; each: length and text of the kernel's name, grid x y z, block x y z, bytes of
+//         dynamic shared memory, number of arguments; each: kind, then
+//         pointer: buffer, offset | scalar: type, bytes, contents
 // A buffer begins `phase` bytes past a multiple of 256, where a view into a larger array begins on a GPU.
 
 #include "emulation.h"
@@ -160,9 +161,11 @@ Parameter unpack(const Launch& launch, size_t position) {
         }
         const size_t bytes = argument.scalar.size();
         if (bytes != sizeof(Parameter)) {
-            die("%s: argument %zu has %zu bytes, the kernel takes %zu", kernel, position, bytes, sizeof(Parameter));
+            die("%s: argument %zu has %zu bytes, the kernel takes %zu", kernel, position, bytes,
+                sizeof(Parameter));
         }
-        if (std::is_arithmetic_v<Parameter> && std::is_floating_point_v<Parameter> != (argument.type == 'f')) {
+        if (std::is_arithmetic_v<Parameter> &&
+            std::is_floating_point_v<Parameter> != (argument.type == 'f')) {
             die("%s: argument %zu and the kernel's parameter are not both floating-point", kernel, position);
         }
         Parameter value;
@@ -179,7 +182,8 @@ std::tuple<Parameters...> unpack_all(const Launch& launch, std::index_sequence<p
 template <typename... Parameters>
 void call(void (*kernel)(Parameters...), const Launch& launch) {
     if (launch.arguments.size() != sizeof...(Parameters)) {
-        die("%s: %zu arguments, the kernel takes %zu", launch.kernel.c_str(), launch.arguments.size(), sizeof...(Parameters));
+        die("%s: %zu arguments, the kernel takes %zu", launch.kernel.c_str(), launch.arguments.size(),
+            sizeof...(Parameters));
     }
     const auto values = unpack_all<Parameters...>(launch, std::index_sequence_for<Parameters...>());
     emulation::launch(launch.grid, launch.block, launch.shared_bytes, [=] { std::apply(kernel, values); });
