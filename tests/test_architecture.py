@@ -60,19 +60,8 @@ ROOMS = {
     "checkpoint": {"backends"},
     "cluster": {"backends", "data", "rows"},
     "streaming": {"__init__", "checkpoint", "cluster", "data", "rows", "solvers"},
-    "fitting": {
-        "options",
-        "ascent",
-        "backends",
-        "data",
-        "driver",
-        "history",
-        "losses",
-        "objective",
-        "penalty",
-        "solvers",
-        "streaming",
-    },
+    "fitting": set("options ascent backends data driver history losses objective penalty".split())
+    | set("solvers streaming".split()),
     "interop": {"data", "driver", "estimator", "many"},
     "many": set(
         "backends clock data driver estimator fitting interop losses objective options penalty".split()
@@ -241,11 +230,15 @@ def test_public_names():
         logreg_accel.Logistics  # noqa: B018
 
 
-USE = (
-    "import logreg_accel, logreg_accel.kernels.cuda as cuda\n"
-    "print(logreg_accel.LogisticRegression(backend='numba').fit([[0.0], [1.0]], [0, 1]).predict([[1.0]])[0], "
-    "'__global__' in cuda.source('pointwise.cu'), logreg_accel.__file__)"
-)
+USE = """
+import numpy as np, logreg_accel
+from logreg_accel.kernels import cpu, cuda
+fit = logreg_accel.LogisticRegression(backend={backend!r}).fit([[0.0], [1.0]], [0, 1])
+assert cpu.rows.read(np.ones((5, 3)), 0, 5) == 15
+print(fit.predict([[1.0]])[0], "__global__" in cuda.source("pointwise.cu"), logreg_accel.__file__)
+"""
+# a loop that takes Numba a second stands for those of a fit, which take it ten wherever the files lie
+FIT = [USE.format(backend="numpy"), pytest.param(USE.format(backend="numba"), marks=pytest.mark.slow)]
 
 
 def _python(code, folder, path=None, *flags):
@@ -270,12 +263,14 @@ def checkout(tmp_path_factory):
     return folder
 
 
-def test_plain_checkout(checkout, tmp_path):
-    assert _python(USE, tmp_path, checkout, "-P").startswith(f"1 True {checkout}")
-    assert _python(USE, checkout).startswith(f"1 True {checkout}")
+@pytest.mark.parametrize("use", FIT, ids=["numpy", "numba"])
+def test_plain_checkout(checkout, tmp_path, use):
+    assert _python(use, tmp_path, checkout, "-P").startswith(f"1 True {checkout}")
+    assert _python(use, checkout).startswith(f"1 True {checkout}")
 
 
-def test_wheel(checkout, tmp_path):
+@pytest.mark.parametrize("use", FIT, ids=["numpy", "numba"])
+def test_wheel(checkout, tmp_path, use):
     pytest.importorskip("setuptools", minversion="77")
     build = "from setuptools import build_meta; print(build_meta.build_wheel(%r))" % str(tmp_path)
     name = _python(build, checkout).splitlines()[-1]
@@ -292,7 +287,7 @@ def test_wheel(checkout, tmp_path):
         for p in modules()
     }
     assert python <= set(names)
-    assert _python(USE, tmp_path, site, "-P").startswith(f"1 True {site}")
+    assert _python(use, tmp_path, site, "-P").startswith(f"1 True {site}")
 
 
 def test_the_public_api_is_typed(tmp_path):

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import early
 from logreg_accel import plain_loss_gradient, read_bandwidth, yardstick
 from logreg_accel.cli import main
 from logreg_accel.solvers import costs
@@ -34,16 +33,8 @@ def run_benchmarks(*selection):
     )
 
 
-EARLY = {"benchmarks": lambda: run_benchmarks("-k", "float32 and 1000000x100")}
-
-
-@pytest.fixture
-def benchmarks():
-    return early("benchmarks")
-
-
-def test_benchmarks_run(benchmarks):
-    check_benchmarks(benchmarks)
+def test_benchmarks_run():
+    check_benchmarks(run_benchmarks("-k", "float32 and 1000000x100"))
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ np.save(sys.argv[1] + "/coef.npy", np.append(model.coef_, model.intercept_))
 """
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(50, marks=pytest.mark.slow)])
 def test_kill_9_at_random_moments(tmp_path, rounds):
     """A child is killed at random moments, and ends in the same bits after each of them."""
     X, y, _, _ = draw(60_000, 30)

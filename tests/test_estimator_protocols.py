@@ -22,22 +22,37 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
-from conftest import CPU_BACKENDS, draw
+from conftest import draw
 from logreg_accel import LogisticRegression, driver, solvers
 
 
 @pytest.mark.filterwarnings("ignore:Solver sgd")
 @parametrize_with_checks(
     [
-        *(LogisticRegression(backend=name) for name in CPU_BACKENDS),
+        LogisticRegression(backend="numpy"),
         LogisticRegression(backend="numpy", solver="lbfgs", class_weight="balanced"),
         LogisticRegression(backend="numpy", solver="newton-cg"),
         LogisticRegression(backend="numpy", solver="sgd", max_iter=30),
     ]
 )
 def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    "estimator, check",
+    [
+        # integers have loops of their own, which only `-m slow` compiles anywhere
+        pytest.param(estimator, check, id=name, marks=[pytest.mark.slow] if "dtypes" in name else [])
+        for i, (estimator, check) in enumerate(
+            estimator_checks_generator(LogisticRegression(backend="numba"))
+        )
+        for name in [f"{check.func.__name__}-{i}"]
+    ],
+)
+def test_scikit_learns_checks_of_compiled_loops(estimator, check):
     check(estimator)
 
 

@@ -1,5 +1,6 @@
 """CUDA kernels on the CPU: compiled by g++ with emulation.h, run on NumPy arrays in a separate process."""
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -10,6 +11,8 @@ import signal
 import struct
 import subprocess
 import tempfile
+import threading
+import weakref
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,6 +113,7 @@ class Program:
         ]
         flags += [*SANITIZERS[sanitizer], *(f"-D{define}" for define in defines)]
         own = [(HERE / name).read_text(encoding="utf-8") for name in ("emulation.h", "replay.cpp")]
+        self.server, self.lock = None, threading.Lock()
         with folder_of(files, flags, own, _compiler()) as folder:
             self.path = folder / "replay"
             if not self.path.exists():
@@ -134,16 +138,34 @@ class Program:
         last that any of them covers. Raises EmulationError.
         """
         buffers = _Buffers(launch.args for launch in launches)
-        with tempfile.TemporaryDirectory() as folder:
-            job = Path(folder) / "job"
-            count = struct.pack("<Q", len(launches))
-            job.write_bytes(
-                b"".join([buffers.packed(), count, *(_packed(launch, buffers) for launch in launches)])
-            )
-            self._run(job, seed)
-            buffers.write_back(Path(f"{job}.out").read_bytes())
+        count = struct.pack("<Q", len(launches))
+        job = b"".join([buffers.packed(), count, *(_packed(launch, buffers) for launch in launches)])
+        buffers.write_back(self._run(job, seed))
 
     def _run(self, job, seed):
+        """What the buffers hold after a job."""
+        with self.lock, self._place() as folder:
+            (path := folder / "job").write_bytes(job)
+            ending, report = self._alone(path, seed) if self.sanitizer else self._forked(path, seed)
+            if ending == 0:
+                return Path(f"{path}.out").read_bytes()
+        if ending == -signal.SIGALRM:
+            told = f"not done after {SECONDS} s"
+        else:
+            told = f"signal {signal.Signals(-ending).name}" if ending < 0 else f"exit code {ending}"
+        raise EmulationError(told, report.decode(errors="replace"))
+
+    @contextlib.contextmanager
+    def _place(self):
+        """A folder for a job: its own where a sanitizer may leave files, or the same one for all."""
+        if self.sanitizer:
+            with tempfile.TemporaryDirectory() as folder:
+                yield Path(folder)
+        else:
+            yield self._server().folder
+
+    def _alone(self, job, seed):
+        """How a process ended that was started for a job, and what it said."""
         command = [self.path, job, str(seed)]
         if self.sanitizer == "thread" and _setarch():
             command = [*_setarch(), *command]
@@ -152,16 +174,48 @@ class Program:
                 command, capture_output=True, env={**os.environ, **OPTIONS}, timeout=SECONDS
             )
         except subprocess.TimeoutExpired as late:
-            raise EmulationError(
-                f"not done after {SECONDS} s", (late.stderr or b"").decode(errors="replace")
-            ) from None
-        if done.returncode:
-            ending = (
-                f"signal {signal.Signals(-done.returncode).name}"
-                if done.returncode < 0
-                else f"exit code {done.returncode}"
-            )
-            raise EmulationError(ending, done.stderr.decode(errors="replace"))
+            return -signal.SIGALRM, late.stderr or b""
+        return done.returncode, done.stderr
+
+    def _forked(self, job, seed):
+        """The same of a process that was forked for a job: sanitizers do not bear it."""
+        ending = self._server().run(job, seed)
+        return ending, Path(f"{job}.err").read_bytes()
+
+    def _server(self):
+        if self.server is None or not self.server.usable():
+            self.server = _Server(self.path)
+        return self.server
+
+
+class _Server:
+    """A process that forks one for every job, and the folder of its jobs; both go with this object."""
+
+    def __init__(self, path):
+        self.owner = os.getpid()
+        self.kept = tempfile.TemporaryDirectory()
+        self.folder = Path(self.kept.name)
+        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        weakref.finalize(self, _end, self.process, self.kept, self.owner)
+
+    def usable(self):
+        return self.owner == os.getpid() and self.process.poll() is None
+
+    def run(self, job, seed):
+        try:
+            self.process.stdin.write(f"{seed} {job}\n")
+            self.process.stdin.flush()
+            return int(self.process.stdout.readline())
+        except BaseException:  # Ctrl-C, say: the next job must not meet this one's answer
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+def _end(process, folder, owner):
+    if os.getpid() == owner:
+        process.communicate()
+        folder.cleanup()
 
 
 @functools.cache

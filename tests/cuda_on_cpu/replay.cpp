@@ -1,4 +1,6 @@
 // replay JOB SEED: runs the launches of a job file on the emulation and writes the buffers to JOB.out.
+// replay: the same for every line "SEED JOB" of its input, each in a process forked for it, whose stderr goes
+// to JOB.err; answers with a line that says how it ended, as Python's subprocess does.
 //
 // A job, as emulator.py writes it; numbers are 64-bit and little-endian:
 //     number of buffers; each: kind, bytes, phase, contents (none if huge)
@@ -10,9 +12,13 @@
 #include "emulation.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <tuple>
 #include <type_traits>
+
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace replay {
 
@@ -198,10 +204,10 @@ void run(const Launch& launch) {
 
 #include "kernels.inc"  // the kernels, and replay::kernels: a table of their names
 
-int main(int, char** arguments) {
-    using namespace replay;
-    const std::string path = arguments[1];
-    emulation::chance.seed(strtoul(arguments[2], nullptr, 10));
+namespace replay {
+
+int run_job(const std::string& path, unsigned long seed) {
+    emulation::chance.seed(seed);
 
     Job job(path.c_str());
     std::vector<Buffer> buffers(job.number());
@@ -228,4 +234,36 @@ int main(int, char** arguments) {
         }
     }
     return fclose(output);
+}
+
+// A program that started for every job would spend most of a small launch on that.
+int serve() {
+    constexpr unsigned kSeconds = 600;
+    char line[8192];
+    while (fgets(line, sizeof(line), stdin)) {
+        char* rest;
+        const unsigned long seed = strtoul(line, &rest, 10);
+        const std::string path(rest + 1, strcspn(rest + 1, "\n"));
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(kSeconds);
+            if (!freopen((path + ".err").c_str(), "wb", stderr)) {
+                _exit(1);
+            }
+            _exit(run_job(path, seed));
+        }
+        int ending;
+        if (child < 0 || waitpid(child, &ending, 0) != child) {
+            return 1;
+        }
+        printf("%d\n", WIFSIGNALED(ending) ? -WTERMSIG(ending) : WEXITSTATUS(ending));
+        fflush(stdout);
+    }
+    return 0;
+}
+
+}  // namespace replay
+
+int main(int count, char** arguments) {
+    return count > 2 ? replay::run_job(arguments[1], strtoul(arguments[2], nullptr, 10)) : replay::serve();
 }
