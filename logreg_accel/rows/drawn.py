@@ -18,7 +18,11 @@ class DrawnRows(Rows):
     n_classes : int
     whole : Rows
         Those that these were drawn from, or these.
+    gathered_bytes : int
+        What keeping them costs beside the rows they were drawn from.
     """
+
+    gathered_bytes = 0  # of all rows of a stream, which a large draw may be
 
     _norms = None
 
