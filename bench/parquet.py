@@ -87,7 +87,10 @@ def in_process(what, folder, memory, kill_at=None):
             child.send_signal(signal.SIGKILL)
             child.wait()
             return None
-    text, _ = child.communicate()
+    try:
+        text, _ = child.communicate()
+    finally:
+        child.kill()  # where this process is ended before
     return json.loads(text.splitlines()[-1])
 
 
@@ -156,6 +159,7 @@ def main():
         print(json.dumps(globals()[options.run](folder, memory)))
         return
     folder.mkdir()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the folder is removed then, too
     try:
         result = measured(folder, memory, options)
     finally:
