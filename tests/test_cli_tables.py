@@ -300,6 +300,9 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     rows = [[*row, f"1,{i:03d}"] for i, row in enumerate(draw()[1])]
     _, _, err = train(write(path, [*names, "price"], rows), capsys=capsys)
     assert "price: numbers with signs, such as '1,000', are left out" in " ".join(err.split())
+    rows = [[*row, f"1.{i:03d},5"] for i, row in enumerate(draw()[1])]
+    _, _, err = train(write(path, [*names, "price"], rows), capsys=capsys)
+    assert "price: numbers with signs, such as '1.000,5', are left out" in " ".join(err.split())
     rows = [[*row[:5], row[5].upper() if i % 3 else row[5], *row[6:]] for i, row in enumerate(draw()[1])]
     _, _, err = train(write(path, names, rows), capsys=capsys)
     assert "differ by case or blanks alone, such as 'NO' and 'no'" in " ".join(err.split())

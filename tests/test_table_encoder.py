@@ -149,6 +149,9 @@ REASONS = {
     "names": ([f"n{i}" for i in range(40)], "names the rows"),
     "dates": ([datetime.date(2020, 1, 1 + i % 7) for i in range(40)], "dates"),
     "dates as text": ([f"{i:02}/{1 + j}/2020" for i in range(20) for j in range(2)] * 2, "dates"),
+    "dates in words": ([f"{1 + i % 28} Jan {1950 + i}" for i in range(40)], "dates"),
+    "dates that differ": ([f"1/{1 + i % 28}/2020 10:{i:02}" for i in range(40)], "dates"),
+    "numbers of people": ([f"123-45-{1000 + i}" for i in range(40)], "names the rows"),
     "lists": ([[1]] * 40, "neither numbers nor text"),
 }
 

@@ -9,7 +9,8 @@ from ..table.learning import FEW
 from ..table.values import all_different, is_text, numbers_of, texts_of
 
 _WIDTH = 78
-_SIGNED = re.compile(r"[-+]?[$€£]?\s*[-+]?\d{1,3}([, ']?\d{3})*(\.\d+)?\s*[%$€£]?")
+_DIGITS = r"(\d{1,3}([, ']?\d{3})*(\.\d+)?|\d{1,3}([. ']?\d{3})*(,\d+)?)"  # 1,234.5 or 1.234,5
+_SIGNED = re.compile(rf"[-+]?[$€£]?\s*[-+]?{_DIGITS}\s*[%$€£]?")
 _RARE, _MANY_CLASSES, _APART, _SOME, _SHOWN = 0.02, 20, 1e3, 20_000, 100
 
 

@@ -10,7 +10,12 @@ from .facts import LevelFacts, NumberFacts
 
 FEW = 20  # rows below which nothing is taken for the number or the name of a row
 _ID = re.compile(r"(^|[_ .])(id|ids|key|uuid|guid|index|rownames|rowid|row)$|[a-z]I[dD]$", re.IGNORECASE)
-_DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?$"
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"^((\d{4}|\d{1,2})[-/.]\d{1,2}[-/.](\d{4}|\d{1,2})([ T].*)?"
+    rf"|\d{{1,2}}[-/. ]{_MONTH}[-/., ]+\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}})$",
+    re.IGNORECASE,
+)
 _MANY_NUMBERS = 10  # different numbers in a column of text that is more than a scale of grades
 _MANY_DATES = 31
 _WIDE = 1e15  # range of whole numbers that neither amounts nor times in microseconds have
@@ -112,10 +117,10 @@ def _levels(facts, settings):
     kept = sorted(level for level, count in counts.items() if count >= least)
     if not facts.chosen:
         _refuse_numbers(name, counts, there)
-        if different > 0.9 * there and there >= FEW:
-            return LeftOut(name, f"it names the rows: {different:,} values in {there:,} rows")
         if different > _MANY_DATES and _share_of(_DATE, counts) > 0.95:
             return LeftOut(name, "its texts are dates: give what matters, such as the year or days since")
+        if different > 0.9 * there and there >= FEW:
+            return LeftOut(name, f"it names the rows: {different:,} values in {there:,} rows")
     if different == 1 and not missing:
         return LeftOut(name, "it has one value only")
     if (len(kept) if settings.min_count else different) > settings.max_levels:
