@@ -190,6 +190,8 @@ def failing(model, X, y):
         ({"cv": [([], [1, 2])]}, ValueError, "no rows to train or to test"),
         ({"cv": [([1, 1, 2], [3])]}, ValueError, "more than once"),
         ({"cv": []}, ValueError, "no split"),
+        ({"cv": [([1, 2], [3]), ([0, 1], [60])]}, ValueError, "Split 1 .* from 0 to 59"),
+        ({"cv": [(np.ones(9, bool), np.ones(9, bool))]}, ValueError, "masks with 60 entries"),
         ({"use_legacy_attributes": True}, ValueError, "use_legacy_attributes"),
         ({"tol": "x"}, ValueError, "`tol`"),
         ({"refit": 3}, ValueError, "`refit`"),

@@ -48,11 +48,17 @@ def split_by(splits, n_samples):
     """The Split of pairs of rows to train and to test on; masks and numbers of rows are both good."""
     columns, tests = [], []
     for split, pair in enumerate(splits):
-        train, test = (np.asarray(rows) for rows in pair)
-        held_out, trains = np.empty(0), np.zeros(n_samples, dtype=bool)
-        if train.size and test.size:  # an empty list is one of floats
-            trains[train] = True
-            held_out = np.arange(n_samples, dtype=np.min_scalar_type(n_samples))[test]
+        try:
+            train, test = (np.asarray(rows) for rows in pair)
+            held_out, trains = np.empty(0), np.zeros(n_samples, dtype=bool)
+            if train.size and test.size:  # an empty list is one of floats
+                trains[train] = True
+                held_out = np.arange(n_samples, dtype=np.min_scalar_type(n_samples))[test]
+        except (TypeError, ValueError, IndexError) as error:
+            raise ValueError(
+                f"Split {split} of `cv` cannot be used: {error}; expected a pair (train, test) of numbers of "
+                f"rows from 0 to {n_samples - 1}, or of masks with {n_samples} entries."
+            ) from error
         if not (trains.any() and held_out.size):
             raise ValueError(f"Split {split} of `cv` has no rows to train or to test on.")
         if train.dtype != bool and len(train) != trains.sum():
