@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from . import ascent, driver, options, streaming
+from . import ascent, driver, options, small, streaming
 from .backends import Choice, get_backend
 from .data import compute_dtype, spread_of
 from .data.sparse import conversion
@@ -109,6 +109,12 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     options.check_solver(solver, plain)
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
+    if chosen == "numpy" and _plainly(model, labelled, name, start, progress, continued, checkpoint):
+        penalty = Penalty.of_strength(model.C, total_weight)
+        known = loss, penalty, bool(model.fit_intercept), _dtype_of_weights(model, labelled)
+        found = small.solution(labelled.block, *known, model.tol, model.max_iter)
+        if found is not None:
+            return Fitted(found, chosen, Choice(name, reason))
     streaming.keep_blocks(labelled, streaming.check_room(labelled, solver, loss.n_outputs))
     with backend.limit_threads():
         penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
@@ -136,6 +142,17 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
             )
     solution = solution._replace(w=objective.at.original(solution.w))
     return Fitted(solution, chosen, Choice(name, reason), scale)
+
+
+def _plainly(model, labelled, name, start, progress, continued, checkpoint):
+    """Whether `small` may try: few rows under an L2 penalty alone, nobody to be told or asked meanwhile."""
+    if name != "newton-cholesky" or streaming.is_streamed(labelled) or model.C == math.inf:
+        return False
+    options_of = model.bounds, model.penalty_factor, model.max_passes, model.max_seconds
+    asked = *options_of, *progress, continued, checkpoint
+    if any(one is not None for one in asked) or model.verbose or model.l1_ratio or model.standardize:
+        return False
+    return not start.any() and small.suits(labelled.block, loss_of(len(labelled.classes)).n_outputs)
 
 
 def seen_of(C, labelled):
@@ -201,9 +218,7 @@ def _point_of(model, rows):
 
 def coefficients(model, w, labelled):
     """The attributes that a point of the objective makes."""
-    stored = labelled.block.X.dtype
-    short = stored.itemsize <= 4 and stored.kind not in "iub" and model.bounds is None
-    dtype = np.float32 if short else np.float64
+    dtype = _dtype_of_weights(model, labelled)
     n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
     W = np.array(w).reshape(-1, k)
     if k > 1:  # classes may be shifted together: of all such solutions that with the mean at zero
@@ -213,6 +228,12 @@ def coefficients(model, w, labelled):
     # All digits of the intercept are kept: where columns lie far from zero it takes up what they add.
     intercept = W[n].copy() if model.fit_intercept else np.zeros(k)
     return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
+
+
+def _dtype_of_weights(model, labelled):
+    stored = labelled.block.X.dtype
+    short = stored.itemsize <= 4 and stored.kind not in "iub" and model.bounds is None
+    return np.float32 if short else np.float64
 
 
 def seed_of(random_state):

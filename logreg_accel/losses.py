@@ -136,13 +136,21 @@ class Multinomial:
 
     def curvature(self, z, y):
         """Return the diagonal of ∂²ℓ/∂z², (rows, K): p·(1 − p), with 1 − p summed over the other classes."""
-        e = np.exp(z - z.max(axis=1, keepdims=True))
+        e, total = self._exponentials(z)
+        return self._curvature(e, total)
+
+    @staticmethod
+    def _exponentials(z):
+        """Return exp(z − max z) and its sum over the classes."""
+        e = np.exp(z - _over_classes(np.maximum, z))
+        return e, _over_classes(np.add, e)
+
+    @staticmethod
+    def _curvature(e, total):
         top = e == 1
-        lower = np.where(top, 0, e)
-        total = e.sum(axis=1, keepdims=True)
-        ties = top.sum(axis=1, keepdims=True).astype(e.dtype)
-        rest = np.where(top, lower.sum(axis=1, keepdims=True) + (ties - 1), total - e)
-        return (e / total) * (rest / total)
+        ties = _over_classes(np.add, top.astype(e.dtype))
+        others = _over_classes(np.add, np.where(top, 0, e)) + (ties - 1)
+        return (e / total) * (np.where(top, others, total - e) / total)
 
     def lead(self, z, y):
         """Return by how much a row's own margin is above every other, inf above itself."""
@@ -160,21 +168,30 @@ class Multinomial:
 
     def curvature_product(self, z, y, u):
         """Return ∂²ℓ/∂z² applied to u (rows, K)."""
-        top = z == _over_classes(np.maximum, z)
-        ties = _over_classes(np.add, top.astype(z.dtype))
+        return self._curvature_product(*self._exponentials(z), u)
+
+    @staticmethod
+    def _curvature_product(e, total, u):
+        top = e == 1
+        ties = _over_classes(np.add, top.astype(e.dtype))
         # The product is invariant to shifts of u; this one avoids cancellation where one class is nearly
         # certain.
         u = u - _over_classes(np.add, np.where(top, u, 0)) / ties
-        p = self.probabilities(z)
+        p = e / total
         return p * (u - _over_classes(np.add, p * u))
 
     def line_terms(self, z, y, d):
-        """Return ∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, (rows, K)."""
-        return self.value_residual(z, y)[1] * d, self.curvature_product(z, y, d) * d
+        """Return ∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, (rows, K), which share the exponentials."""
+        own = _own(z, y)
+        e, total = self._exponentials(z)
+        others = np.where(own, 0, e)
+        residual = np.where(own, -_over_classes(np.add, others), others) / total
+        return residual * d, self._curvature_product(e, total, d) * d
 
     def curvature_blocks(self, z, y):
         """Yield (a, b, ∂²ℓ/∂zₐ∂z_b (rows, 1)) for all a ≤ b."""
-        p, own = self.probabilities(z), self.curvature(z, y)
+        e, total = self._exponentials(z)
+        p, own = e / total, self._curvature(e, total)
         columns = [p[:, a : a + 1] for a in range(self.n_outputs)]
         for a in range(self.n_outputs):
             yield a, a, own[:, a : a + 1]
@@ -183,8 +200,8 @@ class Multinomial:
 
     def probabilities(self, z):
         """Return P(y = k), (rows, K)."""
-        e = np.exp(z - _over_classes(np.maximum, z))
-        return e / _over_classes(np.add, e)
+        e, total = self._exponentials(z)
+        return e / total
 
     def log_probabilities(self, z):
         """Return the logarithms of `probabilities`, accurate even where those underflow."""

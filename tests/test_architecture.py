@@ -57,11 +57,12 @@ ROOMS = {
     "certificate": {"repair", "separation", "solvers"},
     "driver": {"box", "certificate", "clock", "history", "separation", "session", "solvers"},
     "session": {"backends", "clock", "solvers"},
+    "small": {"backends", "coordinates", "history", "metric", "solvers"},
     "checkpoint": {"backends"},
     "cluster": {"backends", "data", "rows"},
     "streaming": {"__init__", "checkpoint", "cluster", "data", "rows", "solvers"},
     "fitting": set("options ascent backends data driver history losses objective penalty".split())
-    | set("solvers streaming".split()),
+    | set("small solvers streaming".split()),
     "interop": {"data", "driver", "estimator", "many"},
     "many": set(
         "backends clock data driver estimator fitting interop losses objective options penalty".split()

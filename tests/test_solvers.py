@@ -270,7 +270,8 @@ def test_auto_goes_by_shape(m, n, penalised, name):
         (150, 4, 3, False, "newton-cholesky"),
         (60_000, 784, 10, False, "newton-subsampled"),
         (2000, 64, 10, False, "newton-cg"),
-        (200, 2, 20, False, "newton-cg"),  # few parameters, but many pairs of classes
+        (2000, 2, 20, False, "newton-cg"),  # few parameters, but many pairs of classes
+        (200, 2, 20, False, "newton-cholesky"),  # so few numbers that pairs do not count
         (4000, 4, 10, False, "newton-cholesky"),
         (6500, 77, 5, False, "newton-cg"),  # a sample would be most of the rows
         (20_000, 60, 5, False, "newton-subsampled"),

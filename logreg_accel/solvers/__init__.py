@@ -12,7 +12,7 @@ to have reached the noise floor.
 
 import math
 
-from .auto import choose_solver, products_alone
+from .auto import choose_solver, few, products_alone
 from .dual import dual
 from .gd import gd
 from .lbfgs import lbfgs
@@ -28,6 +28,7 @@ __all__ = [
     "SOLVERS",
     "choose_solver",
     "dual",
+    "few",
     "fista",
     "gd",
     "lbfgs",

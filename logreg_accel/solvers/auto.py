@@ -40,6 +40,18 @@ LBFGS_FROM_WIDTH = 2
 PROX_NEWTON_UP_TO_SIZE = 2000
 
 
+# newton-cholesky: up to so many numbers of X, and products of a Hessian, its steps take less than asking for
+# them; the driver's way around is spared as well (`small`).
+FEW_NUMBERS = 1 << 16
+FEW_PRODUCTS = 1 << 21
+
+
+def few(n_rows, n_features, n_outputs):
+    """Whether X is so small that the arithmetic of a Newton step is next to nothing."""
+    size = (n_features + 1) * n_outputs
+    return 0 < n_rows * n_features <= FEW_NUMBERS and (n_rows + size) * size * size <= FEW_PRODUCTS
+
+
 def choose_solver(
     n_features,
     n_rows=0,
@@ -61,6 +73,8 @@ def choose_solver(
             "prox-newton" if size <= PROX_NEWTON_UP_TO_SIZE else "fista"
         ), f"{size} weights under an L1 penalty"
     what = f"{n_features} features" + (f" x {n_outputs} classes" if n_outputs > 1 else "")
+    if few(n_rows, n_features, n_outputs):
+        return "newton-cholesky", f"{what}, {n_rows} rows: so few that a Hessian costs next to nothing"
     most = SAMPLE_UP_TO_FEATURES if n_outputs == 1 else SAMPLE_UP_TO_FEATURES_OF_CLASSES
     wanted = SAMPLE_FROM_ROWS * (size if size <= SAMPLE_BY_PARAMETERS_UP_TO else n_features)
     tall = n_rows >= wanted and n_features <= most and nbytes >= SAMPLE_FROM_BYTES
