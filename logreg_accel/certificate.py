@@ -17,15 +17,12 @@ from .solvers import questions as ask
 
 MAX_ITER = "max_iter"
 
-_ALL_ROWS_UP_TO = 24
-"""Rows per parameter up to which a proof moves all of them."""
-
+_ALL_ROWS_UP_TO = 24  # rows per parameter up to which a proof moves all of them
 _ROWS_PER_PARAMETER, _READS = 16, 2.5
 """A proof may move so many rows per parameter, or rows whose Hessian takes about one read: m/size, times a
 factor."""
 
 _ALL_ROWS_COST = 3.0  # reads of a proof that moves all rows
-
 _FEWEST = 3
 """Rows per parameter; with fewer, their Hessian says too little about some directions."""
 
@@ -36,7 +33,7 @@ _HOPE = 4.0  # times `tol`, what a bound may seem to be, before the intercept's 
 _WORK = 1 << 33  # multiplications up to which a Hessian of all rows is made where some did not do
 _UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some columns
 _LOOSE, _TIGHT = 1e-6, 1e-9
-"""A bound above the one is made tighter at the end; of few numbers one above the other is not enough."""
+"""A bound above the one is made tighter where that is cheap; of few numbers the other is wanted."""
 
 _SMALL = 1 << 18  # numbers of X up to which a tight bound costs next to nothing
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
@@ -176,7 +173,7 @@ class Certificate:
     def _last_word(self, best, verdict):
         if not verdict.bound <= self.tol:
             return (yield from self.bound(best))
-        if best.dual is not None:  # a bound by all rows
+        if best.dual is not None or self._is_dear(len(best.w)):  # a bound by all rows, or proven well enough
             return verdict.bound
         cheap = self.small and self.exact is not None
         if verdict.bound > _LOOSE or (cheap and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
@@ -223,8 +220,7 @@ class Certificate:
         Where columns are so rare that rows drawn hardly see them, more are drawn.
         """
         gap, enough = math.inf, self.enough if enough is None else enough
-        dear = _DEAR if self.rows is None and self._moves_all(len(point.w)) else FACTORED_UP_TO
-        if len(point.w) > dear and estimate > _PATIENT_FROM * self.tol:
+        if self._is_dear(len(point.w)) and estimate > _PATIENT_FROM * self.tol:
             return gap  # a step of the solver takes less, and the plain bound may do after it
         for size in self._sizes(len(point.w), estimate):
             share = min(2 * size / max(self.start.n_rows, 1), 1.0)
@@ -255,6 +251,10 @@ class Certificate:
         if share == 1 and rows is not None:
             self.rows, self.exact = rows, repair.here
         return gap
+
+    def _is_dear(self, size):
+        """Whether a repair takes longer than some steps of a solver."""
+        return size > (_DEAR if self.rows is None and self._moves_all(size) else FACTORED_UP_TO)
 
     def _moves_all(self, size):
         return size <= 2 or self.start.n_rows <= _ALL_ROWS_UP_TO * size
