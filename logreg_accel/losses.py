@@ -168,12 +168,9 @@ class Multinomial:
 
     def curvature_product(self, z, y, u):
         """Return ∂²ℓ/∂z² applied to u (rows, K)."""
-        return self._curvature_product(*self._exponentials(z), u)
-
-    @staticmethod
-    def _curvature_product(e, total, u):
+        e, total = self._exponentials(z)
         top = e == 1
-        ties = _over_classes(np.add, top.astype(e.dtype))
+        ties = _over_classes(np.add, top.astype(z.dtype))
         # The product is invariant to shifts of u; this one avoids cancellation where one class is nearly
         # certain.
         u = u - _over_classes(np.add, np.where(top, u, 0)) / ties
@@ -181,12 +178,8 @@ class Multinomial:
         return p * (u - _over_classes(np.add, p * u))
 
     def line_terms(self, z, y, d):
-        """Return ∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, (rows, K), which share the exponentials."""
-        own = _own(z, y)
-        e, total = self._exponentials(z)
-        others = np.where(own, 0, e)
-        residual = np.where(own, -_over_classes(np.add, others), others) / total
-        return residual * d, self._curvature_product(e, total, d) * d
+        """Return ∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, (rows, K)."""
+        return self.value_residual(z, y)[1] * d, self.curvature_product(z, y, d) * d
 
     def curvature_blocks(self, z, y):
         """Yield (a, b, ∂²ℓ/∂zₐ∂z_b (rows, 1)) for all a ≤ b."""
