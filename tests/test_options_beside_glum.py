@@ -59,7 +59,8 @@ def hostile(seed):
 
 
 def objective(coef, intercept, X, y, s, offset, ridge):
-    z = X.astype(np.float64) @ coef.astype(np.float64) + intercept + offset
+    X, coef = X.astype(np.float64), coef.astype(np.float64)
+    z = X @ coef + intercept + offset
     return float((s * np.logaddexp(0, np.where(y == 1, -z, z))).sum() + ridge @ coef**2 / 2)
 
 
