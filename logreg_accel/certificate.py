@@ -11,31 +11,23 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import blas
 
+from . import witnesses
 from .repair import FACTORED_UP_TO, Repair, possible, rounding_of, value_of
 from .separation import Separation
 from .solvers import questions as ask
 
 MAX_ITER = "max_iter"
 
-_ALL_ROWS_UP_TO = 24  # rows per parameter up to which a proof moves all of them
-_ROWS_PER_PARAMETER, _READS = 16, 2.5
-"""A proof may move so many rows per parameter, or rows whose Hessian takes about one read: m/size, times a
-factor."""
-
 _ALL_ROWS_COST = 3.0  # reads of a proof that moves all rows
-_FEWEST = 3
-"""Rows per parameter; with fewer, their Hessian says too little about some directions."""
-
-_ROOM = 1.2  # how far below `tol` a proof by some rows has to be expected before it is tried
 _PATIENT_FROM = 0.01  # of `tol`, an estimate from which on a dear proof is tried
 _DEAR = 240  # parameters from which on a Hessian of all rows takes longer than some steps of a solver
 _HOPE = 4.0  # times `tol`, what a bound may seem to be, before the intercept's part, to be worth finding
-_WORK = 1 << 33  # multiplications up to which a Hessian of all rows is made where some did not do
 _UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some columns
 _LOOSE, _TIGHT = 1e-6, 1e-9
 """A bound above the one is made tighter where that is cheap; of few numbers the other is wanted."""
 
 _SMALL = 1 << 18  # numbers of X up to which a tight bound costs next to nothing
+_FAR = 1e3, 1e6  # by which margins of separated rows are raised
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 
 
@@ -90,7 +82,7 @@ class Certificate:
         That a proof may move in any case, at the price of a Hessian of theirs.
     """
 
-    rows_per_parameter = _ROWS_PER_PARAMETER
+    rows_per_parameter = witnesses.ROWS_PER_PARAMETER
 
     def __init__(self, penalty, start, tol, reads_left):
         self.penalty, self.start, self.tol = penalty, start, tol
@@ -101,9 +93,10 @@ class Certificate:
         self.previous = None
         self.least_curvature, self.knock = math.inf, tol
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
-        self.lower_share, self.tried, self.failed = 0.0, False, False
+        self.lower_share, self.tried, self.failed, self.receded = 0.0, False, False, False
         self.rows = self.exact = None  # all rows in float64 where they were drawn, and the point on them
-        self.fewest = _ROWS_PER_PARAMETER if penalty.has_l1 else _FEWEST  # residuals have to be exact there
+        # Under L1 the residuals have to be exact.
+        self.fewest = witnesses.ROWS_PER_PARAMETER if penalty.has_l1 else witnesses.FEWEST
         self.separation = Separation(start)
 
     def judge(self, told):
@@ -161,6 +154,22 @@ class Certificate:
         """
         return self.previous is not None and (yield ask.MarginChange(self.previous, point)).largest <= 1
 
+    def separated(self, point):
+        """The parameters that grow without end, after a look at F far along the way.
+
+        Separated rows have no loss left there, so that the others prove how low F* is.
+        """
+        parameters = yield from self.separation.parameters(point)
+        step, most, known = self.separation.along, self.separation.most, False
+        for gain in _FAR if step is not None else ():
+            far = yield ask.Evaluate(point.w + gain / most * step)
+            bound = (yield from self.bound(far)) if far.value <= point.value * (1 + self.tol) else 1.0
+            known = known or bound < 1
+            if bound <= self.tol:
+                break
+        self.receded = known  # here no other proof says more
+        return parameters
+
     def close(self, best, verdict):
         """The last word on the best point, now that the solver has ended."""
         bound = yield from self._last_word(best, verdict)
@@ -171,16 +180,17 @@ class Certificate:
         return verdict._replace(estimate=estimate, bound=min(bound + blurred, 1.0))
 
     def _last_word(self, best, verdict):
-        if not verdict.bound <= self.tol:
-            return (yield from self.bound(best))
-        if best.dual is not None or self._is_dear(len(best.w)):  # a bound by all rows, or proven well enough
-            return verdict.bound
+        bound = verdict.bound if verdict.bound <= self.tol else (yield from self.bound(best))
+        if (
+            bound > self.tol or best.dual is not None or self._is_dear(len(best.w))
+        ):  # by all rows, or well enough
+            return bound
         cheap = self.small and self.exact is not None
-        if verdict.bound > _LOOSE or (cheap and verdict.bound > max(10 * verdict.estimate, _TIGHT)):
-            self.partial, enough = verdict.bound, max(verdict.bound / 20, _TIGHT)
+        if bound > _LOOSE or (cheap and bound > max(10 * verdict.estimate, _TIGHT)):
+            self.partial, enough = bound, max(bound / 20, _TIGHT)
             gap = yield from self._repaired(best, math.nan, enough)
-            return min(verdict.bound, gap / value_of(best, self.exact))
-        return verdict.bound
+            return min(bound, gap / value_of(best, self.exact))
+        return bound
 
     def found(self, verdict):
         """The verdict with what `bound` had found when it was ended."""
@@ -201,15 +211,18 @@ class Certificate:
         if self.exact is not None:  # else values are not known well enough to be compared
             above = max(self.exact.value - self.lower, 0.0) + 4 * rounding_of(self.exact, self.start.scale)
             self.partial, self.share = min(1.0, above / value_of(point, self.exact)), self.lower_share
-        if self.partial > self.tol:
+        if self.partial > self.tol and not self.receded:
             hope = math.inf if math.isnan(estimate) else _HOPE * self.tol * point.value
             self.partial = min(self.partial, (yield ask.DualValue(point, hope)) / point.value)
             self.share = 0.0
-        if self.partial > self.tol:
+        if self.partial > self.tol and not self.receded:
             gap = yield from self._repaired(point, estimate)
             self.partial = min(self.partial, gap / value_of(point, self.exact))
-        if self.exact is not None and self.exact.value - self.partial * point.value > self.lower:
-            self.lower, self.lower_share = self.exact.value - self.partial * point.value, self.share
+        if self.exact is not None:
+            rounding = 4 * rounding_of(self.exact, self.start.scale)
+            lower = self.exact.value - self.partial * point.value - rounding
+            if lower > self.lower:
+                self.lower, self.lower_share = lower, self.share
         if self.partial > self.tol and self.tried and not math.isnan(estimate):
             self.knock = estimate * max(0.01, 0.8 * self.tol / self.partial)
         return self.partial
@@ -219,32 +232,33 @@ class Certificate:
 
         Where columns are so rare that rows drawn hardly see them, more are drawn.
         """
-        gap, enough = math.inf, self.enough if enough is None else enough
+        gap, wanted, enough = math.inf, enough or self.tol, enough or self.enough
         if self._is_dear(len(point.w)) and estimate > _PATIENT_FROM * self.tol:
             return gap  # a step of the solver takes less, and the plain bound may do after it
-        for size in self._sizes(len(point.w), estimate):
+        known = self.start.n_rows, len(point.w), estimate / max(self.tol, np.finfo(np.float64).tiny)
+        for size in witnesses.numbers(*known, self.rows_per_parameter, self.fewest, self.small):
             share = min(2 * size / max(self.start.n_rows, 1), 1.0)
             if (_ALL_ROWS_COST if share == 1 else share) > self.reads_left():
                 break
             if not possible(self.penalty, len(point.w)):
                 self.beyond_proof = True
                 break
-            gap = min(gap, (yield from self._moving(size, share, point, enough)))
+            gap = min(gap, (yield from self._moving(size, share, point, wanted, enough)))
             if gap <= point.value:
                 self.share = 1.0 if share == 1 else size / self.start.n_rows
-            if gap <= _UNSEEN * self.tol * point.value:
+            if gap <= _UNSEEN * wanted * point.value:
                 break
             self.fewest = size / len(point.w)
         self.failed = self.tried and not gap <= point.value
         return gap
 
-    def _moving(self, size, share, point, enough):
+    def _moving(self, size, share, point, wanted, enough):
         """The bound by moving so many rows."""
         self.tried = True
         known = share == 1 and self.rows is not None
         seed = self.start.seed + max(self.n_iter, 0)
         rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, at=point)))
-        repair = Repair(self.penalty, self.start, self.tol, enough, point, rows)
+        repair = Repair(self.penalty, self.start, wanted, enough, point, rows)
         if known and self.exact is not None and (self.exact.w == point.w).all():
             repair.here = self.exact
         gap = yield from repair.gap()
@@ -254,31 +268,8 @@ class Certificate:
 
     def _is_dear(self, size):
         """Whether a repair takes longer than some steps of a solver."""
-        return size > (_DEAR if self.rows is None and self._moves_all(size) else FACTORED_UP_TO)
-
-    def _moves_all(self, size):
-        return size <= 2 or self.start.n_rows <= _ALL_ROWS_UP_TO * size
-
-    def _sizes(self, size, estimate):
-        """How many rows to move: the numbers to try in turn; inf for all, none where too many are needed.
-
-        The bound is about m/(|S| − size) times the truth: the inverse of a Hessian of |S| rows is that much
-        larger. It takes size² operations a row; so many rows at most that this costs about a read.
-        """
-        m = self.start.n_rows
-        if self._moves_all(size):
-            return (yield math.inf)
-        most = max(self.rows_per_parameter * size, _READS * m / size)
-        wanted = most if math.isnan(estimate) else size + _ROOM * estimate * m / self.tol
-        if wanted > most:
-            return
-        wanted = max(wanted, min(self.fewest * size, most))
-        while wanted < most:
-            yield wanted
-            wanted = min(4 * wanted, most)
-        yield most
-        if not math.isnan(estimate) and m * size * size <= _WORK:
-            yield math.inf
+        all_move = self.rows is None and witnesses.all_move(self.start.n_rows, size)
+        return size > (_DEAR if all_move else FACTORED_UP_TO)
 
     def _estimate(self, point, gap):
         """F − F* from the solver's gap, or from the gradient: ‖g‖²/(2μ).

@@ -164,7 +164,7 @@ class Trial:
             if status == ask.NOISE_FLOOR and (yield from self.certificate.separation.look(self.best)):
                 status = SEPARABLE
             if status == SEPARABLE:
-                self.separating = yield from self.certificate.separation.parameters(self.best)
+                self.separating = yield from self.certificate.separated(self.best)
             self.verdict = yield from self.certificate.close(self.best, self.verdict)
         except Stop:  # what was found before counts
             self.verdict = self.certificate.found(self.verdict)

@@ -10,6 +10,7 @@ the Hessian: the decrement where S is all rows, about m/|S| times that otherwise
 import math
 
 import numpy as np
+import scipy.special
 
 from . import duality
 from .metric import against_shifts
@@ -22,6 +23,7 @@ FACTORED_UP_TO = 2000
 _ROUNDS = 8
 _NEAR = 1.5  # times what a bound cannot be below
 _DONE = 1e-3  # what is left to gain, beside the bound
+_FAR, _FARTHEST = 1.0, 100.0  # ways of margins: from the one on the curvature is another
 _NOTHING = 1e-28  # relative decrement of which nothing is left
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 _SURE = 10  # roundings by which a bound is raised
@@ -43,6 +45,14 @@ def rounding_of(point, scale):
     """About how far a value is off by the rounding of margins, which residuals pass on, and of its sum."""
     of_margins = point.rounding / point.value * float(abs(point.w) @ (scale + np.zeros(len(point.w))))
     return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * of_margins
+
+
+def _divergence(t):
+    """The most that a Kullback-Leibler divergence can be beside χ²/2 where no probability falls by more than
+    t times itself; inf beyond 1."""
+    if t < 1e-3:
+        return 1 + t / 2
+    return 2 * (t + scipy.special.xlog1py(1 - t, -t)) / t**2 if t <= 1 else math.inf
 
 
 class Repair:
@@ -72,6 +82,7 @@ class Repair:
         self.point, self.rows, self.here = point, rows, None
         self.whole = rows is None or rows.rows.share == 1
         self.l1 = start.l1 + np.zeros(len(point.w))
+        self.differences = 1 if start.n_outputs == 1 else 2  # of two margins of a row, beside that of one
         self.fixed = (start.ridge == 0) & (self.l1 == 0)
 
     def gap(self):
@@ -94,15 +105,18 @@ class Repair:
             decrement = max(-0.5 * float(residual @ step), 0.0)
             self.moved = yield from self._moved(there)
             first = min(first, decrement)
-            exact, repaired = self._bounds(there, residual, abs(step), decrement, metric.bounded)
+            exact = math.inf if self.fixed.any() else self._gap(there, 0.0)
             if exact < least:
                 least, proof = exact, (metric, residual)
+            farther = math.exp(min(drift, _FARTHEST))
+            repaired = self._repaired(there, residual, step, farther * decrement, metric)
             beyond = None
-            if repaired < least:
+            if repaired(1.0) < least:
                 beyond = yield ask.Evaluate(there.w + step, self.rows)
                 change = yield ask.MarginChange(there, beyond, self.rows)
-                if change.largest <= math.exp(-drift):
-                    least, proof = repaired, (metric, residual)
+                bound = repaired(_divergence(farther * self.differences * change.largest))
+                if bound < least:
+                    least, proof = bound, (metric, residual)
             reached = least <= max(self.enough, 2 * first, _NEAR * (self._fallen(there) + decrement))
             if reached or decrement <= _NOTHING * self.point.value or decrement > 0.9 * before:
                 break
@@ -111,7 +125,8 @@ class Repair:
             there = yield from self._next(there, step, beyond)
             if there is None:
                 break
-            drift += (yield ask.MarginChange(last, there, self.rows)).largest
+            drift += self.differences * (yield ask.MarginChange(last, there, self.rows)).largest
+            stale = stale or drift > _FAR
         if not least < math.inf:
             return least
         metric, residual = proof  # what another round's directions hide says nothing of this bound
@@ -134,22 +149,30 @@ class Repair:
         self.point = self.point._replace(gradient=exact.gradient, rounding=exact.rounding)
         return (yield from self.gap())
 
-    def _bounds(self, there, residual, step, decrement, bounded):
-        """Bounds by the residuals at a point, as they are, and with what is left of sums repaired.
+    def _repaired(self, there, residual, step, decrement, metric):
+        """The bound with what is left of sums repaired, a function of what `_divergence` says of the step.
 
-        Residuals moved by their slopes along a step of Newton's have the sums that are wanted. The loss can
-        have them if the step moves no margin by more than 1, or by e⁻ᵗ where margins have moved by t since
-        the slopes were taken. Sums that have to be zero are repaired in any case. Each bound is inf where
-        that is no small thing.
+        Residuals moved by their slopes along a step of Newton's have the sums that are wanted. That adds
+        −residual·(v − w), v the point and w the weights in question, and the divergence of the residuals from
+        those at v: about the decrement, eᵗ times as much where margins have moved by t since the slopes were
+        taken. Sums that have to be zero are repaired in any case. It is inf where it proves nothing.
         """
-        bounds, d = [], abs(there.w - self.here.w) + step
-        for small, repaired in ((self.fixed, 0.0), (np.full(len(d), bounded), residual)):
-            off = 2 * (decrement + float(np.where(small, abs(residual) * d, 0.0).sum()))
-            gap = self._gap(there, repaired)
-            bounds.append(gap + off if off <= _DONE * max(gap, self.enough, self.wanted) else math.inf)
-        if not self.fixed.any():
-            return self._gap(there, 0.0), bounds[1] if bounded else math.inf
-        return math.inf, min(bounds) if bounded else bounds[0]
+        d = there.w - self.here.w
+        some, unrepaired = np.where(self.fixed, residual, 0.0), self._gap(there, 0.0)
+        removed = metric.removed(residual, step)
+        rounding = 4 * np.finfo(np.float64).eps * float(abs(residual) @ abs(d))
+
+        def bound(times):
+            if not times < math.inf:
+                return math.inf
+            off = 2 * (times * decrement + float(abs(some) @ abs(step))) + abs(float(some @ d))
+            small = off <= _DONE * max(unrepaired, self.enough, self.wanted)
+            known = unrepaired + off if small and self.fixed.any() else math.inf
+            if not metric.bounded:
+                return known
+            return min(known, self._gap(there, removed, times * decrement - float(removed @ d) + rounding))
+
+        return bound
 
     def _residual(self, there):
         """∇G with the signs of L1, which keeps the residuals from being dual; and which weights count."""
@@ -161,11 +184,11 @@ class Repair:
         signs = np.where(w != 0, np.sign(w), -np.sign(q))
         return np.where(active, q + self.l1 * signs, 0.0), active
 
-    def _gap(self, there, repaired):
+    def _gap(self, there, repaired, added=0.0):
         penalty, here, w = self.penalty, self.here, self._penalised(self.point.w)
         d, loss = there.w - here.w, self.point.value - penalty.value(w)
         gradient = there.gradient + self.tilt - repaired - penalty.gradient(self._penalised(d))
-        return duality.gap(penalty, w, gradient, self.moved, loss, self.fixed)
+        return duality.gap(penalty, w, gradient, max(self.moved + added, 0.0), loss, self.fixed)
 
     def _moved(self, there):
         """What the rows that were moved add: how far their losses lie above the tangents at the new margins.

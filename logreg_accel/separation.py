@@ -36,12 +36,14 @@ class Separation:
     ----------
     there : bool
         Whether the steps have shown, but for rounding, that F has no minimum.
+    along : ndarray or None
+        The last step without what moved rows that it does not separate.
     """
 
     def __init__(self, start):
         self.scale, self.size = start.scale, len(start.w)
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
-        self.there, self.doubted = False, _TWICE
+        self.there, self.doubted, self.along = False, _TWICE, None
 
     def seen(self, step, change, relative):
         """A step, and the Change of the margins that it made, of which no more than `relative` is known."""
@@ -83,7 +85,10 @@ class Separation:
         some = values > _NULL * values[-1]
         mended = unit * (Q[:, some] @ ((unit * slope) @ Q[:, some] / values[some]))
         change = yield ask.MarginChange(point, (yield ask.Evaluate(point.w - mended)))
-        return change.largest <= _UNMOVED * self.most
+        found = change.largest <= _UNMOVED * self.most
+        if found:
+            self.along = step - mended
+        return found
 
     def parameters(self, point):
         """Those that grow without end, (size,) of bool; a generator of questions.

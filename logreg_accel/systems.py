@@ -31,7 +31,7 @@ class Matrix:
         self.rows, self.active = rows, slice(None) if active is None else active
         self.size = len(H)
         self.ridge = np.broadcast_to(ridge, self.size)[self.active]
-        self.H = H if active is None else H[np.ix_(active, active)]
+        self.whole, self.H = H, H if active is None else H[np.ix_(active, active)]
         self.flat, self.bounded = None, True
         self.factor, least = _factored(self.H)
         self.vague = least <= LOST
@@ -54,6 +54,12 @@ class Matrix:
         step = np.zeros(self.size)
         step[self.active] = v
         return step
+
+    def removed(self, residual, step):
+        """What moving residuals along a step takes from their sums: those that are not active change too."""
+        if self.size == len(self.H):
+            return residual
+        return np.where(self._full(True), residual, -(self.whole @ step))
 
     def lost(self, residual, error):
         """What is to be had along directions without curvature: all, but nothing where the slope is error."""
@@ -120,6 +126,9 @@ class Products:
             here, lambda r: inverse * r, forcing, _PRODUCTS, self.rows, there.margins
         )
         return -step
+
+    def removed(self, residual, step):
+        return residual
 
     def lost(self, residual, error):
         return 0.0

@@ -308,3 +308,27 @@ def test_nearly_collinear_columns_without_a_penalty_are_proven():
     exact = optimum(Exact(X, losses.of(y, 2), np.ones(300), 0.0, 0.0, intercept=True))
     least, value = float(exact.upper) / 300, found.history_[-1].value
     assert (value - least) / value <= found.suboptimality_bound_ + 1e-12 <= 1e-8
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_bounds_are_tight_far_from_zero_without_an_intercept(solver):
+    """The parts of ∇F·(v − w) cancel there: the sum of their sizes is no small thing, the product is."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((98, 1)) + 0.01 * rng.standard_normal((98, 16)) + 1e5 * rng.standard_normal(16)
+    y = (rng.random(98) < 0.1).astype(int)
+    found = LogisticRegression(C=np.inf, fit_intercept=False, solver=solver, tol=1e-8).fit(X, y)
+    assert found.status_ == "converged" and found.suboptimality_bound_ <= 1e-8
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_what_is_not_separated_proves_how_low_the_loss_can_fall(solver):
+    """Rows of mixed levels have the loss of their rates; those of pure levels fall towards none."""
+    X, y = one_hot()
+    with pytest.warns(ConvergenceWarning, match="separable"):
+        found = LogisticRegression(C=np.inf, solver=solver).fit(X, y)
+    n = X.sum(axis=0)
+    rate = (X.T @ y / n)[(n > 0) & (X.T @ y % n > 0)]
+    entropy = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)) @ n[X.T @ y % n > 0] / n.sum()
+    value = value_of(found.coef_, found.intercept_, X, y, np.inf)
+    assert (value - entropy) / value <= found.suboptimality_bound_ * (1 + 1e-9) + 1e-12
+    assert found.suboptimality_bound_ <= 1e-2
