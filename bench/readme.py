@@ -19,7 +19,7 @@ SHOWN = (
     "heavy-200k-60",
     "ill-1M-100",
     "mnist",
-    "breast-cancer-scaled",
+    "magic04",
 )  # three that we win, one that we lose
 
 

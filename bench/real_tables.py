@@ -53,7 +53,7 @@ def halves(path, target, folder):
     return paths
 
 
-def theirs(learn, test, target, left_out):
+def theirs(learn, test, target, left_out, scale):
     """The AUC of scikit-learn's pipeline on the columns that are used here."""
     import pandas as pd
     from sklearn.compose import make_column_transformer
@@ -68,9 +68,10 @@ def theirs(learn, test, target, left_out):
     numbers = frames[0].select_dtypes("number").columns.tolist()
     texts = [name for name in frames[0] if name not in numbers]
     frames = [frame.astype(dict.fromkeys(texts, str)) for frame in frames]
+    scaled = StandardScaler() if scale else "passthrough"
     pipeline = make_pipeline(
         make_column_transformer(
-            (make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()), numbers),
+            (make_pipeline(SimpleImputer(strategy="median", add_indicator=True), scaled), numbers),
             (OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=5), texts),
         ),
         Theirs(max_iter=5000),
@@ -83,32 +84,33 @@ def theirs(learn, test, target, left_out):
     return float(np.mean([roc_auc_score(own[:, k], probability[:, k]) for k in classes]))
 
 
-def quality(path, target, folder):
+def quality(path, target, folder, scale):
     """The areas under the curve, ours and theirs, and how far `predict` is from the fit."""
     learn, test = halves(path, target, folder)
     model, scores = folder / "model.npz", folder / "scores.npy"
-    run("train", learn, "--target", target, "--model", model, "--scale", "--quiet")
+    run("train", learn, "--target", target, "--model", model, "--quiet", *["--scale"] * scale)
     ours = json.loads(run("evaluate", test, "--target", target, "--model", model, "--json"))["auc"]
     run("predict", learn, "--model", model, "--output", scores, "--quiet")
 
     features = TableReader(learn).read().drop_columns([target])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        fitted = load(model).predict_proba(TableEncoder(scale=True).fit_transform(features))
+        fitted = load(model).predict_proba(TableEncoder(scale=scale).fit_transform(features))
     written = np.load(scores)
     apart = abs((fitted[:, 1] if written.ndim == 1 else fitted) - written).max()
     left_out = [column.name for column in load(model).encoder_.columns_ if isinstance(column, LeftOut)]
-    return {"auc": ours, "theirs": theirs(learn, test, target, left_out), "round trip": float(apart)}
+    return {"auc": ours, "theirs": theirs(learn, test, target, left_out, scale), "round trip": float(apart)}
 
 
-def speed(path, target, folder, repeats):
+def speed(path, target, folder, repeats, scale):
     """Seconds of pyarrow's reading, of the fit of the encoded matrix, and of `train` as a whole."""
     import pyarrow.csv
 
     table = TableReader(path).read()
-    X = TableEncoder(scale=True).fit_transform(table.drop_columns([target]))
+    X = TableEncoder(scale=scale).fit_transform(table.drop_columns([target]))
     y = np.array([str(label) for label in table[target].to_pylist()])
-    train = ("train", path, "--target", target, "--model", folder / "model.npz", "--scale", "--quiet")
+    model = folder / "model.npz"
+    train = ("train", path, "--target", target, "--model", model, "--quiet", *["--scale"] * scale)
     jobs = {
         "pyarrow": lambda: pyarrow.csv.read_csv(path),
         "fit": lambda: LogisticRegression().fit(X, y),
@@ -121,6 +123,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("targets", type=Path)
+    parser.add_argument("--scale", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, help="JSON")
     arguments = parser.parse_args()
@@ -129,8 +132,9 @@ def main():
     for name, target in json.loads(arguments.targets.read_text()).items():
         path = arguments.folder / f"{name}.csv"
         with tempfile.TemporaryDirectory() as folder:
-            one = quality(path, target, Path(folder))
-            one["seconds"] = seconds = speed(path, target, Path(folder), arguments.repeats)
+            one = quality(path, target, Path(folder), arguments.scale)
+            seconds = speed(path, target, Path(folder), arguments.repeats, arguments.scale)
+            one["seconds"] = seconds
         one["ratio"] = seconds["train"] / (seconds["pyarrow"] + seconds["fit"])
         found[name] = one
         areas, apart = f"{one['auc']:8.4f} {one['theirs']:8.4f}", f"{one['round trip']:10.1e}"

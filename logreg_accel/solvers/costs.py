@@ -18,7 +18,7 @@ _FIXED_READS = 4.0  # that a fit takes beside those of its solver, in time
 _SAMPLE_ROWS, _SAMPLE_SHARE = 50, 0.2  # of newton-subsampled, and of a Hessian on it in each read
 _SAMPLE_FROM = 1 << 16  # numbers of X times outputs, below which its calls take longer than all rows
 _HESSIAN_UP_TO_SIZE = 600
-_WORTH_OF_ROUNDING = 1.2
+_WORTH_OF_ROUNDING, _WORTH_UP_TO = 1.2, 1 << 18  # numbers of X times outputs: larger fits take a while
 _PRICE_OF_CORRELATION = 1.5  # real columns are more alike than random ones: lbfgs takes longer on them
 _LBFGS_FROM_WIDTH = 2  # features a row
 _ROW_SPACE_UP_TO_ROWS = 1000
@@ -95,11 +95,11 @@ def seconds(solver, n_rows, n_features, n_outputs, seen):
 
 
 def cheapest(n_rows, n_features, n_outputs, penalised, seen):
-    """The solver that is expected to be fastest; newton-cholesky where it is nearly so, since its last step
-    makes results agree to rounding."""
+    """The solver that is expected to be fastest; on few numbers newton-cholesky where it is nearly so, since
+    its last step makes results agree to rounding."""
     shape = n_rows, n_features, n_outputs
     expected = {solver: seconds(solver, *shape, seen) for solver in offered(*shape, penalised, seen)}
-    if "newton-cholesky" in expected:
+    if "newton-cholesky" in expected and seen.entries * n_outputs <= _WORTH_UP_TO:
         expected["newton-cholesky"] /= _WORTH_OF_ROUNDING
     if "lbfgs" in expected and seen.layout == "dense":
         expected["lbfgs"] *= _PRICE_OF_CORRELATION
