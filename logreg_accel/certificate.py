@@ -232,11 +232,12 @@ class Certificate:
 
         Where columns are so rare that rows drawn hardly see them, more are drawn.
         """
+        cheap = self.small and enough is not None
         gap, wanted, enough = math.inf, enough or self.tol, enough or self.enough
         if self._is_dear(len(point.w)) and estimate > _PATIENT_FROM * self.tol:
             return gap  # a step of the solver takes less, and the plain bound may do after it
         known = self.start.n_rows, len(point.w), estimate / max(self.tol, np.finfo(np.float64).tiny)
-        for size in witnesses.numbers(*known, self.rows_per_parameter, self.fewest, self.small):
+        for size in witnesses.numbers(*known, self.rows_per_parameter, self.fewest, cheap):
             share = min(2 * size / max(self.start.n_rows, 1), 1.0)
             if (_ALL_ROWS_COST if share == 1 else share) > self.reads_left():
                 break

@@ -114,7 +114,8 @@ class Repair:
             if repaired(1.0) < least:
                 beyond = yield ask.Evaluate(there.w + step, self.rows)
                 change = yield ask.MarginChange(there, beyond, self.rows)
-                bound = repaired(_divergence(farther * self.differences * change.largest))
+                way = farther * change.largest
+                bound = repaired(_divergence(self.differences * way), slight=way <= 1)
                 if bound < least:
                     least, proof = bound, (metric, residual)
             reached = least <= max(self.enough, 2 * first, _NEAR * (self._fallen(there) + decrement))
@@ -162,9 +163,13 @@ class Repair:
         removed = metric.removed(residual, step)
         rounding = 4 * np.finfo(np.float64).eps * float(abs(residual) @ abs(d))
 
-        def bound(times):
+        def bound(times, slight=False):
+            """Where shares may fall below 0 beside tiny ones, what is repaired has to be next to nothing."""
             if not times < math.inf:
-                return math.inf
+                off = 2 * (decrement + float(abs(residual) @ (abs(d) + abs(step))))
+                gap = self._gap(there, removed)
+                enough = _DONE * max(gap, self.enough, self.wanted)
+                return gap + off if slight and metric.bounded and off <= enough else math.inf
             off = 2 * (times * decrement + float(abs(some) @ abs(step))) + abs(float(some @ d))
             small = off <= _DONE * max(unrepaired, self.enough, self.wanted)
             known = unrepaired + off if small and self.fixed.any() else math.inf

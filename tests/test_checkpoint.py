@@ -71,7 +71,7 @@ def test_a_fit_that_was_killed_goes_on(kind, streamed, tmp_path, monkeypatch):
     """Killed after every answer in turn, half of the times in the middle of its record."""
     X, y = problem(kind)
     model, path = LogisticRegression(**SETTINGS[kind]), tmp_path / "log"
-    expected = told(model.fit(*data(X, y, streamed)))
+    expected = told(model.fit(*data(X, y, streamed), checkpoint=tmp_path / "whole"))
     write, kills = checkpoint._write, 0
 
     def killed(file, content, offset=None):
