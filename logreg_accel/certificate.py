@@ -181,9 +181,8 @@ class Certificate:
 
     def _last_word(self, best, verdict):
         bound = verdict.bound if verdict.bound <= self.tol else (yield from self.bound(best))
-        if (
-            bound > self.tol or best.dual is not None or self._is_dear(len(best.w))
-        ):  # by all rows, or well enough
+        by_all_rows = best.dual is not None
+        if bound > self.tol or by_all_rows or self._is_dear(len(best.w)):
             return bound
         cheap = self.small and self.exact is not None
         if bound > _LOOSE or (cheap and bound > max(10 * verdict.estimate, _TIGHT)):

@@ -21,7 +21,7 @@ FACTORED_UP_TO = 2000
 """Parameters up to which H_S is a matrix; beyond, conjugate gradients do."""
 
 _ROUNDS = 8
-_NEAR = 1.5  # times what a bound cannot be below
+_NEAR = 1.01  # times what a bound cannot be below
 _DONE = 1e-3  # what is left to gain, beside the bound
 _FAR, _FARTHEST = 1.0, 100.0  # ways of margins: from the one on the curvature is another
 _NOTHING = 1e-28  # relative decrement of which nothing is left
@@ -118,7 +118,8 @@ class Repair:
                 bound = repaired(_divergence(self.differences * way), slight=way <= 1)
                 if bound < least:
                     least, proof = bound, (metric, residual)
-            reached = least <= max(self.enough, 2 * first, _NEAR * (self._fallen(there) + decrement))
+            near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)
+            reached = least <= max(self.enough, near)
             if reached or decrement <= _NOTHING * self.point.value or decrement > 0.9 * before:
                 break
             stale = decrement > 1e-4 * before  # the curvature has changed on the way

@@ -246,4 +246,4 @@ def test_a_bound_needs_neither_a_penalty_nor_margins():
         point = evaluate(objective, w)._replace(margins=None)
         least = run(newton_cholesky(), objective, np.zeros(4), tol=1e-14).value
         true = (point.value - least) / point.value
-        assert true <= bound_on(objective, point) <= 1.05 * true
+        assert true <= bound_on(objective, point) <= 1.01 * true
