@@ -17,11 +17,19 @@ _OF_ROWS = ask.Evaluate | ask.HessianVector | ask.Curvature | ask.Draw | ask.Com
 GRACE = 0.05
 """Of the time allowed, what it may take to close a trial that has none left."""
 
-_LARGE = 1 << 18
-"""Numbers of X from which on the threads of BLAS are worth the two calls that allow and forbid them."""
+_LARGE = 1 << 21
+_LARGE_HESSIAN = 1 << 27
+"""Numbers of X, and products of a Hessian, from which on threads of BLAS are worth it: below, they gain less
+than they lose where the other cores are busy, since they spin while one of them waits for its turn."""
 
 
 _AS_IT_IS = contextlib.nullcontext()
+
+
+def _is_much(rows, question):
+    numbers = rows.n_rows * rows.n_features
+    hessian = isinstance(question, ask.Curvature) and numbers * rows.n_features >= _LARGE_HESSIAN
+    return hessian or numbers >= _LARGE
 
 
 class Session:
@@ -107,7 +115,7 @@ class Session:
 
     def _threads_for(self, rows, question):
         """Any number of threads of BLAS for a sum over many rows, which it is up to the backend to order."""
-        many = isinstance(question, _OF_ROWS) and rows.n_rows * rows.n_features >= _LARGE
+        many = isinstance(question, _OF_ROWS) and _is_much(rows, question)
         return self._on_any() if many else _AS_IT_IS
 
     @contextlib.contextmanager
