@@ -15,8 +15,8 @@ def warn(model, fitted, stacklevel):
     if solution.status == driver.SEPARABLE:
         warnings.warn(
             "The classes are separable and C is inf: the loss falls without a minimum as the weights of "
-            f"{_separating(model, solution)} grow, and those returned are only some on the way. "
-            "Use a finite C, or leave these columns out.",
+            f"{_separating(model, solution)} grow; those returned are where the solver stopped. "
+            "Use a finite C or `firth`, or leave these columns out.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )

@@ -107,6 +107,14 @@ def test_without_pyarrow_parquet_says_what_to_install(tmp_path, monkeypatch, cap
     assert code == 3 and "pip install 'logreg-accel[arrow]'" in err
 
 
+def test_without_pyarrow_text_says_what_to_install(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "data.csv"
+    path.write_text("a,b,t\n1,red,0\n2,blue,1\n3,red,0\n4,blue,1\n")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, err = run("train", path, "--target", "t", "--model", tmp_path / "m.npz", capsys=capsys)
+    assert code == 3 and "pip install 'logreg-accel[arrow]'" in err and "--drop" in err and ".." not in err
+
+
 def test_npy_stays_memory_mapped(tmp_path):
     table = files.read_file(write(tmp_path / "data.npy"), target="-1")
     assert isinstance(table.X.base, np.memmap) or isinstance(table.X, np.memmap)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from conftest import DTYPES, LAYOUTS, _memory_mapped, backends_and, draw
 from logreg_accel import LogisticRegression
@@ -190,6 +191,17 @@ def test_text_columns_are_refused_by_name(frame):
         LogisticRegression().fit(frame(), [0, 1])
 
 
+def test_a_frame_of_sparse_columns_stays_sparse():
+    pandas = pytest.importorskip("pandas")
+    dense = np.where(abs(X) > 0.5, X, 0.0)
+    frame = pandas.DataFrame(dense, columns=list("abcd")).astype(pandas.SparseDtype("float64", 0.0))
+    assert scipy.sparse.issparse(as_array(frame))
+    clf, expected = LogisticRegression().fit(frame, Y), LogisticRegression().fit(dense, Y)
+    assert clf.feature_names_in_.tolist() == list("abcd")
+    np.testing.assert_allclose(clf.coef_, expected.coef_, rtol=1e-6)
+    np.testing.assert_allclose(clf.predict_proba(frame), expected.predict_proba(dense), rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
 def test_one_column_in_place_of_a_table(kind):
     module = pytest.importorskip(kind)
@@ -221,7 +233,7 @@ def test_missing_values_of_a_table_are_named():
 
 
 BAD_Y = {
-    "one class": (np.zeros(80), "only one class"),
+    "one class": (np.zeros(80), "only one class, 0.0;"),
     "floats": (np.linspace(0, 1, 80), "Unknown label type: continuous"),
     "two floats": (np.where(Y, 0.5, 1.5), "Unknown label type: continuous"),
     "NaN": (np.where(Y, 1.0, np.nan), "NaN"),

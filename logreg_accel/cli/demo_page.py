@@ -2,7 +2,7 @@
 
 from ..report import ConvergenceDisplay
 from ..report.drawing import COLOURS, draw
-from ..report.page import figures, page, paragraph, section, table
+from ..report.page import beside, figures, page, paragraph, section, table
 from . import demo, demo_measures
 
 
@@ -25,8 +25,10 @@ def demo_page(report):
             section(
                 f"{name[0].upper()}{name[1:]}, beside scikit-learn, default settings",
                 paragraph(demo.verdict(runs)),
-                table(f"{name}: time, and distance from the optimum", demo.RACE, demo.race_rows(runs)),
-                figures((_race(runs, name), "Seconds, and the distance from the optimum that they bought.")),
+                beside(
+                    table(f"{name}: time, and distance from the optimum", demo.RACE, demo.race_rows(runs)),
+                    figures((_race(runs, name), "Distance from the optimum at the end, and the time taken.")),
+                ),
             )
             for name, runs in races.items()
         ),
@@ -65,7 +67,8 @@ def _race(runs, name):
         ax.set(xscale="log", yscale="log", xlabel="seconds", ylabel="(F − F*) / F*")
         ax.margins(0.3)
         least, most = ax.get_xlim()
-        ticks = [digit * 10.0**power for power in range(-6, 6) for digit in (1, 2, 5)]
+        digits = (1, 2, 5) if most < 100 * least else (1,)  # more labels would run into each other
+        ticks = [digit * 10.0**power for power in range(-6, 6) for digit in digits]
         ticks = [tick for tick in ticks if least <= tick <= most]
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.set_xticks([], minor=True)

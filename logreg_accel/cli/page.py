@@ -87,15 +87,21 @@ def _quality(page, model, samples, measured):
     classes = model.classes_
     whose = "the likeliest class" if len(classes) > 2 else str(classes[1])
     yield page.figures(
-        (_roc(samples, classes), "The share of a class that is found, against false alarms."),
-        (_precision(samples, classes), "How often an alarm is right, against the share that is found."),
+        (
+            _roc(samples, classes),
+            "ROC: the share of a class that is found, against the share of false alarms.",
+        ),
+        (
+            _precision(samples, classes),
+            "Precision and recall: the share of predictions that are right, against the share that is found.",
+        ),
         (
             _calibration(samples, classes),
-            f"How often {whose} came true, against the probability that the model gave it.",
+            f"Calibration: how often {whose} came true, against the probability that the model gave it.",
         ),
     )
     of = "means over the classes" if len(classes) > 2 else f"of the class {classes[1]}"
-    yield page.table(
+    measures = page.table(
         f"Measures; areas, precision, recall and F1 are {of}",
         ["", *measured],
         [
@@ -103,16 +109,21 @@ def _quality(page, model, samples, measured):
             for key, heading in HEADINGS.items()
         ],
     )
-    name, sample = list(samples.items())[-1]
-    if len(classes) <= 20:
-        from sklearn.metrics import confusion_matrix
+    yield page.beside(measures, _confusion(page, samples, classes))
 
-        counts = confusion_matrix(sample.y, sample.label, labels=classes)
-        yield page.table(
-            f"Confusion matrix: true class (left), predicted class (top) ({name})",
-            ["", *map(str, classes)],
-            [[str(one), *(f"{n:,}" for n in row)] for one, row in zip(classes, counts, strict=True)],
-        )
+
+def _confusion(page, samples, classes, most=20):
+    name, sample = list(samples.items())[-1]
+    if len(classes) > most:
+        return ""
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(sample.y, sample.label, labels=classes)
+    return page.table(
+        f"Confusion matrix of {name}: true class (left), predicted class (top)",
+        ["", *map(str, classes)],
+        [[str(one), *(f"{n:,}" for n in row)] for one, row in zip(classes, counts, strict=True)],
+    )
 
 
 def _curves(samples, classes):
@@ -229,11 +240,12 @@ def _fit(page, model):
     from ..report import ConvergenceDisplay
     from ..report.drawing import draw
 
+    drawn = ""
     if model.history_:
-        yield page.figures(
+        drawn = page.figures(
             (
                 draw(lambda ax: ConvergenceDisplay.from_estimator(model, ax=ax), "Convergence", 5.2, 3.6),
-                "Every evaluation of the objective, by its distance from the optimum.",
+                "Distance from the optimum after each step of the solver.",
             )
         )
     bound = model.suboptimality_bound_
@@ -250,7 +262,7 @@ def _fit(page, model):
         "L1 share of the penalty": f"{model.l1_ratio:g}",
         "tol": f"{model.tol:g}",
     }
-    yield page.table("The fit", ["", "value"], facts.items(), words=True)
+    yield page.beside(drawn, page.table("The fit", ["", "value"], facts.items(), words=True))
 
 
 def _columns(page, model):

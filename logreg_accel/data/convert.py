@@ -26,7 +26,8 @@ def as_array(X, name="X"):
 
     Accepts NumPy arrays of any order, stride and real dtype (memory-mapped ones too), lists, numeric object
     arrays, pandas and polars frames, pyarrow tables and anything that supports `__arrow_c_stream__`, DLPack
-    or `__cuda_array_interface__`. Sparse matrices of SciPy and CuPy are returned in compressed rows.
+    or `__cuda_array_interface__`. Sparse matrices of SciPy and CuPy, and pandas frames of sparse columns
+    alone, are returned in compressed rows.
 
     Raises
     ------
@@ -38,6 +39,8 @@ def as_array(X, name="X"):
     if type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind in "fiub":
         return X  # as it is; of few rows, looking for what else it may be takes longer than a pass
     X = to_table(X)
+    if hasattr(X, "sparse") and hasattr(X.sparse, "to_coo"):  # a pandas frame of sparse columns alone
+        X = X.sparse.to_coo()
     if hasattr(X, "tocsr"):
         return _sparse_on_device(X, name) if is_on_device(X) else as_csr(X, name)
     refuse_masked(X, name)
@@ -197,7 +200,7 @@ def _frame_to_array(frame, name):
         listed = ", ".join(f"{column!r} ({frame.schema[column]})" for column in odd[:5])
         raise TypeError(
             f"`{name}` has columns that are not numbers: {listed}{', ...' if len(odd) > 5 else ''}. "
-            "Encode them (for instance with OneHotEncoder) or leave them out."
+            "Encode them, with `TableEncoder` or scikit-learn's OneHotEncoder, or leave them out."
         )
     decimals = [column for column, dtype in frame.schema.items() if dtype == nw.Decimal]
     if decimals:

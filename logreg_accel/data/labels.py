@@ -78,7 +78,7 @@ def encode_labels(y):
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"`y` has only one class, {classes[0]!r}; at least two classes are needed to fit a classifier."
+            f"`y` has only one class, {classes.tolist()[0]!r}; at least two are needed to fit a classifier."
         )
     return classes, codes.astype(np.min_scalar_type(len(classes) - 1))
 
@@ -259,7 +259,7 @@ def factors_of(class_weight, classes, totals):
         unknown = [label for label in class_weight if label not in classes]
         if unknown:
             raise ValueError(
-                f"`class_weight` has labels that are not in `y`: {unknown}; the classes are {list(classes)}."
+                f"`class_weight` has labels not in `y`: {unknown}; the classes are {classes.tolist()}."
             )
         given = [class_weight.get(label, 1.0) for label in classes.tolist()]
         numeric = all(isinstance(weight, numbers.Real) for weight in given)

@@ -89,7 +89,7 @@ class LabelBook:
         check_classification_targets(classes)
         if len(classes) < 2:
             raise ValueError(
-                f"`y` has only one class, {classes[0]!r}; at least two classes are needed to fit a "
+                f"`y` has only one class, {classes.tolist()[0]!r}; at least two classes are needed to fit a "
                 "classifier."
             )
         if self.given is not None and len(classes) < len(self.given):

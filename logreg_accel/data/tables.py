@@ -178,7 +178,8 @@ def _open_csv(path):
                 return load(features, np.float64, 2), one
             except ValueError as error:
                 raise ValueError(
-                    f"{error}. Columns that are not numbers can be left out with --drop."
+                    f"{str(error).rstrip('.')}. Text and missing values need pyarrow: pip install "
+                    "'logreg-accel[arrow]'. Without it --drop leaves such columns out."
                 ) from error
 
     return columns, get

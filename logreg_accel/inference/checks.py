@@ -130,9 +130,9 @@ def refuse_collinear(H, names):
             parts = [names[i] for i, c in zip(kept, combination, strict=True) if abs(c) > _SHARE * largest]
             found.append(f"{names[j]!r} of {_listed(parts, 4)}")
     raise ValueError(
-        f"`X` has collinear columns, whose coefficients the data do not tell: {'; '.join(found[:5])}"
-        f"{f' and {len(found) - 5} more' if len(found) > 5 else ''} "
-        "(a combination of the columns after 'of'). Leave the former out and fit again."
+        f"`X` has collinear columns, whose coefficients the data do not determine: {'; '.join(found[:5])}"
+        f"{f' and {len(found) - 5} more' if len(found) > 5 else ''}. "
+        "Each is a linear combination of those after 'of'; leave it out and fit again."
     )
 
 

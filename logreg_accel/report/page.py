@@ -32,7 +32,10 @@ figure { margin: .5rem 0; min-width: 0; max-width: 36rem; }
 figcaption { font-size: .92rem; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font-family: inherit !important; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; min-width: 0; }
+.beside { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start; }
+.beside > * { flex: 0 1 auto; max-width: 100%; }
+.beside > .figures { flex: 1 1 19rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0 1.2rem;
   font-size: .95rem; min-width: 18rem; }
 caption { text-align: left; color: var(--muted); font-size: .92rem; padding-bottom: .2rem; }
@@ -83,6 +86,12 @@ def figures(*pairs):
         f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>" for svg, caption in pairs
     )
     return f'<div class="figures">{drawn}</div>' if drawn else ""
+
+
+def beside(*parts):
+    """Parts side by side where there is room, below each other on a narrow screen."""
+    told = "\n".join(filter(None, parts))
+    return f'<div class="beside">{told}</div>' if told else ""
 
 
 def table(caption, headings, rows, words=False):

@@ -1,0 +1,169 @@
+"""The options of `train`, and those that other verbs share with it."""
+
+from . import values
+
+DATA = (
+    "a table as text (CSV and the like, compressed or not), Parquet or Feather; several files, a pattern "
+    "or a folder are read as one table; or .npy, .npz or svmlight files"
+)
+REPORT = "write a page in one HTML file: measures, curves, coefficients, the fit (needs the extra [report])"
+_TOL = "stop where the relative distance to the optimum, (F - F*)/F, is at most this (default: 1e-8)"
+_MAX_ITER = "take at most N steps of the solver (default: 1000)"
+_SEED = "seed of the split, the folds and the samples of rows (default: 0)"
+TARGET = "column of the labels (its number for .npy; not needed for svmlight)"
+
+
+def add_train(verb):
+    train = verb("train", "train", "fit a model to a file and save it", quiet=True)
+    train.add_argument("file", metavar="FILE", nargs="+", help=DATA)
+    train.add_argument("--target", metavar="COLUMN", help=TARGET)
+    train.add_argument("--model", required=True, metavar="OUT.npz", help="file to save the model in")
+    train.add_argument("--weight", metavar="COLUMN", help="column of sample weights")
+    train.add_argument("--drop", metavar="COLUMN,...", default="", help="columns to leave out")
+    add_layout(train)
+    train.add_argument(
+        "--encode",
+        choices=["auto", "none"],
+        default="auto",
+        help="what to do with text, categories and missing values: auto makes columns of numbers of them and "
+        "says which (the default); none takes only numbers, as they are",
+    )
+    train.add_argument(
+        "--categorical", metavar="COLUMN,...", help="columns of numbers to treat as categories"
+    )
+    train.add_argument(
+        "--numeric", metavar="COLUMN,...", help="columns to treat as numbers, whatever they look like"
+    )
+    train.add_argument(
+        "--min-count",
+        type=values.count,
+        metavar="N",
+        help="pool the levels of a column that fewer than N rows have",
+    )
+    train.add_argument("--scale", action="store_true", help="divide numbers by their standard deviation")
+    train.add_argument(
+        "--valid", metavar="FILE", nargs="+", help="measure the model on the rows of these files"
+    )
+    train.add_argument(
+        "--threshold",
+        type=values.threshold_or_rule,
+        metavar="P",
+        help="probability from which the second class is predicted, kept in the model: a number, or f1 or "
+        "youden, which choose the best one on the rows held out, or on all rows if none are",
+    )
+    train.add_argument(
+        "--test-size",
+        type=values.share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the rows to hold out for a test (0 to 1)",
+    )
+    train.add_argument(
+        "--C",
+        type=values.strengths,
+        metavar="C|C,...|auto",
+        help="inverse of the regularization strength (default: 1); inf for no penalty; with --cv several to "
+        "choose from, or auto for 10 from 1e-4 to 1e4",
+    )
+    train.add_argument(
+        "--cv", type=values.count, metavar="N", help="choose C by N-fold cross-validation: the least log loss"
+    )
+    train.add_argument(
+        "--one-se",
+        action="store_true",
+        help="with --cv, take the strongest penalty within one standard error of the least log loss",
+    )
+    train.add_argument(
+        "--l1-ratio",
+        type=float,
+        default=0.0,
+        metavar="R",
+        help="0 for the L2 penalty (the default), 1 for L1, between them elastic net",
+    )
+    train.add_argument("--tol", type=float, default=1e-8, help=_TOL)
+    train.add_argument("--no-intercept", action="store_true", help="fit no intercept")
+    train.add_argument(
+        "--class-weight",
+        type=values.class_weight,
+        metavar="balanced|LABEL=W,...",
+        help="weights of the classes; balanced: in inverse proportion to their sizes",
+    )
+    train.add_argument(
+        "--solver",
+        default="auto",
+        help=_Names("%solvers"),
+    )
+    train.add_argument("--backend", default="auto", help=_Names("%backends"))
+    train.add_argument(
+        "--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)"
+    )
+    train.add_argument("--threads", type=values.count, metavar="N", help="use at most N CPU threads")
+    train.add_argument("--max-iter", type=values.count, default=1000, metavar="N", help=_MAX_ITER)
+    train.add_argument(
+        "--max-passes", type=values.positive, metavar="N", help="read the data at most N times"
+    )
+    train.add_argument("--max-seconds", type=values.positive, metavar="S", help="stop after S seconds")
+    train.add_argument("--seed", type=values.seed, default=0, metavar="N", help=_SEED)
+    train.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="for files that do not fit into memory: read them in blocks within SIZE, such as 4GB",
+    )
+    train.add_argument(
+        "--cache", metavar="DIR", help="with --memory, keep the blocks in DIR for the next run"
+    )
+    train.add_argument("--checkpoint", metavar="FILE", help="keep the state of the fit in FILE, for --resume")
+    train.add_argument(
+        "--resume", action="store_true", help="go on from the file of --checkpoint, if it exists"
+    )
+    train.add_argument(
+        "--inference",
+        choices=["iid", "HC0", "HC1"],
+        help="keep standard errors, p-values and intervals with the model, for inspect (needs --C inf); the "
+        "levels of a column are compared with its first one",
+    )
+    train.add_argument(
+        "--firth",
+        action="store_true",
+        help="fit with Firth's penalty, for rare events and separated classes, and keep tests and intervals "
+        "of profile likelihoods, for inspect",
+    )
+    train.add_argument("--report", metavar="OUT.html", help=REPORT)
+    train.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with code 4 if the fit has not converged (the model is saved all the same)",
+    )
+
+
+def add_layout(sub):
+    """How the text of a table reads."""
+    sub.add_argument(
+        "--sep", type=values.separator, metavar="CHARACTER", help="what separates fields (default: detected)"
+    )
+    sub.add_argument(
+        "--no-header",
+        action="store_true",
+        help="the first line is data: columns are 0, 1, ..., and -1 is the last",
+    )
+    sub.add_argument(
+        "--na", metavar="TEXT,...", help="texts that mean a missing value, besides NA, ? and the like"
+    )
+    sub.add_argument(
+        "--encoding",
+        type=values.encoding,
+        default="utf-8",
+        metavar="NAME",
+        help="encoding of the text, such as latin-1 (default: utf-8)",
+    )
+
+
+class _Names(str):
+    """Help that lists a table when it is shown, and not before: the table's modules take a while to load."""
+
+    def __mod__(self, parameters):
+        from ..backends import BACKENDS
+        from ..solvers import SOLVERS
+
+        names = ["auto", *(SOLVERS if self == "%solvers" else BACKENDS)]
+        return f"{', '.join(names[:-1])} or {names[-1]}"
