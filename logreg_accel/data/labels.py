@@ -259,7 +259,8 @@ def factors_of(class_weight, classes, totals):
         unknown = [label for label in class_weight if label not in classes]
         if unknown:
             raise ValueError(
-                f"`class_weight` has labels not in `y`: {unknown}; the classes are {classes.tolist()}."
+                f"`class_weight` has labels that are not in `y`: {unknown}; the classes are "
+                f"{classes.tolist()}."
             )
         given = [class_weight.get(label, 1.0) for label in classes.tolist()]
         numeric = all(isinstance(weight, numbers.Real) for weight in given)
