@@ -23,6 +23,14 @@ enum Loss { kLogistic, kSoftmax, kSoftmaxes };  // of models side by side; of on
 // A model: the column of its codes, the bit that says who trains, or -1.
 struct Model {
     int target, split;
+
+    __device__ int code(const unsigned char* codes) const { return codes[target]; }
+    // What a row counts: nothing where it does not train, and times the weight of its class where there is
+    // one.
+    __device__ float weight(float w, const unsigned char* bits, const float* of_classes, int code) const {
+        if (split >= 0) w = bits[split / 8] >> split % 8 & 1 ? w : 0.0f;
+        return of_classes ? w * of_classes[code] : w;
+    }
 };
 
 // The factors and the losses of a lane's columns of one row, `row_lane` and every eighth after it, from

@@ -74,24 +74,12 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
         *reinterpret_cast<unsigned*>(memory + i) = 0;
     __syncthreads();
 
-    // Pieces of rows as the threads of a group take them, one after the other.
-    const int row_pieces = n * kItem / kPiece, threads = 32 * kAcross;
-    const int own_row = member / row_pieces, own_piece = member % row_pieces;
-    const int more_rows = threads / row_pieces, more_pieces = threads % row_pieces;
+    const Pieces pieces(member, 32 * kAcross, n * kItem / kPiece);
     auto begin_tile = [&](int tile, int stage) {
         const int base = tile * kTileRows + group * kRows;
-        const int rows = min(end - base, kRows);
         if (tile < tiles) {
-            char* to = tile_of(stage);
             const char* from = reinterpret_cast<const char*>(X + (begin + base) * stride);
-            for (int row = own_row, piece = own_piece; row < rows; row += more_rows, piece += more_pieces) {
-                if (piece >= row_pieces) {
-                    piece -= row_pieces;
-                    if (++row >= rows) break;
-                }
-                copy_in_background<kPiece>(to + row * kPitch + piece * kPiece,
-                                           from + row * stride * kItem + piece * kPiece);
-            }
+            pieces.copy<kPiece, kPitch>(tile_of(stage), from, stride * kItem, min(end - base, kRows));
         }
         end_of_copies();
     };
@@ -142,14 +130,11 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
                 code[turn][j] = 0;
                 const int model = kLoss == kSoftmax ? 0 : k;  // the only one is told to all lanes
                 if (Pass::kSums && there && (kLoss == kSoftmax ? j == 0 : k < models)) {
-                    const Model one = table[model];
-                    const int c = y[i * targets + one.target];
-                    float w = s ? s[i] : 1.0f;
-                    if (one.split >= 0)
-                        w = splits[i * split_bytes + one.split / 8] >> one.split % 8 & 1 ? w : 0.0f;
-                    if (class_weights) w *= class_weights[model * (kLoss == kLogistic ? 2 : classes) + c];
-                    weight[turn][j] = w;
-                    code[turn][j] = c;
+                    const float* of_classes =
+                        class_weights ? class_weights + model * (kLoss == kLogistic ? 2 : classes) : nullptr;
+                    code[turn][j] = table[model].code(y + i * targets);
+                    weight[turn][j] = table[model].weight(s ? s[i] : 1.0f, splits + i * split_bytes,
+                                                          of_classes, code[turn][j]);
                 }
                 if constexpr (!Pass::kMargins)
                     if (there && k < columns) at_hand[turn][j] = known[i * columns + k];

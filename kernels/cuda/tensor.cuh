@@ -72,6 +72,31 @@ __device__ inline void copy_in_background(char* to, const char* from) {
     }
 }
 
+// Rows in pieces of some bytes, as the threads of a group take them: one after the other.
+struct Pieces {
+    int of_a_row, own_row, own_piece, more_rows, more_pieces;
+
+    __device__ Pieces(int thread, int threads, int of_a_row)
+        : of_a_row(of_a_row),
+          own_row(thread / of_a_row),
+          own_piece(thread % of_a_row),
+          more_rows(threads / of_a_row),
+          more_pieces(threads % of_a_row) {}
+
+    // Begins to copy this thread's pieces of some rows, which are `stride` bytes apart, to shared memory.
+    template <int kPiece, int kPitch>
+    __device__ void copy(char* to, const char* from, long long stride, int rows) const {
+        for (int row = own_row, piece = own_piece; row < rows; row += more_rows, piece += more_pieces) {
+            if (piece >= of_a_row) {
+                piece -= of_a_row;
+                if (++row >= rows) break;
+            }
+            copy_in_background<kPiece>(to + row * kPitch + piece * kPiece,
+                                       from + row * stride + piece * kPiece);
+        }
+    }
+};
+
 // Ends a group of copies of this thread.
 __device__ inline void end_of_copies() {
 #ifndef __CUDACC_RTC__
