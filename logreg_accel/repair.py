@@ -127,7 +127,9 @@ class Repair:
             there = yield from self._next(there, step, beyond)
             if there is None:
                 break
-            drift += self.differences * (yield ask.MarginChange(last, there, self.rows)).largest
+            if there is not beyond:
+                change = yield ask.MarginChange(last, there, self.rows)
+            drift += self.differences * change.largest
             stale = stale or drift > _FAR
         if not least < math.inf:
             return least

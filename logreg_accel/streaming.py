@@ -168,4 +168,4 @@ def rows_of(labelled, backend, centring):
     if is_streamed(labelled):
         kind = StreamRows if isinstance(labelled.store, Store) else ClusterRows
         return kind(labelled, backend, centring)
-    return MemoryRows([labelled.block], backend, len(labelled.classes), centring)
+    return MemoryRows([labelled.block], backend, len(labelled.classes), centring, labelled.counts)

@@ -15,11 +15,11 @@ API = cupy_api.load()
 SOURCES = sorted(Path(logreg_accel.backends.__file__).parent.glob("cupy/*.py"))
 M, N = 6000, 21  # rows of float32 that are padded
 
-BUDGETS = {  # CuPy's own calls, launches of ours, waits
-    "newton-subsampled": (56, 40, 39),
-    "newton-cholesky": (20, 13, 18),
-    "lbfgs": (22, 28, 23),
-    "newton-cg": (14, 24, 22),
+BUDGETS = {  # launches, CuPy's own and ours, and waits
+    "newton-subsampled": (83, 23),
+    "newton-cholesky": (29, 12),
+    "lbfgs": (46, 15),
+    "newton-cg": (34, 16),
 }
 
 
@@ -103,7 +103,7 @@ def test_a_fit_keeps_to_its_budget(cupy, solver):
     model = LogisticRegression(tol=1e-6, solver=solver).fit(*there)
     counts, most = fake_cupy.counts, BUDGETS[solver]
     assert model.status_ == "converged" and model.backend_ == "cupy"
-    spent = tuple(counts[what] for what in ("calls", "launches", "waits"))
+    spent = counts["calls"] + counts["launches"], counts["waits"]
     assert all(one <= limit for one, limit in zip(spent, most, strict=True)), spent
     assert counts["contiguity copies"] == 0, "products are those of whole padded rows"
     rows_looked_at = 512 * N

@@ -6,9 +6,10 @@ from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import Launch, Program, why_not
 
 from conftest import EMULATED, FLOATS, block_of, cpu_or_gpu, draw
-from logreg_accel.backends import passes
+from logreg_accel.backends import drawing, passes
 from logreg_accel.kernels import cuda
 from logreg_accel.losses import Logistic
+from logreg_accel.rows import sampling
 
 pytestmark = pytest.mark.gpu
 SIZES = [1, 255, 3000]
@@ -39,6 +40,39 @@ def test_rows_beyond_what_32_bits_count_are_drawn_by_the_array_code(cupy):
     expected = cpu_or_gpu("numpy").rows_above(mass, 1.0, 0.0, 0.5, (3,), numbers)
     np.testing.assert_array_equal(cupy.to_host(got), expected)
     assert 0 < len(expected) < 255
+
+
+@pytest.mark.parametrize("real", FLOATS)
+@pytest.mark.parametrize("m, share", [(1, 0.5), (255, 0.5), (3000, 0.01), (5000, 0.002), (300_000, 0.0005)])
+def test_rows_that_pass_a_share_of_a_total_nobody_has_waited_for(cupy, m, share, real):
+    mass, codes = mass_of(m, real), (np.arange(m) % 7).astype(np.uint8)
+    mass[0] = 1
+    there, y, numbers = cupy.xp.asarray(mass), cupy.xp.asarray(codes), np.arange(m, dtype=np.int64) * 3 + 1
+    for known in (None, numbers):
+        (total, count), rows, own, codes_there = cupy.rows_of_share(there, 0.1, share, (1, 2), known, y)
+        assert count == (mass > 0).sum() and np.isclose(total, mass.sum(dtype=np.float64), rtol=1e-12)
+        scale, even = (1 - 0.1) / total, 0.1 / count
+        expected = cpu_or_gpu("numpy").rows_above(mass, scale, even, share, (1, 2), known)
+        np.testing.assert_array_equal(rows, expected)
+        np.testing.assert_array_equal(own, mass[expected])
+        np.testing.assert_array_equal(codes_there, codes[expected])
+
+
+def test_more_rows_than_there_is_room_for_are_left_to_two_questions(cupy):
+    hashes = drawing.uniforms(np.arange(3000, dtype=np.uint32), (5,))
+    mass = (hashes < 1 / 16).astype(np.float64)  # those whose hash lets them pass
+    many = cupy.xp.asarray(mass)
+    assert cupy.rows_of_share(many, 0.0, 0.02, (5,)) is None
+    rows, _ = sampling.draw(many, 50, (5,), cupy)
+    np.testing.assert_array_equal(rows, sampling.draw(mass, 50, (5,), cpu_or_gpu("numpy"))[0])
+
+
+@pytest.mark.parametrize("mass", [np.zeros(40), np.full(40, np.inf), np.full(40, np.nan)])
+def test_masses_that_say_nothing_draw_rows_evenly(cupy, mass):
+    rows, weights = sampling.by_mass(cupy.xp.asarray(mass), 5, (0,), cupy)
+    expected = sampling.by_mass(mass, 5, (0,), cpu_or_gpu("numpy"))
+    np.testing.assert_array_equal(rows, expected[0])
+    np.testing.assert_allclose(weights, expected[1])
 
 
 def blocks(cupy, m, real, weighted):
@@ -110,3 +144,23 @@ def test_a_block_puts_its_numbers_together_without_a_race():
     program.run([Launch("logistic_change<double>", 2, 256, arguments)])
     change = z[1] - z[0]
     np.testing.assert_allclose(out.max(axis=0), [abs(change).max(), -change.min(), change.max()])
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_rows_that_pass_are_put_in_order_without_a_race():
+    m, room, names = 1500, 64, [f"mass_{name}<float>" for name in ("total", "passing", "taken")]
+    mass, codes = mass_of(m, "float32"), (np.arange(m) % 5).astype(np.uint8)
+    sums, counts, told = np.full((2, 2), np.nan), np.full(2, np.nan), np.full(3, np.nan)
+    rows, masses, taken = np.full(room, -1), np.full(room, np.nan, np.float32), np.zeros(room, np.uint8)
+    bar = np.float64(0.1), np.float32(0.05), *drawing.keys((1,)), np.int64(m), np.int64(750)
+    known = mass, None, sums, *bar
+    out = codes, np.int64(room), told, rows, masses, taken
+    program = Program(cuda.source("sweeps.cu"), names, "thread")
+    arguments = (mass, np.int64(m), sums), (*known, counts), (*known, counts, *out)
+    program.run([Launch(name, 2, 256, those) for name, those in zip(names, arguments, strict=True)])
+    scale, even = 0.9 / mass.sum(dtype=np.float64), 0.1 / (mass > 0).sum()
+    expected = drawing.above(np, mass, scale, even, 0.05, (1,))
+    assert 0 < len(expected) < room and told[2] == len(expected)
+    np.testing.assert_array_equal(rows[: len(expected)], expected)
+    np.testing.assert_array_equal(taken[: len(expected)], codes[expected])
+    assert (rows[len(expected) :] == -1).all()

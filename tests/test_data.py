@@ -320,7 +320,7 @@ def test_strings_that_repeat_are_encoded_like_sorted_ones(dtype, count):
     rng = np.random.default_rng(count)
     names = np.array([f"c{i % 7}{'ä' * (i % 3)}{i}" for i in range(count)])
     y = rng.choice(names, 2000).astype(dtype)
-    classes, codes = encode_labels(y)
+    classes, codes, _ = encode_labels(y)
     expected, inverse = np.unique(y, return_inverse=True)
     assert classes.dtype == expected.dtype and codes.dtype.kind == "u"
     assert classes.tolist() == expected.tolist() and codes.tolist() == inverse.tolist()

@@ -9,7 +9,7 @@ from logreg_accel.backends.drawing import uniforms
 from logreg_accel.backends.numpy import NumpyBackend
 from logreg_accel.losses import Logistic
 from logreg_accel.penalty import Penalty
-from logreg_accel.rows import sampling
+from logreg_accel.rows import masses, sampling
 from logreg_accel.solvers.questions import Draw, Sample
 
 
@@ -18,7 +18,7 @@ def rng(seed=0):
 
 
 def labels_of(y, s):
-    return sampling.Labels(lambda: iter([(y, s)]), NumpyBackend())
+    return masses.Labels(lambda: iter([(y, s)]), NumpyBackend())
 
 
 @pytest.mark.parametrize("weighted", [False, True])

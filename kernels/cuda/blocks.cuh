@@ -2,20 +2,32 @@
 
 constexpr unsigned kThreads = 256;
 
-// Numbers of a block of kThreads, joined two by two: a tree of fixed shape. out: kValues numbers a block.
+// A number of each thread of a block, joined two by two: a tree of fixed shape. All threads get the result.
+template <class Join>
+__device__ inline double joined_by_block(double value, Join join) {
+    SHARED_ARRAY(double, parts, kThreads);
+    parts[threadIdx.x] = value;
+    __syncthreads();
+    for (unsigned half = kThreads / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) parts[threadIdx.x] = join(parts[threadIdx.x], parts[threadIdx.x + half]);
+        __syncthreads();
+    }
+    const double all = parts[0];
+    __syncthreads();
+    return all;
+}
+
+__device__ inline double added_by_block(double value) {
+    return joined_by_block(value, [](double a, double b) { return a + b; });
+}
+
+// The same of several numbers. out: kValues numbers a block.
 template <int kValues, class Join>
 __device__ inline void block_joined(double (&value)[kValues], double* out, Join join) {
-    SHARED_ARRAY(double, parts, kThreads);
 #pragma unroll
     for (int i = 0; i < kValues; ++i) {
-        parts[threadIdx.x] = value[i];
-        __syncthreads();
-        for (unsigned half = kThreads / 2; half > 0; half /= 2) {
-            if (threadIdx.x < half) parts[threadIdx.x] = join(parts[threadIdx.x], parts[threadIdx.x + half]);
-            __syncthreads();
-        }
-        if (threadIdx.x == 0) out[blockIdx.x * kValues + i] = parts[0];
-        __syncthreads();
+        const double all = joined_by_block(value[i], join);
+        if (threadIdx.x == 0) out[blockIdx.x * kValues + i] = all;
     }
 }
 
@@ -26,3 +38,20 @@ __device__ inline void block_sum(double (&value)[kValues], double* out) {
 
 // The larger one; NaN stays.
 __device__ inline double larger(double best, double x) { return x > best || x != x ? x : best; }
+
+// What the threads before this one have, and in `all` what all of them have.
+__device__ inline unsigned before_in_block(unsigned own, unsigned& all) {
+    SHARED_ARRAY(unsigned, sums, kThreads);
+    sums[threadIdx.x] = own;
+    __syncthreads();
+    for (unsigned step = 1; step < kThreads; step *= 2) {
+        const unsigned more = threadIdx.x >= step ? sums[threadIdx.x - step] : 0;
+        __syncthreads();
+        sums[threadIdx.x] += more;
+        __syncthreads();
+    }
+    all = sums[kThreads - 1];
+    const unsigned before = sums[threadIdx.x] - own;
+    __syncthreads();
+    return before;
+}

@@ -34,14 +34,15 @@ __global__ void mass_total(const Real* mass, long long m, double* block_sums) {
     block_sum(sums, block_sums);
 }
 
-// Which rows pass the bar by their hash: that of logreg_accel/backends/drawing.py. numbers: those of the
-// rows, or null where they are counted from 0.
+// What decides whether a row passes the bar by its hash: that of logreg_accel/backends/drawing.py.
 template <class Real>
-__global__ void mass_above(const Real* mass, const unsigned* numbers, Real scale, Real even, float bar,
-                           unsigned before, unsigned after, long long m, bool* passes) {
-    const long long stride = (long long)gridDim.x * kThreads;
-    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
-        unsigned x = (numbers ? numbers[i] : unsigned(i)) ^ before;
+struct Draw {
+    Real scale, even;
+    float bar;
+    unsigned before, after;
+
+    __device__ bool passes(Real mass, unsigned number) const {
+        unsigned x = number ^ before;
         x ^= x >> 16;
         x *= 0x7feb352du;
         x ^= x >> 15;
@@ -49,9 +50,95 @@ __global__ void mass_above(const Real* mass, const unsigned* numbers, Real scale
         x ^= x >> 16;
         x ^= after;
         const float u = (float(x) + 1.0f) * 0x1p-32f;
-        passes[i] =
-            mass[i] > Real(0) && rounded_product(mass[i], scale) + even > Real(rounded_product(u, bar));
+        return mass > Real(0) && rounded_product(mass, scale) + even > Real(rounded_product(u, bar));
     }
+};
+
+// Which rows pass. numbers: those of the rows, or null where they are counted from 0.
+template <class Real>
+__global__ void mass_above(const Real* mass, const unsigned* numbers, Real scale, Real even, float bar,
+                           unsigned before, unsigned after, long long m, bool* passes) {
+    const Draw<Real> draw{scale, even, bar, before, after};
+    const long long stride = (long long)gridDim.x * kThreads;
+    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride)
+        passes[i] = draw.passes(mass[i], numbers ? numbers[i] : unsigned(i));
+}
+
+// The two kernels below follow mass_total in as many blocks, and nobody waits for the total in between: the
+// rows that pass where the masses are divided by their sum and `uniform` of it is spread evenly. A block has
+// neighbouring rows, so that those that pass go out in order.
+
+// The sums that mass_total left, added up in every block in the same order.
+struct Total {
+    double mass, count;
+
+    __device__ explicit Total(const double* block_sums) : mass(of(block_sums)), count(of(block_sums + 1)) {}
+
+    __device__ static double of(const double* sums) {
+        double own = 0.0;
+        for (unsigned block = threadIdx.x; block < gridDim.x; block += kThreads) own += sums[2 * block];
+        return added_by_block(own);
+    }
+
+    template <class Real>
+    __device__ Draw<Real> draw(double uniform, float bar, unsigned before, unsigned after) const {
+        return {Real((1.0 - uniform) / mass), Real(uniform / count), bar, before, after};
+    }
+};
+
+// How many rows of each block pass.
+template <class Real>
+__global__ void mass_passing(const Real* mass, const unsigned* numbers, const double* block_sums,
+                             double uniform, float bar, unsigned before, unsigned after, long long m,
+                             long long block_rows, double* block_counts) {
+    const auto draw = Total(block_sums).draw<Real>(uniform, bar, before, after);
+    const long long begin = blockIdx.x * block_rows, end = begin + block_rows < m ? begin + block_rows : m;
+    double count[1] = {};
+    for (long long i = begin + threadIdx.x; i < end; i += kThreads)
+        count[0] += draw.passes(mass[i], numbers ? numbers[i] : unsigned(i)) ? 1.0 : 0.0;
+    block_sum(count, block_counts);
+}
+
+// The first `room` of them with their masses and, where `codes` is not null, their codes; told: the sum of
+// all masses, how many rows have any, and how many pass.
+template <class Real>
+__global__ void mass_taken(const Real* mass, const unsigned* numbers, const double* block_sums,
+                           double uniform, float bar, unsigned before, unsigned after, long long m,
+                           long long block_rows, const double* block_counts, const unsigned char* codes,
+                           long long room, double* told, long long* rows, Real* masses,
+                           unsigned char* codes_taken) {
+    constexpr int kOwn = 4;  // neighbouring rows of a thread
+    const Total total(block_sums);
+    const auto draw = total.draw<Real>(uniform, bar, before, after);
+    double earlier = 0.0;
+    for (unsigned block = threadIdx.x; block < blockIdx.x; block += kThreads) earlier += block_counts[block];
+    long long place = (long long)added_by_block(earlier);
+
+    const long long begin = blockIdx.x * block_rows, end = begin + block_rows < m ? begin + block_rows : m;
+    for (long long base = begin; base < end; base += kOwn * kThreads) {
+        const long long first = base + threadIdx.x * kOwn;
+        bool passes[kOwn];
+        unsigned own = 0, all;
+#pragma unroll
+        for (int j = 0; j < kOwn; ++j) {
+            const long long i = first + j;
+            passes[j] = i < end && draw.passes(mass[i], numbers ? numbers[i] : unsigned(i));
+            own += passes[j] ? 1 : 0;
+        }
+        long long at = place + before_in_block(own, all);
+#pragma unroll
+        for (int j = 0; j < kOwn; ++j) {
+            if (!passes[j]) continue;
+            if (at < room) {
+                rows[at] = first + j, masses[at] = mass[first + j];
+                if (codes) codes_taken[at] = codes[first + j];
+            }
+            ++at;
+        }
+        place += all;
+    }
+    if (blockIdx.x == gridDim.x - 1 && threadIdx.x == 0)
+        told[0] = total.mass, told[1] = total.count, told[2] = double(place);
 }
 
 // Curvatures times weights, and times u where that is not null.

@@ -187,6 +187,14 @@ class Backend:
         """The rows whose mass·scale + even passes a bar by their hash; see `drawing.above`."""
         return drawing.above(self.xp, mass, scale, even, bar, seed, numbers)
 
+    def rows_of_share(self, mass, uniform, share, seed, numbers=None, codes=None):
+        """`total_mass`, the rows that pass a share of it by their hash, their masses and codes, on the host.
+
+        Masses are divided by their total, and `uniform` of it is spread evenly. None where asking for the
+        total first costs nothing.
+        """
+        return None
+
     # -- linear algebra --------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):

@@ -86,7 +86,7 @@ class Product(NamedTuple):
 
 
 class Halves(NamedTuple):
-    """See `sampling.mixed`."""
+    """See `masses.mixed`."""
 
     masses: Recipe
     others: Recipe

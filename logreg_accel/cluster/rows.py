@@ -11,7 +11,7 @@ import numpy as np
 from ..backends.passes import LossGradient, RowVector
 from ..data import packed as p
 from ..data.learning import LabelBook, Totals
-from ..rows import sampling
+from ..rows import masses
 from ..rows.decode import factored
 from ..rows.stream import StreamRows
 from ..rows.streamed import Streamed
@@ -206,7 +206,7 @@ class ClusterRows(StreamRows):
 
 
 class _Labels:
-    """As `sampling.Labels`, on workers."""
+    """As `masses.Labels`, on workers."""
 
     def __init__(self, rows):
         self.rows = rows
@@ -215,7 +215,7 @@ class _Labels:
         return self.rows.store.each(method, self.rows._view, own, args)
 
     def totals(self, n_classes):
-        return sampling.added(pair for pairs in self._each("class_totals", n_classes) for pair in pairs)
+        return masses.added(pair for pairs in self._each("class_totals", n_classes) for pair in pairs)
 
     def masses(self, each):
         return _Masses(self.rows, ClassMasses(each))
@@ -228,8 +228,8 @@ class _Labels:
         return max(self._each("heaviest", code, own=self.rows.store.numbered()), key=lambda found: found[0])
 
 
-class _Masses(sampling.Masses):
-    """As `sampling.Masses`, on workers."""
+class _Masses(masses.Masses):
+    """As `masses.Masses`, on workers."""
 
     numbers = None
 
@@ -241,7 +241,10 @@ class _Masses(sampling.Masses):
         return self.rows.store.each(method, self.rows._view, own, (self.asked, *args))
 
     def total(self):
-        return sampling.added(pair for pairs in self._each("mass_totals") for pair in pairs)
+        return masses.added(pair for pairs in self._each("mass_totals") for pair in pairs)
+
+    def of_share(self, uniform, share, seed):
+        return None
 
     def above(self, *bar):
         return np.concatenate(self._each("above", *bar, own=self.rows.store.numbered()))

@@ -14,7 +14,7 @@ import numpy as np
 from ..backends.passes import LossGradient, RowVector
 from ..data.checked import Pattern, pieces_of
 from ..data.learning import LabelBook, Totals
-from ..rows import cache, sampling
+from ..rows import cache, masses
 from ..rows.decode import Decoder, anonymous, kind_of
 from ..rows.spill import Parts, Spill
 from ..rows.store import Store
@@ -202,7 +202,7 @@ class Shelf:
         to_host = rows.backend.to_host
         if wanted is None:
             return np.concatenate([to_host(part) for part in parts])
-        return to_host(sampling.at(parts, wanted, rows.backend))
+        return to_host(masses.at(parts, wanted, rows.backend))
 
     def mass_totals(self, rows, _, asked):
         return self._masses(rows, asked).of_blocks()
@@ -219,9 +219,9 @@ class Shelf:
         elif isinstance(asked, Halves | Product):
             pair = [self._masses(rows, of).parts for of in asked[:2]]
             if isinstance(asked, Halves):
-                parts = list(sampling.mixed(*pair, asked.one, asked.both))
+                parts = list(masses.mixed(*pair, asked.one, asked.both))
             else:
                 parts = [mass * other for mass, other in zip(*pair, strict=True)]
         else:
             parts = self._vector(asked, rows.parts, rows.shared).parts
-        return sampling.Masses(parts, rows.backend, start=start)
+        return masses.Masses(parts, rows.backend, start=start)

@@ -78,17 +78,20 @@ class Labelled(NamedTuple):
         The factor that turns the block's weights into the user's.
     class_weights : ndarray (n_classes,) or None
         Those that the block's weights contain.
+    counts : sequence of int (n_classes,) or None
+        Rows of each class, where they are known.
     """
 
     block: Block
     classes: np.ndarray
     weight_scale: float = 1.0
     class_weights: Any = None
+    counts: Any = None
 
     @property
     def class_shares(self):
         """Shares of the classes in the weights, and without those of classes, (2, n_classes)."""
-        shares = shares_of_classes(self.block.y, self.block.sample_weight, len(self.classes))
+        shares = shares_of_classes(self.block.y, self.block.sample_weight, len(self.classes), self.counts)
         if self.class_weights is None:
             return np.array([shares, shares])
         plain = np.divide(shares, self.class_weights, out=np.zeros_like(shares), where=self.class_weights > 0)
@@ -147,13 +150,13 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None, offse
             f"`X` has {X.shape[0]} rows and `y` {len(y)}. Give one label a row."
         )
     given = classes
-    classes, codes = encode_labels(y) if given is None else (given, codes_of(y, given))
+    classes, codes, counts = encode_labels(y) if given is None else (given, codes_of(y, given), None)
     there = there and is_on_device(codes)
     s = as_weights(sample_weight, X.shape[0], there)
     s, of_classes = class_weights(class_weight, classes, codes, s)
     offset = as_offset(offset, X.shape[0], len(classes))
     if s is None:
-        return Labelled(Block(X, codes, offset=offset), classes)
+        return Labelled(Block(X, codes, offset=offset), classes, counts=counts)
     if given is None:
         _check_weights_of_classes(classes, codes, s)
     # Dividing by a power of two, which brings the largest weight to between 1 and 2, makes any weights fit
@@ -161,7 +164,7 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None, offse
     scale = 2.0 ** (np.frexp(float(s.max()))[1] - 1)
     s = s / scale
     s[s.astype(compute_dtype(X.dtype)) == 0] = 0
-    return Labelled(Block(X, codes, s, offset=offset), classes, scale, of_classes)
+    return Labelled(Block(X, codes, s, offset=offset), classes, scale, of_classes, counts)
 
 
 def _check_weights_of_classes(classes, codes, s):

@@ -47,6 +47,8 @@ def encode_labels(y):
     classes : ndarray (n_classes,)
     codes : array (n_samples,)
         Of the smallest unsigned integer type that can hold them, where y lies.
+    counts : sequence of int (n_classes,) or None
+        Rows of each class, where looking for the classes has counted them.
 
     Raises
     ------
@@ -54,9 +56,10 @@ def encode_labels(y):
         There is only one class, a label is missing, or the numbers look like a regression target.
     """
     numbers = is_numpy_like(y) or y.dtype.kind in "iu"
-    found = _two_classes(y) or (_whole_numbers(y) if numbers else _strings(y))
-    if found is not None:
+    if (found := _two_classes(y)) is not None:
         return found
+    if (found := _whole_numbers(y) if numbers else _strings(y)) is not None:
+        return *found, None
     y = to_host(y)
     from sklearn.utils.multiclass import check_classification_targets
 
@@ -80,7 +83,7 @@ def encode_labels(y):
         raise ValueError(
             f"`y` has only one class, {classes.tolist()[0]!r}; at least two are needed to fit a classifier."
         )
-    return classes, codes.astype(np.min_scalar_type(len(classes) - 1))
+    return classes, codes.astype(np.min_scalar_type(len(classes) - 1)), None
 
 
 def _strings(y):
@@ -125,13 +128,23 @@ def _two_classes(y):
     """Classes and codes of two whole numbers by two scans: np.unique's sort can cost more than a pass."""
     if y.dtype.kind not in "iubf":
         return None
-    low, high = y.min().item(), y.max().item()
+    least, most = y.min(keepdims=True), y.max(keepdims=True)
+    is_high = y == most
+    wide = y.dtype if y.dtype.itemsize == 8 else np.float64
+    two, count = (is_high | (y == least)).all(keepdims=True), is_high.sum(dtype=wide, keepdims=True)
+    low, high, two, count = _told([least, most, two, count], y)
     if low == high or not np.isfinite([low, high]).all() or [low, high] != [round(low), round(high)]:
         return None
-    is_high = y == high
-    if not (is_high | (y == low)).all():
+    if not two:
         return None
-    return np.array([low, high], dtype=y.dtype), is_high.view(np.uint8)
+    return np.array([low, high], dtype=y.dtype), is_high.view(np.uint8), (len(y) - int(count), int(count))
+
+
+def _told(numbers, y):
+    """What is in arrays of one number each: one copy where y and they lie on a device."""
+    if not is_numpy_like(y):
+        return [number.item() for number in numbers]
+    return to_host(np.concatenate(numbers)).tolist()
 
 
 def _whole_numbers(y):
@@ -229,9 +242,14 @@ def _as_real(sample_weight, name="sample_weight"):
         raise ValueError(f"`{name}` must be real numbers, one a row: {error}.") from error
 
 
-def shares_of_classes(codes, s, n_classes):
-    """The share of each class in the weights, (n_classes,) on the host; `s` is None for ones."""
-    if s is None and n_classes == 2:  # much faster than bincount
+def shares_of_classes(codes, s, n_classes, counts=None):
+    """The share of each class in the weights, (n_classes,) on the host; `s` is None for ones.
+
+    `counts` has the rows of each class where they are known.
+    """
+    if s is None and counts is not None:
+        totals = counts
+    elif s is None and n_classes == 2:  # much faster than bincount
         totals = [0, int(np.count_nonzero(codes))]
         totals[0] = len(codes) - totals[1]
     else:

@@ -46,7 +46,7 @@ def opened(template, X, y, sample_weight=None, offset=None, read=None):
 
 def one_target(y, n_samples):
     """Class codes and classes of a label a row."""
-    classes, codes = encode_labels(as_labels(y))
+    classes, codes, _ = encode_labels(as_labels(y))
     if len(codes) != n_samples:
         raise ValueError(f"`X` has {n_samples} rows and `y` {len(codes)}. Give one label a row.")
     return codes, classes, None

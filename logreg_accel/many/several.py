@@ -100,7 +100,7 @@ def targets_of(Y, n_samples):
     known = _known(Y)
     if not known.any():
         raise ValueError("`Y` has missing labels alone; expected at least two classes in every column.")
-    classes, found = encode_labels(Y[known])
+    classes, found, _ = encode_labels(Y[known])
     codes = np.zeros(Y.shape, dtype=found.dtype)
     codes[known] = found
     for target in range(Y.shape[1]):

@@ -5,6 +5,7 @@ import numpy as np
 from ..backends.passes import ColumnSquares, RowSquares
 from . import sampling
 from .base import Rows
+from .masses import Labels, Masses, at, joined
 
 
 class DrawnRows(Rows):
@@ -44,7 +45,7 @@ class DrawnRows(Rows):
 
     def _masses(self, vector):
         """A row vector as what rows are drawn by."""
-        return sampling.Masses(vector.parts, self.backend)
+        return Masses(vector.parts, self.backend)
 
     def _reads_of(self, rows):
         """Reads of all rows that gathering some takes."""
@@ -111,14 +112,14 @@ class DrawnRows(Rows):
 
     def _labels_of(self):
         """Class codes and weights, as draws ask for them."""
-        return sampling.Labels(self._beside, self.backend)
+        return Labels(self._beside, self.backend)
 
     def _by_mass(self, mass, size, seeds):
         masses = self._masses(mass)
         rows, weights = sampling.by_mass(masses, 2 * size, seeds, self.backend)
         candidates = self._gathered(self._take(rows, np.ones(len(rows))))
         xp = self.backend.xp
-        norms = sampling.joined(candidates.scaled_norms().parts)
+        norms = joined(candidates.scaled_norms().parts)
         likely = xp.asarray(weights) * masses.at(rows) * norms
         kept, again = sampling.by_mass(likely, size, [*seeds, 1], self.backend, rows)
         chosen, weights = rows[kept], self._weighted(rows[kept], weights[kept] * again)
@@ -144,7 +145,7 @@ class DrawnRows(Rows):
 
     def _weighted(self, rows, weights):
         """Weights of a draw times those of the rows drawn, on the host."""
-        s = sampling.at((s for _, s in self._beside()), rows, self.backend)
+        s = at((s for _, s in self._beside()), rows, self.backend)
         return weights if s is None else weights * self.backend.to_host(s)
 
 

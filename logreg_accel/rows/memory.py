@@ -9,10 +9,9 @@ from ..backends.generic import models_of
 from ..backends.moments import ColumnMoments
 from ..backends.passes import WeightSum
 from ..data import Block, centre_of, centred, compute_dtype, is_on_device, look_at
-from . import sampling
 from .base import Rows
 from .drawn import DrawnRows, in_float64
-from .sampling import joined
+from .masses import Labels, Masses, joined
 
 
 class MemoryRows(DrawnRows):
@@ -27,6 +26,8 @@ class MemoryRows(DrawnRows):
     centring : bool or None
         Whether columns far from zero are centred, as beside an intercept, or are just read in float64; None
         leaves the arithmetic alone.
+    counts : sequence of int (n_classes,) or None
+        Rows of each class, where they are known.
 
     Attributes
     ----------
@@ -35,8 +36,9 @@ class MemoryRows(DrawnRows):
     """
 
     in_memory = True
+    counts = None
 
-    def __init__(self, blocks, backend, n_classes=2, centring=None):
+    def __init__(self, blocks, backend, n_classes=2, centring=None, counts=None):
         blocks = list(blocks)
         first = blocks[0]
         weights = [block.sample_weight for block in blocks]
@@ -46,6 +48,7 @@ class MemoryRows(DrawnRows):
         super().__init__(backend, n_rows, first.X.shape[1], compute_dtype(first.X.dtype), total)
         self.least_weight = min(map(_least_positive, weights)) if weighted else 1.0
         self.n_classes, self.has_offset = n_classes, first.offset is not None
+        self.counts = None if weighted else counts
         self.nbytes = sum(block.X.nbytes for block in blocks)
         self.whole = self
         self._labels, self._weights = joined([block.y for block in blocks]), joined(weights)
@@ -145,7 +148,10 @@ class MemoryRows(DrawnRows):
         return ((block.y, block.sample_weight) for block in self._blocks)
 
     def _masses(self, vector):
-        return sampling.Masses([joined(vector.parts)], self.backend)
+        return Masses([joined(vector.parts)], self.backend)
+
+    def _labels_of(self):
+        return Labels(self._beside, self.backend, self.counts)
 
     def _gathered(self, blocks, share=0.0, cost=0.0):
         return SomeRows(self, blocks, share, cost)

@@ -5,8 +5,8 @@ import scipy.linalg
 
 from ..backends import linalg
 from ..data import Block, Matrix
+from .masses import joined
 from .memory import MemoryRows
-from .sampling import joined
 
 _UP_TO_ROWS = 5000
 

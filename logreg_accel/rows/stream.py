@@ -10,8 +10,8 @@ from ..backends.passes import RowVector
 from ..data import Block, centre_of, centred, compute_dtype, look_at
 from ..data.packed import PIECE
 from .drawn import DrawnRows
+from .masses import at
 from .memory import SomeRows
-from .sampling import at
 from .spill import Parts, Spill
 from .store import AT_ONCE
 from .tree import ByPart

@@ -60,10 +60,9 @@ class CupyBackend(Backend):
         ValueError
             X lies on a device other than the current one.
         """
-        highest = 0 if block.y is None or not len(block.y) else int(block.y.max())
-        uploader = Uploader(self.n_threads, highest + 1 if highest > 1 else 1, self.notes)
-        one = highest <= 1 and block.splits is None
-        X = uploader.compressed(block.X) if block.X.compressed else uploader.dense(block.X, by_columns=one)
+        uploader = Uploader(self.n_threads, lambda: _outputs(block.y), self.notes)
+        X = block.X
+        X = uploader.compressed(X) if X.compressed else uploader.dense(X, by_columns=block.splits is None)
         block = block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
         rest = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in block[1:])
         y, s, splits, offset = rest
@@ -139,6 +138,9 @@ class CupyBackend(Backend):
         rows = sweeps.rows_above(mass, scale, even, bar, seed, numbers)
         return super().rows_above(mass, scale, even, bar, seed, numbers) if rows is None else rows
 
+    def rows_of_share(self, mass, uniform, share, seed, numbers=None, codes=None):
+        return sweeps.rows_of_share(mass, uniform, share, seed, numbers, codes)
+
     # -- linear algebra --------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):
@@ -146,6 +148,12 @@ class CupyBackend(Backend):
         if len(H) <= _FACTORED_ON_HOST:
             return linalg.factor(cupy.asnumpy(H), rounding)
         return linalg.factor(H, rounding, cupy, cholesky, cupy.asnumpy)
+
+
+def _outputs(codes):
+    """Margins of a row, by its codes: a wait where they lie on the device."""
+    highest = 0 if codes is None or not len(codes) else int(codes.max())
+    return highest + 1 if highest > 1 else 1
 
 
 def cholesky(A):

@@ -9,6 +9,7 @@ from .. import drawing
 from .. import passes as p
 from ..generic import FAR
 from .compiler import REAL, kernel
+from .workspace import Exchange, waited_for
 
 _MAX_BLOCKS = 1024
 
@@ -41,14 +42,47 @@ def total_mass(mass):
 
 def rows_above(mass, scale, even, bar, seed, numbers=None):
     """As `drawing.above`; None where there is no kernel."""
-    last = mass.size - 1 if numbers is None else int(numbers.max(initial=0))
-    if mass.dtype.name not in REAL or not mass.size or last >= 2**32:  # rows beyond have other keys
+    if mass.dtype.name not in REAL or not mass.size or _beyond_32_bits(mass, numbers):
         return None
     real, passes = mass.dtype.type, cupy.empty(mass.shape, dtype=bool)
     numbers = None if numbers is None else cupy.asarray(numbers.astype(np.uint32, copy=False))
     rest = real(scale), real(even), np.float32(bar), *drawing.keys(seed), np.int64(mass.size), passes
     _launch("mass_above", cupy.ascontiguousarray(mass), numbers, *rest)
     return cupy.flatnonzero(passes)
+
+
+def rows_of_share(mass, uniform, share, seed, numbers=None, codes=None):
+    """As `Backend.rows_of_share`, by three launches and one wait; None where there is no kernel, or where
+    more rows pass than there is room for, which is next to impossible."""
+    strange = codes is not None and (codes.dtype != np.uint8 or codes.ndim != 1)
+    if strange or mass.dtype.name not in REAL or not mass.size or _beyond_32_bits(mass, numbers):
+        return None
+    mass = cupy.ascontiguousarray(mass)
+    numbers = None if numbers is None else cupy.asarray(numbers.astype(np.uint32, copy=False))
+    expected, blocks, real = 1 / share, block_count(mass.size), mass.dtype.type
+    room = min(int(expected + 8 * np.sqrt(expected)) + 64, mass.size)
+    sums, counts = cupy.empty((blocks, 2), dtype=np.float64), cupy.empty(blocks, dtype=np.float64)
+    told = {"told": (3, np.float64), "rows": (room, np.int64), "masses": (room, real)}
+    answer = Exchange(**told, codes=(room, np.uint8))
+    bar = numbers, sums, np.float64(uniform), np.float32(share), *drawing.keys(seed)
+    rows = np.int64(mass.size), np.int64(-(-mass.size // blocks))
+    there = answer.there
+    with waited_for() as stream:
+        _launch("mass_total", mass, np.int64(mass.size), sums)
+        _launch("mass_passing", mass, *bar, *rows, counts)
+        taken = np.int64(room), there.told, there.rows, there.masses, there.codes
+        _launch("mass_taken", mass, *bar, *rows, counts, codes, *taken)
+        answer.fetch(stream)
+    here, (total, count, passed) = answer.here, answer.here.told.tolist()
+    if passed > room:
+        return None
+    rows, masses, codes = (array[: int(passed)].copy() for array in (here.rows, here.masses, here.codes))
+    return (total, int(count)), rows, masses, codes
+
+
+def _beyond_32_bits(mass, numbers):
+    """Whether rows have numbers whose keys are other than those that the kernels make."""
+    return (mass.size - 1 if numbers is None else int(numbers.max(initial=0))) >= 2**32
 
 
 def vectors(*arrays):

@@ -104,8 +104,9 @@ class Uploader:
     Parameters
     ----------
     n_threads : int or None
-    n_outputs : int
-        Margins per row, which will take device memory in addition to X.
+    n_outputs : function () -> int
+        Margins per row, which will take device memory in addition to X; asked for where X does not lie there
+        by rows.
     notes : list of str
         Messages for the user are appended to it.
     """
@@ -116,7 +117,7 @@ class Uploader:
     def dense(self, matrix, by_columns=False):
         """Return X on the device: where it is if it lies there by rows.
 
-        `by_columns` is whether the same holds of columns that have kernels, which are those of one output.
+        `by_columns` is whether the same holds of columns that have kernels, if they have one output.
         """
         m, n = matrix.shape
         X, dtype = matrix.stored, matrix.dtype
@@ -132,7 +133,8 @@ class Uploader:
         if by_rows and X.strides[0] >= n * X.itemsize:
             return DeviceMatrix(X, n)
         by_columns &= m > 1 and X.strides[0] == X.itemsize and X.strides[1] % X.itemsize == 0
-        if by_columns and X.strides[1] >= m * X.itemsize and shapes.columns("Margins", X.dtype.name, m, n):
+        by_columns = by_columns and X.strides[1] >= m * X.itemsize and self.n_outputs() == 1
+        if by_columns and shapes.columns("Margins", X.dtype.name, m, n):
             return DeviceMatrix(X, n)
         columns = padded(X.dtype, n)
         self._check_room(matrix, columns, X.itemsize)
@@ -148,7 +150,7 @@ class Uploader:
         """Return a sparse X on the device."""
         m, n = matrix.shape
         if not matrix.on_device:
-            need = bytes_needed(matrix.nbytes, m, 0, self.n_outputs) + 8 * shapes.MOST_OUTPUTS * n
+            need = bytes_needed(matrix.nbytes, m, 0, self.n_outputs()) + 8 * shapes.MOST_OUTPUTS * n
             free = free_bytes()
             if need > free:
                 raise MemoryError(
@@ -162,7 +164,7 @@ class Uploader:
     def _check_room(self, matrix, columns, itemsize):
         """Raise MemoryError before the first byte is sent if X will not fit."""
         m = matrix.shape[0]
-        need, free = bytes_needed(m * columns * itemsize, m, columns, self.n_outputs), free_bytes()
+        need, free = bytes_needed(m * columns * itemsize, m, columns, self.n_outputs()), free_bytes()
         if need <= free:
             return
         ways = []

@@ -1,0 +1,205 @@
+"""What rows have beside X, as draws ask for it: masses, which decide how likely a row is drawn, and labels.
+
+Both lie where the backend has them, in one array or block by block; what comes to the host is of few rows.
+"""
+
+import itertools
+
+import numpy as np
+
+
+class Masses:
+    """A number of at least 0 for every row, in one array or block by block.
+
+    Parameters
+    ----------
+    parts : iterable of arrays (rows of a block,) of the backend's, anew on every iteration
+    backend : Backend
+    numbers : ndarray (m,) or None
+        Of the rows, where these are some of them in one array; None counts them.
+    start : int
+        Number of the first row.
+    labels : Labels or None
+        Those of the same rows, which are asked for next of the rows that pass.
+    """
+
+    def __init__(self, parts, backend, numbers=None, start=0, labels=None):
+        self.parts, self.backend, self.numbers, self.start = parts, backend, numbers, start
+        self.labels = labels
+        self._total = None
+        self._passed = None, None
+
+    def total(self):
+        """Σ mass in float64, and how many are positive."""
+        if self._total is None:
+            self._total = added(self.of_blocks())
+        return self._total
+
+    def of_blocks(self):
+        """As `total`, of every block."""
+        return [self.backend.total_mass(part) for part in self.parts]
+
+    def positive(self):
+        """The rows that have any, ascending, on the host."""
+        starts = np.cumsum([0, *(len(part) for part in self.parts)])
+        rows = (self.backend.to_host(self.backend.xp.flatnonzero(part > 0)) for part in self.parts)
+        return joined([rows + start for rows, start in zip(rows, starts, strict=False)])
+
+    def of_share(self, uniform, share, seed):
+        """As `above` of masses divided by their total, where that is one answer; or None."""
+        if self._total is not None or not self.backend.on_device:
+            return None
+        first, *more = itertools.islice(self.parts, 2)
+        codes = self.labels and next(self.labels.beside())[0]
+        asked = first, uniform, share, seed, self.numbers, codes
+        found = None if more else self.backend.rows_of_share(*asked)
+        if found is None:
+            return None
+        self._total, rows, own, codes = found
+        self._passed = rows, own
+        if self.labels:
+            self.labels.seen = rows, codes
+        return rows
+
+    def above(self, scale, even, bar, seed):
+        """The rows whose mass·scale + even passes a bar by their hash, ascending, on the host."""
+        found, own, start = [], [], self.start
+        for part in self.parts:
+            numbers = self.numbers
+            if start:
+                stop = start + len(part)
+                numbers = np.arange(start, stop, dtype=np.uint32 if stop <= 2**32 else np.int64)
+            rows = self.backend.rows_above(part, scale, even, bar, seed, numbers)
+            rows, masses = self.backend.together(rows, part[rows])  # `at` is asked for them next
+            found.append(rows + start)
+            own.append(masses)
+            start += len(part)
+        self._passed = joined(found), joined(own)
+        return self._passed[0]
+
+    def at(self, rows):
+        """Those of some rows, ascending, where the backend has them, or on the host."""
+        if rows is self._passed[0]:
+            return self._passed[1]
+        return at(self.parts, rows, self.backend)
+
+    def halves(self, other):
+        """Masses, a half of which are as these, and a half as their product with others."""
+
+        def products():
+            return (mass * norm for mass, norm in zip(self.parts, other.parts, strict=True))
+
+        one, both = self.total()[0], Masses(Each(products), self.backend).total()[0]
+        return Masses(Each(lambda: mixed(self.parts, other.parts, one, both)), self.backend)
+
+
+class Each:
+    """What a function gives for every block, anew on every iteration."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __iter__(self):
+        return self.function()
+
+
+def mixed(masses, others, one, both):
+    """mass/one + mass·other/both, block by block."""
+    for mass, other in zip(masses, others, strict=True):
+        real = mass.dtype.type
+        yield mass / real(one) + mass * other / real(both)
+
+
+def joined(parts):
+    """What blocks have a number a row of, for all rows, left where it is; None where there is none."""
+    parts = list(parts)
+    return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def at(parts, rows, backend):
+    """Some of the numbers that blocks have one a row of, for ascending rows; None where there are none."""
+    taken, start = [], 0
+    for part in parts:
+        if part is None:
+            return None
+        stop = start + len(part)
+        mine = rows[slice(*np.searchsorted(rows, [start, stop]))]
+        if len(mine) or not taken:
+            taken.append(part[backend.xp.asarray(mine - start)])
+        start = stop
+    return joined(taken)
+
+
+class Labels:
+    """Class codes and weights of all rows, as draws ask for them.
+
+    Parameters
+    ----------
+    beside : function () -> iterator of (y, s)
+        Class codes and weights (or None) of every block, where the backend has them.
+    backend : Backend
+    counts : sequence of int or None
+        Rows of each class without weights, where they are known.
+
+    Attributes
+    ----------
+    seen : (ndarray, ndarray) or None
+        Rows, ascending, that are those asked for or more, and their codes, where these came with the rows.
+    """
+
+    def __init__(self, beside, backend, counts=None):
+        self.beside, self.backend, self.counts = beside, backend, counts
+        self.seen = None
+
+    def totals(self, n_classes):
+        """Rows of each class, and sums of their weights."""
+        if self.counts is not None:
+            return np.array(self.counts), np.array(self.counts)
+        return added(self.of_blocks(n_classes))
+
+    def of_blocks(self, n_classes):
+        """As `totals`, of every block."""
+        for y, s in self.beside():
+            those = [y == code for code in range(n_classes)]
+            own = self._sums(those)
+            yield own, own if s is None else self._sums([s[of] for of in those], np.float64)
+
+    def _sums(self, vectors, dtype=None):
+        """The sums of vectors, which come to the host together."""
+        return self.backend.to_host(np.concatenate([v.sum(dtype=dtype, keepdims=True) for v in vectors]))
+
+    def masses(self, each):
+        """Masses that are a number of each class, times the weights."""
+        return Masses(Each(lambda: self._masses(each)), self.backend, labels=self)
+
+    def _masses(self, each):
+        for y, s in self.beside():
+            mass = self.backend.xp.asarray(each, dtype=np.float32 if s is None else np.float64)[y]
+            yield mass if s is None else mass * s
+
+    def at(self, rows):
+        """Codes of some rows, ascending, and their weights or None, on the host."""
+        if self.seen is None:
+            codes = self.backend.to_host(at((y for y, _ in self.beside()), rows, self.backend))
+        else:
+            codes = self.seen[1][np.searchsorted(self.seen[0], rows)]
+        s = at((s for _, s in self.beside()), rows, self.backend)
+        return codes, None if s is None else self.backend.to_host(s)
+
+    def heaviest(self, code):
+        """The largest weight of a row of a class, and the first row that has it."""
+        best, found, start, xp = -1.0, 0, 0, self.backend.xp
+        for y, s in self.beside():
+            if len(y):
+                weight = (y == code) if s is None else xp.where(y == code, s, -1)
+                row = int(weight.argmax())
+                if float(weight[row]) > best:
+                    best, found = float(weight[row]), start + row
+            start += len(y)
+        return best, found
+
+
+def added(pairs):
+    """The sums of the first and of the second ones."""
+    first, second = zip(*pairs, strict=True)
+    return sum(first), sum(second)
