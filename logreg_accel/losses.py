@@ -27,6 +27,10 @@ class SingleOutput:
         """Return by how much the margins of a row favour its own class."""
         return np.where((y > 0)[:, None], z, -z)
 
+    def spread(self, d):
+        """Return how far margins moved that changed by d."""
+        return np.abs(d)
+
     def line_terms(self, z, y, d):
         """Return ∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, the derivatives along a direction d of the margins."""
         return self.value_residual(z, y)[1] * d, self.curvature(z, y) * d * d
@@ -156,6 +160,10 @@ class Multinomial:
         """Return by how much a row's own margin is above every other, inf above itself."""
         own = _own(z, y)
         return np.where(own, np.inf, np.where(own, z, 0).sum(axis=1, keepdims=True) - z)
+
+    def spread(self, d):
+        """Return how far apart the margins of a row moved that changed by d: shifts of all are no change."""
+        return d.max(axis=1) - d.min(axis=1)
 
     def conjugate(self, r, y):
         """Return the convex conjugate ℓ*(r) = sup over z of r·z − ℓ(z, y), (rows, 1).

@@ -36,6 +36,17 @@ def against_shifts(H, k, free):
         H4[j, :, j, :] += H4[j, :, j, :].trace() / k**2
 
 
+def without_shifts(v, k, features=slice(None)):
+    """A copy of a flat v less what all k classes have in common in some features.
+
+    The residuals of a row sum to zero over its classes, so that a gradient of the loss has no such part but
+    by rounding.
+    """
+    V = np.array(v, dtype=np.float64).reshape(-1, k)
+    V[features] -= V[features].mean(axis=1, keepdims=True)
+    return V.ravel()
+
+
 def solve_by_class(objective, sums, ridge):
     """A function v -> P⁻¹·v, where P has a block for each class, or one for all, the mean of their own."""
     k, backend = objective.loss.n_outputs, objective.rows.backend

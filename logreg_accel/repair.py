@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 
 from . import duality
-from .metric import against_shifts
+from .metric import against_shifts, without_shifts
 from .solvers import questions as ask
 from .systems import Matrix, Products
 
@@ -82,14 +82,27 @@ class Repair:
         self.point, self.rows, self.here = point, rows, None
         self.whole = rows is None or rows.rows.share == 1
         self.l1 = start.l1 + np.zeros(len(point.w))
-        self.differences = 1 if start.n_outputs == 1 else 2  # of two margins of a row, beside that of one
         self.fixed = (start.ridge == 0) & (self.l1 == 0)
+        self.free = self._free()
+
+    def _free(self):
+        """The features of which all classes may be shifted together at the cost of a penalty alone.
+
+        Beside large columns rounding hides its curvature: residuals are not moved along such shifts, which
+        need none, and what they are short of is charged.
+        """
+        k = self.start.n_outputs
+        if k == 1:
+            return np.empty(0, dtype=int)
+        ridge, l1 = ((part + np.zeros(len(self.l1))).reshape(-1, k) for part in (self.start.ridge, self.l1))
+        return np.flatnonzero((ridge == ridge[:, :1]).all(axis=1) & (l1 == 0).all(axis=1))
 
     def gap(self):
         """The bound, inf where none is found; a generator of questions."""
         factored = len(self.point.w) <= FACTORED_UP_TO
         if self.here is None:
             self.here = self.point if self.rows is None else (yield ask.Evaluate(self.point.w, self.rows))
+        self.here, self.point = self._unshifted(self.here), self._unshifted(self.point)
         self.tilt = 0.0 if self.whole else self.point.gradient - self.here.gradient
         there, before, first, least = self.here, math.inf, math.inf, math.inf
         stale, covered = True, None
@@ -112,10 +125,10 @@ class Repair:
             repaired = self._repaired(there, residual, step, farther * decrement, metric)
             beyond = None
             if repaired(1.0) < least:
-                beyond = yield ask.Evaluate(there.w + step, self.rows)
+                beyond = yield from self._at(there.w + step)
                 change = yield ask.MarginChange(there, beyond, self.rows)
                 way = farther * change.largest
-                bound = repaired(_divergence(self.differences * way), slight=way <= 1)
+                bound = repaired(_divergence(way))
                 if bound < least:
                     least, proof = bound, (metric, residual)
             near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)
@@ -129,7 +142,7 @@ class Repair:
                 break
             if there is not beyond:
                 change = yield ask.MarginChange(last, there, self.rows)
-            drift += self.differences * change.largest
+            drift += change.largest
             stale = stale or drift > _FAR
         if not least < math.inf:
             return least
@@ -153,6 +166,16 @@ class Repair:
         self.point = self.point._replace(gradient=exact.gradient, rounding=exact.rounding)
         return (yield from self.gap())
 
+    def _at(self, w):
+        return self._unshifted((yield ask.Evaluate(w, self.rows)))
+
+    def _unshifted(self, point):
+        k = self.start.n_outputs
+        if k == 1:
+            return point
+        ridge = self.penalty.gradient(self._penalised(point.w))
+        return point._replace(gradient=without_shifts(point.gradient - ridge, k) + ridge)
+
     def _repaired(self, there, residual, step, decrement, metric):
         """The bound with what is left of sums repaired, a function of what `_divergence` says of the step.
 
@@ -166,13 +189,9 @@ class Repair:
         removed = metric.removed(residual, step)
         rounding = 4 * np.finfo(np.float64).eps * float(abs(residual) @ abs(d))
 
-        def bound(times, slight=False):
-            """Where shares may fall below 0 beside tiny ones, what is repaired has to be next to nothing."""
+        def bound(times):
             if not times < math.inf:
-                off = 2 * (decrement + float(abs(residual) @ (abs(d) + abs(step))))
-                gap = self._gap(there, removed)
-                enough = _DONE * max(gap, self.enough, self.wanted)
-                return gap + off if slight and metric.bounded and off <= enough else math.inf
+                return math.inf
             off = 2 * (times * decrement + float(abs(some) @ abs(step))) + abs(float(some @ d))
             small = off <= _DONE * max(unrepaired, self.enough, self.wanted)
             known = unrepaired + off if small and self.fixed.any() else math.inf
@@ -185,6 +204,8 @@ class Repair:
     def _residual(self, there):
         """∇G with the signs of L1, which keeps the residuals from being dual; and which weights count."""
         q = there.gradient + self.tilt
+        if len(self.free):
+            q = without_shifts(q, self.start.n_outputs, self.free)
         if not self.penalty.has_l1:
             return q, None
         w = self.point.w
@@ -222,7 +243,7 @@ class Repair:
         """The point after a step, shortened until G falls; None where it does not."""
         slope, before = self._residual(there)[0] - there.gradient, self._smooth(there)
         for _ in range(4):
-            new = new or (yield ask.Evaluate(there.w + step, self.rows))
+            new = new or (yield from self._at(there.w + step))
             if self._smooth(new) + slope @ step <= before + 1e-12 * abs(before):
                 return new
             step, new = step / 8, None
@@ -242,7 +263,7 @@ class Repair:
         H = yield ask.Curvature(there.w, ask.MATRIX, self.rows, there.margins)
         k = self.start.n_outputs
         if k > 1:
-            against_shifts(H, k, np.flatnonzero(self.fixed.reshape(-1, k).all(axis=1)))
+            against_shifts(H, k, self.free)
         metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0)
         yield from metric.look_closely(there)
         return metric

@@ -112,6 +112,19 @@ def test_row_vectors_stay_with_their_rows():
 
 
 @pytest.mark.parametrize("name", BACKENDS)
+def test_shifts_of_all_classes_are_no_change(name):
+    """Shares of a row fall by no more than the difference of two margins' changes, times themselves."""
+    rng, loss = np.random.default_rng(0), Multinomial(4)
+    X, _, _, _ = draw(300, 3)
+    rows = rows_of(X, np.arange(300) % 4, name=name, blocks=2)
+    W, V = rng.standard_normal((2, 4, 4))
+    z0, z1, z2 = (rows.sum(passes.Margins(U)) for U in (W, W + rng.standard_normal((4, 1)), V))
+    shifted, changed = (rows.sweep(passes.MarginChange(z0, z, loss)) for z in (z1, z2))
+    assert abs(np.array(shifted)).max() <= 1e-13
+    assert changed.largest == pytest.approx(np.ptp(rows.to_host(z2) - rows.to_host(z0), axis=1).max())
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("loss", [Logistic(), Multinomial(3)], ids=["two classes", "three"])
 def test_what_losses_lie_above_their_tangents_is_summed_row_by_row(name, loss):
     """Terms of 1e7 in every margin: losses are off by 1e-9, and of the sum that is wanted 1e-12 is known."""

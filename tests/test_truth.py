@@ -320,6 +320,19 @@ def test_bounds_are_tight_far_from_zero_without_an_intercept(solver):
     assert found.status_ == "converged" and found.suboptimality_bound_ <= 1e-8
 
 
+@pytest.mark.parametrize("solver", [*SOLVERS, "row-space"])
+def test_classes_that_shift_together_beside_columns_of_other_units(solver):
+    """Only a penalty that is nothing beside such columns bounds what all classes may be shifted by."""
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((160, 6)) * [1e10, 1, 1, 1, 1e-10, 1e10]
+    y = rng.integers(0, 5, 160)
+    found = LogisticRegression(C=200, solver=solver, tol=1e-8, backend="numpy").fit(X, y)
+    exact = optimum(Exact(X, losses.of(y, 5), np.ones(160), 1 / 200, 0.0, intercept=True))
+    value = found.history_[-1].value * 160
+    assert found.status_ == "converged"
+    assert (value - float(exact.upper)) / value <= found.suboptimality_bound_ + 1e-12 <= 1e-8
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_what_is_not_separated_proves_how_low_the_loss_can_fall(solver):
     """Rows of mixed levels have the loss of their rates; those of pure levels fall towards none."""

@@ -163,7 +163,8 @@ __global__ void softmax_above(const Real* start, const Real* end, const unsigned
     block_sum(sums, block_sums);
 }
 
-// As logistic_change of sweeps.cu: the lead of the row's own class is over each of the others.
+// As logistic_change of sweeps.cu: the lead of the row's own class is over each of the others, and the
+// largest change is that of a difference of two margins.
 template <class Real>
 __global__ void softmax_change(const Real* start, const Real* end, const unsigned char* y, const Real* s,
                                Real far, long long m, int classes, double* block_largest) {
@@ -174,8 +175,9 @@ __global__ void softmax_change(const Real* start, const Real* end, const unsigne
         const int own = y[i];
         const bool counts = !s || s[i] > Real(0);
         largest[1] = larger(largest[1], 0.0), largest[2] = larger(largest[2], 0.0);
+        double up = kLeast, down = kLeast;
         FOR_EACH_CLASS(c, 0, classes) {
-            largest[0] = larger(largest[0], double(fabs(to[c] - from[c])));
+            up = larger(up, double(to[c] - from[c])), down = larger(down, double(from[c] - to[c]));
             if (c == own || !counts) continue;
             const Real lead_before = from[own] - from[c], lead_after = to[own] - to[c];
             const Real before = lead_before > far ? far : lead_before;
@@ -184,6 +186,7 @@ __global__ void softmax_change(const Real* start, const Real* end, const unsigne
             largest[1] = larger(largest[1], double(before - after));
             largest[2] = larger(largest[2], before < far ? double(gained) : 0.0);
         }
+        largest[0] = larger(largest[0], up + down);
     }
     block_joined(largest, block_largest, larger);
 }

@@ -153,7 +153,7 @@ def line(backend, pass_, block):
 
 
 def margin_change(backend, pass_, block):
-    """The largest change of a margin, and the least and most in favour of a row's own class.
+    """The largest spread of a row's changes, and the least and most in favour of its own class.
 
     A row that is far on its own side has no loss left: what it gains there, or loses, is nothing. Where one
     column has huge values, such rows hide what becomes of all others.
@@ -161,8 +161,9 @@ def margin_change(backend, pass_, block):
     xp, start, end = backend.xp, pass_.start, pass_.end
     if not start.size:
         return p.Change()
-    ends = []
+    ends, spreads = [], []
     for columns, y, s in models_of(pass_, block, start.shape[1]):
+        spreads.append(float(pass_.loss.spread(end[:, columns] - start[:, columns]).max()))
         before, after = (np.minimum(pass_.loss.lead(z[:, columns], y), FAR) for z in (start, end))
         lost = (after - before).min(axis=1)
         gained = np.maximum(after, -FAR) - np.maximum(before, -FAR)
@@ -170,7 +171,7 @@ def margin_change(backend, pass_, block):
         ends.append([change if s is None else xp.where(s[:, 0] > 0, change, 0) for change in (lost, gained)])
     least = min(float(lost.min()) for lost, _ in ends)
     most = max(float(gained.max()) for _, gained in ends)
-    return p.Change(float(abs(end - start).max()), least, most)
+    return p.Change(float(np.max(spreads)), least, most)
 
 
 def above_tangent(backend, pass_, block):

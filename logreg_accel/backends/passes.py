@@ -17,7 +17,7 @@ averaging, no penalty. With the margins Z = X·W[:-1] + W[-1]::
 and these, without X, from row vectors that are at hand::
 
     Line             the two derivatives of Σ s·ℓ along z0 + t·(z1 − z0)
-    MarginChange     max |z1 − z0|, and how far each row went towards its own class
+    MarginChange     how far z1 is from z0, and how far each row went towards its own class
     CurvatureMass    Σ over outputs of s·curvature, a row vector
     WeightSum        Σ s of the rows that a model trains on
 
@@ -119,7 +119,7 @@ class Change(NamedTuple):
     Attributes
     ----------
     largest : float
-        max |z1 − z0|.
+        max |z1 − z0| or, of several classes, of differences of two: shifts of all of them are no change.
     least, most : float
         In favour of a row's own class, over the rows of positive weight, where a row's loss is not nothing.
     """
