@@ -31,8 +31,8 @@ def examples(options):
     if options.json:
         print_json({"written": list(paths.values())})
     else:
-        for path in paths.values():
-            print(f"{path}: run it with python {path}; it leaves a picture in the folder where it runs")
+        print(*paths.values(), sep="\n")
+        print(f"Run one: python {path}. It leaves a picture in the folder where it runs.")
     return None
 
 

@@ -22,13 +22,13 @@ class Sample(NamedTuple):
 
 def write_trained(options, model, size, samples, warnings):
     """Write the page of a model that `train` has made."""
-    target = f" for {options.target}" if options.target else ""
+    target = f" to predict {options.target}" if options.target else ""
     lead = f"Trained{target} on {', '.join(options.file)}: {size}."
     warnings = list(warnings)
     if list(samples) == ["train"]:
         warnings.append(
             "The measures are of the rows that the model was trained on, which flatters it; --test-size 0.25 "
-            "holds some out."
+            "holds some rows out."
         )
     write(options.report, options.model, lead, model, samples, warnings)
 
@@ -55,10 +55,10 @@ def write(path, title, lead, model, samples, warnings=()):
         page.paragraph(lead, "lead"),
         _cards(page, measured),
         page.section("Warnings", page.bullets(warnings, "warnings")),
-        page.section("How good it is", *_quality(page, model, samples, measured)),
-        page.section("What it says", *_coefficients(page, model)),
+        page.section("Quality", *_quality(page, model, samples, measured)),
+        page.section("Coefficients", *_coefficients(page, model)),
         page.section("How the fit went", *_fit(page, model)),
-        page.section("What was made of the columns", _columns(page, model)),
+        page.section("Columns", _columns(page, model)),
     )
     write_whole(path, lambda file: file.write(told.encode()))
 
@@ -227,11 +227,11 @@ def _coefficients(page, model):
             f"Intervals of 95 %; covariance {kept['covariance']}: {kept['formula']}.", "note"
         )
     elif model.C == math.inf:
-        yield page.paragraph("For intervals, train with --inference HC1.", "note")
+        yield page.paragraph("To see intervals, train with --inference HC1.", "note")
     else:
         yield page.paragraph(
-            "A penalty draws coefficients towards zero, so they have no honest intervals; train with --C inf "
-            "--inference HC1 for those.",
+            "A penalty draws coefficients towards zero, so that their intervals would be wrong; to see "
+            "intervals, train with --C inf --inference HC1.",
             "note",
         )
 

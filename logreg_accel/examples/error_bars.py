@@ -2,10 +2,14 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pyarrow as pa
 
 from logreg_accel import LogisticRegression, inference
 from logreg_accel.report import ForestDisplay
+
+try:
+    import pyarrow as pa
+except ImportError:
+    raise SystemExit("This example needs pyarrow: pip install 'logreg-accel[arrow]'") from None
 
 rng = np.random.default_rng(0)
 m = 5000

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from logreg_accel import LogisticRegression, scan
 from logreg_accel.report import ConvergenceDisplay
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError:
+    raise SystemExit("This example needs pyarrow: pip install 'logreg-accel[arrow]'") from None
 
 rng = np.random.default_rng(0)
 truth = rng.standard_normal(20)

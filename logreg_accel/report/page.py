@@ -34,8 +34,7 @@ svg { display: block; width: 100%; height: auto; }
 svg text { font-family: inherit !important; }
 .scroll { overflow-x: auto; min-width: 0; }
 .beside { display: flex; flex-wrap: wrap; gap: 0 3rem; align-items: flex-start; }
-.beside > * { flex: 0 1 auto; max-width: 100%; }
-.beside > .figures { flex: 1 1 19rem; }
+.beside > * { flex: 1 1 20rem; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0 1.2rem;
   font-size: .95rem; min-width: 18rem; }
 caption { text-align: left; color: var(--muted); font-size: .92rem; padding-bottom: .2rem; }
