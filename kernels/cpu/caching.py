@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numba
+from numba.core.runtime import rtsys
 
 
 def _cache_folder(package=Path(__file__).parent):
@@ -54,11 +55,16 @@ def in_folder():
 def forgive(dispatcher):
     """Have a function's cache load what it can and save what it can."""
     cache = dispatcher._cache  # Numba has no public name for it
-    load, save = cache.load_overload, cache.save_overload
+    load, save = getattr(cache, "_load_overload", cache.load_overload), cache.save_overload
 
-    def load_overload(*arguments):
+    def load_overload(signature, context):
+        """Numba's own first learns all that may be compiled, which takes as long as its import does.
+
+        Code that was compiled needs Numba's runtime alone, and a compilation learns the rest by itself.
+        """
         try:
-            return load(*arguments)
+            rtsys.initialize(context)
+            return load(signature, context)
         except Exception:  # of a damaged file: whatever pickle or LLVM makes of it
             with contextlib.suppress(OSError):
                 cache.flush()
