@@ -98,7 +98,8 @@ class Separation:
         """
         d = point.w if self.direction is None else self.direction
         if self.size <= _LOOKED_AT_UP_TO:
-            H = yield ask.Curvature(point.w, ask.MATRIX)
+            # At the point separated rows have no curvature left, so that H would hide what tells them, too.
+            H = yield ask.Curvature(np.zeros(self.size), ask.MATRIX)
             d = _sparsest(d, H, self.scale)
         step = abs(d * self.scale)
         return step > _COUNTS * step.max(initial=0)

@@ -1,6 +1,7 @@
 """Tables of inference, and what it refuses."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -128,6 +129,36 @@ def test_separated_classes_are_named():
     clf = fitted(frame, y, tol=1e-3, solver="lbfgs")  # ends before it sees them grow
     with pytest.raises(ValueError, match="separated by .*'always'|standard errors from the optimum"):
         inference(clf, frame, y)
+
+
+def far_from_zero(m=200):
+    """Rows of which a tenth is separated by a column that is far from zero, beside one that is not."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(m, 3))
+    y = (X[:, 0] + rng.logistic(size=m) > 0).astype(int)
+    X[:, 1] = 1000 + np.where(rng.random(m) < 0.1, (2 * y - 1) * rng.random(m), 0)
+    return X, y
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton-cholesky", "newton-cg", "lbfgs"])
+def test_separation_by_a_column_far_from_zero_is_named(solver):
+    """Where rows are nearly told apart, such a column looks like the intercept."""
+    X, y = far_from_zero()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clf = LogisticRegression(C=np.inf, solver=solver).fit(X, y)
+    with pytest.raises(ValueError, match="separated by 'x1': such coefficients"):
+        inference(clf, X, y)
+
+
+def test_a_column_that_the_fit_has_used_up_is_not_called_collinear():
+    X, y = far_from_zero()
+    clf = fitted(X[:, [0, 2]], y)
+    clf.coef_ = np.insert(clf.coef_, 1, 400.0, axis=1)
+    clf.intercept_ = clf.intercept_ - 400_000
+    clf.n_features_in_ = 3
+    with pytest.raises(ValueError, match="separated by 'x1': such coefficients"):
+        inference(clf, X, y)
 
 
 def test_collinear_columns_are_named():

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.linalg
 from sklearn.exceptions import ConvergenceWarning
 
-from ..backends import passes
+from ..backends import moments, passes
 from .covariance import Penalised, inverse
 
 _COLLINEAR = 1e-11
@@ -85,61 +85,84 @@ def warn_of_few_groups(n_groups, n_parameters):
 
 def refuse_unfit(clf, evidence, names, ridge):
     """Raise ValueError for collinear columns, separated classes and other data than the fit's."""
-    layout = evidence.layout
-    H = evidence.of_free(evidence.information)
     if ridge is not None:
         system = Penalised(evidence, ridge)
         refuse_other_data(clf, evidence, system.gradient, system.inverted @ system.gradient)
     else:
-        for first in range(0, len(H), layout.each):
-            own = slice(first, first + layout.each)
-            refuse_collinear(H[own, own], names)
-        step = inverse(H) @ evidence.gradient
+        refuse_collinear(evidence, names)
+        step = inverse(evidence.of_free(evidence.information)) @ evidence.gradient
         refuse_separation(evidence, step, names)
         refuse_other_data(clf, evidence, evidence.gradient, step)
 
 
-def refuse_collinear(H, names):
+def refuse_collinear(evidence, names):
     """Raise ValueError where columns are combinations of those before them.
+
+    Columns that tell apart where all coefficients are zero, but not at those of the fit, have told all rows
+    apart that they differ in: those rows are separated. That takes a read.
 
     Parameters
     ----------
-    H : ndarray (p, p)
-        The information of one class.
+    evidence : Evidence
     names : list of str
+        Of the parameters of one class.
     """
-    constant = [name for name, own in zip(names, H.diagonal(), strict=True) if not own > 0]
+    found = _dependent(evidence.layout, evidence.of_free(evidence.information), names)
+    if not found:
+        return
+    rows = evidence.rows
+    with rows.backend.limit_threads():
+        sums = rows.sum(moments.Moments(np.zeros_like(evidence.W), evidence.loss))
+    always = _dependent(evidence.layout, evidence.of_free(sums.information), names)
+    if not always:
+        _refuse(list(found))
+    constant = [name for name, others in always.items() if not others]
     if constant:
         raise ValueError(
             f"`X` has columns without any information: {_listed(constant)} "
-            f"{'is' if len(constant) == 1 else 'are'} constant where the rows still count. Leave them out "
-            "and fit again."
+            f"{'is' if len(constant) == 1 else 'are'} constant where the rows count. Leave them out and fit "
+            "again."
         )
-    unit = 1 / np.sqrt(H.diagonal())
+    told = [f"{name!r} of {_listed(others, 4)}" for name, others in always.items()]
+    raise ValueError(
+        f"`X` has collinear columns, whose coefficients the data do not determine: {'; '.join(told[:5])}"
+        f"{f' and {len(told) - 5} more' if len(told) > 5 else ''}. "
+        "Each is a linear combination of those after 'of'; leave it out and fit again."
+    )
+
+
+def _dependent(layout, information, names):
+    """Which columns are combinations of others in some class, and of which: of none, where they are zero."""
+    found = {}
+    for first in range(0, len(information), layout.each):
+        own = slice(first, first + layout.each)
+        found |= _combinations(information[own, own], names)
+    return found
+
+
+def _combinations(H, names):
+    """The same of one class."""
+    unit = 1 / np.sqrt(np.where(H.diagonal() > 0, H.diagonal(), 1))
     scaled = H * unit * unit[:, None]
     _, _, rank, _ = scipy.linalg.lapack.dpstrf(np.array(scaled), tol=_COLLINEAR, lower=1)
     if rank == len(H):
-        return
-    kept, found = [], []
+        return {}
+    kept, found = [], {}
     for j in range(len(H)):
         combination = _of_the_others(scaled, kept, j)
         if combination is None:
             kept.append(j)
         else:
             largest = abs(combination).max(initial=0)
-            parts = [names[i] for i, c in zip(kept, combination, strict=True) if abs(c) > _SHARE * largest]
-            found.append(f"{names[j]!r} of {_listed(parts, 4)}")
-    raise ValueError(
-        f"`X` has collinear columns, whose coefficients the data do not determine: {'; '.join(found[:5])}"
-        f"{f' and {len(found) - 5} more' if len(found) > 5 else ''}. "
-        "Each is a linear combination of those after 'of'; leave it out and fit again."
-    )
+            parts = zip(kept, combination, strict=True)
+            found[names[j]] = [names[i] for i, c in parts if abs(c) > _SHARE * largest]
+    return found
 
 
 def _of_the_others(H, kept, j):
     """What combination of the columns kept column j is; None where it is none."""
     if not kept:
-        return None
+        return None if H[j, j] > 0 else np.zeros(0)
     combination = scipy.linalg.solve(H[np.ix_(kept, kept)], H[kept, j], assume_a="pos", check_finite=False)
     return combination if H[j, j] - H[kept, j] @ combination <= 10 * _COLLINEAR else None
 

@@ -110,7 +110,7 @@ def firth(
     names = checks.names_of(start)
     checks.refuse_large(rows, len(names))
     evidence = gather(start, rows, labelled.weight_scale, None, False)
-    checks.refuse_collinear(evidence.of_free(evidence.information), names)
+    checks.refuse_collinear(evidence, names)
     layout = evidence.layout
     likelihood = Jeffreys(rows, evidence.loss, layout, evidence.scale, max_iter)
     best = likelihood.maximum(likelihood.point_of(evidence))
