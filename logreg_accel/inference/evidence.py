@@ -1,6 +1,7 @@
 """What the rows say at the coefficients of a fit: sums in float64, of the parameters that are free."""
 
 import contextlib
+import functools
 import weakref
 from typing import Any, NamedTuple
 
@@ -126,10 +127,14 @@ class Evidence(NamedTuple):
         return H[np.ix_(places, places)]
 
 
-def weighed(clf, X, y, sample_weight, offset=None):
-    """Labelled rows of a fitted model, and the rows of its backend, whose sums are made in float64."""
+def weighed(clf, X, y, sample_weight, offset=None, about_means=False):
+    """Labelled rows of a fitted model, and the rows of its backend, whose sums are made in float64.
+
+    With `about_means` all columns are centred, not only those that are far from zero: kernels that have no
+    loop of their own for such rows take longer.
+    """
     if isinstance(X, Source):
-        return _streamed(clf, X, {"y": y, "sample_weight": sample_weight, "offset": offset})
+        return _streamed(clf, X, {"y": y, "sample_weight": sample_weight, "offset": offset}, about_means)
     matrix = clf._matrix(X, reset=False)
     labelled = as_labelled(matrix, y, sample_weight, clf.class_weight, clf.classes_, offset)
     n_outputs = loss_of(len(clf.classes_)).n_outputs
@@ -142,11 +147,19 @@ def weighed(clf, X, y, sample_weight, offset=None):
         n_outputs=n_outputs,
     )
     with backend.limit_threads():
-        rows = MemoryRows([labelled.block], backend, len(clf.classes_), bool(clf.fit_intercept))
-        return labelled, rows.in_float64(bool(clf.fit_intercept)) or rows
+        made = functools.partial(MemoryRows, [labelled.block], backend, len(clf.classes_))
+        return labelled, _exact(made, bool(clf.fit_intercept), about_means)
 
 
-def _streamed(clf, source, given):
+def _exact(made, intercept, about_means):
+    """Rows in float64, of what makes rows with some columns centred."""
+    if about_means:
+        return made(centring=None).about_means(intercept)
+    rows = made(centring=intercept)
+    return rows.in_float64(intercept) or rows
+
+
+def _streamed(clf, source, given, about_means):
     """The same of a source, which stays open for as long as the rows are there."""
     for name, values in given.items():
         if values is not None:
@@ -162,8 +175,8 @@ def _streamed(clf, source, given):
             _usable(clf), matrix.nbytes, matrix.on_device, clf.n_threads, upload=False, **where
         )
         with backend.limit_threads():
-            rows = StreamRows(labelled, backend, bool(clf.fit_intercept))
-            rows = rows.in_float64(bool(clf.fit_intercept)) or rows
+            made = functools.partial(StreamRows, labelled, backend)
+            rows = _exact(made, bool(clf.fit_intercept), about_means)
         weakref.finalize(rows, undo.pop_all().close)
     return labelled, rows
 

@@ -106,7 +106,7 @@ def firth(
         _refuse_more_classes(encode_labels(as_labels(y))[0])
     start = _start(X, y, sample_weight, offset, fit_intercept, backend, n_threads)
     _refuse_more_classes(start.classes_)
-    labelled, rows = weighed(start, X, y, sample_weight, offset)
+    labelled, rows = weighed(start, X, y, sample_weight, offset, about_means=True)
     names = checks.names_of(start)
     checks.refuse_large(rows, len(names))
     evidence = gather(start, rows, labelled.weight_scale, None, False)

@@ -20,7 +20,7 @@ _SETTLED = 1e-6
 
 _PAIRS = 12
 _ROUNDING = 64 * np.finfo(np.float64).eps
-"""Of the likelihood, what may be lost in a step by rounding."""
+"""Of the two parts of ℓ*, which may cancel, what may be lost in a step by rounding."""
 
 
 class Point(NamedTuple):
@@ -35,12 +35,15 @@ class Point(NamedTuple):
         Of ℓ alone.
     root : ndarray (p, p) or None
         A with AAᵀ = I⁻¹.
+    rounding : float
+        What the value may be off by.
     """
 
     theta: Any
     value: float
     gradient: Any
     root: Any
+    rounding: float
 
 
 class Maximum(NamedTuple):
@@ -119,7 +122,8 @@ class Jeffreys:
 
     def _point(self, theta, loss, gradient, information):
         root, log_determinant = _inverse_root(information)
-        return Point(theta, log_determinant / 2 - loss, -gradient, root)
+        rounding = _ROUNDING * (loss + abs(log_determinant) / 2)
+        return Point(theta, log_determinant / 2 - loss, -gradient, root, rounding)
 
     def maximum(self, start, R=None):
         """The Maximum over all parameters with the same R·θ, from a start, by scoring steps.
@@ -159,7 +163,8 @@ class Jeffreys:
         """The first point along a step, halved again and again, that is no worse; `here` if none is."""
         for i in range(_HALVINGS):
             there = self.point_at(here.theta + 0.5**i * step)
-            if there.value >= here.value - (_ROUNDING * abs(here.value) if i == 0 else 0.0):
+            lost = here.value - there.value
+            if lost < 0 or (i == 0 and lost <= here.rounding):
                 return there
         return here
 

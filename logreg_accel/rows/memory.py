@@ -79,17 +79,17 @@ class MemoryRows(DrawnRows):
 
     def in_float64(self, intercept):
         """See `Rows.in_float64`; beside an intercept columns are centred."""
-        return None if self.dtype == np.float64 else self._about_means(intercept)
+        return None if self.dtype == np.float64 else self.about_means(intercept)
 
     def deviations(self, intercept):
-        rows = self if self.centre is not None and self.centre.any() else self._about_means(True)
+        rows = self if self.centre is not None and self.centre.any() else self.about_means(True)
         sums, squares = rows.sum(ColumnMoments()) / rows.weight_sum
         variance = squares - sums * sums
         rounding = 64 * np.finfo(np.float64).eps * abs(rows.centre)
         return np.sqrt(np.where(variance > rounding * rounding, variance, 1.0))
 
-    def _about_means(self, intercept):
-        """All rows in float64, beside an intercept less the means of their columns."""
+    def about_means(self, intercept):
+        """All rows in float64, beside an intercept less the means of all columns, near ones too."""
         rows, centre = copy.copy(self), np.zeros(self.n_features)
         if intercept and self._columns is not None:
             centre[self._columns.which] = self._columns.mean

@@ -65,8 +65,10 @@ class StreamRows(DrawnRows):
 
     def in_float64(self, intercept):
         """See `Rows.in_float64`; beside an intercept columns are centred."""
-        if self.dtype == np.float64:
-            return None
+        return None if self.dtype == np.float64 else self.about_means(intercept)
+
+    def about_means(self, intercept):
+        """All rows in float64, beside an intercept less the means of all columns, near ones too."""
         rows, centre = copy.copy(self), np.zeros(self.n_features)
         if intercept:
             centre[self._columns.which] = self._columns.mean
