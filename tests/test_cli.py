@@ -193,7 +193,7 @@ def test_summary_for_people(tmp_path, capsys):
         "log loss",
         "AUC",
         "base rate",
-        "train      test",
+        "train    test",
     ):
         assert word in out
     code, out, err = run(

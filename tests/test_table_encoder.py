@@ -170,7 +170,9 @@ def test_ids_are_told_from_numbers():
     rng = np.random.default_rng(0)
     shuffled = rng.permutation(1000).tolist()
     table = {"customer_id": shuffled, "price": shuffled, "few": [1, 2] * 500}
-    assert [type(c) for c in TableEncoder().fit(table).columns_] == [LeftOut, Number, Number]
+    columns = TableEncoder().fit(table).columns_
+    assert [type(column) for column in columns] == [LeftOut, Number, Number]
+    assert "an id by its name" in columns[0].why  # it numbers no rows: these are in any order
     wide = TableEncoder().fit({"x": shuffled, "account": [v * 10**15 + v for v in shuffled]}).columns_
     assert [type(column) for column in wide] == [Number, LeftOut]
     chosen = TableEncoder(numeric=["customer_id"], categorical=["few"], drop=["price"]).fit(table)

@@ -149,7 +149,7 @@ def _choose(nbytes, work, on_device, n_rows, n_outputs, upload):
     ):
         return Choice("cupy", f"a GPU is usable and {size} is worth sending there")
     if work < numba_from_bytes():
-        return Choice("numpy", f"{size} is small: nothing waits for a compiler")
+        return Choice("numpy", f"{size} is small: compiled loops would gain nothing")
     if problem := unusable("numba"):
         return Choice("numpy", f"{size} is worth compiled loops, but: {problem}")
     if work < NUMBA_FROM_BYTES:

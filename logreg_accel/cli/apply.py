@@ -18,10 +18,11 @@ from .output import (
     print_facts,
     print_json,
     print_table,
+    rounded,
     same_file,
     text,
 )
-from .quality import calibration, print_quality, quality
+from .quality import calibration, measure, print_quality, quality
 from .reading import listed
 from .train import flat
 from .using import scored, together
@@ -139,13 +140,13 @@ def evaluate(options):
         f"Calibration: the probability of {'the likeliest class' if len(classes) > 2 else classes[1]}",
         ["between", "rows", "predicted", "observed"],
         [
-            [f"{b['from']:.1f} and {b['to']:.1f}", str(b["rows"]), text(b["said"]), text(b["found"])]
+            [f"{b['from']:.1f} and {b['to']:.1f}", str(b["rows"]), measure(b["said"]), measure(b["found"])]
             for b in bins
         ],
     )
     if by:
         shown = ("rows", "base_rate", "accuracy", "loss", "auc")
-        cells = [[name, *(text(group[key]) for key in shown)] for name, group in groups.items()]
+        cells = [[name, *(measure(group[key]) for key in shown)] for name, group in groups.items()]
         print_table(
             f"By {options.by}", [options.by, "rows", "base rate", "accuracy", "log loss", "AUC"], cells
         )
@@ -196,7 +197,7 @@ def inspect(options):
         told = {"inference": model.inference_} if getattr(model, "inference_", None) else {}
         print_json({**facts, "coefficients": dict(zip(names, coefficients.tolist(), strict=True)), **told})
         return
-    print_facts(options.model, flat(facts))
+    print_facts(options.model, flat(rounded(facts)))
     if hasattr(model, "encoder_"):
         cells = [[column.name, made_of(column)] for column in model.encoder_.columns_]
         print_table("Columns of the table", ["column", "taken as"], cells)

@@ -179,6 +179,12 @@ def print_facts(title, facts, stream=None):
         print(f"  {name.ljust(width)}  {shown(text(value))}", file=stream)
 
 
+def rounded(facts):
+    """Facts about a fit for people: times, rates and distances to three digits."""
+    few = ("seconds", "GB_per_s", "passes", "suboptimality")
+    return {name: f"{value:.3g}" if name in few and value else value for name, value in facts.items()}
+
+
 def shown(line):
     """A line for a terminal, in which nothing that came from a file commands it."""
     return without_commands(line, _COMMAND)

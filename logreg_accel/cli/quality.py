@@ -96,13 +96,20 @@ def best_threshold(rule, y, score):
     return float(min(thresholds[(recall - fall_out).argmax()], 1.0))
 
 
+def measure(value):
+    """A measure as text: four decimals, and more digits where it is very small."""
+    if not isinstance(value, float) or 0 < abs(value) < 1e-3:
+        return text(value)
+    return f"{value:.4f}"
+
+
 def print_quality(title, measured, classes):
     """Print measures side by side, a column for each name in `measured`."""
     several = "mean over classes" if len(classes) > 2 else f"of {classes[1]}"
     rows = [
         [
             f"{heading} {several}" if key == "precision" else heading,
-            *(text(m[key]) for m in measured.values()),
+            *(measure(m[key]) for m in measured.values()),
         ]
         for key, heading in HEADINGS.items()
     ]

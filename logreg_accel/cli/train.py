@@ -17,6 +17,7 @@ from .output import (
     print_facts,
     print_json,
     print_table,
+    rounded,
     text,
 )
 from .quality import print_quality, quality
@@ -97,7 +98,7 @@ def _tell(options, model, X, y, measured, tried=None):
         names = [model.feature_names_in_[j] for j in order]
         strongest = [[name, text(float(model.coef_[0, j]))] for name, j in zip(names, order, strict=True)]
         print_table(f"Largest coefficients, for {classes[1]}", ["feature", "coefficient"], strongest)
-    print_facts("The fit", flat(facts))
+    print_facts("The fit", flat(rounded(facts)))
 
 
 def _class_weights(given, classes):

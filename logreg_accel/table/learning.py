@@ -88,21 +88,16 @@ def _number(facts, settings):
     if name not in settings.numeric and not facts.missing:
         if facts.least == facts.most:
             return LeftOut(name, "it has one value only")
-        if whole and _counts_rows(facts):
+        if whole and facts.rows >= FEW and facts.rises:
             return LeftOut(name, "it numbers the rows (--numeric keeps it)")
+        if whole and facts.rows >= FEW and _ID.search(facts.name) and facts.values.all_different():
+            return LeftOut(name, "an id by its name, and different in every row (--numeric keeps it)")
         if whole and facts.most - facts.least > _WIDE and facts.values.all_different():
             return LeftOut(
                 name, "it names the rows: numbers of many digits, all different (--numeric keeps it)"
             )
     kind = "bool" if pa.types.is_boolean(facts.kind) else "number"
     return Number(name, facts.values.median(), facts.missing > 0, facts.deviation, kind)
-
-
-def _counts_rows(facts):
-    """Whether integers are an index: they rise from row to row, or are all different and called so."""
-    if facts.rows < FEW:
-        return False
-    return facts.rises or (_ID.search(facts.name) is not None and facts.values.all_different())
 
 
 # -- levels --------------------------------------------------------------------------------------------------
