@@ -603,9 +603,8 @@ inline void run_block(uint3 index, size_t dynamic_bytes) {
     }
 }
 
-// Runs every thread of every block: `call` is the kernel with its arguments.
-template <class Call>
-void launch(dim3 grid, dim3 block, size_t dynamic_bytes, const Call& call) {
+// Runs every thread of every block: `call` is the kernel with its arguments, and `run` what calls it.
+inline void launch(dim3 grid, dim3 block, size_t dynamic_bytes, const void* call, void (*run)(const void*)) {
     const size_t threads = size_t(block.x) * block.y * block.z;
     const size_t blocks = size_t(grid.x) * grid.y * grid.z;
     if (threads == 0 || threads > kMaxThreads || block.z > 64) {
@@ -617,8 +616,8 @@ void launch(dim3 grid, dim3 block, size_t dynamic_bytes, const Call& call) {
     if (dynamic_bytes > kMaxShared) {
         die("%zu bytes of dynamic shared memory, the limit is %zu", dynamic_bytes, kMaxShared);
     }
-    kernel_call = &call;
-    run_kernel_call = [](const void* one) { (*static_cast<const Call*>(one))(); };
+    kernel_call = call;
+    run_kernel_call = run;
     grid_size = grid;
     block_size = block;
 #if defined(__SANITIZE_THREAD__)

@@ -20,10 +20,21 @@ import numpy as np
 from once import folder_of
 
 HERE = Path(__file__).parent
+FLAGS = [
+    "-std=gnu++17",
+    "-O1",
+    "-g1",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-Wno-attributes",
+    "-Winvalid-pch",
+]
+# Under a sanitizer kernels are not optimised: that would be half of a build, and their runs are short.
 SANITIZERS = {
     None: ["-U_FORTIFY_SOURCE"],  # a fortified longjmp refuses to change stacks
-    "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
-    "thread": ["-fsanitize=thread"],
+    "address": ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "thread": ["-O0", "-fsanitize=thread"],
 }
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0",
@@ -94,41 +105,30 @@ class Program:
     is found again by its content.
     """
 
-    def __init__(self, source, kernels, sanitizer=None, defines=()):
+    def __init__(self, source, kernels, sanitizer=None):
         self.sanitizer = sanitizer
         table = "".join(f'    {{"{name}", run<{name}>}},\n' for name in kernels)
         files = {
             "kernel.cu": f'#line 1 "kernel.cu"\n{source}\n',
-            "kernels.inc": '#include "kernel.cu"\n'
+            "kernels.cpp": '#include "replay.h"\n\n#include "kernel.cu"\n'
             f"namespace replay {{\nconst Kernel kernels[] = {{\n{table}    {{}},\n}};\n}}\n",
         }
-        flags = [
-            "-std=gnu++17",
-            "-O1",
-            "-g1",
-            "-ffp-contract=off",
-            "-Wall",
-            "-Wno-unknown-pragmas",
-            "-Wno-attributes",
-        ]
-        flags += [*SANITIZERS[sanitizer], *(f"-D{define}" for define in defines)]
-        own = [(HERE / name).read_text(encoding="utf-8") for name in ("emulation.h", "replay.cpp")]
         self.server, self.lock = None, threading.Lock()
-        with folder_of(files, flags, own, _compiler()) as folder:
+        with folder_of(files, *_build(sanitizer)) as folder:
             self.path = folder / "replay"
             if not self.path.exists():
                 for name, text in files.items():
                     (folder / name).write_text(text, encoding="utf-8")
-                self._compile(folder, flags)
-
-    def _compile(self, folder, flags):
-        includes = [f"-I{HERE}", "-I."]
-        unfinished = folder / "unfinished"
-        command = ["g++", *flags, *includes, HERE / "replay.cpp", "-o", unfinished]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            raise CompileError(done.stderr)
-        os.replace(unfinished, self.path)
+                common, flags = _common(sanitizer), [*FLAGS, *SANITIZERS[sanitizer]]
+                _gpp(
+                    folder,
+                    *flags,
+                    f"-I{common}",
+                    f"-I{HERE}",
+                    "kernels.cpp",
+                    common / "replay.o",
+                    out=self.path,
+                )
 
     def run(self, launches, seed=0):
         """Run the launches in order; then every writable array among the arguments holds what the kernels
@@ -216,6 +216,31 @@ def _end(process, folder, owner):
     if os.getpid() == owner:
         process.communicate()
         folder.cleanup()
+
+
+def _build(sanitizer):
+    """What determines all programs of one kind, but for their kernels."""
+    own = [(HERE / name).read_text(encoding="utf-8") for name in ("emulation.h", "replay.h", "replay.cpp")]
+    return FLAGS, SANITIZERS[sanitizer], own, _compiler()
+
+
+def _common(sanitizer):
+    """A folder with what programs of one kind share: the precompiled header, and all code but the kernels."""
+    with folder_of(*_build(sanitizer)) as folder:
+        flags = [*FLAGS, *SANITIZERS[sanitizer], f"-I{HERE}"]
+        if not (folder / "replay.o").exists():
+            _gpp(folder, *flags, HERE / "replay.h", out=folder / "replay.h.gch")
+            _gpp(folder, *flags, "-O1", "-c", HERE / "replay.cpp", out=folder / "replay.o")
+    return folder
+
+
+def _gpp(folder, *arguments, out):
+    """Run g++ in a folder; what it makes is there whole or not at all."""
+    unfinished = out.with_name("unfinished")
+    done = subprocess.run(["g++", *arguments, "-o", unfinished], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise CompileError(done.stderr)
+    os.replace(unfinished, out)
 
 
 @functools.cache

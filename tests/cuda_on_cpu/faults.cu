@@ -122,7 +122,8 @@ __global__ void loads_a_vector_from_anywhere(const float* x, int offset, float* 
 }
 
 __global__ void overflows_the_offset(const float* X, int m, int n, float* y) {
-    y[threadIdx.x] = X[(m - 1) * n + threadIdx.x];
+    const int last = m - 1;
+    y[threadIdx.x] = X[last * n + threadIdx.x];
 }
 
 __global__ void reaches_far(const float* X, long long m, int n, float* y) {

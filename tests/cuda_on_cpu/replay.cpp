@@ -9,50 +9,23 @@
 //         pointer: buffer, offset | scalar: type, bytes, contents
 // A buffer begins `phase` bytes past a multiple of 256, where a view into a larger array begins on a GPU.
 
-#include "emulation.h"
+#include "replay.h"
 
 #include <cstdlib>
-#include <cstring>
-#include <string>
-#include <tuple>
-#include <type_traits>
 
 #include <sys/wait.h>
 #include <unistd.h>
 
 namespace replay {
 
-using emulation::die;
-
 constexpr size_t kAlignment = 256;
 
 enum BufferKind : uint64_t { kData, kHuge };
-enum ArgumentKind : uint64_t { kNull, kPointer, kScalar };
 
 struct Buffer {
     uint64_t kind;
     uint64_t bytes;
     char* memory;
-};
-
-struct Argument {
-    uint64_t kind;
-    void* pointer = nullptr;
-    char type = 0;  // NumPy's kind of a scalar: i, u, f, b
-    std::string scalar;
-};
-
-struct Launch {
-    std::string kernel;
-    dim3 grid;
-    dim3 block;
-    uint64_t shared_bytes;
-    std::vector<Argument> arguments;
-};
-
-struct Kernel {
-    const char* name;
-    void (*run)(const Launch&);
 };
 
 class Job {
@@ -151,60 +124,9 @@ Launch read_launch(Job& job, const std::vector<Buffer>& buffers) {
     return launch;
 }
 
-template <typename Parameter>
-Parameter unpack(const Launch& launch, size_t position) {
-    const Argument& argument = launch.arguments[position];
-    const char* kernel = launch.kernel.c_str();
-    if constexpr (std::is_pointer_v<Parameter>) {
-        if (argument.kind == kScalar) {
-            die("%s: argument %zu is a scalar, the kernel takes a pointer", kernel, position);
-        }
-        return static_cast<Parameter>(argument.pointer);
-    } else {
-        static_assert(std::is_trivially_copyable_v<Parameter>, "arguments are passed as bytes");
-        if (argument.kind != kScalar) {
-            die("%s: argument %zu is a pointer, the kernel takes a scalar", kernel, position);
-        }
-        const size_t bytes = argument.scalar.size();
-        if (bytes != sizeof(Parameter)) {
-            die("%s: argument %zu has %zu bytes, the kernel takes %zu", kernel, position, bytes,
-                sizeof(Parameter));
-        }
-        if (std::is_arithmetic_v<Parameter> &&
-            std::is_floating_point_v<Parameter> != (argument.type == 'f')) {
-            die("%s: argument %zu and the kernel's parameter are not both floating-point", kernel, position);
-        }
-        Parameter value;
-        memcpy(&value, argument.scalar.data(), sizeof(value));
-        return value;
-    }
+void run_threads(const Launch& launch, const void* call, void (*one)(const void*)) {
+    emulation::launch(launch.grid, launch.block, launch.shared_bytes, call, one);
 }
-
-template <typename... Parameters, size_t... positions>
-std::tuple<Parameters...> unpack_all(const Launch& launch, std::index_sequence<positions...>) {
-    return {unpack<Parameters>(launch, positions)...};
-}
-
-template <typename... Parameters>
-void call(void (*kernel)(Parameters...), const Launch& launch) {
-    if (launch.arguments.size() != sizeof...(Parameters)) {
-        die("%s: %zu arguments, the kernel takes %zu", launch.kernel.c_str(), launch.arguments.size(),
-            sizeof...(Parameters));
-    }
-    const auto values = unpack_all<Parameters...>(launch, std::index_sequence_for<Parameters...>());
-    emulation::launch(launch.grid, launch.block, launch.shared_bytes, [=] { std::apply(kernel, values); });
-}
-
-template <auto kernel>
-void run(const Launch& launch) {
-    call(kernel, launch);
-}
-
-}  // namespace replay
-
-#include "kernels.inc"  // the kernels, and replay::kernels: a table of their names
-
-namespace replay {
 
 int run_job(const std::string& path, unsigned long seed) {
     emulation::chance.seed(seed);
