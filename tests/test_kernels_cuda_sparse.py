@@ -221,8 +221,8 @@ def test_an_addition_that_is_not_atomic_is_caught(monkeypatch):
 def test_a_missing_barrier_is_caught(monkeypatch):
     planted(
         monkeypatch,
-        "        parts[threadIdx.x] = value[i];\n        __syncthreads();",
-        "        parts[threadIdx.x] = value[i];",
+        "    parts[threadIdx.x] = value;\n    __syncthreads();",
+        "    parts[threadIdx.x] = value;",
     )
     with pytest.raises(EmulationError, match="data race"):
         one_gradient("thread")
