@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from . import ascent, driver, options, small, streaming
+from . import ascent, clock, driver, options, small, streaming
 from .backends import Choice, get_backend
 from .data import compute_dtype, spread_of
 from .data.sparse import conversion
@@ -109,12 +109,14 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     options.check_solver(solver, plain)
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
-    if chosen == "numpy" and _plainly(model, labelled, name, start, progress, continued, checkpoint):
-        penalty = Penalty.of_strength(model.C, total_weight)
-        known = loss, penalty, bool(model.fit_intercept), _dtype_of_weights(model, labelled)
-        found = small.solution(labelled.block, *known, model.tol, model.max_iter)
+    began = clock.now()
+    if chosen == "numpy" and _plainly(model, labelled, name, start, continued, checkpoint):
+        found = _shortly(
+            model, labelled, loss, total_weight, progress, [conversion(X, matrix.stored), HEADINGS]
+        )
         if found is not None:
             return Fitted(found, chosen, Choice(name, reason))
+    spent = clock.now() - began
     streaming.keep_blocks(labelled, streaming.check_room(labelled, solver, loss.n_outputs))
     with backend.limit_threads():
         penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
@@ -136,7 +138,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
                 tol=model.tol,
                 max_iter=model.max_iter,
                 max_passes=model.max_passes,
-                max_seconds=model.max_seconds,
+                max_seconds=model.max_seconds and max(model.max_seconds - spent, 0.0),
                 callback=_callback(model.verbose, progress, objective.at.original),
                 seed=seed_of(model.random_state),
             )
@@ -144,15 +146,30 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     return Fitted(solution, chosen, Choice(name, reason), scale)
 
 
-def _plainly(model, labelled, name, start, progress, continued, checkpoint):
-    """Whether `small` may try: few rows under an L2 penalty alone, nobody to be told or asked meanwhile."""
+def _plainly(model, labelled, name, start, continued, checkpoint):
+    """Whether `small` may try: few rows under an L2 penalty alone, nothing to go on from or to keep."""
     if name != "newton-cholesky" or streaming.is_streamed(labelled) or model.C == math.inf:
         return False
-    options_of = model.bounds, model.penalty_factor, model.max_passes, model.max_seconds
-    asked = *options_of, *progress, continued, checkpoint
-    if any(one is not None for one in asked) or model.verbose or model.l1_ratio or model.standardize:
+    asked = model.bounds, model.penalty_factor, continued, checkpoint
+    if any(one is not None for one in asked) or model.l1_ratio or model.standardize:
         return False
     return not start.any() and small.suits(labelled.block, loss_of(len(labelled.classes)).n_outputs)
+
+
+def _shortly(model, labelled, loss, total_weight, progress, headings):
+    """The Solution of `small`, or None."""
+    budget = small.Budget(clock.now(), model.max_passes or math.inf, model.max_seconds or math.inf)
+    return small.solution(
+        labelled.block,
+        loss,
+        Penalty.of_strength(model.C, total_weight),
+        bool(model.fit_intercept),
+        _dtype_of_weights(model, labelled),
+        model.tol,
+        model.max_iter,
+        budget,
+        _callback(model.verbose, progress, lambda w: w, headings),
+    )
 
 
 def seen_of(C, labelled):
@@ -243,13 +260,17 @@ def seed_of(random_state):
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def _callback(verbose, progress, original):
+def _callback(verbose, progress, original, headings=()):
     if not verbose and progress.steps is None and progress.callback is None:
         return None
+
+    ahead = [line for line in headings if line]
 
     def tell(record, w):
         w = original(w)
         if verbose:
+            while ahead:
+                say(ahead.pop(0))
             say(format_record(record))
         stop = progress.callback is not None and progress.callback(record, w)
         return (progress.steps is not None and progress.steps(w)) or stop

@@ -2,7 +2,7 @@
 
 Where X has some thousand numbers, blocks, budgets and contexts take longer than the arithmetic. Here all of X
 is one array, less the means of its columns, and whatever is out of the ordinary ends the attempt: `solution`
-returns None, and the driver begins anew.
+returns None, and the driver begins anew. So nobody is told of a step before all of them are taken.
 
 The proof is a point of the dual problem (see `duality`) that takes no further Hessian than the H of the last
 step. Let d = H⁻¹g at the point w where that step ended, and let the residuals be moved along −d by the slopes
@@ -16,21 +16,27 @@ and Young's gaps, which are divergences of Kullback and Leibler between probabil
 since (1 + u)·log(1 + u) − u ≤ ½·u²/(1 − |u|).
 """
 
+import contextlib
 import math
 import time
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
 
 from .backends.threads import blas_limit
+from .clock import MAX_SECONDS
 from .coordinates import Coordinates
+from .driver import CALLBACK
 from .history import Record, Solution
 from .metric import against_shifts
+from .session import INTERRUPTED
 from .solvers import few, line_search, newton_cholesky
 from .solvers import questions as ask
 from .solvers.nearly_singular import LOST, to_unit_diagonal
 
 _EVALUATIONS = 50
+_PROOF = 2  # reads
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -39,7 +45,7 @@ def suits(block, n_outputs):
     return few(*block.X.shape, n_outputs) and type(block.X.stored) is np.ndarray and block.offset is None
 
 
-def solution(block, loss, penalty, fit_intercept, rounds_to, tol, max_iter):
+def solution(block, loss, penalty, fit_intercept, rounds_to, tol, max_iter, budget, tell=None):
     """The Solution of Newton's method, in the coordinates of X; None where something is out of the ordinary.
 
     Parameters
@@ -54,18 +60,45 @@ def solution(block, loss, penalty, fit_intercept, rounds_to, tol, max_iter):
         Of the weights that the user gets.
     tol, max_iter
         As of `driver.run`.
+    budget : Budget
+        One that is spent is out of the ordinary.
+    tell : callable (Record, w) -> bool or None
+        Called at every accepted point, w in the coordinates of X; True stops.
     """
     with blas_limit(1), np.errstate(all="ignore"):
-        fit = _Fit(block, loss, penalty, fit_intercept, rounds_to, tol)
+        fit = _Fit(block, loss, penalty, fit_intercept, rounds_to, tol, budget)
         questions, answer = newton_cholesky()(ask.Start(np.zeros(fit.at.size), ridge=fit.ridge)), None
         try:
-            while len(fit.history) < _EVALUATIONS and fit.n_iter <= max_iter:
+            while len(fit.history) < _EVALUATIONS and fit.n_iter <= max_iter and not fit.is_over:
                 answer = fit.answer(questions.send(answer))
         except (StopIteration, _Unusual):
             pass
         finally:
             questions.close()
-        return fit.solution() if fit.proven is not None and fit.n_iter <= max_iter else None
+        if fit.proven is None or fit.n_iter > max_iter or fit.is_over:
+            return None
+    return _told(fit, tell) if tell else fit.solution()
+
+
+def _told(fit, tell):
+    """The Solution, after a caller was told of each step: that of the step where it stops, if it does."""
+    for step, (last, point) in enumerate(fit.steps, 1):
+        try:
+            if tell(fit.history[last], fit.at.original(point.w)):
+                return fit.stopped(last, point, CALLBACK)
+        except KeyboardInterrupt:
+            return fit.stopped(last, point, INTERRUPTED)
+        if fit.seconds > fit.budget.seconds and step < len(fit.steps):
+            return fit.stopped(last, point, MAX_SECONDS)
+    return fit.solution()
+
+
+class Budget(NamedTuple):
+    """When a fit began, and what it may take, inf where that is not limited."""
+
+    began: float
+    passes: float = math.inf
+    seconds: float = math.inf
 
 
 class _Unusual(Exception):
@@ -75,19 +108,28 @@ class _Unusual(Exception):
 class _Fit:
     """Answers questions of a solver on rows A (m, p), the last column ones beside an intercept."""
 
-    def __init__(self, block, loss, penalty, fit_intercept, rounds_to, tol):
+    def __init__(self, block, loss, penalty, fit_intercept, rounds_to, tol, budget):
         X, (m, n), k = block.X.stored, block.X.shape, loss.n_outputs
-        self.loss, self.y, self.l2, self.tol, self.began = loss, block.y, penalty.l2, tol, time.perf_counter()
+        self.loss, self.y, self.tol, self.budget = loss, block.y, tol, budget
         self.A = np.ones((m, n + fit_intercept))
         centre = X.mean(axis=0, dtype=np.float64) if fit_intercept else None
         self.A[:, :n] = X - centre if fit_intercept else X
         self.at = Coordinates(n, k, fit_intercept, np.dtype(rounds_to), centre)
         s = np.ones(m) if block.sample_weight is None else block.sample_weight
         self.s = (s / s.sum())[:, None]
-        self.ridge = np.full(self.at.size, self.l2)
+        self.ridge = np.full(self.at.size, penalty.l2)
         self.ridge[n * k :] = 0
         self.n_iter, self.n_passes, self.history, self.nbytes = -1, 0, [], X.nbytes
-        self.accepted = self.proven = None
+        self.steps, self.accepted, self.proven = [], None, None  # steps: places in the history, and points
+
+    @property
+    def seconds(self):
+        return time.perf_counter() - self.budget.began
+
+    @property
+    def is_over(self):
+        """Whether a budget is spent, but for the two reads that prove a point at which a caller stops."""
+        return self.seconds > self.budget.seconds or self.n_passes + _PROOF > self.budget.passes
 
     def answer(self, question):
         match question:
@@ -114,7 +156,7 @@ class _Fit:
         self.n_passes += 1
         rate = self.nbytes / (now - began) / 1e9
         norms = math.sqrt(gradient @ gradient), math.nan, math.sqrt(step @ step)
-        known = max(self.n_iter, 0), float(self.n_passes), value, *norms, now - self.began, rate
+        known = max(self.n_iter, 0), float(self.n_passes), value, *norms, self.seconds, rate
         self.history.append(Record(*known))
         return ask.Point(w, value, gradient, _EPS * abs(value), z)
 
@@ -170,6 +212,7 @@ class _Fit:
             if bound <= self.tol:
                 self.proven = bound
         self.history[-1] = self.history[-1]._replace(n_iter=self.n_iter, suboptimality=min(gap, 1.0))
+        self.steps.append((len(self.history) - 1, point))
         return self.proven is not None
 
     def _bound(self, point):
@@ -192,9 +235,20 @@ class _Fit:
         return (gap + self.at.blur(point.w, point.gradient)) / point.value
 
     def solution(self):
-        point, last = self.accepted, self.history[-1]
-        known = last.gradient_norm, last.suboptimality, self.proven, self.n_iter, float(self.n_passes)
-        return Solution(self.at.original(point.w), point.value, *known, ask.CONVERGED, self.history)
+        return self._ended(self.accepted, self.proven, self.history, ask.CONVERGED)
+
+    def stopped(self, last, point, status):
+        """The Solution at a step that was not the last one, by a proof of its own."""
+        history, bound = self.history[: last + 1], 1.0
+        with blas_limit(1), np.errstate(all="ignore"), contextlib.suppress(_Unusual):
+            point = self._point(self.at.rounded(point.w))
+            self._factored(point.margins)
+            bound = min(self._bound(point), 1.0)
+        return self._ended(point, bound, history, status)
+
+    def _ended(self, point, bound, history, status):
+        known = history[-1].gradient_norm, min(history[-1].suboptimality, bound), bound, history[-1].n_iter
+        return Solution(self.at.original(point.w), point.value, *known, float(self.n_passes), status, history)
 
 
 def _reach(margins):

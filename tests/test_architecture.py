@@ -58,11 +58,11 @@ ROOMS = {
     "certificate": {"repair", "separation", "solvers", "witnesses"},
     "driver": {"box", "certificate", "clock", "history", "separation", "session", "solvers"},
     "session": {"backends", "clock", "solvers"},
-    "small": {"backends", "coordinates", "history", "metric", "solvers"},
+    "small": {"backends", "clock", "coordinates", "driver", "history", "metric", "session", "solvers"},
     "checkpoint": {"backends"},
     "cluster": {"backends", "data", "rows"},
     "streaming": {"__init__", "checkpoint", "cluster", "data", "rows", "solvers"},
-    "fitting": set("options ascent backends data driver history losses objective penalty".split())
+    "fitting": set("options ascent backends clock data driver history losses objective penalty".split())
     | set("small solvers streaming".split()),
     "interop": {"data", "driver", "estimator", "many"},
     "many": set(

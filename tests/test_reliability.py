@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import draw
-from logreg_accel import LogisticRegression, Objective, driver, solvers
+from logreg_accel import LogisticRegression, Objective, driver, small, solvers
 from logreg_accel.solvers import questions as ask
 
 
@@ -80,7 +80,8 @@ def test_ctrl_c_in_the_bound_sets_the_attributes_and_raises(monkeypatch):
     X, y, _, _ = draw(300, 3)
     expected = LogisticRegression().fit(X, y)
     monkeypatch.setattr(duality, "plain", interrupted)
-    model = LogisticRegression(max_passes=1000)  # a budget: not the short way of few numbers
+    monkeypatch.setattr(small, "suits", lambda *_: False)
+    model = LogisticRegression()
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert model.status_ == "interrupted" and model.suboptimality_bound_ == np.inf
@@ -189,7 +190,8 @@ def test_a_fit_that_is_refused_leaves_the_last_model():
 def test_ctrl_c_before_there_is_a_model_leaves_no_trace(monkeypatch):
     """Neither the number of features of the refit nor the classes of a first part stay behind."""
     X, y, _, _ = draw(100, 3)
-    fitted = LogisticRegression(max_passes=1000).fit(X, y)  # a budget: not the short way of few numbers
+    monkeypatch.setattr(small, "suits", lambda *_: False)
+    fitted = LogisticRegression().fit(X, y)
     fresh = LogisticRegression(solver="sgd")
     expected = fitted.predict(X)
 

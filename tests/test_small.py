@@ -1,5 +1,7 @@
 """Fits of few numbers: the short way gives what the driver's gives, and leaves to it what it is not for."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -39,16 +41,34 @@ def solved(monkeypatch):
     return found
 
 
+@pytest.fixture
+def the_long_way(monkeypatch):
+    """A function that fits a model by the driver."""
+
+    def fitted(model, *data):
+        with monkeypatch.context() as patch:
+            patch.setattr(small, "suits", lambda *_: False)
+            return model.fit(*data)
+
+    return fitted
+
+
+def few_rows(n_classes=2, dtype="f8"):
+    rng = np.random.default_rng(n_classes)
+    X = rng.standard_normal((60, 3)).astype(dtype)
+    return X, (X[:, 0] * n_classes + rng.standard_normal(60)).argsort().argsort() * n_classes // 60
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("kind, seed", [(kind, seed) for kind, seeds in WAYS.items() for seed in seeds])
-def test_both_ways_agree(kind, seed, solved):
+def test_both_ways_agree(kind, seed, solved, the_long_way):
     rng = np.random.default_rng([seed, kind == "hostile"])
     X, y, weights, known = drawn(rng, kind == "hostile")
     settings = dict(known, solver="newton-cholesky", backend="numpy")
     here = LogisticRegression(**settings).fit(X, y, weights)
-    there = LogisticRegression(**settings, max_passes=10_000).fit(X, y, weights)
+    there = the_long_way(LogisticRegression(**settings), X, y, weights)
     taken = few(*X.shape, loss_of(len(here.classes_)).n_outputs)
-    assert len(solved) == taken  # once: a budget takes the long way
+    assert len(solved) == taken  # once
     assert here.status_ == there.status_
     value = there.history_[-1].value
     assert abs(here.history_[-1].value - value) <= 2e-8 * value
@@ -60,11 +80,11 @@ def test_both_ways_agree(kind, seed, solved):
         assert abs(here.decision_function(X) - margins).max() <= 1e-7 * (1 + abs(margins).max())
 
 
-def test_iterates_are_those_of_the_long_way(solved):
+def test_iterates_are_those_of_the_long_way(solved, the_long_way):
     rng = np.random.default_rng(3)
     X, y = rng.standard_normal((200, 8)), rng.integers(0, 3, 200)
     here = LogisticRegression(backend="numpy").fit(X, y)
-    there = LogisticRegression(backend="numpy", max_seconds=1e6).fit(X, y)
+    there = the_long_way(LogisticRegression(backend="numpy"), X, y)
     assert solved[0] is not None and here.solver_ == there.solver_ == "newton-cholesky"
     assert here.n_iter_ == there.n_iter_ and here.n_passes_ == here.history_[-1].n_passes
     values = np.array([[record.value for record in one.history_] for one in (here, there)])
@@ -83,7 +103,7 @@ def test_the_bound_holds_far_from_the_optimum(n_outputs):
     least = best.history_[-1].value
     told = 0
     for _ in range(200):
-        fit = small._Fit(labelled.block, *known, np.float64, 1e-8)
+        fit = small._Fit(labelled.block, *known, np.float64, 1e-8, small.Budget(0.0))
         near = np.vstack([best.coef_.T, best.intercept_ + best.coef_ @ X.mean(axis=0)])
         near = (near + rng.uniform(0, 0.1) * rng.standard_normal(near.shape)).ravel()
         other = near + rng.uniform(0, 0.1) * rng.standard_normal(near.shape)
@@ -96,10 +116,6 @@ def test_the_bound_holds_far_from_the_optimum(n_outputs):
 
 
 UNUSUAL = {
-    "callback": {"callback": lambda record, w: None},
-    "max_passes": {"max_passes": 100},
-    "max_seconds": {"max_seconds": 100},
-    "verbose": {"verbose": 1},
     "l1": {"l1_ratio": 0.5},
     "no penalty": {"C": np.inf},
     "bounds": {"bounds": (0, None)},
@@ -123,6 +139,90 @@ def test_steps_are_limited(solved):
     with pytest.warns(Warning, match="max_iter"):
         found = LogisticRegression(backend="numpy", max_iter=1).fit(X, y)
     assert solved == [None] and found.status_ == "max_iter" and found.n_iter_ == 1
+
+
+ASIDE = {"callback": lambda record, w: None}, {"max_passes": 100}, {"max_seconds": 100.0}, {"verbose": 1}
+
+
+@pytest.mark.parametrize("aside", ASIDE, ids=lambda aside: next(iter(aside)))
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_who_looks_on_changes_no_bit(aside, dtype, n_classes, solved):
+    X, y = few_rows(n_classes, dtype)
+    plain = LogisticRegression(backend="numpy").fit(X, y)
+    found = LogisticRegression(backend="numpy", **aside).fit(X, y)
+    assert None not in solved and len(solved) == 2
+    for name in ("coef_", "intercept_", "n_iter_", "n_passes_", "suboptimality_bound_", "status_"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+
+
+def test_every_step_is_told_once(solved, the_long_way, capsys):
+    X, y = few_rows()
+    told, others = [], []
+    model = LogisticRegression(backend="numpy", verbose=1, callback=lambda *step: told.append(step))
+    model.fit(X, y)
+    lines = capsys.readouterr().err.splitlines()
+    the_long_way(LogisticRegression(backend="numpy", callback=lambda *step: others.append(step)), X, y)
+    assert solved[0] is not None and [record.n_iter for record, _ in told] == list(range(len(told)))
+    assert "passes" in lines[1] and len(lines) == 2 + len(told) == 2 + len(others)
+    for (record, w), (other, theirs) in zip(told, others, strict=True):
+        assert record.value == pytest.approx(other.value, rel=1e-12)
+        np.testing.assert_allclose(w, theirs, atol=1e-12)
+    np.testing.assert_array_equal(told[-1][1], [*model.coef_[0], model.intercept_[0]])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_callback_stops_where_it_says_so(dtype, n_classes, solved):
+    X, y = few_rows(n_classes, dtype)
+    least = LogisticRegression(backend="numpy").fit(X, y).history_[-1].value
+    for last in range(4):
+
+        def stops(record, w, last=last):
+            return record.n_iter == last
+
+        found = LogisticRegression(backend="numpy", callback=stops).fit(X, y)
+        assert found.status_ == "callback" and found.n_iter_ == max(last, 1)
+        value = found.history_[-1].value
+        assert found.history_[-1].n_iter == last
+        assert (value - least) / value <= found.suboptimality_bound_ * (1 + 1e-6) + 1e-12
+        assert found.suboptimality_ <= found.suboptimality_bound_ <= 1
+
+
+def test_ctrl_c_in_a_callback_leaves_that_step(solved):
+    X, y = few_rows()
+
+    def callback(record, w):
+        if record.n_iter == 2:
+            raise KeyboardInterrupt
+
+    model = LogisticRegression(backend="numpy", callback=callback)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert model.status_ == "interrupted" and model.n_iter_ == 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_budgets_hold(solved):
+    X, y = few_rows()
+    reads = LogisticRegression(backend="numpy").fit(X, y).n_passes_
+    for most in range(1, int(reads) + 4):
+        assert LogisticRegression(backend="numpy", max_passes=most).fit(X, y).n_passes_ <= most
+    found = LogisticRegression(backend="numpy", max_seconds=1e-9).fit(X, y)
+    assert found.status_ == "max_seconds" and found.n_passes_ == 1 and solved[-1] is None
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_callback_may_take_all_of_the_time():
+    X, y = few_rows()
+    told = []
+
+    def callback(record, w):
+        told.append(record)
+        time.sleep(0.06)
+
+    found = LogisticRegression(backend="numpy", max_seconds=0.05, callback=callback).fit(X, y)
+    assert found.status_ == "max_seconds" and len(told) == 1
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
