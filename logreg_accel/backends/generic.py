@@ -123,24 +123,6 @@ def margins(backend, pass_, block):
     return Z
 
 
-def column_squares(backend, pass_, block):
-    """Σ x² of every column."""
-    sums = backend.xp.zeros(block.X.shape[1], dtype=np.float64)
-    for _, X, _ in tiles(backend, block):
-        ones = backend.xp.full((X.shape[0], 1), 1, dtype=X.dtype)
-        sums += X.squared().transposed_product(ones)[:, 0]
-    return backend.to_host(sums)
-
-
-def row_squares(backend, pass_, block):
-    """Σⱼ scaleⱼ·xᵢⱼ² of every row, left on the backend's side."""
-    norms = backend.xp.empty(block.X.shape[0], dtype=compute_dtype(block.X.dtype))
-    scale = backend.xp.asarray(pass_.scale, dtype=norms.dtype)
-    for rows, X, _ in tiles(backend, block):
-        norms[rows] = X.squared() @ scale
-    return norms
-
-
 def line(backend, pass_, block):
     """Slope and curvature along the line between two sets of margins."""
     D = pass_.end - pass_.start
@@ -208,8 +190,6 @@ BODIES = {
     p.OwnHessians: own_hessians,
     p.Diagonal: diagonal,
     p.Margins: margins,
-    p.ColumnSquares: column_squares,
-    p.RowSquares: row_squares,
     p.Line: line,
     p.MarginChange: margin_change,
     p.AboveTangent: above_tangent,

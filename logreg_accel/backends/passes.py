@@ -21,15 +21,12 @@ and these, without X, from row vectors that are at hand::
     CurvatureMass    Σ over outputs of s·curvature, a row vector
     WeightSum        Σ s of the rows that a model trains on
 
-Several models side by side are columns of one W: `beside` joins passes of one formula, `parted` takes their
-sums apart.
+Several models side by side are columns of one W: see `side_by_side`.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
-
-import numpy as np
 
 
 class Model(NamedTuple):
@@ -48,12 +45,14 @@ class Sums(NamedTuple):
     gradient : (n + 1, k), float64 on the host
     margins : row vector (rows, k), or None
     diagonal : (n + 1, k) of the Hessian, or None
+    change : Change of margins, where the backend has found it on the way, or None
     """
 
     value: Any
     gradient: Any
     margins: Any = None
     diagonal: Any = None
+    change: Any = None
 
 
 class RowVector:
@@ -87,12 +86,12 @@ class Pass:
         return self._with_vectors(lambda part: part[start:stop])
 
     def _with_vectors(self, part_of):
-        if not self.vectors:
+        fields = vars(self)
+        parts = {name: part_of(fields[name]) for name in self.vectors if fields[name] is not None}
+        if not parts:
             return self
         pass_ = object.__new__(type(self))  # dataclasses.replace takes longer than a pass over few rows
-        fields = vars(self)
-        vars(pass_).update(fields)
-        vars(pass_).update({n: part_of(fields[n]) for n in self.vectors if fields[n] is not None})
+        vars(pass_).update(fields | parts)
         return pass_
 
 
@@ -110,6 +109,7 @@ def joined(pass_, parts, join_rows):
         sum(part.gradient for part in parts),
         None if parts[0].margins is None else join_rows([part.margins for part in parts]),
         None if parts[0].diagonal is None else sum(part.diagonal for part in parts),
+        None if parts[0].change is None else MarginChange.combine([part.change for part in parts]),
     )
 
 
@@ -122,11 +122,14 @@ class Change(NamedTuple):
         max |z1 − z0| or, of several classes, of differences of two: shifts of all of them are no change.
     least, most : float
         In favour of a row's own class, over the rows of positive weight, where a row's loss is not nothing.
+    above : float
+        As of AboveTangent, where that was found on the way; else nan.
     """
 
     largest: float = 0.0
     least: float = 0.0
     most: float = 0.0
+    above: float = math.nan
 
 
 UNKNOWN = Change(math.inf, -math.inf, math.inf)
@@ -139,13 +142,16 @@ class LossGradient(Pass):
 
     models : tuple of Model, one for each loss.n_outputs columns of W; None where all columns have the block's
     only target.
+    since : margins at another point; a backend that waits for a device tells how they changed.
     """
 
+    vectors = ("since",)
     W: Any
     loss: Any
     keep_margins: bool = False
     diagonal: bool = False
     models: tuple | None = None
+    since: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,10 +212,10 @@ class ColumnSquares(Pass):
 
 @dataclass(frozen=True, eq=False)
 class RowSquares(Pass):
-    """-> row vector (rows,); scale (n,) on the host."""
+    """-> row vector (rows,); scale (n,) on the host, or None for 1/mean(x²) of the block's own columns."""
 
     of_rows = True
-    scale: Any
+    scale: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +245,7 @@ class MarginChange(Pass):
     @staticmethod
     def combine(parts):
         """The Change over all parts."""
-        return Change(*(f(of) for f, of in zip((max, min, max), zip(*parts, strict=True), strict=True)))
+        return Change(*(f(of) for f, of in zip((max, min, max, sum), zip(*parts, strict=True), strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,29 +278,3 @@ class WeightSum(Pass):
 
     reads = 0
     models: tuple
-
-
-_COLUMNS = ("W", "V")
-
-
-def beside(passes):
-    """One pass for several of one formula and loss over the same rows: their columns side by side."""
-    first = passes[0]
-    if not isinstance(first, LossGradient | HessianVector | Diagonal):
-        raise TypeError(f"{type(first).__name__} is not made for several models at once.")
-    # Margins of many models are as large as X.
-    known = {"keep_margins": False} if isinstance(first, LossGradient) else {"margins": None}
-    columns = {
-        name: np.hstack([getattr(p, name) for p in passes]) for name in _COLUMNS if hasattr(first, name)
-    }
-    models = sum((p.models or (Model(),) for p in passes), ())
-    return replace(first, **columns, **known, models=models)
-
-
-def parted(sums, count):
-    """What each of `count` passes gives alone, from what `beside` them gives."""
-    if not isinstance(sums, Sums):
-        return np.hsplit(sums, count)
-    diagonals = [None] * count if sums.diagonal is None else np.hsplit(sums.diagonal, count)
-    values, gradients = np.split(sums.value, count), np.hsplit(sums.gradient, count)
-    return [Sums(v, g, None, d) for v, g, d in zip(values, gradients, diagonals, strict=True)]

@@ -6,7 +6,8 @@ from collections import Counter
 import numpy as np
 
 from .. import clock
-from ..backends.passes import Model, WeightSum, beside, parted
+from ..backends.passes import Model, WeightSum
+from ..backends.side_by_side import beside, parted
 from ..backends.threads import blas_limit
 from ..clock import MAX_SECONDS, Stop
 from ..objective import Objective

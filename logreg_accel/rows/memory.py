@@ -7,7 +7,7 @@ import numpy as np
 
 from ..backends.generic import models_of
 from ..backends.moments import ColumnMoments
-from ..backends.passes import WeightSum
+from ..backends.passes import RowSquares, WeightSum
 from ..data import Block, centre_of, centred, compute_dtype, is_on_device, look_at
 from .base import Rows
 from .drawn import DrawnRows, in_float64
@@ -281,6 +281,12 @@ class SomeRows(MemoryRows):
         ((_, y, s),) = models_of(WeightSum((model,)), block, 1)
         s = None if s is None else s[:, 0].astype(compute_dtype(block.X.dtype), copy=False)
         return Block(block.X, y.copy(), s, None, block.offset)
+
+    def scaled_norms(self):
+        """Of gathered rows on a device, sums of squares that scale the norms stay there."""
+        if self.backend.on_device and len(self._blocks) == 1 and not self.share:
+            return self.sum(RowSquares())
+        return super().scaled_norms()
 
     @property
     def gathered_bytes(self):

@@ -85,6 +85,8 @@ class Point(NamedTuple):
         Diagonal of ∇²F(w), if it was asked for.
     dual : handle or None
         Residuals that a solver keeps, which prove how far it is from the optimum.
+    change : Change or None
+        How margins changed since another point, if that was asked for.
     """
 
     w: np.ndarray
@@ -94,18 +96,19 @@ class Point(NamedTuple):
     margins: Any = None
     diagonal: Any = None
     dual: Any = None
+    change: Any = None
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """-> a Point at w, with the diagonal of the Hessian if requested. It takes one read of X.
-
-    On a GPU, the diagonal takes another read.
+    """-> a Point at w, out of one read of X; with the diagonal of the Hessian if that is requested, on a GPU
+    out of another read, and with what MarginChange tells of it beside a Point `since`.
     """
 
     w: np.ndarray
     on: Any = None
     diagonal: bool = False
+    since: Point | None = None
 
 
 @dataclass(frozen=True)
@@ -264,7 +267,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class MarginChange:
-    """-> how margins change between two points: largest, and least and most towards a row's own class.
+    """-> the Change of margins between two points: largest, and least and most towards a row's own class.
 
     Where margins are unknown, any of them may have changed: inf, -inf, inf. No read.
 

@@ -6,12 +6,16 @@ import numpy as np
 from ...data import compute_dtype
 from ...kernels.cuda import shapes
 from .. import passes as p
+from . import sweeps
 from .compiler import REAL, kernel
 from .workspace import Exchange, waited_for
 
 
-def run(name, block, W, V=None, keep_margins=False):
-    """Run a pass with a kernel: its Sums, or None if there is no such kernel."""
+def run(name, block, W, V=None, keep_margins=False, since=None):
+    """Run a pass with a kernel: its Sums, or None if there is no such kernel.
+
+    With how the margins of one output changed since others, which waits no second time.
+    """
     X, k = block.X, W.shape[1]
     if X.shape[0] == 0:
         return None
@@ -20,9 +24,12 @@ def run(name, block, W, V=None, keep_margins=False):
         if plan is None:
             return None
         margins = cupy.empty((k, X.shape[0]), dtype=plan.real) if keep_margins else None
+        told = keep_margins and since is not None and k == 1
         with waited_for() as stream:
             plan.start(stream, block, (W,) if V is None else (W, V), margins)
-        return plan.answer(margins)
+            change = sweeps.begin_change(stream, since, margins.T, block) if told else None
+        sums = plan.answer(margins)
+    return sums._replace(change=sweeps.change_of(change)) if told else sums
 
 
 def _plan(name, X, k):

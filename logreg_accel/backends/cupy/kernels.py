@@ -15,7 +15,7 @@ def _one_read(run):
     """Make the table entries of the passes that read X from `run` of dense.py or sparse.py."""
 
     def loss_gradient(backend, pass_, block, stored):
-        sums = run("LossGradient", block, pass_.W, keep_margins=pass_.keep_margins)
+        sums = run("LossGradient", block, pass_.W, keep_margins=pass_.keep_margins, since=pass_.since)
         if sums is None or not pass_.diagonal:
             return sums
         return sums._replace(diagonal=backend.run(p.Diagonal(pass_.W, pass_.loss), block))

@@ -116,10 +116,26 @@ def margin_change(backend, pass_, block, stored):
     """How the margins of one model changed."""
     if not _of_one_output(pass_):
         return None
-    start, end, s = vectors(pass_.start, pass_.end, block.sample_weight)
-    far = start.dtype.type(FAR)
-    largest = _of_blocks("logistic_change", 3, start, end, block.y, s, far).max(axis=0)
-    return p.Change(float(largest[0]), float(-largest[1]), float(largest[2]))
+    with waited_for() as stream:
+        answer = begin_change(stream, pass_.start, pass_.end, block)
+    return change_of(answer)
+
+
+def begin_change(stream, start, end, block):
+    """Begin to find how margins changed; who has waited for the stream hands the result to `change_of`."""
+    start, end, s = vectors(start, end, block.sample_weight)
+    answer = Exchange(blocks=(4 * block_count(start.size), np.float64))
+    far, size = start.dtype.type(FAR), np.int64(start.size)
+    _launch("logistic_change", start, end, block.y, s, far, size, answer.there.blocks)
+    answer.fetch(stream)
+    return answer
+
+
+def change_of(answer):
+    """The Change, on the host."""
+    blocks = answer.here.blocks.reshape(-1, 4)
+    largest = blocks[:, :3].max(axis=0)
+    return p.Change(float(largest[0]), float(-largest[1]), float(largest[2]), float(blocks[:, 3].sum()))
 
 
 def above_tangent(backend, pass_, block, stored):

@@ -1,0 +1,33 @@
+"""Several models side by side as columns of one W: `beside` joins passes of one formula, `parted` takes their
+sums apart."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .passes import Diagonal, HessianVector, LossGradient, Model, Sums
+
+_COLUMNS = ("W", "V")
+
+
+def beside(passes):
+    """One pass for several of one formula and loss over the same rows: their columns side by side."""
+    first = passes[0]
+    if not isinstance(first, LossGradient | HessianVector | Diagonal):
+        raise TypeError(f"{type(first).__name__} is not made for several models at once.")
+    # Margins of many models are as large as X.
+    known = {"keep_margins": False, "since": None} if isinstance(first, LossGradient) else {"margins": None}
+    columns = {
+        name: np.hstack([getattr(p, name) for p in passes]) for name in _COLUMNS if hasattr(first, name)
+    }
+    models = sum((p.models or (Model(),) for p in passes), ())
+    return replace(first, **columns, **known, models=models)
+
+
+def parted(sums, count):
+    """What each of `count` passes gives alone, from what `beside` them gives."""
+    if not isinstance(sums, Sums):
+        return np.hsplit(sums, count)
+    diagonals = [None] * count if sums.diagonal is None else np.hsplit(sums.diagonal, count)
+    values, gradients = np.split(sums.value, count), np.hsplit(sums.gradient, count)
+    return [Sums(v, g, None, d) for v, g, d in zip(values, gradients, diagonals, strict=True)]

@@ -1,0 +1,40 @@
+"""What the margins kept at two points tell of an objective without a read.
+
+The line between the points, how margins changed, and how far losses lie above tangents.
+"""
+
+import numpy as np
+
+from .backends import passes
+
+
+def slopes(objective, start, end):
+    """A function t -> slope and curvature of F along a line, from margins, and the slope at its start."""
+    at, penalty = objective.at, objective.penalty
+    w, d = at.penalised(start.w), at.penalised(end.w) - at.penalised(start.w)
+    along, across = ((penalty.gradient(v) * d).sum() for v in (w, d))
+
+    def slope_and_curvature(t):
+        line = passes.Line(start.margins, end.margins, t, objective.loss, objective.models)
+        slope, curvature = objective.rows.sweep(line) / objective.weight_sum
+        return slope + along + t * across, curvature + across
+
+    return slope_and_curvature, float(start.gradient @ (end.w - start.w))
+
+
+def change(objective, start, end, known=None):
+    """How margins changed from one point to another, `known` already or not, with what it did to the mean
+    loss."""
+    found = known or _sweep(passes.MarginChange, objective, start, end, passes.UNKNOWN)
+    return found._replace(above=found.above / objective.weight_sum)
+
+
+def above(objective, start, end):
+    """How far the mean loss at one point lies above its tangent at another; nan where that is unknown."""
+    return float(_sweep(passes.AboveTangent, objective, start, end, [np.nan])[0]) / objective.weight_sum
+
+
+def _sweep(sweep, objective, start, end, unknown):
+    if start.margins is None or end.margins is None:
+        return unknown
+    return objective.rows.sweep(sweep(start.margins, end.margins, objective.loss, objective.models))
