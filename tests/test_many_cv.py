@@ -207,7 +207,6 @@ def test_bad_input_leaves_no_trace(settings, error, message, monkeypatch):
     assert clf.coef_ is before
 
 
-@pytest.mark.slow
 def test_estimator_checks():
     check_estimator(LogisticRegressionCV(Cs=3, cv=3))
 

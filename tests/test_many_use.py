@@ -47,6 +47,24 @@ def test_train_prints_what_was_tried(train):
     assert sum("±" in line for line in out.splitlines()) == 10
 
 
+def test_no_c_is_the_best_where_no_model_was_done(train):
+    code, out, err, model = train("--cv", 3, "--C", "auto", "--max-seconds", "1e-9")
+    assert code != 0 and "none of the 30 models was done (max_seconds)" in err
+    assert "Cross-validation" not in out and not model.exists()
+
+
+def test_folds_that_a_budget_ended_are_told(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 3))
+    z = 4 * rows[:, 0] + rng.logistic(size=300)
+    np.savez(tmp_path / "rows.npz", X=rows, t=(z > np.median(z)).astype(int))  # balanced: no step at 1e-9
+    options = ["--target", "t", "--model", tmp_path / "model.npz", "--cv", 3, "--C", "1e-9,1e4"]
+    code, out, err = run("train", tmp_path / "rows.npz", *options, "--max-iter", 1, capsys=capsys)
+    assert code == 0, err
+    strong, weak = (line for line in out.splitlines() if "±" in line)
+    assert "folds done" not in strong and "(0 of 3 folds done)" in weak
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

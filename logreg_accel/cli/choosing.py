@@ -5,6 +5,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from ..many.cv import LogisticRegressionCV
+from ..many.models import done
 from ..many.selection import best_of
 from . import UsageError
 from .output import print_table, text
@@ -46,11 +47,18 @@ def choose(options, model, X, y, weight, progress):
     Returns
     -------
     list of dict
-        One for each C: its mean loss and standard error, mean AUC, and which of them is "best" and "1se".
+        One for each C: its mean loss and standard error, mean AUC, in how many folds its fit was done, and
+        which of them is "best" and "1se".
+
+    Raises
+    ------
+    ValueError
+        No fit was done: losses of models on their way say nothing of C.
     """
     search, scorer = _search(options, model, progress)
     search.set_params(refit=False).fit(X, y, sample_weight=weight)
     rows = _rows(search, scorer)
+    _refuse_none_done(options, search, rows)
     wanted = "1se" if options.one_se else "best"
     model.set_params(C=next(row["C"] for row in rows if wanted in row["choice"]))
     return rows
@@ -60,8 +68,21 @@ def fit_the_best(options, model, source, progress):
     """Fit a model to a source by the C that `choose` would take, while its rows are at hand; as `choose`."""
     search, scorer = _search(options, model, progress)
     best = search.set_params(refit="1se" if options.one_se else True).fit(source).best_estimator_
+    rows = _rows(search, scorer)
+    _refuse_none_done(options, search, rows)
     vars(model).update(vars(best))
-    return _rows(search, scorer)
+    return rows
+
+
+def _refuse_none_done(options, search, rows):
+    """Raise ValueError where no model of any C was done."""
+    if any(row["done"] for row in rows):
+        return
+    statuses = sorted(set(search.status_.ravel().tolist()))
+    raise ValueError(
+        f"--cv: none of the {search.status_.size} models was done ({', '.join(statuses)}), so that no C is "
+        "the best. Raise --max-seconds, --max-passes or --max-iter, or give one --C without --cv."
+    )
 
 
 def _search(options, model, progress):
@@ -87,12 +108,15 @@ def _rows(search, scorer):
     losses = -search.scores_[:, 0, :]
     areas = np.array(scorer.areas[-losses.size :]).reshape(losses.shape)
     best = search.Cs_[best_of(search.scores_.mean(axis=0), search.Cs_)[1]]
+    ended = done(search.status_[:, 0, :], search.suboptimality_[:, 0, :], search.tol)
     return [
         {
             "C": float(C),
             "log_loss": float(losses[:, i].mean()),
             "standard_error": float(losses[:, i].std(ddof=1) / np.sqrt(len(losses))),
             "auc": float(areas[:, i].mean()),
+            "folds": len(losses),
+            "done": int(ended[:, i].sum()),
             "choice": " ".join(word for word, at in (("best", best), ("1se", search.C_1se_)) if C == at),
         }
         for i, C in enumerate(search.Cs_)
@@ -106,8 +130,13 @@ def tell(rows):
             text(row["C"]),
             f"{row['log_loss']:.6f} ± {row['standard_error']:.6f}",
             f"{row['auc']:.4f}",
-            row["choice"],
+            row["choice"] + _unfinished(row),
         ]
         for row in rows
     ]
     print_table("Cross-validation", ["C", "log loss", "AUC", ""], lines)
+
+
+def _unfinished(row):
+    """What is said beside a C some of whose models a budget ended."""
+    return "" if row["done"] == row["folds"] else f"  ({row['done']} of {row['folds']} folds done)"

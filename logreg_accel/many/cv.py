@@ -221,9 +221,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         rows, labels = (
             (np.empty((len(shared.codes), 0)), shared.classes[shared.codes]) if y is None else (X, y)
         )
-        split = split_by(
-            check_cv(self.cv, labels, classifier=True).split(rows, labels, **to_split), len(labels)
-        )
+        splits = check_cv(self.cv, labels, classifier=True).split(rows, labels, **to_split)
+        split = split_by(splits, len(shared.codes))
         shared, self.classes_ = shared._replace(splits=split.bits), shared.classes
         models = [self._model(shared, i) for i in range(len(split.tests))]
         scoring = Scoring(self.scoring, shared.classes, X, y, to_score)

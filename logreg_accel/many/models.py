@@ -97,6 +97,12 @@ def fitted_model(template, shared, spec, fitted):
     return model
 
 
+def done(status, suboptimality, tol):
+    """Where models came to an end of their own or, ended by a budget, that near: arrays of one shape."""
+    near = suboptimality <= max(tol, driver.HIGH_FLOOR)
+    return near | np.isin(status.astype(str), list(driver.SATISFIED))
+
+
 def warn_of(template, fitted, stacklevel):
     """One ConvergenceWarning for all models that ended above `tol`."""
     floor = max(template.tol, driver.HIGH_FLOOR)
