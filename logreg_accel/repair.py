@@ -24,6 +24,9 @@ _ROUNDS = 8
 _NEAR = 1.01  # times what a bound cannot be below
 _DONE = 1e-3  # what is left to gain, beside the bound
 _FAR, _FARTHEST = 1.0, 100.0  # ways of margins: from the one on the curvature is another
+_ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
+"""Steps of Newton's method along which some rows are separated raise their margins by 1 and leave a third of
+the decrement, for ever: a jump leaves nothing of what those rows lose."""
 _NOTHING = 1e-28  # relative decrement of which nothing is left
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 _SURE = 10  # roundings by which a bound is raised
@@ -136,7 +139,10 @@ class Repair:
             if reached or decrement <= _NOTHING * self.point.value or decrement > 0.9 * before:
                 break
             stale = decrement > 1e-4 * before  # the curvature has changed on the way
+            creeps = decrement > _CREEPS * before
             last, before = there, decrement
+            if beyond is not None and change.largest > _ENDLESS and creeps:
+                step, beyond = _JUMP / change.largest * step, None
             there = yield from self._next(there, step, beyond)
             if there is None:
                 break
