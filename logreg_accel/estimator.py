@@ -37,40 +37,47 @@ class LogisticRegression(
     l1_ratio : float from 0 to 1, default 0
         0 is the L2 penalty, 1 the L1 penalty (weights that are exactly zero), between them the elastic net.
     tol : float, default 1e-8
-        Estimated relative suboptimality (F − F*)/F to stop at; in effect max(tol, the arithmetic's rounding).
+        The fit stops where the relative distance to the optimum, (F − F*)/F, is proven to be at most `tol`,
+        or where rounding allows no less.
     fit_intercept : bool, default True
+        Whether there is an intercept.
     class_weight : dict, "balanced" or None
-    solver : "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", "row-space", \
-            "projected-newton", "prox-newton", "fista", "sgd", or settings
-        Settings such as `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
+        By what the weights of the rows of a class are multiplied; "balanced": n_samples / (n_classes · the
+        weight of the class).
+    solver : str, or settings, default "auto"
+        One of "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", "row-space",
+        "dual", "projected-newton", "prox-newton", "fista" and "sgd", or settings of one, such as
+        `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
     max_iter : int, default 1000
-        Steps at most.
+        The most steps that the solver may take.
     max_passes : float or None
-        Reads of X at most.
+        The most reads of X.
     max_seconds : float or None
-        Time at most; a read under way is finished.
+        The most seconds; a read under way is finished.
     warm_start : bool, default False
         Start from the weights of the last fit.
     random_state : int, RandomState or None, default 0
         Seed of a random start; with the default, the same call gives the same bits.
     verbose : int, default 0
-        1 prints what was chosen and a line for every step, to stderr.
+        1 prints to stderr what was chosen, and a line for every step.
     callback : callable (record, w) -> bool or None
-        Called at every step with a `logreg_accel.history.Record` and [w, b]; True stops the fit.
+        Called for every step with a `logreg_accel.history.Record` and [w, b]; the fit stops where it returns
+        True.
     backend : "auto", "numpy", "numba" or "cupy"
-        Where X is read. "auto": CuPy when X is on a GPU, or large and a GPU is usable; Numba when X is large;
-        else NumPy. One that cannot run raises RuntimeError and says why.
+        What reads X. "auto" takes CuPy when X is on a GPU, or is large and a GPU is usable; Numba when X is
+        large; else NumPy. A backend that cannot run raises a RuntimeError that says why.
     n_threads : int or None
-        CPU threads at most.
+        The most CPU threads; None uses all.
     penalty_factor : array (n_features,), dict of names of columns, or None
-        What the penalty of each column is multiplied by, at least 0; 0 leaves it without one. Not rescaled.
-        Columns that a dict does not name have 1.
+        What the penalty of each column is multiplied by, at least 0; a column with 0 has no penalty. The
+        factors are taken as they are, not rescaled. Columns that a dict does not name have 1.
     standardize : bool, default False
         Whether the penalty is on the weights of columns divided by their standard deviations, as after
         scikit-learn's StandardScaler. X is never changed, and `coef_` is in X's units all the same.
     bounds : (lower, upper), dict of names of columns, or None
-        Between which the weights stay: numbers or arrays (n_features,), None or infinite for none; in a
-        dict (lower, upper), "+" or "-" for a column, none for the others. In X's units, for every class.
+        Limits of the weights: numbers or arrays (n_features,), None or infinite for no limit. A dict has
+        (lower, upper), "+" or "-" for a column, and columns that it does not name have no limits. They are in
+        X's units, and hold for every class.
 
     Attributes
     ----------
@@ -92,7 +99,8 @@ class LogisticRegression(
     suboptimality_ : float
         Estimated (F − F*)/F, never above the bound.
     suboptimality_bound_ : float
-        Proven by a point of the dual problem (`logreg_accel.repair`), rounding included; 1 says nothing.
+        What (F − F*)/F is proven to be at most, by a point of the dual problem and with rounding included; 1
+        says nothing.
     status_ : str
         "converged" (the bound is at most tol), "estimated" (the estimate is, and no proof can be had), "noise
         floor", "separable", "max_iter", "max_passes", "max_seconds", "callback", "interrupted", "stalled"
@@ -254,6 +262,10 @@ class LogisticRegression(
 
 def load(path: str | os.PathLike) -> LogisticRegression:
     """Read a model that `LogisticRegression.save` wrote.
+
+    Parameters
+    ----------
+    path : path-like
 
     Returns
     -------

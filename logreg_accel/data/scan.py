@@ -124,15 +124,22 @@ def scan(
     drop : list of str
         Columns to leave out.
     memory : str or int
-        What a fit may take, beside what the process has taken before: "4GB", "800MB", or bytes.
+        What a fit may take in addition to what the process takes already: "4GB", "800MB", or bytes.
     cache : path or None
-        A folder on a local disk where the blocks stay, so that the next fit on the same inputs needs not
-        decode them; None takes a temporary file, which is gone afterwards (`TMPDIR` says where).
+        A folder on a local disk where the blocks stay, so that the next fit on the same inputs need not
+        decode them; None takes a temporary file in `TMPDIR`, which is removed afterwards.
     classes : sequence or None
         All labels. None learns them; then a label that first comes up in a later file, after one that had two
         or more, is an error that names file and row.
+    encoder : TableEncoder or None
+        Makes columns of numbers of tables with text, categories and missing values. One that is not fitted
+        learns from the files, in a read of its own; None takes numbers as they are.
+    layout : dict or None
+        With an encoder, how text reads: `separator`, `header` (False: columns are called 0, 1, ...),
+        `missing` (texts that mean a missing value) and `encoding`.
     client : distributed.Client, int or None
-        Of a Dask cluster whose workers read the files, each its share, or so many processes of this machine;
+        The client of a Dask cluster whose workers read the files, each its share, or a number of processes
+        of this machine that do so;
         `memory` is then what each of them may take, and `cache` where it writes what does not fit. The files
         have the same names everywhere. An `encoder` learns here, in one read, and encodes there. The bits of
         a fit do not depend on the number of workers, and any of them may end, hang or come at any time.

@@ -1,5 +1,6 @@
 """Standard errors, tests, intervals and marginal effects of a fit, out of one or two reads of X."""
 
+import inspect
 import math
 import sys
 import types
@@ -203,3 +204,7 @@ class _CallablePackage(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _CallablePackage
+
+# What help() and an editor show of `logreg_accel.inference` is the function that it is called as.
+__doc__ = inference.__doc__ or ""
+__signature__ = inspect.signature(inference)
