@@ -1,6 +1,8 @@
 """What a fit costs the host of a GPU, counted by the stand-in for CuPy, and how strict that stand-in is."""
 
 import ast
+import types
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,38 @@ def test_a_fit_keeps_to_its_budget(cupy, solver):
     assert counts["contiguity copies"] == 0, "products are those of whole padded rows"
     rows_looked_at = 512 * N
     assert max(fake_cupy.sizes_to_host) <= max(rows_looked_at, M - 1), "nothing with a number a row"
+
+
+@pytest.fixture
+def row_vectors(monkeypatch):
+    """Bytes of the arrays on the device that have a number for each of M rows: now, and at most so far."""
+    memory, known, init = types.SimpleNamespace(now=0, most=0), set(), device_array.DeviceArray.__init__
+
+    def gone(key, nbytes):
+        known.remove(key)
+        memory.now -= nbytes
+
+    def made(self, *arguments):
+        init(self, *arguments)
+        owner = device_array.owner_of(self)
+        if owner.size == M and id(owner) not in known:
+            known.add(id(owner))
+            weakref.finalize(owner, gone, id(owner), owner.nbytes)
+            memory.now += owner.nbytes
+            memory.most = max(memory.most, memory.now)
+
+    monkeypatch.setattr(device_array.DeviceArray, "__init__", made)
+    return memory
+
+
+@pytest.mark.parametrize("weighted, most", [(False, 29), (True, 45)])
+def test_few_bytes_a_row_live_beside_X_and_labels(cupy, row_vectors, weighted, most):
+    """Codes, margins of two points and masses; with weights those in float64, too."""
+    X, y, s, _ = draw(M, N, "float32", weighted=weighted)
+    there = [cupy.asarray(array) for array in (X, y, s) if array is not None]
+    before = row_vectors.now
+    LogisticRegression(tol=1e-6, solver="newton-subsampled").fit(*there)
+    assert 0 < row_vectors.most - before <= most * M
 
 
 def test_a_prediction_keeps_to_its_budget(cupy):
