@@ -42,7 +42,7 @@ class Coordinates(NamedTuple):
         if self.dtype == np.float64:
             return w.copy()
         most = float(np.finfo(self.dtype).max)  # a step that is too long is shortened, but not from infinity
-        rounded = np.clip(w, -most, most).astype(self.dtype).astype(np.float64)
+        rounded = np.minimum(np.maximum(w, -most), most).astype(self.dtype).astype(np.float64)
         if self.centre is not None and self.fit_intercept:
             rounded[-self.n_outputs :] = w[-self.n_outputs :]
         return rounded

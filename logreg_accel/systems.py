@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-import scipy.linalg
+from scipy.linalg import lapack
 
 from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, to_unit_diagonal
 from .solvers.newton import conjugate_gradients
@@ -78,31 +78,31 @@ class Matrix:
             solve, _ = _factored(more * (self.H - ridge) + ridge)
         if solve is None:
             return math.inf
-        rng, costs = np.random.default_rng(0), []
-        for _ in range(3):
-            e = (error * rng.choice([-1.0, 1.0], self.size))[self.active]
-            costs.append(0.5 * float(e @ solve(e)))
-        return 2 * max(costs)
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (3, self.size))
+        e = (error * signs)[:, self.active]
+        return max(float(own @ solved) for own, solved in zip(e, solve(e.T).T, strict=True))
 
 
 def _factored(H):
-    """A function v -> H⁻¹v, or None, and the least pivot of H in a unit diagonal."""
+    """A function v -> H⁻¹v for v (p,) or (p, k), or None, and the least pivot of H in a unit diagonal."""
+    if not len(H):  # LAPACK wants some
+        return lambda v: v, 1.0
     scale, lift = to_unit_diagonal(H), _LIFT
     A = H * scale * scale[:, None]
     while True:
-        try:
-            A[np.diag_indices_from(A)] = 1 + lift
-            lower = scipy.linalg.cho_factor(A, lower=True, check_finite=False)
+        A.reshape(-1)[:: len(A) + 1] = 1 + lift
+        # cho_factor and cho_solve look for the types of their arguments: longer than a small matrix takes.
+        lower, failed = lapack.dpotrf(A, lower=1, clean=0)
+        if not failed:
             break
-        except np.linalg.LinAlgError:
-            lift *= 10
-            if not lift < 1:
-                return None, 0.0
+        lift *= 10
+        if not lift < 1:
+            return None, 0.0
 
     def solve(v):
-        return scale * scipy.linalg.cho_solve(lower, scale * v, check_finite=False)
+        return (scale * lapack.dpotrs(lower, (scale * v.T).T, lower=1)[0].T).T
 
-    least = float((lower[0].diagonal() ** 2).min(initial=1.0))
+    least = float((lower.diagonal() ** 2).min(initial=1.0))
     return solve, least if (H.diagonal() > 0).all() else 0.0
 
 

@@ -10,6 +10,7 @@ constructor from the shape of the data; `bytes_beside`, a method (Shape) -> what
 to have reached the noise floor.
 """
 
+import functools
 import math
 
 from .auto import choose_solver, few, products_alone
@@ -104,6 +105,7 @@ def resolve_solver(
         What the solver needs beside X is not there; the message says how much, and what takes less.
     """
     shape, reason = Shape(n_rows, n_features, n_outputs, nbytes, real), "asked for"
+    available = functools.cache(available)  # the system is asked by files
     if isinstance(solver, str) and solver == "auto":
         looks = strength, seen
         if not has_room(shape.vectors(0), available):  # no solver fits, and a look would take memory, too
