@@ -116,7 +116,7 @@ def _odd(encoder, table, target, y, classes, counts):
             taken = "taken as levels" if column.features else "left out"
             yield (
                 f"{column.name}: numbers with signs, such as {texts[0]!r}, are {taken}; "
-                "written as plain numbers they say more"
+                "write them as plain numbers, such as 1234.5"
             )
     spread = [value for value in spread if value > 0]
     if spread and max(spread) > _APART * min(spread):
