@@ -13,10 +13,12 @@ def warn(model, fitted, stacklevel):
     """A ConvergenceWarning where the fit ended above `tol`: the solver, tol, reads, and what to try."""
     solution, solver = fitted.solution, fitted.solver
     if solution.status == driver.SEPARABLE:
+        none = not np.isfinite(model.C)
+        why, penalty = ("C is inf", "a finite C") if none else ("some have no penalty", "a penalty for all")
         warnings.warn(
-            "The classes are separable and C is inf: the loss falls without a minimum as the weights of "
+            f"The classes are separable and {why}: the loss falls without a minimum as the weights of "
             f"{_separating(model, solution)} grow; those returned are where the solver stopped. "
-            "Use a finite C or `firth`, or leave these columns out.",
+            f"Use {penalty} or `firth`, or leave these columns out.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )

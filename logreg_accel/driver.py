@@ -9,7 +9,6 @@ from .box import BoxCertificate
 from .certificate import MAX_ITER, UNKNOWN, Certificate, norm_of
 from .clock import MAX_SECONDS, Stop
 from .history import Record, Solution
-from .separation import separates
 from .session import INTERRUPTED, MAX_PASSES, Session
 from .solvers import questions as ask
 from .solvers.nearly_singular import LOOKED_AT_UP_TO
@@ -136,6 +135,7 @@ class Trial:
         self.tol, self.max_iter, self.callback = tol, max_iter, callback
         self.patience = getattr(solver, "patience", _PATIENCE)
         self.box = getattr(solver, "box", None)
+        self.may_recede = not getattr(solver, "partial", False) and self.box is None
         known = (objective.penalty, start, tol, lambda: session.reads_left)
         self.certificate = Certificate(*known) if self.box is None else BoxCertificate(*known, self.box)
         self.n_iter = -1  # the start is not a step
@@ -227,7 +227,8 @@ class Trial:
         verdict = yield from self.certificate.judge(told)
         if self.satisfied and verdict.bound <= self.tol:
             best = self._keep_best(told)
-        return self._accept(told.point, verdict, best)
+        look = self.may_recede and self.certificate.separation.seen_in(told.point, self.objective)
+        return self._accept(told.point, verdict, best, look and (yield from look))
 
     def _evaluate(self, question):
         """A Point of all rows, kept in the history."""
@@ -260,7 +261,7 @@ class Trial:
             question = ask.Evaluate(question.w)  # the diagonal takes a read that is not left
         return (yield question)
 
-    def _accept(self, point, verdict, best):
+    def _accept(self, point, verdict, best, separable):
         norm = norm_of(point.gradient)
         self.n_iter += 1
         suboptimality = verdict.suboptimality
@@ -273,9 +274,7 @@ class Trial:
 
         if self.callback is not None and self.callback(record, point.w.copy()):
             raise Stop(CALLBACK)
-        partial = getattr(self.solver, "partial", False)  # some rows prove nothing
-        free = not partial and self.box is None  # between bounds F has a minimum all the same
-        if free and (self.certificate.separation.there or separates(point, self.objective)):
+        if separable:
             raise Stop(SEPARABLE)
         self.satisfied = self.satisfied or verdict.bound <= self.tol or verdict.trusted
         if self.satisfied:

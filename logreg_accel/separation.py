@@ -65,6 +65,10 @@ class Separation:
             self.there = yield from self.look(point)
             self.receding, self.doubted = 0, 2 * self.doubted
 
+    def seen_in(self, point, objective):
+        """Whether steps, or F at a point, have shown that F has no minimum; a generator of questions."""
+        return self.there or (yield from separates(point, objective))
+
     def look(self, point):
         """Whether the last step separates rows; a generator of questions, of few parameters only."""
         if not self.receding or self.size > _LOOKED_AT_UP_TO:
@@ -128,13 +132,22 @@ def _sparsest(d, H, scale):
 
 
 def separates(point, objective):
-    """Whether F at some point proves that a plane separates the classes while nothing bounds the weights.
+    """Whether F at some point proves that a plane separates the classes while nothing bounds the weights; a
+    generator of questions.
 
     A row on the wrong side has a loss of at least ℓ(0) with two classes, and of log 2 with more. If Σ s·ℓ is
     below the least weight times that, every row is on its side. Then, without a penalty, F has no minimum:
-    it falls towards 0 as w grows.
+    it falls towards 0 as w grows. So it does where the weights without a penalty tell the rows apart alone.
     """
     penalty, rows = objective.penalty, objective.rows
-    if penalty.there or rows.has_offset:
+    least = rows.least_weight * min(objective.loss.at_zero, np.log(2))
+    if rows.has_offset or not point.value * rows.weight_sum < least:
         return False
-    return point.value * rows.weight_sum < rows.least_weight * min(objective.loss.at_zero, np.log(2))
+    if not penalty.there:
+        return True
+    intercepts = objective.at.penalised(np.ones(len(point.w))) == 0
+    if penalty.everywhere(intercepts):
+        return False
+    bounded = ((penalty.l1 > 0) | (penalty.l2 > 0)) & ~intercepts
+    alone = yield ask.Evaluate(np.where(bounded, 0.0, point.w))
+    return alone.value * rows.weight_sum < least

@@ -345,3 +345,16 @@ def test_what_is_not_separated_proves_how_low_the_loss_can_fall(solver):
     value = value_of(found.coef_, found.intercept_, X, y, np.inf)
     assert (value - entropy) / value <= found.suboptimality_bound_ * (1 + 1e-9) + 1e-12
     assert found.suboptimality_bound_ <= 1e-2
+
+
+@pytest.mark.parametrize("solver", [*SOLVERS, "prox-newton"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_columns_without_a_penalty_that_separate_are_named(solver, dtype):
+    """Once F was 0 in the arithmetic, it was called converged."""
+    rng = np.random.default_rng(0)
+    X, y = np.c_[np.arange(12), rng.standard_normal((12, 2))].astype(dtype), (np.arange(12) > 5).astype(int)
+    with pytest.warns(ConvergenceWarning, match="separable and some have no penalty"):
+        found = LogisticRegression(penalty_factor=[0, 1, 1], solver=solver, backend="numpy").fit(X, y)
+    assert found.status_ == "separable" and found.suboptimality_bound_ == 1
+    bounded = LogisticRegression(penalty_factor=[1, 0, 0], tol=1e-6, backend="numpy").fit(X, y)
+    assert bounded.status_ == "converged"
