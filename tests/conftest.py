@@ -299,7 +299,8 @@ def _emulated_kernels():
         cuda.source("pointwise.cu"),
         [f"logistic_{name}<{real}>" for name in ("residual", "line") for real in ("float", "double")],
     )
-    sweeps = ("mass_total", "mass_above", "logistic_curvatures", "logistic_change", "logistic_above")
+    draws = ("mass_total", "mass_above", "mass_passing", "mass_taken")
+    sweeps = (*draws, "logistic_curvatures", "logistic_change", "logistic_above")
     kernels.foresee(
         cuda.source("sweeps.cu"), [f"{name}<{real}>" for name in sweeps for real in ("float", "double")]
     )

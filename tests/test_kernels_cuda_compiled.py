@@ -47,7 +47,8 @@ def compile_for_some_architectures():
     pointwise = [f"logistic_{name}<{real}>" for name in ("line", "residual") for real in ("float", "double")]
     jobs = [("dense.cu", sorted(all_dtypes if arch == "sm_90" else some) + SUMS, arch) for arch in BY_DEFAULT]
     jobs += [("pointwise.cu", pointwise, arch) for arch in BY_DEFAULT]
-    sweeps = ("mass_total", "mass_above", "logistic_curvatures", "logistic_change", "logistic_above")
+    draws = ("mass_total", "mass_above", "mass_passing", "mass_taken")
+    sweeps = (*draws, "logistic_curvatures", "logistic_change", "logistic_above")
     jobs += [("sweeps.cu", [f"{name}<float>" for name in sweeps], arch) for arch in BY_DEFAULT]
     made = [
         f"made_rows<{types}>" for types in ("float, float, true", "float, double, false", "Half, float, true")
