@@ -6,10 +6,10 @@ says when to look closer; what opens is a point of the dual problem (`duality`).
 """
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import blas
 
 from . import witnesses
 from .repair import FACTORED_UP_TO, Repair, possible, rounding_of, value_of
@@ -29,11 +29,6 @@ _LOOSE, _TIGHT = 1e-6, 1e-9
 _SMALL = 1 << 18  # numbers of X up to which a tight bound costs next to nothing
 _FAR = 1e3, 1e6  # by which margins of separated rows are raised
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
-
-
-def norm_of(vector):
-    """‖v‖₂ by BLAS, which scales: no overflow on the way."""
-    return float(blas.dnrm2(vector))
 
 
 class Verdict(NamedTuple):
@@ -90,7 +85,7 @@ class Certificate:
         self.enough = min(tol, _TIGHT) if self.small else tol
         self.reads_left = reads_left
         self.n_iter = -1  # the start is not a step
-        self.previous = None
+        self.previous, self.last = None, math.inf  # the last estimate
         self.least_curvature, self.knock = math.inf, tol
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
         self.lower_share, self.tried, self.failed, self.receded = 0.0, False, False, False
@@ -110,7 +105,7 @@ class Certificate:
         if told.proven <= self.tol * point.value:
             return Verdict(math.nan, told.proven / point.value)
         yield from self._look_for_separation(point)
-        estimate = (yield from self._estimate(point, told.gap)) / abs(point.value)
+        estimate = self.last = (yield from self._estimate(point, told.gap)) / abs(point.value)
         bound = math.inf
         if estimate <= self.knock:
             bound = yield from self.bound(point, estimate)
@@ -125,6 +120,16 @@ class Certificate:
         if told.rough or (told.gap is None and bound < math.inf):  # nothing better is known than the bound
             estimate = math.nan
         return Verdict(estimate, bound, trusted)
+
+    def expecting(self, question):
+        """An evaluation that says what a proof there would draw; no step does better than square the gap."""
+        m, size = self.start.n_rows, len(question.w)
+        far = self.last * self.last > self.knock
+        if far or witnesses.all_move(m, size) or not possible(self.penalty, size):
+            return question
+        most = witnesses.most_of(m, size, self.rows_per_parameter)
+        draw = ask.Witnesses(most, self.start.seed + self.n_iter + 1, None)
+        return replace(question, likely=(*question.likely, draw))
 
     def _proven_at_once(self, point, enough):
         """The plain bound where it is so small, else inf."""

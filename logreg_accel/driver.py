@@ -6,9 +6,9 @@ import time
 import numpy as np
 
 from .box import BoxCertificate
-from .certificate import MAX_ITER, UNKNOWN, Certificate, norm_of
+from .certificate import MAX_ITER, UNKNOWN, Certificate
 from .clock import MAX_SECONDS, Stop
-from .history import Record, Solution
+from .history import Record, Solution, norm_of
 from .session import INTERRUPTED, MAX_PASSES, Session
 from .solvers import questions as ask
 from .solvers.nearly_singular import LOOKED_AT_UP_TO
@@ -235,7 +235,7 @@ class Trial:
         if self.satisfied and self.n_iter >= self.max_iter:
             raise Stop(MAX_ITER)
         began, reads = time.perf_counter(), self.session.n_passes
-        point = yield from self._point(question)
+        point = yield from self._point(self.certificate.expecting(question))
         at_zero = self.objective.loss.at_zero
         free = not (self.batched or self.box)
         if self.best is None and free and question.w.any() and not point.value <= at_zero:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg import blas
 
 
 class Record(NamedTuple):
@@ -64,3 +65,8 @@ class Solution(NamedTuple):
     status: str
     history: Any
     separating: Any = None
+
+
+def norm_of(vector):
+    """‖v‖₂ by BLAS, which scales: no overflow on the way."""
+    return float(blas.dnrm2(vector))

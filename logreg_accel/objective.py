@@ -209,7 +209,8 @@ class Objective:
             W = self.at.columns(self.at.rounded(question.w))
             on_the_way = self.rows.backend.on_device and question.since is not None
             since = question.since.margins if on_the_way else None
-            return passes.LossGradient(W, loss, keep, question.diagonal, models, since)
+            wanted = self.rows.wanted((d.size, d.seed, isinstance(d, ask.Witnesses)) for d in question.likely)
+            return passes.LossGradient(W, loss, keep, question.diagonal, models, since, wanted)
         W = self.at.columns(question.w)
         if isinstance(question, ask.HessianVector):
             return passes.HessianVector(W, self.at.columns(question.v), loss, question.margins, models)

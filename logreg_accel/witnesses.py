@@ -23,6 +23,11 @@ def all_move(m, size):
     return size <= 2 or m <= _ALL_UP_TO * size
 
 
+def most_of(m, size, per_parameter):
+    """How many are worth it."""
+    return max(per_parameter * size, _READS * m / size)
+
+
 def numbers(m, size, needed, per_parameter, fewest, cheap):
     """The numbers to try in turn; inf for all, none where too many are needed.
 
@@ -39,7 +44,7 @@ def numbers(m, size, needed, per_parameter, fewest, cheap):
     """
     if all_move(m, size):
         return [math.inf]
-    most = max(per_parameter * size, _READS * m / size)
+    most = most_of(m, size, per_parameter)
     wanted = most if math.isnan(needed) else size + _ROOM * needed * m
     if wanted > most:
         return []

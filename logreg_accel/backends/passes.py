@@ -140,9 +140,9 @@ UNKNOWN = Change(math.inf, -math.inf, math.inf)
 class LossGradient(Pass):
     """-> Sums out of one sweep; with `keep_margins` also the margins, with `diagonal` that of the Hessian.
 
-    models : tuple of Model, one for each loss.n_outputs columns of W; None where all columns have the block's
-    only target.
+    models : tuple of Model, one for each loss.n_outputs columns of W; None for the block's only target.
     since : margins at another point; a backend that waits for a device tells how they changed.
+    wanted : tuple of draws that may follow, for rows that gather them as they read; no kernel looks at it.
     """
 
     vectors = ("since",)
@@ -152,6 +152,7 @@ class LossGradient(Pass):
     diagonal: bool = False
     models: tuple | None = None
     since: Any = None
+    wanted: tuple = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,9 @@ def beside(passes):
     if not isinstance(first, LossGradient | HessianVector | Diagonal):
         raise TypeError(f"{type(first).__name__} is not made for several models at once.")
     # Margins of many models are as large as X.
-    known = {"keep_margins": False, "since": None} if isinstance(first, LossGradient) else {"margins": None}
+    known = {"margins": None}
+    if isinstance(first, LossGradient):
+        known = {"keep_margins": False, "since": None, "wanted": ()}
     columns = {
         name: np.hstack([getattr(p, name) for p in passes]) for name in _COLUMNS if hasattr(first, name)
     }

@@ -209,6 +209,16 @@ class Rows:
         """Reads of all rows that a draw will cost, about."""
         return min((1 if by_norms else 2) * size / self.n_rows, 1)
 
+    def wanted(self, draws):
+        """What draws by mass look at, for a LossGradient to gather: a tuple, empty where that spares no read.
+
+        Parameters
+        ----------
+        draws : iterable of (size, seed, for_proof)
+            As of `draw` or, for a proof, of `witnesses`.
+        """
+        return ()
+
     def batch(self, numbers, n_batches):
         """Some of the `n_batches` batches that hold every row once, as views that stand for their share."""
         raise TypeError(f"{type(self).__name__} cannot be cut into batches. Use another solver than 'sgd'.")

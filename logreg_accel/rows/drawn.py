@@ -6,6 +6,7 @@ from ..backends.passes import ColumnSquares, RowSquares
 from . import sampling
 from .base import Rows
 from .masses import Labels, Masses, at, joined
+from .passing import Wanted
 
 
 class DrawnRows(Rows):
@@ -116,14 +117,14 @@ class DrawnRows(Rows):
 
     def _by_mass(self, mass, size, seeds):
         masses = self._masses(mass)
-        rows, weights = sampling.by_mass(masses, 2 * size, seeds, self.backend)
-        candidates = self._gathered(self._take(rows, np.ones(len(rows))))
+        rows, weights = sampling.by_mass(masses, *candidates(size, seeds[0]), self.backend)
+        looked_at = self._gathered(self._take(rows, np.ones(len(rows))))
         xp = self.backend.xp
-        norms = joined(candidates.scaled_norms().parts)
+        norms = joined(looked_at.scaled_norms().parts)
         likely = xp.asarray(weights) * masses.at(rows) * norms
         kept, again = sampling.by_mass(likely, size, [*seeds, 1], self.backend, rows)
         chosen, weights = rows[kept], self._weighted(rows[kept], weights[kept] * again)
-        return chosen, weights, self._reads_of(rows), candidates._take(kept, weights)
+        return chosen, weights, self._reads_of(rows), looked_at._take(kept, weights)
 
     def _by_norms(self, mass, size, seeds):
         cost = 0.0
@@ -140,13 +141,23 @@ class DrawnRows(Rows):
         if mass is None:
             rows = np.arange(int(size)) * m // int(size)
         else:
-            rows, _ = sampling.by_mass(self._masses(mass), size, [seed, int(size), 2], self.backend)
+            rows, _ = sampling.by_mass(self._masses(mass), *moved(size, seed), self.backend)
         return rows, self._weighted(rows, np.ones(len(rows))), self._reads_of(rows)
 
     def _weighted(self, rows, weights):
         """Weights of a draw times those of the rows drawn, on the host."""
         s = at((s for _, s in self._beside()), rows, self.backend)
         return weights if s is None else weights * self.backend.to_host(s)
+
+
+def candidates(size, seed):
+    """What a draw by mass looks at: twice as many rows as it takes."""
+    return Wanted(2 * int(size), (seed, int(size)))
+
+
+def moved(size, seed):
+    """What a proof moves; more rows contain fewer ones, so that these are known before anybody asks."""
+    return Wanted(int(size), (seed, 3))
 
 
 def in_float64(rows):

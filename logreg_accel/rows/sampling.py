@@ -12,8 +12,8 @@ import numpy as np
 from ..backends.drawing import uniforms
 from .masses import Each, Masses, at
 
-_UNIFORM = 0.1  # of a sample is spread evenly, so that no row's weight grows beyond bounds
-_LEAST_MASS = 1e-25  # of all rows: less says nothing, and its inverse may overflow float32
+UNIFORM = 0.1  # of a sample is spread evenly, so that no row's weight grows beyond bounds
+LEAST_MASS = 1e-25  # of all rows: less says nothing, and its inverse may overflow float32
 _SURE = 8  # times the mass of others: what makes the rows of a rare class certain
 _MARGIN = 1 + 1e-5  # above a bar, a priority is not there by rounding
 
@@ -96,7 +96,7 @@ def by_mass(mass, size, seed, backend, numbers=None):
     weights : ndarray (k,), float64
         What each counts: 1 for rows that are certain.
     """
-    return draw(_masses(mass, backend, numbers), size, seed, backend, _UNIFORM)
+    return draw(_masses(mass, backend, numbers), size, seed, backend, UNIFORM)
 
 
 def _masses(mass, backend, numbers=None):
@@ -114,7 +114,7 @@ def draw(mass, size, seed, backend, uniform=0.0):
     bar = 1 / (size + 4 * np.sqrt(size) + 16)
     passed = masses.of_share(uniform, bar, seed)
     total, count = masses.total()
-    if not _LEAST_MASS < total < np.inf:
+    if not LEAST_MASS < total < np.inf:
         ones = Each(lambda: (backend.xp.full(len(part), 1, dtype=np.float32) for part in masses.parts))
         return draw(Masses(ones, backend, masses.numbers), size, seed, backend)
     if size >= count:

@@ -9,9 +9,10 @@ import numpy as np
 from ..backends.passes import RowVector
 from ..data import Block, centre_of, centred, compute_dtype, look_at
 from ..data.packed import PIECE
-from .drawn import DrawnRows
+from .drawn import DrawnRows, candidates, moved
 from .masses import at
 from .memory import SomeRows
+from .passing import Passed, Passing
 from .spill import Parts, Spill
 from .store import AT_ONCE
 from .tree import ByPart
@@ -42,6 +43,7 @@ class StreamRows(DrawnRows):
 
     in_memory = True  # as far as a few rows are concerned
     _numbers = None  # of the blocks; None for all
+    _passed = Passed()
 
     def __init__(self, streamed, backend, centring=None):
         store = self.store = streamed.store
@@ -98,17 +100,31 @@ class StreamRows(DrawnRows):
                 yield self._block(X, *streamed.beside(codes, s))
 
     def _parts(self, pass_, blocks):
-        """Several blocks at a time where the backend can."""
-        backend = self.backend.beside(pass_, AT_ONCE) if pass_.reads else None
-        if backend is None:
-            return super()._parts(pass_, blocks)
+        """Several blocks at a time where the backend can; what draws want of them is gathered."""
+        if not pass_.reads:
+            yield from super()._parts(pass_, blocks)
+            return
+        several = self.backend.beside(pass_, AT_ONCE)
+        backend = several or self.backend
         count = len(self.store.sizes if self._numbers is None else self._numbers)
         streams = list(itertools.islice(self._streams(), count))
+        passing = Passing(pass_, self.store.layouts) if getattr(pass_, "wanted", ()) else None
 
         def part(place, X, codes, s):
-            return backend.run(pass_.for_block(place), self._block(X, *streams[place].beside(codes, s)))
+            block = self._block(X, *streams[place].beside(codes, s))
+            sums = backend.run(pass_.for_block(place), block)
+            if passing is not None:
+                kept = place in self.store.resident
+                passing.look(place, backend, block, sums.margins, None if kept else X, codes)
+            return sums
 
-        return self.store.each(part, self._numbers)
+        if several is not None:
+            yield from self.store.each(part, self._numbers)
+        else:
+            with contextlib.closing(self.store.blocks(self._numbers)) as found:
+                yield from (part(place, *block) for place, block in enumerate(found))
+        if passing is not None:
+            self._passed = passing.passed()
 
     def _streams(self):
         """For every block, who knows the labels of its rows."""
@@ -156,7 +172,7 @@ class StreamRows(DrawnRows):
     # -- some of the rows ------------------------------------------------------------------------------------
 
     def _take(self, rows, weights):
-        X, codes, _ = self.store.some(rows)
+        X, codes = self._passed.taken(rows, lambda others: self.store.some(others)[:2])
         y, _, splits = self.streamed.at(rows).beside(codes, None)
         block = self._block(X, y, None, splits)
         return [self.backend.take(block, np.arange(len(rows)), weights)]
@@ -197,13 +213,30 @@ class StreamRows(DrawnRows):
 
     def witnesses(self, size, seed, mass=None):
         """See `Rows.witnesses`; fewer where so many would take too much memory."""
-        most = max(WITNESSES * self.n_rows // self.nbytes, 8 * self.n_features)
-        return super().witnesses(size if 2 * size >= self.n_rows else min(size, most), seed, mass)
+        return super().witnesses(size if 2 * size >= self.n_rows else self._of_proof(size), seed, mass)
+
+    def _of_proof(self, size):
+        return min(size, max(WITNESSES * self.n_rows // self.nbytes, 8 * self.n_features))
+
+    def draw(self, size, seed, mass=None, by_norms=False):
+        """See `Rows.draw`. What was gathered for it is let go."""
+        rows = super().draw(size, seed, mass, by_norms)
+        self._passed = Passed()
+        return rows
+
+    def wanted(self, draws):
+        """See `Rows.wanted`."""
+        some = [draw for draw in draws if 2 * draw[0] < self.n_rows]
+        return tuple(moved(self._of_proof(m), i) if proof else candidates(m, i) for m, i, proof in some)
 
     def _reads_of(self, rows):
-        return self.store.bytes_of(rows) / max(self.nbytes, 1)
+        """Those that were gathered take none, nor do those of blocks in memory: as if they were gathered."""
+        others = rows[~np.isin(rows, self._passed.numbers, assume_unique=True)]
+        return self.store.bytes_of(others) / max(self.nbytes, 1)
 
     def reads_to_draw(self, size, by_norms=False):
         pieces = max(PIECE / max(self.nbytes / self.n_rows, 1), 1)
+        if len(self._passed.numbers) >= size:
+            pieces = 0
         norms = 2 if by_norms and self._norms is None and size < self.n_rows else 0
         return min((1 if by_norms else 2) * size * pieces / self.n_rows, 1) + norms

@@ -8,7 +8,7 @@ SOLVED = 1e-4  # decrement, relative to the loss of the sample, at which the sam
 MOST_STEPS = 20  # on one sample
 
 
-def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER):
+def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER, likely=()):
     """Find a Point of all rows near the optimum of a sample, which grows fourfold until it carries over.
 
     Parameters
@@ -20,6 +20,8 @@ def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER):
     solve : function (sample, w) -> generator that returns a Point of the sample
     carries_over : float
         How far the loss of all rows may lie above that of the sample, relative to the latter.
+    likely : tuple
+        What will be drawn at the point that is found.
 
     Returns
     -------
@@ -29,13 +31,13 @@ def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER):
     """
     w = start.w
     if w.any():
-        return (yield Evaluate(w)), size
+        return (yield Evaluate(w, likely=likely)), size
     while True:
         sample = yield Draw(Sample(size, start.seed))
         if sample is None:
-            return (yield Evaluate(w)), size
+            return (yield Evaluate(w, likely=likely)), size
         near = yield from solve(sample, w)
-        here = yield Evaluate(near.w)
+        here = yield Evaluate(near.w, likely=likely)
         if not here.value > (1 + carries_over) * near.value:
             return here, size
         w, size = near.w, 4 * size

@@ -17,7 +17,7 @@ _TRIALS = 12  # along a line, where each is a read
 _OVERFLOWS = 10  # number of trials if the loss overflows, each with a thousandth of the previous step
 
 
-def step(here, direction, on=None, flat=ENOUGH_FLATTENING):
+def step(here, direction, on=None, flat=ENOUGH_FLATTENING, likely=()):
     """Find the next point from `here` along a direction: a Point, or None if rounding hides any descent.
 
     The unit step is tried first. If it is not good enough, the line is minimised on the margins of both ends,
@@ -31,7 +31,7 @@ def step(here, direction, on=None, flat=ENOUGH_FLATTENING):
         return None
     if -slope <= here.rounding:
         flat = ENOUGH_FLATTENING
-    there = yield Evaluate(here.w + direction, on)
+    there = yield Evaluate(here.w + direction, on, likely=likely)
     for _ in range(_OVERFLOWS):
         if math.isfinite(there.value):
             break
@@ -44,7 +44,7 @@ def step(here, direction, on=None, flat=ENOUGH_FLATTENING):
             return (yield from _by_reads(here, there, direction, slope, on))
         t = yield LineMinimum(here, there, on)
         if abs(t - 1) > (_SAME_STEP if _descends(here, there, direction, slope) else _NO_STEP):
-            there = yield Evaluate(here.w + t * direction, on)
+            there = yield Evaluate(here.w + t * direction, on, likely=likely)
         if not _descends(here, there, direction, slope):
             return None
     return there

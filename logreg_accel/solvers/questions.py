@@ -103,12 +103,14 @@ class Point(NamedTuple):
 class Evaluate:
     """-> a Point at w, out of one read of X; with the diagonal of the Hessian if that is requested, on a GPU
     out of another read, and with what MarginChange tells of it beside a Point `since`.
+    Rows from disk gather what the `likely` Samples and Witnesses there will take, so that no draw is a read.
     """
 
     w: np.ndarray
     on: Any = None
     diagonal: bool = False
     since: Point | None = None
+    likely: tuple = ()
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ class newton_subsampled:
         if len(start.w) > _METRIC_UP_TO:
             return (yield from self._by_products(start, size))
         first = min(size, _FIRST_ROWS * len(start.w))
-        here, _ = yield from near_the_optimum(start, first, _newton(SOLVED, MOST_STEPS))
+        solve, likely = _newton(SOLVED, MOST_STEPS), (Sample(size, start.seed + 1),)
+        here, _ = yield from near_the_optimum(start, first, solve, likely=likely)
         pairs, drawn = deque(maxlen=self.memory), 1
         metric, before, crept = (yield from _metric(start, size, drawn, here)), math.inf, 0
         while True:
@@ -103,7 +104,8 @@ class newton_subsampled:
                 pairs.clear()
                 direction = -metric(here.gradient)
                 decrement = -0.5 * (here.gradient @ direction)
-            there = yield from step(here, direction)
+            likely = (Sample(size * (1 + drawn % 2), start.seed + drawn + 1),)
+            there = yield from step(here, direction, likely=likely)
             if there is None:
                 if decrement <= here.rounding or (size == math.inf and not pairs):
                     return NOISE_FLOOR

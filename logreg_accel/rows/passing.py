@@ -1,0 +1,120 @@
+"""Rows that a draw will look at, gathered while a read passes them: they are not read a second time.
+
+Which rows a draw takes is decided afterwards, by the masses of all rows: what is gathered here changes what
+has to be read, and nothing else.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backends.passes import CurvatureMass
+from ..data import Block
+from ..data.packed import stacked
+from .masses import Masses
+from .sampling import LEAST_MASS, UNIFORM
+
+_LOWER = 0.75  # of the bar that so many rows pass: the mass of the other blocks is not known yet
+
+
+class Wanted(NamedTuple):
+    """What `sampling.by_mass` is asked for.
+
+    Attributes
+    ----------
+    size : int
+    seed : tuple of int
+    """
+
+    size: int
+    seed: tuple
+
+
+class Passed(NamedTuple):
+    """Rows that were gathered.
+
+    Attributes
+    ----------
+    numbers : ndarray, ascending
+        Of the rows that passed; those of blocks that stay in memory are not gathered.
+    gathered : ndarray, ascending
+    X : Matrix or None
+        Of the gathered ones, as stored.
+    codes : ndarray or None
+    """
+
+    numbers: np.ndarray = np.zeros(0, dtype=np.int64)
+    gathered: np.ndarray = np.zeros(0, dtype=np.int64)
+    X: object = None
+    codes: np.ndarray | None = None
+
+    def taken(self, rows, some):
+        """X and codes of some rows, ascending; some(rows) reads those that were not gathered."""
+        there = np.isin(rows, self.gathered, assume_unique=True)
+        if not there.any():
+            return some(rows)
+        places = np.searchsorted(self.gathered, rows[there])
+        X, codes = self.X.take(places), self.codes[places]
+        if there.all():
+            return X, codes
+        others = some(rows[~there])
+        order = np.argsort(np.concatenate([np.flatnonzero(there), np.flatnonzero(~there)]))
+        return stacked([X, others[0]]).take(order), np.concatenate([codes, others[1]])[order]
+
+
+class Passing:
+    """Gathers what draws probably take, block after block, in any order.
+
+    Parameters
+    ----------
+    pass_ : LossGradient that keeps margins
+    layouts : list of (rows, entries)
+        Of the blocks.
+    """
+
+    def __init__(self, pass_, layouts):
+        self.pass_, self.starts = pass_, np.cumsum([0, *(rows for rows, _ in layouts)])
+        self.found = {}
+
+    def look(self, i, backend, block, margins, X, codes):
+        """Gather rows of block i, of which X and codes are given as stored; None for X that stays there."""
+        s = None if block.sample_weight is None else block.sample_weight.astype(margins.dtype)
+        mass = CurvatureMass(margins, self.pass_.loss, self.pass_.models)
+        part = backend.run(mass, Block(None, block.y, s, block.splits))
+        masses, start = Masses([part], backend, start=int(self.starts[i])), self.starts[i]
+        rows = np.zeros(0, dtype=np.int64)
+        for size, seed in self.pass_.wanted:
+            rows = np.union1d(rows, likely(masses, len(part) / self.starts[-1], size, seed))
+        own = None if X is None else (X.take(rows - start), codes[rows - start])
+        self.found[i] = rows, own
+
+    def passed(self):
+        """What was gathered, now that all blocks have passed."""
+        found = [self.found[i] for i in sorted(self.found)]
+        gathered = [(rows, *own) for rows, own in found if own is not None and len(rows)]
+        self.found = {}
+        numbers = np.concatenate([rows for rows, _ in found])
+        if not gathered:
+            return Passed(numbers)
+        rows, X, codes = zip(*gathered, strict=True)
+        return Passed(numbers, np.concatenate(rows), stacked(X), np.concatenate(codes))
+
+
+def likely(masses, share, size, seed):
+    """The rows of a block that a draw by mass out of all rows probably takes, and some more.
+
+    Rows of a block with more mass than others may be missed.
+
+    Parameters
+    ----------
+    masses : Masses
+        Of the block.
+    share : float
+        Of all rows that are in it.
+    size, seed
+        As of `sampling.by_mass`.
+    """
+    total, count = masses.total()
+    if not LEAST_MASS < total < np.inf:
+        return np.zeros(0, dtype=np.int64)
+    return masses.above((1 - UNIFORM) * share / total, UNIFORM * share / count, _LOWER / size, seed)
