@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backends.passes import CurvatureMass
-from ..data import Block
 from ..data.packed import stacked
 from .masses import Masses
 from .sampling import LEAST_MASS, UNIFORM
 
 _LOWER = 0.75  # of the bar that so many rows pass: the mass of the other blocks is not known yet
+_STEP = 1 << 14  # rows
 
 
 class Wanted(NamedTuple):
@@ -78,15 +78,20 @@ class Passing:
 
     def look(self, i, backend, block, margins, X, codes):
         """Gather rows of block i, of which X and codes are given as stored; None for X that stays there."""
-        s = None if block.sample_weight is None else block.sample_weight.astype(margins.dtype)
-        mass = CurvatureMass(margins, self.pass_.loss, self.pass_.models)
-        part = backend.run(mass, Block(None, block.y, s, block.splits))
-        masses, start = Masses([part], backend, start=int(self.starts[i])), self.starts[i]
+        start, stop = self.starts[i : i + 2]
+        masses = Masses(self._parts(backend, block, margins), backend, start=int(start))
         rows = np.zeros(0, dtype=np.int64)
         for size, seed in self.pass_.wanted:
-            rows = np.union1d(rows, likely(masses, len(part) / self.starts[-1], size, seed))
+            rows = np.union1d(rows, likely(masses, (stop - start) / self.starts[-1], size, seed))
         own = None if X is None else (X.take(rows - start), codes[rows - start])
         self.found[i] = rows, own
+
+    def _parts(self, backend, block, margins):
+        """Masses of the rows, in parts that stay in the cache on a CPU."""
+        m, loss, models = len(margins), self.pass_.loss, self.pass_.models
+        step = m if backend.on_device else _STEP
+        cuts = [slice(first, min(first + step, m)) for first in range(0, m, step)]
+        return [backend.run(CurvatureMass(margins[c], loss, models), backend.rows(block, c)) for c in cuts]
 
     def passed(self):
         """What was gathered, now that all blocks have passed."""

@@ -20,6 +20,9 @@ from .tree import ByPart
 WITNESSES = 16_000_000
 """Bytes of the rows of a proof, at most; with fewer rows it is looser, and the same for any memory."""
 
+GATHERED = 1_000_000
+"""Bytes of rows that are gathered for a proof as they pass."""
+
 _LOOKED_AT = 512  # rows
 VECTORS = 0.125  # of the memory, for margins and other numbers a row
 
@@ -213,10 +216,8 @@ class StreamRows(DrawnRows):
 
     def witnesses(self, size, seed, mass=None):
         """See `Rows.witnesses`; fewer where so many would take too much memory."""
-        return super().witnesses(size if 2 * size >= self.n_rows else self._of_proof(size), seed, mass)
-
-    def _of_proof(self, size):
-        return min(size, max(WITNESSES * self.n_rows // self.nbytes, 8 * self.n_features))
+        most = max(WITNESSES * self.n_rows // self.nbytes, 8 * self.n_features)
+        return super().witnesses(size if 2 * size >= self.n_rows else min(size, most), seed, mass)
 
     def draw(self, size, seed, mass=None, by_norms=False):
         """See `Rows.draw`. What was gathered for it is let go."""
@@ -227,7 +228,8 @@ class StreamRows(DrawnRows):
     def wanted(self, draws):
         """See `Rows.wanted`."""
         some = [draw for draw in draws if 2 * draw[0] < self.n_rows]
-        return tuple(moved(self._of_proof(m), i) if proof else candidates(m, i) for m, i, proof in some)
+        most = GATHERED * self.n_rows // self.nbytes  # proofs mostly take fewer rows than they might
+        return tuple(moved(min(m, most), i) if proof else candidates(m, i) for m, i, proof in some)
 
     def _reads_of(self, rows):
         """Those that were gathered take none, nor do those of blocks in memory: as if they were gathered."""
