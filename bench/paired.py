@@ -3,7 +3,8 @@
     git worktree add ../before COMMIT && python bench/paired.py ../before --data DIR
 
 Two processes, one a version, hold the same data and fit it in turns, so that a slow spell of the machine
-hits both; the fastest of each counts. `--cases a,b` names cases of the race (bench/race/problems.py).
+hits both; the fastest of each counts. `--cases a,b` names cases of the race (bench/race/problems.py). On a
+machine with other work, `--cpu` compares the seconds of all threads instead of those of the clock.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def child(folder):
+def child(folder, clock):
     """Fit the cases that come by name, one a line, and tell the seconds and the reads of each."""
     sys.path.insert(0, str(Path(__file__).parent))
     from race.problems import CASES, load
@@ -33,15 +34,17 @@ def child(folder):
             name, data = wanted, load(wanted, 1.0, folder)
         case = CASES[name]
         model = LogisticRegression(C=case.C, l1_ratio=case.l1_ratio, tol=1e-6)
-        began = time.perf_counter()
+        began = clock()
         model.fit(*data)
-        print(json.dumps([time.perf_counter() - began, model.n_passes_, str(model.solver_)]), flush=True)
+        print(json.dumps([clock() - began, model.n_passes_, str(model.solver_)]), flush=True)
 
 
-def start(checkout, folder):
+def start(checkout, options):
     """A child with a checkout's package, and this version's data."""
     env = {**os.environ, "PYTHONPATH": str(checkout)}
-    command = [sys.executable, "-P", __file__, "--child", "--data", str(folder)]
+    command = [sys.executable, "-P", __file__, "--child"]
+    command += ["--data", options.data] if options.data else []
+    command += ["--cpu"] if options.cpu else []
     return subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -61,11 +64,12 @@ def main():
     parser.add_argument("--data", help="the folder of real data")
     parser.add_argument("--cases", default="breast-cancer,well-1M-100", help="names, with commas")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--cpu", action="store_true", help="seconds of all threads, not of the clock")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        return child(options.data)
-    versions = [start(checkout, options.data) for checkout in (options.other.resolve(), ROOT)]
+        return child(options.data, time.process_time if options.cpu else time.perf_counter)
+    versions = [start(checkout, options) for checkout in (options.other.resolve(), ROOT)]
     print("case                      before, ms   reads   after, ms   reads   ratio")
     for case in options.cases.split(","):
         fits = [[fit(process, case) for process in versions] for _ in range(options.rounds + 1)][1:]

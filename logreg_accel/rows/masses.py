@@ -7,6 +7,8 @@ import itertools
 
 import numpy as np
 
+from ..backends.threads import looked_up
+
 
 class Masses:
     """A number of at least 0 for every row, in one array or block by block.
@@ -174,7 +176,8 @@ class Labels:
 
     def _masses(self, each):
         for y, s in self.beside():
-            mass = self.backend.xp.asarray(each, dtype=np.float32 if s is None else np.float64)[y]
+            of_class = self.backend.xp.asarray(each, dtype=np.float32 if s is None else np.float64)
+            mass = of_class[y] if self.backend.on_device else looked_up(of_class, y, self.backend.n_threads)
             yield mass if s is None else mass * s
 
     def at(self, rows):
