@@ -56,7 +56,7 @@ def doctor(options):
             f"from {CUPY_FROM_BYTES >> 20} MiB, or for X on a GPU": "cupy, where it is usable",
         },
     )
-    print_facts("\nMachine", facts)
+    print_facts("\nMachine", {name.replace("_", " "): fact for name, fact in facts.items()})
     print_facts("\nVersions", {name: version or "not installed" for name, version in versions.items()})
 
 

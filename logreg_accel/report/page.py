@@ -44,6 +44,8 @@ thead th { color: var(--muted); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; overflow-wrap: anywhere;
   min-width: 7rem; }
 .words td, .words th { text-align: left; overflow-wrap: anywhere; }
+@media (max-width: 30rem) { table { font-size: .82rem; min-width: 0; } th, td { padding: .3rem .3rem; }
+  th:first-child, td:first-child { min-width: 4.5rem; } }
 </style></head><body><main>
 <h1>$title</h1>
 $body
