@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..data import compute_dtype
+from . import generic
 from . import passes as p
-from .generic import tiles
 
 
 def column_squares(backend, pass_, block):
@@ -14,7 +14,7 @@ def column_squares(backend, pass_, block):
 
 def _of_columns(backend, block):
     sums = backend.xp.zeros(block.X.shape[1], dtype=np.float64)
-    for _, X, _ in tiles(backend, block):
+    for _, X, _ in generic.tiles(backend, block):
         ones = backend.xp.full((X.shape[0], 1), 1, dtype=X.dtype)
         sums += X.squared().transposed_product(ones)[:, 0]
     return sums
@@ -29,7 +29,7 @@ def row_squares(backend, pass_, block):
         with np.errstate(divide="ignore"):
             scale = xp.where(squares > 0, len(norms) / squares, 0)
     scale = xp.asarray(scale, dtype=norms.dtype)
-    for rows, X, _ in tiles(backend, block):
+    for rows, X, _ in generic.tiles(backend, block):
         norms[rows] = X.squared() @ scale
     return norms
 
