@@ -178,8 +178,8 @@ def _open_csv(path):
                 return load(features, np.float64, 2), one
             except ValueError as error:
                 raise ValueError(
-                    f"{str(error).rstrip('.')}. Text and missing values need pyarrow: pip install "
-                    "'logreg-accel[arrow]'. Without it --drop leaves such columns out."
+                    f"{str(error).rstrip('.')}. Columns that are not numbers need pyarrow: pip install "
+                    "'logreg-accel[arrow]'. Without it, leave them out with --drop."
                 ) from error
 
     return columns, get
