@@ -170,3 +170,16 @@ def test_offsets_that_are_refused(offset, words):
     X, y, _, _ = problem(3)
     with pytest.raises(ValueError, match=r"expected one number a row and class, \(240, 3\)"):
         LogisticRegression().fit(X, y, offset=right)
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "newton-cholesky"])
+def test_offsets_that_leave_next_to_no_curvature_fail_no_fit(solver):
+    """Products along directions that were not finite were told as an overflow of X."""
+    rng = np.random.default_rng([5, 58])
+    m, _ = int(rng.integers(20, 200)), rng.random()
+    X, size, _ = rng.standard_normal((m, 3)), 10.0 ** rng.integers(6, 11), rng.choice([0, 1])
+    offset = size + rng.choice([1, size]) * rng.standard_normal(m)
+    y = rng.integers(0, 2, m)
+    model = LogisticRegression(C=1e3, solver=solver, backend="numpy", tol=1e-10)
+    found = model.fit(X, y, offset=offset)
+    assert np.isfinite(found.coef_).all() and 0 <= found.suboptimality_ <= found.suboptimality_bound_ <= 1

@@ -189,13 +189,13 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
     z = precondition(r)
     p, rz = z, r @ z
     small, products = forcing**2 * rz, 0
-    while rz > small and products < most:
+    while small < rz < np.inf and products < most:
         Hp = yield HessianVector(here.w, p, on, margins)
         products += 1
         curvature = p @ Hp
-        if not curvature > 0:  # only rounding can do this: F is convex
+        alpha = rz / curvature if curvature > 0 else np.inf  # F is convex: only rounding makes it negative
+        if not alpha < np.inf:
             break
-        alpha = rz / curvature
         d = d + alpha * p
         if 0.5 * alpha * rz <= gain:
             return d, products, True
