@@ -4,6 +4,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+# OpenBLAS reads it when NumPy is imported: idle threads sleep at once. By default they spin for a while after
+# every product and take the cores from tests and compilers that run beside. Fewer threads would do as well,
+# but tests are to run on those that a user has.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+
 import ml_dtypes  # noqa: F401  np.dtype("bfloat16") from here on
 import numpy as np
 import pytest
