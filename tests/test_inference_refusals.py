@@ -74,13 +74,28 @@ def test_refusals():
         ("x9", "'x9' is no parameter"),
         (np.eye(4), "shape"),
         (np.ones((2, 5)), "depend on each"),
+        ([], "`R` is empty"),
+        (np.zeros(5), "says nothing of the parameters"),
     ):
         with pytest.raises(ValueError, match=words):
             result.wald_test(R)
+    for r in ([1, 2, 3], np.nan):
+        with pytest.raises(ValueError, match="`r` is .*; expected a finite number, or one for each of 2"):
+            result.wald_test(["x0", "x1"], r)
     with pytest.raises(ValueError, match="between 0 and 1"):
         result.conf_int(1.5)
+    with pytest.raises(ValueError, match="`alpha` is 'small'; expected a number between 0 and 1"):
+        result.summary("small")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        result.get_margeff().conf_int(2)
     with pytest.raises(ValueError, match="`dummies` has 'sex'"):
         result.get_margeff(["sex"])
+    with pytest.raises(ValueError, match="`dummies` has True"):
+        result.get_margeff([True])
+    with pytest.raises(TypeError, match="`other` is a int; expected what `inference` gives"):
+        result.lr_test(5)
+    with pytest.raises(TypeError, match="`y` is None; expected the labels"):
+        inference(clf, X)
     with pytest.raises(ValueError, match="as many parameters"):
         result.lr_test(result)
     with pytest.raises(ValueError, match="of the same rows"):

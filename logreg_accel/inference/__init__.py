@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..data.scan import Source
 from ..options import penalty_factors, strengths
 from . import checks
 from .covariance import KINDS, covariance
@@ -97,6 +98,8 @@ def inference(
     """
     _check_model(clf, penalised)
     kind, groups = _kind(vcov)
+    if y is None and not isinstance(X, Source):
+        raise TypeError("`y` is None; expected the labels of the fit, or a source in place of `X`.")
     labelled, rows = weighed(clf, X, y, sample_weight, offset)
     checks.refuse_other_rows(clf, labelled)
     if kind == "iid" and clf.class_weight is not None:

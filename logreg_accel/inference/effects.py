@@ -1,9 +1,10 @@
 """Average marginal effects: how probabilities change with a column, on average over the rows."""
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 from ..backends import moments
+from .chi2 import quantile
 from .tables import P_VALUE, Table
 
 
@@ -38,7 +39,7 @@ class MarginalEffects(Table):
 
     def conf_int(self, alpha: float = 0.05) -> np.ndarray:
         """Intervals of the effects, (..., 2)."""
-        reach = -ndtri(alpha / 2) * self.margeff_se
+        reach = quantile(alpha) * self.margeff_se
         return np.stack([self.margeff - reach, self.margeff + reach], axis=-1)
 
     def summary_frame(self, backend: str | None = None):

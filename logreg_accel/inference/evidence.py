@@ -1,8 +1,8 @@
 """What the rows say at the coefficients of a fit: sums in float64, of the parameters that are free."""
 
 import contextlib
-import functools
 import weakref
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,8 +130,7 @@ class Evidence(NamedTuple):
 def weighed(clf, X, y, sample_weight, offset=None, about_means=False):
     """Labelled rows of a fitted model, and the rows of its backend, whose sums are made in float64.
 
-    With `about_means` all columns are centred, not only those that are far from zero: kernels that have no
-    loop of their own for such rows take longer.
+    With `about_means` all columns are centred, not only those that are far from zero.
     """
     if isinstance(X, Source):
         return _streamed(clf, X, {"y": y, "sample_weight": sample_weight, "offset": offset}, about_means)
@@ -147,7 +146,7 @@ def weighed(clf, X, y, sample_weight, offset=None, about_means=False):
         n_outputs=n_outputs,
     )
     with backend.limit_threads():
-        made = functools.partial(MemoryRows, [labelled.block], backend, len(clf.classes_))
+        made = partial(MemoryRows, [labelled.block], backend, len(clf.classes_))
         return labelled, _exact(made, bool(clf.fit_intercept), about_means)
 
 
@@ -175,8 +174,7 @@ def _streamed(clf, source, given, about_means):
             _usable(clf), matrix.nbytes, matrix.on_device, clf.n_threads, upload=False, **where
         )
         with backend.limit_threads():
-            made = functools.partial(StreamRows, labelled, backend)
-            rows = _exact(made, bool(clf.fit_intercept), about_means)
+            rows = _exact(partial(StreamRows, labelled, backend), bool(clf.fit_intercept), about_means)
         weakref.finalize(rows, undo.pop_all().close)
     return labelled, rows
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from . import effects
-from .chi2 import Test, chi2, quantile
+from .chi2 import Test, chi2, quantile, wald
 from .summary import summary_of
 from .tables import P_VALUE, Summary, Table
 
@@ -167,16 +167,10 @@ class Inference:
         Raises
         ------
         ValueError
-            R has the wrong shape, unknown names, or restrictions that depend on each other.
+            R or r has the wrong shape, R unknown names, or restrictions that depend on each other.
         """
         self._refuse_tests("wald_test")
-        R = self._restrictions(R)
-        short = R @ self.params.T.ravel() - r
-        middle = R @ self._cov @ R.T
-        if np.linalg.matrix_rank(middle / np.sqrt(np.outer(*(middle.diagonal(),) * 2))) < len(R):
-            raise ValueError("`R` has restrictions that depend on each other; leave out those that follow.")
-        statistic = float(short @ np.linalg.solve(middle, short))
-        return Test(statistic, chi2(statistic, len(R)), len(R))
+        return wald(self._restrictions(R), r, self.params.T.ravel(), self._cov)
 
     def lr_test(self, other: "Inference") -> Test:
         """The likelihood-ratio test of this model against one nested in it, or that it is nested in.
@@ -196,6 +190,8 @@ class Inference:
         ValueError
             Other rows, as many parameters, a penalty, or a larger model that fits worse.
         """
+        if not isinstance(other, Inference):
+            raise TypeError(f"`other` is a {type(other).__name__}; expected what `inference` gives.")
         self._refuse_tests("lr_test")
         other._refuse_tests("lr_test")
         if abs(self.nobs - other.nobs) > 1e-9 * self.nobs or self.outcomes != other.outcomes:
@@ -287,6 +283,6 @@ class Inference:
 def _number_of(column, names):
     if isinstance(column, str) and column in names:
         return names.index(column)
-    if isinstance(column, int | np.integer) and 0 <= column < len(names):
+    if isinstance(column, int | np.integer) and not isinstance(column, bool) and 0 <= column < len(names):
         return int(column)
     raise ValueError(f"`dummies` has {column!r}; expected names or numbers of columns, below {len(names)}.")
