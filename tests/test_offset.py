@@ -172,6 +172,7 @@ def test_offsets_that_are_refused(offset, words):
         LogisticRegression().fit(X, y, offset=right)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("solver", ["newton-cg", "newton-cholesky"])
 def test_offsets_that_leave_next_to_no_curvature_fail_no_fit(solver):
     """Products along directions that were not finite were told as an overflow of X."""

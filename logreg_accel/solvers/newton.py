@@ -193,7 +193,8 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
         Hp = yield HessianVector(here.w, p, on, margins)
         products += 1
         curvature = p @ Hp
-        alpha = rz / curvature if curvature > 0 else np.inf  # F is convex: only rounding makes it negative
+        # F is convex: only rounding makes this negative. Of plain floats an overflow is no warning.
+        alpha = float(rz) / float(curvature) if curvature > 0 else np.inf
         if not alpha < np.inf:
             break
         d = d + alpha * p
