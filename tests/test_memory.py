@@ -1,17 +1,49 @@
 """Memory is asked for before it is taken: every solver says what it needs, before the first read."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import scipy.sparse
 
 from conftest import draw
-from logreg_accel import LogisticRegression, solvers
+from logreg_accel import LogisticRegression, LogisticRegressionCV, fit_many, logistic_regression_path, solvers
 from logreg_accel.backends import host
 from logreg_accel.backends.base import Backend
 from logreg_accel.backends.numba import lanes
 from logreg_accel.data import as_matrix
 from logreg_accel.solvers import SOLVERS, resolve_solver
 from logreg_accel.solvers.memory import Shape, needed
+
+
+@pytest.mark.parametrize(
+    "what", ["auto", *sorted(SOLVERS), "several classes", "sparse", "many", "path", "cv"]
+)
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_fit_keeps_nothing_of_x(backend, what):
+    """Its memory is free as soon as the caller lets go of it, before Python looks for circles."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 6))
+    X = scipy.sparse.csr_array(X * (X > 0)) if what == "sparse" else X
+    y = np.arange(2000) % (3 if what == "several classes" else 2)
+    l1_ratio = 0.5 if what in ("fista", "prox-newton") else 0.0
+    solver = what if what in SOLVERS else "auto"
+    fits = {
+        "many": lambda X: fit_many(X, np.column_stack([y, 1 - y]), backend=backend),
+        "path": lambda X: logistic_regression_path(X, y, Cs=3, l1_ratio=1.0, backend=backend),
+        "cv": lambda X: LogisticRegressionCV(Cs=3, cv=3, backend=backend).fit(X, y),
+    }
+    one = LogisticRegression(solver=solver, l1_ratio=l1_ratio, backend=backend, tol=1e-3)
+    fit = fits.get(what, lambda X: one.fit(X, y))
+    gc.collect()
+    gc.disable()
+    try:
+        found, seen = fit(X), weakref.ref(X)
+        del X
+        assert found is not None and seen() is None
+    finally:
+        gc.enable()
 
 
 def with_bytes(monkeypatch, n_bytes):

@@ -137,7 +137,8 @@ def test_several_classes_meet_an_entry_side_by_side(dtype, weighted):
         for side, rows in ((plain, exact), (backend, block))
     )
     tight = {"rtol": 1e-10, "atol": 1e-8} if dtype == "float64" else {"rtol": 2e-5, "atol": 2e-2}
-    for a, b in zip(one, other, strict=True):
+    assert one.change is None and other.change is None
+    for a, b in zip(one[:4], other[:4], strict=True):
         np.testing.assert_allclose(a, b, **tight)
     for known in (None, other.margins):
         product = passes.HessianVector(W, V, loss, known)

@@ -52,11 +52,11 @@ def test_after_an_error_or_a_break_all_buffers_are_there(streamed):
 
     with pytest.raises(RuntimeError, match="of the work"):
         list(streamed.store.each(fails))
-    assert streamed.store._buffers.qsize() == store.AT_ONCE
+    assert streamed.store._buffers.free == store.AT_ONCE
     for begun in (streamed.store.each(lambda place, *block: place), streamed.store.blocks()):
         assert len(list(itertools.islice(begun, 3))) == 3
         begun.close()
-        assert streamed.store._buffers.qsize() == store.AT_ONCE
+        assert streamed.store._buffers.free == store.AT_ONCE
 
 
 @pytest.mark.parametrize("n_threads", [2, 3, 8])

@@ -1,6 +1,7 @@
 """A block of rows as bytes: how its arrays lie in one buffer, and checksums by which damage is seen."""
 
 import hashlib
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -152,6 +153,14 @@ def ranges_of(kind, n_features, layout, rows, buffer=None):
     return np.concatenate(found)
 
 
+def pieces_of(ranges, count):
+    """The pieces, of so many, in which bytes of some ranges lie, ascending; `ranges` as of `ranges_of`."""
+    first, stop = ranges[ranges[:, 1] > ranges[:, 0]].T
+    begun = np.bincount(first // PIECE, minlength=count + 1)
+    ended = np.bincount(-(-stop // PIECE), minlength=count + 1)
+    return np.flatnonzero(np.cumsum(begun - ended)[:count] > 0)
+
+
 def runs(pieces):
     """First and end of the runs that hold some pieces, ascending: (k, 2); joined over short gaps, since a
     call takes as long as a piece or two.
@@ -171,6 +180,39 @@ def stacked(parts):
     X = scipy.sparse.csr_array(scipy.sparse.vstack([part.stored for part in parts], format="csr"))
     X.has_sorted_indices = X.has_canonical_format = True
     return CompressedRows(X)
+
+
+def collected(parts, count):
+    """So many rows that come part by part, each (Matrix, codes, weights or None), as one such part.
+
+    Dense ones are copied as they come: parts that wait for the last one would take as much memory again.
+    """
+    X, y, s = next(parts)
+    if hasattr(X.stored, "indptr"):
+        some, ys, weights = zip((X, y, s), *parts, strict=True)
+        return stacked(some), np.concatenate(ys), None if s is None else np.concatenate(weights)
+    shapes = (count, X.shape[1]), (count, *y.shape[1:]), (count,)
+    out = [
+        None if a is None else np.empty(shape, a.dtype) for a, shape in zip((X, y, s), shapes, strict=True)
+    ]
+    first = 0
+    for part in itertools.chain([(X, y, s)], parts):
+        stop = first + part[0].shape[0]
+        for whole, some in zip(out, (part[0].stored, *part[1:]), strict=True):
+            if whole is not None:
+                whole[first:stop] = some
+        first = stop
+    return Matrix(out[0]), *out[1:]
+
+
+def interleaved(parts, places):
+    """One Matrix of several, of which each says at which places its rows stand."""
+    if hasattr(parts[0].stored, "indptr"):
+        return stacked(parts).take(np.argsort(np.concatenate(places)))
+    out = np.empty((sum(map(len, places)), parts[0].shape[1]), parts[0].dtype)
+    for part, rows in zip(parts, places, strict=True):
+        out[rows] = part.stored
+    return Matrix(out)
 
 
 def fingerprint(*arrays):

@@ -51,10 +51,6 @@ class Paths:
         on_host = not (shared.streamed or self.run.backend.on_device or shared.X.on_device)
         return spec.l1_ratio > 0 and spec.C < math.inf and on_host
 
-    def close(self):
-        """Give back the rows of the path under way."""
-        self.path = self.screening = None
-
     def start(self, spec, w):
         """Where a model begins, given where it would else, and what its solver is made of, or None."""
         if not self.offered(spec):

@@ -89,7 +89,6 @@ def solve_table(template, shared, specs, callback=None, starts=None):
     if starts is None and len(together) > 1 and run.shares_reads:
         run.in_lockstep(together)
     run.one_by_one(starts)
-    run.paths.close()
     return Outcome(run.fitted, run.n_passes)
 
 
@@ -122,7 +121,6 @@ class _Run:
             upload=not shared.streamed,
         )
         smooth = any(self.is_smooth(spec) for spec in specs)
-        self.paths = Paths(self)
         self.factors = options.penalty_factors(template, n)
         self.bounds = None if template.bounds is None else options.bounds_of(template, n)
         plain = self.factors is None and not template.standardize
@@ -237,7 +235,8 @@ class _Run:
 
     def one_by_one(self, starts):
         """Fit what is left: models that were not fitted together, and those left without a proof."""
-        order = sorted(range(len(self.specs)), key=self._place)
+        screened = Paths(self)  # not kept in the run, which it knows: a circle would hold X for long
+        order = sorted(range(len(self.specs)), key=lambda i: self._place(i, screened))
         paths: dict = {}
         for done, i in enumerate(order):
             spec, found = self.specs[i], self.fitted[i]
@@ -248,17 +247,17 @@ class _Run:
                     if starts is not None
                     else onward(path, spec.C, self.is_smooth(spec) and self.bounds is None)
                 )
-                self.fitted[i] = self._alone(spec, w if found is None else found.solution.w, found)
+                self.fitted[i] = self._alone(screened, spec, w if found is None else found.solution.w, found)
                 try:
                     self._tell(len(order) - done - 1)
                 except driver.Stop:
                     self.session.max_seconds, self.stopped = 0.0, True
             path.append((spec.C, self.fitted[i].solution.w))
 
-    def _place(self, i):
+    def _place(self, i, screened):
         """Models in the order of their penalties, those under an L1 penalty path by path."""
         spec = self.specs[i]
-        path = (spec.model.target, spec.model.split or 0) if self.paths.offered(spec) else (0, 0)
+        path = (spec.model.target, spec.model.split or 0) if screened.offered(spec) else (0, 0)
         return spec.l1_ratio, *path, spec.C
 
     def _is_worth_another(self, found):
@@ -280,10 +279,10 @@ class _Run:
             model.max_seconds = max(session.max_seconds - session.seconds, 1e-9)
         return model
 
-    def _alone(self, spec, start, found):
+    def _alone(self, screened, spec, start, found):
         """A single fit, from a start or the last point."""
         session, before = self.session, self.session.n_passes
-        start, made_of = self.paths.start(spec, start)
+        start, made_of = screened.start(spec, start)
         model = self.single(spec)
         labelled, n, k = self.shared.alone(spec), self.shared.X.shape[1], self.loss.n_outputs
         size = (n + bool(model.fit_intercept)) * k

@@ -20,24 +20,24 @@ from .streamed import Streamed
 
 _FORMAT = 2
 RESIDENT = 0.33
-"""Of the memory that buffers leave, for blocks that stay."""
+"""Of the memory that reading leaves, for blocks that stay."""
 
 TOGETHER = 0.9
 """Of the memory, for blocks that stay and what else is needed, once that is known."""
 
-_BUFFERS = 4 * p.BLOCK  # into which blocks are read that do not stay
+_BESIDE = 6 * p.BLOCK  # buffers into which blocks are read, readers of tables, what the allocator keeps
 
 _BLOCKS = "blocks"
 
 
 def room_at_first(memory):
     """Bytes of the blocks that may stay, as long as nobody knows what else is needed."""
-    return max(int(RESIDENT * (memory - _BUFFERS)), 0)
+    return max(int(RESIDENT * (memory - _BESIDE)), 0)
 
 
 def room_for_blocks(memory, beside):
     """Bytes of the blocks that may stay beside so many bytes of something else."""
-    return max(int(TOGETHER * memory) - beside - _BUFFERS, 0)
+    return max(int(TOGETHER * memory) - beside - _BESIDE, 0)
 
 
 def folder_of(cache, stamp):

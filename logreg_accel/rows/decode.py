@@ -1,7 +1,6 @@
 """The first read of a source: decoded, checked, cut into blocks, and kept in a cache where there is one."""
 
 import contextlib
-import ctypes
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from ..data.labels import factors_of
 from ..data.learning import LabelBook, Totals
 from ..data.opening import give_back
 from . import cache
+from .buffers import trim
 from .store import Store
 from .streamed import Streamed
 
@@ -84,16 +84,9 @@ def _decoded(source):
                 raise ValueError("the files of the source have changed while they were read. Fit again.")
             cache.publish(streamed, working, folder, stamp, source.learned())
         undo.pop_all()
-    _give_back()
+    give_back()  # what Arrow has kept of the first read would stay beside the fit
+    trim()
     return streamed
-
-
-def _give_back():
-    """Return to the system what the allocators have kept of the first read: it would stay beside the fit."""
-    give_back()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 class Decoder:

@@ -18,8 +18,6 @@ class DrawnRows(Rows):
     Attributes
     ----------
     n_classes : int
-    whole : Rows
-        Those that these were drawn from, or these.
     gathered_bytes : int
         What keeping them costs beside the rows they were drawn from.
     """

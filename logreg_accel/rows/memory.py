@@ -50,7 +50,6 @@ class MemoryRows(DrawnRows):
         self.n_classes, self.has_offset = n_classes, first.offset is not None
         self.counts = None if weighted else counts
         self.nbytes = sum(block.X.nbytes for block in blocks)
-        self.whole = self
         self._labels, self._weights = joined([block.y for block in blocks]), joined(weights)
         self._given = blocks
         self._blocks = [backend.upload(block) for block in blocks]
@@ -251,14 +250,14 @@ class SomeRows(MemoryRows):
             self, drawn_from.backend, n_rows, drawn_from.n_features, drawn_from.dtype, weight_sum, share
         )
         self.least_weight, self.n_classes = drawn_from.least_weight, drawn_from.n_classes
-        self.whole, self.cost = drawn_from.whole, cost
+        self.drawn_from, self.cost = drawn_from, cost
         self._blocks = blocks
         self._columns = None  # those of all rows are looked at
         self._of_models = {}
 
     def first_nonfinite(self):
         """In all rows."""
-        return self.whole.first_nonfinite()
+        return self.drawn_from.first_nonfinite()
 
     def of_model(self, model):
         """These rows, gathered, as one of several models sees them: with its labels, and the weights that

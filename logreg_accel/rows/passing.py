@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backends.passes import CurvatureMass
-from ..data.packed import stacked
+from ..data.packed import interleaved, stacked
 from .masses import Masses
 from .sampling import LEAST_MASS, UNIFORM
 
@@ -54,12 +54,14 @@ class Passed(NamedTuple):
         if not there.any():
             return some(rows)
         places = np.searchsorted(self.gathered, rows[there])
-        X, codes = self.X.take(places), self.codes[places]
+        known = self.X.take(places), self.codes[places]
         if there.all():
-            return X, codes
+            return known
         others = some(rows[~there])
-        order = np.argsort(np.concatenate([np.flatnonzero(there), np.flatnonzero(~there)]))
-        return stacked([X, others[0]]).take(order), np.concatenate([codes, others[1]])[order]
+        codes = np.empty((len(rows), *self.codes.shape[1:]), self.codes.dtype)
+        codes[there], codes[~there] = known[1], others[1]
+        places = [np.flatnonzero(there), np.flatnonzero(~there)]
+        return interleaved([known[0], others[0]], places), codes
 
 
 class Passing:

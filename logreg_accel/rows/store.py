@@ -10,13 +10,13 @@ import contextvars
 import errno
 import itertools
 import os
-import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
 from ..data import packed as p
+from .buffers import Buffers
 from .checked import Damaged, checksums_for, read_pieces, read_whole, write
 
 AT_ONCE = 3
@@ -63,9 +63,7 @@ class Store:
         self.n_features, self.parts, self.layouts = 0, [], []
         self.sizes, self.offsets, self.sums = [], [], []
         self.resident, self.allowance, self.bytes_read = {}, 0, 0
-        self._pool, self._buffers = ThreadPoolExecutor(AT_ONCE, "logreg_accel-read"), queue.SimpleQueue()
-        for _ in range(AT_ONCE):
-            self._buffers.put(None)
+        self._pool, self._buffers = ThreadPoolExecutor(AT_ONCE, "logreg_accel-read"), Buffers(AT_ONCE)
         self._lock = threading.Lock()
 
     @property
@@ -130,12 +128,14 @@ class Store:
     def blocks(self, numbers=None):
         """Every block in order, or some: its Matrix, codes and weights, valid until the next one is taken."""
         numbers, size = self._wanted(numbers)
-        with contextlib.closing(self._ahead(numbers, lambda i: self._filled(i, size), self._back)) as ahead:
+        with contextlib.closing(
+            self._ahead(numbers, lambda i: self._filled(i, size), self._buffers.back)
+        ) as ahead:
             for i, buffer in zip(numbers, ahead, strict=True):
                 try:
                     yield self._views(i, self.resident.get(i, buffer))
                 finally:
-                    self._back(buffer)
+                    self._buffers.back(buffer)
 
     def each(self, work, numbers=None):
         """What work(place, Matrix, codes, weights) gives for every block in order, or for some.
@@ -151,7 +151,7 @@ class Store:
             try:
                 return work(place, *self._views(i, self.resident.get(i, buffer)))
             finally:
-                self._back(buffer)
+                self._buffers.back(buffer)
 
         return self._ahead(range(len(numbers)), made)
 
@@ -165,7 +165,7 @@ class Store:
                 return p.beside(self.kind, rows, self.resident[i])
             size = p.front(self.kind, rows)
             buffer = p.buffer_of(-(-size // p.PIECE) * p.PIECE)[: self.sizes[i]]
-            self._read(i, buffer, [(0, size)])
+            self._read(i, buffer, np.array([(0, size)]))
             return p.beside(self.kind, rows, buffer[:size])
 
         return self._ahead(numbers, fetch)
@@ -181,15 +181,17 @@ class Store:
         def fetch(i):
             if i in self.resident:
                 return self._taken(i, self.resident[i], of_block[i])
-            buffer = _large_enough(self._buffers.get(), size)
+            buffer = self._buffers.take(size)
             try:
                 self._read_rows(i, buffer, of_block[i])
                 return self._taken(i, buffer, of_block[i])
             finally:
-                self._back(buffer)
+                self._buffers.back(buffer)
 
-        X, y, s = zip(*self._ahead(of_block, fetch), strict=True)
-        return p.stacked(X), np.concatenate(y), np.concatenate(s) if self.kind.weighted else None
+        with contextlib.closing(self._ahead(of_block, fetch)) as parts:
+            found = p.collected(parts, len(rows))
+        self._buffers.let_go()  # who asks for rows needs memory to work on them
+        return found
 
     def bytes_of(self, rows):
         """Bytes that `some` reads, about."""
@@ -222,19 +224,13 @@ class Store:
             self._read(i, kept)
             self.resident[i] = kept
             return None
-        buffer = self._buffers.get()
+        buffer = self._buffers.take(size)
         try:
-            buffer = _large_enough(buffer, size)
             self._read(i, buffer)
         except BaseException:
-            self._back(buffer)
+            self._buffers.back(buffer)
             raise
         return buffer
-
-    def _back(self, buffer):
-        """Take back what `_filled` gave."""
-        if buffer is not None:
-            self._buffers.put(buffer)
 
     def _ahead(self, jobs, made, give_back=lambda unused: None):
         """What made(job) gives for each job, in order, made some jobs ahead on threads."""
@@ -262,11 +258,7 @@ class Store:
             if ranges is None:
                 got = read_whole(*place, self.sums[i], self.nbytes)
             else:
-                wanted = np.zeros(len(self.sums[i]), dtype=bool)
-                for first, stop in ranges:
-                    if stop > first:
-                        wanted[first // p.PIECE : -(-stop // p.PIECE)] = True
-                pieces = np.flatnonzero(wanted)
+                pieces = p.pieces_of(ranges, len(self.sums[i]))
                 got = read_pieces(*place, pieces, self.sums[i], checksums_for(self.nbytes))
         except Damaged as damage:
             raise self._damage(i, damage.args[0]) from None
@@ -275,12 +267,12 @@ class Store:
 
     def _read_rows(self, i, buffer, rows):
         """Fill what some rows of a block, ascending, need of it."""
-        wanted = [(0, p.front(self.kind, self.layouts[i][0]))]
+        wanted = np.array([(0, p.front(self.kind, self.layouts[i][0]))])
         layout = (self.kind, self.n_features, self.layouts[i], rows)
         if self.kind.sparse:
-            self._read(i, buffer, [*wanted, *map(tuple, p.ranges_of(*layout))])
-            wanted = []
-        self._read(i, buffer, [*wanted, *map(tuple, p.ranges_of(*layout, buffer))])
+            self._read(i, buffer, np.concatenate([wanted, p.ranges_of(*layout)]))
+            wanted = wanted[:0]
+        self._read(i, buffer, np.concatenate([wanted, p.ranges_of(*layout, buffer)]))
 
     def _damage(self, i, what):
         where, hint = "the temporary cache", "Is the disk all right?"
@@ -288,10 +280,6 @@ class Store:
             forget(self.folder)
             where, hint = f"the cache in {self.folder!r}", "The next fit makes it anew."
         return Damaged(errno.EIO, f"block {i} of {where} is damaged: {what}. {hint}")
-
-
-def _large_enough(buffer, size):
-    return p.buffer_of(size) if buffer is None or len(buffer) < size else buffer
 
 
 def forget(folder):

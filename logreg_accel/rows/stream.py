@@ -9,6 +9,7 @@ import numpy as np
 from ..backends.passes import RowVector
 from ..data import Block, centre_of, centred, compute_dtype, look_at
 from ..data.packed import PIECE
+from .buffers import trim
 from .drawn import DrawnRows, candidates, moved
 from .masses import at
 from .memory import SomeRows
@@ -53,7 +54,7 @@ class StreamRows(DrawnRows):
         m, n = store.shape
         total = streamed.total_weight / streamed.weight_scale
         super().__init__(backend, m, n, compute_dtype(store.dtype), total)
-        self.streamed, self.n_classes, self.whole = streamed, len(streamed.classes), self
+        self.streamed, self.n_classes = streamed, len(streamed.classes)
         self.nbytes = store.nbytes
         self.least_weight = streamed.least_weight if streamed.weighted else 1.0
         self._spill = Spill(store.folder, int(VECTORS * streamed.memory))
@@ -128,6 +129,7 @@ class StreamRows(DrawnRows):
                 yield from (part(place, *block) for place, block in enumerate(found))
         if passing is not None:
             self._passed = passing.passed()
+        trim()
 
     def _streams(self):
         """For every block, who knows the labels of its rows."""
@@ -176,9 +178,9 @@ class StreamRows(DrawnRows):
 
     def _take(self, rows, weights):
         X, codes = self._passed.taken(rows, lambda others: self.store.some(others)[:2])
+        trim()
         y, _, splits = self.streamed.at(rows).beside(codes, None)
-        block = self._block(X, y, None, splits)
-        return [self.backend.take(block, np.arange(len(rows)), weights)]
+        return [self._block(X, y, weights.astype(self.dtype), splits)]
 
     # -- a few rows that are gathered once, for who must see them --------------------------------------------
 
