@@ -48,8 +48,8 @@ def bound(objective, point):
     off = W[:-1, 0] - u
     of_weights = 0.5 * penalty.l2 * float((off * off).sum())
     # What rounding hides: of margins, of the logarithms, and of the sums in u, at most C·Σ s·|x| each.
-    scale = objective.at.of_columns(rows.scale)
-    margins = (point.rounding / point.value * float(abs(point.w) @ scale)) ** 2 / 8
+    scale, offset = objective.at.of_columns(rows.scale), rows.offset_scale or 0.0
+    margins = (point.rounding / point.value * (float(abs(point.w) @ scale) + offset)) ** 2 / 8
     sums = (
         strength * objective.weight_sum * rows.n_rows * _EPSILON * float(np.sqrt(np.square(rows.scale).sum()))
     )

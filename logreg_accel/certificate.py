@@ -213,7 +213,7 @@ class Certificate:
         if self.exact is None and self.rows is not None and self.reads_left() >= 1:
             self.exact = yield ask.Evaluate(point.w, self.rows)
         if self.exact is not None:  # else values are not known well enough to be compared
-            above = max(self.exact.value - self.lower, 0.0) + 4 * rounding_of(self.exact, self.start.scale)
+            above = max(self.exact.value - self.lower, 0.0) + 4 * rounding_of(self.exact, self.start)
             self.partial, self.share = min(1.0, above / value_of(point, self.exact)), self.lower_share
         if self.partial > self.tol and not self.receded:
             hope = math.inf if math.isnan(estimate) else _HOPE * self.tol * point.value
@@ -223,7 +223,7 @@ class Certificate:
             gap = yield from self._repaired(point, estimate)
             self.partial = min(self.partial, gap / value_of(point, self.exact))
         if self.exact is not None:
-            rounding = 4 * rounding_of(self.exact, self.start.scale)
+            rounding = 4 * rounding_of(self.exact, self.start)
             lower = self.exact.value - self.partial * point.value - rounding
             if lower > self.lower:
                 self.lower, self.lower_share = lower, self.share

@@ -157,7 +157,8 @@ class Objective:
         rows, l1 = self.rows, self.penalty.l1 * self.at.penalised(np.ones(self.size))
         rounding, sweeps = float(np.finfo(rows.dtype).eps), rows.backend.lasso_sweeps
         lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
-        known = l1, self._ridge, lasso, self.at.of_columns(rows.scale), self.at.blur, rows.piled
+        scale = self.at.of_columns(rows.scale)
+        known = l1, self._ridge, lasso, scale, rows.offset_scale or 0.0, self.at.blur, rows.piled
         return ask.Start(w, seed, rows.n_rows, *known, n_outputs=self.loss.n_outputs)
 
     def answer(self, question):

@@ -44,10 +44,14 @@ def value_of(point, exact):
     return min(point.value, exact.value) if known else point.value
 
 
-def rounding_of(point, scale):
+def rounding_of(point, start):
     """About how far a value is off by the rounding of margins, which residuals pass on, and of its sum."""
-    of_margins = point.rounding / point.value * float(abs(point.w) @ (scale + np.zeros(len(point.w))))
-    return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * of_margins
+    return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * of_margins(point, start)
+
+
+def of_margins(point, start):
+    """About how far margins are off by the rounding of their terms."""
+    return point.rounding / point.value * (float((abs(point.w) * start.scale).sum()) + start.offset)
 
 
 def _divergence(t):
@@ -157,7 +161,7 @@ class Repair:
         if not self.whole and metric.flat is not None and self.point.rounding >= _EXACT * self.point.value:
             # What S does not see may have some curvature all the same, and a slope that float32 does not see.
             return (yield from self._gap_of_exact_sums())
-        hidden = metric.lost(residual, self._error()) + self._of_margins()
+        hidden = metric.lost(residual, self._error()) + 2 * of_margins(self.here, self.start) ** 2
         rounded = self._rounding(metric)
         if not self.whole and least <= self.wanted < (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2:
             return (yield from self._gap_of_exact_sums())
@@ -241,7 +245,7 @@ class Repair:
             w, d = self._penalised(here.w), self._penalised(there.w)
             slope = float((there.gradient - penalty.gradient(d)) @ (there.w - here.w))
             above = math.fsum([here.value - penalty.value(w), penalty.value(d) - there.value, slope])
-            rounding += sum(rounding_of(p, self.start.scale) for p in (here, there))
+            rounding += sum(rounding_of(p, self.start) for p in (here, there))
         return max(above, 0.0) + rounding
 
     def _penalised(self, w):
@@ -285,11 +289,6 @@ class Repair:
         point = self.here if self.whole else self.point
         piled = 1.0 if self.whole else self.start.piled
         return duality.rounding(point.rounding / point.value, self.start.scale, self.point.value, piled)
-
-    def _of_margins(self):
-        """What some roundings of margins hide: no curvature is above 1/4."""
-        relative = self.here.rounding / self.here.value
-        return 2 * (relative * float((abs(self.point.w) * self.start.scale).sum())) ** 2
 
     def _rounding(self, metric):
         """What the rounding of the gradient may hide, ½·εᵀH⁻¹ε."""

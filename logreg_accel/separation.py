@@ -141,7 +141,7 @@ def separates(point, objective):
     """
     penalty, rows = objective.penalty, objective.rows
     least = rows.least_weight * min(objective.loss.at_zero, np.log(2))
-    if rows.has_offset or not point.value * rows.weight_sum < least:
+    if rows.offset_scale is not None or not point.value * rows.weight_sum < least:
         return False
     if not penalty.there:
         return True

@@ -184,3 +184,25 @@ def test_offsets_that_leave_next_to_no_curvature_fail_no_fit(solver):
     model = LogisticRegression(C=1e3, solver=solver, backend="numpy", tol=1e-10)
     found = model.fit(X, y, offset=offset)
     assert np.isfinite(found.coef_).all() and 0 <= found.suboptimality_ <= found.suboptimality_bound_ <= 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_rounding_of_large_offsets_is_part_of_the_bound(seed):
+    """Margins of 1e4 are off by 1e-12, and so may values be that the proof compares."""
+    rng = np.random.default_rng(seed)
+    X, y, offset = rng.normal(size=(200, 3)), rng.integers(0, 3, 200), rng.normal(size=(200, 3))
+    offset += 1e4 * (rng.random((200, 1)) < 0.3)
+    X = np.column_stack([X, -1e-4 * offset[:, 0]])
+
+    def value(model):
+        W, b = (a.astype(np.longdouble) for a in (model.coef_, model.intercept_))
+        Z = X @ W.T + b + offset
+        Z -= Z[np.arange(len(y)), y][:, None]
+        return 100 * np.log(np.exp(Z).sum(axis=1)).sum() + (W * W).sum() / 2
+
+    model, nearer = (
+        LogisticRegression(C=100.0, solver=solver, tol=tol).fit(X, y, offset=offset)
+        for solver, tol in (("lbfgs", 1e-10), ("newton-cholesky", 1e-14))
+    )
+    assert model.status_ == "converged"
+    assert value(model) - value(nearer) <= model.suboptimality_bound_ * value(model)

@@ -12,7 +12,7 @@ def null_likelihood(evidence):
     s = evidence.totals[0]
     shares = s / s.sum()
     rows, k = evidence.rows, evidence.layout.n_outputs
-    if not rows.has_offset:
+    if rows.offset_scale is None:
         return float((s * np.log(shares)).sum())
 
     def at(b):

@@ -49,7 +49,8 @@ class Rows:
         Where sums are kept for a fit that goes on after it was killed.
     scale : float or ndarray (n_features,)
         Root mean squares of the columns, about.
-    has_offset : bool
+    offset_scale : float or None
+        Root mean square of the offset, if there is one.
         Whether something is added to the margins of the rows.
     piled : float
         Roundings that sums pile up, beside that of each of their terms.
@@ -63,7 +64,7 @@ class Rows:
     log = None
     piled = 1.0
     scale = 1.0
-    has_offset = False
+    offset_scale = None
 
     def __init__(self, backend, n_rows, n_features, dtype, weight_sum, share=1.0):
         self.backend = backend

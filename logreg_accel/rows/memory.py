@@ -47,7 +47,9 @@ class MemoryRows(DrawnRows):
         total = sum(float(s.sum(dtype=np.float64)) for s in weights) if weighted else float(n_rows)
         super().__init__(backend, n_rows, first.X.shape[1], compute_dtype(first.X.dtype), total)
         self.least_weight = min(map(_least_positive, weights)) if weighted else 1.0
-        self.n_classes, self.has_offset = n_classes, first.offset is not None
+        self.n_classes = n_classes
+        if first.offset is not None:
+            self.offset_scale = float(np.sqrt(np.mean([float((b.offset * b.offset).mean()) for b in blocks])))
         self.counts = None if weighted else counts
         self.nbytes = sum(block.X.nbytes for block in blocks)
         self._labels, self._weights = joined([block.y for block in blocks]), joined(weights)
@@ -69,7 +71,7 @@ class MemoryRows(DrawnRows):
     def _centre(self, intercept):
         """Subtract, from here on, what the columns want subtracted."""
         self.centre = centre_of(self._columns, self.dtype, intercept)
-        if self.centre is None and self.has_offset and self.dtype != np.float64:
+        if self.centre is None and self.offset_scale is not None and self.dtype != np.float64:
             self.centre = np.zeros(self.n_features)  # float32 would round a large offset to no purpose
         if self.centre is not None:
             self._blocks = self._exactly_weighted()
@@ -117,11 +119,8 @@ class MemoryRows(DrawnRows):
         return iter(self._blocks)
 
     def offers(self, kind, loss):
-        return (
-            len(self._blocks) == 1
-            and not self.has_offset
-            and self.backend.has_kernel(kind, loss, self._blocks[0].X)
-        )
+        alone = len(self._blocks) == 1 and self.offset_scale is None
+        return alone and self.backend.has_kernel(kind, loss, self._blocks[0].X)
 
     def exactly_weighted(self):
         if self._weights is None:

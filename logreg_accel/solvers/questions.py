@@ -33,16 +33,15 @@ class Start(NamedTuple):
     ----------
     w : ndarray (size,)
         The starting point.
-    seed : int
-    n_rows : int
+    seed, n_rows : int
     l1 : ndarray (size,)
         Strength of the L1 penalty on each parameter, 0 for intercepts.
     ridge : ndarray (size,)
         What the L2 penalty adds to the diagonal of the Hessian, 0 for intercepts.
     lasso : function (H, gradient, w) -> u
         `quadratic.lasso` for this problem.
-    scale : ndarray (size,)
-        Root mean squares of the columns, about; 1 for intercepts.
+    scale, offset : ndarray (size,), float
+        Root mean squares of the columns, about; 1 for intercepts. That of the offset of the margins.
     blur : function (w, gradient) -> float
         What F may rise by when the point is given to the user.
     piled : float
@@ -60,6 +59,7 @@ class Start(NamedTuple):
     ridge: Any = 0.0
     lasso: Callable | None = None
     scale: Any = 1.0
+    offset: float = 0.0
     blur: Callable = lambda w, gradient: 0.0
     piled: float = 1.0
     tol: float = 0.0
