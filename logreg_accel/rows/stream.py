@@ -180,7 +180,8 @@ class StreamRows(DrawnRows):
         X, codes = self._passed.taken(rows, lambda others: self.store.some(others)[:2])
         trim()
         y, _, splits = self.streamed.at(rows).beside(codes, None)
-        return [self._block(X, y, weights.astype(self.dtype), splits)]
+        block = self._block(X, y, None, splits)
+        return [self.backend.take(block, np.arange(len(rows)), weights)]
 
     # -- a few rows that are gathered once, for who must see them --------------------------------------------
 
