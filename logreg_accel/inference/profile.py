@@ -20,6 +20,8 @@ _TRIALS = 60
 class FirthInference(Inference):
     """What `firth` gives; an `Inference` in which every log-likelihood is the penalised one, ℓ*.
 
+    It keeps X, from which profiles are made; a pickle of it does not.
+
     Attributes
     ----------
     model : LogisticRegression
