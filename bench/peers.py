@@ -91,6 +91,9 @@ class Results:
         self.values["missing"] = self.values["left_out"] = {}
 
     def keep(self, run):
+        run = {key: value for key, value in run.items() if value not in (None, "")}
+        if "seconds" in run:
+            run["seconds"] = float(f"{run['seconds']:.4g}")
         self.values["runs"].append(run)
         self.write()
         outcome = f"{run['seconds']:.3g} s, F {run['value']:.12g}" if run["status"] == "ok" else run["status"]
