@@ -147,7 +147,7 @@ def test_fits_that_make_the_same_cache_at_once(tmp_path):
 def test_a_signal_leaves_a_checkpoint_that_goes_on(how, tmp_path, monkeypatch):
     monkeypatch.undo()  # blocks are those of the other process
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((300_000, 8), dtype=np.float32)
+    X = rng.standard_normal((300_000, 8), dtype=np.float32) * np.geomspace(1, 100, 8, dtype=np.float32)
     np.save(tmp_path / "x.npy", np.column_stack([X, X[:, 0] + rng.logistic(size=len(X)) > 0.4]).astype("f4"))
     log, line = tmp_path / "log", ["train", str(tmp_path / "x.npy"), "--target", "-1", "--memory", "200MB"]
     line += ["--solver", "gd", "--tol", "1e-15", "--backend", "numpy", "--checkpoint", str(log), "--quiet"]
