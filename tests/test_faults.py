@@ -152,7 +152,12 @@ def test_a_signal_leaves_a_checkpoint_that_goes_on(how, tmp_path, monkeypatch):
     log, line = tmp_path / "log", ["train", str(tmp_path / "x.npy"), "--target", "-1", "--memory", "200MB"]
     line += ["--solver", "gd", "--tol", "1e-15", "--backend", "numpy", "--checkpoint", str(log), "--quiet"]
     command = [sys.executable, "-m", "logreg_accel", *line, "--model", str(tmp_path / "broken.npz")]
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+    )
     began = time.monotonic()
     while (not log.exists() or log.stat().st_size < 2000) and time.monotonic() - began < 100:
         time.sleep(0.02)
