@@ -113,8 +113,7 @@ class StoreOfParts:
     def some(self, rows):
         """A Matrix of some rows, ascending, their class codes, and their weights or None."""
         view = View(np.dtype(np.float64), None, "numpy")
-        X, y, s = zip(*self.each("some", view, self.by_part(rows)), strict=True)
-        return p.stacked(list(X)), np.concatenate(y), np.concatenate(s) if self.kind.weighted else None
+        return p.collected(iter(self.each("some", view, self.by_part(rows))), len(rows))
 
     def by_part(self, rows):
         """Some rows, ascending, as those of each part, counted from its first."""

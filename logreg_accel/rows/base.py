@@ -50,8 +50,7 @@ class Rows:
     scale : float or ndarray (n_features,)
         Root mean squares of the columns, about.
     offset_scale : float or None
-        Root mean square of the offset, if there is one.
-        Whether something is added to the margins of the rows.
+        Root mean square of what is added to the margins of the rows; None where nothing is.
     piled : float
         Roundings that sums pile up, beside that of each of their terms.
     """
