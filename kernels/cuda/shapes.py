@@ -20,6 +20,7 @@ STORAGE = {  # NumPy's name -> (type in the kernels, type of the arithmetic)
 }
 _BYTES = {"double": 8, "float": 4, "Half": 2, "BFloat16": 2, "signed char": 1, "unsigned char": 1}
 _DOTS = {"LossGradient": 1, "HessianVector": 2, "Diagonal": 1, "Margins": 1}  # products of a row, per output
+PASSES = tuple(_DOTS)
 # instructions a use of a number takes beside its multiply-add
 _CONVERSIONS = {"Half": 1, "BFloat16": 1, "signed char": 2, "unsigned char": 1}
 MOST_OUTPUTS = 16

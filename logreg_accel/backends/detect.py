@@ -5,8 +5,11 @@ child processes forked later, so this runs only when a backend is chosen.
 """
 
 import ctypes
+import functools
 import importlib.util
+import os
 import sys
+import tempfile
 
 
 def unusable_gpu():
@@ -37,6 +40,7 @@ def _driver_problem():
 
 def _probe_problem():
     """Compile and run one small kernel, since libraries can be missing even if a driver is there."""
+    give_cupy_a_folder()
     try:
         from .cupy import probe
 
@@ -47,3 +51,25 @@ def _probe_problem():
         hint = "; pip install 'cupy-cuda13x[ctk]' brings the CUDA libraries" if missing else ""
         return f"CuPy failed its first kernel ({type(error).__name__}: {first_line}){hint}"
     return None
+
+
+def give_cupy_a_folder():
+    """Name a temporary folder for what CuPy compiles where the usual one cannot be written.
+
+    CuPy makes it when it is imported, and fails if it cannot.
+    """
+    if "CUPY_CACHE_DIR" in os.environ or "cupy" in sys.modules:
+        return
+    usual = os.path.expanduser("~/.cupy/kernel_cache")
+    try:
+        os.makedirs(usual, exist_ok=True)
+        writable = os.access(usual, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        os.environ["CUPY_CACHE_DIR"] = _temporary().name
+
+
+@functools.cache
+def _temporary():
+    return tempfile.TemporaryDirectory(prefix="logreg-accel-cupy-")  # removed when the process ends

@@ -61,7 +61,9 @@ def doctor(options):
 
 
 def warm():
-    """Compile Numba's loops for common data by small fits, and leave the marker that "auto" looks for.
+    """Compile for common data by small fits, and leave the marker that "auto" looks for.
+
+    Numba's loops, and where there is a GPU its kernels, of float32 by rows for every number of columns.
 
     Raises
     ------
@@ -75,7 +77,13 @@ def warm():
     progress, began = Progress(), time.perf_counter()
     for kind, dtype, K in itertools.product(_STORED_AS, ("float32", "float64"), (2, 3)):
         progress.say(f"compiling: X {kind}, {dtype}, {'two classes' if K == 2 else 'more classes'}")
-        _fits(kind, dtype, K)
+        _fits("numba", kind, dtype, K)
+        if not backends.unusable("cupy"):
+            _fits("cupy", kind, dtype, K)
+    if not backends.unusable("cupy"):
+        dense = importlib.import_module("logreg_accel.backends.cupy.dense")
+        for done, total in dense.compile_ahead("float32"):
+            progress.say(f"compiling: kernels for a GPU, {done} of {total}")
     try:
         path = mark()
     except OSError as error:
@@ -92,18 +100,18 @@ _STORED_AS = {
 }
 
 
-def _fits(kind, dtype, n_classes):
+def _fits(backend, kind, dtype, n_classes):
     """Every solver that "auto" may take, with weights and without, and a prediction."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((400, 6)) * (rng.random((400, 6)) < 0.7)
     y = (X @ rng.standard_normal((6, n_classes)) + rng.gumbel(size=(400, n_classes))).argmax(axis=1)
     X, weight = _STORED_AS[kind](X.astype(dtype)), rng.random(400)
-    names = ("newton-cholesky", "newton-cg", "newton-subsampled", "lbfgs", "dual")
-    smooth = [{"solver": name} for name in names]
+    names = ["newton-cholesky", "newton-cg", "newton-subsampled", "lbfgs"]
+    smooth = [{"solver": name} for name in names + ["dual"] * (backend == "numba")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for settings in [*smooth, {"l1_ratio": 1.0}, {"l1_ratio": 1.0, "solver": "fista"}]:
-            clf = LogisticRegression(backend="numba", tol=1e-6, **settings)
+            clf = LogisticRegression(backend=backend, tol=1e-6, **settings)
             clf.fit(X, y)
             clf.fit(X, y, weight).predict(X)
 

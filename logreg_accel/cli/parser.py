@@ -92,7 +92,8 @@ def _add_measurements(verb):
     doctor.add_argument(
         "--warm",
         action="store_true",
-        help="compile Numba's loops now (about two minutes); backend='auto' then takes them from 2 MiB on",
+        help="compile Numba's loops now (about two minutes), and kernels where there is a GPU; "
+        "backend='auto' then takes numba from 2 MiB on",
     )
 
     bench = verb(

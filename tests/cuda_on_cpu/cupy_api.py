@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 FILE = Path(__file__).with_suffix(".json")
-ROOMS = ("cuda", "cuda.runtime", "cuda.memory", "linalg")
+ROOMS = ("cuda", "cuda.runtime", "cuda.memory", "cuda.nvrtc", "linalg")
 
 
 def load():

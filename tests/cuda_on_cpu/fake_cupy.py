@@ -8,13 +8,17 @@ memory that was not written yet holds no numbers. Only what the backend uses is 
 import contextlib
 import ctypes
 import functools
+import hashlib
+import json
 import sys
+import tempfile
 import threading
 import types
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import nvrtc
 import scipy.linalg
 
 from .device_array import (
@@ -138,6 +142,8 @@ class Kernels:
         self.sanitizer = sanitizer
         self.programs = {}
         self.launched = []
+        self._kept = tempfile.TemporaryDirectory(prefix="logreg-accel-kernels-")
+        self.folder = Path(self._kept.name)  # in place of the one in the user's cache
 
     def foresee(self, source, names, *sanitizer):
         program = Program(source, sorted(names), *(sanitizer or [self.sanitizer]))
@@ -205,17 +211,50 @@ def _function(name):
     return on_plain
 
 
+class NVRTCError(RuntimeError):
+    """As cupy.cuda.nvrtc.NVRTCError."""
+
+
+def _compile_program(program, options):
+    assert set(nvrtc.FLAGS[:3]) < set(options), "what CuPy passes, and what machine code was looked at with"
+    program.options = options
+    counts["compilations"] += 1
+    name = "_Z" + hashlib.sha256(program.expression.encode()).hexdigest()[:8]
+    program.name, code = name, {"name": name, "source": program.source, "expression": program.expression}
+    program.code = json.dumps(code).encode() + b" "
+
+
+def _nvrtc():
+    """A compiler whose machine code is the source, to be compiled for the CPU when it is loaded."""
+    return types.SimpleNamespace(
+        NVRTCError=NVRTCError,
+        getSupportedArchs=lambda: (75, 80, 90),
+        createProgram=lambda source, name, headers, names: types.SimpleNamespace(source=source),
+        addNameExpression=lambda program, expression: setattr(program, "expression", expression),
+        compileProgram=_compile_program,
+        getLoweredName=lambda program, expression: program.name,
+        getCUBIN=lambda program: program.code[:-1],  # as CuPy's, which leaves out the last byte
+        getPTX=lambda program: program.code[:-1],
+        getProgramLog=lambda program: "",
+        destroyProgram=lambda program: None,
+    )
+
+
 def modules(kernels):
     """The modules to stand in for CuPy's, by name."""
 
     class RawModule:
-        def __init__(self, code, options=(), name_expressions=()):
-            assert "-std=c++17" in options
-            self.code, self.names = code, name_expressions
+        def __init__(self, code=None, *, path=None, options=(), name_expressions=()):
+            if path is None:  # as the benchmarks call it
+                assert "-std=c++17" in options
+                counts["compilations"] += 1
+                self.kernels = {name: (code, name) for name in name_expressions}
+            else:
+                told = json.loads(Path(path).read_bytes().removesuffix(b"\0"))
+                self.kernels = {told["name"]: (told["source"], told["expression"])}
 
         def get_function(self, name):
-            assert name in self.names
-            return kernels.kernel(self.code, name)
+            return kernels.kernel(*self.kernels[name])
 
     pool = types.SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
     cuda = types.SimpleNamespace(
@@ -223,6 +262,7 @@ def modules(kernels):
         Stream=Stream,
         Event=Event,
         get_current_stream=lambda: streams_of_this_thread()[-1],
+        nvrtc=_nvrtc(),
         runtime=types.SimpleNamespace(
             memGetInfo=lambda: (FREE_BYTES, FREE_BYTES),
             memcpyAsync=memcpy_async,
@@ -291,6 +331,7 @@ def modules(kernels):
 def in_place_of_cupy(kernels):
     """Where `import cupy` finds the stand-in, and the cupy backend can run."""
     from logreg_accel import backends
+    from logreg_accel.kernels.cuda import caching
 
     rooms = ("", *(f".{path.stem}" for path in Path(backends.__file__).parent.glob("cupy/[!_]*.py")))
     ours = [f"logreg_accel.backends.cupy{room}" for room in rooms]
@@ -301,7 +342,10 @@ def in_place_of_cupy(kernels):
     for name in ours:
         sys.modules.pop(name, None)
     try:
-        with mock.patch.object(backends, "unusable", lambda name: None if name == "cupy" else really(name)):
+        with (
+            mock.patch.object(backends, "unusable", lambda name: None if name == "cupy" else really(name)),
+            mock.patch.object(caching, "folder", lambda: kernels.folder),
+        ):
             yield
     finally:
         for name, module in before.items():

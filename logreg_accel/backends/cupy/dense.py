@@ -90,3 +90,14 @@ class _Plan:
         gradient = np.empty((len(self.gradient) + 1, self.k))
         gradient[:-1], gradient[-1] = self.gradient, self.factors
         return p.Sums(self.values.copy(), gradient, margins)
+
+
+def compile_ahead(dtype):
+    """Compile the kernels of dense.cu for every padded number of columns; yields how many of all are done."""
+    vector = 16 // np.dtype(dtype).itemsize
+    widths = range(vector, shapes.MOST_COLUMNS + 1, vector)
+    launches = (shapes.dense(name, dtype, 1 << 20, n) for name in shapes.PASSES for n in widths)
+    expressions = sorted({launch.kernel for launch in launches if launch})
+    for done, expression in enumerate(expressions, 1):
+        kernel("dense.cu", expression)
+        yield done, len(expressions)
