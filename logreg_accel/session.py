@@ -3,6 +3,8 @@
 import contextlib
 import math
 
+import numpy as np
+
 from . import clock
 from .backends.threads import blas_limit
 from .clock import MAX_SECONDS, Stop
@@ -78,8 +80,7 @@ class Session:
         """The Solution of a trial; what ends it is thrown into it, so that it closes in its own way."""
         questions = trial.questions()
         step, value = questions.send, None
-        with clock.keeping(self.deadline), self._on_one_thread:
-            self._on_one_thread.enter_context(blas_limit(1))
+        with self._under_way():
             while True:
                 try:
                     while True:
@@ -95,6 +96,15 @@ class Session:
                         return trial.solution(INTERRUPTED)
                     else:
                         raise
+
+    @contextlib.contextmanager
+    def _under_way(self):
+        """A context of work on the host: with a deadline, on one thread. What overflows becomes inf or nan,
+        which solvers and certificates take for what it is; nobody has to be warned of it."""
+        quiet = np.errstate(over="ignore", invalid="ignore")
+        with clock.keeping(self.deadline), quiet, self._on_one_thread:
+            self._on_one_thread.enter_context(blas_limit(1))
+            yield
 
     def _answer(self, trial, question):
         objective = getattr(question, "on", None) or trial.objective

@@ -186,6 +186,20 @@ def test_offsets_that_leave_next_to_no_curvature_fail_no_fit(solver):
     assert np.isfinite(found.coef_).all() and 0 <= found.suboptimality_ <= found.suboptimality_bound_ <= 1
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("options", [{"C": np.inf}, {"l1_ratio": 1.0}, {"C": np.inf, "solver": "newton-cg"}])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_nobody_is_warned_of_what_overflows_on_the_way(options, classes):
+    """Where offsets leave no curvature, steps are endless: an estimate, or the ends of a step, may be inf."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = rng.integers(-1, 2, (4, 3)).astype(float)
+        offset = 1e3 * rng.standard_normal((4, 3) if classes == 3 else 4)
+        model = LogisticRegression(**options).fit(X, np.array([0, 1, 2, 0]) % classes, offset=offset)
+        assert np.isfinite(model.coef_).all() and model.suboptimality_ <= model.suboptimality_bound_
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_the_rounding_of_large_offsets_is_part_of_the_bound(seed):
     """Margins of 1e4 are off by 1e-12, and so may values be that the proof compares."""

@@ -8,7 +8,6 @@ import numpy as np
 from .. import clock
 from ..backends.passes import Model, WeightSum
 from ..backends.side_by_side import beside, parted
-from ..backends.threads import blas_limit
 from ..clock import MAX_SECONDS, Stop
 from ..objective import Objective
 from ..session import GRACE, MAX_PASSES, Session
@@ -85,8 +84,7 @@ class Lockstep(Session):
     def run_all(self, trials, tell=lambda live: None):
         """The Solutions of trials; `tell` is called after every read with those still under way."""
         every = [_UnderWay(trial) for trial in trials]
-        with clock.keeping(self.deadline), self._on_one_thread:
-            self._on_one_thread.enter_context(blas_limit(1))
+        with self._under_way():
             live = every
             while live:
                 for one in live:
