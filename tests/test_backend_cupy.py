@@ -343,7 +343,7 @@ def test_the_stand_in_sees_memory_of_another_gpu(module, kernels):
         backend.run(passes.LossGradient(W, Logistic()), block)
 
 
-@pytest.mark.parametrize("n, outputs", [(8200, 1), (5, 17)])
+@pytest.mark.parametrize("n, outputs", [(24_580, 1), (5, 17)])
 def test_what_no_kernel_covers_runs_in_tiles(module, kernels, n, outputs):
     X, y, s, _ = draw(9, n, "float32", weighted=True)
     W = np.random.default_rng(0).standard_normal((n + 1, outputs)) / np.sqrt(n)

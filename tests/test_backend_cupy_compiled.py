@@ -12,7 +12,7 @@ from cuda_on_cpu import fake_cupy
 from conftest import draw
 from logreg_accel import LogisticRegression
 from logreg_accel.backends import detect
-from logreg_accel.kernels.cuda import caching, shapes
+from logreg_accel.kernels.cuda import caching
 
 
 @pytest.fixture
@@ -148,11 +148,10 @@ def test_cupy_can_be_imported_where_the_home_cannot_be_written(monkeypatch, tmp_
     assert (place is None) == writable and (writable or Path(place).is_dir())
 
 
-def test_kernels_of_all_widths_are_compiled_ahead(emulated_kernels, folder, monkeypatch):
+def test_kernels_of_all_widths_are_compiled_ahead(emulated_kernels, folder):
     """As `logreg-accel doctor --warm` does it, here for the narrowest ones."""
-    monkeypatch.setattr(shapes, "MOST_COLUMNS", 8)
     with fake_cupy.in_place_of_cupy(emulated_kernels):
         from logreg_accel.backends.cupy import dense
 
-        told = list(dense.compile_ahead("float32"))
+        told = list(dense.compile_ahead("float32", most=8))
     assert told == [(i, 8) for i in range(1, 9)] and len(list(folder.glob("*.cubin"))) == 8

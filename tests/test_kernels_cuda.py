@@ -30,7 +30,7 @@ from logreg_accel.losses import Logistic
 ROWS = [0, 1, 31, 33, 257]
 COLUMNS = [1, 3, 31, 32, 100, 257, 1025]
 SEVERAL_OUTPUTS = [(10, 2), (100, 10), (1025, 3)]
-WIDE = [516, 2052, 4100, 8192]  # just above powers of two, but for the last
+WIDE = [516, 2052, 4100, 8192, 12_292, 24_576]  # above powers of two, and the widest
 
 WHOLE = cuda.source("dense.cu")  # without the faults that are planted below
 
@@ -79,6 +79,7 @@ def prepare_plain():
     if why_not():
         pytest.skip(why_not())
     wide = kernels_of(["float32"], WIDE) | kernels_of(["float64", "float16", "uint8"], [4100])
+    wide |= kernels_of(["float64"], [12_288])
     several = (kernels_of(["float32"], [n], PASSES[:2], [outputs]) for n, outputs in SEVERAL_OUTPUTS)
     sizes = (kernels_of([dtype], columns_of(dtype)) for dtype in STORED)
     return Device(wide.union(*sizes, *several))
@@ -101,7 +102,13 @@ def test_passes_at_every_awkward_size(plain, dtype, n):
 @pytest.mark.gpu
 @pytest.mark.parametrize(
     "dtype, n",
-    [*(("float32", n) for n in WIDE), ("float64", 4100), ("float16", 4100), ("uint8", 4100)],
+    [
+        *(("float32", n) for n in WIDE),
+        ("float64", 4100),
+        ("float64", 12_288),
+        ("float16", 4100),
+        ("uint8", 4100),
+    ],
 )
 def test_passes_of_wide_rows(plain, dtype, n):
     X, y, s, W = draw(19, n, dtype, weighted=True)

@@ -18,6 +18,7 @@ compiled = pytest.mark.skipif(nvrtc.why_not() is not None, reason=str(nvrtc.why_
 ARCHITECTURES = ["sm_75", "sm_80", "sm_90", "sm_100", "sm_120"]
 BY_DEFAULT = ["sm_75", "sm_90", "sm_120"]  # the oldest, the newest and what is measured
 WIDTHS = [16, 28, 100, 516, 1028, 2000, 4100, 8192]
+WIDER = [12_292, 24_576]  # of float32
 READ = ["LossGradient", "HessianVector"]
 BYTES_A_CLOCK = 18  # what the memory of an H200 supplies to each multiprocessor; an H100's 12
 # read before any test runs: they are compiled beside the tests, and some of those plant faults in dense.cu
@@ -29,7 +30,7 @@ SOURCES = {
 def widths_of(dtype, name):
     """float32 takes all; two each of the others, so that together they take all."""
     first = (STORED.index(dtype) + (name == "HessianVector")) % 4
-    return WIDTHS if dtype == "float32" else WIDTHS[first::4]
+    return WIDTHS + WIDER if dtype == "float32" else WIDTHS[first::4]
 
 
 def compile_for_some_architectures():
@@ -113,6 +114,7 @@ def check_spills(taken, architecture="sm_90"):
 def test_every_dtype_and_pass_compiles_for_every_architecture(architecture):
     kernels = sorted(
         kernels_of(STORED, [4, 64, 256, *WIDTHS])
+        | kernels_of([dtype for dtype in STORED if dtype != "float64"], WIDER)
         | kernels_of(["float32", "float16"], [16, 256], outputs=[2, 10, 16])
     )
     taken = nvrtc.compile(cuda.source("dense.cu"), kernels, architecture)
@@ -159,7 +161,8 @@ def test_registers_leave_enough_loads_in_flight(machine_code, name, dtype):
 @pytest.mark.parametrize("name", PASSES)
 def test_every_width_has_loads_enough_in_flight_and_spills_next_to_nothing(name, dtype):
     itemsize = np.dtype(dtype).itemsize
-    widths = range(16 // itemsize, 8193, 16 // itemsize)
+    most = 24_576 // (2 if dtype == "float64" else 1)
+    widths = range(16 // itemsize, most + 1, 16 // itemsize)
     launches = {n: launch_of(name, dtype, n) for n in widths}
     names = sorted({launch.kernel for launch in launches.values()})
     with ThreadPoolExecutor(2) as pool:

@@ -24,7 +24,7 @@ PASSES = tuple(_DOTS)
 # instructions a use of a number takes beside its multiply-add
 _CONVERSIONS = {"Half": 1, "BFloat16": 1, "signed char": 2, "unsigned char": 1}
 MOST_OUTPUTS = 16
-MOST_COLUMNS = 8192
+MOST_COLUMNS = 24_576  # of numbers of the arithmetic that take one register; of float64 half as many
 
 # What a dense kernel may be; `_mapping` chooses.
 _LANES = (1, 2, 4, 8, 16, 32, *range(64, 513, 32))  # threads that share a row: of a warp, or a whole block

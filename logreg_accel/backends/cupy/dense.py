@@ -92,10 +92,10 @@ class _Plan:
         return p.Sums(self.values.copy(), gradient, margins)
 
 
-def compile_ahead(dtype):
-    """Compile the kernels of dense.cu for every padded number of columns; yields how many of all are done."""
+def compile_ahead(dtype, most=8192):
+    """Compile the kernels of dense.cu for padded numbers of columns; yields how many of all are done."""
     vector = 16 // np.dtype(dtype).itemsize
-    widths = range(vector, shapes.MOST_COLUMNS + 1, vector)
+    widths = range(vector, most + 1, vector)
     launches = (shapes.dense(name, dtype, 1 << 20, n) for name in shapes.PASSES for n in widths)
     expressions = sorted({launch.kernel for launch in launches if launch})
     for done, expression in enumerate(expressions, 1):
