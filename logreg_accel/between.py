@@ -9,7 +9,7 @@ from .backends import passes
 
 
 def slopes(objective, start, end):
-    """A function t -> slope and curvature of F along a line, from margins, and the slope at its start."""
+    """A function t -> slope and curvature of F along a line, from margins."""
     at, penalty = objective.at, objective.penalty
     w, d = at.penalised(start.w), at.penalised(end.w) - at.penalised(start.w)
     along, across = ((penalty.gradient(v) * d).sum() for v in (w, d))
@@ -19,7 +19,7 @@ def slopes(objective, start, end):
         slope, curvature = objective.rows.sweep(line) / objective.weight_sum
         return slope + along + t * across, curvature + across
 
-    return slope_and_curvature, float(start.gradient @ (end.w - start.w))
+    return slope_and_curvature
 
 
 def change(objective, start, end, known=None):

@@ -170,7 +170,9 @@ class Objective:
                 case ask.Draw():
                     return self._draw(question.what)
                 case ask.LineMinimum(start, end):
-                    return line_search.minimum(*between.slopes(self, start, end))
+                    return line_search.minimum(
+                        between.slopes(self, start, end), *line_search.ends(start, end)
+                    )
                 case ask.MarginChange(start, end, in_loss=in_loss):
                     return (between.above if in_loss else between.change)(self, start, end)
                 case ask.DualValue(point, hope):

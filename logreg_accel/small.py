@@ -140,7 +140,7 @@ class _Fit:
             case ask.Curvature(_, ask.SOLVE):
                 return self._factored(question.margins)
             case ask.LineMinimum(start, end):
-                return line_search.minimum(*self._slopes(start, end))
+                return line_search.minimum(self._slopes(start, end), *line_search.ends(start, end))
         raise _Unusual
 
     def _point(self, w):
@@ -169,7 +169,7 @@ class _Fit:
             first, second = self.loss.line_terms(start.margins + t * margins, self.y, margins)
             return (s @ first).sum() + along + t * across, (s @ second).sum() + across
 
-        return slope_and_curvature, float(start.gradient @ d)
+        return slope_and_curvature
 
     def _factored(self, margins):
         """A function v -> H⁻¹·v, with H of unit diagonal where it is factored."""

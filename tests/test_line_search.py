@@ -29,6 +29,27 @@ def test_the_point_found_lies_below_the_start(kink, slope_beyond):
     assert -0.01 <= slopes[-1] <= 0
 
 
+@pytest.mark.parametrize("lowest", [0.003, 0.4, 1.0, 7.0])
+def test_what_is_known_of_the_end_spares_an_evaluation(lowest):
+    """A cubic through both ends is right about a parabola at once; the minimum may lie beyond the end."""
+    asked = []
+
+    def slope_and_curvature(t):
+        asked.append(t)
+        return t - lowest, 1.0
+
+    first, last = -lowest, 1 - lowest
+    t = minimum(slope_and_curvature, first, last, 0.5 - lowest)
+    assert 0.99 * lowest <= t <= lowest
+    assert 1.0 not in asked and len(asked) <= 2
+
+
+def test_ends_that_are_known_wrongly_cost_evaluations_alone():
+    for last, rise in ((1e-3, -50.0), (1e9, 1e-9), (0.5, np.nan)):
+        t = minimum(lambda t: (np.sinh(t - 0.7), np.cosh(t - 0.7)), -np.sinh(0.7), last, rise)
+        assert -0.01 * np.sinh(0.7) <= np.sinh(t - 0.7) <= 0
+
+
 def test_a_line_without_a_minimum_is_followed_far():
     assert minimum(lambda t: (-np.exp(-t), np.exp(-t)), -1.0) > 4
     assert minimum(lambda t: (-1.0, 0.0), -1.0) >= 1e5

@@ -35,6 +35,23 @@ def test_formulas_keep_their_digits(margin, y, sign):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("y", [0, 1])
+def test_derivatives_along_a_line_are_those_of_the_margins(y, dtype):
+    """The slope keeps its digits; a curvature is off by no more than the rounding of the slope that it is."""
+    z = np.concatenate([MARGINS, np.negative(MARGINS)]).astype(dtype)[:, None]
+    d = np.linspace(-3, 2, len(z)).astype(dtype)[:, None]
+    slope, curvature = Logistic().line_terms(z, np.full(len(z), y), d)
+    info = np.finfo(dtype)
+    for margin, change, first, second in zip(z[:, 0], d[:, 0], slope[:, 0], curvature[:, 0], strict=True):
+        _, residual, wanted = map(float, exact(float(margin), y))
+        rounding, change = float(info.eps) * (8 + abs(float(margin))), float(change)
+        least = float(info.tiny)  # what underflows
+        assert float(first) == pytest.approx(residual * change, rel=rounding, abs=abs(change) * least)
+        off = rounding * change * change * abs(residual) + least * abs(change)
+        assert float(second) == pytest.approx(wanted * change * change, rel=rounding, abs=off)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 def test_finite_for_every_finite_margin(dtype):
     info = np.finfo(dtype)
     ends = np.array([info.max, info.tiny, info.smallest_subnormal, 0.0, 1.0, 88.0, 104.0, 745.0], dtype=dtype)

@@ -56,20 +56,21 @@ def _by_reads(here, there, direction, slope, on):
     for _ in range(_TRIALS):
         if _descends(here, there, direction, slope):
             return there
-        high *= _cubic_minimum(here, there, slope * high, (there.gradient @ direction) * high)
+        slopes = slope * high, (there.gradient @ direction) * high
+        high *= min(max(_cubic_minimum(*slopes, there.value - here.value), _SAME_STEP), 1 - _SAME_STEP)
         there = yield Evaluate(here.w + high * direction, on)
     return there if _descends(here, there, direction, slope) else None
 
 
-def _cubic_minimum(here, there, slope, other):
-    """Where on (0, 1) the cubic of two values and slopes is least (Nocedal and Wright, eq. 3.59)."""
-    d1 = slope + other - 3 * (there.value - here.value)
+def _cubic_minimum(slope, other, rise):
+    """Where the cubic of two slopes, at 0 and 1, and of the rise in between is least (Nocedal and Wright,
+    eq. 3.59); 0 where it has no minimum."""
+    d1 = slope + other - 3 * rise
     square = d1 * d1 - slope * other
     if not (math.isfinite(square) and square >= 0):
-        return _SAME_STEP
+        return 0.0
     d2 = math.sqrt(square)
-    t = 1 - (other + d2 - d1) / ((other - slope + 2 * d2) or 1.0)
-    return min(max(t, _SAME_STEP), 1 - _SAME_STEP)
+    return 1 - (other + d2 - d1) / ((other - slope + 2 * d2) or 1.0)
 
 
 def _descends(here, there, direction, slope):
@@ -87,7 +88,13 @@ def _good(here, there, direction, slope, flat):
     return low and abs(there.gradient @ direction) <= flat * abs(slope)
 
 
-def minimum(slope_and_curvature, first):
+def ends(start, end):
+    """What two Points tell of F on the line between them: the slope at 0, that at 1, and the rise."""
+    d = end.w - start.w
+    return float(start.gradient @ d), float(end.gradient @ d), end.value - start.value
+
+
+def minimum(slope_and_curvature, first, last=None, rise=math.nan):
     """Minimise a convex function of one variable over t ≥ 0 by a safeguarded Newton iteration.
 
     It stops just before the minimum, when the slope has risen to 1 % of that at 0. Beyond it, where the slope
@@ -98,6 +105,8 @@ def minimum(slope_and_curvature, first):
     slope_and_curvature : function t -> (float, float)
     first : float
         The slope at 0.
+    last, rise : float
+        The slope at 1, and the value there less that at 0, where they are known; they spare an evaluation.
 
     Returns
     -------
@@ -105,16 +114,18 @@ def minimum(slope_and_curvature, first):
         A t at which the function lies below its value at 0, or 0.
     """
     enough = 0.01 * abs(first)
-    low, high, t = 0.0, math.inf, 1.0
+    low, high, t, known = 0.0, math.inf, 1.0, last is not None
     for _ in range(60):
         clock.check()
-        slope, curvature = map(float, slope_and_curvature(t))  # NumPy's would warn of a step that overflows
+        # NumPy's numbers would warn of a step that overflows
+        slope, curvature = (last, 0.0) if known else map(float, slope_and_curvature(t))
         if -enough <= slope <= 0:
             return t
         low, high = (t, high) if slope < 0 else (low, t)
-        # A small slope beyond the minimum is mirrored, since Newton's method can stay on that side for ever.
-        step = (2 if 0 < slope <= enough else 1) * slope
-        newton = t - step / curvature if curvature > 0 else math.inf
+        # Newton's method aims at half of that slope: aiming at none, it can stay beyond the minimum for ever.
+        newton = t - (slope + enough / 2) / curvature if curvature > 0 else math.inf
+        if known:
+            newton, known = _cubic_minimum(first, last, rise), False
         if not low < newton < min(high, 10 * t):
             newton = 4 * t if high == math.inf else 0.5 * (low + high)
         if newton > 1e6:
