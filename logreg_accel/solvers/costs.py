@@ -19,7 +19,10 @@ _SAMPLE_ROWS, _SAMPLE_SHARE = 50, 0.2  # of newton-subsampled, and of a Hessian 
 _SAMPLE_FROM = 1 << 16  # numbers of X times outputs, below which its calls take longer than all rows
 _HESSIAN_UP_TO_SIZE = 600
 _WORTH_OF_ROUNDING, _WORTH_UP_TO = 1.2, 1 << 18  # numbers of X times outputs: larger fits take a while
-_PRICE_OF_CORRELATION = 1.5  # real columns are more alike than random ones: lbfgs takes longer on them
+# Columns of real tables can be more alike than random ones, which these solvers pay for with reads, and most
+# where columns are more than rows; row-space takes the same time on any.
+_PRICE_OF_CORRELATION = {"lbfgs": 1.2, "newton-cg": 1.15}
+_PRICE_BESIDE_ROW_SPACE = {"lbfgs": 1.5, "newton-cg": 1.5}
 _LBFGS_FROM_WIDTH = 2  # features a row
 _ROW_SPACE_UP_TO_ROWS = 1000
 _ROW_SPACE_FROM_WIDTH = 0.5  # features a row
@@ -101,37 +104,37 @@ def cheapest(n_rows, n_features, n_outputs, penalised, seen):
     expected = {solver: seconds(solver, *shape, seen) for solver in offered(*shape, penalised, seen)}
     if "newton-cholesky" in expected and seen.entries * n_outputs <= _WORTH_UP_TO:
         expected["newton-cholesky"] /= _WORTH_OF_ROUNDING
-    if "lbfgs" in expected and seen.layout == "dense":
-        expected["lbfgs"] *= _PRICE_OF_CORRELATION
+    if seen.layout == "dense":
+        prices = _PRICE_BESIDE_ROW_SPACE if "row-space" in expected else _PRICE_OF_CORRELATION
+        for solver, price in prices.items():
+            if solver in expected:
+                expected[solver] *= price
     return min(expected, key=expected.get)
 
 
 # fitted by: python bench/auto.py --fit
 COSTS: dict[str, dict] = {
     "dense": {
-        "lbfgs": ([1.757, 0.172, -0.104, 0.349, 0.155, 0.943], [0.000537, 4.12e-08, 7.69e-10, 4.57e-08]),
-        "newton-cg": ([2.617, 0.11, -0.066, 0.214, 0.121, 0.083], [0.000345, 3.57e-08, 5.7e-10, 7.11e-08]),
+        "lbfgs": ([1.375, 0.393, -0.113, 0.414, 0.191, 0.753], [0.000148, 9.68e-09, 7.01e-11, 0.0]),
+        "newton-cg": ([2.569, 0.184, -0.075, 0.266, 0.106, 0.143], [9.1e-05, 7.54e-09, 1.89e-10, 2.13e-08]),
         "newton-cholesky": (
-            [2.173, 0.024, -0.02, 0.104, 0.041, -0.027],
-            [0.000424, 6.26e-08, 0.0, 2.3e-11, 1.74e-05, 1.73e-09, 1.14e-11],
+            [2.407, 0.051, -0.056, 0.119, 0.041, -0.033],
+            [3.87e-05, 1.29e-08, 3.38e-10, 6.38e-12, 4.93e-06, 5.7e-09, 0.0],
         ),
         "newton-subsampled": (
-            [2.892, 0.164, -0.237, 0.176, 0.057, 0.062],
-            [0.000818, 8.28e-08, 0.0, 0.0, 2.43e-07],
+            [2.072, 0.071, -0.085, 0.126, 0.021, -0.001],
+            [0.000351, 1.26e-08, 0.0, 0.0, 9.22e-08],
         ),
-        "row-space": ([1.386, -0.0, 0.0, 0.0, 0.0, -0.0], [0.00108, 2.52e-11, 1.79e-08, 1.55e-11]),
+        "row-space": ([1.41, 0.094, -0.154, -0.022, 0.066, -0.042], [0.000277, 1.9e-11, 9.26e-09, 2.86e-12]),
     },
     "sparse": {
-        "lbfgs": ([1.722, 0.164, -0.198, 0.239, 0.386, 0.0], [0.000822, 7.87e-08, 3.24e-09, 7.5e-08]),
-        "newton-cg": ([2.6, 0.067, -0.108, 0.164, 0.268, 0.0], [0.000623, 8.27e-08, 2.73e-09, 9.94e-08]),
+        "lbfgs": ([2.543, 0.11, -0.258, 0.143, 0.334, 0.0], [0.000222, 2.06e-08, 3.72e-10, 1.75e-08]),
+        "newton-cg": ([3.167, 0.002, -0.132, 0.124, 0.244, 0.0], [0.000118, 2.05e-08, 3.43e-10, 8.19e-08]),
         "newton-cholesky": (
-            [2.142, 0.008, -0.044, 0.036, 0.133, 0.0],
-            [0.000636, 1.81e-07, 1.01e-08, 7.05e-12, 0.000164, 4.19e-09, 7.47e-12],
+            [1.795, 0.11, -0.051, 0.076, 0.102, 0.0],
+            [0.000162, 7.04e-08, 0.0, 2.15e-12, 3.38e-05, 2.26e-09, 3.72e-12],
         ),
-        "newton-subsampled": (
-            [4.467, -0.221, -0.236, 0.0, 0.102, 0.0],
-            [0.00217, 1.59e-07, 0.0, 1.28e-10, 0.0],
-        ),
-        "row-space": ([1.386, 0.0, 0.0, 0.0, 0.0, 0.0], [0.00138, 1.21e-11, 1.99e-08, 1.8e-13]),
+        "newton-subsampled": ([1.739, -0.0, 0.0, 0.0, -0.0, 0.0], [0.0, 0.0, 0.0, 6.5e-10, 0.0]),
+        "row-space": ([1.386, -0.0, -0.0, -0.0, -0.0, 0.0], [0.000424, 1.39e-11, 6.55e-09, 0.0]),
     },
 }
