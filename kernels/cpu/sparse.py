@@ -5,7 +5,9 @@ The entries of a tile are read for its margins, and again, while they are in the
 sums of a lane are float64 from the first addition on: what the entries of a column meet is scattered, so an
 accumulator of float32 would save nothing but half of its cache.
 
-A margin has four sums: one would wait for each addition before the next.
+One entry follows the other from row to row, in one loop without a count of its own: short rows end where
+nobody foresees it, and what is left to do there is waited for. In long rows a margin has four sums, since one
+would wait for each addition before the next.
 
 Indices are unsigned: for signed ones Numba asks of each whether it counts from the end, which takes longer
 than the sum. `reassoc` would let the compiler gather short rows into vectors, which costs more than it saves.
@@ -21,6 +23,7 @@ from .pointwise import curvature
 from .storage import LOOP, load
 
 ENTRIES = {**LOOP, "fastmath": {"contract"}}
+LONG = 32  # entries of a mean row, beyond which four sums are worth a loop for the rest
 
 
 @njit(**ENTRIES)
@@ -28,9 +31,27 @@ def tile_margins(A, w, b, lo, q, z):
     """z[i] = X[lo + i]·w + b for the q rows of a tile."""
     data, indices, indptr = A
     zero = w.dtype.type(0)
-    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
-    for i in range(q):
-        e, stop = np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])
+    first, one = np.uint64(lo), np.uint64(1)
+    e = np.uint64(indptr[first])
+    if np.uint64(indptr[first + np.uint64(q)]) - e > np.uint64(q * LONG):
+        _long_margins(A, w, b, lo, q, z)
+        return
+    for i in range(np.uint64(0), np.uint64(q)):
+        stop, p = np.uint64(indptr[first + i + one]), b
+        while e < stop:
+            p += load(data[e], zero) * w[indices[e]]
+            e += one
+        z[i] = p
+
+
+@njit(**ENTRIES)
+def _long_margins(A, w, b, lo, q, z):
+    data, indices, indptr = A
+    zero = w.dtype.type(0)
+    first, one, two, three, four = np.uint64(lo), np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    e = np.uint64(indptr[first])
+    for i in range(np.uint64(0), np.uint64(q)):
+        stop = np.uint64(indptr[first + i + one])
         p, r, s, t = zero, zero, zero, zero
         for _ in range((stop - e) >> two):
             p += load(data[e], zero) * w[indices[e]]
@@ -50,11 +71,14 @@ def tile_gradient(A, r, lo, q, gradient):
     data, indices, indptr = A
     zero = r.dtype.type(0)
     total = 0.0
-    for i in range(q):
-        factor = r[i]
+    first, one = np.uint64(lo), np.uint64(1)
+    e = np.uint64(indptr[first])
+    for i in range(np.uint64(0), np.uint64(q)):
+        stop, factor = np.uint64(indptr[first + i + one]), r[i]
         total += factor
-        for e in range(np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])):
+        while e < stop:
             gradient[indices[e]] += factor * load(data[e], zero)
+            e += one
     gradient[gradient.size - 1] += total
 
 
@@ -64,12 +88,15 @@ def tile_squares(A, c, lo, q, diagonal):
     data, indices, indptr = A
     zero = c.dtype.type(0)
     total = 0.0
-    for i in range(q):
-        factor = c[i]
+    first, one = np.uint64(lo), np.uint64(1)
+    e = np.uint64(indptr[first])
+    for i in range(np.uint64(0), np.uint64(q)):
+        stop, factor = np.uint64(indptr[first + i + one]), c[i]
         total += factor
-        for e in range(np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])):
+        while e < stop:
             x = load(data[e], zero)
             diagonal[indices[e]] += factor * (x * x)
+            e += one
     diagonal[diagonal.size - 1] += total
 
 

@@ -107,13 +107,15 @@ def tile_rows(layout, X, beside=0):
 def count(X, outputs=1):
     """Lanes of rows, whose sums for all outputs take at most half of a dense X together, or twice a sparse X.
 
-    A lane of a dense X has 16 rows at least, one of a sparse X 25 entries a feature.
+    A lane of a dense X has 16 rows at least, one of a sparse X 25 entries a feature. Of a sparse X, whose
+    passes are short, they are a power of two: with three lanes, one of two threads would work twice as long.
     """
     in_x = X.nbytes // (8 * X.shape[1] * outputs)
     if not X.compressed:
         return max(1, min(MOST_LANES, X.nbytes // LANE_BYTES, X.shape[0] // _LANE_ROWS, in_x // 2))
     entries = max(min(X.stored.data.size // (25 * X.shape[1]), 2 * in_x), 2)
-    return max(1, min(MOST_LANES, X.nbytes // _SPARSE_LANE_BYTES, entries, X.shape[0]))
+    lanes = max(1, min(MOST_LANES, X.nbytes // _SPARSE_LANE_BYTES, entries, X.shape[0]))
+    return 1 << (lanes.bit_length() - 1)
 
 
 def rows_count(vector):
@@ -154,5 +156,6 @@ def bounds(X, lanes):
     if not X.compressed or lanes == 1:
         return even(X.shape[0], lanes)
     indptr, entries = X.stored.indptr, X.stored.data.size
-    inner = np.searchsorted(indptr, [entries * i // lanes for i in range(1, lanes)])
+    shares = np.array([entries * i // lanes for i in range(1, lanes)], dtype=indptr.dtype)  # else all is cast
+    inner = np.searchsorted(indptr, shares)
     return [0, *(int(row) for row in inner), X.shape[0]]
