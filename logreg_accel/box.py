@@ -1,12 +1,13 @@
 """The certificate of a fit whose weights stay between bounds.
 
-For the residuals at w, with v = Xᵀs·r/Σs, Fenchel and Young give at any w in the box::
+For residuals r' that the loss can have, with v = Xᵀs·r'/Σs, Fenchel and Young give at any w in the box::
 
-    F(w) − min F ≤ Σⱼ [½l2ⱼ·wⱼ² + vⱼ·wⱼ − min over u in the box of ½l2ⱼ·u² + vⱼ·u]
+    F(w) − min F ≤ (1/Σs)·Σ s·D(r', r) + Σⱼ [½l2ⱼ·wⱼ² + vⱼ·wⱼ − min over u in the box of ½l2ⱼ·u² + vⱼ·u]
 
-Where a weight has no penalty and no bound in the direction in which it would fall, its v has to be zero, as
-an intercept's has: it is nearly so, and a step of Newton's method, in the space of the weights that no bound
-holds, says what is missing. That has to be a small part of the bound, else there is none.
+D is the divergence of Kullback and Leibler from the residuals r at w, which are the first choice. Where a
+weight has no penalty and no bound in the direction in which it would fall, as an intercept, its v has to be
+zero. It is where residuals are moved by their slopes along a step d of Newton's method, in the space of the
+weights that no bound holds: then v = Xᵀs·r/Σs + H·d with H that of the loss, and D adds up to about ½·dᵀHd.
 """
 
 import math
@@ -15,10 +16,13 @@ import numpy as np
 
 from . import duality
 from .certificate import Certificate
+from .repair import divergence, of_margins
+from .separation import Separation
 from .solvers import questions as ask
 from .solvers.projected import held, newton_step
 
-_SMALL = 1e-3  # beside the bound, what may be missing
+_ROUNDS = 5
+_LEFT = 1e-6  # beside what they were, what repaired sums may be short of
 _SURE = 10  # roundings by which a bound is raised
 
 
@@ -34,44 +38,70 @@ class BoxCertificate(Certificate):
 
     def __init__(self, penalty, start, tol, reads_left, box):
         super().__init__(penalty, start, tol, reads_left)
-        self.box = box
+        self.box, self.separation = box, Separation(start, box)
 
     def bound(self, point, estimate=math.nan):
         self.partial, self.share = 0.0 if point.value == 0 else 1.0, 0.0
         if 0 < point.value < math.inf and self.reads_left() >= 1:
             H = yield ask.Curvature(point.w, ask.MATRIX)
-            self.partial = min(1.0, self._gap(point, H) / point.value)
+            gap = self._with_rounding(self._terms(point.w, self._slope(point)), point, H)
+            self.partial = min(1.0, gap / point.value)
+            if self.partial > self.enough:
+                gap = self._with_rounding((yield from self._repaired_gap(point, H)), point, H)
+                self.partial = min(self.partial, gap / point.value)
             if self.partial > self.tol and not math.isnan(estimate):
                 self.knock = estimate * max(0.01, 0.5 * self.tol / self.partial)
         return self.partial
 
-    def _gap(self, point, H):
-        w, g, (lower, upper) = point.w, point.gradient, self.box
-        l2 = np.broadcast_to(self.start.ridge, len(w))
-        v = g - l2 * w
-        ends = np.where(v > 0, lower, upper)
-        exact = (l2 > 0) | np.isfinite(ends) | (v == 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            u = np.where(l2 > 0, np.clip(-v / l2, lower, upper), np.where(v == 0, w, ends))
-            terms = np.where(exact, 0.5 * l2 * (w * w - u * u) + v * (w - u), 0.0)
-        gap = float(np.maximum(terms, 0.0).sum())
-        free = ~held(w, g, lower, upper)
-        step = newton_step(H, g, free)
-        decrement = -0.5 * float(g @ step)
-        missing = 0.0
-        if not exact.all():
-            missing = 2 * (decrement + float((abs(g) * abs(step))[~exact].sum()))
-            if not missing <= _SMALL * max(gap, self.tol * point.value):
-                return math.inf
-        error = duality.rounding(point.rounding / point.value, self.start.scale, point.value)
-        hidden = -0.5 * float(error @ newton_step(H, error, free)) * len(w)  # whatever their signs
-        return (math.sqrt(gap + missing) + math.sqrt(hidden)) ** 2 * (1 + _SURE * np.finfo(np.float64).eps)
+    def _slope(self, point):
+        """That of the loss."""
+        return point.gradient - self.start.ridge * point.w
+
+    def _terms(self, w, v):
+        """The sum over weights, inf where a v that has to be zero is not."""
+        l2, (lower, upper) = np.broadcast_to(self.start.ridge, len(w)), self.box
+        ends = np.where(v > 0, lower, np.where(v < 0, upper, w))
+        u = np.where(l2 > 0, np.clip(-v / np.where(l2 > 0, l2, 1), lower, upper), ends)
+        if not np.isfinite(u).all():
+            return math.inf
+        return float(np.maximum(0.5 * l2 * (w * w - u * u) + v * (w - u), 0.0).sum())
+
+    def _repaired_gap(self, point, H):
+        """The bound before rounding, with residuals moved along a step of Newton's method.
+
+        Where rows have next to no curvature, the step is none, and leaves sums as they are.
+        """
+        w, g, l2 = point.w, point.gradient, np.broadcast_to(self.start.ridge, len(point.w))
+        free = ~held(w, g, *self.box)
+        for _ in range(_ROUNDS):
+            step = newton_step(H, g, free)
+            curved = H @ step
+            v = np.where(free & (l2 == 0), 0.0, self._slope(point) + curved - l2 * step)
+            # Bounds of several classes may hold nothing, since all weights of a column may move together.
+            endless = (l2 == 0) & np.isinf(np.where(v > 0, self.box[0], self.box[1])) & (v != 0)
+            if not endless.any():
+                break
+            free |= endless
+        unit = np.where(self.start.scale > 0, self.start.scale, 1.0)
+        enough = self._error(point) + _LEFT * (abs(g) / unit).max() * unit
+        if not (np.where(free, abs(g + curved), 0.0) <= enough).all():
+            return math.inf
+        change = yield ask.MarginChange(point, (yield ask.Evaluate(w + step)))
+        moved = 0.5 * max(float(step @ (curved - l2 * step)), 0.0) * divergence(change.largest)
+        return moved + self._terms(w, v)
+
+    def _error(self, point):
+        """About how far the gradient is off by rounding."""
+        return duality.rounding(point.rounding / point.value, self.start.scale, point.value)
+
+    def _with_rounding(self, gap, point, H):
+        """The bound with what rounding may hide: of sums, whatever the signs of terms, and of margins."""
+        error, free = self._error(point), ~held(point.w, point.gradient, *self.box)
+        of_sums = -0.5 * float(error @ newton_step(H, error, free)) * len(point.w)
+        hidden = of_sums + 2 * of_margins(point, self.start) ** 2
+        return (math.sqrt(gap) + math.sqrt(hidden)) ** 2 * (1 + _SURE * np.finfo(np.float64).eps)
 
     def _last_word(self, best, verdict):
         if verdict.bound <= self.tol:
             return verdict.bound
         return (yield from self.bound(best))
-
-    def _look_for_separation(self, point):
-        return
-        yield

@@ -135,7 +135,7 @@ class Trial:
         self.tol, self.max_iter, self.callback = tol, max_iter, callback
         self.patience = getattr(solver, "patience", _PATIENCE)
         self.box = getattr(solver, "box", None)
-        self.may_recede = not getattr(solver, "partial", False) and self.box is None
+        self.may_recede = not getattr(solver, "partial", False)
         known = (objective.penalty, start, tol, lambda: session.reads_left)
         self.certificate = Certificate(*known) if self.box is None else BoxCertificate(*known, self.box)
         self.n_iter = -1  # the start is not a step

@@ -54,7 +54,7 @@ def of_margins(point, start):
     return point.rounding / point.value * (float((abs(point.w) * start.scale).sum()) + start.offset)
 
 
-def _divergence(t):
+def divergence(t):
     """The most that a Kullback-Leibler divergence can be beside χ²/2 where no probability falls by more than
     t times itself; inf beyond 1."""
     if t < 1e-3:
@@ -135,7 +135,7 @@ class Repair:
                 beyond = yield from self._at(there.w + step, since=there)
                 change = beyond.change
                 way = farther * change.largest
-                bound = repaired(_divergence(way))
+                bound = repaired(divergence(way))
                 if bound < least:
                     least, proof = bound, (metric, residual)
             near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)

@@ -31,6 +31,8 @@ class Separation:
     Parameters
     ----------
     start : Start
+    box : (lower, upper) or None
+        Bounds of the weights: what a bound ends is no direction along which F falls for ever.
 
     Attributes
     ----------
@@ -40,8 +42,8 @@ class Separation:
         The last step without what moved rows that it does not separate.
     """
 
-    def __init__(self, start):
-        self.scale, self.size = start.scale, len(start.w)
+    def __init__(self, start, box=None):
+        self.scale, self.size, self.box = start.scale, len(start.w), box
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
         self.there, self.doubted, self.along = False, _TWICE, None
 
@@ -51,7 +53,8 @@ class Separation:
         before, self.most = self.lost, change.most
         self.lost = -change.least / change.most if change.most > 0 else np.inf
         nothing = max(_ROUNDED, _SEVERAL * relative if self.size <= _LOOKED_AT_UP_TO else 0.0)
-        recedes = change.most > _GAIN and (self.lost <= nothing or self.lost <= min(_LOWERED, _LESS * before))
+        endless = change.most > _GAIN and not ended(step, self.box).any()
+        recedes = endless and (self.lost <= nothing or self.lost <= min(_LOWERED, _LESS * before))
         self.receding = self.receding + 1 if recedes and self.steps >= _FROM_ITER else 0
 
     def confirm(self, point):
@@ -67,7 +70,7 @@ class Separation:
 
     def seen_in(self, point, objective):
         """Whether steps, or F at a point, have shown that F has no minimum; a generator of questions."""
-        return self.there or (yield from separates(point, objective))
+        return self.there or (yield from separates(point, objective, self.box))
 
     def look(self, point):
         """Whether the last step separates rows; a generator of questions, of few parameters only."""
@@ -83,13 +86,14 @@ class Separation:
         H = yield ask.Curvature(far.w, ask.MATRIX)
         slope = yield ask.HessianVector(far.w, step)
         diagonal = H.diagonal()
-        seen = diagonal > _NO_CURVATURE * self.scale**2
+        resting = (step == 0) & (ended(np.ones(self.size), self.box) | ended(-np.ones(self.size), self.box))
+        seen = (diagonal > _NO_CURVATURE * self.scale**2) & ~resting
         unit = seen / np.sqrt(np.where(seen, diagonal, 1))
         values, Q = scipy.linalg.eigh(H * unit * unit[:, None], check_finite=False)
         some = values > _NULL * values[-1]
         mended = unit * (Q[:, some] @ ((unit * slope) @ Q[:, some] / values[some]))
         change = yield ask.MarginChange(point, (yield ask.Evaluate(point.w - mended)))
-        found = change.largest <= _UNMOVED * self.most
+        found = change.largest <= _UNMOVED * self.most and not ended(step - mended, self.box).any()
         if found:
             self.along = step - mended
         return found
@@ -101,11 +105,11 @@ class Separation:
         same rows; told is the one of the fewest parameters, about: the least ‖d‖₁ in columns of one size.
         """
         d = point.w if self.direction is None else self.direction
-        if self.size <= _LOOKED_AT_UP_TO:
+        if self.size <= _LOOKED_AT_UP_TO and self.box is None:
             # At the point separated rows have no curvature left, so that H would hide what tells them, too.
             H = yield ask.Curvature(np.zeros(self.size), ask.MATRIX)
             d = _sparsest(d, H, self.scale)
-        step = abs(d * self.scale)
+        step = np.where(ended(d, self.box), 0.0, abs(d * self.scale))
         return step > _COUNTS * step.max(initial=0)
 
 
@@ -131,23 +135,31 @@ def _sparsest(d, H, scale):
     return (target + N @ found.x[:q]) / scale if found.success else d
 
 
-def separates(point, objective):
+def ended(direction, box):
+    """Which weights a bound keeps from going along a direction for ever."""
+    if box is None:
+        return np.zeros(len(direction), dtype=bool)
+    return ((direction < 0) & (box[0] > -np.inf)) | ((direction > 0) & (box[1] < np.inf))
+
+
+def separates(point, objective, box=None):
     """Whether F at some point proves that a plane separates the classes while nothing bounds the weights; a
     generator of questions.
 
     A row on the wrong side has a loss of at least ℓ(0) with two classes, and of log 2 with more. If Σ s·ℓ is
     below the least weight times that, every row is on its side. Then, without a penalty, F has no minimum:
-    it falls towards 0 as w grows. So it does where the weights without a penalty tell the rows apart alone.
+    it falls towards 0 as w grows. So it does where those weights alone tell the rows apart that have no
+    penalty, and no bound on their way.
     """
     penalty, rows = objective.penalty, objective.rows
     least = rows.least_weight * min(objective.loss.at_zero, np.log(2))
     if rows.offset_scale is not None or not point.value * rows.weight_sum < least:
         return False
-    if not penalty.there:
-        return True
     intercepts = objective.at.penalised(np.ones(len(point.w))) == 0
-    if penalty.everywhere(intercepts):
+    if penalty.there and penalty.everywhere(intercepts):
         return False
-    bounded = ((penalty.l1 > 0) | (penalty.l2 > 0)) & ~intercepts
+    bounded = (((penalty.l1 > 0) | (penalty.l2 > 0)) & ~intercepts) | ended(point.w, box)
+    if not bounded.any():
+        return True
     alone = yield ask.Evaluate(np.where(bounded, 0.0, point.w))
     return alone.value * rows.weight_sum < least

@@ -1,9 +1,12 @@
 """Weights between bounds: the optimum, and a proof of it that is true."""
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from logreg_accel import LogisticRegression, inference, load, solvers
 from logreg_accel.losses import loss_of
@@ -80,6 +83,45 @@ def test_random_families_never_claim_too_much():
         here, best = least(X, y, np.ones(m), C, lower, upper, classes, flat(clf))
         assert here - best <= clf.suboptimality_bound_ * here + 1e-12 * here, (m, n, classes, C, tol)
         assert clf.status_ == "converged", (clf.status_, m, n, classes, C, tol)
+
+
+@pytest.mark.parametrize("C, factors", [(np.inf, None), (1e-4, [0, 10, 10, 10, 10, 10, 10])])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_separable_rows_are_named_where_no_bound_is_on_the_way(C, factors, classes):
+    """Weights grew for a thousand reads, until F was 0 in float64 and "converged"; nobody was warned."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6, 7))
+    X[:, 1:] *= 1e3 if C == np.inf else 1
+    y = np.argsort(np.argsort(X[:, 0])) * classes // 6
+    lower, upper = [-np.inf] + [0] * 6, [np.inf] + [1e-5] * 6
+    model = LogisticRegression(C=C, penalty_factor=factors, bounds=(lower, upper))
+    with pytest.warns(ConvergenceWarning, match="separable.*the weights of column 0 grow"):
+        model.fit(X, y)
+    assert model.status_ == "separable" and model.suboptimality_bound_ > 0.1 and model.n_passes_ < 100
+    within = LogisticRegression(C=C, penalty_factor=factors, bounds=([-3] + [0] * 6, [3] + [1e-5] * 6))
+    assert within.fit(X, y).status_ == "converged"
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("C", [1.0, np.inf])
+@pytest.mark.parametrize("bounds", [(0, 1), (-0.1, 0.1), (-np.inf, 0), (0, 0)])
+def test_a_proof_needs_no_tol(classes, C, bounds):
+    """At the optimum nothing was proven: what an intercept is short of had to be small beside `tol`."""
+    X, y, s = problem(classes)
+    for tol in (0, 1e-4):
+        model = LogisticRegression(C=C, bounds=bounds, tol=tol)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            model.fit(X, y, s)
+        assert model.suboptimality_bound_ <= (1e-15 if tol == 0 else 1e-6)
+
+
+def test_saturated_rows_have_a_line_search():
+    """Offsets that leave next to no curvature made steps too long for forty halvings."""
+    X, y, s = problem()
+    offset = 60 * np.random.default_rng(1).normal(size=len(y)) + 300
+    model = LogisticRegression(bounds=(0, 0.1), tol=1e-10).fit(X, y, s, offset=offset)
+    assert model.status_ == "converged" and model.n_passes_ < 60
 
 
 def test_without_active_bounds_it_is_a_plain_fit():

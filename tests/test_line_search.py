@@ -50,6 +50,19 @@ def test_ends_that_are_known_wrongly_cost_evaluations_alone():
         assert -0.01 * np.sinh(0.7) <= np.sinh(t - 0.7) <= 0
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e-12, 1e-40, 1e-131])
+def test_a_step_too_long_by_many_magnitudes(size):
+    """Where rows have no curvature; halvings alone were given up at 1e-18 of the step."""
+
+    def slope_and_curvature(t):
+        rise = np.tanh(t / size - 2)
+        return rise, (1 - rise**2) / size
+
+    first = slope_and_curvature(0.0)[0]
+    t = minimum(slope_and_curvature, first)
+    assert 0.01 * first <= slope_and_curvature(t)[0] <= 0
+
+
 def test_a_line_without_a_minimum_is_followed_far():
     assert minimum(lambda t: (-np.exp(-t), np.exp(-t)), -1.0) > 4
     assert minimum(lambda t: (-1.0, 0.0), -1.0) >= 1e5

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from .. import clock
 from .questions import Evaluate, LineMinimum
 
@@ -17,7 +19,7 @@ _TRIALS = 12  # along a line, where each is a read
 _OVERFLOWS = 10  # number of trials if the loss overflows, each with a thousandth of the previous step
 
 
-def step(here, direction, on=None, flat=ENOUGH_FLATTENING, likely=()):
+def step(here, direction, on=None, flat=ENOUGH_FLATTENING, likely=(), box=None):
     """Find the next point from `here` along a direction: a Point, or None if rounding hides any descent.
 
     The unit step is tried first. If it is not good enough, the line is minimised on the margins of both ends,
@@ -25,32 +27,48 @@ def step(here, direction, on=None, flat=ENOUGH_FLATTENING, likely=()):
     usual backtracking, which reads X for every trial, takes several times as many reads on nearly separable
     data. The unit step is good enough if the slope at its end is at most `flat` of that at its start; one
     that can gain no more than the rounding of a value, if it is at most ENOUGH_FLATTENING of it.
+
+    No point leaves a `box` (lower, upper), in which the unit step ends.
     """
     slope = here.gradient @ direction
     if not slope < 0:
         return None
     if -slope <= here.rounding:
         flat = ENOUGH_FLATTENING
-    there = yield Evaluate(here.w + direction, on, likely=likely)
+
+    def at(t):
+        w = here.w + t * direction
+        return w if box is None else np.clip(w, *box)
+
+    there = yield Evaluate(at(1), on, likely=likely)
     for _ in range(_OVERFLOWS):
         if math.isfinite(there.value):
             break
         direction, slope = direction * 1e-3, slope * 1e-3
-        there = yield Evaluate(here.w + direction, on)
+        there = yield Evaluate(at(1), on)
     else:
         return None
     if not _good(here, there, direction, slope, flat):
         if here.margins is None:
-            return (yield from _by_reads(here, there, direction, slope, on))
+            return (yield from _by_reads(here, there, direction, slope, at, on))
         t = yield LineMinimum(here, there, on)
+        t = t if box is None else min(t, _longest(here.w, direction, *box))
         if abs(t - 1) > (_SAME_STEP if _descends(here, there, direction, slope) else _NO_STEP):
-            there = yield Evaluate(here.w + t * direction, on, likely=likely)
+            there = yield Evaluate(at(t), on, likely=likely)
         if not _descends(here, there, direction, slope):
             return None
     return there
 
 
-def _by_reads(here, there, direction, slope, on):
+def _longest(w, direction, lower, upper):
+    """The t ≥ 1 up to which w + t·direction is between bounds."""
+    ends = np.where(direction > 0, upper, lower)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        room = np.where(direction == 0, np.inf, (ends - w) / direction)
+    return max(float(room.min(initial=np.inf)), 1.0)
+
+
+def _by_reads(here, there, direction, slope, at, on):
     """The next point where margins are not kept: the minimum of a cubic between the ends, a read each."""
     high = 1.0
     for _ in range(_TRIALS):
@@ -58,7 +76,7 @@ def _by_reads(here, there, direction, slope, on):
             return there
         slopes = slope * high, (there.gradient @ direction) * high
         high *= min(max(_cubic_minimum(*slopes, there.value - here.value), _SAME_STEP), 1 - _SAME_STEP)
-        there = yield Evaluate(here.w + high * direction, on)
+        there = yield Evaluate(at(high), on)
     return there if _descends(here, there, direction, slope) else None
 
 
@@ -114,7 +132,7 @@ def minimum(slope_and_curvature, first, last=None, rise=math.nan):
         A t at which the function lies below its value at 0, or 0.
     """
     enough = 0.01 * abs(first)
-    low, high, t, known = 0.0, math.inf, 1.0, last is not None
+    low, high, t, shrinks, known = 0.0, math.inf, 1.0, 0.5, last is not None
     for _ in range(60):
         clock.check()
         # NumPy's numbers would warn of a step that overflows
@@ -127,7 +145,12 @@ def minimum(slope_and_curvature, first, last=None, rise=math.nan):
         if known:
             newton, known = _cubic_minimum(first, last, rise), False
         if not low < newton < min(high, 10 * t):
-            newton = 4 * t if high == math.inf else 0.5 * (low + high)
+            if high == math.inf:
+                newton = 4 * t
+            elif low == 0:  # where rows have no curvature, a step may be too long by a hundred magnitudes
+                newton, shrinks = shrinks * high, shrinks * shrinks
+            else:
+                newton = min(0.5 * (low + high), math.sqrt(low) * math.sqrt(high) * 2)
         if newton > 1e6:
             break
         t = newton

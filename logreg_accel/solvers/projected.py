@@ -8,10 +8,10 @@ import numpy as np
 import scipy.linalg
 
 from .. import clock
+from . import line_search
 from .questions import CONVERGED, MATRIX, NOISE_FLOOR, Accept, Curvature, Evaluate
 
 _ENOUGH_DECREASE = 1e-4
-_SHORTENINGS = 40
 _LIFT = 1e-13
 _ROUNDS_PER_WEIGHT = 10
 _SETTLED = 1e-10  # of how far the model has fallen, what is not worth leaving a bound for
@@ -22,8 +22,7 @@ class projected_newton:
     """Newton's method with weights that stay between bounds.
 
     A step goes to the minimum of the quadratic model between the bounds, which is found in memory by an
-    active set with projected steps; it is halved until F falls enough. Without bounds it is newton-cholesky
-    with backtracking.
+    active set with projected steps; the line search is that of newton-cholesky, which this is without bounds.
 
     Parameters
     ----------
@@ -44,12 +43,13 @@ class projected_newton:
 
     def __call__(self, start):
         lower, upper = self.box or (np.full(len(start.w), -np.inf), np.full(len(start.w), np.inf))
+        flat = line_search.NEWTON_FLATTENING if np.any(start.ridge) else line_search.ENOUGH_FLATTENING
         here, gap = (yield Evaluate(np.clip(start.w, lower, upper))), math.inf
         while not (yield Accept(here, gap=gap)):
             H = yield Curvature(here.w, MATRIX)
             direction = between(H, here.gradient, here.w, lower, upper) - here.w
             gap = -float(here.gradient @ direction + 0.5 * direction @ H @ direction)
-            here = yield from _descend(here, direction, lower, upper)
+            here = yield from line_search.step(here, direction, flat=flat, box=(lower, upper))
             if here is None:
                 return NOISE_FLOOR
         return CONVERGED
@@ -115,28 +115,3 @@ def _cut(u, step, lower, upper):
         room = np.where(step > 0, (upper - u) / step, np.where(step < 0, (lower - u) / step, np.inf))
     t = max(float(room.min()), 0.0)
     return np.where(room <= t, np.where(step > 0, upper, lower) - u, np.clip(t * step, lower - u, upper - u))
-
-
-def _descend(here, direction, lower, upper):
-    """A point of less F on the way to a minimum of the model; None where rounding hides any descent."""
-    slope = float(here.gradient @ direction)
-    for i in range(_SHORTENINGS):
-        w = np.clip(here.w + 0.5**i * direction, lower, upper)
-        if (w == here.w).all():
-            return None
-        there = yield Evaluate(w)
-        if there.value <= here.value + _ENOUGH_DECREASE * 0.5**i * slope + here.rounding and (
-            there.value < here.value or _flatter(here, there, lower, upper)
-        ):
-            return there
-    return None
-
-
-def _flatter(here, there, lower, upper):
-    """Whether rounding hides a change of F, and the projected gradient is smaller all the same."""
-
-    def norm(point):
-        free = ~held(point.w, point.gradient, lower, upper)
-        return float((point.gradient[free] ** 2).sum())
-
-    return norm(there) < 0.25 * norm(here)
