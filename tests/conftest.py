@@ -280,9 +280,7 @@ def _emulated_kernels():
     dense = ("LossGradient", "HessianVector", "Diagonal", "Margins")
     for real in FLOATS:
         foreseen = {f"sum_slices<{'float' if real == 'float32' else 'double'}>"}
-        for dtype in (
-            name for name in DTYPES if name in shapes.STORAGE and compute_dtype(np.dtype(name)) == real
-        ):
+        for dtype in (name for name in shapes.STORAGE if compute_dtype(np.dtype(name)) == real):
             itemsize = np.dtype(dtype).itemsize
             for n in {n for _, n in SHAPES} | {2, 4, 6, 10, 17, 20, 30} if dtype in FLOATS else {5, 17}:
                 for columns in {n, shapes.padded(n, itemsize)}:
@@ -309,6 +307,8 @@ def _emulated_kernels():
     kernels.foresee(
         cuda.source("sweeps.cu"), [f"{name}<{real}>" for name in sweeps for real in ("float", "double")]
     )
+    words = ("unsigned char", "unsigned short", "unsigned", "unsigned long long")
+    kernels.foresee(cuda.source("arrays.cu"), [f"copied<{word}>" for word in words])
     several = ("residual", "curvatures", "mass", "product", "line", "above", "change")
     kernels.foresee(
         cuda.source("classes.cu"),

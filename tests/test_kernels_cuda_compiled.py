@@ -23,7 +23,8 @@ READ = ["LossGradient", "HessianVector"]
 BYTES_A_CLOCK = 18  # what the memory of an H200 supplies to each multiprocessor; an H100's 12
 # read before any test runs: they are compiled beside the tests, and some of those plant faults in dense.cu
 SOURCES = {
-    name: cuda.source(name) for name in ("dense.cu", "pointwise.cu", "sweeps.cu", "made.cu", "classes.cu")
+    name: cuda.source(name)
+    for name in ("dense.cu", "pointwise.cu", "sweeps.cu", "made.cu", "classes.cu", "arrays.cu")
 }
 
 
@@ -55,6 +56,7 @@ def compile_for_some_architectures():
         f"made_rows<{types}>" for types in ("float, float, true", "float, double, false", "Half, float, true")
     ]
     jobs += [("made.cu", made, arch) for arch in BY_DEFAULT]
+    jobs += [("arrays.cu", ["copied<unsigned char>", "copied<unsigned>"], arch) for arch in BY_DEFAULT]
     several = [f"softmax_{name}<float>" for name in ("residual", "product", "line", "change")]
     jobs += [("classes.cu", several, arch) for arch in BY_DEFAULT]
     jobs.sort(key=lambda job: -len(job[1]))
@@ -256,6 +258,7 @@ def test_a_mistake_in_a_kernel_fails_the_compilation():
         "sweeps.cu",
         "made.cu",
         "classes.cu",
+        "arrays.cu",
     ],
 )
 def test_headers_are_part_of_the_source(name):
@@ -263,7 +266,7 @@ def test_headers_are_part_of_the_source(name):
     text = cuda.source(name)
     assert re.findall(r'#include "(.*)"', text) == ["emulation.h"]  # for the CPU only
     assert not re.findall(r"#include <", text), "headers of CUDA are not part of every installation of CuPy"
-    assert "struct Logistic" in text and "transposed_sum" in text
+    assert ("struct Logistic" in text or name == "arrays.cu") and "transposed_sum" in text
 
 
 def test_arithmetic_of_storage_is_the_package_s():

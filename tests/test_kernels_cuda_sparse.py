@@ -11,6 +11,7 @@ import numpy as np
 import nvrtc
 import pytest
 import scipy.sparse
+from cuda_kernels import STORED
 from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import EmulationError, Huge, Launch, Program, why_not
 
@@ -54,7 +55,7 @@ def test_every_kernel_compiles_and_nothing_spills(architecture):
     names = names_of(FLOATS, rows=[20])
     if architecture == "sm_90":
         names = (
-            names_of(list(shapes.STORAGE), rows=[20], passes=["LossGradient", "weighted_gram"])
+            names_of(STORED, rows=[20], passes=["LossGradient", "weighted_gram"])
             + names_of(["float16"], rows=[20])
             + names_of(["float32"], [10], [20], PASSES[:5])
             + names_of(["float32"], rows=[1, 200])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logreg_accel.kernels.cuda import shapes
+from logreg_accel.kernels.cuda import shapes, tiles
 
 PASSES = ["LossGradient", "HessianVector", "Diagonal", "Margins"]
 STORAGE = list(shapes.STORAGE)
@@ -61,8 +61,9 @@ def test_a_launch_covers_all_rows_and_columns(name, dtype, m, n, outputs, vector
 @pytest.mark.parametrize("dtype", STORAGE)
 @pytest.mark.parametrize("name", PASSES)
 def test_every_width_up_to_24576_has_a_kernel(name, dtype):
-    """Of float64, which takes two registers a number, half of that."""
-    most = 12_288 if dtype == "float64" else 24_576
+    """Of numbers that take two registers, half of that, or less where they are kept twice."""
+    most = {"double": 12_288, "float": 24_576}[shapes.STORAGE[dtype][1]]
+    most = 8192 if dtype in ("int32", "uint32") else most
     for n in [*range(1, 40), *range(40, most, 397), most]:
         assert shapes.dense(name, dtype, 1000, n) is not None
         assert shapes.dense(name, dtype, 1000, n, vector=1) is not None
@@ -77,11 +78,10 @@ def test_a_few_outputs_have_a_kernel(dtype):
     assert shapes.dense("LossGradient", dtype, 1000, 16, 17) is None
 
 
-def test_wider_integers_have_none():
-    assert all(
-        shapes.dense("LossGradient", dtype, 100, 10) is None
-        for dtype in ("int16", "int32", "int64", "uint64")
-    )
+def test_wider_integers_are_computed_with_as_float64():
+    for dtype in ("int16", "uint16", "int32", "uint32", "int64", "uint64"):
+        assert parts(shapes.dense("LossGradient", dtype, 100, 10))["real"] == "double"
+        assert tiles.widest("LossGradient", dtype, 10) == 0, "outputs.cu has float sums"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,13 @@ __device__ inline double widen(double x) { return x; }
 __device__ inline float widen(float x) { return x; }
 __device__ inline float widen(signed char x) { return float(x); }
 __device__ inline float widen(unsigned char x) { return float(x); }
+// whole numbers of more bits are computed with as doubles
+__device__ inline double widen(short x) { return double(x); }
+__device__ inline double widen(unsigned short x) { return double(x); }
+__device__ inline double widen(int x) { return double(x); }
+__device__ inline double widen(unsigned x) { return double(x); }
+__device__ inline double widen(long long x) { return double(x); }
+__device__ inline double widen(unsigned long long x) { return double(x); }
 __device__ inline float widen(Half x) {
 #ifdef __CUDACC_RTC__
     float value;
@@ -143,6 +150,17 @@ struct FromWord<BFloat16> {
     }
 };
 
+template <class T>
+struct FromWholeWord {  // of 16 bits
+    static constexpr int kAgain = -1;
+    __device__ static double first(unsigned word, int i) { return double(int(T(word >> (16 * i)))); }
+    __device__ static double again(unsigned word, int i) { return double(-int(T(word >> (16 * i)))); }
+};
+template <>
+struct FromWord<short> : FromWholeWord<short> {};
+template <>
+struct FromWord<unsigned short> : FromWholeWord<unsigned short> {};
+
 // A vector that is loaded at once: 16 bytes at most, so the address must be a multiple of its size. `at`
 // gives one number in its units, `again` that times kAgain, `number` what it is.
 template <class T, int kSize, bool kWords = sizeof(T) < 4 && sizeof(T) * kSize >= 4>
@@ -162,9 +180,9 @@ template <class T, int kSize>
 struct alignas(sizeof(T) * kSize < 16 ? sizeof(T) * kSize : 16) Pack<T, kSize, true> {
     static constexpr int kPerWord = 4 / sizeof(T), kAgain = FromWord<T>::kAgain;
     unsigned words[kSize / kPerWord];
-    __device__ float at(int i) const { return FromWord<T>::first(words[i / kPerWord], i % kPerWord); }
-    __device__ float again(int i) const { return FromWord<T>::again(words[i / kPerWord], i % kPerWord); }
-    __device__ float number(int i) const {
+    __device__ auto at(int i) const { return FromWord<T>::first(words[i / kPerWord], i % kPerWord); }
+    __device__ auto again(int i) const { return FromWord<T>::again(words[i / kPerWord], i % kPerWord); }
+    __device__ auto number(int i) const {
         if constexpr (Units<T>::kTiny)
             return widen(T(words[i / kPerWord] >> (i % kPerWord * 8)));
         else

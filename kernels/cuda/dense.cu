@@ -101,8 +101,10 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
     using Sum = typename Choose<Pass::kSquares, Units<Real>, Units<Storage>>::type;
     constexpr Real kSign = Pass::kSquares ? 1 : Pack<Storage, kVector>::kAgain;
     auto term = [](const Pack<Storage, kVector>& pack, int v) {
-        if constexpr (Pass::kSquares)
+        if constexpr (Pass::kSquares && Units<Storage>::kTiny)
             return pack.number(v) * pack.number(v);
+        else if constexpr (Pass::kSquares)
+            return pack.again(v) * pack.again(v);
         else
             return pack.again(v);
     };

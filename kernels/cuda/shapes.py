@@ -18,11 +18,23 @@ STORAGE = {  # NumPy's name -> (type in the kernels, type of the arithmetic)
     "uint8": ("unsigned char", "float"),
     "bool": ("unsigned char", "float"),
 }
+_WHOLE = {"int16": "short", "uint16": "unsigned short", "int32": "int", "uint32": "unsigned"}
+_WHOLE |= {"int64": "long long", "uint64": "unsigned long long"}
+STORAGE |= {name: (storage, "double") for name, storage in _WHOLE.items()}
 _BYTES = {"double": 8, "float": 4, "Half": 2, "BFloat16": 2, "signed char": 1, "unsigned char": 1}
+_BYTES |= {"short": 2, "unsigned short": 2, "int": 4, "unsigned": 4, "long long": 8, "unsigned long long": 8}
 _DOTS = {"LossGradient": 1, "HessianVector": 2, "Diagonal": 1, "Margins": 1}  # products of a row, per output
 PASSES = tuple(_DOTS)
 # instructions a use of a number takes beside its multiply-add
-_CONVERSIONS = {"Half": 1, "BFloat16": 1, "signed char": 2, "unsigned char": 1}
+_CONVERSIONS = {
+    "Half": 1,
+    "BFloat16": 1,
+    "signed char": 2,
+    "unsigned char": 1,
+    "short": 1,
+    "unsigned short": 1,
+}
+_AS_DOUBLES = {"int", "unsigned"}  # numbers that the compiler keeps as what it converted them to
 MOST_OUTPUTS = 16
 MOST_COLUMNS = 24_576  # of numbers of the arithmetic that take one register; of float64 half as many
 
@@ -205,7 +217,8 @@ def _registers(one, storage, words, outputs, dots):
     others += 4 * _CONVERSIONS.get(storage, 0)
     sums = columns * outputs * words
     weights = (columns * dots if one.held else one.vector) * words
-    rows = one.rows * max(1, columns * _BYTES[storage] // 4)
+    kept = 8 if storage in _AS_DOUBLES else _BYTES[storage]
+    rows = one.rows * max(1, columns * kept // 4)
     products = one.rows * dots * words
     return others + sums + weights + rows + products + 3 * owned * outputs * (owned > 1)
 

@@ -14,7 +14,7 @@ from ...data import Block, Matrix, compute_dtype
 from .. import linalg
 from .. import passes as p
 from ..base import Backend
-from . import made, sweeps
+from . import arrays, made, sweeps
 from .kernels import KERNELS, POINTWISE
 from .upload import DeviceBlock, Uploader, bytes_needed, fetch, free_bytes, to_device
 
@@ -64,7 +64,7 @@ class CupyBackend(Backend):
         X = block.X
         X = uploader.compressed(X) if X.compressed else uploader.dense(X, by_columns=block.splits is None)
         block = block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
-        rest = (None if array is None else cupy.ascontiguousarray(to_device(array)) for array in block[1:])
+        rest = (None if array is None else arrays.contiguous(to_device(array)) for array in block[1:])
         y, s, splits, offset = rest
         return DeviceBlock(X, y, s, splits, offset, float(s.max()) if X.compressed and s is not None else 1.0)
 
@@ -90,9 +90,7 @@ class CupyBackend(Backend):
     def rows(self, block, rows):
         """Select rows; labels and weights are made contiguous, because kernels assume a stride of 1."""
         part = super().rows(block, rows)
-        y, s = (
-            None if array is None else cupy.ascontiguousarray(array) for array in (part.y, part.sample_weight)
-        )
+        y, s = (None if array is None else arrays.contiguous(array) for array in (part.y, part.sample_weight))
         return part._replace(y=y, sample_weight=s)
 
     # -- passes ----------------------------------------------------------------------------------------------

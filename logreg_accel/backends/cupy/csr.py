@@ -48,7 +48,8 @@ class DeviceCSR(CompressedRows):
     @classmethod
     def from_sparse(cls, X, send):
         """Convert a matrix of SciPy or CuPy; `send` brings a host array to the device."""
-        dtype = X.dtype if X.dtype.name in shapes.STORAGE else compute_dtype(X.dtype)
+        real = compute_dtype(X.dtype)
+        dtype = X.dtype if X.dtype.name in shapes.STORAGE and real == np.float32 else real
         if X.shape[1] > np.iinfo(np.int32).max:
             raise ValueError(
                 f"`X` has {X.shape[1]} columns; expected fewer than 2^31 on a GPU. Use backend='numba'."

@@ -10,6 +10,7 @@ import numpy as np
 from ...data import Matrix
 from ...kernels.cuda import shapes
 from ..threads import run_lanes, usable_threads
+from . import arrays
 from .csr import DeviceCSR
 from .workspace import Workspace
 
@@ -129,10 +130,11 @@ class Uploader:
             return DeviceMatrix(self.send(X, columns, dtype), n)
         X = to_device(X)
         check_device(X)
-        by_rows = (n == 1 or X.strides[1] == X.itemsize) and X.strides[0] % X.itemsize == 0
+        in_place = arrays.aligned(X)
+        by_rows = in_place and (n == 1 or X.strides[1] == X.itemsize)
         if by_rows and X.strides[0] >= n * X.itemsize:
             return DeviceMatrix(X, n)
-        by_columns &= m > 1 and X.strides[0] == X.itemsize and X.strides[1] % X.itemsize == 0
+        by_columns &= in_place and m > 1 and X.strides[0] == X.itemsize
         by_columns = by_columns and X.strides[1] >= m * X.itemsize and self.n_outputs() == 1
         if by_columns and shapes.columns("Margins", X.dtype.name, m, n):
             return DeviceMatrix(X, n)
@@ -141,10 +143,9 @@ class Uploader:
         size = m * columns * X.itemsize / 1e6
         self.notes.append(
             f"X was copied on the GPU ({size:.3g} MB): it is stored neither by rows nor by few columns"
+            + ("" if in_place else ", or at addresses that are no multiples of its item size")
         )
-        stored = cupy.zeros((m, columns), dtype=X.dtype)
-        stored[:, :n] = X
-        return DeviceMatrix(stored, n)
+        return DeviceMatrix(arrays.by_rows(X, columns), n)
 
     def compressed(self, matrix):
         """Return a sparse X on the device."""
