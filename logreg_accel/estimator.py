@@ -46,7 +46,7 @@ class LogisticRegression(
         weight of the class).
     solver : str, or settings, default "auto"
         One of "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", "row-space",
-        "dual", "projected-newton", "prox-newton", "fista" and "sgd", or settings of one, such as
+        "dual", "projected-newton", "working-set", "prox-newton", "fista" and "sgd", or settings of one, as
         `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
     max_iter : int, default 1000
         The most steps that the solver may take.

@@ -103,6 +103,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
         available=lambda: None if streamed else backend.free_bytes(matrix),
         strength=lambda: ascent.strength(model.C, labelled, backend, loss),
         seen=lambda: None if streamed or not plain else seen_of(model.C, labelled),
+        gathers=not (streamed or backend.on_device or matrix.on_device),
     )
     asked, l1 = options.solver_asked(model), model.l1_ratio > 0 and penalised
     solver, name, reason = streaming.with_room(labelled, (solver, name, reason), loss.n_outputs, asked, l1)

@@ -12,7 +12,7 @@ from .coordinates import Coordinates
 from .data import as_labelled
 from .losses import loss_of
 from .penalty import Penalty
-from .rows import MemoryRows, RowSpace
+from .rows import MemoryRows, RowSpace, of_columns
 from .solvers import line_search, quadratic
 from .solvers import questions as ask
 
@@ -159,7 +159,8 @@ class Objective:
         lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
         scale = self.at.of_columns(rows.scale)
         known = l1, self._ridge, lasso, scale, rows.offset_scale or 0.0, self.at.blur, rows.piled
-        return ask.Start(w, seed, rows.n_rows, *known, n_outputs=self.loss.n_outputs)
+        k, n = self.loss.n_outputs, rows.n_features
+        return ask.Start(w, seed, rows.n_rows, *known, n_outputs=k, n_features=n)
 
     def answer(self, question):
         """The answer to a question about these rows."""
@@ -252,20 +253,33 @@ class Objective:
         return ask.Point(w, value, gradient, rounding, sums.margins, diagonal)
 
     def _draw(self, what):
-        if self.models is not None and isinstance(what, ask.Batch | ask.RowSpace):
+        if self.models is not None and isinstance(what, ask.Batch | ask.RowSpace | ask.Columns):
             raise TypeError(f"{type(what).__name__} is not for one of several models; use another solver.")
         match what:
             case ask.Sample(size, seed, at, by_norms):
                 rows = self.rows.draw(size, seed, self._mass(at), by_norms)
             case ask.Witnesses(size, seed, at):
                 rows = self.rows.witnesses(size, seed, self._mass(at))
-            case ask.InFloat64():
+            case ask.InFloat64(rounded):
                 rows = self.rows.in_float64(self.fit_intercept)
+                if rows is not None and not rounded:
+                    rows.rounds_to = rows.dtype
+            case ask.Columns(which):
+                return self._of_columns(which)
             case ask.Batch(numbers, n_batches):
                 rows = self.rows.batch(numbers, n_batches)
             case _:
                 rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.one_ridge)
         return None if rows is None else self._on(rows)
+
+    def _of_columns(self, which):
+        """The same objective where all other columns have no weight, or None."""
+        rows, k = of_columns(self.rows, which), self.loss.n_outputs
+        if rows is None:
+            return None
+        weights = (which[:, None] * k + np.arange(k)).ravel()
+        penalty = self.penalty.of_some(np.append(weights, np.arange(self.rows.n_features * k, self.size)))
+        return Objective(rows, self.loss, penalty, self.fit_intercept, weight_sum=self.weight_sum)
 
     def _mass(self, at):
         known = at is not None and at.margins is not None

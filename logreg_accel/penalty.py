@@ -68,6 +68,10 @@ class Penalty:
         l2, l1 = (np.where(fixed, 0.0, part) for part in (self.l2 * of_l2, self.l1 * of_l1))
         return Penalty(l2, l1, float(l2[~fixed].min(initial=np.inf)))
 
+    def of_some(self, weights):
+        """The same on some of the weights."""
+        return self if self.plain else Penalty(self.l2[weights], self.l1[weights], self.modulus)
+
     @property
     def one_ridge(self):
         """Whether there is an L2 part that is the same for all weights."""

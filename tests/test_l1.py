@@ -115,8 +115,8 @@ def test_rounding_does_not_keep_the_model_going(seed, monkeypatch):
     X = 10.0 ** rng.uniform(6, 9, 10) * (1 + 1e-7 * rng.standard_normal((500, 10)))
     H, b, l1 = X.T @ X / 2000, X.T @ (0.5 - (rng.random(500) < 0.5)) / 500, np.full(10, 1e-5)
     H[np.diag_indices_from(H)] *= 1 + 1e-10
-    factors, factor = [], quadratic._cholesky
-    monkeypatch.setattr(quadratic, "_cholesky", lambda part: factors.append(len(part)) or factor(part))
+    factors, factor = [], quadratic.cholesky
+    monkeypatch.setattr(quadratic, "cholesky", lambda part: factors.append(len(part)) or factor(part))
 
     def searched():
         factors.clear()

@@ -32,8 +32,12 @@ class _Fit(LogisticRegression):
     """Ours, which says in scikit-learn's words that `max_iter` ended a fit."""
 
     asked = "lbfgs"  # the solver that scikit-learn would have taken
+    gradient_asked = 0.0  # scikit-learn's `tol`
 
     def _finish(self, fitted):
+        told = fitted.solution.status not in (driver.INTERRUPTED, driver.SEPARABLE)
+        if told and not self.l1_ratio and fitted.solution.gradient_norm <= self.gradient_asked:
+            return  # scikit-learn would have ended there, too
         if fitted.solution.status != driver.MAX_ITER:
             super()._finish(fitted)
             return
@@ -159,7 +163,7 @@ def _fitted(model, X, y, sample_weight, backend):
         random_state=0 if model.random_state is None else model.random_state,
         backend=backend,
     )
-    ours.asked = model.solver
+    ours.asked, ours.gradient_asked = model.solver, model.tol
     if model.warm_start and hasattr(model, "coef_"):
         ours.coef_, ours.intercept_ = np.asarray(model.coef_), np.asarray(model.intercept_)
     steps = 0

@@ -72,7 +72,7 @@ def logistic_regression_path(
     l1_ratio : float
         Above 0, and where shared reads do not pay (X with many columns, sparse rows), models are fitted one
         after the other, each from those of the next stronger penalties. Under an L1 penalty, columns that
-        cannot matter are left out on the way.
+        will not matter are left out on the way (`solvers.working_set`).
     sample_weight : (n_samples,) or None
     class_weight : dict, "balanced" or None
     offset : (n_samples,), of more than two classes (n_samples, n_classes), or None

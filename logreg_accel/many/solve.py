@@ -16,7 +16,6 @@ from ..objective import Objective
 from ..rows import MemoryRows
 from ..solvers import SOLVERS, newton_subsampled, resolve_solver
 from .lockstep import Lockstep
-from .screening import Paths
 from .start import onward, path_start, shared_rows
 from .table import penalty_of, weight_of
 
@@ -235,8 +234,7 @@ class _Run:
 
     def one_by_one(self, starts):
         """Fit what is left: models that were not fitted together, and those left without a proof."""
-        screened = Paths(self)  # not kept in the run, which it knows: a circle would hold X for long
-        order = sorted(range(len(self.specs)), key=lambda i: self._place(i, screened))
+        order = sorted(range(len(self.specs)), key=self._place)
         paths: dict = {}
         for done, i in enumerate(order):
             spec, found = self.specs[i], self.fitted[i]
@@ -247,50 +245,43 @@ class _Run:
                     if starts is not None
                     else onward(path, spec.C, self.is_smooth(spec) and self.bounds is None)
                 )
-                self.fitted[i] = self._alone(screened, spec, w if found is None else found.solution.w, found)
+                self.fitted[i] = self._alone(spec, w if found is None else found.solution.w, found)
                 try:
                     self._tell(len(order) - done - 1)
                 except driver.Stop:
                     self.session.max_seconds, self.stopped = 0.0, True
             path.append((spec.C, self.fitted[i].solution.w))
 
-    def _place(self, i, screened):
-        """Models in the order of their penalties, those under an L1 penalty path by path."""
-        spec = self.specs[i]
-        path = (spec.model.target, spec.model.split or 0) if screened.offered(spec) else (0, 0)
-        return spec.l1_ratio, *path, spec.C
+    def _place(self, i):
+        """Models in the order of their penalties."""
+        return self.specs[i].l1_ratio, self.specs[i].C
 
     def _is_worth_another(self, found):
         solution = found.solution
         proven = solution.bound <= max(self.template.tol, driver.HIGH_FLOOR)
         return not proven and solution.status not in _BUDGETS and self.session.goes_on
 
-    def single(self, spec, share=1.0):
-        """The estimator of a model that is fitted by itself, with what is left of the budgets.
-
-        `share` is that of a read of all rows which one of its reads takes.
-        """
+    def _single(self, spec):
+        """The estimator of a model that is fitted by itself, with what is left of the budgets."""
         model = clone(self.template).set_params(C=spec.C, l1_ratio=spec.l1_ratio, verbose=0, callback=None)
         model.penalty_factor, model.bounds = self.factors, self.bounds  # names are known by now
         session = self.session
         if session.max_passes < math.inf:
-            model.max_passes = max(session.reads_left / share, 1e-9)
+            model.max_passes = max(session.reads_left, 1e-9)
         if session.max_seconds < math.inf:
             model.max_seconds = max(session.max_seconds - session.seconds, 1e-9)
         return model
 
-    def _alone(self, screened, spec, start, found):
+    def _alone(self, spec, start, found):
         """A single fit, from a start or the last point."""
-        session, before = self.session, self.session.n_passes
-        start, made_of = screened.start(spec, start)
-        model = self.single(spec)
+        session = self.session
+        model = self._single(spec)
         labelled, n, k = self.shared.alone(spec), self.shared.X.shape[1], self.loss.n_outputs
         size = (n + bool(model.fit_intercept)) * k
         w = np.zeros(size) if start is None else start
         quiet = fitting.Progress(None, None)
-        fitted = fitting.solve(model, None, labelled, labelled.total_weight, w, quiet, made_of)
+        fitted = fitting.solve(model, None, labelled, labelled.total_weight, w, quiet)
         session.n_passes += fitted.solution.n_passes
-        fitted = fitted._replace(solution=fitted.solution._replace(n_passes=session.n_passes - before))
         if fitted.solution.status == driver.INTERRUPTED:
             raise KeyboardInterrupt
         if self.stopped and fitted.solution.status == driver.MAX_SECONDS:

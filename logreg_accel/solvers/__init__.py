@@ -24,6 +24,7 @@ from .proximal import fista, prox_newton
 from .row_space import row_space
 from .sgd import sgd
 from .subsampled import newton_subsampled
+from .working_set import working_set
 
 __all__ = [
     "SOLVERS",
@@ -42,6 +43,7 @@ __all__ = [
     "row_space",
     "sgd",
     "sparing",
+    "working_set",
 ]
 
 SOLVERS = {
@@ -55,6 +57,7 @@ SOLVERS = {
     "projected-newton": projected_newton,
     "prox-newton": prox_newton,
     "fista": fista,
+    "working-set": working_set,
     "sgd": sgd,
 }
 
@@ -71,6 +74,7 @@ def resolve_solver(
     available=lambda: None,
     strength=lambda: math.inf,
     seen=lambda: None,
+    gathers=False,
 ):
     """Return the solver that a user's `solver=` stands for.
 
@@ -89,6 +93,8 @@ def resolve_solver(
         C times the mean of ‖x‖²; inf where dual coordinate ascent is not offered.
     seen : function () -> costs.Seen or None
         What some rows say of X.
+    gathers : bool
+        Whether some columns of X can be copied into memory.
 
     Returns
     -------
@@ -110,7 +116,9 @@ def resolve_solver(
         looks = strength, seen
         if not has_room(shape.vectors(0), available):  # no solver fits, and a look would take memory, too
             looks = (lambda: math.inf), (lambda: None)
-        solver, reason = choose_solver(n_features, n_rows, nbytes, penalised, n_outputs, l1, *looks)
+        solver, reason = choose_solver(
+            n_features, n_rows, nbytes, penalised, n_outputs, l1, *looks, gathers=gathers
+        )
         if not fits(_settings(solver, shape), shape, available):
             reason = shortage(solver, _settings(solver, shape), shape, available)
             solver = sparing(shape, l1)

@@ -36,6 +36,10 @@ DUAL_UP_TO_STRENGTH = 10.0  # C times the mean of ‖x‖²
 # lbfgs: with fewer features per row than this, or with several classes, newton-cg is often faster.
 LBFGS_FROM_WIDTH = 2
 
+# working-set: of fewer columns all are fitted as soon as looked at; of many rows a copy of some columns is
+# large, and a sample shows the curvature.
+WORKING_SET_FROM_FEATURES = 256
+
 # prox-newton: its model is a square matrix of this size at most; beyond, fista takes over.
 PROX_NEWTON_UP_TO_SIZE = 2000
 
@@ -61,17 +65,19 @@ def choose_solver(
     l1=False,
     strength=lambda: math.inf,
     seen=lambda: None,
+    gathers=False,
 ):
     """Return the name of the solver that "auto" stands for, and the reason.
 
     `strength` is a function () -> C times the mean of ‖x‖², inf where dual coordinate ascent is not offered;
-    `seen` one () -> costs.Seen, None where nothing is known of the rows.
+    `seen` one () -> costs.Seen, None where nothing is known of the rows; `gathers` says whether some columns
+    of X can be copied into memory.
     """
     size = n_features * n_outputs
     if l1:
-        return (
-            "prox-newton" if size <= PROX_NEWTON_UP_TO_SIZE else "fista"
-        ), f"{size} weights under an L1 penalty"
+        wide = n_features >= WORKING_SET_FROM_FEATURES and n_rows < SAMPLE_FROM_ROWS * n_features
+        name = "prox-newton" if size <= PROX_NEWTON_UP_TO_SIZE else "fista"
+        return "working-set" if wide and gathers else name, f"{size} weights under an L1 penalty"
     what = f"{n_features} features" + (f" x {n_outputs} classes" if n_outputs > 1 else "")
     if few(n_rows, n_features, n_outputs):
         return "newton-cholesky", f"{what}, {n_rows} rows: so few that a Hessian costs next to nothing"

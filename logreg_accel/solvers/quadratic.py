@@ -83,7 +83,7 @@ def feature_sign_search(H, b, l1, u):
             active[worst] = True
         A = np.flatnonzero(active)
         part = H[np.ix_(A, A)]
-        factor = _cholesky(part)
+        factor = cholesky(part)
         if factor is None:
             if not lift < 1e3:
                 raise FloatingPointError("The Hessian has entries that are not finite.")
@@ -128,7 +128,7 @@ def _best_on_the_way(H, factor, slope, u, l1, signs):
     return d, t[values.argmin()] if gain > 0 else None, gain
 
 
-def _cholesky(H):
+def cholesky(H):
     """Return the Cholesky factor of H, or None where H is not positive definite.
 
     Columns may be collinear: a step along them is long, and ends where a weight becomes zero.

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .draws import Batch, Columns, InFloat64, RowSpace, Sample, Witnesses
+
 CONVERGED = "converged"
 NOISE_FLOOR = "noise floor"
 DIVERGED = "diverged"
@@ -33,7 +35,7 @@ class Start(NamedTuple):
     ----------
     w : ndarray (size,)
         The starting point.
-    seed, n_rows : int
+    seed, n_rows, n_features : int
     l1 : ndarray (size,)
         Strength of the L1 penalty on each parameter, 0 for intercepts.
     ridge : ndarray (size,)
@@ -64,6 +66,7 @@ class Start(NamedTuple):
     piled: float = 1.0
     tol: float = 0.0
     n_outputs: int = 1
+    n_features: int = 0
 
 
 class Point(NamedTuple):
@@ -154,62 +157,15 @@ class LineMinimum:
     on: Any = None
 
 
-class Sample(NamedTuple):
-    """About `size` rows gathered into memory, weighted so that their sums estimate those of all rows.
-
-    The same number of rows is drawn from every class or, if `at` is given, a Point of all rows, rows are
-    drawn in proportion to what they add to its Hessian. `by_norms` spends two reads, once, on the norms of
-    all rows; half of the rows are then drawn by weight and curvature alone, and a draw reads half as many
-    candidates.
-    """
-
-    size: float
-    seed: int
-    at: Point | None = None
-    by_norms: bool = False
-
-
-class Witnesses(NamedTuple):
-    """`size` rows for a proof, with weights of their own, whose sums are made in float64.
-
-    They are drawn by their curvature at a point.
-    """
-
-    size: float
-    seed: int
-    at: Point | None = None
-
-
-class Batch(NamedTuple):
-    """Some of the `n_batches` batches that the rows are divided into.
-
-    They are views, so a question on them costs their share of a read.
-    """
-
-    numbers: tuple
-    n_batches: int
-
-
-class RowSpace(NamedTuple):
-    """The problem with as many unknowns as rows, whose solution Combine maps back. It takes one read.
-
-    Raises ValueError if there is no L2 penalty, or if there are too many rows for their Gram matrix.
-    """
-
-
-class InFloat64(NamedTuple):
-    """All rows, with their sums made in float64 where they were not."""
-
-
 @dataclass(frozen=True)
 class Draw:
     """-> a handle on some rows, for `on=`; None if a Sample would be most of the rows, or Witnesses are all,
-    or sums are made in float64 already.
+    or sums are made in float64 already, or Columns cannot be gathered where the rows are.
 
     It costs the share of the rows that it reads.
     """
 
-    what: Sample | Witnesses | Batch | RowSpace | InFloat64
+    what: Sample | Witnesses | Batch | RowSpace | Columns | InFloat64
 
 
 @dataclass(frozen=True)
@@ -230,6 +186,7 @@ class DualValue:
 
     point: Point
     hope: float = np.inf
+    on: Any = None
 
 
 class Walked(NamedTuple):

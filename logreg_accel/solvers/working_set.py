@@ -1,0 +1,126 @@
+"""Working sets: under an L1 penalty most weights are zero, and few columns are needed to find the others."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from .proximal import fista, polished, prox_newton
+from .questions import CONVERGED, NOISE_FLOOR, Accept, Columns, Draw, DualValue, Evaluate, InFloat64
+
+MODEL_UP_TO = 2000  # weights of a model that is a matrix; beyond, fista takes over
+_MOST = 3  # columns for one that is gathered: with more than that share of them, nothing is gained
+_ADDED = 32  # columns that are gathered beside those that are there, or as many as are there
+_FEW = 0.1  # columns for one that is there, that are added to a set that is nearly complete
+_TRIED = 1e-4  # relative gap of fits that only show which columns matter
+_SOLVED = 1e-14  # ... and of those to a set that is nearly complete: a proof wants a gradient that is exact
+_STEPS = 1000  # of such a fit at most
+_SLACK = 1e-6  # by which a gradient is above its penalty, relatively, without being wrong
+
+
+@dataclass(frozen=True)
+class working_set:
+    """Fits to some columns, gathered into memory, until no other one has a gradient above its penalty.
+
+    The columns whose gradients are largest beside their penalties join those that are there, at most doubling
+    them; these alone are fitted, and one read of X then gives the gradients of all. So X is read a handful of
+    times. From the optimum under a stronger penalty, as along a path, the strong rule adds at once what will
+    be wanted. Where a third of the columns matter, or they cannot be gathered (on a GPU, from disk),
+    prox-newton or fista goes on with all of them.
+
+    References
+    ----------
+    Tibshirani, Bien, Friedman, Hastie, Simon, Taylor and Tibshirani (2012), Strong rules for discarding
+    predictors in lasso-type problems, J. R. Stat. Soc. B 74; Johnson and Guestrin (2015), Blitz: a principled
+    meta-algorithm for scaling sparse optimization, ICML.
+    """
+
+    for_l1: ClassVar[bool] = True
+    patience: ClassVar[int] = fista.patience
+
+    def bytes_beside(self, shape):
+        """The columns in float64, and what prox-newton takes for them."""
+        gathered = 8 * min(shape.n_rows * shape.n_features, shape.nbytes) // _MOST
+        return shape.vectors(12) + gathered + shape.hessian(min(shape.size, MODEL_UP_TO))
+
+    def __call__(self, start):
+        n, k = start.n_features, start.n_outputs
+        l1, kept, enough = start.l1[: n * k].reshape(n, k), np.zeros(n, dtype=bool), math.inf
+        here, best = (yield Evaluate(start.w)), start.w
+        while not (yield Accept(here)):
+            weights, slope = (part[: n * k].reshape(n, k) for part in (here.w, here.gradient))
+            kept = kept | ((weights != 0) | (l1 == 0)).any(axis=1)
+            urgent = _urgent(weights, slope, l1, kept)
+            if enough == _SOLVED and not urgent.any():
+                return (yield from _told(here, best))
+            enough = _SOLVED if urgent.sum() <= max(_FEW * kept.sum(), 1) else _TRIED
+            kept = kept | urgent
+            few = _MOST * kept.sum() <= n
+            some = (yield Draw(Columns(np.flatnonzero(kept)))) if few else None
+            if some is None:
+                return (yield from _in_memory(len(here.w))(start._replace(w=here.w)))
+            which = np.append(np.repeat(kept, k), np.ones(len(here.w) - n * k, dtype=bool))
+            best = here.w.copy()
+            best[which] = (yield from _on(some, here.w[which], start.seed, enough)).w
+            here = yield Evaluate(best)
+        return CONVERGED
+
+
+def _in_memory(size):
+    return prox_newton() if size <= MODEL_UP_TO else fista()
+
+
+def _urgent(weights, slope, l1, kept):
+    """The columns that are not kept and will be wanted, the most urgent ones of many.
+
+    Gradients of weights that are not zero are the penalty at an optimum; where they are above it, by a ratio,
+    the penalty has become weaker, and the strong rule says how far the other gradients may rise.
+    """
+    beside = np.divide(abs(slope), l1, out=np.zeros_like(slope), where=l1 > 0)
+    ratio = beside[weights != 0].max(initial=1.0)
+    least = 2 - ratio if ratio < 2 else 1.0
+    urgency = beside.max(axis=1)
+    urgency[kept] = 0.0
+    added = np.argsort(-urgency, kind="stable")[: max(_ADDED, int(kept.sum()))]
+    urgent = np.zeros(len(kept), dtype=bool)
+    urgent[added[urgency[added] > least * (1 + _SLACK)]] = True
+    if not (kept.any() or urgent.any()):  # all weights are zero: one column says so
+        urgent[added[:1]] = True
+    return urgent
+
+
+def _on(some, w, seed, enough):
+    """The best Point that a solver finds on some columns, from w on, until its relative gap is `enough`."""
+    questions, answer = _in_memory(len(w))(some.start(w, seed)), None
+    best, steps = None, 0
+    while True:
+        try:
+            question = questions.send(answer)
+        except StopIteration:
+            polishes = enough == _SOLVED and len(w) <= MODEL_UP_TO
+            return (yield from polished(best, some.start(w).l1, some))[0] if polishes else best
+        match question:
+            case Accept(point, gap):
+                if gap is None:
+                    gap = yield DualValue(point, on=some)
+                better = best is None or point.value <= best.value + point.rounding
+                best, steps = point if better else best, steps + 1
+                answer = gap <= enough * point.value or steps == _STEPS
+            case Draw():
+                answer = None
+            case _:
+                answer = yield replace(question, on=some)
+
+
+def _told(here, best):
+    """Accept a point with a proof from sums in float64, if these were not: its own residuals would find what
+    rounding has done to the gradient."""
+    exact = yield Draw(InFloat64(rounded=False))
+    if exact is None:
+        return NOISE_FLOOR
+    least = yield Evaluate(exact.at.centred(best), on=exact)
+    gap = yield DualValue(least, on=exact)
+    above = (yield Evaluate(exact.at.centred(here.w), on=exact)).value - least.value
+    proven = max(above, 0.0) + gap + 16 * np.finfo(np.float64).eps * least.value
+    return CONVERGED if (yield Accept(here, proven=proven)) else NOISE_FLOOR
