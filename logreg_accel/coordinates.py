@@ -57,6 +57,11 @@ class Coordinates(NamedTuple):
         W[: self.n_features] = np.reshape(scale, (-1, 1))
         return W.ravel()
 
+    def numbers_of(self, features):
+        """Where a flat point has the weights of some features, and the intercepts."""
+        numbers, n = np.arange(self.size), self.n_features * self.n_outputs
+        return np.append(numbers[:n].reshape(-1, self.n_outputs)[features].ravel(), numbers[n:])
+
     def penalised(self, w):
         """Return w with the intercept, which is not penalised, set to zero."""
         w = np.array(w, dtype=np.float64)

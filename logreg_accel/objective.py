@@ -265,31 +265,25 @@ class Objective:
                 if rows is not None and not rounded:
                     rows.rounds_to = rows.dtype
             case ask.Columns(which):
-                return self._of_columns(which)
+                penalty = self.penalty.of_some(self.at.numbers_of(which))
+                return self._on(of_columns(self.rows, which), penalty)
             case ask.Batch(numbers, n_batches):
                 rows = self.rows.batch(numbers, n_batches)
             case _:
                 rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.one_ridge)
-        return None if rows is None else self._on(rows)
-
-    def _of_columns(self, which):
-        """The same objective where all other columns have no weight, or None."""
-        rows, k = of_columns(self.rows, which), self.loss.n_outputs
-        if rows is None:
-            return None
-        weights = (which[:, None] * k + np.arange(k)).ravel()
-        penalty = self.penalty.of_some(np.append(weights, np.arange(self.rows.n_features * k, self.size)))
-        return Objective(rows, self.loss, penalty, self.fit_intercept, weight_sum=self.weight_sum)
+        return self._on(rows)
 
     def _mass(self, at):
         known = at is not None and at.margins is not None
         return self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models)) if known else None
 
-    def _on(self, rows):
-        """The same objective on other rows that stand for these, or for a share of them."""
+    def _on(self, rows, penalty=None):
+        """The same objective on other rows that stand for these, or for a share of them; None without."""
+        if rows is None:
+            return None
         weight_sum = self.weight_sum * (rows.share if 0 < rows.share < 1 else 1.0)
         model = None if self.models is None else self.models[0]
-        return Objective(rows, self.loss, self.penalty, self.fit_intercept, model, weight_sum)
+        return Objective(rows, self.loss, penalty or self.penalty, self.fit_intercept, model, weight_sum)
 
     def _mean(self, total):
         self._check_sums(total)
