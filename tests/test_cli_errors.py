@@ -288,3 +288,18 @@ def test_ctrl_c(tmp_path):
         bound.cancel()
         child.kill()
     assert load(tmp_path / "m").status_ == "interrupted"
+
+
+def test_errors_of_usage_are_short(capsys):
+    """What is wrong stays in sight, and the words of scikit-learn and misspellings are understood."""
+    cases = {
+        ("train", "x.csv"): "required: --model",
+        ("train", "x.csv", "--model", "m", "--penalty", "l1"): "here it is --l1-ratio",
+        ("train", "x.csv", "--model", "m", "--tset-size", "0.2"): "did you mean --test-size?",
+        ("evalate",): "did you mean evaluate?",
+    }
+    for words, told in cases.items():
+        code, out, err = run(*words, capsys=capsys)
+        assert code == 2 and not out and told in err and err.count("\n") == 2 and "--help" in err
+    code, out, err = run(capsys=capsys)
+    assert code == 2 and not out and "evaluate  measure a model" in err

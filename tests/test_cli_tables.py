@@ -159,7 +159,8 @@ def test_a_threshold_is_kept_with_the_model(table, capsys):
     model, summary, _ = train(table, "--threshold", "f1", capsys=capsys)
     best = max(f1_score(positive, proba >= cut) for cut in proba)
     assert summary["train"]["f1"] == pytest.approx(best) and load(model).threshold_ == summary["threshold"]
-    model, summary, _ = train(table, "--threshold", "youden", "--test-size", 0.3, capsys=capsys)
+    model, summary, err = train(table, "--threshold", "youden", "--test-size", 0.3, capsys=capsys)
+    assert "280 rows to learn from, 120 held out" in err
     assert 0 < load(model).threshold_ < 1
 
 
@@ -303,6 +304,9 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     rows = [[*row, f"1.{i:03d},5"] for i, row in enumerate(draw()[1])]
     _, _, err = train(write(path, [*names, "price"], rows), capsys=capsys)
     assert "price: numbers with signs, such as '1.000,5', are left out" in " ".join(err.split())
+    rows = [[*row, "none" if i % 2 else f"{i % 20}.5"] for i, row in enumerate(draw()[1])]
+    _, _, err = train(write(path, [*names, "years"], rows), capsys=capsys)
+    assert "years: most values are numbers, but 'none' is not" in " ".join(err.split()) and "signs" not in err
     rows = [[*row[:5], row[5].upper() if i % 3 else row[5], *row[6:]] for i, row in enumerate(draw()[1])]
     _, _, err = train(write(path, names, rows), capsys=capsys)
     assert "differ by case or blanks alone, such as 'NO' and 'no'" in " ".join(err.split())

@@ -151,7 +151,7 @@ def test_scores_are_written_as_they_come(folder, capsys, monkeypatch, suffix):
         monkeypatch.setattr(stream, "CHUNK", chunk)
         out = folder / f"scores-{chunk}.{suffix}"
         code, _, err = run("predict", files, "--model", model, "--output", out, *more, capsys=capsys)
-        assert code == 0 and "1500 predictions" in err
+        assert code == 0 and "1,500 predictions" in err
         written.append(np.load(out) if suffix == "npy" else reader.TableReader(out).read())
     if suffix == "npy":
         np.testing.assert_allclose(*written, rtol=1e-14)

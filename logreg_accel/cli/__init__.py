@@ -18,7 +18,11 @@ class UsageError(Exception):
 
 def main(argv=None):
     """Run a command line and return the exit code."""
-    options = command_line().parse_args(argv)
+    parser = command_line()
+    options = parser.parse_args(argv)
+    if options.verb is None:
+        parser.print_help(sys.stderr)
+        return USAGE
     try:
         run = importlib.import_module(f".{options.module}", __name__)
         return getattr(run, options.verb)(options) or 0
@@ -34,7 +38,14 @@ def main(argv=None):
         codes |= dict.fromkeys((ValueError, TypeError, MemoryError), BAD_DATA)
         code = next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
         hint = "" if code != 1 else " (this is a fault of the program; --debug shows where)"
-        return _fail(f"{error if code != 1 else f'{type(error).__name__}: {error}'}{hint}", code)
+        return _fail(f"{_in_words(error) if code != 1 else f'{type(error).__name__}: {error}'}{hint}", code)
+
+
+def _in_words(error):
+    """An error's message; of a file, without the number that the system gave it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return error
 
 
 def _fail(message, code):

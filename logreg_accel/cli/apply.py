@@ -14,17 +14,17 @@ from .output import (
     Progress,
     check_drawing,
     check_output,
+    coefficient,
+    for_people,
     inputs_of,
     print_facts,
     print_json,
     print_table,
-    rounded,
     same_file,
     text,
 )
 from .quality import calibration, measure, print_quality, quality
 from .reading import listed
-from .train import flat
 from .using import scored, together
 
 
@@ -82,7 +82,7 @@ def _check_threshold(options, model):
 
 def _tell_of_predictions(output, rows, labels):
     if output:
-        print(f"{output}: {rows} predictions", file=sys.stderr)
+        print(f"{output}: {rows:,} predictions", file=sys.stderr)
     changed = [harmless(label) for label in labels if harmless(label) != label]
     if changed and not (output and output.lower().endswith(ARROW)):
         print(
@@ -180,7 +180,7 @@ def inspect(options):
     binary = len(model.coef_) == 1
     facts = {
         "classes": plain(model.classes_),
-        "features": model.n_features_in_,
+        "features": int(model.n_features_in_),
         "dtype": str(model.coef_.dtype),
         "intercept": float(model.intercept_[0]) if binary else model.intercept_.tolist(),
         "status": model.status_,
@@ -189,6 +189,7 @@ def inspect(options):
         "steps": int(model.n_iter_[0]),
         "passes": model.n_passes_,
         "suboptimality": model.suboptimality_,
+        "proven": model.suboptimality_bound_,
         "C": model.C,
         **({"threshold": model.threshold_} if hasattr(model, "threshold_") else {}),
     }
@@ -197,14 +198,14 @@ def inspect(options):
         told = {"inference": model.inference_} if getattr(model, "inference_", None) else {}
         print_json({**facts, "coefficients": dict(zip(names, coefficients.tolist(), strict=True)), **told})
         return
-    print_facts(options.model, flat(rounded(facts)))
+    print_facts(options.model, for_people(facts | {"classes": ", ".join(map(str, model.classes_))}))
     if hasattr(model, "encoder_"):
         cells = [[column.name, made_of(column)] for column in model.encoder_.columns_]
         print_table("Columns of the table", ["column", "taken as"], cells)
     print_table(
         f"Largest coefficients ({len(order)} of {model.n_features_in_})",
         ["feature", *(["coefficient"] if binary else [str(name) for name in model.classes_])],
-        [[names[j], *(text(float(value)) for value in model.coef_[:, j])] for j in order],
+        [[names[j], *(coefficient(float(value)) for value in model.coef_[:, j])] for j in order],
     )
     if getattr(model, "inference_", None):
         bars.show(model.inference_)

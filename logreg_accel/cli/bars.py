@@ -24,6 +24,15 @@ _WITHOUT = {
     "checkpoint": None,
 }
 """Options that have no meaning with --firth, as they are where nobody gives them."""
+_LABELS = {
+    "nobs": "rows",
+    "llf": "log-likelihood",
+    "llnull": "that of the constant alone",
+    "prsquared": "pseudo R²",
+    "aic": "AIC",
+    "bic": "BIC",
+    "llr_pvalue": "p of the likelihood ratio",
+}
 
 
 def check(options, model):
@@ -101,7 +110,8 @@ def _kept(result, rows):
 
 def show(kept):
     """Print the table that a model's file holds."""
-    print_facts("Error bars", {name: value for name, value in kept.items() if name != "table"})
+    facts = {_LABELS.get(name, name): value for name, value in kept.items() if name != "table"}
+    print_facts("Error bars", facts)
     table = kept["table"]
     labels = [name for name, column in table.items() if isinstance(column[0], str)]
     numbers = [name for name in table if name not in labels]

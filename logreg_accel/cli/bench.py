@@ -8,16 +8,8 @@ from ..yardstick import fastest, plain_reads
 from .doctor import machine
 from .output import Progress, check_drawing, print_json, print_table
 
-HEADINGS = [
-    "features",
-    "stored as",
-    "order",
-    "GB/s",
-    "of plain read",
-    "x plain NumPy",
-    "x one thread",
-    "M rows/s",
-]
+HEADINGS = ["features", "stored as", "by", "GB/s", "of a read", "x NumPy", "x 1 thread", "M rows/s"]
+BY = {"C": "rows", "F": "columns"}
 
 
 def bench(options):
@@ -28,7 +20,7 @@ def bench(options):
     for layout in options.layout:
         for dtype in options.dtypes:
             for features in options.features:
-                progress.say(f"{features} features, {dtype}, order {layout}")
+                progress.say(f"{features} features, {dtype}, by {BY[layout]}")
                 rows.append(measure(features, np.dtype(dtype), layout, options.gigabytes, options.repeats))
     report = {
         "machine": machine(),
@@ -39,7 +31,7 @@ def bench(options):
     }
     if not options.json and not options.quiet:
         print_table(
-            f"Loss and gradient from one read of X ({options.gigabytes:g} GB), Numba backend",
+            f"Loss and gradient by numba, X of {options.gigabytes:g} GB, beside a plain read of X",
             HEADINGS,
             cells(rows),
         )
@@ -58,7 +50,7 @@ def cells(rows):
         [
             str(r["features"]),
             r["dtype"],
-            r["layout"],
+            BY[r["layout"]],
             f"{r['GB_per_s']:.1f}",
             f"{r['share_of_plain_read']:.2f}",
             "-" if r["times_plain_numpy"] is None else f"{r['times_plain_numpy']:.1f}",

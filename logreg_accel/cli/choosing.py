@@ -8,7 +8,7 @@ from ..many.cv import LogisticRegressionCV
 from ..many.models import done
 from ..many.selection import best_of
 from . import UsageError
-from .output import print_table, text
+from .output import print_table
 
 _COUNT = 10  # values of C from 1e-4 to 1e4 that "auto" tries
 
@@ -95,8 +95,8 @@ def _search(options, model, progress):
         l1_ratios=(model.l1_ratio,),
         cv=StratifiedKFold(options.cv, shuffle=True, random_state=options.seed),
         scoring=scorer,
-        callback=lambda told: progress.say(
-            f"{told.n_done} of {told.n_models} models, {told.n_passes:.4g} passes"
+        callback=lambda told: progress.count(
+            told.n_done, told.n_models, f"{told.n_done} of {told.n_models} models, {told.n_passes:.4g} passes"
         ),
         **settings,
     )
@@ -127,7 +127,7 @@ def tell(rows):
     """Print the table of what was tried."""
     lines = [
         [
-            text(row["C"]),
+            f"{row['C']:.4g}",
             f"{row['log_loss']:.6f} ± {row['standard_error']:.6f}",
             f"{row['auc']:.4f}",
             row["choice"] + _unfinished(row),

@@ -133,7 +133,7 @@ def cv_sentence(run):
     share = run["seconds"] / run["single_seconds"]
     return (
         f"Cross-validation: {run['models']} models of {run['rows']:,} x {run['features']} (10 penalties in 5 "
-        f"folds) in {run['seconds']:.2f} s and {run['passes']:.3g} reads, which is the time of {share:.0f} "
+        f"folds) in {run['seconds']:.3g} s and {run['passes']:.3g} reads, which is the time of {share:.0f} "
         f"single fits; every one of them is proven to {run['worst_bound']:.0e} or better."
     )
 
@@ -141,8 +141,8 @@ def cv_sentence(run):
 def stream_sentence(run):
     return (
         f"Larger than memory: files of {run['file_MB']:.0f} MB, with {run['memory_MB']} MB of memory, in "
-        f"{run['seconds']:.2f} s and {run['passes']:.3g} reads ({run['status']}). The same rows in memory "
-        f"take {run['seconds_in_memory']:.2f} s, and coefficients differ by {run['difference']:.0e}."
+        f"{run['seconds']:.3g} s and {run['passes']:.3g} reads ({run['status']}). The same rows in memory "
+        f"take {run['seconds_in_memory']:.3g} s, and coefficients differ by {run['difference']:.0e}."
     )
 
 

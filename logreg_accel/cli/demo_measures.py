@@ -118,7 +118,7 @@ def cross_validation(X, y, working):
     fold = slice(0, len(y) * 4 // 5)
     with working("50 models: 10 penalties in 5 folds"):
         model, seconds = _timed(LogisticRegressionCV(refit=False, tol=1e-6), X, y)
-    with working("one of them alone"):
+    with working("one of the 50 models alone"):
         _, single = _timed(LogisticRegression(C=float(model.Cs_[5]), tol=1e-6), X[fold], y[fold])
     return {
         "rows": len(y),

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import sys
+import textwrap
 
 from ..data.reader import find_files
 from ..data.tables import without_commands
@@ -89,12 +90,18 @@ class Progress:
     def __init__(self, quiet=False):
         self.quiet, self.warnings = quiet, []  # sentences that a page repeats
         self._console = _rich_console(sys.stderr)
-        self._headed = False
+        self._headed, self._tenths = False, 0
 
     def say(self, text):
         """Print a message on a line of its own."""
         if not self.quiet:
             self._print(shown(text), "dim")
+
+    def count(self, done, total, text):
+        """Print a message when another tenth of something is done."""
+        tenths, self._tenths = self._tenths, 10 * done // total
+        if self._tenths != tenths:
+            self.say(text)
 
     @contextlib.contextmanager
     def working(self, text):
@@ -176,13 +183,35 @@ def print_facts(title, facts, stream=None):
     width = max(len(name) for name in facts)
     print(shown(title), file=stream)
     for name, value in facts.items():
-        print(f"  {name.ljust(width)}  {shown(text(value))}", file=stream)
+        lines = textwrap.wrap(
+            shown(text(value)), max(40, 76 - width), break_long_words=False, break_on_hyphens=False
+        )
+        for heading, line in zip([name, *[""] * len(lines)], lines or [""], strict=False):
+            print(f"  {heading.ljust(width)}  {line}".rstrip(), file=stream)
 
 
-def rounded(facts):
-    """Facts about a fit for people: times, rates and distances to three digits."""
-    few = ("seconds", "GB_per_s", "passes", "suboptimality")
-    return {name: f"{value:.3g}" if name in few and value else value for name, value in facts.items()}
+_LABELS = {
+    "backend_reason": "because",
+    "GB_per_s": "GB per s",
+    "error_bars": "error bars",
+    "suboptimality": "suboptimality, estimated",
+    "proven": "suboptimality, proven",
+}
+_FEW_DIGITS = ("seconds", "GB_per_s", "passes", "suboptimality", "proven")
+
+
+def for_people(facts):
+    """What is known of a fit, by plain names; times, rates and distances have three digits."""
+    return {
+        _LABELS.get(name, name): f"{value:.3g}" if name in _FEW_DIGITS else value
+        for name, value in facts.items()
+        if not (isinstance(value, float) and math.isnan(value))
+    }
+
+
+def coefficient(value):
+    """A coefficient as text, to four digits."""
+    return f"{value:#.4g}"
 
 
 def shown(line):

@@ -19,7 +19,7 @@ def command_line():
         ),
     )
     parser.add_argument("--version", action="version", version=_version())
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
 
     def verb(name, module, text, quiet=False):
         sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -93,7 +93,7 @@ def _add_measurements(verb):
         "--warm",
         action="store_true",
         help="compile Numba's loops now (about two minutes), and kernels where there is a GPU; "
-        "backend='auto' then takes numba from 2 MiB on",
+        "backend='auto' then takes numba from 2 MiB of X on",
     )
 
     bench = verb(
@@ -104,27 +104,27 @@ def _add_measurements(verb):
         type=values.list_of(values.count),
         default=[16, 64, 256, 1024, 4096],
         metavar="N,...",
-        help="numbers of features",
+        help="numbers of features (default: 16,64,256,1024,4096)",
     )
     bench.add_argument(
         "--dtypes",
         type=values.list_of(values.one_of("float32", "float64", "float16", "int8", "uint8")),
         default=["float32"],
         metavar="NAME,...",
-        help="how X is stored: float32, float64, float16, int8, uint8",
+        help="how X is stored: float32 (the default), float64, float16, int8, uint8",
     )
     bench.add_argument(
         "--layout",
         type=values.list_of(values.one_of("C", "F")),
         default=["C"],
         metavar="C,F",
-        help="C: by rows, F: by columns",
+        help="C: by rows (the default), F: by columns",
     )
     bench.add_argument(
-        "--gigabytes", type=values.positive, default=1.0, metavar="GB", help="size of the matrix"
+        "--gigabytes", type=values.positive, default=1.0, metavar="GB", help="size of the matrix (default: 1)"
     )
     bench.add_argument(
-        "--repeats", type=values.count, default=9, metavar="N", help="times that each is measured"
+        "--repeats", type=values.count, default=9, metavar="N", help="how often each is measured (default: 9)"
     )
     bench.add_argument("--output", metavar="OUT.svg", help="draw the roofline (needs the extra [report])")
 
@@ -135,12 +135,21 @@ def _add_measurements(verb):
         quiet=True,
     )
     demo.add_argument(
-        "--output", default="logreg-accel-demo.html", metavar="OUT.html", help="file for the report"
+        "--output",
+        default="logreg-accel-demo.html",
+        metavar="OUT.html",
+        help="file for the report (default: logreg-accel-demo.html)",
     )
     demo.add_argument(
-        "--rows", type=values.count, default=1_000_000, metavar="N", help="rows of the generated matrix"
+        "--rows",
+        type=values.count,
+        default=1_000_000,
+        metavar="N",
+        help="rows of the generated matrix (default: 1000000)",
     )
-    demo.add_argument("--features", type=values.count, default=64, metavar="N", help="its columns")
+    demo.add_argument(
+        "--features", type=values.count, default=64, metavar="N", help="its columns (default: 64)"
+    )
 
 
 def _add_examples(verb):

@@ -1,6 +1,7 @@
 """What is made of a table, told before the fit: columns by kind, what is left out and why, what looks odd."""
 
 import re
+import textwrap
 
 import numpy as np
 
@@ -14,14 +15,16 @@ _SIGNED = re.compile(rf"[-+]?[$€£]?\s*[-+]?{_DIGITS}\s*[%$€£]?")
 _RARE, _MANY_CLASSES, _APART, _SOME, _SHOWN = 0.02, 20, 1e3, 20_000, 100
 
 
-def tell(progress, name, encoder, table, target, y, totals=None):
+def tell(progress, name, encoder, table, target, y, totals=None, held_out=0):
     """Tell of an encoder, the table that it learned from, its labels, and what looks odd in them.
 
     Where the table is longer than memory, table and y are its first rows, and `totals` the classes and how
-    many of all rows each has.
+    many of all rows each has. So many rows of the file are `held_out`.
     """
     classes, counts = np.unique(y, return_counts=True) if totals is None else totals
-    for line in _told(name, encoder, table, target, classes, counts):
+    size = f"{counts.sum():,} rows" + (f" to learn from, {held_out:,} held out" if held_out else "")
+    progress.say(f"{name}: {size}, {table.num_columns} columns of features")
+    for line in _told(encoder, target, classes, counts):
         progress.say(line)
     for sentence in _odd(encoder, table, target, y, classes, counts):
         progress.warnings.append(sentence)
@@ -29,10 +32,9 @@ def tell(progress, name, encoder, table, target, y, totals=None):
             progress.say(line)
 
 
-def _told(name, encoder, table, target, classes, counts):
+def _told(encoder, target, classes, counts):
     numbers = [column for column in encoder.columns_ if isinstance(column, Number)]
     levels = [column for column in encoder.columns_ if isinstance(column, Levels)]
-    yield f"{name}: {counts.sum():,} rows, {table.num_columns} columns of features"
     yield from _item(f"target {target}", _shares(classes, counts))
     yield from _item(f"numbers ({len(numbers)})", ", ".join(column.name for column in numbers))
     names = (f"{column.name} ({_count(column)}{_pooled(column)})" for column in levels)
@@ -64,8 +66,6 @@ def _pooled(column):
 
 def _item(heading, text):
     """A heading and a text in lines that fit a terminal of 80 columns."""
-    import textwrap
-
     if text:
         lines = textwrap.wrap(text, _WIDTH - 18, break_long_words=False, break_on_hyphens=False)
         lines = lines if len(lines) <= 6 else [*lines[:5], "..."]
@@ -108,16 +108,10 @@ def _odd(encoder, table, target, y, classes, counts):
                 )
         if column.features and _determines(column, some, codes[:_SOME]) and _determines(column, table, codes):
             yield (
-                f"{column.name} alone tells the {target} of {every}; if it comes after it, "
+                f"{column.name} alone tells the {target} of {every}; if it is known only afterwards, "
                 f"--drop {column.name}"
             )
-        texts = _texts(column, some)
-        if _signed(texts):
-            taken = "taken as levels" if column.features else "left out"
-            yield (
-                f"{column.name}: numbers with signs, such as {texts[0]!r}, are {taken}; "
-                "write them as plain numbers, such as 1234.5"
-            )
+        yield from _nearly_numbers(column, _texts(column, some))
     spread = [value for value in spread if value > 0]
     if spread and max(spread) > _APART * min(spread):
         yield "the numbers are of very different size; with --scale the penalty falls on all alike"
@@ -149,10 +143,31 @@ def _spellings(classes):
     return None
 
 
-def _signed(levels):
-    """Whether most of many texts are numbers with thousands separators, per cent or currency signs."""
-    matching = sum(_SIGNED.fullmatch(level) is not None for level in levels)
-    return len(levels) > 10 and matching > len(levels) / 2
+def _nearly_numbers(column, texts):
+    """A sentence where most of many texts of a column are numbers to a reader, but the column is not."""
+    others = [text for text in texts if not _is_plain(text)]
+    signed = [text for text in others if _SIGNED.fullmatch(text)]
+    words = len(others) - len(signed)
+    if not others or len(texts) <= 10 or words >= len(texts) / 2:
+        return
+    taken = "taken as levels" if column.features else "left out"
+    if signed:
+        yield (
+            f"{column.name}: numbers with signs, such as {signed[0]!r}, are {taken}; "
+            "write them as plain numbers, such as 1234.5"
+        )
+    else:
+        yield (
+            f"{column.name}: most values are numbers, but {others[0]!r} is not, so that they are {taken}; "
+            f"--na {others[0]!r} takes it as missing"
+        )
+
+
+def _is_plain(text):
+    try:
+        return float(text) is not None
+    except ValueError:
+        return False
 
 
 def _is_id(values, name, table):

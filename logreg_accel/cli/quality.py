@@ -98,9 +98,9 @@ def best_threshold(rule, y, score):
 
 def measure(value):
     """A measure as text: four decimals, and more digits where it is very small."""
-    if not isinstance(value, float) or 0 < abs(value) < 1e-3:
+    if not isinstance(value, float):
         return text(value)
-    return f"{value:.4f}"
+    return f"{value:.3g}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
 
 
 def print_quality(title, measured, classes):

@@ -64,7 +64,7 @@ def rows_to_learn(options, progress):
         encoder.fit(given)
     except ValueError as error:
         raise ValueError(with_places(str(error), lambda row: tables.place(kept[row]))) from error
-    tell(progress, tables.name, encoder, given, target, y[kept])
+    tell(progress, tables.name, encoder, given, target, y[kept], held_out=0 if out is None else len(out))
     X = encoder.encode(given)[0]
     held_out = None if out is None else (encoder.encode(features.take(out))[0], y[out])
     if options.valid:

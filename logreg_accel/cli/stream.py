@@ -5,7 +5,7 @@ import time
 
 from .. import TableEncoder, scan
 from . import UsageError, choosing, page, running
-from .output import print_facts, print_json
+from .output import for_people, print_facts, print_json
 from .plan import tell
 from .quality import print_quality, quality
 from .reading import check_classes, check_target, is_table, layout, listed
@@ -142,7 +142,7 @@ def _tell(options, model, measured, tried):
             choosing.tell(tried)
         if measured:
             print_quality(f"{options.model} on {options.valid[0]}", measured, model.classes_)
-        print_facts(options.model, facts)
+        print_facts("The fit", for_people(facts))
 
 
 class _Reading:

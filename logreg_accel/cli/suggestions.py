@@ -9,21 +9,26 @@ from typing import ClassVar
 class Parser(argparse.ArgumentParser):
     """An `argparse.ArgumentParser` that knows the words of scikit-learn, and what is nearly right."""
 
-    options: ClassVar[set] = set()
+    made: ClassVar[dict] = {}  # the parsers of all verbs: the top one reports what none of them knows
 
-    def add_argument(self, *names, **parameters):
-        self.options.update(name for name in names if name.startswith("--"))
-        return super().add_argument(*names, **parameters)
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        self.made[self.prog] = self
 
     def error(self, message):
-        super().error(f"{message}{self._hint(message)}")
+        """End with one line: the usage of a verb with many options would push it out of sight."""
+        self.exit(
+            2,
+            f"{self.prog}: error: {message}{self._hint(message)}\n{self.prog} --help shows what there is.\n",
+        )
 
     def _hint(self, message):
         if found := re.search(r"unrecognized arguments: (--[^ =]+)", message):
             option = found[1].replace("_", "-")
             if option in _SCIKIT_LEARN:
                 return f"; here it is {_SCIKIT_LEARN[option]}"
-            return _nearest(option, self.options)
+            helps = [parser.format_help() for parser in self.made.values()]
+            return _nearest(option, set(re.findall(r"--[\w-]+", " ".join(helps))))
         if found := re.search(r"argument (--[^ :/]+).*: expected one argument", message):
             return f"; a value that begins with - is given as {found[1]}=VALUE"
         if found := re.search(r"argument VERB: invalid choice: '([^']*)'", message):

@@ -13,12 +13,12 @@ from .output import (
     Progress,
     check_drawing,
     check_output,
+    coefficient,
+    for_people,
     inputs_of,
     print_facts,
     print_json,
     print_table,
-    rounded,
-    text,
 )
 from .quality import print_quality, quality
 from .reading import refuse_gaps, rows_to_learn
@@ -96,9 +96,11 @@ def _tell(options, model, X, y, measured, tried=None):
     if hasattr(model, "feature_names_in_") and len(model.coef_) == 1:
         order = np.argsort(-abs(model.coef_[0]), kind="stable")[:5]
         names = [model.feature_names_in_[j] for j in order]
-        strongest = [[name, text(float(model.coef_[0, j]))] for name, j in zip(names, order, strict=True)]
+        strongest = [
+            [name, coefficient(float(model.coef_[0, j]))] for name, j in zip(names, order, strict=True)
+        ]
         print_table(f"Largest coefficients, for {classes[1]}", ["feature", "coefficient"], strongest)
-    print_facts("The fit", flat(rounded(facts)))
+    print_facts("The fit", for_people(facts))
 
 
 def _class_weights(given, classes):
@@ -146,17 +148,6 @@ def _sample(model, X, y):
     return page.Sample(np.asarray(y), found.probability, found.label)
 
 
-def flat(summary):
-    """Flatten nested dicts by joining names: {"train": {"loss": 1}} -> {"train loss": 1}."""
-    out = {}
-    for name, value in summary.items():
-        if isinstance(value, dict):
-            out.update({f"{name} {inner}": item for inner, item in value.items()})
-        else:
-            out[name.replace("_", " ")] = value
-    return out
-
-
 def _check(options, model):
     """Raise errors early that would otherwise come only after the work."""
     inputs = [*inputs_of(options.file), *inputs_of(options.valid or [])]
@@ -190,6 +181,7 @@ def _summary(model, options):
         "passes": model.n_passes_,
         **_speed(model.history_),
         "suboptimality": model.suboptimality_,
+        **({} if options.firth else {"proven": model.suboptimality_bound_}),
         "model": options.model,
         **_error_bars(options, model),
         **({"threshold": model.threshold_} if hasattr(model, "threshold_") else {}),

@@ -14,125 +14,151 @@ TARGET = "column of the labels (its number for .npy; not needed for svmlight)"
 
 
 def add_train(verb):
+    """Add the verb train and its options, in groups: there are too many to read in one list."""
     train = verb("train", "train", "fit a model to a file and save it", quiet=True)
+    train.usage = "%(prog)s [options] --target COLUMN --model OUT.npz FILE ..."
     train.add_argument("file", metavar="FILE", nargs="+", help=DATA)
     train.add_argument("--target", metavar="COLUMN", help=TARGET)
     train.add_argument("--model", required=True, metavar="OUT.npz", help="file to save the model in")
-    train.add_argument("--weight", metavar="COLUMN", help="column of sample weights")
-    train.add_argument("--drop", metavar="COLUMN,...", default="", help="columns to leave out")
-    add_layout(train)
-    train.add_argument(
+    _add_table(train.add_argument_group("the table"))
+    _add_held_out(train.add_argument_group("rows held out, and what is measured on them"))
+    _add_penalty(train.add_argument_group("the penalty"))
+    _add_fit(train.add_argument_group("the fit"))
+    _add_large(train.add_argument_group("data larger than memory, and fits that go on"))
+    _add_errors(train.add_argument_group("standard errors"))
+
+
+def _add_table(group):
+    group.add_argument("--weight", metavar="COLUMN", help="column of sample weights")
+    group.add_argument("--drop", metavar="COLUMN,...", default="", help="columns to leave out")
+    add_layout(group)
+    group.add_argument(
         "--encode",
         choices=["auto", "none"],
         default="auto",
         help="what to do with text, categories and missing values: auto makes columns of numbers of them and "
         "says which (the default); none takes only numbers, as they are",
     )
-    train.add_argument(
+    group.add_argument(
         "--categorical", metavar="COLUMN,...", help="columns of numbers to treat as categories"
     )
-    train.add_argument(
+    group.add_argument(
         "--numeric", metavar="COLUMN,...", help="columns to treat as numbers, whatever they look like"
     )
-    train.add_argument(
+    group.add_argument(
         "--min-count",
         type=values.count,
         metavar="N",
         help="pool the levels of a column that fewer than N rows have",
     )
-    train.add_argument("--scale", action="store_true", help="divide numbers by their standard deviation")
-    train.add_argument(
-        "--valid", metavar="FILE", nargs="+", help="measure the model on the rows of these files"
-    )
-    train.add_argument(
-        "--threshold",
-        type=values.threshold_or_rule,
-        metavar="P",
-        help="probability from which the second class is predicted, kept in the model: a number, or f1 or "
-        "youden, which choose the best one on the rows held out, or on all rows if none are",
-    )
-    train.add_argument(
+    group.add_argument("--scale", action="store_true", help="divide numbers by their standard deviation")
+
+
+def _add_held_out(group):
+    group.add_argument(
         "--test-size",
         type=values.share,
         default=0.0,
         metavar="SHARE",
         help="share of the rows to hold out for a test (0 to 1)",
     )
-    train.add_argument(
+    group.add_argument(
+        "--valid", metavar="FILE", nargs="+", help="measure the model on the rows of these files"
+    )
+    group.add_argument(
+        "--threshold",
+        type=values.threshold_or_rule,
+        metavar="P",
+        help="probability from which the second class is predicted, kept in the model: a number, or f1 or "
+        "youden, which choose the best one on the rows held out, or on all rows if none are",
+    )
+    group.add_argument("--report", metavar="OUT.html", help=REPORT)
+
+
+def _add_penalty(group):
+    group.add_argument(
         "--C",
         type=values.strengths,
         metavar="C|C,...|auto",
         help="inverse of the regularization strength (default: 1); inf for no penalty; with --cv several to "
         "choose from, or auto for 10 from 1e-4 to 1e4",
     )
-    train.add_argument(
+    group.add_argument(
         "--cv", type=values.count, metavar="N", help="choose C by N-fold cross-validation: the least log loss"
     )
-    train.add_argument(
+    group.add_argument(
         "--one-se",
         action="store_true",
         help="with --cv, take the strongest penalty within one standard error of the least log loss",
     )
-    train.add_argument(
+    group.add_argument(
         "--l1-ratio",
         type=float,
         default=0.0,
         metavar="R",
         help="0 for the L2 penalty (the default), 1 for L1, between them elastic net",
     )
-    train.add_argument("--tol", type=float, default=1e-8, help=_TOL)
-    train.add_argument("--no-intercept", action="store_true", help="fit no intercept")
-    train.add_argument(
+
+
+def _add_fit(group):
+    group.add_argument("--no-intercept", action="store_true", help="fit no intercept")
+    group.add_argument(
         "--class-weight",
         type=values.class_weight,
         metavar="balanced|LABEL=W,...",
         help="weights of the classes; balanced: in inverse proportion to their sizes",
     )
-    train.add_argument(
+    group.add_argument(
         "--solver",
         default="auto",
         help=_Names("%solvers"),
     )
-    train.add_argument("--backend", default="auto", help=_Names("%backends"))
-    train.add_argument(
+    group.add_argument("--backend", default="auto", help=_Names("%backends"))
+    group.add_argument(
         "--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)"
     )
-    train.add_argument("--threads", type=values.count, metavar="N", help="use at most N CPU threads")
-    train.add_argument("--max-iter", type=values.count, default=1000, metavar="N", help=_MAX_ITER)
-    train.add_argument(
+    group.add_argument("--threads", type=values.count, metavar="N", help="use at most N CPU threads")
+    group.add_argument("--seed", type=values.seed, default=0, metavar="N", help=_SEED)
+    group.add_argument("--tol", type=float, default=1e-8, help=_TOL)
+    group.add_argument("--max-iter", type=values.count, default=1000, metavar="N", help=_MAX_ITER)
+    group.add_argument(
         "--max-passes", type=values.positive, metavar="N", help="read the data at most N times"
     )
-    train.add_argument("--max-seconds", type=values.positive, metavar="S", help="stop after S seconds")
-    train.add_argument("--seed", type=values.seed, default=0, metavar="N", help=_SEED)
-    train.add_argument(
+    group.add_argument("--max-seconds", type=values.positive, metavar="S", help="stop after S seconds")
+    group.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with code 4 if the fit has not converged (the model is saved all the same)",
+    )
+
+
+def _add_large(group):
+    group.add_argument(
         "--memory",
         metavar="SIZE",
         help="for files that do not fit into memory: read them in blocks within SIZE, such as 4GB",
     )
-    train.add_argument(
+    group.add_argument(
         "--cache", metavar="DIR", help="with --memory, keep the blocks in DIR for the next run"
     )
-    train.add_argument("--checkpoint", metavar="FILE", help="keep the state of the fit in FILE, for --resume")
-    train.add_argument(
+    group.add_argument("--checkpoint", metavar="FILE", help="keep the state of the fit in FILE, for --resume")
+    group.add_argument(
         "--resume", action="store_true", help="go on from the file of --checkpoint, if it exists"
     )
-    train.add_argument(
+
+
+def _add_errors(group):
+    group.add_argument(
         "--inference",
         choices=["iid", "HC0", "HC1"],
         help="keep standard errors, p-values and intervals with the model, for inspect (needs --C inf); the "
         "levels of a column are compared with its first one",
     )
-    train.add_argument(
+    group.add_argument(
         "--firth",
         action="store_true",
         help="fit with Firth's penalty, for rare events and separated classes, and keep tests and intervals "
         "of profile likelihoods, for inspect",
-    )
-    train.add_argument("--report", metavar="OUT.html", help=REPORT)
-    train.add_argument(
-        "--strict",
-        action="store_true",
-        help="exit with code 4 if the fit has not converged (the model is saved all the same)",
     )
 
 
