@@ -32,18 +32,40 @@ def scratch(k, tile, dtype):
 
 
 @njit(**ENTRIES)
+def _add(A, e, stop, R, squared, z):
+    """z[c] += Σ x·R[j, c], or Σ x²·R[j, c], of the entries x from e to below stop, j the index of each.
+
+    Four at a time: z is in memory, and one entry would wait until the sums of the last one are there.
+    """
+    data, indices, _ = A
+    zero = R.dtype.type(0)
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    for _ in range((stop - e) >> two):
+        x, r = load(data[e], zero), R[indices[e]]
+        x1, r1 = load(data[e + one], zero), R[indices[e + one]]
+        x2, r2 = load(data[e + two], zero), R[indices[e + two]]
+        x3, r3 = load(data[e + three], zero), R[indices[e + three]]
+        if squared:
+            x, x1, x2, x3 = x * x, x1 * x1, x2 * x2, x3 * x3
+        for c in range(z.size):
+            z[c] += (x * r[c] + x1 * r1[c]) + (x2 * r2[c] + x3 * r3[c])
+        e += four
+    while e < stop:
+        x, r = load(data[e], zero), R[indices[e]]
+        x = x * x if squared else x
+        for c in range(z.size):
+            z[c] += x * r[c]
+        e += one
+
+
+@njit(**ENTRIES)
 def tile_margins(A, W, lo, q, z, Z):
     """Z[:, i] = X[lo + i]·W[:-1] + W[-1] for the q rows of a tile; z (k,) is scratch."""
-    data, indices, indptr = A
-    k, last = W.shape[1], W.shape[0] - 1
-    zero = W.dtype.type(0)
+    indptr, (last, k) = A[2], (W.shape[0] - 1, W.shape[1])
     for i in range(q):
         for c in range(k):
             z[c] = W[last, c]
-        for e in range(np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1])):
-            x, w = load(data[e], zero), W[indices[e]]
-            for c in range(k):
-                z[c] += x * w[c]
+        _add(A, np.uint64(indptr[lo + i]), np.uint64(indptr[lo + i + 1]), W, False, z)
         for c in range(k):
             Z[c, i] = z[c]
 
@@ -103,8 +125,7 @@ def products(A, s, W, V, known, start, stop, work, R):
 @njit(**ENTRIES)
 def combine(A, R, squared, start, stop, g, G):
     """G[j] = Σ x·R[i], or Σ x²·R[i], of the columns from start to below stop; g (k,) is scratch."""
-    data, indices, indptr = A
-    k = R.shape[1]
+    indptr, k = A[2], R.shape[1]
     zero = R.dtype.type(0)
     for j in range(start, stop):
         e, last = np.uint64(indptr[j]), np.uint64(indptr[j + 1])
@@ -112,11 +133,7 @@ def combine(A, R, squared, start, stop, g, G):
             end = min(e + np.uint64(_SUMMED), last)
             for c in range(k):
                 g[c] = zero
-            while e < end:
-                x, r = load(data[e], zero), R[indices[e]]
-                x = x * x if squared else x
-                for c in range(k):
-                    g[c] += x * r[c]
-                e += np.uint64(1)
+            _add(A, e, end, R, squared, g)
+            e = end
             for c in range(k):
                 G[j, c] += g[c]

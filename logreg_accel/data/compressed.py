@@ -86,7 +86,7 @@ class CompressedRows(Matrix):
         if self._in_float64 is None and self.stored.data.nbytes <= _KEPT_UP_TO:
             self._in_float64 = self.astype(np.float64).T
         X = self.T if self._in_float64 is None else self._in_float64
-        return X @ R.astype(np.float64)
+        return X @ R.astype(np.float64, copy=False)
 
     def squared(self):
         return self._with_data(self.stored.data * self.stored.data)
