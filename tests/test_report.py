@@ -89,6 +89,55 @@ def test_a_page_about_a_model(table, tmp_path, capsys):
     assert "AUC" in capsys.readouterr().out
 
 
+def luminance(colour):
+    """Relative luminance of a colour #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    darker, lighter = sorted([luminance(one), luminance(other)])
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_a_page_is_for_every_reader(table, tmp_path):
+    """What a checker of accessibility looks at: contrast in both schemes, headings, landmarks, names."""
+    path = tmp_path / "page.html"
+    options = ("--target", "<i>target</i>", "--model", tmp_path / "m", "--test-size", 0.3, "--quiet")
+    assert run("train", table, *options, "--report", path) == 0
+    page, _ = checked(path)
+    text = path.read_text(encoding="utf-8")
+    schemes = [
+        dict(re.findall(r"--([\w-]+): (#\w{6})", part)) for part in text.split("prefers-color-scheme")[:2]
+    ]
+    for scheme in schemes:
+        for words in ("ink", "muted"):
+            for ground in ("paper", "panel", *(["warn"] if words == "ink" else [])):
+                assert contrast(scheme[words], scheme[ground]) >= 4.5, (words, ground)
+        for line in (name for name in scheme if name.startswith("series")):
+            assert contrast(scheme[line], scheme["paper"]) >= 3, line
+    assert set(re.findall(r"<text[^>]*fill: ([^;\"]+)", text)) <= {"var(--ink)", "var(--muted)"}
+    assert '<html lang="en">' in text and page.tags.count("main") == page.tags.count("h1") == 1
+    assert [tag for tag in page.tags if re.fullmatch("h[1-6]", tag)][0] == "h1"
+    assert not {"h3", "h4", "h5", "h6"} & set(page.tags)
+    assert page.tags.count("figcaption") == page.tags.count("svg") == page.tags.count("figure")
+    assert page.tags.count("caption") == page.tags.count("table")
+    regions = re.findall(r'role="region" aria-label="([^"]+)"', text)
+    assert len(regions) == len(set(regions)) == page.tags.count("table")
+    assert re.findall(r'tabindex="([^"]+)"', text) == ["0"] * len(regions), (
+        "focus goes by the order of the page"
+    )
+    assert text.count("<th ") == text.count('<th scope="')
+
+
+def test_no_line_is_known_by_its_colour_alone():
+    svg = draw(lambda ax: [ax.plot([0, 1], [i, i]) for i in range(6)], "lines")
+    assert (
+        len(set(re.findall("stroke-dasharray: ([^;]+)", svg))) == 5 and "series-5" in svg
+    )  # one is unbroken
+
+
 def test_a_page_warns(table, tmp_path):
     page = tmp_path / "page.html"
     options = ("--target", "<i>target</i>", "--report", page, "--quiet", "--max-iter", 1)

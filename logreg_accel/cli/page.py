@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..persistence.writing import write_whole
-from .quality import HEADINGS, calibration, quality
+from .quality import HEADINGS, calibration, measure, quality
 
 _POINTS = 400  # of a curve; a screen shows no more
 _CLASSES = 6  # whose curves are drawn
@@ -105,7 +105,7 @@ def _quality(page, model, samples, measured):
         f"Measures; areas, precision, recall and F1 are {of}",
         ["", *measured],
         [
-            [heading, *(f"{found[key]:.4g}" for found in measured.values())]
+            [heading, *(measure(found[key]) for found in measured.values())]
             for key, heading in HEADINGS.items()
         ],
     )

@@ -55,6 +55,8 @@ def train(options):
     measured = {name: quality(*sample, model.classes_) for name, sample in samples.items()}
     if options.report:
         size = f"{X.shape[0]:,} rows, {X.shape[1]:,} features"
+        if rows.held_out:
+            size += f"; {len(rows.held_out[1]):,} rows held out"
         page.write_trained(options, model, size, samples, progress.warnings)
     _tell(options, model, X, y, measured, tried)
     return outcome.code(options)

@@ -7,6 +7,14 @@ import re
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
 """Okabe and Ito's palette, which can be told apart with any kind of colour vision."""
+_DASHES = [
+    "-",
+    "--",
+    "-.",
+    ":",
+    (0, (5, 1)),
+    (0, (3, 1, 1, 1)),
+]  # so that no line is known by its colour alone
 INK, MUTED, FAINT = "#1a1a1b", "#767678", "#d9d9db"
 
 _VARIABLES = {
@@ -61,7 +69,7 @@ def drawn(plot, width=4.8, height=3.5):
     import matplotlib
     from matplotlib.figure import Figure
 
-    cycle = matplotlib.cycler(color=COLOURS)
+    cycle = matplotlib.cycler(color=COLOURS, linestyle=_DASHES)
     with matplotlib.rc_context({**_STYLE, "axes.prop_cycle": cycle}):
         figure = Figure(figsize=(width, height), layout="constrained")
         plot(figure.subplots())
