@@ -16,7 +16,6 @@ import numpy as np
 
 from . import duality
 from .certificate import Certificate
-from .repair import divergence, of_margins
 from .separation import Separation
 from .solvers import questions as ask
 from .solvers.projected import held, newton_step
@@ -87,7 +86,7 @@ class BoxCertificate(Certificate):
         if not (np.where(free, abs(g + curved), 0.0) <= enough).all():
             return math.inf
         change = yield ask.MarginChange(point, (yield ask.Evaluate(w + step)))
-        moved = 0.5 * max(float(step @ (curved - l2 * step)), 0.0) * divergence(change.largest)
+        moved = 0.5 * max(float(step @ (curved - l2 * step)), 0.0) * duality.divergence(change.largest)
         return moved + self._terms(w, v)
 
     def _error(self, point):
@@ -98,7 +97,7 @@ class BoxCertificate(Certificate):
         """The bound with what rounding may hide: of sums, whatever the signs of terms, and of margins."""
         error, free = self._error(point), ~held(point.w, point.gradient, *self.box)
         of_sums = -0.5 * float(error @ newton_step(H, error, free)) * len(point.w)
-        hidden = of_sums + 2 * of_margins(point, self.start) ** 2
+        hidden = of_sums + 2 * duality.of_margins(point, self.start) ** 2
         return (math.sqrt(gap) + math.sqrt(hidden)) ** 2 * (1 + _SURE * np.finfo(np.float64).eps)
 
     def _last_word(self, best, verdict):

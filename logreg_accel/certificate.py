@@ -88,7 +88,7 @@ class Certificate:
         self.previous, self.last = None, math.inf  # the last estimate
         self.least_curvature, self.knock = math.inf, tol
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
-        self.lower_share, self.tried, self.failed, self.receded = 0.0, False, False, False
+        self.lower_share, self.tried, self.failed, self.receded, self.far = 0.0, False, False, False, False
         self.rows = self.exact = None  # all rows in float64 where they were drawn, and the point on them
         # Under L1 the residuals have to be exact.
         self.fewest = witnesses.ROWS_PER_PARAMETER if penalty.has_l1 else witnesses.FEWEST
@@ -165,14 +165,14 @@ class Certificate:
         Separated rows have no loss left there, so that the others prove how low F* is.
         """
         parameters = yield from self.separation.parameters(point)
-        step, most, known = self.separation.along, self.separation.most, False
+        step, most, known, self.far = self.separation.along, self.separation.most, False, True
         for gain in _FAR if step is not None else ():
             far = yield ask.Evaluate(point.w + gain / most * step)
             bound = (yield from self.bound(far)) if far.value <= point.value * (1 + self.tol) else 1.0
             known = known or bound < 1
             if bound <= self.tol:
                 break
-        self.receded = known  # here no other proof says more
+        self.receded, self.far = known, False  # here no other proof says more
         return parameters
 
     def close(self, best, verdict):
@@ -264,6 +264,7 @@ class Certificate:
         seed = self.start.seed + max(self.n_iter, 0)
         rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, at=point)))
         repair = Repair(self.penalty, self.start, wanted, enough, point, rows)
+        repair.all_told = self.far  # a step of Newton's method raises all rows that are separated
         if known and self.exact is not None and (self.exact.w == point.w).all():
             repair.here = self.exact
         gap = yield from repair.gap()

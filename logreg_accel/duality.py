@@ -10,8 +10,11 @@ part is zero. What is missing is made up for by moving the residuals of some row
 only these rows then count in the first part.
 """
 
+import math
+
 import numpy as np
 import scipy.linalg
+import scipy.special
 
 _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
 _MARGINS = 1 << 12
@@ -72,6 +75,19 @@ def rounding(relative, scale, loss, piled=1.0):
     of r² and of x², each under a root. For the logistic losses r² ≤ ℓ. Means of many terms are nearer.
     """
     return piled * relative * np.sqrt(min(max(loss, 0.0), 1.0)) * scale
+
+
+def of_margins(point, start):
+    """About how far margins are off by the rounding of their terms."""
+    return point.rounding / point.value * (float((abs(point.w) * start.scale).sum()) + start.offset)
+
+
+def divergence(t):
+    """The most that a Kullback-Leibler divergence can be beside χ²/2 where no probability falls by more than
+    t times itself; inf beyond 1."""
+    if t < 1e-3:
+        return 1 + t / 2
+    return 2 * (t + scipy.special.xlog1py(1 - t, -t)) / t**2 if t <= 1 else math.inf
 
 
 def plain(objective, point, hope=np.inf):

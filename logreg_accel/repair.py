@@ -10,11 +10,11 @@ the Hessian: the decrement where S is all rows, about m/|S| times that otherwise
 import math
 
 import numpy as np
-import scipy.special
 
 from . import duality
 from .metric import against_shifts, without_shifts
 from .solvers import questions as ask
+from .solvers.nearly_singular import FLAT
 from .systems import Matrix, Products
 
 FACTORED_UP_TO = 2000
@@ -25,10 +25,11 @@ _NEAR = 1.01  # times what a bound cannot be below
 _DONE = 1e-3  # what is left to gain, beside the bound
 _FAR, _FARTHEST = 1.0, 100.0  # ways of margins: from the one on the curvature is another
 _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
-"""Steps of Newton's method along which some rows are separated raise their margins by 1 and leave a third of
-the decrement, for ever: a jump leaves nothing of what those rows lose."""
+"""Steps along which some rows are separated raise their margins by 1 and leave a third of the decrement, for
+ever: a jump leaves nothing of what those rows lose."""
 _NOTHING = 1e-28  # relative decrement of which nothing is left
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
+_FINE = 1e-10  # relative bound beside which rows count whose slope is lost in rounding
 _SURE = 10  # roundings by which a bound is raised
 
 
@@ -46,20 +47,7 @@ def value_of(point, exact):
 
 def rounding_of(point, start):
     """About how far a value is off by the rounding of margins, which residuals pass on, and of its sum."""
-    return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * of_margins(point, start)
-
-
-def of_margins(point, start):
-    """About how far margins are off by the rounding of their terms."""
-    return point.rounding / point.value * (float((abs(point.w) * start.scale).sum()) + start.offset)
-
-
-def divergence(t):
-    """The most that a Kullback-Leibler divergence can be beside χ²/2 where no probability falls by more than
-    t times itself; inf beyond 1."""
-    if t < 1e-3:
-        return 1 + t / 2
-    return 2 * (t + scipy.special.xlog1py(1 - t, -t)) / t**2 if t <= 1 else math.inf
+    return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * duality.of_margins(point, start)
 
 
 class Repair:
@@ -81,13 +69,15 @@ class Repair:
     ----------
     here : Point or None
         The point on S; may be given where it is known.
+    all_told : bool
+        Whether no rows are nearly separated beyond those that S knows of.
     """
 
     def __init__(self, penalty, start, tol, enough, point, rows):
         self.penalty, self.start = penalty, start
         self.wanted, self.enough = tol * point.value, enough * point.value
         self.point, self.rows, self.here = point, rows, None
-        self.whole = rows is None or rows.rows.share == 1
+        self.whole, self.all_told = rows is None or rows.rows.share == 1, False
         self.l1 = start.l1 + np.zeros(len(point.w))
         self.fixed = (start.ridge == 0) & (self.l1 == 0)
         self.free = self._free()
@@ -135,7 +125,7 @@ class Repair:
                 beyond = yield from self._at(there.w + step, since=there)
                 change = beyond.change
                 way = farther * change.largest
-                bound = repaired(divergence(way))
+                bound = repaired(duality.divergence(way))
                 if bound < least:
                     least, proof = bound, (metric, residual)
             near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)
@@ -158,15 +148,25 @@ class Repair:
         if not least < math.inf:
             return least
         metric, residual = proof  # what another round's directions hide says nothing of this bound
-        if not self.whole and metric.flat is not None and self.point.rounding >= _EXACT * self.point.value:
-            # What S does not see may have some curvature all the same, and a slope that float32 does not see.
-            return (yield from self._gap_of_exact_sums())
-        hidden = metric.lost(residual, self._error()) + 2 * of_margins(self.here, self.start) ** 2
+        if not self.whole and metric.flat is not None:
+            if self.point.rounding >= _EXACT * self.point.value:  # float32 sees no slopes
+                return (yield from self._gap_of_exact_sums())
+            fine = least <= _FINE * self.point.value and not self.all_told
+            if fine and (yield from self._is_seen_by_others(metric)):
+                return math.inf
+        hidden = metric.lost(residual, self._error()) + 2 * duality.of_margins(self.here, self.start) ** 2
         rounded = self._rounding(metric)
         if not self.whole and least <= self.wanted < (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2:
             return (yield from self._gap_of_exact_sums())
         raised = 1 + _SURE * self.point.rounding / self.point.value
         return (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2 * raised
+
+    def _is_seen_by_others(self, metric):
+        """Whether rows beyond S see what those of S do not: all that nearly separated ones lose, which have
+        next to no slope, may be had along it."""
+        step = metric.along_flat()
+        curved = yield ask.HessianVector(self.point.w, step, margins=self.point.margins)
+        return float(step @ curved) > FLAT
 
     def _gap_of_exact_sums(self):
         """The bound again, from a gradient of all rows that is summed in float64."""
@@ -188,7 +188,7 @@ class Repair:
         return point._replace(gradient=without_shifts(point.gradient - ridge, k) + ridge)
 
     def _repaired(self, there, residual, step, decrement, metric):
-        """The bound with what is left of sums repaired, a function of what `_divergence` says of the step.
+        """The bound with what is left of sums repaired, a function of what `divergence` says of the step.
 
         Residuals moved by their slopes along a step of Newton's have the sums that are wanted. That adds
         −residual·(v − w), v the point and w the weights in question, and the divergence of the residuals from

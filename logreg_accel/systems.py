@@ -61,6 +61,11 @@ class Matrix:
             return residual
         return np.where(self._full(True), residual, -(self.whole @ step))
 
+    def along_flat(self):
+        """A step along all directions without curvature."""
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], self.flat.shape[1])
+        return self._full(self.flat @ signs)
+
     def lost(self, residual, error):
         """What is to be had along directions without curvature: all, but nothing where the slope is error."""
         if not self.bounded:

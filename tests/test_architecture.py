@@ -55,7 +55,7 @@ ROOMS = {
         "solvers",
     },
     "separation": {"solvers"},
-    "box": {"certificate", "duality", "repair", "separation", "solvers"},
+    "box": {"certificate", "duality", "separation", "solvers"},
     "witnesses": set(),
     "certificate": {"repair", "separation", "solvers", "witnesses"},
     "driver": {"box", "certificate", "clock", "history", "separation", "session", "solvers"},
