@@ -11,7 +11,7 @@ from .newton import by_factors, conjugate_gradients, newton_in_memory
 from .questions import CLASS_MEAN, CONVERGED, NOISE_FLOOR, SOLVE, Accept, Curvature, Draw, Evaluate, Sample
 
 _METRIC_UP_TO = 1000  # parameters up to which the metric is factored
-_CREPT = 3  # poor steps in a row by metrics of all rows, after which no other helps
+_CREPT = 3  # poor steps by metrics of all rows, after which no other helps
 _FIRST_ROWS = 50  # per parameter, at most, of the first sample: it is solved by several steps
 _SAMPLE_SHARE = 0.02  # of all rows, up to which a sample has more rows than it usually needs
 # Beyond, these replace SOLVED, POOR_RATE and MOST_STEPS: with only a few rows per parameter, the optimum of a
@@ -95,7 +95,7 @@ class newton_subsampled:
             if (yield Accept(here, gap=decrement)):
                 return CONVERGED
             poor = 0.5 * (here.gradient @ metric(here.gradient)) > POOR_RATE * before
-            crept = crept + 1 if poor and size >= start.n_rows else 0
+            crept += int(poor and size >= start.n_rows)
             if crept > _CREPT:
                 return (yield from by_factors(here))
             if poor:
