@@ -22,7 +22,8 @@ SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, I
 
 _PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # it may be there after all
 
-HIGH_FLOOR = 1e-6  # relative suboptimality at which rounding should not yet have stopped a fit
+HIGH_FLOOR, _LOW_FLOOR = 1e-6, 1e-8
+"""Relative suboptimality at which rounding should not yet have stopped a fit; Newton's method in float64."""
 
 _PATIENCE = 2  # accepted points in a row without a new least value or gradient norm
 
@@ -75,15 +76,16 @@ def run(
     session = Session(max_passes, max_seconds)
     found = session.run(Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback))
 
-    def goes_on():
-        high = found.status == ask.NOISE_FLOOR and found.suboptimality > max(HIGH_FLOOR, tol)
+    def goes_on(floor=HIGH_FLOOR):
+        high = found.status == ask.NOISE_FLOOR and found.suboptimality > max(floor, tol)
         return high and not getattr(solver, "partial", False) and session.goes_on
 
     more, exact = (tol, max_iter, callback, seed), None
     if goes_on() and (exact := objective.answer(ask.Draw(ask.InFloat64()))) is not None:
         found = _taken_on(session, solver, objective, exact, found, *more)
     smooth = not np.any(objective.penalty.l1) and getattr(solver, "box", None) is None
-    if goes_on() and smooth and len(found.w) <= LOOKED_AT_UP_TO and not isinstance(solver, newton_cholesky):
+    few = len(found.w) <= LOOKED_AT_UP_TO and not isinstance(solver, newton_cholesky)
+    if smooth and few and goes_on(_LOW_FLOOR) and (exact or objective.at.dtype == np.float64 or goes_on()):
         found = _taken_on(session, newton_cholesky(), objective, exact or objective, found, *more)
     return found
 
@@ -103,8 +105,7 @@ def _taken_on(session, solver, objective, exact, found, tol, max_iter, callback,
     start = exact.start(exact.at.centred(objective.at.original(found.w)), seed)
     left = max(max_iter - found.n_iter, 1)
     try:
-        trial = Trial(session, solver, exact, start, tol, left, callback and tell)
-        more = session.run(trial)
+        more = session.run(Trial(session, solver, exact, start, tol, left, callback and tell))
     except KeyboardInterrupt:  # before there was a point
         return found._replace(status=INTERRUPTED)
     return more._replace(
@@ -244,8 +245,7 @@ class Trial:
             point = yield from self._point(zero)
         read = self.session.n_passes - reads or 1.0  # a sample is in memory
         took = (time.perf_counter() - began) / read
-        if self.best is None:
-            self.best = point
+        self.best = point if self.best is None else self.best
         step = norm_of(point.w - self.accepted.w) if self.accepted else 0.0
         rate = self.objective.rows.nbytes / took / 1e9
         n_iter, n_passes, norm = max(self.n_iter, 0), self.session.n_passes, norm_of(point.gradient)
