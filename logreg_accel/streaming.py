@@ -15,7 +15,7 @@ from .rows import MemoryRows, Relabelled, Streamed, StreamRows, opened
 from .rows.cache import room_for_blocks
 from .rows.store import Store
 from .rows.stream import WITNESSES
-from .solvers import SOLVERS, sgd, sparing
+from .solvers import SOLVERS, Whole, sgd, sparing, sparing_reads
 from .solvers.memory import Shape, in_units, needed
 
 _MAY_CHANGE = {"callback", "max_iter", "max_passes", "max_seconds", "n_threads", "verbose"}
@@ -125,13 +125,15 @@ def keep_blocks(labelled, beside):
 
 
 def with_room(labelled, chosen, n_outputs, asked, l1):
-    """The solver of a fit, its name and the reason: those chosen or, where "auto" was `asked` and they need
-    more memory than there is, the same one with smaller samples, or what makes no Hessian, if that has room.
+    """The solver of a fit, its name and the reason: those chosen or, where "auto" was `asked`, what takes
+    fewer reads; where that needs more memory than there is, the same one with smaller samples, or what makes
+    no Hessian, if that has room.
 
     So the same source gives the same bits with any memory but one that is too small for them.
     """
     if not (is_streamed(labelled) and isinstance(asked, str) and asked == "auto"):
         return chosen
+    chosen = sparing_reads(chosen, _whole(labelled, n_outputs))
     shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
     if needed(chosen[0], shape) <= room:
         return chosen
@@ -146,6 +148,14 @@ def with_room(labelled, chosen, n_outputs, asked, l1):
         return chosen
     name = next(name for name, kind in SOLVERS.items() if isinstance(least, kind))
     return least, name, short + "its Hessian"
+
+
+def _whole(labelled, n_outputs):
+    """The source, as what a read of it costs depends on it."""
+    store = labelled.store
+    m, n = store.shape
+    bytes_of_entry = store.dtype.itemsize + (4 if store.kind.sparse else 0)
+    return Whole(m, n, n_outputs, store.nbytes, max(store.nbytes / m / bytes_of_entry, 1))
 
 
 def _shape(labelled, n_outputs):

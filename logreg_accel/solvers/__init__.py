@@ -14,6 +14,7 @@ import functools
 import math
 
 from .auto import choose_solver, few, products_alone
+from .dear import Whole, sparing_reads
 from .dual import dual
 from .gd import gd
 from .lbfgs import lbfgs
@@ -28,6 +29,7 @@ from .working_set import working_set
 
 __all__ = [
     "SOLVERS",
+    "Whole",
     "choose_solver",
     "dual",
     "few",
@@ -43,6 +45,7 @@ __all__ = [
     "row_space",
     "sgd",
     "sparing",
+    "sparing_reads",
     "working_set",
 ]
 

@@ -35,9 +35,9 @@ class newton_subsampled:
     (line_search.py). (e) When the decrement exceeds 0.3 of the previous one, a new metric is drawn at the
     current point, with twice as many rows every second time; in the limit this is exact Newton.
 
-    Above 1,000 parameters, where (b) would cost more than it saves, every step is a Newton-CG step on a new
-    sample, drawn by means of the norms of all rows. The sample doubles when the decrement exceeds 0.8 of the
-    previous one.
+    Above `factored_up_to` parameters, where (b) would cost more than it saves, every step is a Newton-CG step
+    on a new sample, drawn by means of the norms of all rows. The sample doubles when the decrement exceeds
+    0.8 of the previous one.
 
     Parameters
     ----------
@@ -45,6 +45,8 @@ class newton_subsampled:
         Rows of a sample, per parameter.
     memory : int
         Number of pairs of changes in w and in the gradient that are kept.
+    factored_up_to : int
+        Parameters up to which the metric is factored.
 
     References
     ----------
@@ -54,9 +56,10 @@ class newton_subsampled:
 
     rows_per_parameter: int = 50
     memory: int = 10
+    factored_up_to: int = _METRIC_UP_TO
 
     def __post_init__(self):
-        for name in ("rows_per_parameter", "memory"):
+        for name in ("rows_per_parameter", "memory", "factored_up_to"):
             value = getattr(self, name)
             if not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"`{name}` is {value!r}; expected a positive integer.")
@@ -76,13 +79,13 @@ class newton_subsampled:
 
     def bytes_beside(self, shape):
         """A sample and a Hessian: of all parameters, or of one class where those are many."""
-        factored = shape.size if shape.size <= _METRIC_UP_TO else shape.n_features + 1
+        factored = shape.size if shape.size <= self.factored_up_to else shape.n_features + 1
         sample = shape.sample(self.rows_per_parameter * shape.size)
         return shape.vectors(2 * self.memory + 12) + sample + shape.hessian(factored)
 
     def __call__(self, start):
         size = self.rows_per_parameter * len(start.w)
-        if len(start.w) > _METRIC_UP_TO:
+        if len(start.w) > self.factored_up_to:
             return (yield from self._by_products(start, size))
         first = min(size, _FIRST_ROWS * len(start.w))
         solve, likely = _newton(SOLVED, MOST_STEPS), (Sample(size, start.seed + 1),)
