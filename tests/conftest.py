@@ -303,12 +303,25 @@ def _emulated_kernels():
         [f"logistic_{name}<{real}>" for name in ("residual", "line") for real in ("float", "double")],
     )
     draws = ("mass_total", "mass_above", "mass_passing", "mass_taken")
-    sweeps = (*draws, "logistic_curvatures", "logistic_change", "logistic_above")
+    sweeps = ("class_totals", *draws, "logistic_curvatures", "logistic_change", "logistic_above")
     kernels.foresee(
         cuda.source("sweeps.cu"), [f"{name}<{real}>" for name in sweeps for real in ("float", "double")]
     )
     words = ("unsigned char", "unsigned short", "unsigned", "unsigned long long")
-    kernels.foresee(cuda.source("arrays.cu"), [f"copied<{word}>" for word in words])
+    arrays = {f"copied<{word}, {word}>" for word in words} | {f"picked<{word}>" for word in words}
+    arrays |= {f"copied<{stored}, double>" for stored, _ in shapes.STORAGE.values() if stored != "double"}
+    pairs = [f"{one}, {other}" for one in ("float", "double") for other in ("float", "double")]
+    arrays |= {f"{name}<{pair}>" for name in ("of_classes", "product") for pair in pairs}
+    arrays |= {"copied<double, float>", "add_matrix<float>", "add_matrix<double>"}
+    kernels.foresee(cuda.source("arrays.cu"), arrays)
+    squares = {
+        f"{name}_squares<{stored}, {real}>"
+        for stored, real in shapes.STORAGE.values()
+        for name in ("row", "column")
+    }
+    kernels.foresee(cuda.source("squares.cu"), squares | {"inverse_means<float>", "inverse_means<double>"})
+    looks = [f"label_{name}<{label}>" for name in ("range", "codes") for label, _ in shapes.STORAGE.values()]
+    kernels.foresee(cuda.source("sweeps.cu"), {one for one in looks if "Half" not in one and "16" not in one})
     several = ("residual", "curvatures", "mass", "product", "line", "above", "change")
     kernels.foresee(
         cuda.source("classes.cu"),

@@ -13,7 +13,8 @@ from logreg_accel import LogisticRegression
 from logreg_accel.kernels import cuda
 
 pytestmark = pytest.mark.gpu
-COPIES = [f"copied<{word}>" for word in ("unsigned char", "unsigned short", "unsigned", "unsigned long long")]
+WORDS = ("unsigned char", "unsigned short", "unsigned", "unsigned long long")
+COPIES = [f"copied<{word}, {word}>" for word in WORDS]
 
 
 @pytest.fixture

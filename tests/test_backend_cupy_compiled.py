@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_on_cpu import fake_cupy
+from cuda_on_cpu import device_array, fake_cupy
 
 from conftest import draw
 from logreg_accel import LogisticRegression
@@ -44,6 +44,25 @@ def test_a_second_process_compiles_nothing(emulated_kernels, folder):
     second, coef = compiled_by(emulated_kernels, newton)
     assert second == 0
     np.testing.assert_array_equal(coef, expected)
+
+
+@pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("place", ["host", "host, weighted", "device"])
+def test_with_an_empty_cache_of_cupy_s_a_second_process_asks_no_compiler(
+    emulated_kernels, folder, solver, place
+):
+    """Neither for kernels of ours nor for what CuPy would compile for its own functions."""
+    X, y, s, _ = draw(6000, 21, "float32", weighted="weighted" in place)
+
+    def fit():
+        device_array.compiled.clear()
+        there = (fake_cupy.asarray(X), fake_cupy.asarray(y)) if place == "device" else (X, y)
+        model = LogisticRegression(backend="cupy", solver=solver, tol=1e-6).fit(*there, s)
+        assert model.status_ == "converged" and fake_cupy.counts["templates"] == 0, device_array.compiled
+        return model
+
+    assert compiled_by(emulated_kernels, fit)[0] > 2
+    assert compiled_by(emulated_kernels, fit)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,9 @@ def test_what_rows_that_are_made_cost(cupy):
     _, less, _ = blocks(cupy, "float32", True)
     margins = cupy.run(passes.Margins(W), plain)
     for block, pass_, most in (
-        (plain, passes.Hessian(W, Logistic(), None, margins), (1, 2, 1)),
-        (less, passes.LossGradient(W, Logistic()), (3, 1, 1)),
+        (plain, passes.Hessian(W, Logistic(), None, margins), (2, 1, 1)),
+        (plain, passes.Hessian(W, Logistic()), (2, 1, 1)),
+        (less, passes.LossGradient(W, Logistic()), (4, 0, 1)),
     ):
         fake_cupy.counts.clear()
         cupy.run(pass_, block)
@@ -105,12 +106,21 @@ def test_rows_are_made_within_their_bounds(sanitizer):
         out = np.full((m, columns), np.nan, real)
         stored, roots = X[:, :n], "true" in kernel
         sizes = np.int64(n + 2), np.int64(m), np.int32(n)
-        vectors = (None, z, s) if roots else (c, None, None)
-        arguments = (stored, *sizes, *vectors, np.int32(columns), out)
-        program.run([Launch(kernel, 3, shapes.THREADS, arguments)])
-        expected = np.zeros((m, columns))
-        expected[:, :n] = stored if roots else stored - c
-        if roots:
-            expected[:, n] = 1
-            expected *= np.sqrt(s / (4 * np.cosh(z / 2, dtype=np.float64) ** 2))[:, None]
-        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-7)
+        w = (rng.standard_normal(n + 1) / 6).astype(np.float32)
+        made_of_w = stored.astype(np.float64) @ w[:-1] + w[-1]
+        given = ((None, w), (z, None)) if roots else ((None, None),)
+        for margins, weights in given[: 1 if sanitizer == "thread" else 2]:
+            vectors = (None, margins, weights, s) if roots else (c, None, None, None)
+            arguments = (stored, *sizes, *vectors, np.int32(columns), out)
+            program.run([Launch(kernel, 3, shapes.THREADS, arguments)])
+            check_made(out, stored, made_of_w if margins is None else z, s, c, roots)
+
+
+def check_made(out, stored, z, s, c, roots):
+    """Rows, with a one behind them and times the roots, or less the centre."""
+    n, expected = stored.shape[1], np.zeros(out.shape)
+    expected[:, :n] = stored if roots else stored - c
+    if roots:
+        expected[:, n] = 1
+        expected *= np.sqrt(s / (4 * np.cosh(z / 2, dtype=np.float64) ** 2))[:, None]
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-7)

@@ -10,7 +10,7 @@ from cuda_on_cpu import fake_cupy
 
 from conftest import EMULATED, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression
-from logreg_accel.data import as_labelled, is_on_device
+from logreg_accel.data import as_labelled, is_on_device, labels
 from logreg_accel.rows import MemoryRows
 
 pytestmark = pytest.mark.gpu
@@ -63,6 +63,25 @@ def test_labels_and_weights_are_looked_at_on_the_device(cupy, crossed, kind, wei
     np.testing.assert_array_equal(picked[0], on_host.labels(some))
     if weighted:
         np.testing.assert_allclose(picked[1], on_host.weights(some), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([2**60, 2**60 + 1, 2**60]),
+        np.array([-1.0, 1.0, 1.0, -1.0], dtype=np.float32),
+        np.array([0, 255, 0], dtype=np.uint8),
+        np.array([7, -7], dtype=np.int16),
+        np.array([0, 1, 1], dtype=np.float16),
+    ],
+    ids=lambda y: y.dtype.name,
+)
+def test_labels_of_two_values_keep_all_of_their_digits(cupy, crossed, y):
+    classes, codes, counts = labels.encode_labels(cupy.asarray(y))
+    expected = labels.encode_labels(y)
+    assert classes.tolist() == expected[0].tolist() and classes.dtype == y.dtype
+    np.testing.assert_array_equal(codes.get(), expected[1])
+    assert tuple(counts) == tuple(expected[2]) and codes.dtype == np.uint8
 
 
 @pytest.mark.parametrize(

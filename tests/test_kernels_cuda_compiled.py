@@ -56,7 +56,10 @@ def compile_for_some_architectures():
         f"made_rows<{types}>" for types in ("float, float, true", "float, double, false", "Half, float, true")
     ]
     jobs += [("made.cu", made, arch) for arch in BY_DEFAULT]
-    jobs += [("arrays.cu", ["copied<unsigned char>", "copied<unsigned>"], arch) for arch in BY_DEFAULT]
+    jobs += [
+        ("arrays.cu", ["copied<unsigned char, unsigned char>", "copied<float, double>"], arch)
+        for arch in BY_DEFAULT
+    ]
     several = [f"softmax_{name}<float>" for name in ("residual", "product", "line", "change")]
     jobs += [("classes.cu", several, arch) for arch in BY_DEFAULT]
     jobs.sort(key=lambda job: -len(job[1]))

@@ -1,27 +1,39 @@
-// Rows of a matrix whose numbers lie in any order: strided, reversed, repeated, by columns, or at addresses
-// that are no multiples of their size. What no kernel reads where it lies is copied once.
+// Arrays out of others: all of a matrix or some rows, whose numbers lie in any order (strided, reversed, by
+// columns, at addresses that are no multiples of their size), in the same type or another one; and numbers of
+// rows out of numbers of rows.
 //
-// Numbers travel through a tile in shared memory, so that loads and stores are both of neighbours.
+// CuPy does all this, too, by kernels that it has to compile at first use, a second for some.
 
 #include "common.cuh"
 #include "blocks.cuh"
 
-template <class Word>
-__device__ inline Word loaded(const unsigned char* from) {
-    if ((unsigned long long)from % sizeof(Word) == 0) return *reinterpret_cast<const Word*>(from);
-    Word word;
-    unsigned char* bytes = reinterpret_cast<unsigned char*>(&word);
-    for (int b = 0; b < int(sizeof(Word)); ++b) bytes[b] = from[b];
-    return word;
+template <class T>
+__device__ inline T loaded(const unsigned char* from) {
+    if ((unsigned long long)from % sizeof(T) == 0) return *reinterpret_cast<const T*>(from);
+    T number;
+    unsigned char* bytes = reinterpret_cast<unsigned char*>(&number);
+    for (int b = 0; b < int(sizeof(T)); ++b) bytes[b] = from[b];
+    return number;
 }
 
-// X (m, n) begins `first` bytes from `memory`; its rows and columns lie row_bytes and column_bytes apart.
-// to: m rows of `columns`, zeros beyond n.
-template <class Word>
+template <class From, class To>
+struct As {
+    __device__ static To number(From x) { return To(widen(x)); }
+};
+template <class Same>
+struct As<Same, Same> {
+    __device__ static Same number(Same x) { return x; }
+};
+
+// X begins `first` bytes from `memory`; its rows and columns lie row_bytes and column_bytes apart. to: m rows
+// of `columns`, zeros beyond n; row i is that of number rows[i], or i if there are none. Numbers travel
+// through a tile in shared memory, so that loads and stores are both of neighbours.
+template <class From, class To>
 __global__ void copied(const unsigned char* memory, long long first, long long row_bytes,
-                       long long column_bytes, long long m, long long n, Word* to, long long columns) {
+                       long long column_bytes, const long long* rows, long long m, long long n, To* to,
+                       long long columns) {
+    SHARED_ARRAY(To, tile, 32 * 33);
     const unsigned char* const X = memory + first;
-    SHARED_ARRAY(Word, tile, 32 * 33);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     // the direction in which neighbours lie is that of a warp's lanes
     const bool by_rows = (column_bytes < 0 ? -column_bytes : column_bytes) <=
@@ -32,13 +44,45 @@ __global__ void copied(const unsigned char* memory, long long first, long long r
         for (int k = warp; k < 32; k += kThreads / 32) {
             const int r = by_rows ? k : lane, c = by_rows ? lane : k;
             const long long i = top + r, j = left + c;
-            tile[r * 33 + c] =
-                i < m && j < n ? loaded<Word>(X + i * row_bytes + j * column_bytes) : Word(0);
+            To x = To(0);
+            if (i < m && j < n)
+                x = As<From, To>::number(
+                    loaded<From>(X + (rows ? rows[i] : i) * row_bytes + j * column_bytes));
+            tile[r * 33 + c] = x;
         }
         __syncthreads();
         for (int k = warp; k < 32; k += kThreads / 32)
             if (top + k < m && left + lane < columns)
                 to[(top + k) * columns + left + lane] = tile[k * 33 + lane];
         __syncthreads();
+    }
+}
+
+// out[i] = vector[rows[i]].
+template <class Word>
+__global__ void picked(const Word* vector, const long long* rows, long long m, Word* out) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) out[i] = vector[rows[i]];
+}
+
+// out[i] = each[y[i]], times s[i] where there are weights.
+template <class Real, class Weight>
+__global__ void of_classes(const unsigned char* y, const Real* each, const Weight* s, long long m,
+                           Real* out) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid())
+        out[i] = s ? each[y[i]] * Real(s[i]) : each[y[i]];
+}
+
+// out[i] = a[i] * b[i] * c[i] of vectors of their own types.
+template <class B, class C>
+__global__ void product(const double* a, const B* b, const C* c, long long m, double* out) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) out[i] = a[i] * b[i] * c[i];
+}
+
+// total (n, n) += the first n rows and columns of a matrix; at first it holds nothing.
+template <class Real>
+__global__ void add_matrix(const Real* matrix, int columns, int n, bool first, double* total) {
+    for (long long e = first_of_grid(); e < (long long)n * n; e += threads_of_grid()) {
+        const double number = matrix[e / n * columns + e % n];
+        total[e] = first ? number : total[e] + number;
     }
 }

@@ -2,17 +2,21 @@
 
 constexpr unsigned kThreads = 256;
 
+// Sweeps go from a thread's first number on in steps of all threads.
+__device__ inline long long first_of_grid() { return (long long)blockIdx.x * kThreads + threadIdx.x; }
+__device__ inline long long threads_of_grid() { return (long long)gridDim.x * kThreads; }
+
 // A number of each thread of a block, joined two by two: a tree of fixed shape. All threads get the result.
-template <class Join>
-__device__ inline double joined_by_block(double value, Join join) {
-    SHARED_ARRAY(double, parts, kThreads);
+template <class T, class Join>
+__device__ inline T joined_by_block(T value, Join join) {
+    SHARED_ARRAY(T, parts, kThreads);
     parts[threadIdx.x] = value;
     __syncthreads();
     for (unsigned half = kThreads / 2; half > 0; half /= 2) {
         if (threadIdx.x < half) parts[threadIdx.x] = join(parts[threadIdx.x], parts[threadIdx.x + half]);
         __syncthreads();
     }
-    const double all = parts[0];
+    const T all = parts[0];
     __syncthreads();
     return all;
 }
@@ -36,8 +40,19 @@ __device__ inline void block_sum(double (&value)[kValues], double* out) {
     block_joined(value, out, [](double a, double b) { return a + b; });
 }
 
-// The larger one; NaN stays.
-__device__ inline double larger(double best, double x) { return x > best || x != x ? x : best; }
+// The larger one, the smaller one; NaN stays.
+struct Larger {
+    template <class T>
+    __device__ T operator()(T best, T x) const {
+        return x > best || x != x ? x : best;
+    }
+};
+struct Smaller {
+    template <class T>
+    __device__ T operator()(T best, T x) const {
+        return x < best || x != x ? x : best;
+    }
+};
 
 // What the threads before this one have, and in `all` what all of them have.
 __device__ inline unsigned before_in_block(unsigned own, unsigned& all) {

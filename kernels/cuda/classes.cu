@@ -174,19 +174,19 @@ __global__ void softmax_change(const Real* start, const Real* end, const unsigne
         const Real *from = start + i * classes, *to = end + i * classes;
         const int own = y[i];
         const bool counts = !s || s[i] > Real(0);
-        largest[1] = larger(largest[1], 0.0), largest[2] = larger(largest[2], 0.0);
+        largest[1] = Larger{}(largest[1], 0.0), largest[2] = Larger{}(largest[2], 0.0);
         double up = kLeast, down = kLeast;
         FOR_EACH_CLASS(c, 0, classes) {
-            up = larger(up, double(to[c] - from[c])), down = larger(down, double(from[c] - to[c]));
+            up = Larger{}(up, double(to[c] - from[c])), down = Larger{}(down, double(from[c] - to[c]));
             if (c == own || !counts) continue;
             const Real lead_before = from[own] - from[c], lead_after = to[own] - to[c];
             const Real before = lead_before > far ? far : lead_before;
             const Real after = lead_after > far ? far : lead_after;
             const Real gained = (after < -far ? -far : after) - (before < -far ? -far : before);
-            largest[1] = larger(largest[1], double(before - after));
-            largest[2] = larger(largest[2], before < far ? double(gained) : 0.0);
+            largest[1] = Larger{}(largest[1], double(before - after));
+            largest[2] = Larger{}(largest[2], before < far ? double(gained) : 0.0);
         }
-        largest[0] = larger(largest[0], up + down);
+        largest[0] = Larger{}(largest[0], up + down);
     }
-    block_joined(largest, block_largest, larger);
+    block_joined(largest, block_largest, Larger{});
 }

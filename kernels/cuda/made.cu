@@ -11,26 +11,34 @@
 #include "blocks.cuh"
 #include "pointwise.cuh"
 
-// stride: numbers of X from row to row. centre: n, or null; z: margins, s: weights, or null. columns: numbers
-// of a row of out, zeros beyond those above.
+// stride: numbers of X from row to row. centre: n, or null; z: margins, or null, and then they are made of
+// the weights w, n and an intercept; s: weights of rows, or null. columns: numbers of a row of out, zeros
+// beyond those above.
 template <class Storage, class Real, bool kRoots>
 __global__ void made_rows(const Storage* X, long long stride, long long m, int n, const double* centre,
-                          const Real* z, const Real* s, int columns, Real* out) {
+                          const Real* z, const Real* w, const Real* s, int columns, Real* out) {
     constexpr int kRowsAtOnce = kThreads / 32;
     const int lane = threadIdx.x % 32;
     const long long first = (long long)blockIdx.x * kRowsAtOnce + threadIdx.x / 32;
     for (long long i = first; i < m; i += (long long)gridDim.x * kRowsAtOnce) {
+        auto number = [&](int j) {
+            const Real x = Real(widen(X[i * stride + j]));
+            return centre ? x - Real(centre[j]) : x;
+        };
         Real root = Real(1);
         if constexpr (kRoots) {
-            const Real curvature = logistic_curvature(z[i]);
+            Real margin = Real(0);
+            if (!z) {
+                for (int j = lane; j < n; j += 32) margin += w[j] * number(j);
+#pragma unroll
+                for (int offset = 16; offset > 0; offset /= 2)
+                    margin += __shfl_xor_sync(kAllLanes, margin, offset);
+            }
+            const Real curvature = logistic_curvature(z ? z[i] : margin + w[n]);
             root = sqrt(s ? s[i] * curvature : curvature);
         }
         for (int j = lane; j < columns; j += 32) {
-            Real x = kRoots && j == n ? Real(1) : Real(0);
-            if (j < n) {
-                x = Real(widen(X[i * stride + j]));
-                if (centre) x -= Real(centre[j]);
-            }
+            const Real x = j < n ? number(j) : kRoots && j == n ? Real(1) : Real(0);
             out[i * columns + j] = root * x;
         }
     }

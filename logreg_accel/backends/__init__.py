@@ -10,6 +10,7 @@ import os
 import sys
 import types
 
+from ..data import labels
 from .ahead import compiled_ahead
 from .base import Backend
 
@@ -69,6 +70,14 @@ def _numba_problem():
             return "Numba is not installed; pip install numba"
         return f"Numba cannot be used ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
     return None
+
+
+def _two_labels(y):
+    """See `data.labels.two_on_device`; CuPy is there where labels lie in a GPU's memory."""
+    return None if unusable("cupy") else importlib.import_module(".cupy", __name__).two_labels(y)
+
+
+labels.two_on_device = _two_labels
 
 
 if hasattr(os, "register_at_fork"):  # CUDA does not survive a fork, so a child process must check again

@@ -13,7 +13,7 @@ from .. import clock
 from ..data import Block, compute_dtype
 from . import drawing, generic, linalg, moments, squares
 from .host import available_memory
-from .threads import blas_limit
+from .threads import blas_limit, looked_up
 
 _BODIES = {**generic.BODIES, **squares.BODIES, **moments.BODIES}
 
@@ -178,6 +178,30 @@ class Backend:
             yield a, b, curvature if s is None else s * curvature
 
     # -- drawing rows ----------------------------------------------------------------------------------------
+
+    def picked(self, vector, rows):
+        """Some numbers of a row vector, by rows (k,) on the host."""
+        return vector[self.xp.asarray(rows)]
+
+    def of_classes(self, each, y, s):
+        """each[y], a number of each row's class, times weights s, or None; in float64 with them."""
+        table = self.xp.asarray(each, dtype=np.float32 if s is None else np.float64)
+        mass = table[y] if self.on_device else looked_up(table, y, self.n_threads)
+        return mass if s is None else mass * s
+
+    def class_totals(self, y, s, n_classes):
+        """Rows of each class, and sums of their weights s, or None for ones, on the host."""
+
+        def sums(vectors, dtype=None):  # which come to the host together
+            return self.to_host(np.concatenate([v.sum(dtype=dtype, keepdims=True) for v in vectors]))
+
+        those = [y == code for code in range(n_classes)]
+        own = sums(those)
+        return own, own if s is None else sums([s[of] for of in those], np.float64)
+
+    def product(self, weights, mass, norms):
+        """weights·mass·norms in float64, of weights on the host and row vectors."""
+        return self.xp.asarray(weights) * mass * norms
 
     def total_mass(self, mass):
         """Σ mass in float64, and how many are positive, for a row vector (m,)."""

@@ -1,11 +1,15 @@
 """Conversion of the user's labels and weights to a code and a weight for each row."""
 
 import numbers
+from typing import Any
 
 import numpy as np
 
 from .convert import is_numpy_like, refuse_masked, to_host
 
+two_on_device: Any = None
+"""The backends' function of labels in a GPU's memory: the least, the greatest, codes of these two, how many
+are the greatest, how many are neither; or None."""
 _MISSING = {"<NA>", "nan", "NaT"}  # as strings
 _SCANS = 6  # of all labels, beyond which hashing them takes less
 _HASHED_FROM = 64  # labels: of fewer, all is said in no time
@@ -128,23 +132,21 @@ def _two_classes(y):
     """Classes and codes of two whole numbers by two scans: np.unique's sort can cost more than a pass."""
     if y.dtype.kind not in "iubf":
         return None
-    least, most = y.min(keepdims=True), y.max(keepdims=True)
-    is_high = y == most
-    two = (is_high | (y == least)).all(keepdims=True)
-    low, high, two, count = _told([least, most, two], is_high, y)
+    if is_numpy_like(y) and two_on_device is not None and (told := two_on_device(y)) is not None:
+        low, high, codes, count, neither = told
+        return None if neither else _two(low, high, y, codes, count)
+    low, high = y.min().item(), y.max().item()
+    is_high = y == high
+    if not (is_high | (y == low)).all():
+        return None
+    return _two(low, high, y, is_high.view(np.uint8), int(np.count_nonzero(is_high)))  # faster than a sum
+
+
+def _two(low, high, y, codes, count):
+    """Two classes, `count` labels of the second one, if they are different whole numbers."""
     if low == high or not np.isfinite([low, high]).all() or [low, high] != [round(low), round(high)]:
         return None
-    if not two:
-        return None
-    return np.array([low, high], dtype=y.dtype), is_high.view(np.uint8), (len(y) - int(count), int(count))
-
-
-def _told(numbers, is_high, y):
-    """What is in arrays of one number each, and the count: one copy where y and they lie on a device."""
-    if not is_numpy_like(y):
-        return [*(number.item() for number in numbers), np.count_nonzero(is_high)]  # faster than a sum
-    wide = y.dtype if y.dtype.itemsize == 8 else np.float64
-    return to_host(np.concatenate([*numbers, is_high.sum(dtype=wide, keepdims=True)])).tolist()
+    return np.array([low, high], dtype=y.dtype), codes, (len(y) - count, count)
 
 
 def _whole_numbers(y):

@@ -117,9 +117,8 @@ class DrawnRows(Rows):
         masses = self._masses(mass)
         rows, weights = sampling.by_mass(masses, *candidates(size, seeds[0]), self.backend)
         looked_at = self._gathered(self._take(rows, np.ones(len(rows))))
-        xp = self.backend.xp
         norms = joined(looked_at.scaled_norms().parts)
-        likely = xp.asarray(weights) * masses.at(rows) * norms
+        likely = self.backend.product(weights, masses.at(rows), norms)
         kept, again = sampling.by_mass(likely, size, [*seeds, 1], self.backend, rows)
         chosen, weights = rows[kept], self._weighted(rows[kept], weights[kept] * again)
         return chosen, weights, self._reads_of(rows), looked_at._take(kept, weights)

@@ -7,8 +7,6 @@ import itertools
 
 import numpy as np
 
-from ..backends.threads import looked_up
-
 
 class Masses:
     """A number of at least 0 for every row, in one array or block by block.
@@ -127,7 +125,7 @@ def at(parts, rows, backend):
         stop = start + len(part)
         mine = rows[slice(*np.searchsorted(rows, [start, stop]))]
         if len(mine) or not taken:
-            taken.append(part[backend.xp.asarray(mine - start)])
+            taken.append(backend.picked(part, mine - start))
         start = stop
     return joined(taken)
 
@@ -162,13 +160,7 @@ class Labels:
     def of_blocks(self, n_classes):
         """As `totals`, of every block."""
         for y, s in self.beside():
-            those = [y == code for code in range(n_classes)]
-            own = self._sums(those)
-            yield own, own if s is None else self._sums([s[of] for of in those], np.float64)
-
-    def _sums(self, vectors, dtype=None):
-        """The sums of vectors, which come to the host together."""
-        return self.backend.to_host(np.concatenate([v.sum(dtype=dtype, keepdims=True) for v in vectors]))
+            yield self.backend.class_totals(y, s, n_classes)
 
     def masses(self, each):
         """Masses that are a number of each class, times the weights."""
@@ -176,9 +168,7 @@ class Labels:
 
     def _masses(self, each):
         for y, s in self.beside():
-            of_class = self.backend.xp.asarray(each, dtype=np.float32 if s is None else np.float64)
-            mass = of_class[y] if self.backend.on_device else looked_up(of_class, y, self.backend.n_threads)
-            yield mass if s is None else mass * s
+            yield self.backend.of_classes(each, y, s)
 
     def at(self, rows):
         """Codes of some rows, ascending, and their weights or None, on the host."""

@@ -196,12 +196,13 @@ class MemoryRows(DrawnRows):
         """On the host, of an array there or on a device."""
         if not is_on_device(array):
             return array[rows]
-        return self.backend.to_host(array[rows if isinstance(rows, slice) else self.backend.xp.asarray(rows)])
+        some = array[rows] if isinstance(rows, slice) else self.backend.picked(array, rows)
+        return self.backend.to_host(some)
 
     def to_host(self, vector, rows=None):
         """A row vector, or some rows of it, in the order of the rows."""
         whole = joined(vector.parts)
-        return self.backend.to_host(whole if rows is None else whole[self.backend.xp.asarray(rows)])
+        return self.backend.to_host(whole if rows is None else self.backend.picked(whole, rows))
 
     def combination(self, rows, a):
         """Σ xᵢ·aᵢ over some rows, ascending, for a (len(rows), k) on the host: float64 (n_features, k)."""

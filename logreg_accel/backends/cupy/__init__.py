@@ -16,9 +16,10 @@ from .. import passes as p
 from ..base import Backend
 from . import arrays, made, sweeps
 from .kernels import KERNELS, POINTWISE
+from .sweeps import two_labels
 from .upload import DeviceBlock, Uploader, bytes_needed, fetch, free_bytes, to_device
 
-__all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize"]
+__all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize", "two_labels"]
 
 _LEAST_TILE_BYTES = 1 << 20
 _FACTORED_ON_HOST = 512  # rows of a matrix: up to here the calls cost more than the arithmetic
@@ -68,6 +69,11 @@ class CupyBackend(Backend):
         y, s, splits, offset = rest
         return DeviceBlock(X, y, s, splits, offset, float(s.max()) if X.compressed and s is not None else 1.0)
 
+    def in_arithmetic(self, weights, X):
+        if isinstance(weights, cupy.ndarray):
+            return arrays.in_type(weights, compute_dtype(X.dtype))
+        return super().in_arithmetic(weights, X)
+
     def free_bytes(self, X):
         return free_bytes() - (0 if X is None or X.on_device else X.nbytes)
 
@@ -81,11 +87,12 @@ class CupyBackend(Backend):
         return tuple(part.view(v.dtype) for part, v in zip(parts, vectors, strict=True))
 
     def take(self, block, rows, weights):
-        rows = cupy.asarray(rows)
+        rows = cupy.asarray(rows, dtype=np.int64)
         heaviest = float(weights.max(initial=0))
         weights = cupy.asarray(weights, dtype=compute_dtype(block.X.dtype))
-        splits, offset = (None if array is None else array[rows] for array in block[3:5])
-        return DeviceBlock(block.X.take(rows), block.y[rows], weights, splits, offset, heaviest)
+        rest = (None if array is None else arrays.taken(array, rows) for array in (block.y, *block[3:5]))
+        y, splits, offset = rest
+        return DeviceBlock(block.X.take(rows), y, weights, splits, offset, heaviest)
 
     def rows(self, block, rows):
         """Select rows; labels and weights are made contiguous, because kernels assume a stride of 1."""
@@ -128,6 +135,19 @@ class CupyBackend(Backend):
             self.tile_bytes //= 4
 
     # -- drawing rows ----------------------------------------------------------------------------------------
+
+    def picked(self, vector, rows):
+        return arrays.taken(vector, cupy.asarray(rows, dtype=np.int64))
+
+    def of_classes(self, each, y, s):
+        one_target = y.dtype == np.uint8 and y.ndim == 1
+        return arrays.of_classes(each, y, s) if one_target else super().of_classes(each, y, s)
+
+    def class_totals(self, y, s, n_classes):
+        return sweeps.class_totals(y, s, n_classes) or super().class_totals(y, s, n_classes)
+
+    def product(self, weights, mass, norms):
+        return arrays.product(cupy.asarray(weights, dtype=np.float64), cupy.asarray(mass), norms)
 
     def total_mass(self, mass):
         return sweeps.total_mass(mass) or super().total_mass(mass)

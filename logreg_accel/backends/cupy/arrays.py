@@ -1,38 +1,93 @@
-"""Arrays on the device in an order that kernels read, by the kernel of kernels/cuda/arrays.cu: one launch."""
+"""Arrays on the device out of others, by the kernels of kernels/cuda/arrays.cu: one launch, and no wait."""
 
 import cupy
 import numpy as np
 
 from ...kernels.cuda import shapes
-from .compiler import kernel
+from .compiler import REAL, kernel
 
 _WORDS = {1: "unsigned char", 2: "unsigned short", 4: "unsigned", 8: "unsigned long long"}
 _MOST_BLOCKS = 8192
 
 
-def by_rows(X, columns):
-    """A copy of X (m, n) with rows of so many columns, zeros beyond its own, wherever its numbers lie."""
-    m, n = X.shape
-    out = cupy.empty((m, columns), dtype=X.dtype)
+def by_rows(X, columns, dtype=None, rows=None):
+    """A copy of X (m, n) with rows of so many columns, zeros beyond its own, wherever its numbers lie.
+
+    `dtype` is one of the arithmetic, if not X's own; `rows` are numbers of some rows on the device, int64.
+    """
+    m, n = len(X) if rows is None else rows.size, X.shape[1]
+    dtype = dtype or X.dtype
+    out = cupy.empty((m, columns), dtype=dtype)
     if not out.size:
         return out
     # a kernel is given memory from its lowest address on, as the array's own pointer may be the highest
     lowest = X[tuple(slice(None, None, -1 if step < 0 else 1) for step in X.strides)]
-    place = X.data.ptr - lowest.data.ptr, *X.strides, m, n
+    word = _WORDS[X.itemsize]
+    types = (
+        f"{word}, {word}" if dtype == X.dtype else f"{shapes.STORAGE[X.dtype.name][0]}, {REAL[dtype.name]}"
+    )
+    place = map(np.int64, (X.data.ptr - lowest.data.ptr, *X.strides))
     tiles = -(-m // 32) * -(-columns // 32)
-    launch = kernel("arrays.cu", f"copied<{_WORDS[X.itemsize]}>")
-    arguments = lowest, *map(np.int64, place), out, np.int64(columns)
-    launch((min(tiles, _MOST_BLOCKS),), (shapes.THREADS,), arguments)
+    arguments = lowest, *place, rows, np.int64(m), np.int64(n), out, np.int64(columns)
+    _start(f"copied<{types}>", 32 * 8 * tiles, *arguments)
     return out
 
 
 def contiguous(array):
     """A vector or matrix itself if its numbers lie in order and are aligned, else a copy."""
-    if array.flags.c_contiguous and aligned(array):
+    return in_type(array, array.dtype)
+
+
+def in_type(array, dtype):
+    """As `contiguous`, in a type of the arithmetic or in its own."""
+    if array.dtype == dtype and array.flags.c_contiguous and aligned(array):
         return array
-    return by_rows(array.reshape(1, -1) if array.ndim == 1 else array, array.shape[-1]).reshape(array.shape)
+    if array.dtype != dtype and array.dtype.name not in shapes.STORAGE:
+        return cupy.ascontiguousarray(array, dtype=dtype)
+    matrix = array.reshape(1, -1) if array.ndim == 1 else array
+    return by_rows(matrix, matrix.shape[1], dtype).reshape(array.shape)
 
 
 def aligned(array):
     """Whether the numbers lie at multiples of their size, without which a load of one fails."""
     return not any(place % array.itemsize for place in (array.data.ptr, *array.strides))
+
+
+def taken(array, rows):
+    """Some rows of a vector or matrix, by their numbers on the device."""
+    if array.ndim > 1:
+        return by_rows(array, array.shape[1], rows=rows)
+    vector, out = contiguous(array), cupy.empty(rows.size, dtype=array.dtype)
+    _start(f"picked<{_WORDS[array.itemsize]}>", rows.size, vector, rows, np.int64(rows.size), out)
+    return out
+
+
+def of_classes(each, y, s):
+    """each[y], times s where there are weights; in float64 with them. `each` lies on the host."""
+    real = np.dtype(np.float32 if s is None else np.float64)
+    weight = REAL[real.name if s is None else s.dtype.name]
+    out = cupy.empty(len(y), dtype=real)
+    arguments = y, cupy.asarray(each, dtype=real), s, np.int64(len(y)), out
+    _start(f"of_classes<{REAL[real.name]}, {weight}>", len(y), *arguments)
+    return out
+
+
+def product(a, b, c):
+    """a·b·c in float64, of vectors of the arithmetic's types, the first in float64."""
+    out = cupy.empty(a.size, dtype=np.float64)
+    types = ", ".join(REAL[vector.dtype.name] for vector in (b, c))
+    _start(f"product<{types}>", a.size, a, contiguous(b), contiguous(c), np.int64(a.size), out)
+    return out
+
+
+def add_matrix(matrix, total, first):
+    """Add the first rows and columns of a matrix to a total in float64, which holds nothing at `first`."""
+    n, columns = len(total), matrix.shape[1]
+    arguments = matrix, np.int32(columns), np.int32(n), np.bool_(first), total
+    _start(f"add_matrix<{REAL[matrix.dtype.name]}>", n * n, *arguments)
+
+
+def _start(name, threads, *arguments):
+    if threads:
+        blocks = min(-(-threads // shapes.THREADS), _MOST_BLOCKS)
+        kernel("arrays.cu", name)((blocks,), (shapes.THREADS,), arguments)

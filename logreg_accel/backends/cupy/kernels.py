@@ -6,7 +6,7 @@ import numpy as np
 from ...kernels.cuda import shapes
 from ...losses import Logistic
 from .. import passes as p
-from . import classes, dense, outputs, sparse, sweeps
+from . import classes, dense, outputs, sparse, squares, sweeps
 from .compiler import REAL, kernel
 from .sweeps import block_count
 
@@ -63,7 +63,8 @@ def logistic_residual(backend, loss, Z, y, s):
     return residual, losses.sum(keepdims=True)
 
 
-KERNELS: dict = {(p.Line, Logistic, None): line, **outputs.KERNELS, **sweeps.KERNELS, **classes.KERNELS}
+KERNELS: dict = {(p.Line, Logistic, None): line}
+KERNELS |= outputs.KERNELS | sweeps.KERNELS | classes.KERNELS | squares.KERNELS
 for _layout, _run in (("dense", dense.run), ("columns", dense.run), ("sparse", sparse.run)):
     _loss_gradient, _hessian_vector, _diagonal, _margins = _one_read(_run)
     KERNELS[p.LossGradient, Logistic, _layout] = _loss_gradient

@@ -13,6 +13,7 @@ from ...kernels.cuda import shapes
 from ...losses import Logistic
 from .. import passes as p
 from ..generic import margins_at
+from . import arrays
 from .compiler import REAL, kernel
 from .upload import DeviceMatrix, padded
 from .workspace import Workspace
@@ -47,7 +48,7 @@ def _by_kernels(backend, pass_, block):
     columns = padded(np.dtype(np.float64), n)
     s = block.sample_weight
     if s is not None:
-        block = block._replace(sample_weight=cupy.ascontiguousarray(s, dtype=np.float64))
+        block = block._replace(sample_weight=arrays.in_type(s, np.dtype(np.float64)))
     for rows, part in tiles(backend, block, columns):
         X = DeviceMatrix(_made(part.X, columns), n, workspace)
         parts.append(backend.run(pass_.between(rows.start, rows.stop), part._replace(X=X)))
@@ -58,14 +59,14 @@ def _hessian(backend, pass_, block):
     """The Hessian in float64, on the device."""
     n, W = block.X.shape[1], pass_.W
     real = compute_dtype(block.X.dtype)
-    columns, total = padded(real, n + 1), 0
+    columns, total = padded(real, n + 1), cupy.empty((n + 1, n + 1), dtype=np.float64)
+    weights = cupy.asarray(W, dtype=real)
     for rows, part in tiles(backend, block, columns):
         Z = pass_.between(rows.start, rows.stop).margins
-        if Z is None:
-            Z = margins_at(part.X.astype(real), cupy.asarray(W, dtype=real), part)
-        rooted = _made(part.X, columns, Z, part.sample_weight)
-        product = (rooted.T @ rooted)[: n + 1, : n + 1].astype(np.float64)
-        total = product if rows.start == 0 else total + product
+        if Z is None and part.offset is not None:
+            Z = margins_at(part.X.astype(real), weights, part)
+        rooted = _made(part.X, columns, part.sample_weight, Z, weights)
+        arrays.add_matrix(rooted.T @ rooted, total, first=rows.start == 0)
     return total
 
 
@@ -77,16 +78,16 @@ def tiles(backend, block, columns):
         yield rows, block if step >= m else backend.rows(block, rows)
 
 
-def _made(X, columns, Z=None, s=None):
-    """The rows anew, times the roots of their curvatures where margins are given."""
+def _made(X, columns, s=None, Z=None, weights=None):
+    """The rows anew, times the roots of their curvatures where margins are given, or weights for them."""
     (m, n), stored, real = X.shape, _stored(X), compute_dtype(X.dtype)
-    vectors = (None if a is None else cupy.ascontiguousarray(a, dtype=real) for a in (Z, s))
+    s, Z = (None if a is None else arrays.in_type(a, real) for a in (s, Z))
     out = cupy.empty((m, columns), dtype=real)
-    types = f"{shapes.STORAGE[stored.dtype.name][0]}, {REAL[real.name]}, {str(Z is not None).lower()}"
+    types = f"{shapes.STORAGE[stored.dtype.name][0]}, {REAL[real.name]}, {str(weights is not None).lower()}"
     launch = kernel("made.cu", f"made_rows<{types}>")
     sizes = np.int64(stored.layout[0]), np.int64(m), np.int32(n)
     blocks = min(-(-m // _ROWS), _MOST_BLOCKS)
-    arguments = stored.stored, *sizes, X.centre, *vectors, np.int32(columns), out
+    arguments = stored.stored, *sizes, X.centre, Z, weights, s, np.int32(columns), out
     launch((blocks,), (shapes.THREADS,), arguments)
     return out
 

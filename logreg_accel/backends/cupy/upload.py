@@ -73,9 +73,11 @@ class DeviceMatrix(Matrix):
 
     def take(self, rows):
         n = self.shape[1]
-        taken = cupy.zeros((rows.size, padded(self.dtype, n)), dtype=self.dtype)
-        taken[:, :n] = self.stored[rows]
-        return DeviceMatrix(taken, n)
+        return DeviceMatrix(arrays.by_rows(self.stored, padded(self.dtype, n), rows=cupy.asarray(rows)), n)
+
+    def _columns(self, columns):
+        part = self.stored[:, columns]
+        return arrays.in_type(part, np.dtype(np.float64))
 
     def __matmul__(self, W):
         n = self.shape[1]

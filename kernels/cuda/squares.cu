@@ -1,0 +1,54 @@
+// Sums of the squares of dense rows: over each column, and over each row with a scale for every column.
+// sum_slices of dense.cu adds up what the slices of the first leave.
+
+#include "common.cuh"
+#include "blocks.cuh"
+
+// A block takes a slice of rows and the kThreads columns from blockIdx.y * kThreads on. `lanes` threads, a
+// power of two, go along a row, the others take rows of their own. sums: per slice, n numbers.
+template <class Storage, class Real>
+__global__ void column_squares(const Storage* X, long long stride, long long m, int n, int lanes,
+                               int slice_rows, Real* sums) {
+    SHARED_ARRAY(Real, parts, kThreads);
+    const int j = blockIdx.y * kThreads + threadIdx.x % lanes;
+    const long long begin = (long long)blockIdx.x * slice_rows;
+    const long long end = begin + slice_rows < m ? begin + slice_rows : m;
+    Real sum = Real(0);
+    if (j < n)
+        for (long long i = begin + threadIdx.x / lanes; i < end; i += kThreads / lanes) {
+            const Real x = Real(widen(X[i * stride + j]));
+            sum += x * x;
+        }
+    parts[threadIdx.x] = sum;
+    __syncthreads();
+    if (int(threadIdx.x) < lanes && j < n) {
+        for (int q = 1; q < kThreads / lanes; ++q) sum += parts[q * lanes + threadIdx.x];
+        sums[(long long)blockIdx.x * n + j] = sum;
+    }
+}
+
+// scale[j] = m / squares[j], the inverse of a column's mean square, or 0 of a column of zeros.
+template <class Real>
+__global__ void inverse_means(const double* squares, long long m, int n, Real* scale) {
+    for (long long j = first_of_grid(); j < n; j += threads_of_grid())
+        scale[j] = squares[j] > 0 ? Real(m / squares[j]) : Real(0);
+}
+
+// norms[i] = sum over j of scale[j] * X[i, j]^2, a warp a row.
+template <class Storage, class Real>
+__global__ void row_squares(const Storage* X, long long stride, long long m, int n, const Real* scale,
+                            Real* norms) {
+    constexpr int kRowsAtOnce = kThreads / 32;
+    const int lane = threadIdx.x % 32;
+    const long long first = (long long)blockIdx.x * kRowsAtOnce + threadIdx.x / 32;
+    for (long long i = first; i < m; i += (long long)gridDim.x * kRowsAtOnce) {
+        Real sum = Real(0);
+        for (int j = lane; j < n; j += 32) {
+            const Real x = Real(widen(X[i * stride + j]));
+            sum += scale[j] * (x * x);
+        }
+#pragma unroll
+        for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(kAllLanes, sum, offset);
+        if (lane == 0) norms[i] = sum;
+    }
+}
