@@ -135,8 +135,7 @@ class MovedRows(CentredRows):
     @cached_property
     def moved(self):
         """X − 1cᵀ, of a tile or of few rows."""
-        X = self.stored
-        return self.base._with_data(X.data.astype(np.float64) - self.centre[X.indices])
+        return self.base.moved(self.centre)
 
     def __matmul__(self, W):
         return self.moved @ W

@@ -138,6 +138,10 @@ class CompressedRows(Matrix):
         at = int(bad.argmax())
         return int((X.indptr <= at).sum()) - 1, self._called(int(X.indices[at])), kind_of(X.data[at])
 
+    def moved(self, centre):
+        """Return it with every entry less its column's number in `centre`, in float64."""
+        return self._with_data(self.stored.data.astype(np.float64) - centre[self.stored.indices])
+
     def _with_data(self, data):
         """Return a matrix with other numbers in the places of these."""
         X = self.stored

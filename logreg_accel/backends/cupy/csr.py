@@ -91,16 +91,19 @@ class DeviceCSR(CompressedRows):
     def astype(self, dtype, copy=False):
         if dtype == self.dtype:
             return self
-        first, last = int(self.indptr[0]), int(self.indptr[-1])
-        return DeviceCSR(
-            self.data[first:last].astype(dtype), self.indices[first:last], self.indptr - first, self.shape[1]
-        )
+        return self._of_own_entries(lambda data, indices: data.astype(dtype))
 
     def squared(self):
+        return self._of_own_entries(lambda data, indices: data**2)
+
+    def moved(self, centre):
+        return self._of_own_entries(lambda data, indices: data.astype(np.float64) - centre[indices])
+
+    def _of_own_entries(self, function):
+        """Other numbers, of entries and their columns, in the places of this part's own."""
         first, last = int(self.indptr[0]), int(self.indptr[-1])
-        return DeviceCSR(
-            self.data[first:last] ** 2, self.indices[first:last], self.indptr - first, self.shape[1]
-        )
+        data, indices = self.data[first:last], self.indices[first:last]
+        return DeviceCSR(function(data, indices), indices, self.indptr - first, self.shape[1])
 
     def densified(self):
         return self
