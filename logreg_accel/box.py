@@ -21,7 +21,7 @@ from .solvers import questions as ask
 from .solvers.projected import held, newton_step
 
 _ROUNDS = 5
-_LEFT = 1e-6  # beside what they were, what repaired sums may be short of
+_LEFT = 1e-6  # share of the sums that a repair may leave
 _SURE = 10  # roundings by which a bound is raised
 
 

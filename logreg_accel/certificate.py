@@ -24,7 +24,7 @@ _DEAR = 240  # parameters from which on a Hessian of all rows takes longer than 
 _HOPE = 4.0  # times `tol`, what a bound may seem to be, before the intercept's part, to be worth finding
 _UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some columns
 _LOOSE, _TIGHT = 1e-6, 1e-9
-"""A bound above the one is made tighter where that is cheap; of few numbers the other is wanted."""
+"""A bound above the first is made tighter where that is cheap; where X is small, the second is wanted."""
 
 _SMALL = 1 << 18  # numbers of X up to which a tight bound costs next to nothing
 _FAR = 1e3, 1e6  # by which margins of separated rows are raised
@@ -74,7 +74,7 @@ class Certificate:
     beyond_proof : bool
         Whether a proof was wanted that is not to be had.
     rows_per_parameter : float
-        That a proof may move in any case, at the price of a Hessian of theirs.
+        So many rows a proof may move in any case; it costs a Hessian over them.
     """
 
     rows_per_parameter = witnesses.ROWS_PER_PARAMETER
@@ -203,8 +203,9 @@ class Certificate:
     def bound(self, point, estimate=math.nan):
         """A bound on the relative suboptimality: at most 1, since F* is at least 0.
 
-        After a proof that did not do, the estimate must fall by what was missing before the next one. One
-        that moved a share of the rows is about its inverse times the truth: more than the solver may know.
+        After a proof that did not suffice, the estimate must fall by what was missing before the next one is
+        tried. A proof that moved a share of the rows gives about the truth divided by that share, which may
+        be more than the solver estimates.
         """
         self.partial, self.share, self.tried = 0.0 if point.value == 0 else 1.0, 0.0, False
         if not 0 < point.value < math.inf:

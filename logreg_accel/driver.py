@@ -20,7 +20,7 @@ ESTIMATED = "estimated"  # only an estimate is below `tol`, and there is no proo
 SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
 """Statuses that call for no warning; the noise floor does where it lies above `HIGH_FLOOR`."""
 
-_PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # it may be there after all
+_PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # a proof may be found
 
 HIGH_FLOOR, _LOW_FLOOR = 1e-6, 1e-8
 """Relative suboptimality at which rounding should not yet have stopped a fit; Newton's method in float64."""

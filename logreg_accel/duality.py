@@ -43,14 +43,14 @@ def gap(penalty, w, gradient, moved, loss, fixed):
     loss : float
         The mean loss at w.
     fixed : ndarray (size,), bool
-        Who has no penalty, intercepts above all, and so sums of residuals that are zero.
+        Which weights have no penalty, as intercepts have none; their sums of residuals are zero.
     """
     l1, l2 = penalty.l1, penalty.l2
     g = np.where(fixed, 0.0, gradient)
     if not penalty.has_l1:
         if penalty.plain:
             return moved + (float((g * g).sum()) / (2 * l2) if l2 > 0 else 0.0)
-        return moved + 0.5 * float((g[~fixed] ** 2 / l2[~fixed]).sum())  # who has none is fixed
+        return moved + 0.5 * float((g[~fixed] ** 2 / l2[~fixed]).sum())  # a weight without l2 is fixed
     v = g - l2 * w
     if not penalty.plain:
         v, w, l1, l2 = (a[~fixed] for a in (v, w, l1, l2))

@@ -29,7 +29,7 @@ def solve(objective, H):
 def against_shifts(H, k, free):
     """Give H curvature, in place, where the weights of all k classes may be shifted together.
 
-    Gradients are zero along that, and so steps become. `free` has the features without a penalty.
+    Gradients are zero along such shifts, and so steps become. `free` has the features without a penalty.
     """
     H4 = H.reshape(-1, k, len(H) // k, k)
     for j in free:

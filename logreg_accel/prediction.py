@@ -15,7 +15,7 @@ from .interop.hooks import array_api_dispatches, in_namespace_of
 from .losses import loss_of
 
 _FAR = 100.0
-"""Intercepts beside which float32 loses digits of a margin that tell."""
+"""Size of an intercept beyond which float32 loses digits of a margin that matter."""
 
 
 class Predictor:

@@ -23,11 +23,12 @@ FACTORED_UP_TO = 2000
 _ROUNDS = 8
 _NEAR = 1.01  # times what a bound cannot be below
 _DONE = 1e-3  # what is left to gain, beside the bound
-_FAR, _FARTHEST = 1.0, 100.0  # ways of margins: from the one on the curvature is another
+_FAR, _FARTHEST = 1.0, 100.0
+"""Changes of margins: beyond the first the curvature is another; none counts as more than the second."""
 _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
 """Steps along which some rows are separated raise their margins by 1 and leave a third of the decrement, for
 ever: a jump leaves nothing of what those rows lose."""
-_NOTHING = 1e-28  # relative decrement of which nothing is left
+_NOTHING = 1e-28  # relative decrement that counts as zero
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 _FINE = 1e-10  # relative bound beside which rows count whose slope is lost in rounding
 _SURE = 10  # roundings by which a bound is raised

@@ -106,7 +106,7 @@ class Separation:
         """
         d = point.w if self.direction is None else self.direction
         if self.size <= _LOOKED_AT_UP_TO and self.box is None:
-            # At the point separated rows have no curvature left, so that H would hide what tells them, too.
+            # At the point separated rows have no curvature left: H there would hide what separates them.
             H = yield ask.Curvature(np.zeros(self.size), ask.MATRIX)
             d = _sparsest(d, H, self.scale)
         step = np.where(ended(d, self.box), 0.0, abs(d * self.scale))

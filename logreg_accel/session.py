@@ -17,7 +17,7 @@ _FREE = ask.DualValue | ask.MarginChange
 
 _OF_ROWS = ask.Evaluate | ask.HessianVector | ask.Curvature | ask.Draw | ask.Combine
 GRACE = 0.05
-"""Of the time allowed, what it may take to close a trial that has none left."""
+"""Share of the time allowed that it may take to close a trial that has none left."""
 
 _LARGE = 1 << 21
 _LARGE_HESSIAN = 1 << 27

@@ -7,13 +7,13 @@ It takes size² operations a row.
 import math
 
 ROWS_PER_PARAMETER = 16
-"""That a proof may move, if that is not set."""
+"""So many rows a proof may move, unless a certificate says otherwise."""
 
 FEWEST = 3
 """Rows per parameter; with fewer, their Hessian says too little about some directions."""
 
 _ALL_UP_TO = 24  # rows per parameter
-_READS = 2.5  # about what the Hessian of m/size rows, times this, takes
+_READS = 2.5  # that a Hessian over so many times m/size rows costs, about
 _ROOM = 1.2  # how far below `tol` a proof by some rows has to be expected before it is tried
 _WORK = 1 << 33  # multiplications up to which a Hessian of all rows is made where some did not do
 
@@ -24,7 +24,7 @@ def all_move(m, size):
 
 
 def most_of(m, size, per_parameter):
-    """How many are worth it."""
+    """How many rows are worth moving."""
     return max(per_parameter * size, _READS * m / size)
 
 

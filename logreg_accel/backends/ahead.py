@@ -21,7 +21,7 @@ def marker():
 
 
 def _compiled_for():
-    """What compiled code is of use to: other versions, and another folder of it, have to compile anew."""
+    """What the marker holds: with other versions, or another folder for it, code has to be compiled anew."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("logreg-accel", "numba")]
     folder = os.environ.get("NUMBA_CACHE_DIR") or "the usual folder"
     return "\n".join([*versions, f"Python {platform.python_version()}", folder]) + "\n"

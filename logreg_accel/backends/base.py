@@ -108,8 +108,8 @@ class Backend:
             work(i)
 
     def beside(self, pass_, count):
-        """This backend with a share of its threads, for who runs a pass on `count` blocks at a time; None
-        where that gains nothing, or is not safe.
+        """This backend with a share of its threads, for a caller that runs a pass on `count` blocks at a
+        time; None where that gains nothing, or is not safe.
         """
         return None
 

@@ -44,9 +44,8 @@ def race(X, y, working):
     -------
     list of dict
         `who`, `seconds` (of the best of some fits, where they are short), `steps`, `passes` (None where
-        nobody counts them),
-        `suboptimality` of (F − F*)/F*, judged in float64 by formulas that are neither's, and for ours
-        `first_seconds`, of the first fit of the process.
+        nobody counts them), `suboptimality`, which is (F − F*)/F*, judged in float64 by formulas that are
+        neither's, and for ours `first_seconds`, of the first fit of the process.
     """
     from sklearn.linear_model import LogisticRegression as Theirs
 

@@ -94,7 +94,7 @@ def _odd(encoder, table, target, y, classes, counts):
             f"class {rare} has {counts.min()} of {rows:,} rows ({counts.min() / rows:.2%}): "
             "accuracy says little here, look at AUC and PR-AUC"
         )
-    spread, some = [], _columns(table.slice(0, _SOME))  # of all rows only what some let suspect
+    spread, some = [], _columns(table.slice(0, _SOME))  # all rows are looked at where these raise a suspicion
     table = _columns(table)
     for column in encoder.columns_:
         if isinstance(column, Number):

@@ -35,7 +35,7 @@ class DaskPool:
         from distributed import CancelledError, wait
 
         try:
-            wait(handles, timeout=timeout)  # for all of them: what is done is fetched at once, a way or two
+            wait(handles, timeout=timeout)  # for all of them, so that they are fetched together
         except TimeoutError:
             pass  # some of them are done
         except (CancelledError, concurrent.futures.CancelledError):
@@ -52,7 +52,7 @@ class DaskPool:
             self.client.cancel(handles, force=True)
 
     def workers(self):
-        """By what changes in the words of the scheduler, whose clock may be another one."""
+        """Told by changes in what the scheduler reports, not by its times: its clock may differ from ours."""
         now = time.monotonic()
         if now - self.looked > _FRESH:
             found = self.client.scheduler_info(n_workers=-1)["workers"]

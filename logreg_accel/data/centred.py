@@ -16,7 +16,7 @@ from .matrix import Matrix
 _ROWS = (16, 512)  # looked at, at least and at most
 _BYTES = 1 << 20
 _FAR = {"float32": 30.0, "float64": 1e4}
-"""Distances from zero, in standard deviations, from which on a column is far: it costs the square of that."""
+"""Distances from zero, in standard deviations, beyond which a column is far: rounding grows as the square."""
 _EXTREME = 1e15
 """Numbers whose squares come near the bounds of float32 are this large, or small."""
 
@@ -257,8 +257,8 @@ def spread_of(X):
 def centre_of(columns, dtype, intercept):
     """The c that the columns want subtracted, or None where the arithmetic serves as it is.
 
-    Any c gives the same model; so the means of some rows do. Without an intercept c is zero, and what is left
-    of the use is that the arithmetic is float64.
+    Any c gives the same model; so the means of some rows do. Without an intercept c is zero, and the
+    only gain is that the arithmetic is float64.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def scan(
 
     The first read decodes, checks, learns the labels and writes what does not fit into `memory` to a cache of
     blocks on disk; later reads come from there. The same source gives the same bits with any memory that has
-    room for what the solver keeps (`solver="auto"` takes smaller samples or another one where it has not);
+    room for what the solver keeps (`solver="auto"` takes smaller samples or another solver where it has not);
     by the same solver, `fit` on the same rows in memory agrees to within `tol`.
 
     Parameters
@@ -139,10 +139,10 @@ def scan(
         `missing` (texts that mean a missing value) and `encoding`.
     client : distributed.Client, int or None
         The client of a Dask cluster whose workers read the files, each its share, or a number of processes
-        of this machine that do so;
-        `memory` is then what each of them may take, and `cache` where it writes what does not fit. The files
-        have the same names everywhere. An `encoder` learns here, in one read, and encodes there. The bits of
-        a fit do not depend on the number of workers, and any of them may end, hang or come at any time.
+        of this machine that do so. `memory` is then what each of them may take, and `cache` where it writes
+        what does not fit. The files have the same names everywhere. An `encoder` learns here, in one read,
+        and encodes there. The bits of a fit do not depend on the number of workers, and any of them may end,
+        hang or come at any time.
 
     Returns
     -------

@@ -33,7 +33,7 @@ for subject, ending in itertools.product(whose, rest):
 
 train, test, y, y_test = train_test_split(reviews, labels, random_state=0)
 model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=10.0)).fit(train, y)
-print(f"{model.score(test, y_test):.1%} of {len(test)} reviews that it has not seen are told right")
+print(f"{model.score(test, y_test):.1%} of {len(test)} reviews that it has not seen are classified correctly")
 print(model.predict(["The score is a delight and sparkles.", "The plot is wooden, it drags."]))
 
 words = model[0].get_feature_names_out()

@@ -6,7 +6,7 @@ from .document import plain_labels
 from .encoded import NumberTerm, terms_of
 
 _LARGEST = 1.7976931348623157e308
-"""What no number is above: NULL is not at most that, nor is NaN where it is ordered."""
+"""The largest number. NULL is not at most that, nor is NaN in databases that put it above all numbers."""
 
 _BLANKS = " \t\n\r\v\f\u00a0\u2003\u3000"
 _FARTHEST = 700

@@ -11,19 +11,19 @@ from ..backends import moments, passes
 from .covariance import Penalised, inverse
 
 _COLLINEAR = 1e-11
-"""Of a column's own curvature, what the columns before it have to leave of it."""
+"""Share of a column's own curvature that the columns before it have to leave of it."""
 
 _SHARE = 1e-6
-"""Parts of a combination of columns that are worth naming, beside the largest."""
+"""Share of the largest part of a combination of columns from which on a part is worth naming."""
 
 _MATRICES = 6
-"""Of all parameters, that are there at one time."""
+"""Matrices over all parameters that are in memory at one time."""
 
 _NEAR = 0.01
 """Distance from the optimum, in standard errors, that a reader would not notice."""
 
 _LOOSE = 20.0
-"""Times the bound that a fit gave, a distance that only other data explain."""
+"""A distance of so many times the bound that a fit gave is explained by other data alone."""
 
 _ALMOST = 1e-7
 """A relative distance from the optimum that any fit may be at."""
@@ -32,10 +32,10 @@ _GROWS = 0.02
 """Change of margins by a Newton step from which on a column may be growing without end."""
 
 _GAIN, _LOST = 0.3, 0.01
-"""What separated rows gain in such a step at least, and what others may lose, beside the most gained."""
+"""What separated rows gain in such a step at least, and the share of the most gained that others may lose."""
 
 _TELLS = 0.01
-"""Parts of the step that are worth naming, beside the largest."""
+"""Share of the largest part of the step from which on a part is worth naming."""
 
 
 def refuse_other_rows(clf, labelled):

@@ -115,9 +115,10 @@ def firth(
     likelihood = Jeffreys(rows, evidence.loss, layout, evidence.scale, max_iter)
     best = likelihood.maximum(likelihood.point_of(evidence))
     if not best.converged:
+        some_left = best.n_iter < max_iter
+        why = "rounding hides what is left to gain;" if some_left else f"raise `max_iter`={max_iter}, or"
         warnings.warn(
-            f"Firth's estimates are no maximum after {best.n_iter} steps; raise `max_iter`={max_iter}, or "
-            "scale the columns.",
+            f"Firth's estimates are no maximum after {best.n_iter} steps; {why} scale the columns.",
             ConvergenceWarning,
             stacklevel=2,
         )

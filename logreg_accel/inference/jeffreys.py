@@ -16,11 +16,11 @@ _NEAR = 1e-7
 """Distance from the maximum, in standard errors, that ends a search."""
 
 _SETTLED = 1e-6
-"""As far as that it ends it where steps no longer get shorter, for rounding."""
+"""The distance that ends a search where rounding keeps its steps from getting shorter."""
 
 _PAIRS = 12
 _ROUNDING = 64 * np.finfo(np.float64).eps
-"""Of the two parts of ℓ*, which may cancel, what may be lost in a step by rounding."""
+"""Share of the two parts of ℓ*, which may cancel, that a step may lose by rounding."""
 
 
 class Point(NamedTuple):

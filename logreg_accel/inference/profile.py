@@ -12,7 +12,7 @@ from .results import Inference
 from .tables import P_VALUE, Table
 
 _CLOSE = 1e-7
-"""Of the root of a likelihood ratio, what an end of an interval may be off by."""
+"""What the root of the likelihood ratio may be off by at an end of an interval."""
 
 _TRIALS = 60
 

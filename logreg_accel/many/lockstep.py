@@ -14,7 +14,7 @@ from ..session import GRACE, MAX_PASSES, Session
 from ..solvers import questions as ask
 
 _LADDER = 1.25  # between numbers of rows that are drawn for proofs
-_SHARED = 2  # metrics that a model takes from its like
+_SHARED = 2  # metrics that a model takes from models like it
 _KEPT = 8  # bytes for every row of all, of draws that are kept for the trials that come to them later
 
 

@@ -29,8 +29,8 @@ long as it has columns, models that start where their neighbours point are done 
 _TOGETHER_WHERE_DEAR = _TOGETHER | {"newton-cholesky", "newton-cg", "lbfgs"}
 
 _PROOF_ROWS = 4
-"""Rows per parameter that a proof may move: their Hessian is a model's own, while a read, which lets fewer
-rows do, is shared."""
+"""Rows per parameter that a proof may move. The Hessian of these rows is made for one model alone; one more
+step, after which fewer rows suffice, takes a read that all models share."""
 
 _BUDGETS = {driver.MAX_PASSES, driver.MAX_SECONDS, driver.CALLBACK, driver.MAX_ITER}
 

@@ -24,19 +24,19 @@ _PER_PRODUCT = 16
 """The Hessian costs about as much as size/16 products with it: it is made at the speed of arithmetic."""
 
 _SPARED = 0.02
-"""Of `tol`, what a product may gain to be the last one of a step. The gain of the products that are left out
-is some times that, and what a step ends at is mostly far below `tol`."""
+"""A product that gains no more than this share of `tol` is the last one of a step. The products that are left
+out would gain a few times as much, and a step mostly ends far below `tol`."""
 
 _SHORT = 2
-"""Steps that may end so. Where more are wanted the directions left out add up to what is missing."""
+"""Steps that may end so. Where more are wanted, the directions left out add up to what is missing."""
 
 _PRODUCTS = 10  # that are worth a try at any size
 
 _FACTORED_UP_TO = 2000  # parameters
 
 _CREEPING, _CREPT = 0.3, 3
-"""Of a decrement, what is left two steps later where steps creep, and how many in a row do. Along separated
-rows an exact step leaves 1/e."""
+"""Steps creep if more than this share of a decrement is left two steps later, so many times in a row. Along
+separated rows an exact step leaves 1/e."""
 
 _MEAN_UP_TO = 1000
 _MEAN_UP_TO_PER_CLASS = 300

@@ -10,9 +10,9 @@ from .proximal import fista, polished, prox_newton
 from .questions import CONVERGED, NOISE_FLOOR, Accept, Columns, Draw, DualValue, Evaluate, InFloat64
 
 MODEL_UP_TO = 2000  # weights of a model that is a matrix; beyond, fista takes over
-_MOST = 3  # columns for one that is gathered: with more than that share of them, nothing is gained
+_MOST = 3  # one column of so many is gathered at most: with more of them, nothing is gained
 _ADDED = 32  # columns that are gathered beside those that are there, or as many as are there
-_FEW = 0.1  # columns for one that is there, that are added to a set that is nearly complete
+_FEW = 0.1  # share of its own columns by which a set that is nearly complete grows
 _TRIED = 1e-4  # relative gap of fits that only show which columns matter
 _SOLVED = 1e-14  # ... and of those to a set that is nearly complete: a proof wants a gradient that is exact
 _STEPS = 1000  # of such a fit at most

@@ -1,6 +1,6 @@
 """Sweeps over the margins of several classes by the kernels of kernels/cuda/classes.cu, one launch each.
 
-As array code a formula is a dozen of CuPy's kernels, and those that reduce over classes take a second each to
+As array code a formula is a dozen of CuPy's kernels, and those that reduce over classes take long to
 compile.
 """
 

@@ -30,9 +30,9 @@ def _kernel(file, expression, capability):
 
 @functools.cache
 def _versions():
-    """CuPy's and NVRTC's, as far as they are known without loading a library of 100 MB.
+    """The versions of CuPy and NVRTC, as far as they are known without loading a large library.
 
-    What another NVRTC compiled, one that was installed without pip, is as good.
+    An NVRTC that was installed without pip has none; what another one of those compiled is as good.
     """
     versions = []
     for name in _OF_COMPILERS:

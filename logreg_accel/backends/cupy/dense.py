@@ -14,7 +14,7 @@ from .workspace import Exchange, waited_for
 def run(name, block, W, V=None, keep_margins=False, since=None):
     """Run a pass with a kernel: its Sums, or None if there is no such kernel.
 
-    With how the margins of one output changed since others, which waits no second time.
+    How the margins of one output changed since others is found on the way, without a second wait.
     """
     X, k = block.X, W.shape[1]
     if X.shape[0] == 0:

@@ -5,8 +5,8 @@ which kernels run, how they are launched, where their numbers lie. What is left 
 page-locked memory, one copy in, two launches, one copy out and one wait.
 
 A CUDA graph would make one call of the first four, and lost: its addresses are fixed while margins that a
-solver keeps lie elsewhere each time, it cannot be recorded on the default stream, and it would save some
-15 µs.
+solver keeps lie elsewhere each time, it cannot be recorded on the default stream, and it would save
+little.
 """
 
 import contextlib
@@ -17,9 +17,8 @@ import cupy
 import cupyx
 import numpy as np
 
-_MOST_PLANS = (
-    16  # batches of unequal sizes have plans of their own, and an evaluation does not depend on them
-)
+_MOST_PLANS = 16
+"""Batches of unequal sizes have plans of their own, and an evaluation does not depend on them."""
 _ALIGNMENT = 16
 
 

@@ -34,7 +34,7 @@ class NumbaBackend(NumpyBackend):
         return lanes.layout(X)
 
     def take(self, block, rows, weights):
-        """Of row-major X on all threads: most of the time goes to the kernel, for fresh pages."""
+        """Of row-major X on all threads: most of the time goes to the operating system, for fresh pages."""
         X = block.X
         if X.compressed or X.centre is not None:  # which have ways of their own
             return Backend.take(self, block, rows, weights)
