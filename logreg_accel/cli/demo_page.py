@@ -28,7 +28,11 @@ def demo_page(report):
                 f"{name[0].upper()}{name[1:]}, beside scikit-learn, default settings",
                 paragraph(demo.verdict(runs)),
                 beside(
-                    table(f"{name}: time, and distance from the optimum", _HEADINGS, demo.race_rows(runs)),
+                    table(
+                        f"{name[0].upper()}{name[1:]}: time, and distance from the optimum",
+                        _HEADINGS,
+                        demo.race_rows(runs),
+                    ),
                     figures((_race(runs, name), "Distance from the optimum at the end, and the time taken.")),
                 ),
             )

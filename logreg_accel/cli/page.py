@@ -187,7 +187,8 @@ def _calibration(samples, classes):
             bins = calibration(sample.y, np.asarray(sample.probability), classes)
             found, said = (np.array([b[key] for b in bins]) for key in ("found", "said"))
             shown = CalibrationDisplay(found, said, None)
-            shown.plot(ax=ax, name=name, ref_line=not place)
+            style = {"marker": "so"[place % 2], "linestyle": ("-", "--")[place % 2]}
+            shown.plot(ax=ax, name=name, ref_line=not place, **style)
         ax.set(xlabel="predicted probability", ylabel="share that came true")
 
     return draw(plot, "Calibration curve", 4.2, 4.2)

@@ -135,6 +135,7 @@ def _add_fit(group):
 def _add_large(group):
     group.add_argument(
         "--memory",
+        type=values.memory,
         metavar="SIZE",
         help="for files that do not fit into memory: read them in blocks within SIZE, such as 4GB",
     )

@@ -87,6 +87,16 @@ def encoding(text):
         ) from None
 
 
+def memory(text):
+    """A size such as 4GB, as `scan` takes it."""
+    from ..data.scan import bytes_of
+
+    try:
+        return bytes_of(text) and text
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 4GB or 800MB") from None
+
+
 def list_of(kind):
     """Several values with commas between."""
     return lambda text: [kind(part) for part in text.split(",")]

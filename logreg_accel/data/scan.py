@@ -166,7 +166,7 @@ def scan(
     """
     if features is not None and (isinstance(features, str) or not len(features)):
         raise ValueError(f"`features` is {features!r}; expected a list of columns, or None for all others.")
-    size = _bytes_of(memory)
+    size = bytes_of(memory)
     if size < _LEAST_MEMORY:
         raise ValueError(f"`memory` is {memory!r}; expected at least {_LEAST_MEMORY // 1_000_000} MB.")
     if classes is not None:
@@ -184,7 +184,8 @@ def scan(
     return Source(data, Wanted(target, weight, features, tuple(drop)), size, cache, classes, client)
 
 
-def _bytes_of(memory):
+def bytes_of(memory):
+    """The bytes that a size such as "4GB" stands for. Raises ValueError where it is none."""
     if isinstance(memory, int) and not isinstance(memory, bool):
         return memory
     found = re.fullmatch(r"\s*(\d+\.?\d*)\s*([KMGT]?)(i?)B?\s*", str(memory), re.IGNORECASE)

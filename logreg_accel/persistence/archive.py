@@ -66,7 +66,8 @@ def load_arrays(path):
             header = json.loads(members.pop("header").tobytes()) if sound else None
         except Exception as error:  # parsers report damaged bytes in many ways
             raise ValueError(
-                f"{path!r} is not a complete model file of logreg_accel ({error}). Save the model again."
+                f"{path!r} is not a complete model file of logreg_accel ({error}); expected one that "
+                "`save` or `logreg-accel train` wrote."
             ) from error
     if not sound:
         raise ValueError(f"{path!r} is damaged: its checksum does not match. Save the model again.")
