@@ -4,9 +4,13 @@ import importlib
 
 import numpy as np
 import pytest
+import scipy.sparse
 
-from conftest import BACKENDS, draw
+from conftest import BACKENDS, block_of, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression
+from logreg_accel.backends import passes
+from logreg_accel.data import centred
+from logreg_accel.losses import Logistic
 
 M, N = 1500, 11
 pytestmark = pytest.mark.parametrize("name", [one for one in BACKENDS if one not in ("numpy", "numba")])
@@ -41,6 +45,28 @@ def test_softmax(name, on_device, solver):
     X, _, _, _ = draw(M, N, "float32")
     y = np.argmax(X[:, :4] + np.random.default_rng(0).gumbel(size=(M, 4)), axis=1)
     fits_alike(name, X, y, solver=solver, C=0.1)
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_sparse_rows_in_float64(name, far):
+    """As proofs read some of them, with columns that are moved or none."""
+    X, y, s, W = draw(300, N, "float32", weighted=True)
+    X[:, 1:] *= np.random.default_rng(1).random((300, N - 1)) < 0.4
+    centre = np.where(np.arange(N) == 0, 0.5, 0) if far else np.zeros(N)
+    here, backend = block_of(scipy.sparse.csr_array(X), y, s), cpu_or_gpu(name)
+    there = backend.upload(here)
+    there = there._replace(X=centred(there.X, backend.xp.asarray(centre)))
+    here = here._replace(X=centred(here.X, centre))
+    parts = (
+        [there, backend.rows(there, slice(100, 300))],
+        [here, cpu_or_gpu("numpy").rows(here, slice(100, 300))],
+    )
+    for mine, plain in zip(*parts, strict=True):
+        for asked in (passes.LossGradient(W, Logistic()), passes.Hessian(W, Logistic())):
+            got, expected = backend.run(asked, mine), cpu_or_gpu("numpy").run(asked, plain)
+            if isinstance(asked, passes.LossGradient):
+                got, expected = got.gradient, expected.gradient
+            np.testing.assert_allclose(backend.to_host(got), expected, rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("solver, l1_ratio", [("prox-newton", 0.7), ("fista", 1.0)])
