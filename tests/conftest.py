@@ -285,7 +285,8 @@ def _emulated_kernels():
             for n in {n for _, n in SHAPES} | {2, 4, 6, 10, 17, 20, 30} if dtype in FLOATS else {5, 17}:
                 for columns in {n, shapes.padded(n, itemsize)}:
                     vector = shapes.widest_vector(itemsize, 0, columns, columns)
-                    foreseen |= {shapes.dense(name, dtype, 100, columns, 1, vector).kernel for name in dense}
+                    names = (*dense, "ProductAt") if dtype in FLOATS else dense
+                    foreseen |= {shapes.dense(name, dtype, 100, columns, 1, vector).kernel for name in names}
         for n, k in ((6, 3), (12, 3)):  # several outputs
             columns = shapes.padded(n, np.dtype(real).itemsize)
             foreseen |= {shapes.dense(name, real, 100, columns, k).kernel for name in dense}

@@ -23,6 +23,7 @@ from conftest import (
     early,
 )
 from logreg_accel.backends import passes
+from logreg_accel.data import compute_dtype
 from logreg_accel.kernels import cuda
 from logreg_accel.kernels.cuda import shapes
 from logreg_accel.losses import Logistic
@@ -31,6 +32,8 @@ ROWS = [0, 1, 31, 33, 257]
 COLUMNS = [1, 3, 31, 32, 100, 257, 1025]
 SEVERAL_OUTPUTS = [(10, 2), (100, 10), (1025, 3)]
 WIDE = [516, 2052, 4100, 8192, 12_292, 24_576]  # above powers of two, and the widest
+
+AT_HAND = [("float32", n) for n in (3, 257, 1025, 4100)] + [("float64", 31), ("float16", 257), ("uint8", 257)]
 
 WHOLE = cuda.source("dense.cu")  # without the faults that are planted below
 
@@ -80,6 +83,7 @@ def prepare_plain():
         pytest.skip(why_not())
     wide = kernels_of(["float32"], WIDE) | kernels_of(["float64", "float16", "uint8"], [4100])
     wide |= kernels_of(["float64"], [12_288])
+    wide |= {name for case in AT_HAND for name in kernels_of(*([part] for part in case), ["ProductAt"])}
     several = (kernels_of(["float32"], [n], PASSES[:2], [outputs]) for n, outputs in SEVERAL_OUTPUTS)
     sizes = (kernels_of([dtype], columns_of(dtype)) for dtype in STORED)
     return Device(wide.union(*sizes, *several))
@@ -116,6 +120,25 @@ def test_passes_of_wide_rows(plain, dtype, n):
         check_all_passes(backend, X, y, s, W, hessian=False)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype, n", AT_HAND)
+def test_products_of_margins_at_hand(plain, dtype, n):
+    with plain as backend:
+        check_at_hand(backend, dtype, n, 33)
+
+
+def check_at_hand(backend, dtype, n, m):
+    """Without a product with W: those of other weights, which are given here, tell that none is made."""
+    X, y, s, W = draw(m, n, dtype, weighted=True)
+    V, loss = np.random.default_rng(1).standard_normal(W.shape), Logistic()
+    block = backend.upload(block_of(X, y, s))
+    known = backend.run(passes.Margins(W), block)
+    got = backend.run(passes.HessianVector(0 * W, V, loss, known), block)
+    expected = cpu_or_gpu("numpy").run(passes.HessianVector(W, V, loss), block_of(X.astype(float), y, s))
+    close = 100 * np.finfo(compute_dtype(X.dtype)).eps * abs(expected).max()
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=close)
+
+
 def prepare_sanitized():
     """The kernels under the address sanitizer (with undefined behaviour) and under the thread sanitizer."""
     # one of each way to share a row: a lane, some lanes, a warp, packs, a block; weights held and not
@@ -123,7 +146,11 @@ def prepare_sanitized():
         ["float32"], [4100, 257], PASSES[:2], outputs=[1, 5]
     )
     names |= kernels_of(["float32"], [5, 17], PASSES[:1], padded=False)
-    more = kernels_of(["float64"], [31]) | kernels_of(STORED, [3, 257], PASSES[:1])
+    more = (
+        kernels_of(["float32"], [31, 1025], ["ProductAt"])
+        | kernels_of(["float64"], [31])
+        | kernels_of(STORED, [3, 257], PASSES[:1])
+    )
     return {"address": Device(names | more, "address"), "thread": Device(names, "thread")}
 
 
@@ -173,6 +200,15 @@ def test_the_sum_over_slices_has_no_race(slices):
         [Launch(kernel, grid, block, (sums, totals, np.int64(slices), np.int32(40), np.int32(2), out))]
     )
     np.testing.assert_allclose(out, np.r_[sums.sum(axis=0), slices, slices], rtol=1e-12, atol=1e-13 * slices)
+
+
+@emulated
+@pytest.mark.parametrize("n", [31, 1025])
+def test_products_of_margins_at_hand_under_sanitizers(sanitized, n):
+    which, device = sanitized
+    if which == "address":
+        with device as backend:
+            check_at_hand(backend, "float32", n, 9)
 
 
 @emulated

@@ -9,7 +9,7 @@ from logreg_accel.backends.cupy import compiler
 
 
 def compile_kernel(name):
-    """Into CuPy's cache on disk; an error comes up again at the kernel's launch."""
+    """Into the cache on disk; an error comes up again at the kernel's launch."""
     with contextlib.suppress(Exception):
         compiler.kernel("dense.cu", name)
 

@@ -1,10 +1,10 @@
 """The first fit of each kind where nothing was compiled before, beside the second one."""
 
 import functools
-import os
 import tempfile
 import time
 import warnings
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -12,10 +12,13 @@ import scipy.sparse
 from gpu_data import free_memory
 
 from logreg_accel import LogisticRegression
+from logreg_accel.kernels.cuda import caching
 
 
 def first(options, budget, part):
-    """Seconds of fits from the host, the cache of compiled kernels being empty when the section begins.
+    """Seconds of fits from the host, with nothing compiled when the section begins.
+
+    CuPy's cache is that of the section's process (`gpu_runs.py`), since it is named when CuPy is imported.
 
     What one kind compiles, later ones find.
     """
@@ -27,7 +30,10 @@ def first(options, budget, part):
         "sparse, 4 classes": functools.partial(sparse, m, 4),
         "10 classes": functools.partial(dense, m, 10),
     }
-    with tempfile.TemporaryDirectory() as empty, mock.patch.dict(os.environ, CUPY_CACHE_DIR=empty):
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        mock.patch.object(caching, "folder", lambda: Path(empty)),
+    ):
         for name, draw in kinds.items():
             part.case(name, budget, fit_twice, draw)
             free_memory()

@@ -21,8 +21,8 @@
 
 // X: row-major, `stride` numbers from row to row; n columns are read: a multiple of kVector, zeros where X
 // has none. weights: kDots rows of n, then kDots intercepts. s: row weights, or null for ones. margins:
-// kOutputs rows of m, or null. sums: per slice, kOutputs rows of n. totals: per slice, kOutputs values and
-// kOutputs sums of factors.
+// kOutputs rows of m, which a pass of kAt reads and another one writes unless it is null. sums: per slice,
+// kOutputs rows of n. totals: per slice, kOutputs values and kOutputs sums of factors.
 template <class Pass, class Storage, class Real, int kVector, int kPacks, int kRows, int kLanes, int kWarps,
           bool kHeld, int kResident>
 __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
@@ -77,6 +77,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
         Pack<Storage, kVector> x[kRows][kPacks];
         bool positive[kOwned];
         Real weight[kOwned];  // 0 beyond the last row
+        Real at[Pass::kAt ? kOwned * kOutputs : 1];
     };
     auto fetch = [&](Rows& rows, int base) {
         if constexpr (Pass::kSums) {
@@ -85,6 +86,11 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
                 const int i = base + (first_owned + o) * kSide + side;
                 rows.positive[o] = i < end && y[begin + i] != 0;
                 rows.weight[o] = i < end ? (s ? s[begin + i] : Real(1)) : Real(0);
+                if constexpr (Pass::kAt) {
+#pragma unroll
+                    for (int k = 0; k < kOutputs; ++k)
+                        rows.at[o * kOutputs + k] = i < end ? margins[k * m + begin + i] : Real(0);
+                }
             }
         }
         const Storage* row = slice_X + (base + side) * stride;
@@ -163,10 +169,13 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
 #pragma unroll
         for (int o = 0; o < kOwned; ++o) {
             const int i = base + (first_owned + o) * kSide + side;
-            Real z[kDots], value[kOutputs];
+            Real z[kDots + (Pass::kAt ? kOutputs : 0)], value[kOutputs];
 #pragma unroll
             for (int d = 0; d < kDots; ++d) z[d] = Units<Storage>::lowered(dots[o][d]) + intercept[d];
-            if (margins && counts && i < end) {
+            if constexpr (Pass::kAt) {
+#pragma unroll
+                for (int k = 0; k < kOutputs; ++k) z[kDots + k] = rows.at[o * kOutputs + k];
+            } else if (margins && counts && i < end) {
 #pragma unroll
                 for (int k = 0; k < kOutputs; ++k) margins[k * m + begin + i] = z[k];
             }

@@ -60,12 +60,12 @@ __device__ inline Real logistic_curvature(Real z) {
 
 // A pass is its pointwise formula. From the products of a row with kDots vectors come, for each of K outputs,
 // a factor that scales the row in the sum (kSums) and, for the loss, a value. kSquares sums the row's squares
-// instead.
+// instead. kAt takes the margins behind the products: they are at hand.
 
 template <int K>
 struct LossGradient {
     static constexpr int kOutputs = K, kDots = K;
-    static constexpr bool kSums = true, kSquares = false;
+    static constexpr bool kSums = true, kSquares = false, kAt = false;
     template <class Real>
     __device__ static void row(const Real (&z)[kDots], bool positive, Real weight, Real (&factor)[K],
                                Real (&value)[K]) {
@@ -81,7 +81,7 @@ struct LossGradient {
 template <int K>
 struct HessianVector {  // the first K products are margins, the rest the products with the vectors
     static constexpr int kOutputs = K, kDots = 2 * K;
-    static constexpr bool kSums = true, kSquares = false;
+    static constexpr bool kSums = true, kSquares = false, kAt = false;
     template <class Real>
     __device__ static void row(const Real (&z)[kDots], bool, Real weight, Real (&factor)[K],
                                Real (&value)[K]) {
@@ -94,9 +94,24 @@ struct HessianVector {  // the first K products are margins, the rest the produc
 };
 
 template <int K>
+struct ProductAt {  // as HessianVector, of margins at hand
+    static constexpr int kOutputs = K, kDots = K;
+    static constexpr bool kSums = true, kSquares = false, kAt = true;
+    template <class Real>
+    __device__ static void row(const Real (&z)[2 * K], bool, Real weight, Real (&factor)[K],
+                               Real (&value)[K]) {
+#pragma unroll
+        for (int k = 0; k < K; ++k) {
+            factor[k] = weight * logistic_curvature(z[K + k]) * z[k];
+            value[k] = Real(0);
+        }
+    }
+};
+
+template <int K>
 struct Diagonal {
     static constexpr int kOutputs = K, kDots = K;
-    static constexpr bool kSums = true, kSquares = true;
+    static constexpr bool kSums = true, kSquares = true, kAt = false;
     template <class Real>
     __device__ static void row(const Real (&z)[kDots], bool, Real weight, Real (&factor)[K],
                                Real (&value)[K]) {
@@ -111,7 +126,7 @@ struct Diagonal {
 template <int K>
 struct Margins {
     static constexpr int kOutputs = K, kDots = K;
-    static constexpr bool kSums = false, kSquares = false;
+    static constexpr bool kSums = false, kSquares = false, kAt = false;
     template <class Real>
     __device__ static void row(const Real (&)[kDots], bool, Real, Real (&)[K], Real (&)[K]) {}
 };

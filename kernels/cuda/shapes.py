@@ -23,7 +23,7 @@ _WHOLE |= {"int64": "long long", "uint64": "unsigned long long"}
 STORAGE |= {name: (storage, "double") for name, storage in _WHOLE.items()}
 _BYTES = {"double": 8, "float": 4, "Half": 2, "BFloat16": 2, "signed char": 1, "unsigned char": 1}
 _BYTES |= {"short": 2, "unsigned short": 2, "int": 4, "unsigned": 4, "long long": 8, "unsigned long long": 8}
-_DOTS = {"LossGradient": 1, "HessianVector": 2, "Diagonal": 1, "Margins": 1}  # products of a row, per output
+_DOTS = {"LossGradient": 1, "HessianVector": 2, "ProductAt": 1, "Diagonal": 1, "Margins": 1}  # per output
 PASSES = tuple(_DOTS)
 # instructions a use of a number takes beside its multiply-add
 _CONVERSIONS = {
@@ -107,7 +107,7 @@ def dense(name, dtype, m, n, outputs=1, vector=None):
 
     Parameters
     ----------
-    name : "LossGradient", "HessianVector", "Diagonal" or "Margins"
+    name : one of PASSES; "ProductAt" is "HessianVector" of margins at hand
     dtype : name of X's storage dtype, as NumPy says it
     m, n : rows, and columns that are read
     outputs : columns of W
@@ -135,7 +135,7 @@ def dense(name, dtype, m, n, outputs=1, vector=None):
 
 def columns(name, dtype, m, n, outputs=1):
     """The launch of a dense pass over X by columns, or None where no kernel fits; as `dense` has it."""
-    if dtype not in STORAGE or outputs > 1:
+    if dtype not in STORAGE or outputs > 1 or name == "ProductAt":
         return None
     storage, real = STORAGE[dtype]
     itemsize, words = _BYTES[storage], _BYTES[real] // 4

@@ -11,19 +11,24 @@ from .compiler import REAL, kernel
 from .workspace import Exchange, waited_for
 
 
-def run(name, block, W, V=None, keep_margins=False, since=None):
+def run(name, block, W, V=None, keep_margins=False, since=None, at=None):
     """Run a pass with a kernel: its Sums, or None if there is no such kernel.
 
-    How the margins of one output changed since others is found on the way, without a second wait.
+    How the margins of one output changed since others is found on the way, without a second wait. `at` has
+    those of W where they are at hand, which spares half of the products with V.
     """
     X, k = block.X, W.shape[1]
     if X.shape[0] == 0:
         return None
+    at_hand = at is not None and k == 1 and X.by_rows and at.dtype == compute_dtype(X.dtype)
+    if at_hand:
+        name, W, V = "ProductAt", V, None
     with X.workspace.lock:
         plan = X.workspace.plan((name, k, X.shape[0], X.layout), lambda: _plan(name, X, k))
         if plan is None:
             return None
         margins = cupy.empty((k, X.shape[0]), dtype=plan.real) if keep_margins else None
+        margins = cupy.ascontiguousarray(at) if at_hand else margins
         told = keep_margins and since is not None and k == 1
         with waited_for() as stream:
             plan.start(stream, block, (W,) if V is None else (W, V), margins)

@@ -21,7 +21,7 @@ def _one_read(run):
         return sums._replace(diagonal=backend.run(p.Diagonal(pass_.W, pass_.loss), block))
 
     def hessian_vector(backend, pass_, block, stored):
-        sums = run("HessianVector", block, pass_.W, pass_.V)
+        sums = run("HessianVector", block, pass_.W, pass_.V, at=pass_.margins)
         return None if sums is None else sums.gradient
 
     def diagonal(backend, pass_, block, stored):

@@ -10,10 +10,10 @@ from .csr import shifts_of
 from .workspace import Exchange, waited_for
 
 
-def run(name, block, W, V=None, keep_margins=False, since=None):
+def run(name, block, W, V=None, keep_margins=False, since=None, at=None):
     """Run a pass with a kernel of kernels/cuda/sparse.cu: its Sums, or None if there is no such kernel.
 
-    How margins changed `since` others is left to a sweep.
+    How margins changed `since` others is left to a sweep, and those `at` hand are made again.
     """
     X, m, k = block.X, block.X.shape[0], W.shape[1]
     if m == 0 or k > shapes.MOST_OUTPUTS:
