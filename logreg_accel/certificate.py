@@ -26,7 +26,6 @@ _UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some colu
 _LOOSE, _TIGHT = 1e-6, 1e-9
 """A bound above the first is made tighter where that is cheap; where X is small, the second is wanted."""
 
-_SMALL = 1 << 18  # numbers of X up to which a tight bound costs next to nothing
 _FAR = 1e3, 1e6  # by which margins of separated rows are raised
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 
@@ -81,17 +80,16 @@ class Certificate:
 
     def __init__(self, penalty, start, tol, reads_left):
         self.penalty, self.start, self.tol = penalty, start, tol
-        self.small = start.n_rows * len(start.w) <= _SMALL
+        self.small = witnesses.few(start.n_rows, len(start.w))
         self.enough = min(tol, _TIGHT) if self.small else tol
         self.reads_left = reads_left
-        self.n_iter = -1  # the start is not a step
-        self.previous, self.last = None, math.inf  # the last estimate
+        self.n_iter, self.last = -1, math.inf  # the start is not a step; the last estimate
+        self.previous = self.sample = None  # the last point, and the last sample of the solver's
         self.least_curvature, self.knock = math.inf, tol
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
         self.lower_share, self.tried, self.failed, self.receded, self.far = 0.0, False, False, False, False
         self.rows = self.exact = None  # all rows in float64 where they were drawn, and the point on them
-        # Under L1 the residuals have to be exact.
-        self.fewest = witnesses.ROWS_PER_PARAMETER if penalty.has_l1 else witnesses.FEWEST
+        self.fewest = witnesses.fewest(penalty.has_l1)
         self.separation = Separation(start)
 
     def judge(self, told):
@@ -121,10 +119,16 @@ class Certificate:
             estimate = math.nan
         return Verdict(estimate, bound, trusted)
 
+    def drawn(self, question):
+        """The answer to a Draw of the solver's, whose rows may do for a proof as well."""
+        self.sample = None  # two would take twice the memory
+        drawn = yield question
+        self.sample = drawn if drawn is not None and drawn.rows.numbers is not None else None
+        return drawn
+
     def expecting(self, question):
         """An evaluation that says what a proof there would draw; no step does better than square the gap."""
-        m, size = self.start.n_rows, len(question.w)
-        far = self.last * self.last > self.knock
+        m, size, far = self.start.n_rows, len(question.w), self.last * self.last > self.knock
         if far or witnesses.all_move(m, size) or not possible(self.penalty, size):
             return question
         most = witnesses.most_of(m, size, self.rows_per_parameter)
@@ -186,8 +190,7 @@ class Certificate:
 
     def _last_word(self, best, verdict):
         bound = verdict.bound if verdict.bound <= self.tol else (yield from self.bound(best))
-        by_all_rows = best.dual is not None
-        if bound > self.tol or by_all_rows or self._is_dear(len(best.w)):
+        if bound > self.tol or best.dual is not None or self._is_dear(len(best.w)):
             return bound
         cheap = self.small and self.exact is not None
         if bound > _LOOSE or (cheap and bound > max(10 * verdict.estimate, _TIGHT)):
@@ -238,10 +241,10 @@ class Certificate:
         Where columns are so rare that rows drawn hardly see them, more are drawn.
         """
         cheap = self.small and enough is not None
-        gap, wanted, enough = math.inf, enough or self.tol, enough or self.enough
+        gap, exactly, wanted = math.inf, enough is None or cheap, enough or self.tol
         if self._is_dear(len(point.w)) and estimate > _PATIENT_FROM * self.tol:
             return gap  # a step of the solver takes less, and the plain bound may do after it
-        known = self.start.n_rows, len(point.w), estimate / max(self.tol, np.finfo(np.float64).tiny)
+        known = self.start.n_rows, len(point.w), estimate, (min(self.tol, _LOOSE), self.tol)
         for size in witnesses.numbers(*known, self.rows_per_parameter, self.fewest, cheap):
             share = min(2 * size / max(self.start.n_rows, 1), 1.0)
             if (_ALL_ROWS_COST if share == 1 else share) > self.reads_left():
@@ -249,7 +252,8 @@ class Certificate:
             if not possible(self.penalty, len(point.w)):
                 self.beyond_proof = True
                 break
-            gap = min(gap, (yield from self._moving(size, share, point, wanted, enough)))
+            goals = wanted, (enough or self.enough) if share == 1 else wanted
+            gap = min(gap, (yield from self._moving(size, share, point, goals, exactly)))
             if gap <= point.value:
                 self.share = 1.0 if share == 1 else size / self.start.n_rows
             if gap <= _UNSEEN * wanted * point.value:
@@ -258,13 +262,13 @@ class Certificate:
         self.failed = self.tried and not gap <= point.value
         return gap
 
-    def _moving(self, size, share, point, wanted, enough):
+    def _moving(self, size, share, point, goals, exactly):
         """The bound by moving so many rows."""
         self.tried = True
         known = share == 1 and self.rows is not None
-        seed = self.start.seed + max(self.n_iter, 0)
-        rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, at=point)))
-        repair = Repair(self.penalty, self.start, wanted, enough, point, rows)
+        seed, sample = self.start.seed + max(self.n_iter, 0), witnesses.among(self.sample, size)
+        rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, point, sample)))
+        repair = Repair(self.penalty, self.start, *goals, point, rows, exactly)
         repair.all_told = self.far  # a step of Newton's method raises all rows that are separated
         if known and self.exact is not None and (self.exact.w == point.w).all():
             repair.here = self.exact
@@ -292,7 +296,6 @@ class Certificate:
             s, y = point.w - self.previous.w, point.gradient - self.previous.gradient
             if s @ y > 0:
                 self.least_curvature = min(self.least_curvature, float(s @ y / (s @ s)))
-        curvature = self.least_curvature if self.n_iter > 1 else 0.0
         squared = float(point.gradient @ point.gradient)
-        curvature = max(self.penalty.modulus, curvature)
+        curvature = max(self.penalty.modulus, self.least_curvature if self.n_iter > 1 else 0.0)
         return squared / (2 * curvature) if curvature > 0 else math.inf if squared else 0.0

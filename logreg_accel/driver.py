@@ -212,7 +212,8 @@ class Trial:
                     answer = yield from self._evaluate(question)
                 else:
                     self.batched = self.batched or bool(on and on.rows.share)
-                    answer = yield question
+                    draws = isinstance(question, ask.Draw)
+                    answer = (yield from self.certificate.drawn(question)) if draws else (yield question)
                     if isinstance(question, ask.Evaluate):
                         self._promise(on, answer)
         finally:

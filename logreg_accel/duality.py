@@ -17,7 +17,7 @@ import scipy.linalg
 import scipy.special
 
 _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
-_MARGINS = 1 << 12
+_MARGINS = 1 << 12, 1 << 10  # that a plain bound looks at: of a few outputs the fewer ones say as much
 _STEPS = 30
 _NO_CURVATURE = np.finfo(np.float64).tiny ** 0.5  # steps by less may overflow
 _MANY, _FEW_STEPS = 100, 6  # of many classes each step takes a factorisation; near the optimum few will do
@@ -127,7 +127,7 @@ def plain(objective, point, hope=np.inf):
 def _without_intercept(objective, point, gradient):
     """What moving some rows adds, and the gradient after it, such that residuals sum to zero; or None."""
     rows, loss, k = objective.rows, objective.loss, objective.loss.n_outputs
-    chosen = rows.evenly_spaced(max(_MARGINS // k, 1))
+    chosen = rows.evenly_spaced(max(min(_MARGINS[0] // k, _MARGINS[1]), 1))
     y, s = rows.labels(chosen), rows.weights(chosen)
     z = rows.to_host(point.margins, chosen).astype(np.float64)
     s = np.ones((len(chosen), 1)) if s is None else s.astype(np.float64)[:, None]

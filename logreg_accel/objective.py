@@ -195,7 +195,7 @@ class Objective:
         match question:
             case ask.Draw(ask.Sample(size, by_norms=by_norms)):
                 return self.rows.reads_to_draw(size, by_norms)
-            case ask.Draw(ask.Witnesses(size)) if 2 * size < self.rows.n_rows:
+            case ask.Draw(ask.Witnesses(size, among=None)) if 2 * size < self.rows.n_rows:
                 return self.rows.reads_to_draw(size)
             case ask.Draw(ask.RowSpace()) | ask.Combine():
                 return 1
@@ -258,8 +258,10 @@ class Objective:
         match what:
             case ask.Sample(size, seed, at, by_norms):
                 rows = self.rows.draw(size, seed, self._mass(at), by_norms)
-            case ask.Witnesses(size, seed, at):
+            case ask.Witnesses(size, seed, at, None):
                 rows = self.rows.witnesses(size, seed, self._mass(at))
+            case ask.Witnesses(size, among=sample):
+                rows = self.rows.of_sample(sample.rows, size)
             case ask.InFloat64(rounded):
                 rows = self.rows.in_float64(self.fit_intercept)
                 if rows is not None and not rounded:

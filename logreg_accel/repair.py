@@ -65,6 +65,8 @@ class Repair:
     point : Point
     rows : handle or None
         S, whose sums are those of float64; None for all rows as they are.
+    exactly : bool
+        Whether all rows may be read in float64 where the rounding of their sums alone is in the way.
 
     Attributes
     ----------
@@ -74,10 +76,10 @@ class Repair:
         Whether no rows are nearly separated beyond those that S knows of.
     """
 
-    def __init__(self, penalty, start, tol, enough, point, rows):
+    def __init__(self, penalty, start, tol, enough, point, rows, exactly=True):
         self.penalty, self.start = penalty, start
         self.wanted, self.enough = tol * point.value, enough * point.value
-        self.point, self.rows, self.here = point, rows, None
+        self.point, self.rows, self.here, self.exactly = point, rows, None, exactly
         self.whole, self.all_told = rows is None or rows.rows.share == 1, False
         self.l1 = start.l1 + np.zeros(len(point.w))
         self.fixed = (start.ridge == 0) & (self.l1 == 0)
@@ -157,10 +159,10 @@ class Repair:
                 return math.inf
         hidden = metric.lost(residual, self._error()) + 2 * duality.of_margins(self.here, self.start) ** 2
         rounded = self._rounding(metric)
-        if not self.whole and least <= self.wanted < (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2:
+        bound = (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2
+        if not self.whole and self.exactly and least <= self.wanted < bound:
             return (yield from self._gap_of_exact_sums())
-        raised = 1 + _SURE * self.point.rounding / self.point.value
-        return (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2 * raised
+        return bound * (1 + _SURE * self.point.rounding / self.point.value)
 
     def _is_seen_by_others(self, metric):
         """Whether rows beyond S see what those of S do not: all that nearly separated ones lose, which have
@@ -171,7 +173,7 @@ class Repair:
 
     def _gap_of_exact_sums(self):
         """The bound again, from a gradient of all rows that is summed in float64."""
-        if self.point.rounding < _EXACT * self.point.value:
+        if not self.exactly or self.point.rounding < _EXACT * self.point.value:
             return math.inf
         rows = yield ask.Draw(ask.Witnesses(math.inf, 0))
         exact = yield ask.Evaluate(self.point.w, rows)
@@ -222,8 +224,7 @@ class Repair:
             return q, None
         w = self.point.w
         active = (w != 0) | (self.l1 == 0) | (abs(q) > self.l1)
-        signs = np.where(w != 0, np.sign(w), -np.sign(q))
-        return np.where(active, q + self.l1 * signs, 0.0), active
+        return np.where(active, q + self.l1 * np.where(w != 0, np.sign(w), -np.sign(q)), 0.0), active
 
     def _gap(self, there, repaired, added=0.0):
         penalty, here, w = self.penalty, self.here, self._penalised(self.point.w)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from conftest import BACKENDS, cpu_or_gpu, draw, evaluate, rows_of
-from logreg_accel import Objective
+from logreg_accel import LogisticRegression, Objective, driver, solvers
 from logreg_accel.backends.drawing import uniforms
 from logreg_accel.backends.numpy import NumpyBackend
 from logreg_accel.losses import Logistic
 from logreg_accel.penalty import Penalty
 from logreg_accel.rows import masses, sampling
-from logreg_accel.solvers.questions import Draw, Sample
+from logreg_accel.solvers.questions import Draw, Sample, Witnesses
 
 
 def rng(seed=0):
@@ -158,3 +158,47 @@ def test_samples_depend_on_the_seed_alone(name):
             evaluate(sample_of(objective, 300, seed, at), here.w).value for seed in (1, 1, 2)
         )
         assert first == again != other
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_rows_of_a_sample_serve_for_a_proof_with_weights_of_their_own(name, blocks, weighted):
+    X, y, s, _ = draw(3000, 3, "float32", weighted=weighted)
+    objective = objective_of(X, y, s, name, blocks)
+    here = evaluate(objective, np.array([0.5, 0.1, 1.0, -0.5]))
+    sample = sample_of(objective, 300, 1, here)
+    some = objective.answer(Draw(Witnesses(200, 0, here, sample)))
+    assert some.rows.n_rows == 200 and some.rows.cost == 0 and some.rows.dtype == np.float64
+    assert (np.diff(sample.rows.numbers) > 0).all()
+
+    chosen = sample.rows.numbers[np.arange(200) * sample.rows.n_rows // 200]
+    own = None if s is None else s[chosen].astype(np.float32)
+    alone = Objective(rows_of(X[chosen].astype(np.float64), y[chosen], own), Logistic(), Penalty(0.0))
+    share = alone.weight_sum / objective.weight_sum
+    wanted = alone.hessian(here.w) * share + np.diag(1e-3 * np.array([1, 1, 1, 0]))
+    np.testing.assert_allclose(some.hessian(here.w), wanted, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("tol", [1e-5, 1e-6])
+def test_a_proof_takes_the_rows_of_the_last_sample(tol, monkeypatch):
+    """No other rows are drawn where they are as many as it moves, and a loose `tol` draws no more."""
+    X, _, _, W = draw(60_000, 12, "float32")
+    y = (X @ W[:-1, 0] + rng(1).logistic(size=len(X)) > 0).astype(np.uint8)
+    objective = Objective.from_arrays(X, y, backend="numpy")
+    drawn, answer = [], objective.answer
+
+    def listen(question):
+        if isinstance(question, Draw):
+            drawn.append(question.what)
+        return answer(question)
+
+    monkeypatch.setattr(objective, "answer", listen)
+    solver = solvers.newton_subsampled(rows_per_parameter=200)
+    found = driver.run(solver, objective, np.zeros(objective.size), tol=tol)
+    proofs = [what for what in drawn if isinstance(what, Witnesses)]
+    assert found.status == "converged"
+    assert [what.among is not None for what in proofs] == [True]
+    least = LogisticRegression(solver="newton-cholesky", backend="numpy", tol=0)
+    least = least.fit(X.astype(np.float64), y).history_[-1].value
+    assert (found.value - least) / least <= found.bound <= tol

@@ -41,6 +41,8 @@ class Rows:
         A lower bound on the positive sᵢ.
     in_memory : bool
         Whether chosen rows can be looked at without a read.
+    numbers : ndarray or None
+        Of rows that were drawn, among those in memory that they were drawn from.
     centre : ndarray (n_features,) or None
         What is subtracted from every row.
     rounds_to : numpy.dtype
@@ -59,6 +61,7 @@ class Rows:
     nbytes = 0
     least_weight = 0.0
     in_memory = False
+    numbers = None
     centre = None
     log = None
     piled = 1.0

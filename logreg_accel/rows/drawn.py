@@ -73,6 +73,12 @@ class DrawnRows(Rows):
         rows = self._drawn(("witnesses", size, seed, mass), lambda: self._witnesses(size, seed, mass))
         return in_float64(rows)
 
+    def of_sample(self, sample, size):
+        """As `witnesses`, evenly spaced among the rows of a sample that was drawn from these."""
+        places = np.arange(int(size)) * sample.n_rows // int(size)
+        weights = self._weighted(sample.numbers[places], np.ones(len(places)))
+        return in_float64(self._gathered(sample._take(places, weights)))
+
     def reads_to_draw(self, size, by_norms=False):
         norms = 2 if by_norms and self._norms is None and size < self.n_rows else 0
         return super().reads_to_draw(size, by_norms) + norms
@@ -90,7 +96,9 @@ class DrawnRows(Rows):
             blocks = []  # gathered as a fit that goes on will have to
         else:
             rows, weights, cost, *blocks = choose()
-        return self._gathered(blocks[0] if blocks else self._take(rows, weights), cost=cost)
+        found = self._gathered(blocks[0] if blocks else self._take(rows, weights), cost=cost)
+        found.numbers = rows if self.in_memory else None
+        return found
 
     def _choice(self, size, seed, mass, by_norms):
         seeds = [seed, int(size)]

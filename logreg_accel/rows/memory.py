@@ -270,7 +270,7 @@ class SomeRows(MemoryRows):
                 made = ((b, b.X if b.X.centre is None else b.X.astype(b.X.dtype)) for b in self._blocks)
                 self._blocks = [block._replace(X=X) for block, X in made]
             rows = copy.copy(self)
-            rows._of_models = {}  # a cycle would keep them all until it is collected
+            rows._of_models, rows.numbers = {}, None  # a cycle would keep them all until it is collected
             rows._blocks = [self._of_model(model, block) for block in self._blocks]
             self._of_models[model] = rows
         return self._of_models[model]

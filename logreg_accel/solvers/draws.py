@@ -23,12 +23,13 @@ class Sample(NamedTuple):
 class Witnesses(NamedTuple):
     """`size` rows for a proof, with weights of their own, whose sums are made in float64.
 
-    They are drawn by their curvature at a point.
+    They are drawn by their curvature at a point or, without a look at any row, `among` a Sample's.
     """
 
     size: float
     seed: int
     at: Any = None
+    among: Any = None
 
 
 class Batch(NamedTuple):
