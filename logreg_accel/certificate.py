@@ -7,14 +7,15 @@ says when to look closer; what opens is a point of the dual problem (`duality`).
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
 from . import witnesses
-from .repair import FACTORED_UP_TO, Repair, possible, rounding_of, value_of
+from .history import Verdict
+from .repair import Repair, rounding_of, value_of
 from .separation import Separation
 from .solvers import questions as ask
+from .systems import FACTORED_UP_TO, possible
 
 MAX_ITER = "max_iter"
 
@@ -28,32 +29,6 @@ _LOOSE, _TIGHT = 1e-6, 1e-9
 
 _FAR = 1e3, 1e6  # by which margins of separated rows are raised
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
-
-
-class Verdict(NamedTuple):
-    """What is known of a point's relative suboptimality (F − F*)/F.
-
-    Attributes
-    ----------
-    estimate : float
-        nan where nothing is known.
-    bound : float
-        Proven, at most 1; inf where no proof was tried.
-    trusted : bool
-        Whether the estimate has to do, since no proof is to be had at the price of a read.
-    """
-
-    estimate: float
-    bound: float = math.inf
-    trusted: bool = False
-
-    @property
-    def suboptimality(self):
-        """The estimate, which the proof may correct."""
-        return min(1.0, self.bound if math.isnan(self.estimate) else min(self.estimate, self.bound))
-
-
-UNKNOWN = Verdict(math.nan)
 
 
 class Certificate:

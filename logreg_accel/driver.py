@@ -6,9 +6,9 @@ import time
 import numpy as np
 
 from .box import BoxCertificate
-from .certificate import MAX_ITER, UNKNOWN, Certificate
+from .certificate import MAX_ITER, Certificate
 from .clock import MAX_SECONDS, Stop
-from .history import Record, Solution, norm_of
+from .history import UNKNOWN, Record, Solution, norm_of
 from .session import INTERRUPTED, MAX_PASSES, Session
 from .solvers import questions as ask
 from .solvers.nearly_singular import LOOKED_AT_UP_TO

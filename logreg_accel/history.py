@@ -1,5 +1,6 @@
-"""What a fit reports: a Record for every evaluation and a Solution at the end."""
+"""What a fit reports: a Record for every evaluation, a Verdict on every point, and a Solution at the end."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,32 @@ def format_record(record):
         f"{record.n_iter:5d} {record.n_passes:7.1f} {record.value:14.8g} {record.gradient_norm:9.2e} "
         f"{record.suboptimality:8.1e} {record.step:9.2e} {record.seconds:8.2f} {record.gb_per_s:6.1f}"
     )
+
+
+class Verdict(NamedTuple):
+    """What is known of a point's relative suboptimality (F − F*)/F.
+
+    Attributes
+    ----------
+    estimate : float
+        nan where nothing is known.
+    bound : float
+        Proven, at most 1; inf where no proof was tried.
+    trusted : bool
+        Whether the estimate has to do, since no proof is to be had at the price of a read.
+    """
+
+    estimate: float
+    bound: float = math.inf
+    trusted: bool = False
+
+    @property
+    def suboptimality(self):
+        """The estimate, which the proof may correct."""
+        return min(1.0, self.bound if math.isnan(self.estimate) else min(self.estimate, self.bound))
+
+
+UNKNOWN = Verdict(math.nan)
 
 
 class Solution(NamedTuple):

@@ -15,10 +15,7 @@ from . import duality
 from .metric import against_shifts, without_shifts
 from .solvers import questions as ask
 from .solvers.nearly_singular import FLAT
-from .systems import Matrix, Products
-
-FACTORED_UP_TO = 2000
-"""Parameters up to which H_S is a matrix; beyond, conjugate gradients do."""
+from .systems import FACTORED_UP_TO, Matrix, Products
 
 _ROUNDS = 8
 _NEAR = 1.01  # times what a bound cannot be below
@@ -32,11 +29,6 @@ _NOTHING = 1e-28  # relative decrement that counts as zero
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 _FINE = 1e-10  # relative bound beside which rows count whose slope is lost in rounding
 _SURE = 10  # roundings by which a bound is raised
-
-
-def possible(penalty, size):
-    """Whether there is a way: where a matrix is too large, conjugate gradients need an L2 penalty alone."""
-    return size <= FACTORED_UP_TO or (penalty.modulus > 0 and not penalty.has_l1)
 
 
 def value_of(point, exact):

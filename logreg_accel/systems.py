@@ -8,9 +8,17 @@ from scipy.linalg import lapack
 from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, to_unit_diagonal
 from .solvers.newton import conjugate_gradients
 
+FACTORED_UP_TO = 2000
+"""Parameters up to which H_S is a matrix; beyond, conjugate gradients do."""
+
 _PRODUCTS = 60  # of conjugate gradients
 _LIFT = 1e-14
 _SURE = 10  # times its error, a slope that is there
+
+
+def possible(penalty, size):
+    """Whether there is a way: where a matrix is too large, conjugate gradients need an L2 penalty alone."""
+    return size <= FACTORED_UP_TO or (penalty.modulus > 0 and not penalty.has_l1)
 
 
 class Matrix:

@@ -57,7 +57,7 @@ ROOMS = {
     "separation": {"solvers"},
     "box": {"certificate", "duality", "separation", "solvers"},
     "witnesses": set(),
-    "certificate": {"repair", "separation", "solvers", "witnesses"},
+    "certificate": {"history", "repair", "separation", "solvers", "systems", "witnesses"},
     "driver": {"box", "certificate", "clock", "history", "separation", "session", "solvers"},
     "session": {"backends", "clock", "solvers"},
     "small": {"backends", "clock", "coordinates", "driver", "history", "metric", "session", "solvers"},
