@@ -29,6 +29,7 @@ _NOTHING = 1e-28  # relative decrement that counts as zero
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 _FINE = 1e-10  # relative bound beside which rows count whose slope is lost in rounding
 _SURE = 10  # roundings by which a bound is raised
+_LITTLE = 1e-4  # of a bound, what may be told too large
 
 
 def value_of(point, exact):
@@ -150,7 +151,7 @@ class Repair:
             if fine and (yield from self._is_seen_by_others(metric)):
                 return math.inf
         hidden = metric.lost(residual, self._error()) + 2 * duality.of_margins(self.here, self.start) ** 2
-        rounded = self._rounding(metric)
+        rounded = self._rounding(metric, _LITTLE * least)
         bound = (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2
         if not self.whole and self.exactly and least <= self.wanted < bound:
             return (yield from self._gap_of_exact_sums())
@@ -284,10 +285,10 @@ class Repair:
         piled = 1.0 if self.whole else self.start.piled
         return duality.rounding(point.rounding / point.value, self.start.scale, self.point.value, piled)
 
-    def _rounding(self, metric):
-        """What the rounding of the gradient may hide, ½·εᵀH⁻¹ε."""
+    def _rounding(self, metric, little):
+        """What the rounding of the gradient may hide, ½·εᵀH⁻¹ε; more where it is `little`."""
         if self.whole:
             return metric.cost(self._error(), 1.0)
         if self.point.rounding < _EXACT * self.point.value:
             return 0.0
-        return metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows))
+        return metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows), little)

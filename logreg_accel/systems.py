@@ -1,5 +1,6 @@
 """The systems of a proof by repair, (H_S + λ)·d = r: solved by a factor, or by conjugate gradients."""
 
+import functools
 import math
 
 import numpy as np
@@ -83,17 +84,30 @@ class Matrix:
         slopes, errors = residual[self.active] @ self.flat, error[self.active] @ abs(self.flat)
         return math.inf if (abs(slopes) > _SURE * errors).any() else 0.0
 
-    def cost(self, error, more):
-        """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about, but for directions that are not seen."""
-        solve = self.factor
-        if self.flat is None and more != 1:
-            ridge = np.diag(self.ridge)
-            solve, _ = _factored(more * (self.H - ridge) + ridge)
-        if solve is None:
-            return math.inf
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], (3, self.size))
-        e = (error * signs)[:, self.active]
-        return max(float(own @ solved) for own, solved in zip(e, solve(e.T).T, strict=True))
+    def cost(self, error, more, little=0.0):
+        """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about, but for directions that are not seen.
+
+        Up to `little` it may be that of H_S + λ, which is no smaller and has been factored.
+        """
+        e = (error * _signs(self.size))[:, self.active]
+        cost = _most(self.factor, e)
+        if self.flat is not None or more == 1 or (more > 1 and cost <= little):
+            return cost
+        ridge = np.diag(self.ridge)
+        return _most(_factored(more * (self.H - ridge) + ridge)[0], e)
+
+
+@functools.lru_cache(8)
+def _signs(size):
+    """Three rows of signs."""
+    return np.random.default_rng(0).choice([-1.0, 1.0], (3, size))
+
+
+def _most(solve, e):
+    """The largest eᵀ·solve(e) of some rows e; inf where there is no factor."""
+    if solve is None:
+        return math.inf
+    return max(float(own @ solved) for own, solved in zip(e, solve(e.T).T, strict=True))
 
 
 def _factored(H):
@@ -146,5 +160,5 @@ class Products:
     def lost(self, residual, error):
         return 0.0
 
-    def cost(self, error, more):
+    def cost(self, error, more, little=0.0):
         return 5 * float((error * error / self.diagonal).sum())

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from conftest import CPU_BACKENDS, FLOATS, draw
 from logreg_accel import LogisticRegression, solvers
 from logreg_accel.coordinates import Coordinates
+from logreg_accel.systems import Matrix
 
 SOLVERS = ["newton-cholesky", "newton-cg", "newton-subsampled", "lbfgs"]
 
@@ -358,3 +359,15 @@ def test_columns_without_a_penalty_that_separate_are_named(solver, dtype):
     assert found.status_ == "separable" and found.suboptimality_bound_ == 1
     bounded = LogisticRegression(penalty_factor=[1, 0, 0], tol=1e-6, backend="numpy").fit(X, y)
     assert bounded.status_ == "converged"
+
+
+def test_what_rounding_hides_is_never_told_too_small():
+    """A proof by some rows takes the factor that it has where what another one would spare is little."""
+    rng = np.random.default_rng(0)
+    A, ridge = rng.standard_normal((40, 6)), np.full(6, 0.1)
+    metric = Matrix(A.T @ A + np.diag(ridge), None, None, ridge, True)
+    error = rng.random(6)
+    exact, held = metric.cost(error, 5.0), metric.cost(error, 1.0)
+    assert exact < held and metric.cost(error, 5.0, 0.9 * held) == exact
+    assert metric.cost(error, 5.0, held) == held
+    assert metric.cost(error, 0.2, np.inf) > held, "fewer rows than these hide more, whatever is little"
