@@ -116,10 +116,15 @@ def targets_of(Y, n_samples):
 def _known(Y):
     """Which labels are not missing."""
     if Y.dtype.kind == "O":
-        return np.array([not (v is None or v != v or str(v) == "<NA>") for v in Y.ravel()]).reshape(Y.shape)
+        return np.array([not (v is None or _is_na(v) or v != v) for v in Y.ravel()]).reshape(Y.shape)
     known = ~np.isnan(Y) if Y.dtype.kind == "f" else np.ones(Y.shape, dtype=bool)
     if Y.dtype.kind in "if" and (Y == -1).any():
         others = Y[known & (Y != -1)]
         if len(others) and others.min() < others.max():  # labels -1 and 1 are just two labels
             known &= Y != -1
     return known
+
+
+def _is_na(label):
+    """Whether it is what pandas has for a missing value, which does not say whether it differs from itself."""
+    return type(label).__name__ == "NAType"

@@ -10,11 +10,11 @@ from .proximal import fista, polished, prox_newton
 from .questions import CONVERGED, NOISE_FLOOR, Accept, Columns, Draw, DualValue, Evaluate, InFloat64
 
 MODEL_UP_TO = 2000  # weights of a model that is a matrix; beyond, fista takes over
-_MOST = 3  # one column of so many is gathered at most: with more of them, nothing is gained
+_MOST = 1.5  # one column of so many is gathered at most: with more of them, all are as good
 _ADDED = 32  # columns that are gathered beside those that are there, or as many as are there
 _FEW = 0.1  # share of its own columns by which a set that is nearly complete grows
 _TRIED = 1e-4  # relative gap of fits that only show which columns matter
-_SOLVED = 1e-14  # ... and of those to a set that is nearly complete: a proof wants a gradient that is exact
+_SOLVED = 1e-10  # ... and of those to a set that is nearly complete, before their last step
 _STEPS = 1000  # of such a fit at most
 _SLACK = 1e-6  # by which a gradient is above its penalty, relatively, without being wrong
 
@@ -25,15 +25,14 @@ class working_set:
 
     The columns whose gradients are largest beside their penalties join those that are there, at most doubling
     them; these alone are fitted, and one read of X then gives the gradients of all. So X is read a handful of
-    times. From the optimum under a stronger penalty, as along a path, the strong rule adds at once what will
-    be wanted. Where a third of the columns matter, or they cannot be gathered (on a GPU, from disk),
-    prox-newton or fista goes on with all of them.
+    times. From the optimum under another penalty, as along a path, it is read two to four times. Where two
+    thirds of the columns matter, or they cannot be gathered (on a GPU, from disk), prox-newton or fista goes
+    on with all of them.
 
     References
     ----------
-    Tibshirani, Bien, Friedman, Hastie, Simon, Taylor and Tibshirani (2012), Strong rules for discarding
-    predictors in lasso-type problems, J. R. Stat. Soc. B 74; Johnson and Guestrin (2015), Blitz: a principled
-    meta-algorithm for scaling sparse optimization, ICML.
+    Johnson and Guestrin (2015), Blitz: a principled meta-algorithm for scaling sparse optimization, ICML;
+    Massias, Gramfort and Salmon (2018), Celer: a fast solver for the lasso with dual extrapolation, ICML.
     """
 
     for_l1: ClassVar[bool] = True
@@ -41,7 +40,7 @@ class working_set:
 
     def bytes_beside(self, shape):
         """The columns in float64, and what prox-newton takes for them."""
-        gathered = 8 * min(shape.n_rows * shape.n_features, shape.nbytes) // _MOST
+        gathered = int(8 * min(shape.n_rows * shape.n_features, shape.nbytes) / _MOST)
         return shape.vectors(12) + gathered + shape.hessian(min(shape.size, MODEL_UP_TO))
 
     def __call__(self, start):
@@ -51,10 +50,14 @@ class working_set:
         while not (yield Accept(here)):
             weights, slope = (part[: n * k].reshape(n, k) for part in (here.w, here.gradient))
             kept = kept | ((weights != 0) | (l1 == 0)).any(axis=1)
-            urgent = _urgent(weights, slope, l1, kept)
-            if enough == _SOLVED and not urgent.any():
-                return (yield from _told(here, best))
-            enough = _SOLVED if urgent.sum() <= max(_FEW * kept.sum(), 1) else _TRIED
+            urgent = _urgent(slope, l1, kept)
+            complete = enough <= _SOLVED and not urgent.any()
+            if complete:
+                status = yield from _told(here, best)
+                if status == CONVERGED or enough == 0:
+                    return status
+            nearly = urgent.sum() <= max(_FEW * kept.sum(), 1)
+            enough = 0.0 if complete else _SOLVED if nearly else _TRIED
             kept = kept | urgent
             few = _MOST * kept.sum() <= n
             some = (yield Draw(Columns(np.flatnonzero(kept)))) if few else None
@@ -71,20 +74,18 @@ def _in_memory(size):
     return prox_newton() if size <= MODEL_UP_TO else fista()
 
 
-def _urgent(weights, slope, l1, kept):
-    """The columns that are not kept and will be wanted, the most urgent ones of many.
+def _urgent(slope, l1, kept):
+    """The columns that are not kept and whose gradients are above their penalties, the worst ones of many.
 
-    Gradients of weights that are not zero are the penalty at an optimum; where they are above it, by a ratio,
-    the penalty has become weaker, and the strong rule says how far the other gradients may rise.
+    That the strong rule would keep more, from one penalty of a path to the next, costs more than it spares.
     """
-    beside = np.divide(abs(slope), l1, out=np.zeros_like(slope), where=l1 > 0)
-    ratio = beside[weights != 0].max(initial=1.0)
-    least = 2 - ratio if ratio < 2 else 1.0
-    urgency = beside.max(axis=1)
+    urgency = np.divide(abs(slope), l1, out=np.zeros_like(slope), where=l1 > 0).max(axis=1)
     urgency[kept] = 0.0
-    added = np.argsort(-urgency, kind="stable")[: max(_ADDED, int(kept.sum()))]
+    there, room = int(kept.sum()), int(len(kept) / _MOST)
+    most = min(max(_ADDED, there), max(room - there, 1))
+    added = np.argsort(-urgency, kind="stable")[:most]
     urgent = np.zeros(len(kept), dtype=bool)
-    urgent[added[urgency[added] > least * (1 + _SLACK)]] = True
+    urgent[added[urgency[added] > 1 + _SLACK]] = True
     if not (kept.any() or urgent.any()):  # all weights are zero: one column says so
         urgent[added[:1]] = True
     return urgent
@@ -98,7 +99,7 @@ def _on(some, w, seed, enough):
         try:
             question = questions.send(answer)
         except StopIteration:
-            polishes = enough == _SOLVED and len(w) <= MODEL_UP_TO
+            polishes = enough <= _SOLVED and len(w) <= MODEL_UP_TO
             return (yield from polished(best, some.start(w).l1, some))[0] if polishes else best
         match question:
             case Accept(point, gap):
