@@ -172,3 +172,25 @@ def test_tiny_folds_whose_classes_have_no_curvature_warn_of_nothing_else():
         model = LogisticRegressionCV(Cs=[1e-3, 1, 1e4, 1e8], cv=KFold(4), tol=1e-12).fit(A, y)
     strong = model.suboptimality_bound_[:, 0, :2]
     assert (strong <= 1e-8).all(), strong
+
+
+@pytest.mark.parametrize("kind", ["Int64", "boolean", "text", "category"])
+def test_missing_labels_of_a_frame(kind):
+    """What pandas has for them in its own dtypes, beside numbers and texts."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3))
+    Y = (X[:, :2] + rng.standard_normal((60, 2)) > 0).astype(float)
+    gone = np.arange(60) % 7 == 0
+    Y[gone, 0] = np.nan
+    if kind in ("Int64", "boolean"):
+        frame = pandas.DataFrame(Y).astype(kind)
+    else:
+        frame = pandas.DataFrame(np.where(Y == 1, "yes", "no")).astype(object)
+        frame.loc[gone, 0] = None
+        frame = frame.astype("category") if kind == "category" else frame
+    for found, expected in zip(fit_many(X, frame), fit_many(X, Y), strict=True):
+        np.testing.assert_array_equal(found.coef_, expected.coef_)
+    assert len(found.classes_) == 2 and found.classes_.dtype.kind in {"Int64": "iu", "boolean": "b"}.get(
+        kind, "OU"
+    )

@@ -100,7 +100,10 @@ def targets_of(Y, n_samples):
     known = _known(Y)
     if not known.any():
         raise ValueError("`Y` has missing labels alone; expected at least two classes in every column.")
-    classes, found, _ = encode_labels(Y[known])
+    there = Y[known]
+    if there.dtype.kind == "O" and len(set(map(type, there))) == 1:  # as numbers beside missing ones are
+        there = np.array(there.tolist())
+    classes, found, _ = encode_labels(there)
     codes = np.zeros(Y.shape, dtype=found.dtype)
     codes[known] = found
     for target in range(Y.shape[1]):
