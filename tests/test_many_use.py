@@ -12,7 +12,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV as Peer
 from sklearn.model_selection import KFold
 
-from logreg_accel import LogisticRegression, LogisticRegressionCV, load, patch_sklearn, unpatch_sklearn
+from logreg_accel import (
+    LogisticRegression,
+    LogisticRegressionCV,
+    fit_many,
+    load,
+    patch_sklearn,
+    unpatch_sklearn,
+)
 
 
 @pytest.fixture
@@ -191,6 +198,5 @@ def test_missing_labels_of_a_frame(kind):
         frame = frame.astype("category") if kind == "category" else frame
     for found, expected in zip(fit_many(X, frame), fit_many(X, Y), strict=True):
         np.testing.assert_array_equal(found.coef_, expected.coef_)
-    assert len(found.classes_) == 2 and found.classes_.dtype.kind in {"Int64": "iu", "boolean": "b"}.get(
-        kind, "OU"
-    )
+    kinds = {"Int64": "iu", "boolean": "b"}.get(kind, "OU")
+    assert len(found.classes_) == 2 and found.classes_.dtype.kind in kinds

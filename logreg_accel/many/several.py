@@ -129,5 +129,5 @@ def _known(Y):
 
 
 def _is_na(label):
-    """Whether it is what pandas has for a missing value, which does not say whether it differs from itself."""
+    """Whether it is what pandas has for a missing value, which is not told by comparing it."""
     return type(label).__name__ == "NAType"
