@@ -16,9 +16,11 @@ import numpy as np
 
 from . import duality
 from .certificate import Certificate
+from .metric import against_shifts
 from .separation import Separation
 from .solvers import questions as ask
-from .solvers.projected import held, newton_step
+from .solvers.projected import held
+from .systems import Matrix
 
 _ROUNDS = 5
 _LEFT = 1e-6  # share of the sums that a repair may leave
@@ -43,14 +45,27 @@ class BoxCertificate(Certificate):
         self.partial, self.share = 0.0 if point.value == 0 else 1.0, 0.0
         if 0 < point.value < math.inf and self.reads_left() >= 1:
             H = yield ask.Curvature(point.w, ask.MATRIX)
-            gap = self._with_rounding(self._terms(point.w, self._slope(point)), point, H)
+            free = ~held(point.w, point.gradient, *self.box)
+            metric = yield from self._metric(point, H, free)
+            gap = self._with_rounding(self._terms(point.w, self._slope(point)), point, metric)
             self.partial = min(1.0, gap / point.value)
             if self.partial > self.enough:
-                gap = self._with_rounding((yield from self._repaired_gap(point, H)), point, H)
+                gap = yield from self._repaired(point, H, free, metric)
                 self.partial = min(self.partial, gap / point.value)
             if self.partial > self.tol and not math.isnan(estimate):
                 self.knock = estimate * max(0.01, 0.5 * self.tol / self.partial)
         return self.partial
+
+    def _metric(self, point, H, free):
+        """H in the space of some weights; directions that its rounding hides are looked at."""
+        k = self.start.n_outputs
+        if k > 1:
+            bare = free & (self.start.ridge + np.zeros(len(H)) == 0)
+            H = H.copy()
+            against_shifts(H, k, np.flatnonzero(bare.reshape(-1, k).all(axis=1)))
+        metric = Matrix(H, None, free, self.start.ridge, self.penalty.modulus > 0)
+        yield from metric.look_closely(point)
+        return metric
 
     def _slope(self, point):
         """That of the loss."""
@@ -65,39 +80,41 @@ class BoxCertificate(Certificate):
             return math.inf
         return float(np.maximum(0.5 * l2 * (w * w - u * u) + v * (w - u), 0.0).sum())
 
-    def _repaired_gap(self, point, H):
-        """The bound before rounding, with residuals moved along a step of Newton's method.
+    def _repaired(self, point, H, free, metric):
+        """The bound with residuals moved along a step of Newton's method.
 
         Where rows have next to no curvature, the step is none, and leaves sums as they are.
         """
         w, g, l2 = point.w, point.gradient, np.broadcast_to(self.start.ridge, len(point.w))
-        free = ~held(w, g, *self.box)
         for _ in range(_ROUNDS):
-            step = newton_step(H, g, free)
+            step = -(yield from metric.solve(point, g))
+            if not np.isfinite(step).all():
+                return math.inf
             curved = H @ step
             v = np.where(free & (l2 == 0), 0.0, self._slope(point) + curved - l2 * step)
             # Bounds of several classes may hold nothing, since all weights of a column may move together.
             endless = (l2 == 0) & np.isinf(np.where(v > 0, self.box[0], self.box[1])) & (v != 0)
             if not endless.any():
                 break
-            free |= endless
+            free = free | endless
+            metric = yield from self._metric(point, H, free)
         unit = np.where(self.start.scale > 0, self.start.scale, 1.0)
-        enough = self._error(point) + _LEFT * (abs(g) / unit).max() * unit
+        enough = _SURE * self._error(point) + _LEFT * (abs(g) / unit).max() * unit
         if not (np.where(free, abs(g + curved), 0.0) <= enough).all():
             return math.inf
         change = yield ask.MarginChange(point, (yield ask.Evaluate(w + step)))
         moved = 0.5 * max(float(step @ (curved - l2 * step)), 0.0) * duality.divergence(change.largest)
-        return moved + self._terms(w, v)
+        return self._with_rounding(moved + self._terms(w, v), point, metric)
 
     def _error(self, point):
         """About how far the gradient is off by rounding."""
         return duality.rounding(point.rounding / point.value, self.start.scale, point.value)
 
-    def _with_rounding(self, gap, point, H):
+    def _with_rounding(self, gap, point, metric):
         """The bound with what rounding may hide: of sums, whatever the signs of terms, and of margins."""
-        error, free = self._error(point), ~held(point.w, point.gradient, *self.box)
-        of_sums = -0.5 * float(error @ newton_step(H, error, free)) * len(point.w)
-        hidden = of_sums + 2 * duality.of_margins(point, self.start) ** 2
+        error = self._error(point)
+        hidden = metric.lost(point.gradient, error) + metric.cost(error, 1.0)
+        hidden += 2 * duality.of_margins(point, self.start) ** 2
         return (math.sqrt(gap) + math.sqrt(hidden)) ** 2 * (1 + _SURE * np.finfo(np.float64).eps)
 
     def _last_word(self, best, verdict):

@@ -55,7 +55,7 @@ ROOMS = {
         "solvers",
     },
     "separation": {"solvers"},
-    "box": {"certificate", "duality", "separation", "solvers"},
+    "box": {"certificate", "duality", "metric", "separation", "solvers", "systems"},
     "witnesses": set(),
     "certificate": {"history", "repair", "separation", "solvers", "systems", "witnesses"},
     "driver": {"box", "certificate", "clock", "history", "separation", "session", "solvers"},
