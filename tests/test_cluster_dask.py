@@ -150,3 +150,43 @@ def test_workers_that_are_killed_or_frozen(frame, tmp_path, how, monkeypatch):
                 if how == signal.SIGSTOP and os.path.exists(f"/proc/{pid}"):
                     os.kill(pid, signal.SIGCONT)
         assert hit and max(waited) < 60
+
+
+@pytest.mark.slow
+def test_every_worker_is_killed_at_every_evaluation(frame, tmp_path, monkeypatch):
+    """One fit for each worker and each evaluation: the same bits, and no wait without an end."""
+    for i in range(4):
+        frame.iloc[1000 * i : 1000 * (i + 1)].to_parquet(tmp_path / f"{i}.parquet")
+    files = {"data": tmp_path / "*.parquet", "target": "y", "drop": ["w"]}
+    model = LogisticRegression(solver="newton-subsampled", backend="numpy", tol=1e-11)
+    one, ask, asked = model.fit(scan(**files)).coef_, parts.PartsOnWorkers.ask, []
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+
+        def fit(at, worker):
+            """What a fit gives of which a worker ends while an evaluation is under way."""
+            asked.clear()
+
+            def counted(self, method, *args, **options):
+                if method == "sums":
+                    asked.append(method)
+                    if len(asked) - 1 == at:
+                        os.kill(sorted(cluster.workers.items())[worker][1].pid, signal.SIGKILL)
+                yield from ask(self, method, *args, **options)
+
+            client.wait_for_workers(2, timeout=60)
+            monkeypatch.setattr(parts.PartsOnWorkers, "ask", counted)
+            began = time.monotonic()
+            coef = model.fit(scan(**files, client=client)).coef_
+            assert time.monotonic() - began < 120
+            return coef
+
+        np.testing.assert_array_equal(fit(at=-1, worker=None), one)
+        evaluations = len(asked)
+        assert evaluations >= 4
+        for at in range(min(evaluations, 10)):
+            for worker in range(2):
+                np.testing.assert_array_equal(fit(at, worker), one)
+                assert len(asked) > at
