@@ -85,6 +85,20 @@ def test_train_on_a_pattern_with_a_budget_and_a_checkpoint(folder, capsys):
     assert "C was 1.0 and is 2.0" in capsys.readouterr().err
 
 
+def test_ctrl_c_tells_how_to_go_on(folder, capsys, monkeypatch):
+    fit, log = LogisticRegression.fit, str(folder / "log")
+
+    def interrupted(self, *data, checkpoint):
+        fit(self, *data, checkpoint=checkpoint)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogisticRegression, "fit", interrupted)
+        assert train(folder, "--memory", "200MB", "--checkpoint", log) == 130
+    assert f"interrupted; the same line with --resume goes on from {log}" in capsys.readouterr().err
+    assert train(folder, "--memory", "200MB", "--checkpoint", log, "--resume") == 0
+
+
 def test_what_the_command_line_refuses(folder, capsys):
     for more, message in (
         (["--memory", "200MB", "--test-size", "0.2"], "--test-size needs all rows in memory"),

@@ -5,6 +5,7 @@ Verbs call the public API; their modules are loaded when they run. Exit codes: 0
 """
 
 import importlib
+import os
 import sys
 
 from .parser import command_line
@@ -27,7 +28,10 @@ def main(argv=None):
         run = importlib.import_module(f".{options.module}", __name__)
         return getattr(run, options.verb)(options) or 0
     except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+        log = getattr(options, "checkpoint", None)
+        there = log is not None and os.path.exists(log)
+        more = f"; the same line with --resume goes on from {log}" if there else ""
+        return _fail(f"interrupted{more}", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return IO

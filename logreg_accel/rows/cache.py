@@ -63,11 +63,16 @@ def new_folder(cache):
     for name in os.listdir(cache):
         if name.startswith("logreg_accel-") and name.endswith(".tmp"):
             _remove_left_behind(os.path.join(cache, name))
-    working = os.path.join(cache, f"logreg_accel-{secrets.token_hex(8)}.tmp")
-    os.mkdir(working)
-    file = os.open(os.path.join(working, _BLOCKS), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return working, file
+    while True:
+        working = os.path.join(cache, f"logreg_accel-{secrets.token_hex(8)}.tmp")
+        os.mkdir(working)
+        file = os.open(os.path.join(working, _BLOCKS), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        # Until it is locked, another fit takes it for what a killed one has left, and removes it.
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(os.path.join(working, _BLOCKS)):
+                return working, file
+        os.close(file)
 
 
 def _remove_left_behind(folder):
@@ -112,9 +117,9 @@ def publish(streamed, working, folder, stamp, learned=None):
             shutil.rmtree(folder)  # one that was found damaged
     try:
         os.rename(working, folder)
-        store.folder = folder
     except OSError:  # another fit was faster: the file here stays open for as long as it is read
         shutil.rmtree(working, ignore_errors=True)
+    store.folder = folder
 
 
 def found(source):
