@@ -235,3 +235,22 @@ def test_a_badly_conditioned_sample_is_solved_by_factors():
     found = run(listening(solvers.newton_subsampled(rows_per_parameter=20), asked), objective, tol=1e-6)
     assert found.status == "converged"
     assert sum(isinstance(question, HessianVector) for question in asked) <= 3 * 250 // 16
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("seed", [2, 4, 7])
+def test_levels_that_a_sample_does_not_have(seed):
+    """Rare pure levels, without a penalty: steps far too long along them were shortened one by one, and what
+    they left was called noise, or took hundreds of reads."""
+    rng, m = np.random.default_rng(seed), 8000
+    columns, z = [], np.zeros(m)
+    for _ in range(6):
+        k = int(rng.integers(3, 16))
+        share = 1 / np.arange(1, k + 1) ** 3.0
+        level = rng.choice(k, m, p=share / share.sum())
+        columns.append(np.eye(k)[level])
+        z += rng.standard_normal(k)[level]
+    X = np.hstack(columns)
+    X, y = X[:, X.any(axis=0)], (z + rng.logistic(size=m) > 1).astype(int)
+    model = LogisticRegression(C=np.inf, solver="newton-subsampled").fit(X, y)
+    assert model.status_ == "separable" and model.suboptimality_bound_ < 1e-6 and model.n_passes_ < 150

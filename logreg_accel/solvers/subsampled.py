@@ -12,6 +12,7 @@ from .questions import CLASS_MEAN, CONVERGED, NOISE_FLOOR, SOLVE, Accept, Curvat
 
 _METRIC_UP_TO = 1000  # parameters up to which the metric is factored
 _CREPT = 3  # poor steps by metrics of all rows, after which no other helps
+_SHORTENED = 1e-3  # of a step by a fresh metric, what is left where all rows would not have it
 _FIRST_ROWS = 50  # per parameter, at most, of the first sample: it is solved by several steps
 _SAMPLE_SHARE = 0.02  # of all rows, up to which a sample has more rows than it usually needs
 # Beyond, these replace SOLVED, POOR_RATE and MOST_STEPS: with only a few rows per parameter, the optimum of a
@@ -119,6 +120,8 @@ class newton_subsampled:
                 pairs.clear()
                 continue
             s, y = there.w - here.w, there.gradient - here.gradient
+            if not pairs and abs(s).max() < _SHORTENED * abs(direction).max():
+                crept = _CREPT + 1  # the sample does not see a direction that other rows do
             if s @ y > 0:
                 pairs.append((s, y))
             here, before = there, decrement
