@@ -1,5 +1,6 @@
 """Solvers and the driver: textbook numbers, agreement with each other and with scikit-learn, settings."""
 
+import functools
 import warnings
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from conftest import BACKENDS, draw
 from logreg_accel import LogisticRegression, Objective, driver, solvers
 from logreg_accel.backends.passes import Change
 from logreg_accel.penalty import Penalty
+from logreg_accel.solvers import newton
 from logreg_accel.solvers.questions import (
     DIAGONAL,
     SOLVE,
@@ -238,6 +240,35 @@ def test_newton_cg_takes_to_the_hessian_where_products_stall():
         for most in (0, 201)
     )
     assert a.n_passes_ == b.n_passes_, "products alone do"
+
+
+def test_conjugate_gradients_end_where_the_residual_proves_the_point():
+    """The residual is the gradient to come: its bound by strong convexity is asked for, and no more."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((60, 40))
+    ridge = np.append(np.full(39, 0.5), 0.0)
+    H, g = A.T @ A + np.diag(ridge), rng.standard_normal(40)
+
+    def run(most=99, **more):
+        here = SimpleNamespace(w=0 * g, gradient=g)
+        asked = newton.conjugate_gradients(here, lambda r: r / H.diagonal(), 1e-9, most, **more)
+        try:
+            question = next(asked)
+            while True:
+                question = asked.send(H @ question.v)
+        except StopIteration as end:
+            return end.value
+
+    def bound(d):
+        r = g + H @ d
+        return 0.5 * (r[:-1] @ r[:-1] / 0.5 + r[-1] ** 2 / H[-1, -1])
+
+    proven = functools.partial(newton._bound, ridge), 1e-4
+    full, products, why = run()
+    assert why is None and bound(full) < 1e-15
+    early, fewer, why = run(proven=proven)
+    assert why is not None and fewer < products and bound(early) <= 1e-4 * (1 + 1e-9)
+    assert bound(run(most=fewer - 1)[0]) > 1e-4
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Newton's method, with the Hessian factored or its system solved by conjugate gradients."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ out would gain a few times as much, and a step mostly ends far below `tol`."""
 
 _SHORT = 2
 """Steps that may end so. Where more are wanted, the directions left out add up to what is missing."""
+
+_PROVEN, _MISSED = 0.25, 0.1
+"""Of `tol`, a bound at the end of a step that is enough, and what is left of that where it was not: margins
+that moved have another Hessian."""
 
 _PRODUCTS = 10  # that are worth a try at any size
 
@@ -104,8 +109,9 @@ class newton_cg:
     the same block for every class, made anew at every step. Where classes are of very different size, and the
     Hessian is large, that takes too many products: then it is each class's own block. The iteration stops
     when the residual, in the preconditioned norm and relative to its initial value, is at most min(0.1,
-    √(‖g‖/‖g₀‖)), or, for two steps, where a product gains next to nothing beside `tol`: the bound then says
-    whether that was enough. As in newton-cholesky, the decrement before a step stands for the gap after it.
+    √(‖g‖/‖g₀‖)), where strong convexity will prove the point it leads to, or, for two steps, where a product
+    gains next to nothing beside `tol`: the bound then says whether that was enough. As in newton-cholesky,
+    the decrement before a step stands for the gap after it.
 
     Where a Newton step takes more products with the Hessian than the Hessian itself costs, this and all later
     systems are solved by its factor: together they take at most about twice what the better way alone takes.
@@ -154,7 +160,7 @@ class newton_cg:
         precondition, first_norm = None if self.by_class_mean else _by_diagonal(here.diagonal), None
         worth, form = _worth(len(start.w), self.factored_up_to), CLASS_MEAN
         blocks = _worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
-        gap, short, gain = math.inf, 0, _SPARED * start.tol
+        gap, short, gain, share = math.inf, 0, _SPARED * start.tol, _PROVEN
         while not (yield Accept(here, gap=gap)):
             if self.by_class_mean:
                 precondition = yield Curvature(here.w, form, margins=here.margins)
@@ -162,14 +168,16 @@ class newton_cg:
             first_norm = first_norm or norm or 1.0
             forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
             little, left_out = gain * here.value if short < _SHORT else 0.0, 0.0
+            proven = functools.partial(_bound, start.ridge), share * start.tol * here.value
             direction, products, ended = yield from conjugate_gradients(
-                here, precondition, forcing, most, None, here.margins, little
+                here, precondition, forcing, most, None, here.margins, little, proven
             )
             if products >= worth:
                 return (yield from by_factors(here))
             form = CLASS_BLOCKS if products >= blocks else form
-            if ended:
+            if ended == _LITTLE:
                 short, left_out = short + 1, little
+            share *= _MISSED if ended == _ENOUGH else 1
             gap = left_out - 0.5 * (here.gradient @ direction)
             here = yield from step(here, direction)
             if here is None:
@@ -177,18 +185,23 @@ class newton_cg:
         return CONVERGED
 
 
-def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None, gain=0.0):
+_LITTLE, _ENOUGH = "little", "enough"
+
+
+def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None, gain=0.0, proven=None):
     """Compute d ≈ −H⁻¹g, to a relative residual of `forcing` in the preconditioned norm.
 
-    It ends sooner where a product makes the model of F fall by no more than `gain`. `margins` are those of
-    `here` if they belong to the same rows as `on`, else None. Returns d, the number of products with H that
-    it took, and whether it ended sooner.
+    It ends sooner where a product makes the model of F fall by no more than `gain`, or where a bound is small
+    enough: `proven` is a function of the residual, which is the gradient to come, and the preconditioned one,
+    and a number. `margins` are those of `here` if they belong to the same rows as `on`, else None. Returns d,
+    the number of products with H that it took, and why it ended sooner if it did.
     """
     d = np.zeros_like(here.w)
     r = -here.gradient
     z = precondition(r)
     p, rz = z, r @ z
     small, products = forcing**2 * rz, 0
+    bound, enough = proven or (None, -math.inf)
     while small < rz < np.inf and products < most:
         Hp = yield HessianVector(here.w, p, on, margins)
         products += 1
@@ -197,14 +210,24 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
         alpha = float(rz) / float(curvature) if curvature > 0 else np.inf
         if not alpha < np.inf:
             break
-        d = d + alpha * p
-        if 0.5 * alpha * rz <= gain:
-            return d, products, True
-        r = r - alpha * Hp
+        d += alpha * p
+        gained = 0.5 * alpha * rz
+        r -= alpha * Hp
         z = precondition(r)
         rz, previous = r @ z, rz
-        p = z + (rz / previous) * p
-    return d, products, False
+        if 0.5 * rz <= enough and bound(r, z) <= enough:  # the first is below the second
+            return d, products, _ENOUGH
+        if gained <= gain:
+            return d, products, _LITTLE
+        p *= rz / previous
+        p += z
+    return d, products, None
+
+
+def _bound(ridge, r, z):
+    """How far F is from its minimum where its gradient is r, by strong convexity; by the preconditioner for
+    what bears no penalty."""
+    return 0.5 * (r @ np.divide(r, ridge, out=z.copy(), where=ridge > 0))
 
 
 def _worth(size, most=_FACTORED_UP_TO):
