@@ -11,7 +11,7 @@ from ..passes import Hessian, OwnHessians
 LANE_BYTES = 2 << 20  # smaller lanes cost more in Python calls than they gain in balance
 MOST_LANES = 64
 _LANE_ROWS = 16  # fewer take longer to add up than to read
-_LANE_RUN = 250  # rows of a column-major X: shorter runs of a column are read at half the speed
+_LANE_RUN = 250  # rows of a column-major X: shorter runs of a column are no use to a prefetch
 _SWEEP_ROWS = 65536
 _SPARSE_LANE_BYTES = 1 << 20  # a second thread takes some time to come and go
 _ROW_TILE_BYTES = 1 << 18  # half of a common L2 cache
@@ -108,8 +108,8 @@ def tile_rows(layout, X, beside=0):
 def count(X, outputs=1):
     """Lanes of rows, whose sums for all outputs take at most half of a dense X together, or twice a sparse X.
 
-    A lane of a dense X has 16 rows at least, 250 by columns, one of a sparse X 25 entries a feature. Of a sparse X, whose
-    passes are short, they are a power of two: with three lanes, one of two threads would work twice as long.
+    A lane of a dense X has 16 rows at least, or 250 by columns, one of a sparse X 25 entries a feature. Those
+    of a sparse X, whose passes are short, are a power of two: of three, one of two threads would have two.
     """
     in_x = X.nbytes // (8 * X.shape[1] * outputs)
     if not X.compressed:
