@@ -330,3 +330,33 @@ def test_strings_that_repeat_are_encoded_like_sorted_ones(dtype, count):
             encode_labels(y)
     with pytest.raises(ValueError, match="only one class"):
         encode_labels(np.full(2000, "a", dtype=dtype))
+
+
+def _labels_of(kind, labels):
+    pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    arrow = {"arrow": pa.array, "chunked": lambda y: pa.chunked_array([y[:7], y[7:]])}
+    if kind in arrow:
+        return arrow[kind](labels)
+    if kind == "arrow dictionary":
+        return pa.array(labels).dictionary_encode()
+    return pd.Series(labels, dtype=kind)
+
+
+@pytest.mark.parametrize("kind", ["category", "str", "string", "arrow", "chunked", "arrow dictionary"])
+def test_strings_of_pandas_and_arrow_are_labels(kind):
+    names = np.array(["no", "yes", "perhaps"], dtype=object)[np.arange(100) % 3]
+    classes, codes, _ = encode_labels(as_labels(_labels_of(kind, names.tolist())))
+    expected, expected_codes, _ = encode_labels(names)
+    assert classes.tolist() == expected.tolist()
+    assert codes.tolist() == expected_codes.tolist()
+    with pytest.raises(ValueError, match="missing"):
+        encode_labels(as_labels(_labels_of(kind, [*names[1:].tolist(), None])))
+
+
+def test_categories_that_are_numbers_are_labels_as_numbers():
+    pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    numbers = np.array([30, 10, 20])[np.arange(90) % 3]
+    for y in (pd.Series(numbers).astype("category"), pa.array(numbers), pa.chunked_array([numbers])):
+        classes, codes, _ = encode_labels(as_labels(y))
+        assert classes.dtype.kind == "i" and classes.tolist() == [10, 20, 30]
+        assert (classes[codes] == numbers).all()

@@ -164,14 +164,29 @@ def to_host(vector):
             if hasattr(vector, way):
                 return np.asarray(getattr(vector, way)())
         return np.asarray(vector)  # JAX
+    if hasattr(vector, "dictionary_encode"):  # Arrow's arrays, whose DLPack has no strings
+        return vector.to_numpy(zero_copy_only=False)
     if hasattr(vector, "__dlpack__") and not isinstance(vector, np.ndarray):
         return np.from_dlpack(vector)
     if not isinstance(vector, np.ndarray):
+        if (repeated := _from_dictionary(vector)) is not None:
+            return repeated
         import narwhals as nw
 
         series = nw.from_native(vector, pass_through=True, allow_series=True)
         return series.to_numpy() if isinstance(series, nw.Series | nw.DataFrame) else vector
     return vector
+
+
+def _from_dictionary(series):
+    """Strings and categories of pandas, each made once: an object for every row takes longer than many a fit.
+
+    None for anything else, and where some are missing.
+    """
+    if not (hasattr(series, "factorize") and str(series.dtype).startswith(("category", "str"))):
+        return None
+    codes, values = series.factorize()
+    return None if (codes < 0).any() else np.asarray(values)[codes]
 
 
 def refuse_masked(array, name):
