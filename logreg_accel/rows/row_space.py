@@ -57,7 +57,7 @@ class RowSpace(MemoryRows):
             rows.refuse_nonfinite()
             rows.refuse_overflow()
         L, pivots = linalg.pivoted_cholesky(gram)
-        kept = pivots[: L.shape[1]]
+        kept = pivots[: L.shape[1]].astype(np.int64)  # LAPACK's are shorter than kernels take them
         self._basis, self._factor = X.take(xp.asarray(kept)), L[kept]
         offset = joined([block.offset for block in blocks])
         offset = None if offset is None else rows.backend.to_host(offset)
