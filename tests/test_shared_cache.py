@@ -1,7 +1,9 @@
 """Fits that share a folder for their caches: whoever comes first, each ends in the same bits."""
 
+import errno
 import fcntl
 import os
+import tempfile
 
 import numpy as np
 import pytest
@@ -42,6 +44,19 @@ def test_another_fit_publishes_the_same_cache_first(files, monkeypatch):
     np.testing.assert_array_equal(others[1], expected)
     (folder,) = os.listdir(files["cache"])
     assert not folder.endswith(".tmp")
+
+
+def test_a_cache_that_others_made_may_be_for_reading_alone(files, monkeypatch):
+    """Row vectors go to the temporary folder: permissions do not stop the user that tests may run as."""
+    expected, temporary = coef_of(files), tempfile.TemporaryFile
+
+    def refused(*arguments, dir=None, **options):
+        if dir is not None and str(dir).startswith(str(files["cache"])):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir))
+        return temporary(*arguments, dir=dir, **options)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    np.testing.assert_array_equal(coef_of(files), expected)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

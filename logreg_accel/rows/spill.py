@@ -16,7 +16,7 @@ class Spill:
     Parameters
     ----------
     folder : str or None
-        Where the file is made; None takes the temporary folder.
+        Where the file is made, if it may be; None takes the temporary folder.
     room : int
         Bytes of memory.
     """
@@ -34,13 +34,23 @@ class Spill:
             weakref.finalize(part, self._has_room, part.nbytes)
             return part
         if self.file is None:
-            with tempfile.TemporaryFile(dir=self.folder) as file:
+            with _file_in(self.folder) as file:
                 self.file = os.dup(file.fileno())
                 weakref.finalize(self, os.close, self.file)
         return _Written(self, part)
 
     def _has_room(self, size):
         self.room += size
+
+
+def _file_in(folder):
+    """A file without a name in a folder or, where nothing may be written to it, in the temporary folder."""
+    try:
+        return tempfile.TemporaryFile(dir=folder)
+    except OSError:  # a cache that others have made may be complete, and for reading alone
+        if folder is None:
+            raise
+        return tempfile.TemporaryFile()
 
 
 class _Written:
