@@ -23,6 +23,7 @@ _ALL_ROWS_COST = 3.0  # reads of a proof that moves all rows
 _PATIENT_FROM = 0.01  # of `tol`, an estimate from which on a dear proof is tried
 _DEAR = 240  # parameters from which on a Hessian of all rows takes longer than some steps of a solver
 _HOPE = 4.0  # times `tol`, what a bound may seem to be, before the intercept's part, to be worth finding
+_GAIN = 0.25  # of a bound, what may be left of it for a tighter one to be worth finding
 _UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some columns
 _LOOSE, _TIGHT = 1e-6, 1e-9
 """A bound above the first is made tighter where that is cheap; where X is small, the second is wanted."""
@@ -168,7 +169,11 @@ class Certificate:
         if bound > self.tol or best.dual is not None or self._is_dear(len(best.w)):
             return bound
         cheap = self.small and self.exact is not None
-        if bound > _LOOSE or (cheap and bound > max(10 * verdict.estimate, _TIGHT)):
+        m, per_parameter = self.start.n_rows, self.rows_per_parameter
+        within = witnesses.reach(m, len(best.w), verdict.estimate, per_parameter)
+        if (bound > _LOOSE and not within > _GAIN * bound) or (
+            cheap and bound > max(10 * verdict.estimate, _TIGHT)
+        ):
             self.partial, enough = bound, max(bound / 20, _TIGHT)
             gap = yield from self._repaired(best, math.nan, enough)
             return min(bound, gap / value_of(best, self.exact))

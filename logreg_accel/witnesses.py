@@ -45,6 +45,11 @@ def most_of(m, size, per_parameter):
     return max(per_parameter * size, _READS * m / size)
 
 
+def reach(m, size, estimate, per_parameter):
+    """About the bound that a proof by as many rows as are worth it comes to; nan where nothing is known."""
+    return estimate if all_move(m, size) else estimate * max(m / most_of(m, size, per_parameter), 1.0)
+
+
 def numbers(m, size, estimate, goals, per_parameter, fewest, cheap):
     """The numbers to try in turn; inf for all, none where too many are needed.
 
