@@ -57,10 +57,10 @@ def _separating(model, solution, most=10):
 
 def _advice(model, fitted):
     lower = f"Lower the step of {fitted.solver!s}, or leave it out: 1/L is safe."
-    scale = (
-        "Rounding hides any further descent from it: scale the columns, pass float64 or use "
-        "solver='newton-cholesky'."
-    )
+    remedies = "scale the columns, pass float64 or use solver='newton-cholesky'"
+    if fitted.solver == "newton-cholesky":
+        remedies = "scale the columns, pass float64 or leave out columns that others make up"
+    scale = f"Rounding hides any further descent from it: {remedies}."
     takes_more = "Raise `n_iter_no_change`, lower `step`, or use solver='auto': it takes a handful of reads."
     more_steps = f"Raise `max_iter` (now {model.max_iter}), scale the columns, or try another solver."
     return {

@@ -67,9 +67,10 @@ def test_a_high_noise_floor_is_told():
     a = 20 + 0.1 * rng.standard_normal(300)
     X = np.column_stack([a**power for power in range(1, 8)]).astype(np.float32)
     y = a + 0.1 * rng.standard_normal(300) > 20
-    with pytest.warns(ConvergenceWarning, match=r"noise floor\).*scale the columns, pass float64"):
+    with pytest.warns(ConvergenceWarning, match=r"noise floor\).*scale the columns, pass float64") as caught:
         clf = LogisticRegression(C=np.inf, solver="newton-cholesky").fit(X, y)
     assert clf.status_ == "noise floor" and clf.suboptimality_bound_ > 1e-6
+    assert "use solver=" not in str(caught[0].message)  # it is the one that was taken
 
 
 @pytest.mark.parametrize("solver", ["gd", "lbfgs"])

@@ -71,7 +71,7 @@ def of_batch(batch, taken, wanted, where):
         listed = ", ".join(f"{name!r} ({kind})" for name, kind in strange[:5])
         raise TypeError(
             f"{where!r} has columns that are not numbers: {listed}{', ...' if len(strange) > 5 else ''}. "
-            "Encode them, or name those to take by `features`."
+            "scan(..., encoder=TableEncoder()) encodes them; `features` or `drop` leave them out."
         )
     arrays = [_numbers(columns[name]) for name in taken]
     X = np.empty((batch.num_rows, len(taken)), dtype=np.result_type(*(array.dtype for array in arrays)))
