@@ -200,7 +200,7 @@ SLOTS = {
     ("LossGradient", "float32", 1028): 0.3,
     ("HessianVector", "float32", 4100): 0.4,
     ("ProductAt", "float32", 100): 0.28,
-    ("ProductAt", "float32", 8192): 0.22,
+    ("ProductAt", "float32", 4100): 0.26,
     ("LossGradient", "float16", 28): 0.8,
     ("LossGradient", "float16", 256): 0.6,
     ("HessianVector", "float16", 256): 0.6,
@@ -230,6 +230,17 @@ def test_instructions_leave_time_for_the_memory(loops, case):
     read = rows_at_once(launch) * shapes.padded(n, np.dtype(dtype).itemsize) * np.dtype(dtype).itemsize
     share = len(loop) * launch.block / 32 / 4 / (read / BYTES_A_CLOCK)
     assert 0.1 < share <= SLOTS[case], (share, launch.kernel)
+
+
+@with_loops
+@pytest.mark.parametrize("case", [case for case in SLOTS if case[1] == "float32"], ids=str)
+def test_labels_and_weights_are_asked_for_before_the_multiply_adds(loops, case):
+    """A row's formula waits for them, and nothing else is left to do meanwhile."""
+    name, dtype, n = case
+    loop = loops[launch_of(name, dtype, n).kernel]
+    narrow = [i for i, word in enumerate(loop) if re.match(r"LDG(?!.*\.(64|128))", word)]
+    first = next(i for i, word in enumerate(loop) if word.startswith("FFMA"))
+    assert narrow and narrow[-1] < first, (narrow, first)
 
 
 @with_loops
