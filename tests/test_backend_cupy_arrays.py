@@ -80,6 +80,15 @@ def test_repeated_rows_and_empty_ones(cupy):
     )
 
 
+@pytest.mark.parametrize("kind", ["int64", "int32", "uint16"])
+@pytest.mark.parametrize("on_host", [False, True])
+def test_rows_are_taken_by_numbers_of_any_type(cupy, kind, on_host):
+    X, y, _, _ = draw(40, 7, "float32")
+    block, rows = cpu_or_gpu("cupy").upload(block_of(X, y)), np.array([39, 0, 3, 3], dtype=kind)
+    taken = block.X.take(rows if on_host else cupy.asarray(rows))
+    np.testing.assert_array_equal(taken.stored.get(), X[rows])
+
+
 @pytest.mark.parametrize("layout", ["every second", "reversed", "misaligned"])
 def test_labels_and_weights_of_any_order(cupy, layout):
     X, y, s, _ = draw(300, 6, "float32", weighted=True)

@@ -137,7 +137,7 @@ class CupyBackend(Backend):
     # -- drawing rows ----------------------------------------------------------------------------------------
 
     def picked(self, vector, rows):
-        return arrays.taken(vector, cupy.asarray(rows, dtype=np.int64))
+        return arrays.taken(vector, rows)
 
     def of_classes(self, each, y, s):
         one_target = y.dtype == np.uint8 and y.ndim == 1

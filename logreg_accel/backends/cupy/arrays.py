@@ -13,8 +13,10 @@ _MOST_BLOCKS = 8192
 def by_rows(X, columns, dtype=None, rows=None):
     """A copy of X (m, n) with rows of so many columns, zeros beyond its own, wherever its numbers lie.
 
-    `dtype` is one of the arithmetic, if not X's own; `rows` are numbers of some rows on the device, int64.
+    `dtype` is one of the arithmetic, if not X's own; `rows` are numbers of some rows, of any integer type:
+    those of LAPACK's pivots have 32 bits.
     """
+    rows = None if rows is None else _on_device(rows)
     m, n = len(X) if rows is None else rows.size, X.shape[1]
     dtype = dtype or X.dtype
     out = cupy.empty((m, columns), dtype=dtype)
@@ -54,9 +56,10 @@ def aligned(array):
 
 
 def taken(array, rows):
-    """Some rows of a vector or matrix, by their numbers on the device."""
+    """Some rows of a vector or matrix, by their numbers."""
     if array.ndim > 1:
         return by_rows(array, array.shape[1], rows=rows)
+    rows = _on_device(rows)
     vector, out = contiguous(array), cupy.empty(rows.size, dtype=array.dtype)
     _start(f"picked<{_WORDS[array.itemsize]}>", rows.size, vector, rows, np.int64(rows.size), out)
     return out
@@ -85,6 +88,12 @@ def add_matrix(matrix, total, first):
     n, columns = len(total), matrix.shape[1]
     arguments = matrix, np.int32(columns), np.int32(n), np.bool_(first), total
     _start(f"add_matrix<{REAL[matrix.dtype.name]}>", n * n, *arguments)
+
+
+def _on_device(rows):
+    """Numbers of rows as kernels take them."""
+    as_they_are = isinstance(rows, cupy.ndarray) and rows.dtype == np.int64
+    return rows if as_they_are else cupy.asarray(rows, dtype=np.int64)
 
 
 def _start(name, threads, *arguments):

@@ -73,7 +73,7 @@ class DeviceMatrix(Matrix):
 
     def take(self, rows):
         n = self.shape[1]
-        return DeviceMatrix(arrays.by_rows(self.stored, padded(self.dtype, n), rows=cupy.asarray(rows)), n)
+        return DeviceMatrix(arrays.by_rows(self.stored, padded(self.dtype, n), rows=rows), n)
 
     def _columns(self, columns):
         part = self.stored[:, columns]
