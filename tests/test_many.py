@@ -256,9 +256,7 @@ def test_memory_of_a_cross_validation():
     fold = rng.integers(0, 5, m).astype(np.uint8)
     splits = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(5)]
     settings = {"Cs": 10, "cv": splits, "refit": False, "backend": "numba", "n_threads": 2}
-    LogisticRegressionCV(**settings | {"cv": 2, "Cs": 2}).fit(
-        X[:20_000], y[:20_000]
-    )  # whatever is loaded once
+    LogisticRegressionCV(**settings).fit(X, y)  # loops are compiled and whatever else is loaded once
     tracemalloc.start()
     try:
         LogisticRegressionCV(**settings).fit(X, y)
