@@ -13,7 +13,7 @@ from cuda_on_cpu import fake_cupy
 from conftest import EMULATED, LAYOUTS, block_of, check_all_passes, check_loss_gradient, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.backends import generic, passes
-from logreg_accel.losses import Logistic
+from logreg_accel.losses import Logistic, Multinomial
 
 pytestmark = pytest.mark.gpu
 
@@ -251,12 +251,15 @@ def test_temporaries_that_do_not_fit_are_made_smaller(module, kernels):
     backend.tile_bytes = module.CupyBackend.tile_bytes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generic, "tiles", with_little_memory(generic.tiles))
-        squares = backend.run(passes.ColumnSquares(), block)
+        three = block_of(X, np.arange(4000, dtype=np.uint8) % 3)
+        W3, softmax = np.repeat(W, 3, axis=1) * [1, 2, 3], Multinomial(3)
+        mean = backend.run(passes.MeanHessian(W3, softmax), backend.upload(three))
         backend.tile_bytes = module.CupyBackend.tile_bytes
-        norms = backend.run(passes.RowSquares(np.ones(30)), block)
+        own = backend.run(passes.OwnHessians(W3, softmax), backend.upload(three))
     assert len(refused) == 15
-    np.testing.assert_allclose(squares, (X.astype(float) ** 2).sum(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(norms.get(), (X.astype(float) ** 2).sum(axis=1), rtol=1e-5)
+    for found, pass_ in ((mean, passes.MeanHessian), (own, passes.OwnHessians)):
+        expected = cpu_or_gpu("numpy").run(pass_(W3, softmax), three)
+        np.testing.assert_allclose(backend.to_host(found), expected, rtol=1e-4, atol=1e-2)
 
     def with_none(backend, block, columns):
         raise fake_cupy.OutOfMemoryError("out of memory")

@@ -107,12 +107,16 @@ def _good(here, there, direction, slope, flat):
 
 
 def ends(start, end):
-    """What two Points tell of F on the line between them: the slope at 0, that at 1, and the rise."""
+    """What two Points tell of F on the line between them: the slope at 0 and that at 1.
+
+    The values do, too, but little is left of their digits in a difference, and what rounding leaves there
+    would be in the step: L-BFGS makes much of it, and the same rows in another order got other weights.
+    """
     d = end.w - start.w
-    return float(start.gradient @ d), float(end.gradient @ d), end.value - start.value
+    return float(start.gradient @ d), float(end.gradient @ d)
 
 
-def minimum(slope_and_curvature, first, last=None, rise=math.nan):
+def minimum(slope_and_curvature, first, last=None):
     """Minimise a convex function of one variable over t ≥ 0 by a safeguarded Newton iteration.
 
     It stops just before the minimum, when the slope has risen to 1 % of that at 0. Beyond it, where the slope
@@ -123,8 +127,8 @@ def minimum(slope_and_curvature, first, last=None, rise=math.nan):
     slope_and_curvature : function t -> (float, float)
     first : float
         The slope at 0.
-    last, rise : float
-        The slope at 1, and the value there less that at 0, where they are known; they spare an evaluation.
+    last : float or None
+        The slope at 1, where it is known, which spares an evaluation.
 
     Returns
     -------
@@ -143,7 +147,7 @@ def minimum(slope_and_curvature, first, last=None, rise=math.nan):
         # Newton's method aims at half of that slope: aiming at none, it can stay beyond the minimum for ever.
         newton = t - (slope + enough / 2) / curvature if curvature > 0 else math.inf
         if known:
-            newton, known = _cubic_minimum(first, last, rise), False
+            newton, known = first / (first - last) if last > first else math.inf, False
         if not low < newton < min(high, 10 * t):
             if high == math.inf:
                 newton = 4 * t
