@@ -282,7 +282,7 @@ def test_draws_are_those_of_one_machine(tmp_path, weighted):
 @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_processes_that_are_killed_or_frozen(tmp_path, how, monkeypatch):
     monkeypatch.setattr(parts, "SILENT", 4.0)
-    monkeypatch.setattr(packed, "BLOCK", 1 << 24)  # as in the processes
+    monkeypatch.setattr(packed, "BLOCK", 1 << 23)  # as in the processes
     shards(tmp_path)
     model = LogisticRegression(backend="numpy")
     expected = known(model.fit(source(tmp_path, client=Here(1))))

@@ -12,7 +12,7 @@ from .matrix import Matrix
 PIECE = 1 << 12
 """Bytes that have a checksum of their own, so that a few rows can be read and checked without the others."""
 
-BLOCK = 1 << 24
+BLOCK = 1 << 23
 """Bytes of a block, about: it is what a sum is made of, so that sums depend on it."""
 
 _GAP = 1  # pieces

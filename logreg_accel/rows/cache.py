@@ -25,7 +25,7 @@ RESIDENT = 0.33
 TOGETHER = 0.9
 """Of the memory, for blocks that stay and what else is needed, once that is known."""
 
-_BESIDE = 6 * p.BLOCK  # buffers into which blocks are read, readers of tables, what the allocator keeps
+_BESIDE = 12 * p.BLOCK  # buffers into which blocks are read, readers of tables, what the allocator keeps
 
 _BLOCKS = "blocks"
 
