@@ -256,14 +256,17 @@ def test_memory_of_a_cross_validation():
     fold = rng.integers(0, 5, m).astype(np.uint8)
     splits = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(5)]
     settings = {"Cs": 10, "cv": splits, "refit": False, "backend": "numba", "n_threads": 2}
-    peaks = []
-    for _ in range(3):  # the first time, loops are compiled; threads are not always at their most together
+    LogisticRegressionCV(**settings).fit(X, y)  # loops are compiled and whatever else is loaded once
+
+    def peak_of(n_threads):
         tracemalloc.start()
         try:
-            LogisticRegressionCV(**settings).fit(X, y)
-            peaks.append(tracemalloc.get_traced_memory()[1])
+            LogisticRegressionCV(**settings | {"n_threads": n_threads}).fit(X, y)
+            return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    peak = min(peaks[1:])
+
+    # Threads that another process holds up keep what they work on beside that of others: two looks at two.
+    peak = max(peak_of(1), min(peak_of(2), peak_of(2)))
     vectors, bits, held_out, margins = n * 50 * 8 * 30, m * 5 / 8, m * (10 + 1) * 4, 4 * m * 4
     assert peak <= 1.1 * (vectors + bits + held_out + margins)

@@ -156,16 +156,7 @@ print(model.status_, peak[0])
 
 
 def peak_of(pattern, budget):
-    """Bytes by which the resident set of a process grows that fits files with a budget.
-
-    What allocators keep differs from run to run, by a tenth now and then, and comes on top of what a fit
-    takes: a second run may show that a first one had more of it.
-    """
-    first = _peak_of_one(pattern, budget)
-    return first if first <= 1.1 * budget else _peak_of_one(pattern, budget)
-
-
-def _peak_of_one(pattern, budget):
+    """Bytes by which the resident set of a process grows that fits files with a budget."""
     line = [sys.executable, "-c", PEAK, str(pattern), f"{budget // 1_000_000}MB"]
     done = subprocess.run(line, capture_output=True, text=True, timeout=600)
     assert done.stdout.startswith("converged"), done.stderr
