@@ -10,6 +10,7 @@ from .backends.passes import Margins
 from .backends.threads import looked_up
 from .data import Block, Matrix, as_labels, as_matrix, as_offset, as_weights, centred
 from .data.convert import named, to_table
+from .data.rounded import rounded, warn_rounded
 from .data.scan import Source
 from .interop.hooks import array_api_dispatches, in_namespace_of
 from .losses import loss_of
@@ -167,6 +168,8 @@ class Predictor:
         if isinstance(X, Matrix) and not reset and X.names is getattr(self, "feature_names_in_", ""):
             return X  # of a source, whose columns were compared
         X = to_table(X)
+        if reset:
+            warn_rounded(rounded(X))
         matrix = as_matrix(X)
         if isinstance(X, Matrix) and reset and X.names is not None:
             self._remember_features(X.names, X.shape[1])

@@ -10,6 +10,7 @@ from .cluster.collections import is_collection, source_of
 from .cluster.rows import ClusterRows
 from .cluster.rows import opened as opened_on_workers
 from .data import as_labelled
+from .data.rounded import warn_rounded
 from .data.scan import Source
 from .rows import MemoryRows, Relabelled, Streamed, StreamRows, opened
 from .rows.cache import room_for_blocks
@@ -38,6 +39,7 @@ def labelled_rows(model, X, y, sample_weight, offset=None):
         return
     _check_stream(model, y, sample_weight, offset)
     with (opened if X.client is None else opened_on_workers)(X, model.class_weight) as labelled:
+        warn_rounded(labelled.rounded)
         model._remember_features(labelled.names, labelled.block.X.shape[1])
         if X.encoder is not None:
             model.encoder_ = X.encoder

@@ -154,11 +154,12 @@ def test_workers_that_are_killed_or_frozen(frame, tmp_path, how, monkeypatch):
 
 @pytest.mark.slow
 def test_every_worker_is_killed_at_every_evaluation(frame, tmp_path, monkeypatch):
-    """One fit for each worker and each evaluation: the same bits, and no wait without an end."""
+    """One fit for each worker and each of ten evaluations: the same bits, and no wait without an end."""
+    frame = frame.assign(b=frame.a + frame.b / 10)  # columns that are alike take lbfgs many steps
     for i in range(4):
         frame.iloc[1000 * i : 1000 * (i + 1)].to_parquet(tmp_path / f"{i}.parquet")
     files = {"data": tmp_path / "*.parquet", "target": "y", "drop": ["w"]}
-    model = LogisticRegression(solver="newton-subsampled", backend="numpy", tol=1e-11)
+    model = LogisticRegression(solver="lbfgs", backend="numpy", tol=1e-11)
     one, ask, asked = model.fit(scan(**files)).coef_, parts.PartsOnWorkers.ask, []
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
@@ -184,9 +185,8 @@ def test_every_worker_is_killed_at_every_evaluation(frame, tmp_path, monkeypatch
             return coef
 
         np.testing.assert_array_equal(fit(at=-1, worker=None), one)
-        evaluations = len(asked)
-        assert evaluations >= 4
-        for at in range(min(evaluations, 10)):
+        assert len(asked) >= 10
+        for at in range(10):
             for worker in range(2):
                 np.testing.assert_array_equal(fit(at, worker), one)
                 assert len(asked) > at

@@ -1,5 +1,6 @@
 """What goes between the client and the workers: values, each of which any worker understands by itself."""
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,8 @@ class Summary(NamedTuple):
         Rows, and sums, largest and least positive of the weights, of each label.
     digest : bytes
         Tells the part from others.
+    rounded : Counter
+        How many whole numbers of each column float64 has not.
     """
 
     names: Any
@@ -54,6 +57,7 @@ class Summary(NamedTuple):
     rows: np.ndarray
     totals: tuple
     digest: bytes
+    rounded: Counter
 
 
 class View(NamedTuple):

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import uuid
 import weakref
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -70,7 +71,9 @@ def _streamed(source, there):
     classes, places = book.classes()
     store = StoreOfParts(there, found, max(summary.width for summary in full), full[0].kind)
     own = np.arange(len(classes), dtype=places.dtype)
-    return Streamed(store, full[0].names, classes, own, totals.of_classes(places), source.memory)
+    whole = sum((summary.rounded for summary in found), Counter())
+    known = store, full[0].names, classes, own, totals.of_classes(places), source.memory
+    return Streamed(*known, rounded=dict(whole))
 
 
 class StoreOfParts:

@@ -133,9 +133,8 @@ class Shelf:
         )
         totals = tuple(values[codes] for values in decoder.totals.in_order_of_coming())
         kind = self.store.kind if len(blocks) else None
-        return Summary(
-            decoder.names, kind, decoder.width, layouts, labels, codes, rows, totals, known.digest()
-        )
+        about = decoder.names, kind, decoder.width, layouts
+        return Summary(*about, labels, codes, rows, totals, known.digest(), decoder.rounded)
 
     def summary(self, numbers):
         """Of every part: a Summary."""

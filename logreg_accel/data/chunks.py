@@ -6,6 +6,7 @@ import numpy as np
 
 from .convert import as_array, to_host, to_table
 from .files import find_column
+from .rounded import rounded
 
 CHUNK = 1 << 23
 """Bytes of a chunk, about."""
@@ -26,6 +27,8 @@ class Chunk(NamedTuple):
         Of each column, or one of all; empty where there is nothing to tell it by.
     open_ended : bool
         Whether a sparse X may have more columns than show here.
+    rounded : Counter or None
+        How many whole numbers of each column float64 has not.
     """
 
     X: Any
@@ -34,6 +37,7 @@ class Chunk(NamedTuple):
     names: list | None = None
     types: tuple = ()
     open_ended: bool = False
+    rounded: Any = None
 
 
 class Wanted(NamedTuple):
@@ -82,7 +86,8 @@ def of_batch(batch, taken, wanted, where):
         rows = np.asarray(columns[missing[0]].is_null())
         raise Missing(missing, int(rows.argmax()))
     one = [None if name is None else _vector_of(columns[name]) for name in (wanted.target, wanted.weight)]
-    return Chunk(X, *one, names=taken, types=types)
+    whole = rounded(dict(zip(taken, arrays, strict=True)))
+    return Chunk(X, *one, names=taken, types=types, rounded=whole)
 
 
 class Missing(ValueError):
@@ -114,6 +119,7 @@ def in_pieces(X, y, s, where):
 
 def of_arrays(X, y=None, weight=None, *, where):
     X = to_table(X)
+    whole = rounded(X)
     names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
     y, weight = (None if v is None else np.asarray(to_host(v)) for v in (y, weight))
     if getattr(X, "shape", (1,))[0] == 0:
@@ -122,4 +128,4 @@ def of_arrays(X, y=None, weight=None, *, where):
         X = as_array(X)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{where}: {error}") from error
-    return Chunk(X, y, weight, names, (X.dtype.name,))  # in any order of the bytes
+    return Chunk(X, y, weight, names, (X.dtype.name,), rounded=whole)  # a type in any order of the bytes

@@ -205,6 +205,17 @@ def _from_table(X, name):
     return X
 
 
+def columns_of_int64(X):
+    """Pairs (name, array) of the columns of a frame or table that have whole numbers of 64 bits."""
+    import narwhals as nw
+
+    frame = nw.from_native(X, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        for name, dtype in frame.schema.items():
+            if dtype in (nw.Int64, nw.UInt64):
+                yield name, np.asarray(frame[name].to_numpy())
+
+
 def _frame_to_array(frame, name):
     import narwhals as nw
 

@@ -18,7 +18,7 @@ from ..data import packed as p
 from .store import INDEX, Store, forget
 from .streamed import Streamed
 
-_FORMAT = 2
+_FORMAT = 3
 RESIDENT = 0.33
 """Of the memory that reading leaves, for blocks that stay."""
 
@@ -99,7 +99,7 @@ def publish(streamed, working, folder, stamp, learned=None):
         "object": streamed.classes.dtype == object,
     }
     facts |= {"kind": [store.kind.dtype.name, store.kind.sparse, store.kind.weighted], "stamp": stamp}
-    facts["learned"] = learned
+    facts |= {"learned": learned, "rounded": list(streamed.rounded.items())}
     arrays = {f"totals_{i}": values for i, values in enumerate(streamed.totals)}
     arrays |= {
         "parts": np.array(store.parts),
@@ -155,7 +155,8 @@ def _loaded(source, folder, stamp):
         classes = arrays["classes"].astype(object) if facts["object"] else arrays["classes"]
         totals = tuple(arrays[f"totals_{i}"] for i in range(4))
         source.recall(facts["learned"])
-        return Streamed(store, facts["names"], classes, arrays["places"], totals, source.memory)
+        known = store, facts["names"], classes, arrays["places"], totals, source.memory
+        return Streamed(*known, rounded=dict(facts["rounded"]))
     except BaseException:
         store.close()
         raise

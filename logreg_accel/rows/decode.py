@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections import Counter
 
 import numpy as np
 
@@ -78,7 +79,8 @@ def _decoded(source):
         store.n_features = decoder.width
         classes, places = book.classes()
         totals = decoder.totals.of_classes(places)
-        streamed = Streamed(store, decoder.names, classes, places, totals, source.memory)
+        known = store, decoder.names, classes, places, totals, source.memory
+        streamed = Streamed(*known, rounded=dict(decoder.rounded))
         if folder is not None:
             if source.fingerprint() != stamp:
                 raise ValueError("the files of the source have changed while they were read. Fit again.")
@@ -96,11 +98,13 @@ class Decoder:
     ----------
     store : Store or None
         Where the blocks go; to be there before the first piece.
+    rounded : Counter
+        How many whole numbers of each column float64 has not.
     """
 
     def __init__(self, book, totals, store=None):
         self.book, self.totals, self.store = book, totals, store
-        self.names, self.cutter = None, None
+        self.names, self.cutter, self.rounded = None, None, Counter()
 
     @property
     def width(self):
@@ -114,6 +118,7 @@ class Decoder:
         X, s = piece.chunk.X, _weights(piece)
         codes = self.book.codes_of(np.asarray(piece.chunk.y), piece)
         self.totals.add(codes, s)
+        self.rounded.update(piece.chunk.rounded or {})
         self.cutter.add(piece.part, X, codes, s)
 
     def finish(self):

@@ -25,6 +25,8 @@ class Streamed(NamedTuple):
     memory : int
     factors : ndarray (n_classes,) or None
         Class weights.
+    rounded : dict or None
+        How many whole numbers of each column float64 has not.
     """
 
     store: Any
@@ -34,6 +36,7 @@ class Streamed(NamedTuple):
     totals: tuple
     memory: int
     factors: Any = None
+    rounded: Any = None
 
     @property
     def block(self):

@@ -1,0 +1,75 @@
+"""Whole numbers beyond 2⁵³: passes compute in float64, which has not all of them, so they are told of.
+
+Two numbers of an account or two times in nanoseconds may become one. A fit goes on: what is left of a
+coefficient is right where the numbers differ by much more than float64 has them apart.
+"""
+
+import warnings
+from collections import Counter
+
+import numpy as np
+from sklearn.exceptions import DataConversionWarning
+
+from .convert import columns_of_int64
+
+_EXACT = 1 << 53
+
+
+def rounded(X):
+    """How many numbers of each column float64 rounds: a Counter by name, or by place where there are none.
+
+    Parameters
+    ----------
+    X : array, sparse matrix, frame, table or dict of arrays
+        As it is given, before it is converted; what is not on the host has none.
+    """
+    counts = {name: _count(values) for name, values in _whole(X)}
+    return Counter({name: count for name, count in counts.items() if count})
+
+
+def warn_rounded(counts):
+    """A DataConversionWarning where `rounded` has counted some."""
+    if counts:
+        listed = ", ".join(f"{name!r} ({count:,})" for name, count in list(counts.items())[:5])
+        warnings.warn(
+            f"Whole numbers beyond 2**53 are rounded to float64, in so many rows of these columns: {listed}"
+            f"{', ...' if len(counts) > 5 else ''}. Numbers that name something are no features: leave them "
+            "out, or take them as levels. From times, subtract one that is near to all of them.",
+            DataConversionWarning,
+            stacklevel=3,
+        )
+
+
+def _whole(X):
+    """Pairs (name, array) of the columns of whole numbers of 64 bits."""
+    if isinstance(X, dict):
+        yield from X.items()
+    elif isinstance(X, np.ndarray):
+        if X.ndim == 2 and _is_wide(X.dtype) and X.size and _beyond(X):
+            yield from enumerate(X.T)
+    elif hasattr(X, "tocsr"):
+        if _is_wide(X.dtype) and isinstance(X.dtype, np.dtype) and _beyond(X.tocsr().data):
+            columns = X.tocsc()
+            for j in range(X.shape[1]):
+                yield j, columns.data[columns.indptr[j] : columns.indptr[j + 1]]
+    elif hasattr(X, "columns"):
+        yield from columns_of_int64(X)
+
+
+def _is_wide(dtype):
+    return getattr(dtype, "kind", "") in ("i", "u") and dtype.itemsize == 8
+
+
+def _beyond(values):
+    """Whether some are beyond 2⁵³, found in less time than a pass takes."""
+    return bool(values.size) and (int(values.max()) > _EXACT or int(values.min()) < -_EXACT)
+
+
+def _count(values):
+    if not _is_wide(values.dtype) or not _beyond(values):
+        return 0
+    # Converting back would tell as well, but not of the largest ones: what they are rounded to overflows.
+    bits = values.astype(np.uint64)
+    size = np.where(values < 0, 0 - bits, bits)
+    lowest = size & (0 - size)
+    return int(np.count_nonzero(size // np.maximum(lowest, 1) >= _EXACT))
