@@ -193,9 +193,7 @@ class Predictor:
     def _codes(self, X, offset=None):
         """The backend, and the number of each row's class where it has it."""
         backend, margins = self._margins(X, offset)
-        codes = margins.argmax(axis=1) if margins.ndim == 2 else margins > 0
-        # an array of truths would pick other labels than one of numbers
-        return backend, codes.astype(np.min_scalar_type(len(self.classes_) - 1))
+        return backend, backend.likeliest(margins, len(self.classes_))
 
     def _of_loss(self, X, what, prior, offset):
         shift = None if prior is None else prior_shift(self, prior)
@@ -203,8 +201,8 @@ class Predictor:
         if shift is not None:
             shift = shift if margins.ndim == 2 else shift[1] - shift[0]
             margins = margins + backend.xp.asarray(shift, dtype=margins.dtype)
-        function = getattr(loss_of(len(self.classes_)), what)
-        return self._told(X, backend, function(margins if margins.ndim == 2 else margins[:, None]))
+        margins = margins if margins.ndim == 2 else margins[:, None]
+        return self._told(X, backend, backend.probabilities(what, loss_of(len(self.classes_)), margins))
 
     def _told(self, X, backend, result):
         """A result of a backend as the caller wants it: where X lies, or on the host."""
@@ -230,10 +228,9 @@ def margins_of(backend, matrix, W, n_outputs=None):
     if np.abs(W[-1]).max() > _FAR:  # of columns far from zero: their margins cancel
         block = block._replace(X=centred(block.X, backend.xp.zeros(matrix.shape[1])))
     margins = backend.run(Margins(W), block)
-    overflowed = ~np.isfinite(margins).all(axis=1)
-    if overflowed.any():
+    if not backend.all_finite(margins):
         _refuse_nonfinite(block.X if matrix.on_device else matrix)
-        these = np.flatnonzero(overflowed)
+        these = np.flatnonzero(~np.isfinite(margins).all(axis=1))
         X = backend.to_host(block.X.take(these).to_dense())
         models = np.split(W, W.shape[1] // (n_outputs or W.shape[1]), axis=1)
         huge = np.hstack([_huge_margins(X, of_model) for of_model in models])

@@ -24,7 +24,7 @@ BYTES_A_CLOCK = 18  # what the memory of an H200 supplies to each multiprocessor
 # read before any test runs: they are compiled beside the tests, and some of those plant faults in dense.cu
 SOURCES = {
     name: cuda.source(name)
-    for name in ("dense.cu", "pointwise.cu", "sweeps.cu", "made.cu", "classes.cu", "arrays.cu")
+    for name in ("dense.cu", "pointwise.cu", "sweeps.cu", "made.cu", "classes.cu", "arrays.cu", "squares.cu")
 }
 
 
@@ -48,6 +48,7 @@ def compile_for_some_architectures():
     all_dtypes |= kernels_of(["float32"], [1024], PASSES)
     all_dtypes |= kernels_of(["float32"], [100, 8192], ["ProductAt"])
     pointwise = [f"logistic_{name}<{real}>" for name in ("line", "residual") for real in ("float", "double")]
+    pointwise += ["logistic_probabilities<float>", "nonfinite<float>", "likeliest<float, unsigned char>"]
     jobs = [("dense.cu", sorted(all_dtypes if arch == "sm_90" else some) + SUMS, arch) for arch in BY_DEFAULT]
     jobs += [("pointwise.cu", pointwise, arch) for arch in BY_DEFAULT]
     draws = ("mass_total", "mass_above", "mass_passing", "mass_taken")
@@ -61,7 +62,10 @@ def compile_for_some_architectures():
         ("arrays.cu", ["copied<unsigned char, unsigned char>", "copied<float, double>"], arch)
         for arch in BY_DEFAULT
     ]
-    several = [f"softmax_{name}<float>" for name in ("residual", "product", "line", "change")]
+    squares = ["row_squares<float, float>", "column_squares<float, float>", "inverse_means<float>"]
+    jobs += [("squares.cu", squares, arch) for arch in BY_DEFAULT]
+    several = ("residual", "product", "line", "change", "probabilities")
+    several = [f"softmax_{name}<float>" for name in several]
     jobs += [("classes.cu", several, arch) for arch in BY_DEFAULT]
     jobs.sort(key=lambda job: -len(job[1]))
     with ThreadPoolExecutor(2) as pool:
@@ -277,6 +281,7 @@ def test_a_mistake_in_a_kernel_fails_the_compilation():
         "made.cu",
         "classes.cu",
         "arrays.cu",
+        "squares.cu",
     ],
 )
 def test_headers_are_part_of_the_source(name):
@@ -284,7 +289,7 @@ def test_headers_are_part_of_the_source(name):
     text = cuda.source(name)
     assert re.findall(r'#include "(.*)"', text) == ["emulation.h"]  # for the CPU only
     assert not re.findall(r"#include <", text), "headers of CUDA are not part of every installation of CuPy"
-    assert ("struct Logistic" in text or name == "arrays.cu") and "transposed_sum" in text
+    assert ("struct Logistic" in text or name in ("arrays.cu", "squares.cu")) and "transposed_sum" in text
 
 
 def test_arithmetic_of_storage_is_the_package_s():

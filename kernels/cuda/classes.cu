@@ -78,6 +78,26 @@ struct Product {
 };
 
 template <class Real>
+struct Apart {  // margins that lie a step from one another
+    const Real* z;
+    long long step;
+    __device__ Real operator()(int c) const { return z[c * step]; }
+};
+
+// Probabilities of the classes, or their logarithms: beside the 1 of the largest margin the sum of the others
+// would be rounded away.
+template <class Real>
+__global__ void softmax_probabilities(const Real* z, long long between, long long step, bool logarithms,
+                                      long long m, int classes, Real* out) {
+    FOR_EACH_ROW(i, m) {
+        const auto row = softmax_of<Real>(Apart<Real>{z + i * between, step}, classes);
+        const Real beyond = logarithms ? log1p(row.lower + (row.ties - Real(1))) : Real(0);
+        FOR_EACH_CLASS(c, 0, classes)
+        out[i * classes + c] = logarithms ? row.z(c) - row.top - beyond : row.probability(c);
+    }
+}
+
+template <class Real>
 __global__ void softmax_residual(const Real* z, const unsigned char* y, const Real* s, long long m,
                                  int classes, Real* out, double* block_losses) {
     double losses[1] = {};

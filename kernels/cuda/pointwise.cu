@@ -1,4 +1,5 @@
-// Passes over margins, which read no X: between two matrix products, and along a line.
+// Passes over margins, which read no X: between two matrix products, along a line, and what predictions
+// make of them. The latter take margins whose rows and columns lie `row` and `column` numbers apart.
 //
 // Losses and sums are added in double: each thread its rows in order, each block a tree of fixed shape, and
 // block sums go out to be added in order. No atomics: the same bits on every run.
@@ -37,4 +38,49 @@ __global__ void logistic_line(const Real* z0, const Real* z1, const unsigned cha
         sums[1] += double(weight * logistic_curvature(z) * d * d);
     }
     block_sum(sums, block_sums);
+}
+
+// Whether a margin is no number or infinite; nobody writes `found`, which is zero, where all are finite.
+template <class Real>
+__global__ void nonfinite(const Real* z, long long row, long long column, long long m, int outputs,
+                          int* found) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid())
+        for (int c = 0; c < outputs; ++c) {
+            const Real x = z[i * row + c * column];
+            if (x - x != Real(0)) *found = 1;
+        }
+}
+
+// The class of the largest margin, the first of those; of one margin, whether it is positive.
+template <class Real, class Code>
+__global__ void likeliest(const Real* z, long long row, long long column, long long m, int outputs,
+                          Code* codes) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
+        Real most = outputs == 1 ? Real(0) : z[i * row];
+        int best = 0;
+        for (int c = outputs > 1; c < outputs; ++c) {
+            const Real x = z[i * row + c * column];
+            if (x > most) {
+                most = x;
+                best = outputs == 1 ? 1 : c;
+            }
+        }
+        codes[i] = Code(best);
+    }
+}
+
+// Probabilities of two classes, or their logarithms, from the margins of one output.
+template <class Real>
+__global__ void logistic_probabilities(const Real* z, long long row, long long m, bool logarithms,
+                                       Real* out) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
+        const Real x = z[i * row], size = x < Real(0) ? -x : x, t = exp(-size);
+        Real likely = Real(1) / (Real(1) + t), unlikely = t / (Real(1) + t);
+        if (logarithms) {
+            likely = -log1p(t);
+            unlikely = likely - size;
+        }
+        out[2 * i] = x > Real(0) ? unlikely : likely;
+        out[2 * i + 1] = x > Real(0) ? likely : unlikely;
+    }
 }

@@ -177,6 +177,22 @@ class Backend:
         for a, b, curvature in loss.curvature_blocks(Z, y):
             yield a, b, curvature if s is None else s * curvature
 
+    # -- predictions -----------------------------------------------------------------------------------------
+
+    def all_finite(self, Z):
+        """Whether all margins are finite."""
+        return bool(np.isfinite(Z).all())
+
+    def likeliest(self, Z, n_classes):
+        """The code of the class that the margins of a row (m,) or (m, k) tell, in the smallest type."""
+        codes = Z.argmax(axis=1) if Z.ndim == 2 else Z > 0
+        # an array of truths would pick other labels than one of numbers
+        return codes.astype(np.min_scalar_type(n_classes - 1))
+
+    def probabilities(self, what, loss, Z):
+        """What a function of the loss makes of margins: "probabilities" or "log_probabilities" (m, K)."""
+        return getattr(loss, what)(Z)
+
     # -- drawing rows ----------------------------------------------------------------------------------------
 
     def picked(self, vector, rows):

@@ -14,7 +14,7 @@ from ...data import Block, Matrix, compute_dtype
 from .. import linalg
 from .. import passes as p
 from ..base import Backend
-from . import arrays, made, sweeps
+from . import arrays, made, predictions, sweeps
 from .kernels import KERNELS, POINTWISE
 from .sweeps import two_labels
 from .upload import DeviceBlock, Uploader, bytes_needed, fetch, free_bytes, to_device
@@ -133,6 +133,18 @@ class CupyBackend(Backend):
             # Not inside `except`, where the exception keeps the temporaries alive.
             cupy.get_default_memory_pool().free_all_blocks()
             self.tile_bytes //= 4
+
+    # -- predictions -----------------------------------------------------------------------------------------
+
+    def all_finite(self, Z):
+        return (predictions if predictions.takes(Z) else super()).all_finite(Z)
+
+    def likeliest(self, Z, n_classes):
+        return (predictions if predictions.takes(Z) else super()).likeliest(Z, n_classes)
+
+    def probabilities(self, what, loss, Z):
+        told = predictions.probabilities(what, loss, Z) if predictions.takes(Z) else None
+        return super().probabilities(what, loss, Z) if told is None else told
 
     # -- drawing rows ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,46 @@
+"""What nobody waits for on a GPU once our kernels are kept: templates of CuPy's, which it would compile."""
+
+import numpy as np
+import pytest
+from cuda_on_cpu import device_array, fake_cupy
+
+from conftest import draw
+from logreg_accel import LogisticRegression
+
+M, N = 6000, 21
+PREDICTIONS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
+
+
+@pytest.fixture
+def asked(emulated_kernels, monkeypatch, tmp_path):
+    """A function that calls another one as two processes would, of which the second finds our kernels.
+
+    Both of them have an empty cache of CuPy's. It returns what CuPy had to compile.
+    """
+    if emulated_kernels is None:
+        pytest.skip("a GPU is there, and its compiler is not counted")
+    monkeypatch.setattr(emulated_kernels, "folder", tmp_path / "kept")
+
+    def asked(function):
+        for compilations in (True, False):
+            with fake_cupy.in_place_of_cupy(emulated_kernels):
+                fake_cupy.counts.clear()
+                device_array.compiled.clear()
+                function()
+                assert (fake_cupy.counts["compilations"] > 0) == compilations
+        return set(device_array.compiled)
+
+    return asked
+
+
+def problem(n_classes, weighted=False):
+    X, y, s, _ = draw(M, N, "float32", weighted=weighted)
+    return X, y if n_classes == 2 else (np.arange(M) % n_classes).astype(np.uint8), s
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_predictions_of_rows_on_the_device_take_none(asked, n_classes, name):
+    X, y, _ = problem(n_classes)
+    model = LogisticRegression(backend="numpy", solver="lbfgs").fit(X, y)
+    assert asked(lambda: getattr(model, name)(fake_cupy.asarray(X))) == set()
