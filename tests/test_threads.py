@@ -1,9 +1,11 @@
 """Threads: the same bits at any number of them, many fits at once, and life after fork."""
 
+import gc
 import multiprocessing
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +15,7 @@ import threadpoolctl
 
 from conftest import FLOATS, block_of, draw
 from logreg_accel import LogisticRegression
-from logreg_accel.backends import get_backend, passes
+from logreg_accel.backends import get_backend, passes, threads
 from logreg_accel.backends.threads import available_threads, blas_limit, looked_up, run_lanes, usable_threads
 from logreg_accel.losses import Multinomial
 
@@ -184,6 +186,20 @@ def test_an_error_leaves_no_lane_running():
     with pytest.raises(KeyboardInterrupt):
         run_lanes(work, 50, 2)
     assert not running
+
+
+def test_helpers_that_come_too_late_keep_nothing():
+    """Those that wait in the pool's queue, behind the lanes of other fits, knew what lanes work on."""
+    free, rows = threading.Event(), np.ones(3)
+    known = weakref.ref(rows)
+    others = [threads._shared_pool().submit(free.wait, 60) for _ in range(available_threads())]
+    try:
+        run_lanes(lambda lane, rows=rows: rows.sum(), 4, 3)
+        del rows
+        gc.collect()
+        assert known() is None and not any(other.done() for other in others)
+    finally:
+        free.set()
 
 
 def test_limits_of_others_are_kept():

@@ -169,6 +169,7 @@ def run_lanes(work, n_lanes, n_threads):
         # lanes of another fit.
         started = [helper for helper in helpers if not helper.cancel()]
         wait(started)
+        work = None  # the pool's queue keeps helpers that were called off, and with them all that lanes know
     for helper in started:
         helper.result()
 

@@ -63,6 +63,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         The strongest penalty whose mean score is within one standard error of the best.
     Cs_, l1_ratios_ : ndarray
     scores_ : ndarray (n_splits, n_l1_ratios, n_cs)
+        A class that a split does not train on has no probability in its scores, as at the optimum of a model
+        with an intercept; of scikit-learn's scores that is left to the tolerance.
     coefs_paths_ : ndarray (n_splits, n_l1_ratios, n_cs, n_classes or 1, n_features + fit_intercept)
     n_iter_, suboptimality_, suboptimality_bound_, status_ : ndarray (n_splits, n_l1_ratios, n_cs)
     cv_results_ : dict

@@ -163,13 +163,28 @@ class Folds:
         shared, tests = self.shared, [self.tests[split] for split in splits]
         margins = held_out_margins(self.backend, shared, tests, columns, self.k)
         self.n_passes += 1 if shared.streamed else sum(map(len, tests)) / shared.X.shape[0]
-        if shared.offset is None:
-            return margins
-        copies = [W.shape[1] // shared.offset.shape[1] for W in columns]
-        return [
-            own + np.tile(shared.offset[test], count)
-            for own, test, count in zip(margins, tests, copies, strict=True)
-        ]
+        if shared.offset is not None:
+            copies = [W.shape[1] // shared.offset.shape[1] for W in columns]
+            margins = [
+                own + np.tile(shared.offset[test], count)
+                for own, test, count in zip(margins, tests, copies, strict=True)
+            ]
+        for split, own in zip(splits, margins, strict=True):
+            own.reshape(len(own), -1, self.k)[:, :, self._lacking(split)] = -np.inf
+        return margins
+
+    def _lacking(self, split):
+        """Classes that a split does not train on, of models with an intercept.
+
+        Their objective has no minimum: the lower that intercept, the smaller it is. Margins as a solver left
+        them, which scikit-learn scores, would say no more than when it stopped.
+        """
+        if self.k == 1 or not self.template.fit_intercept:
+            return []
+        model = self.specs[split * (len(self.specs) // self.shape[0])].model
+        totals = self.shared.class_totals(model)
+        factors = 1.0 if model.class_weight is None else np.array(model.class_weight)
+        return np.flatnonzero(totals * factors == 0)
 
     def _centred(self, W):
         """Weights (..., k), which of several classes may be shifted together, with their mean at zero."""
