@@ -6,19 +6,18 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import check_cv
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 
 from .. import fitting
-from ..backends.passes import Model
 from ..data.scan import Source
 from ..interop import hooks
 from ..prediction import Predictor
-from .folds import Folds, split_by
+from .folds import Folds, models_of, split_by
 from .models import shares_of, strengths_of, template_of, warn_of, with_columns_of
 from .opened import opened
 from .scoring import Scoring, score_of_source, scorer_of
 from .selection import best_of, grid_results, within_one_error
-from .table import Spec, class_factors
+from .table import Spec
 
 _OWN = {"Cs", "l1_ratios", "cv", "scoring", "refit", "use_legacy_attributes", "class_weight"}
 
@@ -89,6 +88,9 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
     >>> clf.C_, clf.scores_.shape
     (1.0, (5, 1, 4))
     """
+
+    # Weights of `score` are the scorer's, which has to ask for them; a request here would be a second one.
+    __metadata_request__score = {"sample_weight": UNUSED}
 
     def __init__(
         self,
@@ -226,7 +228,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         splits = check_cv(self.cv, labels, classifier=True).split(rows, labels, **to_split)
         split = split_by(splits, len(shared.codes))
         shared, self.classes_ = shared._replace(splits=split.bits), shared.classes
-        models = [self._model(shared, i) for i in range(len(split.tests))]
+        models = models_of(shared, len(split.tests), self.class_weight)
         scoring = Scoring(self.scoring, shared.classes, X, y, to_score)
         specs = [Spec(m, C, share) for m in models for share in shares for C in strengths]
         shape = (len(models), len(shares), len(strengths))
@@ -253,11 +255,6 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         if set(params) - {"groups"}:
             raise ValueError(_NO_ROUTING.format(method="fit", names=sorted(params)))
         return params, {} if sample_weight is None else {"sample_weight": sample_weight}
-
-    def _model(self, shared, split):
-        model = Model(0, split)
-        where = f"split {split} of `cv`"
-        return model._replace(class_weight=class_factors(shared, model, self.class_weight, where))
 
     def _choose(self, fold, strengths, shares):
         """Set the attributes, and refit."""

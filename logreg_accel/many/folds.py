@@ -74,6 +74,15 @@ def split_by(splits, n_samples):
     return Split(np.stack(columns, axis=1), tests)
 
 
+def models_of(shared, n_splits, class_weight):
+    """The Model of each split, with what its classes count among the rows that it trains on."""
+    models = [Model(0, split) for split in range(n_splits)]
+    return [
+        model._replace(class_weight=class_factors(shared, model, class_weight, f"split {split} of `cv`"))
+        for split, model in enumerate(models)
+    ]
+
+
 class Folds:
     """The models of all splits.
 
