@@ -77,6 +77,12 @@ def test_a_sample_is_taken_wherever_it_may_be(whole, usual, dear):
         assert found[1].factored_up_to == FACTORED_UP_TO
 
 
+def test_no_hessian_of_all_rows_is_made_of_few_columns_either():
+    whole = dense(10**7, 4)
+    usual, dear = choice(whole)
+    assert usual.exact and not dear.exact
+
+
 def test_many_parameters_under_an_l1_penalty_have_no_hessian():
     assert choice(dense(10**6, 4000), l1=True) == (fista(), fista())
 

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import BACKENDS, FLOATS
 from logreg_accel import LogisticRegression, Objective, driver, solvers
-from logreg_accel.solvers.questions import Accept, Curvature, Evaluate, HessianVector
+from logreg_accel.solvers.questions import Accept, Curvature, Draw, Evaluate, HessianVector, Sample
 
 PROOF = 4.0
 """Reads of a proof that all rows give: a loose bound is made tighter at the end."""
@@ -166,6 +166,25 @@ def test_rows_of_a_sample_follow_the_shape():
     assert solvers.newton_subsampled.for_shape(200_000, 1000).rows_per_parameter == 12
     with pytest.raises(ValueError, match="`rows_per_parameter` is 0"):
         solvers.newton_subsampled(rows_per_parameter=0)
+    with pytest.raises(ValueError, match="`exact` is 1"):
+        solvers.newton_subsampled(exact=1)
+
+
+def test_of_few_columns_steps_take_the_hessian_of_all_rows(family):
+    """Drawing rows would take longer. After the sample no other is drawn but for a proof."""
+    assert solvers.newton_subsampled.for_shape(M, N).exact
+    assert not solvers.newton_subsampled.for_shape(M, 100).exact
+    assert not solvers.newton_subsampled.for_shape(M, N, n_outputs=3).exact
+    _, X, y, s = family
+    objective, asked = Objective.from_arrays(X, y, s, backend="numba"), []
+    found = run(listening(solvers.newton_subsampled(exact=True), asked), objective, tol=1e-6)
+    least = run(solvers.newton_cholesky(), objective, tol=1e-13, max_iter=100).value
+    assert found.status == "converged" and found.bound >= (found.value - least) / least - 1e-13
+    whole = [question for question in asked if isinstance(question, Curvature) and question.on is None]
+    assert whole and not any(
+        isinstance(question.what, Sample) and question.what.at for question in draws(asked)
+    )
+    assert found.n_passes <= run(solvers.newton_cholesky(), objective, tol=1e-6).n_passes + 1
 
 
 @pytest.mark.parametrize(
@@ -213,6 +232,10 @@ def listening(settings, asked):
             answer = yield question
 
     return solve
+
+
+def draws(asked):
+    return [question for question in asked if isinstance(question, Draw)]
 
 
 @pytest.mark.parametrize("C", [1e-6, 1.0])

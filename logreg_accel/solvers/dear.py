@@ -48,7 +48,11 @@ def sparing_reads(chosen, whole):
     if isinstance(solver, prox_newton | newton_subsampled):
         usual = solver.rows_per_parameter
         more = max(rows, usual if most < _LEAST else min(usual, most))
-        wider = {"factored_up_to": FACTORED_UP_TO} if isinstance(solver, newton_subsampled) else {}
+        wider = (
+            {"factored_up_to": FACTORED_UP_TO, "exact": False}
+            if isinstance(solver, newton_subsampled)
+            else {}
+        )
         return dataclasses.replace(solver, rows_per_parameter=more, **wider), name, reason
     wide = whole.n_features > SAMPLE_UP_TO_FEATURES_OF_CLASSES
     # Where newton-cholesky is chosen rows are few, and its last step makes results agree to rounding.

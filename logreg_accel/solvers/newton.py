@@ -75,8 +75,11 @@ class newton_cholesky:
         return (yield from by_factors(here, flat))
 
 
-def by_factors(here, flat=ENOUGH_FLATTENING):
+def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
     """Run Newton's method from an accepted point, the Hessian factored, and return the status.
+
+    The gap at the end of a step is taken to be the decrement before it or, for an `early` end, what the same
+    factor makes of the gradient there.
 
     The rounding of a Hessian is lifted away: where that hides directions, steps end, or creep along them.
     From there on these are looked at one by one.
@@ -97,7 +100,8 @@ def by_factors(here, flat=ENOUGH_FLATTENING):
         crept = crept + 1 if decrements[-1] > _CREEPING * min(decrements[-3:-2], default=math.inf) else 0
         closely = closely or (crept >= _CREPT and len(here.w) <= LOOKED_AT_UP_TO)
         here = there
-        if (yield Accept(here, gap=decrements[-1])):
+        gap = 0.5 * (here.gradient @ solve(here.gradient)) if early else decrements[-1]
+        if (yield Accept(here, gap=gap)):
             return CONVERGED
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
 from .lbfgs import two_loop
-from .line_search import step
+from .line_search import NEWTON_FLATTENING, step
 from .newton import by_factors, conjugate_gradients, newton_in_memory
 from .questions import CLASS_MEAN, CONVERGED, NOISE_FLOOR, SOLVE, Accept, Curvature, Draw, Evaluate, Sample
 
@@ -20,6 +20,7 @@ _SAMPLE_SHARE = 0.02  # of all rows, up to which a sample has more rows than it 
 _WIDE_SOLVED = 0.1
 _WIDE_POOR_RATE = 0.8
 _WIDE_STEPS = 3
+_NARROW = 8  # features up to which a Hessian of all rows costs no more than drawing some of them
 # Parameters up to which the first sample is solved with factored Hessians; beyond, they would take longer
 # than the reads of all rows.
 FACTORED_UP_TO = 200
@@ -48,6 +49,9 @@ class newton_subsampled:
         Number of pairs of changes in w and in the gradient that are kept.
     factored_up_to : int
         Parameters up to which the metric is factored.
+    exact : bool
+        Whether the steps after the sample are Newton's, with the Hessian of all rows. "newton-subsampled"
+        stands for that where features are so few that drawing rows takes longer.
 
     References
     ----------
@@ -58,12 +62,15 @@ class newton_subsampled:
     rows_per_parameter: int = 50
     memory: int = 10
     factored_up_to: int = _METRIC_UP_TO
+    exact: bool = False
 
     def __post_init__(self):
         for name in ("rows_per_parameter", "memory", "factored_up_to"):
             value = getattr(self, name)
             if not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"`{name}` is {value!r}; expected a positive integer.")
+        if not isinstance(self.exact, bool):
+            raise ValueError(f"`exact` is {self.exact!r}; expected True or False.")
 
     @classmethod
     def for_shape(cls, n_rows, n_features, n_outputs=1):
@@ -76,7 +83,8 @@ class newton_subsampled:
         size = n_outputs * n_features + 1
         least, usual, most = (max(2, round(rows / n_outputs)) for rows in (12, 50, 200))
         few = min(max(_SAMPLE_SHARE * n_rows / size, usual), most)
-        return cls(rows_per_parameter=int(min(max(16 * n_rows / size**2, least), few)))
+        rows = int(min(max(16 * n_rows / size**2, least), few))
+        return cls(rows_per_parameter=rows, exact=n_outputs == 1 and n_features <= _NARROW)
 
     def bytes_beside(self, shape):
         """A sample and a Hessian: of all parameters, or of one class where those are many."""
@@ -88,6 +96,8 @@ class newton_subsampled:
         size = self.rows_per_parameter * len(start.w)
         if len(start.w) > self.factored_up_to:
             return (yield from self._by_products(start, size))
+        if self.exact:
+            return (yield from self._by_all_rows(start, size))
         first = min(size, _FIRST_ROWS * len(start.w))
         solve, likely = _newton(SOLVED, MOST_STEPS), (Sample(size, start.seed + 1),)
         here, _ = yield from near_the_optimum(start, first, solve, likely=likely)
@@ -126,6 +136,21 @@ class newton_subsampled:
                 pairs.append((s, y))
             here, before = there, decrement
 
+    def _by_all_rows(self, start, size):
+        """Run Newton's method from the optimum of a sample.
+
+        That sample may be large, beside the Hessians of all rows that it spares. A warm start may be there
+        already, which some rows show.
+        """
+        here, _ = yield from near_the_optimum(start, size, _newton(SOLVED, MOST_STEPS))
+        gap = math.inf
+        if start.w.any():
+            metric = yield from _metric(start, size, 1, here)
+            gap = 0.5 * (here.gradient @ metric(here.gradient))
+        if (yield Accept(here, gap=gap)):
+            return CONVERGED
+        return (yield from by_factors(here, NEWTON_FLATTENING, early=True))
+
     def _by_products(self, start, size):
         """Run sub-sampled Newton-CG: the metric is applied, not factored.
 
@@ -156,8 +181,9 @@ class newton_subsampled:
 
 def _metric(start, size, drawn, here):
     """v -> H⁻¹·v with the Hessian at a point of rows that are drawn for it."""
-    sample = yield Draw(Sample(size, start.seed + drawn, at=here))
-    return (yield Curvature(here.w, SOLVE, on=sample))
+    some = size < start.n_rows
+    sample = (yield Draw(Sample(size, start.seed + drawn, at=here))) if some else None
+    return (yield Curvature(here.w, SOLVE, sample, None if sample else here.margins))
 
 
 def _newton(enough, most_steps):
