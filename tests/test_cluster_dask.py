@@ -177,7 +177,7 @@ def test_every_worker_is_killed_at_every_evaluation(frame, tmp_path, monkeypatch
                         os.kill(sorted(cluster.workers.items())[worker][1].pid, signal.SIGKILL)
                 yield from ask(self, method, *args, **options)
 
-            client.wait_for_workers(2, timeout=60)
+            client.wait_for_workers(2, timeout=180)
             monkeypatch.setattr(parts.PartsOnWorkers, "ask", counted)
             began = time.monotonic()
             coef = model.fit(scan(**files, client=client)).coef_

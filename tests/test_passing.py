@@ -89,6 +89,20 @@ def test_what_is_gathered_are_the_rows_that_are_drawn(name, layout, monkeypatch)
         np.testing.assert_array_equal(one.gradient, other.gradient)
 
 
+@pytest.mark.parametrize("size", [3000, 11_000])
+def test_draws_of_many_rows_are_gathered(size):
+    """Heavy rows are certain there, so that more of the light ones are drawn than of few rows."""
+    X, y = problem()
+    X *= np.random.default_rng(2).lognormal(sigma=2, size=(M, 1)).astype(np.float32)
+    with opened(chunked(X, y)) as streamed:
+        rows, loss = StreamRows(streamed, cpu_or_gpu("numpy")), loss_of(2)
+        W = np.random.default_rng(1).standard_normal((N + 1, 1))
+        wanted = rows.wanted([(size, 5, False)])
+        sums = rows.sum(passes.LossGradient(W, loss, keep_margins=True, wanted=wanted))
+        drawn = rows.draw(size, 5, rows.sweep(passes.CurvatureMass(sums.margins, loss)))
+        assert drawn.n_rows == size and drawn.cost == 0
+
+
 def test_rows_of_which_some_were_gathered():
     X = np.arange(60.0).reshape(20, 3)
     codes = np.arange(20) % 3

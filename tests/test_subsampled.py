@@ -4,12 +4,14 @@ It always finds the optimum or says a true word about it, in a handful of reads.
 """
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from conftest import BACKENDS, FLOATS
 from logreg_accel import LogisticRegression, Objective, driver, solvers
+from logreg_accel.solvers.from_sample import near_the_optimum
 from logreg_accel.solvers.questions import Accept, Curvature, Draw, Evaluate, HessianVector, Sample
 
 PROOF = 4.0
@@ -277,3 +279,21 @@ def test_levels_that_a_sample_does_not_have(seed):
     X, y = X[:, X.any(axis=0)], (z + rng.logistic(size=m) > 1).astype(int)
     model = LogisticRegression(C=np.inf, solver="newton-subsampled").fit(X, y)
     assert model.status_ == "separable" and model.suboptimality_bound_ < 1e-6 and model.n_passes_ < 150
+
+
+def test_a_point_that_was_evaluated_is_not_evaluated_again():
+    """Where the optimum of a sample does not carry over, and four times as many rows are all of them."""
+    there = SimpleNamespace(w=np.ones(2), value=1.0)
+
+    def solve(sample, w):
+        yield from ()
+        return there
+
+    questions = near_the_optimum(SimpleNamespace(w=np.zeros(2), seed=0), 10, solve)
+    assert next(questions).what.size == 10
+    assert (questions.send("a sample")).w is there.w
+    all_rows = SimpleNamespace(w=there.w, value=2.0)
+    assert questions.send(all_rows).what.size == 40
+    with pytest.raises(StopIteration) as end:
+        questions.send(None)
+    assert end.value.value == (all_rows, 40)

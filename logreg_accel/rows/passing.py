@@ -14,6 +14,8 @@ from .masses import Masses
 from .sampling import LEAST_MASS, UNIFORM
 
 _LOWER = 0.75  # of the bar that so many rows pass: the mass of the other blocks is not known yet
+_MORE = 1.15  # times the rows of a block that a draw takes, which are gathered at least
+_LEAST_BAR = 1e-30
 _STEP = 1 << 14  # rows
 
 
@@ -110,7 +112,8 @@ class Passing:
 def likely(masses, share, size, seed):
     """The rows of a block that a draw by mass out of all rows probably takes, and some more.
 
-    Rows of a block with more mass than others may be missed.
+    Rows of a block with more mass than others may be missed. Where a draw takes many of all rows, heavy ones
+    are certain, which leaves the others a lower bar than one in `size`.
 
     Parameters
     ----------
@@ -124,4 +127,10 @@ def likely(masses, share, size, seed):
     total, count = masses.total()
     if not LEAST_MASS < total < np.inf:
         return np.zeros(0, dtype=np.int64)
-    return masses.above((1 - UNIFORM) * share / total, UNIFORM * share / count, _LOWER / size, seed)
+    scale, even, bar = (1 - UNIFORM) * share / total, UNIFORM * share / count, _LOWER / size
+    enough = min(_MORE * share * size, count)
+    while True:
+        rows = masses.above(scale, even, bar, seed)
+        if len(rows) >= enough or bar <= _LEAST_BAR:
+            return rows
+        bar *= _LOWER

@@ -223,9 +223,10 @@ class StreamRows(DrawnRows):
         return super().witnesses(size if 2 * size >= self.n_rows else min(size, most), seed, mass)
 
     def draw(self, size, seed, mass=None, by_norms=False):
-        """See `Rows.draw`. What was gathered for it is let go."""
+        """See `Rows.draw`. What was gathered for it is let go, unless all rows serve."""
         rows = super().draw(size, seed, mass, by_norms)
-        self._passed = Passed()
+        if rows is not None:
+            self._passed = Passed()
         return rows
 
     def wanted(self, draws):

@@ -29,13 +29,13 @@ def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER, likely=()):
     size : int
         Rows of the last sample.
     """
-    w = start.w
+    w, here = start.w, None
     if w.any():
         return (yield Evaluate(w, likely=likely)), size
     while True:
         sample = yield Draw(Sample(size, start.seed))
         if sample is None:
-            return (yield Evaluate(w, likely=likely)), size
+            return here or (yield Evaluate(w, likely=likely)), size
         near = yield from solve(sample, w)
         here = yield Evaluate(near.w, likely=likely)
         if not here.value > (1 + carries_over) * near.value:
