@@ -22,90 +22,94 @@ from .streaming import labelled_rows
 class LogisticRegression(
     CallbackSupportMixin, Incremental, Exports, Predictor, ClassifierMixin, BaseEstimator
 ):
-    """Logistic regression trained to the optimum, with one read of X an evaluation.
+    """Logistic regression trained to the optimum, with one read of X per evaluation.
 
     Minimises, over w and the intercept b, scikit-learn's objective::
 
         Σᵢ sᵢ·log(1 + exp(−ỹᵢ·(xᵢ·w + b))) + (1/C)·[(1 − l1_ratio)·½·‖w‖² + l1_ratio·‖w‖₁]        ỹᵢ = ±1
 
-    The intercept bears no penalty. More classes have the loss log Σₖ exp(xᵢ·wₖ + bₖ) − (xᵢ·w_y + b_y).
+    The intercept is not penalised. With more than two classes the loss is log Σₖ exp(xᵢ·wₖ + bₖ) − (xᵢ·w_y +
+    b_y).
 
     Parameters
     ----------
     C : float, default 1.0
         Inverse strength of the penalty; np.inf for none.
     l1_ratio : float from 0 to 1, default 0
-        0 is the L2 penalty, 1 the L1 penalty (weights that are exactly zero), between them the elastic net.
+        0 is the L2 penalty, 1 the L1 penalty (which makes some weights exactly zero), and the elastic net is
+        in between.
     tol : float, default 1e-8
         The fit stops where the relative distance to the optimum, (F − F*)/F, is proven to be at most `tol`,
         or where rounding allows no less.
     fit_intercept : bool, default True
         Whether there is an intercept.
     class_weight : dict, "balanced" or None
-        By what the weights of the rows of a class are multiplied; "balanced": n_samples / (n_classes · the
-        weight of the class).
+        Factors of the weights of the rows of each class; "balanced": n_samples / (n_classes · the weight of
+        the class).
     solver : str, or settings, default "auto"
         One of "auto", "gd", "lbfgs", "newton-cholesky", "newton-cg", "newton-subsampled", "row-space",
-        "dual", "projected-newton", "working-set", "prox-newton", "fista" and "sgd", or settings of one, as
-        `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
+        "dual", "projected-newton", "working-set", "prox-newton", "fista" and "sgd", or one of them with
+        settings, such as `logreg_accel.solvers.gd(step=0.1, momentum=0.9)`.
     max_iter : int, default 1000
-        The most steps that the solver may take.
+        Largest number of steps of the solver.
     max_passes : float or None
-        The most reads of X.
+        Largest number of reads of X.
     max_seconds : float or None
-        The most seconds; a read under way is finished.
+        Time limit in seconds; a read in progress is finished.
     warm_start : bool, default False
         Start from the weights of the last fit.
     random_state : int, RandomState or None, default 0
         Seed of a random start; with the default, the same call gives the same bits.
     verbose : int, default 0
-        1 prints to stderr what was chosen, and a line for every step.
+        1 prints to stderr which solver and backend were chosen, and a line for every step.
     callback : callable (record, w) -> bool or None
-        Called for every step with a `logreg_accel.history.Record` and [w, b]; the fit stops where it returns
+        Called for every step with a `logreg_accel.history.Record` and [w, b]; the fit stops if it returns
         True.
     backend : "auto", "numpy", "numba" or "cupy"
-        What reads X. "auto" takes CuPy when X is on a GPU, or is large and a GPU is usable; Numba when X is
-        large; else NumPy. A backend that cannot run raises a RuntimeError that says why.
+        "auto" uses CuPy when X is on a GPU, or is large and a GPU is usable; Numba when X is large; otherwise
+        NumPy. A backend that cannot run raises a RuntimeError that says why.
     n_threads : int or None
-        The most CPU threads; None uses all.
+        Largest number of CPU threads; None uses all.
     penalty_factor : array (n_features,), dict of names of columns, or None
-        What the penalty of each column is multiplied by, at least 0; a column with 0 has no penalty. The
-        factors are taken as they are, not rescaled. Columns that a dict does not name have 1.
+        Factors of the penalty of each column, at least 0; a column with factor 0 has no penalty. The factors
+        are not rescaled. Columns that a dict does not name have factor 1.
     standardize : bool, default False
-        Whether the penalty is on the weights of columns divided by their standard deviations, as after
-        scikit-learn's StandardScaler. X is never changed, and `coef_` is in X's units all the same.
+        Whether the penalty applies to the weights of columns divided by their standard deviations, as after
+        scikit-learn's StandardScaler. X is never changed, and `coef_` is still in the units of X.
     bounds : (lower, upper), dict of names of columns, or None
         Limits of the weights: numbers or arrays (n_features,), None or infinite for no limit. A dict has
-        (lower, upper), "+" or "-" for a column, and columns that it does not name have no limits. They are in
-        X's units, and hold for every class.
+        (lower, upper), "+" or "-" for each column that it names; other columns have no limits. Limits are in
+        the units of X and hold for every class.
 
     Attributes
     ----------
     coef_ : ndarray (1, n_features), or (n_classes, n_features) for more than two classes
-        float32 when X is float32, float16 or bfloat16 and there are no bounds, else float64.
+        float32 when X is float32, float16 or bfloat16 and there are no bounds, otherwise float64.
     intercept_ : ndarray (1,), or (n_classes,), float64
     classes_ : ndarray (n_classes,)
     class_shares_ : ndarray (2, n_classes), or None after partial_fit
-        Shares of the classes in the weights of the fit, and without `class_weight`; see `predict_proba`.
+        Shares of the classes in the row weights of the fit, with and without `class_weight`; see
+        `predict_proba`.
     scale_ : ndarray (n_features,) or None
         With `standardize`, the standard deviations; coef_·scale_ are the weights of standardized columns.
     n_iter_ : ndarray (1,), int32
     n_features_in_ : int
     feature_names_in_ : ndarray, where X has string column names
     backend_, solver_ : str
-        What ran; their `.reason` says why.
+        The backend and the solver that were used; their `.reason` says why.
     n_passes_ : float
-        Reads of X; a sample counts its share of the rows.
+        Reads of X; a read of a sample counts as its share of the rows.
     suboptimality_ : float
         Estimated (F − F*)/F, never above the bound.
     suboptimality_bound_ : float
-        What (F − F*)/F is proven to be at most, by a point of the dual problem and with rounding included; 1
-        says nothing.
+        Proven upper bound of (F − F*)/F, from a point of the dual problem and including rounding; a bound of
+        1 says nothing.
     status_ : str
-        "converged" (the bound is at most tol), "estimated" (the estimate is, and no proof can be had), "noise
-        floor", "separable", "max_iter", "max_passes", "max_seconds", "callback", "interrupted", "stalled"
-        (sgd no longer improves), "partial" (partial_fit) or "diverged".
-    history_ : list of Record, one for every evaluation
+        "converged" (the bound is at most tol), "estimated" (the estimate is at most tol, but no proof was
+        possible), "noise floor", "separable", "max_iter", "max_passes", "max_seconds", "callback",
+        "interrupted", "stalled" (sgd no longer improves), "partial" (partial_fit) or "diverged".
+    history_ : list of Record
+        One for every evaluation.
 
     Examples
     --------
@@ -173,14 +177,16 @@ class LogisticRegression(
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
-            Any real dtype and layout; never changed, and not copied where it can be read as it is. Or what
-            `logreg_accel.scan` returns, with labels and weights: rows that need not fit into memory.
+            Any real dtype and layout; never changed, and not copied where it can be read in place. Or the
+            result of `logreg_accel.scan`, which has labels and weights, and whose rows need not fit into
+            memory.
         y : (n_samples,) labels of two or more classes
         sample_weight : (n_samples,) or None
         offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
-            Added to the margins x·w + b; sums are then made in float64.
+            Added to the margins x·w + b; sums are then computed in float64.
         checkpoint : path or None
-            A file that keeps sums over the rows: the same call after a kill goes on, to the same bits.
+            A file for the sums over the rows: after a kill, the same call continues and ends with the same
+            bits.
 
         Returns
         -------
@@ -189,7 +195,7 @@ class LogisticRegression(
         Raises
         ------
         ValueError, TypeError
-            Parameters or data that cannot be used; non-finite values of X are named by row and column.
+            Parameters or data that cannot be used; the error names row and column of non-finite values of X.
         RuntimeError
             A backend that cannot run here.
         KeyboardInterrupt
@@ -233,16 +239,16 @@ class LogisticRegression(
         Parameters
         ----------
         path : path-like
-            Used as it is; no suffix is added. A file that is there is replaced and leaves its permissions to
-            the new one. A callback and a RandomState are not kept.
+            No suffix is added. An existing file is replaced, and the new one gets its permissions. A callback
+            and a RandomState are not saved.
 
         Raises
         ------
         OSError
-            The file cannot be written; what was there before is untouched.
+            The file cannot be written; an existing file is unchanged.
         ValueError
-            What `load` would refuse: a parameter that was set to what cannot be used, weights that are not
-            finite, labels or settings that have no place in the file. Nothing is written.
+            `load` would refuse the model: an invalid parameter, weights that are not finite, or labels or
+            settings that the file format cannot represent. Nothing is written.
         """
         check_is_fitted(self)
         persistence.save(path, LogisticRegression, self)
@@ -270,11 +276,11 @@ def load(path: str | os.PathLike) -> LogisticRegression:
     Returns
     -------
     LogisticRegression
-        Fitted; it predicts on whatever backend is usable here.
+        A fitted model; it predicts on a backend that is usable here.
 
     Raises
     ------
     OSError, ValueError
-        The file cannot be opened; it is no such file, damaged, cut short, or of a newer version.
+        The file cannot be opened, or it is not a model file, damaged, truncated, or of a newer version.
     """
     return persistence.load(path, LogisticRegression)

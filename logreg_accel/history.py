@@ -1,4 +1,5 @@
-"""What a fit reports: a Record for every evaluation, a Verdict on every point, and a Solution at the end."""
+"""The reports of a fit: a Record for every evaluation, a Verdict on every point, and a Solution at the
+end."""
 
 import math
 from typing import Any, NamedTuple
@@ -50,16 +51,16 @@ def format_record(record):
 
 
 class Verdict(NamedTuple):
-    """What is known of a point's relative suboptimality (F − F*)/F.
+    """The known relative suboptimality (F − F*)/F of a point.
 
     Attributes
     ----------
     estimate : float
-        nan where nothing is known.
+        nan if nothing is known.
     bound : float
-        Proven, at most 1; inf where no proof was tried.
+        Proven upper bound, at most 1; inf if no proof was tried.
     trusted : bool
-        Whether the estimate has to do, since no proof is to be had at the price of a read.
+        Whether the estimate has to suffice, because no proof is possible at the price of a read.
     """
 
     estimate: float
@@ -78,8 +79,8 @@ UNKNOWN = Verdict(math.nan)
 class Solution(NamedTuple):
     """The result of a run.
 
-    `suboptimality` is an estimate; `bound` is rigorous, or inf where no bound is known. `separating` says of
-    separable data which parameters grow without end.
+    `suboptimality` is an estimate; `bound` is rigorous, or inf if no bound is known. `separating` names the
+    parameters that grow without end on separable data.
     """
 
     w: np.ndarray
@@ -95,5 +96,5 @@ class Solution(NamedTuple):
 
 
 def norm_of(vector):
-    """‖v‖₂ by BLAS, which scales: no overflow on the way."""
+    """‖v‖₂ by BLAS, which scales and so does not overflow."""
     return float(blas.dnrm2(vector))

@@ -25,18 +25,18 @@ class Incremental:
     @available_if(fitting.by_batches)
     @with_callbacks
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """One epoch of mini-batches over these rows, from where the last call ended; for solver="sgd".
+        """One epoch of mini-batches over these rows, continuing from the last call; for solver="sgd".
 
-        The penalty is 1/C beside the sum over all rows seen so far, those of an earlier `fit` included.
-        `save` keeps the model, not how many rows it has seen nor the averages and steps that the next call
-        would go on from.
+        The penalty has the factor 1/C beside the sum over all rows seen so far, including those of an earlier
+        `fit`. `save` keeps the model, but neither the number of rows it has seen nor the averages and steps
+        from which the next call would continue.
 
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
         y : (n_samples,) labels
         classes : array (n_classes,) or None
-            All labels that will ever come; needed in the first call.
+            All labels that can occur; required in the first call.
         sample_weight : (n_samples,) or None
 
         Returns
@@ -46,7 +46,7 @@ class Incremental:
         Raises
         ------
         ValueError, TypeError, RuntimeError
-            As `fit`; no `classes` in the first call, other ones in a later call, or labels not among them.
+            As `fit`; also no `classes` in the first call, different ones in a later call, or other labels.
         """
         fitting.check_parameters(self)
         if isinstance(self.class_weight, str):

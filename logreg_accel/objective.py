@@ -22,12 +22,14 @@ _KINDS = dict(zip(ask.IN_PARTS, (passes.Diagonal, passes.MeanHessian, passes.Own
 class Objective:
     """F(w, b) = (1/Σᵢ sᵢ)·Σᵢ sᵢ·ℓ(xᵢ·w + b, yᵢ) + (λ/2)·‖w‖² + λ₁·‖w‖₁, with λ = (1 − l1_ratio)/(C·Σᵢ sᵢ).
 
-    This is scikit-learn's objective C·Σᵢ sᵢ·ℓᵢ + ½‖w‖² divided by C·Σᵢ sᵢ: the same minimum, and tolerances
-    mean the same at every size. Points are flat float64 vectors [w, b] of shape (n_features + 1,), or [w]
-    without an intercept; with K outputs (softmax) the rows of a matrix (n_features + 1, K), one after the
-    other. Nothing is remembered between calls: asked twice at one point it answers twice the same bits.
+    This is scikit-learn's objective C·Σᵢ sᵢ·ℓᵢ + ½‖w‖² divided by C·Σᵢ sᵢ: it has the same minimum, and a
+    tolerance means the same for any number of rows. Points are flat float64 vectors [w, b] of shape
+    (n_features + 1,), or [w] without an intercept; with K outputs (softmax) the rows of a matrix (n_features
+    + 1, K), one after the other. Two calls at one
+    point give the same bits.
 
-    `to_pass` makes a pass of a question, `from_sums` an answer of its sums; `answer` is both around a read.
+    `to_pass` turns a question into a pass, and `from_sums` turns the sums of the pass into the answer;
+    `answer` does both, with the read in between.
 
     Parameters
     ----------
@@ -36,7 +38,7 @@ class Objective:
     penalty : Penalty
     fit_intercept : bool
     model : passes.Model or None
-        Which of the rows' targets and splits this is about; None where they have one target and no splits.
+        The target and the split of this model; None where the rows have one target and no splits.
     weight_sum : float or None
         Σᵢ sᵢ of the rows that the model trains on, where it is known.
     """
@@ -72,13 +74,11 @@ class Objective:
         Parameters
         ----------
         X : array, frame or table (n_samples, n_features)
-        y : labels (n_samples,); of two classes the larger one is "positive", more have the softmax loss
-        sample_weight, offset : (n_samples,) or None; an offset of more classes is (n_samples, n_classes)
-        C : float, inverse strength of the penalty on w, as in scikit-learn; np.inf for none
-        fit_intercept : bool
-        class_weight : dict, "balanced" or None
-        backend : "auto", "numpy", "numba" or "cupy"
-        n_threads : int or None
+        y : labels (n_samples,); the larger of two is the positive class, more have the softmax loss
+        sample_weight, offset : (n_samples,) or None; for more than two classes offset is (n_samples,
+        n_classes) C : float, inverse strength of the penalty on w, as in scikit-learn; np.inf for none
+        fit_intercept : bool class_weight : dict, "balanced" or None backend : "auto", "numpy", "numba" or
+        "cupy" n_threads : int or None
 
         Returns
         -------
@@ -112,10 +112,10 @@ class Objective:
         return self.at.size
 
     def value_and_gradient(self, w: ArrayLike) -> tuple[float, np.ndarray]:
-        """F and its gradient at w, out of one read of X.
+        """F and its gradient at w, in one read of X.
 
         Where the arithmetic is float32 (float32, 16-bit and 8-bit X), w is rounded to float32 first: F is
-        then a function of the rounded w, and does not see changes below 1e-7 of a weight.
+        then a function of the rounded w, and relative changes of a weight below 1e-7 have no effect.
 
         Parameters
         ----------
@@ -124,13 +124,13 @@ class Objective:
         Raises
         ------
         ValueError
-            X has a value that is not finite (named), or w has the wrong shape.
+            X has a value that is not finite (the message says where), or w has the wrong shape.
         """
         point = self.answer(ask.Evaluate(np.asarray(w)))
         return point.value, point.gradient
 
     def hessian_vector(self, w: ArrayLike, v: ArrayLike) -> np.ndarray:
-        """∇²F(w)·v, float64 (size,), out of one read of X. Errors as `value_and_gradient`.
+        """∇²F(w)·v, float64 (size,), in one read of X. Errors as `value_and_gradient`.
 
         Parameters
         ----------
@@ -139,11 +139,11 @@ class Objective:
         return self.answer(ask.HessianVector(np.asarray(w), np.asarray(v)))
 
     def diagonal(self, w: ArrayLike) -> np.ndarray:
-        """The diagonal of ∇²F(w), float64 (size,), out of one read of X. Errors as `value_and_gradient`."""
+        """The diagonal of ∇²F(w), float64 (size,), in one read of X. Errors as `value_and_gradient`."""
         return self.answer(ask.Curvature(np.asarray(w), ask.DIAGONAL))
 
     def hessian(self, w: ArrayLike) -> np.ndarray:
-        """∇²F(w), float64 (size, size), out of one read of X. Errors as `value_and_gradient`."""
+        """∇²F(w), float64 (size, size), in one read of X. Errors as `value_and_gradient`."""
         return self.answer(ask.Curvature(np.asarray(w), ask.MATRIX))
 
     def margins(self, w: ArrayLike) -> np.ndarray:
@@ -187,7 +187,7 @@ class Objective:
         raise TypeError(f"{type(question).__name__} is no question about rows.")
 
     def reads(self, question):
-        """Reads of all rows that the answer costs; of a Sample, about."""
+        """Reads of all rows that the answer costs; for a Sample, approximately."""
         if isinstance(question, ask.Evaluate):
             return self.rows.reads(passes.LossGradient, self.loss, question.diagonal)
         if isinstance(question, ask.HessianVector | ask.Curvature):

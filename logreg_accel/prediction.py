@@ -26,36 +26,36 @@ class Predictor:
     n_threads: Any
 
     def decision_function(self, X: Any, *, offset: Any = None) -> Any:
-        """Margins x·w + b: of two classes positive for classes_[1], of more one a class.
+        """Margins x·w + b: for two classes positive for classes_[1], for more than two classes one per class.
 
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
-            Of what `logreg_accel.scan` returns, the result is an iterator over arrays, one for each chunk; so
-            are those of the other predictions.
-        offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
-            Added to the margins, as in `fit`; so it is in the other predictions.
+            If X comes from `logreg_accel.scan`, this and the other predictions return an iterator over
+            arrays, one for each chunk.
+        offset : (n_samples,), (n_samples, n_classes) for more than two classes, or None
+            Added to the margins, as in `fit`, also in the other predictions.
 
         Returns
         -------
         ndarray (n_samples,), or (n_samples, n_classes) for more than two
-            float32 or float64, after the arithmetic of X. Under scikit-learn's `array_api_dispatch` an array
-            of X's kind, where X lies; so do the other predictions.
+            float32 or float64, depending on the dtype of X. Under scikit-learn's `array_api_dispatch`, this
+            and the other predictions return an array of the same library and on the same device as X.
 
         Raises
         ------
         NotFittedError
             Before `fit`.
         ValueError, TypeError
-            Wrong shape or names of features, or non-finite values, named by row and column.
+            Wrong shape or names of features, or non-finite values, whose row and column the error names.
         """
         if isinstance(X, Source):
             return self._each(X, self.decision_function, offset=offset)
         return self._told(X, *self._margins(X, offset))
 
     def predict(self, X: Any, *, offset: Any = None) -> Any:
-        """The likeliest class of each row: that of the largest margin, of two classes_[1] where it is
-        positive.
+        """The likeliest class of each row: the class with the largest margin; for two classes, classes_[1] if
+        the margin is positive.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Predictor:
         return looked_up(self.classes_, backend.to_host(codes), self.n_threads)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Accuracy of `predict` on X against the labels y, which may be on a GPU as X may, or in a source."""
+        """Accuracy of `predict` on X against the labels y. X and y may be on a GPU, or in a source."""
         from sklearn.metrics import accuracy_score
 
         if isinstance(X, Source):
@@ -90,17 +90,17 @@ class Predictor:
     def predict_proba(self, X: Any, *, prior: Any = None, offset: Any = None) -> Any:
         """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`.
 
-        Class weights, or rows chosen by their class, change how often a class was seen in the fit, and so the
-        probabilities. With `prior`, they are those for classes as frequent as that says: margins zₖ are
-        corrected to zₖ + log(priorₖ/seenₖ), where seenₖ is the share of class k in the weights of the fit
-        (`class_shares_`). It is exact where the model is right.
+        Class weights, and sampling of rows by class, change the shares of the classes in the fit, and so the
+        probabilities. With `prior`, the probabilities are those for classes with these shares: margins zₖ are
+        corrected to zₖ + log(priorₖ/seenₖ), where seenₖ is the share of class k in the row weights of the fit
+        (`class_shares_`). The correction is exact if the model is correct.
 
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
         prior : "data", float, array (n_classes,) or None
-            Shares of the classes among the rows that are predicted: "data" takes those of the fit without
-            `class_weight`, a number is the share of classes_[1] of two; None corrects nothing.
+            Shares of the classes among the rows to predict: "data" stands for those of the fit without
+            `class_weight`, a number for the share of classes_[1] of two classes; None makes no correction.
 
         Returns
         -------
@@ -109,8 +109,8 @@ class Predictor:
         Raises
         ------
         NotFittedError, ValueError, TypeError
-            As `decision_function`; shares that are not positive or do not add up to 1, or a model that does
-            not know those of its fit.
+            As `decision_function`; also shares that are not positive or do not add up to 1, or a model
+            without `class_shares_`.
 
         References
         ----------

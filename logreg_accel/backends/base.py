@@ -27,7 +27,7 @@ class Backend:
     Parameters
     ----------
     n_threads : int or None
-        CPU threads at most; None takes all that the process may use.
+        Largest number of CPU threads; None means all that the process may use.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Backend:
     pointwise_kernels : dict
         (name, type of loss) -> function (backend, loss, Z, y, s, *more) -> (rows, value) or None.
     notes : sequence of str
-        What an upload had to do that a user may want to know.
+        What an upload had to convert or copy, for the user.
     on_device : bool
-        Whether blocks lie in the memory of another device than the host's.
+        Whether blocks are in the memory of a device other than the host.
     lasso_sweeps : callable or None
         Compiled coordinate descent, for `logreg_accel.solvers.quadratic`.
     """
@@ -61,11 +61,12 @@ class Backend:
     # -- where arrays live -----------------------------------------------------------------------------------
 
     def upload(self, block):
-        """The block with its arrays where the passes want them, weights in the arithmetic of the passes."""
+        """The block with its arrays where the passes need them, and weights in the dtype of the
+        arithmetic."""
         return block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
 
     def in_arithmetic(self, weights, X):
-        """Weights in the arithmetic of the passes over X."""
+        """Weights in the dtype of the arithmetic of passes over X."""
         return None if weights is None else weights.astype(compute_dtype(X.dtype), copy=False)
 
     def free_bytes(self, X):
@@ -77,7 +78,7 @@ class Backend:
         return array
 
     def together(self, *vectors):
-        """NumPy arrays of several of this backend's vectors, of numbers of 4 or 8 bytes."""
+        """Copies of several of this backend's vectors, of 4- or 8-byte numbers, as NumPy arrays."""
         return tuple(self.to_host(vector) for vector in vectors)
 
     def take(self, block, rows, weights):
@@ -114,7 +115,7 @@ class Backend:
         return None
 
     def for_square_rows(self):
-        """A backend for rows on the host that are as few as their features: nothing is compiled for them."""
+        """A backend for host rows that are as few as their features, for which compiling would not pay."""
         from .numpy import NumpyBackend
 
         return NumpyBackend(self.n_threads)
@@ -122,7 +123,7 @@ class Backend:
     # -- passes ----------------------------------------------------------------------------------------------
 
     def run(self, pass_, block):
-        """What a pass gives over an uploaded block: by a kernel of the table, or by the generic body."""
+        """The sums of a pass over an uploaded block, by a kernel of the table or by the generic body."""
         layout, stored = None, None
         if block.offset is None and getattr(pass_, "models", None) is not None:
             layout = MODELS
@@ -141,15 +142,15 @@ class Backend:
         return X.centre is None and (kind, type(loss), self.layout(X)[0]) in self.kernels
 
     def generic(self, pass_, block):
-        """What a pass gives over an uploaded block, by the generic body."""
+        """The sums of a pass over an uploaded block, by the generic body."""
         return _BODIES[type(pass_)](self, pass_, block)
 
     def reads(self, kind, loss=None, diagonal=False):
-        """Reads of X that a kind of pass takes, a LossGradient with the diagonal or without."""
+        """Reads of X that a kind of pass takes; a LossGradient may include the diagonal."""
         return kind.reads
 
     def layout(self, X):
-        """How the table calls the layout of a matrix, or None, and what its kernels take of the matrix."""
+        """The layout of a matrix as the table names it, or None, and the arrays that kernels take."""
         return None, None
 
     def pointwise(self, name, loss, Z, y, s, *more):
@@ -184,13 +185,13 @@ class Backend:
         return bool(np.isfinite(Z).all())
 
     def likeliest(self, Z, n_classes):
-        """The code of the class that the margins of a row (m,) or (m, k) tell, in the smallest type."""
+        """The codes of the likeliest classes from margins (m,) or (m, k), in the smallest dtype."""
         codes = Z.argmax(axis=1) if Z.ndim == 2 else Z > 0
         # an array of truths would pick other labels than one of numbers
         return codes.astype(np.min_scalar_type(n_classes - 1))
 
     def probabilities(self, what, loss, Z):
-        """What a function of the loss makes of margins: "probabilities" or "log_probabilities" (m, K)."""
+        """The function "probabilities" or "log_probabilities" of the loss, applied to margins: (m, K)."""
         return getattr(loss, what)(Z)
 
     # -- drawing rows ----------------------------------------------------------------------------------------

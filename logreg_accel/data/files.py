@@ -35,20 +35,20 @@ def read_file(
     Parameters
     ----------
     path : path-like
-        .npy holds one 2-d array, which is memory-mapped and whose columns are addressed by number; .npz holds
-        `X` and named 1-d arrays. What else a file holds is told by its first bytes: Parquet and Feather,
-        which need pyarrow; svmlight format, in which X is sparse and the target is in the file; or text with
-        a header, whose separator is found out. Text may be packed by gzip, bz2, xz, zip or zstd.
+        An .npy file has one 2-d array, which is memory-mapped and whose columns are addressed by number; an
+        .npz file has `X` and named 1-d arrays. Other formats are recognised by their first bytes: Parquet and
+        Feather, which need pyarrow; svmlight, in which X is sparse and the target is in the file; and text
+        with a header, whose separator is detected. Text may be compressed by gzip, bz2, xz, zip or zstd.
     target, weight : str or None
         Names (numbers for .npy) of columns that are not features.
     features : list of str or None
-        Columns to take, in this order, by name (by number for .npy); None takes all that are neither target
-        nor weight nor dropped.
+        Columns to use, in this order, by name (by number for .npy); None uses all that are neither target nor
+        weight nor dropped.
     drop : sequence of str
         Columns to leave out.
     n_features : int or None
-        How many columns of features there must be. An svmlight file does not state it: without this number,
-        trailing columns that have no entries would be missing.
+        The required number of features. An svmlight file does not state it: without this number, trailing
+        columns without entries would be missing.
 
     Returns
     -------
@@ -59,8 +59,8 @@ def read_file(
     OSError
         The file cannot be opened.
     ValueError
-        The file is damaged, a column does not exist, there are more or fewer than `n_features`, or text is
-        found in place of numbers.
+        The file is damaged, a column does not exist, there are more or fewer than `n_features` columns, or
+        there is text in place of numbers.
     """
     path = os.fspath(path)
     kind = kind_of(path)

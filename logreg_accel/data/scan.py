@@ -104,45 +104,45 @@ def scan(
     layout: dict | None = None,
     client: Any = None,
 ) -> Source:
-    """Rows that need not fit into memory, accepted by `fit` and by the predictions wherever X is.
+    """Rows that need not fit into memory; `fit` and the predictions accept them as X.
 
-    The first read decodes, checks, learns the labels and writes what does not fit into `memory` to a cache of
-    blocks on disk; later reads come from there. The same source gives the same bits with any memory that has
-    room for what the solver keeps (`solver="auto"` takes smaller samples or another solver where it has not);
-    by the same solver, `fit` on the same rows in memory agrees to within `tol`.
+    The first read decodes and checks the rows, learns the labels and writes the blocks that do not fit into
+    `memory` to a cache on disk, from which later reads take them. The same source gives the same bits with
+    any `memory` that has room for what the solver keeps; otherwise `solver="auto"` uses smaller samples or
+    another solver. With the same solver, `fit` on the same rows in memory agrees to within `tol`.
 
     Parameters
     ----------
     data : path, pattern, folder or list of those; Arrow dataset; polars LazyFrame; or callable
-        Files are CSV (also packed), Parquet, Feather, svmlight, .npy and .npz, taken in the order of their
-        names. A callable returns, as often as it is called, an iterator of (X, y) or (X, y, weight) chunks,
-        dense or sparse.
+        Files are CSV (also compressed), Parquet, Feather, svmlight, .npy and .npz, and are read in the order
+        of their names. A callable returns, each time it is called, an iterator over (X, y) or (X, y, weight)
+        chunks, dense or sparse.
     target, weight : str, or for .npy files the number of a column or a pattern of files beside them
-        Where labels and weights are; not for callables and svmlight files, which bring theirs.
+        Where labels and weights are; not for callables and svmlight files, which contain them.
     features : list of str or None
-        The columns to take; None takes all others.
+        The columns to use; None uses all others.
     drop : list of str
         Columns to leave out.
     memory : str or int
-        What a fit may take in addition to what the process takes already: "4GB", "800MB", or bytes.
+        Memory that a fit may use in addition to what the process uses already: "4GB", "800MB", or bytes.
     cache : path or None
         A folder on a local disk where the blocks stay, so that the next fit on the same inputs need not
-        decode them; None takes a temporary file in `TMPDIR`, which is removed afterwards.
+        decode them; None uses a temporary file in `TMPDIR`, which is removed afterwards.
     classes : sequence or None
-        All labels. None learns them; then a label that first comes up in a later file, after one that had two
-        or more, is an error that names file and row.
+        All labels. None learns them from the first file that has two or more; a new label in a later file is
+        then an error that names file and row.
     encoder : TableEncoder or None
-        Makes columns of numbers of tables with text, categories and missing values. One that is not fitted
-        learns from the files, in a read of its own; None takes numbers as they are.
+        Encodes tables with text, categories and missing values as numbers. An encoder that is not fitted
+        learns from the files, which takes one more read. With None, all columns must be numbers.
     layout : dict or None
-        With an encoder, how text reads: `separator`, `header` (False: columns are called 0, 1, ...),
-        `missing` (texts that mean a missing value) and `encoding`.
+        With an encoder, the format of text files: `separator`, `header` (False: columns are called 0, 1,
+        ...), `missing` (texts that stand for a missing value) and `encoding`.
     client : distributed.Client, int or None
-        The client of a Dask cluster whose workers read the files, each its share, or a number of processes
-        of this machine that do so. `memory` is then what each of them may take, and `cache` where it writes
-        what does not fit. The files have the same names everywhere. An `encoder` learns here, in one read,
-        and encodes there. The bits of a fit do not depend on the number of workers, and any of them may end,
-        hang or come at any time.
+        The client of a Dask cluster, or a number of processes to start on this machine; each worker reads its
+        share of the files. `memory` and `cache` are then those of each worker. All workers must see the files
+        under the same names. An `encoder` learns in this process, in one read, and encodes on the workers.
+        The bits of a fit do not depend on the number of workers, and workers may die, hang or join at any
+        time.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def scan(
     Raises
     ------
     FileNotFoundError, ValueError, TypeError
-        No such files, or arguments that cannot be used.
+        The files do not exist, or arguments cannot be used.
 
     Examples
     --------

@@ -15,7 +15,7 @@ class Exports:
         Returns
         -------
         sklearn.linear_model.LogisticRegression
-            With coefficients of the same bits, and the parameters that it has.
+            With bit-identical coefficients, and with those parameters that it has, too.
         """
         from .scikit import to_sklearn
 
@@ -24,12 +24,12 @@ class Exports:
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
-        """A fitted linear classifier of scikit-learn as one of ours, which predicts the same.
+        """A fitted linear classifier of scikit-learn as a model of this class, with the same predictions.
 
         Parameters
         ----------
         model : LogisticRegression, LogisticRegressionCV or SGDClassifier(loss="log_loss"), fitted
-            Of more than two classes, with the softmax.
+            With more than two classes, a softmax model.
 
         Returns
         -------
@@ -39,18 +39,18 @@ class Exports:
         Raises
         ------
         TypeError, ValueError, NotFittedError
-            Another kind of model, one class against the rest, or before `fit`.
+            Another kind of model, a one-versus-rest model, or a model that is not fitted.
         """
         from .scikit import from_sklearn
 
         return from_sklearn(cls, model)
 
     def to_dict(self) -> dict:
-        """The model as numbers, text and lists: `json.dumps` takes it, and `from_dict` gives it back.
+        """The model as numbers, text and lists, for `json.dumps`; `from_dict` turns it into a model again.
 
-        Floats keep all of their digits. `logreg_accel.export.document.SCHEMA` is its JSON schema; whoever
-        reads it needs, of a row x, margins coef·x + intercept, and the link that `link` names. An encoder of
-        tables (`encoder_`) goes along, as `TableEncoder.to_dict` tells of it.
+        Floats keep all of their digits. `logreg_accel.export.document.SCHEMA` is the JSON schema. To score a
+        row x elsewhere, compute the margins coef·x + intercept and apply the link that `link` names. A table
+        encoder (`encoder_`) is included in the form of `TableEncoder.to_dict`.
 
         Raises
         ------
@@ -66,12 +66,12 @@ class Exports:
 
     @classmethod
     def from_dict(cls, document: dict) -> Self:
-        """The fitted model that `to_dict` made, as it came or through JSON; `status_` is "imported".
+        """The fitted model from the result of `to_dict`, directly or through JSON; `status_` is "imported".
 
         Raises
         ------
         ValueError
-            The document is no such model; the message says where.
+            The document is not such a model; the message says where it differs.
         """
         from .document import from_dict
 
@@ -80,12 +80,12 @@ class Exports:
     def to_onnx(self, path: str | os.PathLike) -> None:
         """Write an ONNX graph in double precision, whole or not at all; it needs `logreg-accel[onnx]`.
 
-        Its input "X" is double (rows, n_features); its outputs are "label", "probabilities" (rows, n_classes)
-        and "margins" (rows, 1), or (rows, n_classes) of more than two classes.
+        The input "X" is double (rows, n_features); the outputs are "label", "probabilities" (rows, n_classes)
+        and "margins" (rows, 1), or (rows, n_classes) for more than two classes.
 
-        A model with an encoder of tables (`encoder_`) takes the table: an input (rows, 1) for every column
-        that it uses, by its name, double or string. A NaN and an empty text are missing; texts have no blanks
-        around them.
+        For a model with a table encoder (`encoder_`) the graph takes the raw table: one input (rows, 1),
+        double or string, for every column that the encoder uses, under the name of the column. NaN and the
+        empty string are missing values; strings must not have blanks around them.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class Exports:
         OSError
             The file cannot be written; what was there before is untouched.
         ValueError
-            Labels that are neither text, numbers nor booleans, or a column of the table that is called as an
+            Labels that are neither text, numbers nor booleans, or a column of the table with the name of an
             output.
         """
         from .onnx import to_onnx
@@ -109,19 +109,20 @@ class Exports:
     def to_sql(self, table: str, columns: Any = None) -> str:
         """A SELECT that scores the rows of a table inside a database.
 
-        Beside all columns of the table, whose names must be others, it gives "margin" and "probability" (of
-        classes_[1]), of more classes "margin_LABEL" and "probability_LABEL" for each, and "prediction". A row
-        with a NULL among its features has NULLs there. It is standard SQL with exp and abs, made for SQLite
-        and DuckDB.
+        The result has all columns of the table and, under names that the table must not have, "margin" and
+        "probability" (of classes_[1]), or "margin_LABEL" and "probability_LABEL" for each of more than two
+        classes, and "prediction". These are NULL in rows with a NULL among the features. The statement is
+        standard SQL with exp and abs, tested with SQLite and DuckDB.
 
         Parameters
         ----------
         table : str
-            Its name, "schema.table" for one in a schema.
+            Name of the table, or "schema.table".
         columns : sequence of str or None
-            Names of the features in the table; None takes `feature_names_in_`. Where the model has an
-            encoder of tables (`encoder_`), None takes the table that it encodes, by its rules: NULL is
-            missing, blanks around a text do not count, a level that it does not know is rare, or none.
+            Names of the features in the table; None uses `feature_names_in_`. If the model has a table
+            encoder (`encoder_`), None stands for the raw table, which the statement encodes by the same
+            rules: NULL is a missing value, blanks around a text do not count, and an unknown level is rare,
+            or no level.
 
         Returns
         -------
@@ -130,8 +131,8 @@ class Exports:
         Raises
         ------
         ValueError
-            No names or not as many as features, names that the result has too, labels that SQL has no
-            literals for, or weights that are not finite.
+            No names or not as many as features, names that are also those of results, labels that have no SQL
+            literals, or weights that are not finite.
         """
         from .sql import to_sql
 

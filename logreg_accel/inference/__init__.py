@@ -31,7 +31,7 @@ def inference(
     penalised: bool = False,
     base: Any = None,
 ) -> Inference:
-    """Standard errors, tests and intervals of a fitted model, out of one read of its data, or two.
+    """Standard errors, tests and intervals of a fitted model, in one or two reads of its data.
 
     With H = Σᵢ sᵢ·∂²ℓᵢ the information and gᵢ = sᵢ·∂ℓᵢ the score of a row, at the coefficients::
 
@@ -40,26 +40,27 @@ def inference(
         "HC1"             n/(n − p) times HC0
         {"CRV1": groups}  H⁻¹·(Σ_G g_G·g_Gᵀ)·H⁻¹·G/(G − 1)·(n − 1)/(n − p)
 
-    with n the rows of positive weight, p the parameters, G their groups and g_G the sum over the rows of one:
-    the factors of R's sandwich and fixest (statsmodels has none in HC1 of a Logit; Stata's are n/(n − 1) and
-    G/(G − 1)). Sums are made in float64 about the columns' means, whatever X is
-    stored as. A sample weight is the number of observations that a row stands for in "iid", the likelihood
-    and its criteria, and a sampling weight in the sandwiches, whose rows are what is independent.
+    where n is the number of rows with positive weight, p that of parameters and G that of groups, and g_G is
+    the sum of scores over a group. The factors are those of R's sandwich and fixest (statsmodels' HC1 of a
+    Logit has no factor; Stata's factors are n/(n − 1) and G/(G − 1)). Sums are computed in float64 about the
+    means of the columns, whatever the dtype of X. In "iid", the likelihood and the information criteria, a
+    sample weight is the number of observations that a row stands for; in the sandwiches, where rows are the
+    independent units, it is a sampling weight.
 
     Parameters
     ----------
     clf : LogisticRegression
         Fitted without a penalty (C=np.inf), by any solver and backend.
     X, y, sample_weight, offset
-        Those of the fit; or X alone, what `scan` returns, which is then read block by block.
+        Those of the fit; or the result of `scan` as X alone, which is then read block by block.
     vcov : "iid", "HC0", "HC1" or {"CRV1": groups}
         Groups are labels (n_samples,) of any kind; rows of one group may depend on each other.
     penalised : bool, default False
-        Whether a fit with an L2 penalty is taken. H⁻¹ is then (H + λ)⁻¹, with H between two of them for
-        "iid". There are standard errors about the biased mean of the estimate and effective degrees of
-        freedom, but neither p-values nor intervals.
+        Whether a fit with an L2 penalty is accepted. (H + λ)⁻¹ then takes the place of H⁻¹, and "iid" is
+        (H + λ)⁻¹·H·(H + λ)⁻¹. There are standard errors about the biased mean of the estimate and effective
+        degrees of freedom, but neither p-values nor intervals.
     base : label or None
-        Of more than two classes, the one that the others are compared with; None takes classes_[0].
+        With more than two classes, the class that the others are compared with; None means classes_[0].
 
     Returns
     -------
@@ -69,18 +70,19 @@ def inference(
     Raises
     ------
     ValueError, TypeError
-        A model with a penalty, other data than those of the fit (told by the gradient and the number of
-        rows), separated classes or collinear columns, which are named, groups that are no groups, and
-        whatever `fit` would refuse.
+        A model with a penalty; other data than those of the fit (recognised by the gradient and the number of
+        rows); separated classes or collinear columns, which the message names; invalid groups; and everything
+        that `fit` would refuse.
     NotFittedError
         Before `fit`.
     MemoryError
-        Too many parameters for a matrix of them, or too many groups; the message says how many bytes.
+        Too many parameters for their covariance matrix, or too many groups; the message says how many bytes
+        are needed.
 
     Warns
     -----
     UserWarning
-        No more groups than parameters.
+        There are not more groups than parameters.
 
     References
     ----------

@@ -9,14 +9,14 @@ from .tables import P_VALUE, Table
 
 
 class MarginalEffects(Table):
-    """Average marginal effects, with errors by the delta method.
+    """Average marginal effects with delta-method errors.
 
     Attributes
     ----------
     margeff, margeff_se, tvalues, pvalues : ndarray (columns,), or (columns, n_classes)
-        Of two classes, of the probability of `classes_[1]`.
+        With two classes, the effects on the probability of `classes_[1]`.
     discrete : ndarray (columns,) of bool
-        Where the effect is the change from 0 to 1, not a derivative.
+        Whether the effect is the change from 0 to 1 rather than a derivative.
     """
 
     def __init__(self, names, outputs, effect, error, discrete, note):
@@ -48,7 +48,7 @@ class MarginalEffects(Table):
 
 
 def zero_one_columns(rows):
-    """The columns that hold nothing but zeros and ones, and both of them; one read."""
+    """The columns that have both zeros and ones and nothing else; one read."""
     with rows.backend.limit_threads():
         others, ones = rows.sum(moments.ZeroOne())
     return np.flatnonzero((others == 0) & (ones > 0) & (ones < rows.n_rows))
@@ -57,9 +57,10 @@ def zero_one_columns(rows):
 def average_effects(evidence, covariance, switched):
     """Effects (n, K) of every column on every probability, and their standard errors; one read.
 
-    With Pₖ the probabilities and w̄ = Σ_q P_q·w_q, the derivative of Pₖ by column j is Pₖ·(w_kj − w̄_j). Its
-    mean, and the mean's derivatives by the weights, are sums of products of up to three probabilities times
-    [x, 1]. Of a column that is switched, the effect is the mean of Pₖ at 1 less that at 0.
+    With probabilities Pₖ and w̄ = Σ_q P_q·w_q, the derivative of Pₖ with respect to column j is
+    Pₖ·(w_kj − w̄_j). The mean of these and its derivatives with respect to the weights are sums of products
+    of up to three probabilities times [x, 1]. The effect of a switched column is the mean of Pₖ at 1 minus
+    that at 0.
 
     Parameters
     ----------

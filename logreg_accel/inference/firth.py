@@ -1,4 +1,4 @@
-"""Firth's logistic regression: estimates of less bias, finite whatever is separated, and their profiles."""
+"""Firth's logistic regression: less biased estimates, finite even if classes are separated, and profiles."""
 
 import functools
 import math
@@ -35,52 +35,55 @@ def firth(
 ) -> FirthInference:
     """Logistic regression with Firth's penalty, for rare events and separated classes.
 
-    Maximises the likelihood times Jeffreys' prior, with I(w) = Σᵢ sᵢ·pᵢ·(1 − pᵢ)·xᵢxᵢᵀ the information::
+    Maximises the likelihood times Jeffreys' prior, where I(w) = Σᵢ sᵢ·pᵢ·(1 − pᵢ)·xᵢxᵢᵀ is the information::
 
         ℓ*(w) = Σᵢ sᵢ·log P(yᵢ) + ½·log|I(w)|
 
-    Estimates are finite where those of maximum likelihood are not, and biased by less where events are rare.
-    Standard errors are the roots of the diagonal of I⁻¹ at the estimates. p-values and intervals are those of
-    the penalised likelihood ratio 2·(max ℓ* − max ℓ* with a coefficient held), which is taken to be χ² with
-    one degree of freedom: they fit its skewed shape where Wald's do not.
+    The estimates are finite where those of maximum likelihood are not, and less biased where events are rare.
+    Standard errors are the square roots of the diagonal of I⁻¹ at the estimates. p-values and intervals come
+    from the penalised likelihood ratio 2·(max ℓ* − max ℓ* with one coefficient fixed), whose distribution is
+    taken to be χ² with one degree of freedom. Unlike Wald intervals, they follow the skewed shape of the
+    likelihood.
 
-    A search for the maximum takes two reads a step and few steps where rows are many. Profiles take a search
-    for every p-value and some four for every end of an interval; they are made when they are asked for.
+    A search for the maximum takes two reads per step, and few steps where there are many rows. Profiles take
+    one search for every p-value and some four for every end of an interval; they are computed when first
+    used.
 
     Parameters
     ----------
     X : array, frame, table or sparse matrix (n_samples, n_features), or what `logreg_accel.scan` returns
-        Sums are made in float64 about the columns' means, whatever X is stored as.
-    y : (n_samples,) labels of two classes; None beside a source, which brings its own
+        Sums are computed in float64 about the means of the columns, whatever the dtype of X.
+    y : (n_samples,) labels of two classes; None with a source, which has its own
     sample_weight : (n_samples,) or None
-        Numbers of observations that the rows stand for.
+        The number of observations that each row stands for.
     offset : (n_samples,) or None
         Added to the margins.
     fit_intercept : bool, default True
-        The intercept has its share in the prior.
+        The intercept is part of the prior.
     intervals : "profile" or "wald", default "profile"
-        What `pvalues`, `conf_int` and the tables are made by. Wald's cost nothing.
+        The method for `pvalues`, `conf_int` and the tables. Wald's takes no further reads.
     max_iter : int, default 200
-        Steps of a search at most.
+        Largest number of steps of a search.
     backend, n_threads
-        As of `LogisticRegression`.
+        As for `LogisticRegression`.
 
     Returns
     -------
     FirthInference
-        An `Inference` whose log-likelihoods are ℓ*; `model` predicts.
+        An `Inference` whose log-likelihoods are ℓ*; its `model` is a `LogisticRegression` for predictions.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        As `LogisticRegression.fit`; also more than two classes, and collinear columns, which are named.
+        As `LogisticRegression.fit`; also more than two classes, and collinear columns, which the message
+        names.
     MemoryError
-        Too many parameters for a matrix of them.
+        Too many parameters for their information matrix.
 
     Warns
     -----
     ConvergenceWarning
-        No maximum was reached in `max_iter` steps.
+        A search did not reach the maximum in `max_iter` steps.
 
     References
     ----------
@@ -148,7 +151,8 @@ def firth(
 
 
 def _start(X, y, sample_weight, offset, fit_intercept, backend, n_threads):
-    """A fit with a weak L2 penalty, which is finite whatever is separated; it checks all that was given."""
+    """A fit with a weak L2 penalty, which is finite even if classes are separated; it checks all
+    arguments."""
     parameters = {"fit_intercept": fit_intercept, "backend": backend, "n_threads": n_threads}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # any start is good
@@ -175,7 +179,7 @@ def _null(likelihood, evidence):
 
 
 def _model(start, coef, intercept, best):
-    """What predicts with the estimates; errors of it are not those of maximum likelihood."""
+    """A model that predicts with the estimates, for which `inference` would be wrong."""
     parameters = {**start.get_params(), "C": math.inf, "standardize": False}
     names = getattr(start, "feature_names_in_", None)
     model = fitted_with(

@@ -1,4 +1,4 @@
-"""The log-likelihood of a model with an intercept alone."""
+"""The log-likelihood of a model that has only an intercept."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ _STEPS = 50
 
 
 def null_likelihood(evidence):
-    """Every class at its share; beside an offset by Newton's method on the intercepts, without a read."""
+    """From the class shares; with an offset, by Newton's method on the intercepts, which reads no X."""
     s = evidence.totals[0]
     shares = s / s.sum()
     rows, k = evidence.rows, evidence.layout.n_outputs

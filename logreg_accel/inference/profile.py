@@ -1,4 +1,4 @@
-"""What `firth` gives: an Inference whose tests and intervals are those of a profile of its likelihood."""
+"""The result of `firth`: an Inference whose tests and intervals come from profiles of its likelihood."""
 
 import math
 from typing import Any
@@ -18,20 +18,20 @@ _TRIALS = 60
 
 
 class FirthInference(Inference):
-    """What `firth` gives; an `Inference` in which every log-likelihood is the penalised one, ℓ*.
+    """The result of `firth`: an `Inference` in which every log-likelihood is the penalised one, ℓ*.
 
-    It keeps X, from which profiles are made; a pickle of it does not.
+    It keeps X, from which profiles are computed; a pickle does not contain X.
 
     Attributes
     ----------
     model : LogisticRegression
-        It predicts, is saved, and leaves by `to_onnx` and `to_sql`.
+        For predictions, `save`, `to_onnx` and `to_sql`.
     intervals : "profile" or "wald"
-        What tests and intervals are made by where nothing else is asked for.
+        The default method of tests and intervals.
     llf, llnull : float
         ℓ* at the estimates, and its maximum where all coefficients but the intercept are zero.
     pvalues : ndarray (p,)
-        Of penalised likelihood ratios, or Wald's.
+        From penalised likelihood ratios, or Wald's.
     """
 
     def __init__(
@@ -48,27 +48,28 @@ class FirthInference(Inference):
 
     @property
     def pvalues(self) -> np.ndarray:
-        """Of the penalised likelihood ratio of every coefficient, or with intervals="wald" 2·Φ(−|z|)."""
+        """p-values of the penalised likelihood ratio of every coefficient; with intervals="wald"
+        2·Φ(−|z|)."""
         if self.intervals == "wald":
             return 2 * ndtr(-abs(self.zvalues))
         return np.array([self.lr_test(name).pvalue for name in self.exog_names])
 
     def conf_int(self, alpha: float = 0.05, method: str | None = None, columns: Any = None) -> np.ndarray:
-        """Intervals that cover 1 − alpha, (p, 2).
+        """Intervals (p, 2) with coverage 1 − alpha.
 
         Parameters
         ----------
         alpha : float
         method : "profile", "wald" or None
-            The profile's are where 2·(max ℓ* − ℓ* with the coefficient held there) is the χ² quantile; None
-            is what `firth` was told.
+            Profile intervals end where 2·(max ℓ* − max ℓ* with the coefficient fixed there) is the χ²
+            quantile; None means the `intervals` given to `firth`.
         columns : list of names or None
-            For which they are made, all where it is None.
+            The columns to compute intervals for; None means all.
 
         Raises
         ------
         ValueError
-            alpha is not between 0 and 1, unknown names or methods, or profiles are asked of a pickle.
+            alpha is not between 0 and 1, a name or method is unknown, or profiles are needed from a pickle.
         """
         reach, method = quantile(alpha), self.intervals if method is None else method
         names = self.exog_names if columns is None else columns
@@ -83,7 +84,8 @@ class FirthInference(Inference):
     def lr_test(self, columns: Any) -> Test:
         """The penalised likelihood-ratio test that the coefficients of some columns are zero.
 
-        The columns stay in the prior, so that both likelihoods are of one scale (Heinze and Schemper 2002).
+        The columns remain part of the prior, so that both likelihoods are comparable (Heinze and Schemper
+        2002).
 
         Parameters
         ----------
@@ -123,7 +125,7 @@ class FirthInference(Inference):
         return self.conf_int(alpha).T
 
     def _functional(self, j):
-        """What gives the parameter of rows as they are from those of centred rows."""
+        """The linear functional that gives a parameter of uncentred rows from those of centred rows."""
         a, layout = np.zeros(len(self.params)), self._evidence.layout
         a[j] = 1
         if j == 0 and layout.intercept and layout.centre is not None:
@@ -138,8 +140,8 @@ class FirthInference(Inference):
     def _end(self, j, target):
         """Where the signed root of the likelihood ratio is `target`, by Newton's method between two ends.
 
-        The root r = ±√(2·(max ℓ* − ℓ*(v))) is nearly a line in v; its slope is −λ/r, with λ the multiplier
-        of what is held.
+        The root r = ±√(2·(max ℓ* − ℓ*(v))) is nearly linear in v; its slope is −λ/r, where λ is the Lagrange
+        multiplier of the fixed coefficient.
         """
         if (j, target) in self._ends:
             return self._ends[j, target]

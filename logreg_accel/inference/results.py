@@ -1,4 +1,4 @@
-"""Inference: the coefficients of a fit with their errors, tests and tables, by the names of statsmodels."""
+"""Inference: the coefficients of a fit with standard errors, tests and tables, under statsmodels' names."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from .tables import P_VALUE, Summary, Table
 
 
 class Inference:
-    """What `inference` gives.
+    """The result of `inference`.
 
-    Arrays over parameters are (p,) with two classes; with K classes (p, K − 1), a column for every class but
-    the base, against which it is compared. The intercept, named "const", comes first. The rows of the fit
-    are kept for `get_margeff`, but not in a pickle.
+    Arrays over parameters are (p,) with two classes; with K classes they are (p, K − 1), with a column for
+    every class except the base, with which it is compared. The intercept, named "const", comes first. The
+    rows of the fit are kept for `get_margeff`, but not in a pickle.
 
     Attributes
     ----------
@@ -25,24 +25,24 @@ class Inference:
     zvalues, pvalues : ndarray, as params
         params/bse, and 2·Φ(−|z|).
     exog_names : list of str
-        Of the p parameters of a class.
+        Names of the p parameters of a class.
     outcomes : list
-        The classes that the columns of params are of; of two classes, [classes_[1]].
+        The classes that the columns of params belong to; with two classes, [classes_[1]].
     base : label
         The class that they are compared with.
     vcov, formula : str
-        What kind of covariance, and how it was made, with its factor for small samples.
+        The kind of covariance, and its formula with the factor for small samples.
     n_groups : int or None
-        Of clustered errors.
+        Number of groups of clustered errors.
     llf : float
         The log-likelihood.
     aic, bic : float
-        −2·llf + 2·p; −2·llf + p·log(nobs), p the number of parameters or, with a penalty, the effective
-        degrees of freedom.
+        −2·llf + 2·p and −2·llf + p·log(nobs), where p is the number of parameters or, with a penalty, the
+        effective degrees of freedom.
     nobs : float
         Σ s.
     edf : float
-        Effective degrees of freedom tr((H + λ)⁻¹H): the number of parameters where there is no penalty.
+        Effective degrees of freedom tr((H + λ)⁻¹H); without a penalty, the number of parameters.
     df_model, df_resid : float
     """
 
@@ -104,7 +104,7 @@ class Inference:
         return 2 * ndtr(-abs(self.zvalues))
 
     def conf_int(self, alpha: float = 0.05) -> np.ndarray:
-        """Intervals params ± z·bse that cover 1 − alpha: (p, 2), or (K − 1, p, 2) of K classes.
+        """Intervals params ± z·bse with coverage 1 − alpha: (p, 2), or (K − 1, p, 2) for K classes.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class Inference:
         return self.table().to_frame(backend)
 
     def table(self, alpha: float = 0.05) -> Table:
-        """Coefficients, errors, and where there is no penalty z, p-values and intervals, as a Table."""
+        """Coefficients, standard errors and, without a penalty, z, p-values and intervals, as a Table."""
         columns = {"coef": self.params, "std err": self.bse}
         if not self.penalised:
             low, high = self._edges(alpha)
@@ -137,7 +137,7 @@ class Inference:
         return Table(f"Coefficients ({self.vcov})", self._names(), flat, f"Covariance: {self.formula}")
 
     def odds_ratios(self, alpha: float = 0.05) -> Table:
-        """exp(params) and exp of their intervals: what the odds against the base class are multiplied by."""
+        """Odds ratios exp(params) against the base class, with the exp of their intervals."""
         columns = {"odds ratio": np.exp(self.params).T.ravel()}
         if not self.penalised:
             low, high = (np.exp(edge).T.ravel() for edge in self._edges(alpha))
@@ -145,35 +145,35 @@ class Inference:
         return Table("Odds ratios", self._names(), columns, f"Covariance: {self.formula}")
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """The table that readers of statsmodels know; it prints, and shows as HTML in a notebook."""
+        """The summary table in statsmodels' layout, which prints as text and shows as HTML in a notebook."""
         return summary_of(self, alpha)
 
     # -- tests and effects -----------------------------------------------------------------------------------
 
     def wald_test(self, R: Any, r: Any = 0.0) -> Test:
-        """The Wald test of R·θ = r, with θ the parameters class after class.
+        """The Wald test of R·θ = r, where θ has the parameters class after class.
 
         Parameters
         ----------
         R : array (restrictions, parameters) or (parameters,), or list of names
-            Names of columns, or "const": all of their parameters are 0.
+            Names of columns, or "const", test that all parameters of these columns are 0.
         r : float or array (restrictions,)
 
         Returns
         -------
         Test
-            (Rθ − r)ᵀ·(R·V·Rᵀ)⁻¹·(Rθ − r), χ² with as many degrees of freedom as there are restrictions.
+            The statistic (Rθ − r)ᵀ·(R·V·Rᵀ)⁻¹·(Rθ − r), χ² with one degree of freedom per restriction.
 
         Raises
         ------
         ValueError
-            R or r has the wrong shape, R unknown names, or restrictions that depend on each other.
+            R or r has the wrong shape, or R has unknown names or linearly dependent restrictions.
         """
         self._refuse_tests("wald_test")
         return wald(self._restrictions(R), r, self.params.T.ravel(), self._cov)
 
     def lr_test(self, other: "Inference") -> Test:
-        """The likelihood-ratio test of this model against one nested in it, or that it is nested in.
+        """The likelihood-ratio test of two nested models, in either order.
 
         Parameters
         ----------
@@ -183,12 +183,13 @@ class Inference:
         Returns
         -------
         Test
-            2·(llf of the larger − llf of the smaller), χ² with the difference of their parameters.
+            The statistic 2·(llf of the larger − llf of the smaller), χ² with the difference of their numbers
+            of parameters as degrees of freedom.
 
         Raises
         ------
         ValueError
-            Other rows, as many parameters, a penalty, or a larger model that fits worse.
+            Different rows, equal numbers of parameters, a penalty, or a larger model that fits worse.
         """
         if not isinstance(other, Inference):
             raise TypeError(f"`other` is a {type(other).__name__}; expected what `inference` gives.")
@@ -209,20 +210,21 @@ class Inference:
         return Test(max(statistic, 0.0), chi2(statistic, df), df)
 
     def get_margeff(self, dummies: Any = "auto") -> effects.MarginalEffects:
-        """Average marginal effects on the probabilities, with errors by the delta method; one or two reads.
+        """Average marginal effects on the probabilities, with delta-method errors, in one or two reads.
 
-        A derivative, averaged over the rows; of a column of zeros and ones the change from 0 to 1.
+        The effect of a column is a derivative averaged over the rows; for a column of zeros and ones, it is
+        the average change from 0 to 1.
 
         Parameters
         ----------
         dummies : "auto", or a sequence of names or numbers of columns
-            Which columns are switched from 0 to 1; "auto" takes those that hold zeros and ones alone, which
-            takes a read; () none.
+            Columns that are changed from 0 to 1. "auto" means those with only zeros and ones, which costs a
+            read to find out; () means none.
 
         Returns
         -------
         MarginalEffects
-            (columns,) of the probability of classes_[1]; of more classes (columns, n_classes).
+            (columns,) on the probability of classes_[1]; for more than two classes (columns, n_classes).
         """
         if self._evidence.rows is None:
             raise ValueError("The rows are not kept in a pickle; call `inference` again for `get_margeff`.")

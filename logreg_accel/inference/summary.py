@@ -1,10 +1,10 @@
-"""The summary of an Inference, in the shape that readers of statsmodels know."""
+"""The summary of an Inference, in statsmodels' layout."""
 
 from .tables import Summary, number
 
 
 def summary_of(result, alpha=0.05):
-    """The Summary of an Inference, with intervals that cover 1 − alpha."""
+    """The Summary of an Inference, with intervals of coverage 1 − alpha."""
     kind = "Logit" if len(result.params.shape) == 1 else "MNLogit"
     covariance = {"iid": "nonrobust", "CRV1": f"CRV1 ({result.n_groups} groups)"}.get(
         result.vcov, result.vcov

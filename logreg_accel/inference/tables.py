@@ -1,4 +1,4 @@
-"""Tables of numbers beside names: as text, HTML, a dict, or a frame of pandas or polars."""
+"""Tables of named rows of numbers: as text, HTML, a dict, or a frame of pandas or polars."""
 
 import html
 import importlib.util
@@ -18,10 +18,10 @@ class Table:
     ----------
     title : str
     names : dict of str -> sequence of str
-        The columns that name a row.
+        The columns that hold the names of rows.
     columns : dict of str -> ndarray (rows,)
     note : str
-        What the numbers are made of.
+        How the numbers were computed.
     """
 
     def __init__(self, title: str, names: dict, columns: dict, note: str = "") -> None:
@@ -45,7 +45,7 @@ class Table:
         Parameters
         ----------
         backend : "pandas", "polars", "pyarrow" or None
-            None takes the first that is installed.
+            None uses the first that is installed.
 
         Raises
         ------
@@ -72,13 +72,13 @@ class Table:
 
 
 class Summary:
-    """What `summary()` gives: printed as text, and as HTML in a notebook.
+    """The result of `summary()`: it prints as text, and shows as HTML in a notebook.
 
     Parameters
     ----------
     title : str
     facts : list of (str, str)
-        Told in two columns above the tables, the first half on the left.
+        Shown in two columns above the tables, the first half on the left.
     tables : list of list of rows
     notes : sequence of str
     """
@@ -111,7 +111,7 @@ class Summary:
 
 
 def number(value, heading=""):
-    """A number as tables show it: four digits after the point, or four that count."""
+    """A number as tables show it: four decimals, or four significant digits."""
     if heading == P_VALUE:
         return f"{value:.3f}"
     if isinstance(value, str) or not math.isfinite(value):

@@ -45,28 +45,29 @@ class _Fit(LogisticRegression):
 
 
 def patch_sklearn(backend: str = "auto") -> None:
-    """Let `logreg_accel.LogisticRegression` do the work of `sklearn.linear_model.LogisticRegression.fit`.
+    """Make `sklearn.linear_model.LogisticRegression.fit` use `logreg_accel.LogisticRegression`.
 
     All arguments of scikit-learn's class are accepted, including deprecated ones, and scikit-learn validates
     them. The same objective is minimised until the estimated relative suboptimality is at most 1e-8 and,
     without an L1 penalty, the largest entry of the gradient is at most `tol`, which is scikit-learn's own
-    criterion. `max_iter` or the rounding of X's arithmetic may end a fit earlier; warnings then begin with
-    the words of scikit-learn's solver.
+    criterion. `max_iter` or rounding may end a fit earlier; warnings then begin with the words of
+    scikit-learn's solver.
 
     The following fits are left to scikit-learn, with the reason logged under the name "logreg_accel":
-    solver="liblinear" with an intercept, which it penalises, or with dual=True; `multi_class` of older
-    versions; arguments that contradict each other; max_iter=0; sparse X with indices of 64 bits where the
-    solver refuses those; arrays of other libraries under `array_api_dispatch`; fits
-    with callbacks; and whatever this package refuses. Worker processes started by joblib import scikit-learn
-    anew, without the patch.
+    solver="liblinear" with an intercept, which liblinear penalises, or with dual=True; `multi_class` of older
+    versions; arguments that contradict each other; max_iter=0; sparse X with 64-bit indices where
+    scikit-learn's solver refuses those; arrays of other libraries under `array_api_dispatch`; fits with
+    callbacks; and everything that this package refuses. Worker processes started by joblib import
+    scikit-learn anew, without the patch.
 
-    `LogisticRegressionCV` is fitted here where `use_legacy_attributes=False`, `l1_ratios` and `scoring` are
-    set, and no metadata are routed: all of its models in shared reads.
+    `LogisticRegressionCV` is patched, too, where `use_legacy_attributes=False`, `l1_ratios` and `scoring` are
+    set and no metadata are routed; its models share their reads.
 
     Parameters
     ----------
     backend : "auto", "numpy", "numba" or "cupy"
-        As of `logreg_accel.LogisticRegression`; one that cannot run leaves all fits to scikit-learn.
+        As for `logreg_accel.LogisticRegression`; if the backend cannot run, all fits are left to
+        scikit-learn.
 
     See Also
     --------

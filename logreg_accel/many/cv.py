@@ -25,39 +25,38 @@ _OWN = {"Cs", "l1_ratios", "cv", "scoring", "refit", "use_legacy_attributes", "c
 class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
     """Logistic regression with C and l1_ratio chosen by cross-validation.
 
-    The models of all splits and candidates have an objective each, as of `LogisticRegression`; what they ask
-    of X is answered together, one read for all, and each is certified like a single fit. Where a read of many
-    columns costs more than it saves (X with many columns, sparse rows), they are fitted one after the other
-    along the path of C, each from where its neighbours point.
+    The models of all splits and candidates have the objective of `LogisticRegression`. They share reads of X,
+    and each has its own proof, like a single fit. Where shared reads do not pay (X with many columns, sparse
+    rows), models are fitted one after the other along the path of C, each starting from its neighbours.
 
     Parameters
     ----------
     Cs : int or sequence of float, default 10
         A number of values from 1e-4 to 1e4, or the values.
     l1_ratios : sequence of float, default (0.0,)
-        Models with an l1_ratio above 0, or an infinite C, are fitted one after the other along the path.
+        Models with an l1_ratio above 0 or an infinite C are fitted one after the other along the path.
     cv : int, splitter, iterable of (train, test) or None
-        Number of stratified folds (None: 5), or anything of scikit-learn that splits.
+        Number of stratified folds (None: 5), or a splitter of scikit-learn.
     scoring : str, callable or None, default "neg_log_loss"
         None is accuracy.
     refit : bool or "1se", default True
-        Fit the best C and l1_ratio to all rows, or the strongest penalty within one standard error of the
-        best; False averages the best models of the splits.
+        True fits a model with the best C and l1_ratio to all rows; "1se" takes the strongest penalty within
+        one standard error of the best instead; False averages the best models of the splits.
     use_legacy_attributes : False
-        There are only scikit-learn's new attributes.
+        Only scikit-learn's new attributes exist here.
     tol, fit_intercept, class_weight, solver, max_iter, max_passes, max_seconds, random_state, verbose, \
             backend, n_threads, penalty_factor, standardize, bounds
-        As of `LogisticRegression`. Weights of class_weight="balanced", and deviations of columns, are those
-        of the rows that a split trains on; budgets hold for all models together.
+        As for `LogisticRegression`. "balanced" class weights and the standard deviations of columns are those
+        of the training rows of each split; budgets hold for all models together.
     callback : callable Progress -> bool or None
-        Called after every read, or every model that is fitted by itself, with a
-        `logreg_accel.many.solve.Progress`; True stops all models.
+        Called with a `logreg_accel.many.solve.Progress` after every read, or after every model if models are
+        fitted one by one; True stops all models.
 
     Attributes
     ----------
     C_, l1_ratio_ : float
-        The best ones by the mean score of all splits; of several as good the strongest penalty. With
-        refit="1se" C_ is C_1se_, with refit=False the mean over the splits of their own best.
+        The best values by the mean score of all splits; of equally good ones, the strongest penalty. With
+        refit="1se", C_ is C_1se_; with refit=False, the mean over the splits of the best value of each.
     C_1se_ : float
         The strongest penalty whose mean score is within one standard error of the best.
     Cs_, l1_ratios_ : ndarray
@@ -67,16 +66,16 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
     coefs_paths_ : ndarray (n_splits, n_l1_ratios, n_cs, n_classes or 1, n_features + fit_intercept)
     n_iter_, suboptimality_, suboptimality_bound_, status_ : ndarray (n_splits, n_l1_ratios, n_cs)
     cv_results_ : dict
-        As of GridSearchCV, over l1_ratios, inside them over Cs.
+        In the layout of GridSearchCV, over l1_ratios and, within each, over Cs.
     oof_decision_function_ : ndarray (n_samples,) or (n_samples, n_classes)
-        Margins of each row by the best candidate's model of the split that held it out; only where the test
-        sets hold every row once.
+        Margins of each row by the best candidate's model of the split that held the row out; only if the test
+        sets contain every row exactly once.
     best_estimator_ : LogisticRegression
-        What was fitted to all rows, unless refit=False.
+        The model that was fitted to all rows, unless refit=False.
     n_passes_ : float
-        Reads of X, held-out scores included.
+        Reads of X, including those for held-out scores.
     coef_, intercept_, classes_, n_features_in_, feature_names_in_
-        As of `LogisticRegression`.
+        As in `LogisticRegression`.
 
     Examples
     --------
@@ -152,16 +151,16 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
-            Or what `logreg_accel.scan` returns, with labels and weights: rows that need not fit into memory.
-            Labels, weights, one bit a row and split, and held-out scores do; splitters and scorers then see
-            no columns of X.
+            Or the result of `logreg_accel.scan`, which has labels and weights, and whose rows need not fit
+            into memory; labels, weights, one bit per row and split, and held-out scores do have to fit.
+            Splitters and scorers then do not see X.
         y : (n_samples,) labels of two or more classes
         sample_weight : (n_samples,) or None
-            For fitting and, unless metadata routing says otherwise, for scoring.
+            For fitting and, unless metadata routing says otherwise, also for scoring.
         offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
-            Added to the margins of every model, also of rows that are held out.
+            Added to the margins of every model, also for held-out rows.
         **params
-            For the splitter and the scorer under scikit-learn's metadata routing; without it `groups`.
+            For the splitter and the scorer under scikit-learn's metadata routing; without it, `groups`.
 
         Returns
         -------
@@ -170,8 +169,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError, RuntimeError
-            Parameters or data that cannot be used, a split without rows or with one class, a scorer that
-            fails: before the first read.
+            Before the first read: parameters or data that cannot be used, a split without rows or with only
+            one class, or a scorer that fails.
 
         Warns
         -----
@@ -200,7 +199,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         return scorer_of(self.scoring)(self, X, y, **given)
 
     def get_metadata_routing(self):
-        """Who is given what of the metadata: the splitter, and the scorer."""
+        """Which metadata the splitter and the scorer receive."""
         to_scorer = MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score")
         return (
             MetadataRouter(owner=self)

@@ -1,4 +1,4 @@
-"""`logistic_regression_path`: one model for every C, out of shared reads."""
+"""`logistic_regression_path`: one model for every C, in shared reads."""
 
 from typing import Any, NamedTuple
 
@@ -60,25 +60,26 @@ def logistic_regression_path(
     offset: Any = None,
     **parameters: Any,
 ) -> RegularizationPath:
-    """Fit a path of penalties: what `LogisticRegression` finds for every C, out of shared reads of X.
+    """Fit a path of penalties: one model for every C, in shared reads of X.
 
     Parameters
     ----------
     X : array, frame, table or sparse matrix (n_samples, n_features)
-        Or what `logreg_accel.scan` returns, with labels and weights: rows that need not fit into memory.
+        Or the result of `logreg_accel.scan`, which has labels and weights, and whose rows need not fit into
+        memory.
     y : (n_samples,) labels of two or more classes
     Cs : int or sequence of float
-        A number of them from 1e-4 to 1e4, or the values.
+        The number of values from 1e-4 to 1e4, or the values.
     l1_ratio : float
-        Above 0, and where shared reads do not pay (X with many columns, sparse rows), models are fitted one
-        after the other, each from those of the next stronger penalties. Under an L1 penalty, columns that
-        will not matter are left out on the way (`solvers.working_set`).
+        With an l1_ratio above 0, and where shared reads do not pay (X with many columns, sparse rows), models
+        are fitted one after the other, each starting from those with stronger penalties. With an L1 penalty,
+        columns that will not matter are left out of the fits (`solvers.working_set`).
     sample_weight : (n_samples,) or None
     class_weight : dict, "balanced" or None
     offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
         Added to the margins of every model.
     **parameters
-        As of `fit_many`.
+        As for `fit_many`.
 
     Returns
     -------

@@ -30,36 +30,37 @@ def fit_many(
     Parameters
     ----------
     X : array, frame, table or sparse matrix (n_samples, n_features)
-        Or what `logreg_accel.scan` returns: rows that need not fit into memory.
+        Or the result of `logreg_accel.scan`, whose rows need not fit into memory.
     Y : array or frame (n_samples, n_targets), or (n_samples,); or None for the labels of a source
-        Labels, the same set in every column. Where a label is nan or None, or -1 beside at least two others,
-        it is missing: that row does not count for that column.
+        Labels, the same set in every column. A label that is nan or None, or -1 beside at least two others,
+        is missing: the row does not count for that column.
     C : float or sequence of float
     l1_ratio : float
-        Above 0, or with an infinite C, and where shared reads do not pay (X with many columns, sparse rows),
-        models are fitted one after the other, those of a column each from its neighbours.
+        With an l1_ratio above 0, with an infinite C, and where shared reads do not pay (X with many columns,
+        sparse rows), models are fitted one after the other; those of one column of Y start from their
+        neighbours.
     sample_weight : (n_samples,) or None
     class_weight : dict, "balanced" or None
-        "balanced" goes by the labels of each column.
+        "balanced" uses the labels of each column of Y.
     offset : (n_samples,), of more than two classes (n_samples, n_classes), or None
         Added to the margins of every model.
     **parameters
         Of `LogisticRegression`: tol, fit_intercept, solver, max_iter, max_passes, max_seconds, random_state,
-        verbose, backend, n_threads, penalty_factor, standardize (by the rows that a model trains on), bounds
-        (models one after the other), and `callback`, which is told a `logreg_accel.many.solve.Progress` after
-        every read, or every model that is fitted by itself, and stops all models by returning True. Budgets
-        hold for all models together.
+        verbose, backend, n_threads, penalty_factor, standardize (with the deviations of a model's own
+        training rows), bounds (models are then fitted one after the other), and `callback`. The callback gets
+        a `logreg_accel.many.solve.Progress` after every read, or after every model if they are fitted one by
+        one, and stops all models by returning True. Budgets hold for all models together.
 
     Returns
     -------
     list of LogisticRegression
-        In the order of the columns, for each in the order of C. `n_passes_` counts the reads that all models
-        had made together when the model was done.
+        In the order of the columns and, within each, of C. `n_passes_` of a model is the number of reads that
+        all models together had taken when it was finished.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        As `LogisticRegression.fit`, before the first read; also for columns whose labels differ.
+        As `LogisticRegression.fit`, before the first read; also if the columns have different sets of labels.
 
     Warns
     -----

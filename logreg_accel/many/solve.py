@@ -1,4 +1,5 @@
-"""Fits the models of a table: in lock-step where that pays, else one after the other, from neighbours."""
+"""Fits the models of a table: in lock-step where that pays, otherwise one by one, starting from
+neighbours."""
 
 import math
 from dataclasses import replace
@@ -36,7 +37,8 @@ _BUDGETS = {driver.MAX_PASSES, driver.MAX_SECONDS, driver.CALLBACK, driver.MAX_I
 
 
 class Progress(NamedTuple):
-    """What the callback of many models is told after every read, of models one by one after every model.
+    """The argument of the callback of many models, after every read, or after every model if fitted one by
+    one.
 
     Attributes
     ----------
@@ -51,14 +53,14 @@ class Progress(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a table.
+    """The result of fitting a table.
 
     Attributes
     ----------
     fitted : list of Fitted
-        One a model, its point in the user's coordinates.
+        One per model, with its point in the user's coordinates.
     n_passes : float
-        Reads of all rows, together.
+        Reads of all rows, by all models together.
     """
 
     fitted: list
@@ -71,7 +73,7 @@ def solve_table(template, shared, specs, callback=None, starts=None):
     Parameters
     ----------
     template : LogisticRegression
-        Its parameters but for C and l1_ratio; budgets hold for all models together.
+        Supplies the parameters except C and l1_ratio; budgets hold for all models together.
     shared : Shared
     specs : list of Spec
     callback : callable Progress -> bool or None
@@ -98,7 +100,7 @@ class _Solver(NamedTuple):
 
 
 class _Run:
-    """The models of a table under way."""
+    """The state of fitting the models of a table."""
 
     def __init__(self, template, shared, specs, callback):
         self.template, self.shared, self.specs, self.callback = template, shared, specs, callback
@@ -143,7 +145,7 @@ class _Run:
 
     @staticmethod
     def is_smooth(spec):
-        """Whether a model has an L2 penalty alone: what lock-step is for."""
+        """Whether a model has only an L2 penalty, as lock-step requires."""
         return spec.l1_ratio == 0 and spec.C < math.inf
 
     @property
@@ -217,7 +219,7 @@ class _Run:
         return fitting.Choice(self.solver.name, f"{self.solver.reason}; {count} models share their reads")
 
     def _tell(self, under_way):
-        """Tell of a read; whoever is told may stop all models."""
+        """Report a read to the callback, which may stop all models."""
         progress = Progress(
             len(self.specs), len(self.specs) - under_way, self.session.n_passes, self.session.seconds
         )
@@ -233,7 +235,7 @@ class _Run:
     # -- one by one ------------------------------------------------------------------------------------------
 
     def one_by_one(self, starts):
-        """Fit what is left: models that were not fitted together, and those left without a proof."""
+        """Fit the rest: models that were not fitted together, and those that have no proof."""
         order = sorted(range(len(self.specs)), key=self._place)
         paths: dict = {}
         for done, i in enumerate(order):
@@ -262,7 +264,7 @@ class _Run:
         return not proven and solution.status not in _BUDGETS and self.session.goes_on
 
     def _single(self, spec):
-        """The estimator of a model that is fitted by itself, with what is left of the budgets."""
+        """The estimator of a model that is fitted alone, with the rest of the budgets."""
         model = clone(self.template).set_params(C=spec.C, l1_ratio=spec.l1_ratio, verbose=0, callback=None)
         model.penalty_factor, model.bounds = self.factors, self.bounds  # names are known by now
         session = self.session

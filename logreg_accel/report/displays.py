@@ -1,4 +1,4 @@
-"""Displays of what scikit-learn has none for: coefficients with intervals, their path, and how a fit went."""
+"""Displays that scikit-learn lacks: coefficients with intervals, regularisation paths, and convergence."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ _FLOOR = 1e-16  # what is drawn of a suboptimality of zero on a logarithmic axis
 
 
 class ConvergenceDisplay:
-    """How far the evaluations of a fit were from the optimum, against reads of X.
+    """Distance of the evaluations of a fit from the optimum, against reads of X.
 
     Parameters
     ----------
@@ -20,9 +20,9 @@ class ConvergenceDisplay:
     suboptimality : array (n_evaluations,)
         (F − F*)/F, with the F* that the fit's end estimates.
     tol, bound : float or None
-        What was asked for, and what was proven of the last point.
+        The requested distance, and the proven distance of the last point.
     name : str or None
-        In the legend.
+        The label in the legend.
     """
 
     def __init__(self, n_passes: Any, suboptimality: Any, *, tol=None, bound=None, name=None) -> None:
@@ -38,19 +38,19 @@ class ConvergenceDisplay:
         Parameters
         ----------
         estimator : LogisticRegression
-            Fitted here: a model that was made of coefficients has no history.
+            Fitted by this package: an imported model has no history.
         name : str or None
-            None takes the solver's.
+            None means the name of the solver.
         proof : bool
             Whether `tol` and the proven bound are drawn.
         ax : matplotlib.axes.Axes or None
         **line
-            Of `Axes.plot`.
+            Arguments of `Axes.plot`.
 
         Raises
         ------
         ValueError
-            There is no history.
+            The estimator has no history.
         """
         if not getattr(estimator, "history_", None):
             raise ValueError("`estimator` has no history of a fit; expected one that `fit` was called on.")
@@ -91,14 +91,14 @@ class ConvergenceDisplay:
 
 
 class ForestDisplay:
-    """Coefficients with their intervals, one below the other.
+    """Forest plot: coefficients with their intervals, one below the other.
 
     Parameters
     ----------
     names : sequence of str
     estimates : array (n,)
     lower, upper : array (n,) or None
-        The ends of the intervals, where there are any.
+        The ends of the intervals, if there are any.
     """
 
     def __init__(self, names: Any, estimates: Any, lower: Any = None, upper: Any = None) -> None:
@@ -116,19 +116,19 @@ class ForestDisplay:
         feature_names: Any = None,
         ax: Any = None,
     ) -> Any:
-        """Draw the coefficients of a fitted estimator that are largest, or surest where there are intervals.
+        """Draw the largest coefficients of a fitted estimator, or with intervals those with the largest |z|.
 
         Parameters
         ----------
         estimator : LogisticRegression
         inference : Inference or None
-            Of this estimator; None draws no intervals.
+            The inference of this estimator; None draws no intervals.
         output : int
-            Of more than two classes, which one: a row of `coef_`, or with `inference` a class but the base.
+            For more than two classes, a row of `coef_`; with `inference`, one of `outcomes`.
         top : int
-            How many coefficients at most.
+            Largest number of coefficients.
         feature_names : sequence of str or None
-            None takes the estimator's; with `inference`, names are its own.
+            None means the estimator's; with `inference`, the names are always those of the inference.
         ax : matplotlib.axes.Axes or None
         """
         if inference is not None:
@@ -141,7 +141,7 @@ class ForestDisplay:
 
     @classmethod
     def from_table(cls, table: Any, *, output: int = 0, top: int = 20, ax: Any = None) -> Any:
-        """Draw what `Inference.table().to_dict()` holds, without the intercept, the largest |z| first."""
+        """Draw the result of `Inference.table().to_dict()`, without the intercept, the largest |z| first."""
         outcomes = table.get("outcome", [""] * len(table["coef"]))
         wanted = list(dict.fromkeys(outcomes))[output]
         rows = [
@@ -176,14 +176,14 @@ class ForestDisplay:
 
 
 class PathDisplay:
-    """Every coefficient against C.
+    """Coefficients against C.
 
     Parameters
     ----------
     Cs : array (n_cs,)
     coef : array (n_cs, n_features)
     names : sequence of str or None
-        Of the features; the largest five are told in the legend.
+        Names of the features; the five largest coefficients are named in the legend.
     """
 
     def __init__(self, Cs: Any, coef: Any, names: Any = None) -> None:
@@ -192,7 +192,8 @@ class PathDisplay:
 
     @classmethod
     def from_path(cls, path: Any, *, names: Any = None, ax: Any = None) -> Any:
-        """Draw what `logistic_regression_path` returned; of more than two classes every class's."""
+        """Draw the result of `logistic_regression_path`; for more than two classes, the lines of every
+        class."""
         return cls(path.Cs, path.coef.reshape(len(path.Cs), -1), names).plot(ax)
 
     def plot(self, ax: Any = None, **line: Any) -> Any:
@@ -209,6 +210,6 @@ class PathDisplay:
 
 
 def _short(name, most=28):
-    """A name that leaves room for the figure."""
+    """A name, shortened so that it leaves room for the figure."""
     name = str(name)
     return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -18,36 +18,39 @@ _DENSE = 0.3  # share of entries from which the matrix is dense; as that of scik
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
-    """Make a matrix of numbers of a table with text, categories, bools, dates and missing values.
+    """Encode a table with text, categories, bools, dates and missing values as a matrix of numbers.
 
-    - Numbers stay as they are. A missing one becomes the median, and a column "name (missing)" says so.
-    - Text and categories become a column of zeros and ones for every level; levels of few rows are pooled in
-      "name (rare)", missing values are in "name (missing)". Bools become one column.
-    - Left out, with the reason in `columns_`: dates and times, columns of one value, integers that number
-      the rows, texts that name them, and columns that are neither numbers nor text.
-    - A level that training did not have is taken as rare, or as no level where none was; a missing value
-      where none was, as the median or as no level; a column that is not there, as missing in all rows;
-      other columns are not used. `transform` counts them in a warning.
+    - Numbers are unchanged. A missing number becomes the median, and a column "name (missing)" marks it.
+    - Text and categories become a column of zeros and ones for every level; levels with few rows are pooled
+      in "name (rare)", and missing values are in "name (missing)". Bools become one column.
+    - These are left out, with the reason in `columns_`: dates and times, columns of one value, integers that
+      number the rows, texts that identify them, and columns that are neither numbers nor text.
+    - In later tables, a level that training did not have counts as rare, or as no level if no levels were
+      rare. A missing value in a column that had none becomes the median or no level, and a missing column
+      counts as missing in all rows; unknown columns are ignored. `transform` warns with the numbers of all of
+      these.
 
     Parameters
     ----------
     min_count : int or None, default None
-        Rows that a level must have at least; None takes a hundredth of the rows, at most 5.
+        Smallest number of rows of a level; None means a hundredth of the rows, but at most 5.
     max_levels : int, default 50,000
-        Columns of more levels are refused.
+        Columns with more levels are an error.
     categorical, numeric, drop : sequences of str, default ()
-        Columns that are levels, or numbers, whatever they look like, and columns to leave out.
+        Names of columns to encode as levels, to take as numbers, and to leave out, whatever they look like.
     drop_first : bool, default False
-        Make no column of the first level, with which others are then compared: columns for all are collinear.
+        Make no column for the first level, with which the others are then compared. Columns for all levels
+        are collinear.
     scale : bool, default False
-        Divide numbers by their standard deviation, so that a penalty falls on all alike.
+        Divide numbers by their standard deviation, so that a penalty affects all columns alike.
     sparse_output : "auto" or bool, default "auto"
-        A SciPy matrix in compressed rows or a NumPy array; "auto" takes the array where 0.3 of it are used.
+        Whether the result is a SciPy matrix in compressed rows or a NumPy array; "auto" makes an array if at
+        least 0.3 of it is expected to be nonzero.
 
     Attributes
     ----------
     columns_ : list of Number, Levels and LeftOut
-        What is made of each column.
+        The encoding of each column.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
 
@@ -86,7 +89,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return tags
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from a table what to make of its columns.
+        """Learn from a table how to encode its columns.
 
         Parameters
         ----------
@@ -100,17 +103,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            X is no table, or columns cannot be used: with no value at all, infinite ones, numbers and words
-            mixed, more than `max_levels` levels. The message names all of them and says what to do.
+            X is not a table, or columns cannot be used: without any value, with infinite values, with numbers
+            and words mixed, or with more than `max_levels` levels. The message names all of them and says
+            what to do.
         """
         return self.learn([as_arrow(X)])
 
     def learn(self, tables: Any, memory: int | None = None) -> Self:
-        """`fit` to a table that comes in pieces: an iterable of Arrow tables or batches of the same columns.
+        """`fit` for a table in pieces: an iterable of Arrow tables or batches with the same columns.
 
-        With `memory`, no more than so many bytes are kept of them. Where a column has more different numbers
-        than these hold, its median is near the middle; else it is exact. Where texts are too many, a column
-        of which nearly all are different is left out.
+        `memory` limits the bytes that are kept of the pieces. If the distinct numbers of a column need more,
+        its median is approximate; otherwise it is exact. If the texts of a column need more and nearly all of
+        them are different, the column is left out.
         """
         gathered: dict[str, Any] = {}
         failed: dict[str, ValueError] = {}
@@ -171,12 +175,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            X is no table, has none of the columns, or text or infinite values where training had numbers.
+            X is not a table, has none of the columns, or has text or infinite values where training had
+            numbers.
 
         Warns
         -----
         UserWarning
-            The table has what training did not have.
+            The table has levels, columns or missing values that training did not have, or lacks columns.
         """
         encoded, counts = self.encode(X)
         for sentence in counts.sentences():
@@ -184,7 +189,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return encoded
 
     def encode(self, X: Any) -> tuple[Any, Counts]:
-        """As `transform`, but (matrix, `Counts`) without a warning."""
+        """Like `transform`, but returns (matrix, `Counts`) instead of warning."""
         check_is_fitted(self)
         table = as_arrow(X)
         if isinstance(X, np.ndarray | list) and table.num_columns != self.n_features_in_:
@@ -200,7 +205,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return encoded, counts
 
     def matched(self, names):
-        """The columns that have a place in the matrix, and `Counts` of what a table with these names lacks.
+        """The columns that are used for the matrix, and `Counts` of what a table with these names lacks.
 
         Raises
         ------
@@ -236,7 +241,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
     def source(self, tables, wanted, memory, cache=None, classes=None):
-        """The rows of `data.gathering.Tables` as a source that this encoder makes; see `scan`."""
+        """The rows of `data.gathering.Tables`, encoded, as a source; see `scan`."""
         from .stream import TableSource  # which needs numbers of what was learned here
 
         return TableSource(tables, wanted, memory, cache, classes, self)
@@ -254,7 +259,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
-        """The fitted encoder that `to_dict` told of.
+        """The fitted encoder from the result of `to_dict`.
 
         Raises
         ------
