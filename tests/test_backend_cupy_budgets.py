@@ -150,5 +150,7 @@ def test_a_prediction_keeps_to_its_budget(cupy):
     model = LogisticRegression(tol=1e-6).fit(there, cupy.asarray(y))
     fake_cupy.counts.clear()
     model.predict(there)
-    assert fake_cupy.counts["launches"] == 1 and fake_cupy.counts["waits"] <= 3
-    assert fake_cupy.counts["calls"] <= 6 and fake_cupy.counts["to the host"] <= 2
+    counts = fake_cupy.counts
+    # margins, whether they are finite and which class they tell; CuPy fills a number with zeros
+    assert counts["launches"] <= 3 and counts["calls"] <= 1 and counts["waits"] <= 3, counts
+    assert counts["to the host"] <= 2 and not counts["templates"]

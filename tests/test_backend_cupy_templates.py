@@ -6,6 +6,7 @@ from cuda_on_cpu import device_array, fake_cupy
 
 from conftest import draw
 from logreg_accel import LogisticRegression
+from logreg_accel.data import as_labelled
 
 M, N = 6000, 21
 PREDICTIONS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
@@ -44,3 +45,33 @@ def test_predictions_of_rows_on_the_device_take_none(asked, n_classes, name):
     X, y, _ = problem(n_classes)
     model = LogisticRegression(backend="numpy", solver="lbfgs").fit(X, y)
     assert asked(lambda: getattr(model, name)(fake_cupy.asarray(X))) == set()
+
+
+@pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
+def test_weights_on_the_device_take_none(asked, solver):
+    """Some of which are zero."""
+    X, y, s = problem(2, weighted=True)
+
+    def fit():
+        there = map(fake_cupy.asarray, (X, y, s))
+        LogisticRegression(backend="cupy", solver=solver, tol=1e-6).fit(*there)
+
+    assert asked(fit) == set()
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32, np.uint8])
+def test_labels_of_several_classes_on_the_device_take_none(asked, kind):
+    """Neither do weights of float32, which are brought to float64."""
+    X, y, s = problem(7, weighted=True)
+    sums = []
+
+    def look():
+        there = map(fake_cupy.asarray, (X, y.astype(kind) + 3, s.astype(np.float32)))
+        labelled = as_labelled(*there)
+        assert labelled.classes.tolist() == [*range(3, 10)] and labelled.classes.dtype == kind
+        np.testing.assert_array_equal(labelled.block.y.get(), y)
+        sums.append((labelled.total_weight, *labelled.class_shares[0]))
+
+    assert asked(look) == set()
+    expected = as_labelled(X, y, s.astype(np.float32))
+    np.testing.assert_allclose(sums[0], [expected.total_weight, *expected.class_shares[0]], rtol=1e-12)

@@ -85,10 +85,34 @@ def test_labels_of_two_values_keep_all_of_their_digits(cupy, crossed, y):
 
 
 @pytest.mark.parametrize(
+    "y",
+    [
+        np.arange(900) % 3 * 2000.0 - 2.0**40,
+        (np.arange(900) % 300).astype(np.uint16),
+        (np.arange(900) % 3 + 2**62).astype(np.uint64),
+        (np.arange(900) % 5 - 128).astype(np.int8),
+        np.arange(900) % 3 * 10**6,
+        np.arange(900) % 500,
+    ],
+)
+def test_labels_of_more_values_have_the_codes_that_they_have_on_the_host(cupy, y):
+    """Also those that are too far apart, or too many, for the kernels."""
+    for given in (y, y[::-1]):
+        there = cupy.asarray(y)
+        classes, codes, _ = labels.encode_labels(there if given is y else there[::-1])
+        expected = labels.encode_labels(given)
+        assert classes.tolist() == expected[0].tolist() and classes.dtype == y.dtype
+        assert codes.dtype == expected[1].dtype
+        np.testing.assert_array_equal(codes if type(codes) is np.ndarray else codes.get(), expected[1])
+
+
+@pytest.mark.parametrize(
     "y, s, message",
     [
         ([0.0, 1.0, np.nan, 1.0], None, "`y`? ?contains NaN or infinity, first in row 2"),
         ([0.5, 1.5, 2.25, 1.0], None, "Unknown label type: continuous"),
+        ([0.5, 1.5, 2.5, 0.5, 1.5, 2.5], None, "Unknown label type: continuous"),
+        ([0.0, 1.0, 2.5, 0.0, 1.0, 2.5], None, "Unknown label type: continuous"),
         ([1, 1, 1, 1], None, "only one class"),
         ([0, 1, 1, 0], [1.0, -1.0, 1.0, 1.0], "Negative values or NaN, -1.0 in row 1"),
         ([0, 1, 1, 0], [1.0, np.nan, 1.0, 1.0], "Negative values or NaN, nan in row 1"),
@@ -98,7 +122,7 @@ def test_labels_of_two_values_keep_all_of_their_digits(cupy, crossed, y):
     ],
 )
 def test_what_is_wrong_is_told_as_on_the_host(cupy, y, s, message):
-    X = np.eye(4, N, dtype=np.float32)
+    X = np.eye(len(y), N, dtype=np.float32)
     y, s = np.array(y), None if s is None else np.array(s)
     for send in (np.asarray, cupy.asarray):
         with pytest.raises(ValueError, match=message):

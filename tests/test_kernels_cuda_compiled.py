@@ -22,10 +22,30 @@ WIDER = [12_292, 24_576]  # of float32
 READ = ["LossGradient", "HessianVector"]
 BYTES_A_CLOCK = 18  # what the memory of an H200 supplies to each multiprocessor; an H100's 12
 # read before any test runs: they are compiled beside the tests, and some of those plant faults in dense.cu
-SOURCES = {
-    name: cuda.source(name)
-    for name in ("dense.cu", "pointwise.cu", "sweeps.cu", "made.cu", "classes.cu", "arrays.cu", "squares.cu")
+SWEEPS = {  # what goes over vectors, or makes arrays out of others
+    "pointwise.cu": [
+        *(f"logistic_{name}<{real}>" for name in ("line", "residual") for real in ("float", "double")),
+        *("logistic_probabilities<float>", "nonfinite<float>", "likeliest<float, unsigned char>"),
+    ],
+    "sweeps.cu": [
+        *(f"mass_{name}<float>" for name in ("total", "above", "passing", "taken")),
+        *(f"logistic_{name}<float>" for name in ("curvatures", "change", "above")),
+    ],
+    "made.cu": [
+        f"made_rows<{types}>" for types in ("float, float, true", "float, double, false", "Half, float, true")
+    ],
+    "classes.cu": [
+        f"softmax_{name}<float>" for name in ("residual", "product", "line", "change", "probabilities")
+    ],
+    "arrays.cu": ["copied<unsigned char, unsigned char>", "copied<float, double>"],
+    "squares.cu": ["row_squares<float, float>", "column_squares<float, float>", "inverse_means<float>"],
+    "labels.cu": [
+        *("label_range<int>", "label_codes<int>", "label_presence<float>", "positive_count", "positive_rows"),
+        *("label_lookup<float, unsigned char>", "class_totals<double>", "weights_look"),
+        "scaled_weights<float>",
+    ],
 }
+SOURCES = {name: cuda.source(name) for name in ("dense.cu", *SWEEPS)}
 
 
 def widths_of(dtype, name):
@@ -47,26 +67,8 @@ def compile_for_some_architectures():
     )
     all_dtypes |= kernels_of(["float32"], [1024], PASSES)
     all_dtypes |= kernels_of(["float32"], [100, 8192], ["ProductAt"])
-    pointwise = [f"logistic_{name}<{real}>" for name in ("line", "residual") for real in ("float", "double")]
-    pointwise += ["logistic_probabilities<float>", "nonfinite<float>", "likeliest<float, unsigned char>"]
     jobs = [("dense.cu", sorted(all_dtypes if arch == "sm_90" else some) + SUMS, arch) for arch in BY_DEFAULT]
-    jobs += [("pointwise.cu", pointwise, arch) for arch in BY_DEFAULT]
-    draws = ("mass_total", "mass_above", "mass_passing", "mass_taken")
-    sweeps = (*draws, "logistic_curvatures", "logistic_change", "logistic_above")
-    jobs += [("sweeps.cu", [f"{name}<float>" for name in sweeps], arch) for arch in BY_DEFAULT]
-    made = [
-        f"made_rows<{types}>" for types in ("float, float, true", "float, double, false", "Half, float, true")
-    ]
-    jobs += [("made.cu", made, arch) for arch in BY_DEFAULT]
-    jobs += [
-        ("arrays.cu", ["copied<unsigned char, unsigned char>", "copied<float, double>"], arch)
-        for arch in BY_DEFAULT
-    ]
-    squares = ["row_squares<float, float>", "column_squares<float, float>", "inverse_means<float>"]
-    jobs += [("squares.cu", squares, arch) for arch in BY_DEFAULT]
-    several = ("residual", "product", "line", "change", "probabilities")
-    several = [f"softmax_{name}<float>" for name in several]
-    jobs += [("classes.cu", several, arch) for arch in BY_DEFAULT]
+    jobs += [(file, names, arch) for file, names in SWEEPS.items() for arch in BY_DEFAULT]
     jobs.sort(key=lambda job: -len(job[1]))
     with ThreadPoolExecutor(2) as pool:
         done = pool.map(lambda job: nvrtc.compile(SOURCES[job[0]], job[1], job[2]), jobs)
@@ -269,27 +271,15 @@ def test_a_mistake_in_a_kernel_fails_the_compilation():
 # -- sources -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "dense.cu",
-        "columns.cu",
-        "pointwise.cu",
-        "sparse.cu",
-        "outputs.cu",
-        "sweeps.cu",
-        "made.cu",
-        "classes.cu",
-        "arrays.cu",
-        "squares.cu",
-    ],
-)
+@pytest.mark.parametrize("name", ["columns.cu", "sparse.cu", "outputs.cu", *SOURCES])
 def test_headers_are_part_of_the_source(name):
     """CuPy's cache of compiled kernels sees the text alone, so nothing of ours may come by #include."""
     text = cuda.source(name)
     assert re.findall(r'#include "(.*)"', text) == ["emulation.h"]  # for the CPU only
     assert not re.findall(r"#include <", text), "headers of CUDA are not part of every installation of CuPy"
-    assert ("struct Logistic" in text or name in ("arrays.cu", "squares.cu")) and "transposed_sum" in text
+    assert (
+        "struct Logistic" in text or name in ("arrays.cu", "squares.cu", "labels.cu")
+    ) and "transposed_sum" in text
 
 
 def test_arithmetic_of_storage_is_the_package_s():

@@ -34,63 +34,6 @@ __global__ void mass_total(const Real* mass, long long m, double* block_sums) {
     block_sum(sums, block_sums);
 }
 
-// The least and the greatest label among those that a block sees. out: two of each block.
-template <class Label>
-__global__ void label_range(const Label* y, long long m, Label* out) {
-    Label least = y[0], most = y[0];
-    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
-        least = Smaller{}(least, y[i]);
-        most = Larger{}(most, y[i]);
-    }
-    least = joined_by_block(least, Smaller{});
-    most = joined_by_block(most, Larger{});
-    if (threadIdx.x == 0) {
-        out[2 * blockIdx.x] = least;
-        out[2 * blockIdx.x + 1] = most;
-    }
-}
-
-// Codes of labels of two values, the least and the greatest of those in `ranges`. told: both of them, in
-// eight bytes each; then, for each block, how many are the greatest, and how many are neither.
-template <class Label>
-__global__ void label_codes(const Label* y, const Label* ranges, long long m, unsigned char* codes,
-                            double* told) {
-    Label least = ranges[0], most = ranges[1];
-    for (unsigned b = threadIdx.x; b < gridDim.x; b += kThreads) {
-        least = Smaller{}(least, ranges[2 * b]);
-        most = Larger{}(most, ranges[2 * b + 1]);
-    }
-    least = joined_by_block(least, Smaller{});
-    most = joined_by_block(most, Larger{});
-    double counts[2] = {};
-    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
-        const bool high = y[i] == most;
-        codes[i] = high;
-        counts[0] += high;
-        counts[1] += !high && !(y[i] == least);
-    }
-    block_sum(counts, told + 2);
-    if (blockIdx.x == 0 && threadIdx.x == 0) {
-        *reinterpret_cast<Label*>(told) = least;
-        *reinterpret_cast<Label*>(told + 1) = most;
-    }
-}
-
-// How many rows a class has, and their weights, class by class; s is null for ones. out: two numbers of each
-// block for each class.
-template <class Real>
-__global__ void class_totals(const unsigned char* y, const Real* s, long long m, int classes, double* out) {
-    for (int code = 0; code < classes; ++code) {
-        double sums[2] = {};
-        for (long long i = first_of_grid(); i < m; i += threads_of_grid())
-            if (y[i] == code) {
-                sums[0] += 1;
-                sums[1] += s ? double(s[i]) : 1.0;
-            }
-        block_sum(sums, out + 2 * (long long)code * gridDim.x);
-    }
-}
-
 // What decides whether a row passes the bar by its hash: that of logreg_accel/backends/drawing.py.
 template <class Real>
 struct Draw {

@@ -10,7 +10,7 @@ import os
 import sys
 import types
 
-from ..data import labels
+from ..data import stored
 from .ahead import compiled_ahead
 from .base import Backend
 
@@ -72,12 +72,12 @@ def _numba_problem():
     return None
 
 
-def _two_labels(y):
-    """See `data.labels.two_on_device`; CuPy is there where labels lie in a GPU's memory."""
-    return None if unusable("cupy") else importlib.import_module(".cupy", __name__).two_labels(y)
+def _looks():
+    """See `data.stored.looks`."""
+    return None if unusable("cupy") else importlib.import_module(".cupy.looks", __name__)
 
 
-labels.two_on_device = _two_labels
+stored.looks = _looks
 
 
 if hasattr(os, "register_at_fork"):  # CUDA does not survive a fork, so a child process must check again

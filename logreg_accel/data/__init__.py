@@ -6,19 +6,21 @@ import numpy as np
 
 from .centred import centre_of, centred, look_at, spread_of
 from .convert import as_array, as_matrix, is_numpy_like, to_host
-from .labels import (
-    as_labels,
-    as_offset,
-    as_weights,
-    class_weights,
-    codes_of,
-    encode_labels,
-    factors_of,
-    shares_of_classes,
-)
+from .labels import as_labels, codes_of, encode_labels
 from .matrix import Matrix
 from .packed import fingerprint
 from .stored import compute_dtype, is_on_device, storage_dtype
+from .weights import (
+    as_offset,
+    as_weights,
+    class_totals,
+    class_weights,
+    factors_of,
+    positive_rows,
+    scaled,
+    shares_of_classes,
+    weighed,
+)
 
 __all__ = [
     "Block",
@@ -37,8 +39,10 @@ __all__ = [
     "factors_of",
     "is_on_device",
     "look_at",
+    "positive_rows",
     "spread_of",
     "storage_dtype",
+    "weighed",
 ]
 
 
@@ -110,7 +114,7 @@ class Labelled(NamedTuple):
     def total_weight(self):
         """Σᵢ sᵢ of the weights that the user gave."""
         s = self.block.sample_weight
-        total = float(self.block.X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
+        total = float(self.block.X.shape[0]) if s is None else weighed(s).total
         return total * self.weight_scale
 
 
@@ -159,16 +163,12 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None, offse
         return Labelled(Block(X, codes, offset=offset), classes, counts=counts)
     if given is None:
         _check_weights_of_classes(classes, codes, s)
-    # Dividing by a power of two, which brings the largest weight to between 1 and 2, makes any weights fit
-    # into float32 and rounds nothing. They stay in float64 here: proofs need them as they are.
-    scale = 2.0 ** (np.frexp(float(s.max()))[1] - 1)
-    s = s / scale
-    s[s.astype(compute_dtype(X.dtype)) == 0] = 0
+    s, scale = scaled(s, compute_dtype(X.dtype))
     return Labelled(Block(X, codes, s, offset=offset), classes, scale, of_classes, counts)
 
 
 def _check_weights_of_classes(classes, codes, s):
-    absent = np.flatnonzero(to_host(np.bincount(codes[s > 0], minlength=len(classes))) == 0)
+    absent = np.flatnonzero(class_totals(codes, s, len(classes)) == 0)
     if len(absent) >= len(classes) - 1:
         raise ValueError(
             "`y` has only one class among the samples with a positive weight; two classes are needed. "

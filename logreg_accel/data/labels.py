@@ -1,15 +1,10 @@
-"""Conversion of the user's labels and weights to a code and a weight for each row."""
-
-import numbers
-from typing import Any
+"""Conversion of the user's labels to a code for each row."""
 
 import numpy as np
 
 from .convert import is_numpy_like, refuse_masked, to_host
+from .stored import looks_at
 
-two_on_device: Any = None
-"""The backends' function of labels in a GPU's memory: the least, the greatest, codes of these two, how many
-are the greatest, how many are neither; or None."""
 _MISSING = {"<NA>", "nan", "NaT"}  # as strings
 _SCANS = 6  # of all labels, beyond which hashing them takes less
 _HASHED_FROM = 64  # labels: of fewer, all is said in no time
@@ -60,7 +55,7 @@ def encode_labels(y):
         There is only one class, a label is missing, or the numbers look like a regression target.
     """
     numbers = is_numpy_like(y) or y.dtype.kind in "iu"
-    if (found := _two_classes(y)) is not None:
+    if (found := _there(y) or _two_classes(y)) is not None:
         return found
     if (found := _whole_numbers(y) if numbers else _strings(y)) is not None:
         return *found, None
@@ -128,13 +123,22 @@ def _few_strings(y):
     return classes[order], np.argsort(order).astype(np.uint8)[codes]
 
 
+def _there(y):
+    """Classes, codes and counts of whole numbers in a GPU's memory; None where they are something else."""
+    there = looks_at(y)
+    if there is None or (told := there.two_labels(y)) is None:
+        return None
+    low, high, codes, count, neither = told
+    if not neither:
+        return _two(low, high, y, codes, count)
+    found = there.several_labels(y, low, high)
+    return found and (*found, None)
+
+
 def _two_classes(y):
     """Classes and codes of two whole numbers by two scans: np.unique's sort can cost more than a pass."""
     if y.dtype.kind not in "iubf":
         return None
-    if is_numpy_like(y) and two_on_device is not None and (told := two_on_device(y)) is not None:
-        low, high, codes, count, neither = told
-        return None if neither else _two(low, high, y, codes, count)
     low, high = y.min().item(), y.max().item()
     is_high = y == high
     if not (is_high | (y == low)).all():
@@ -175,120 +179,3 @@ def codes_of(y, classes):
             f"the classes are {classes.tolist()}."
         )
     return codes.astype(np.min_scalar_type(len(classes) - 1))
-
-
-def as_weights(sample_weight, n_samples, on_device=False):
-    """Convert sample_weight to float64 (n_samples,), with `on_device` where it lies; None if it is None.
-
-    Raises
-    ------
-    ValueError
-        The shape is wrong, or weights are no real numbers, non-finite, negative or all zero.
-    """
-    if sample_weight is None:
-        return None
-    if isinstance(sample_weight, numbers.Number):
-        sample_weight = np.full(n_samples, sample_weight)
-    if not (on_device and is_numpy_like(sample_weight)):
-        sample_weight = to_host(sample_weight)
-        refuse_masked(sample_weight, "sample_weight")
-    s = _as_real(sample_weight)
-    if s.shape != (n_samples,):
-        raise ValueError(f"`sample_weight` has shape {s.shape}; expected one weight a row, ({n_samples},).")
-    bad = ~np.isfinite(s) | (s < 0)
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        found = f"{float(s[row])} in row {row}"
-        raise ValueError(f"`sample_weight` must be finite and not negative: Negative values or NaN, {found}.")
-    if not s.any():
-        raise ValueError(
-            "Sample weights must contain at least one non-zero number; "
-            "every entry of `sample_weight` is zero."
-        )
-    return s
-
-
-def as_offset(offset, n_samples, n_classes):
-    """Convert an offset to float64 (n_samples, 1), of several classes (n_samples, n_classes); None if it is.
-
-    Raises
-    ------
-    ValueError
-        The shape is wrong, or numbers are not real or not finite.
-    """
-    if offset is None:
-        return None
-    offset = to_host(offset)
-    refuse_masked(offset, "offset")
-    offset = _as_real(offset, "offset")
-    expected = (n_samples,) if n_classes == 2 else (n_samples, n_classes)
-    if n_classes == 2 and offset.shape == (n_samples, 1):
-        offset = offset[:, 0]
-    if offset.shape != expected:
-        what = "one number a row" if n_classes == 2 else "one number a row and class"
-        raise ValueError(f"`offset` has shape {offset.shape}; expected {what}, {expected}.")
-    bad = ~np.isfinite(offset)
-    if bad.any():
-        row = int(np.argwhere(bad)[0][0])
-        raise ValueError(f"`offset` has a number that is not finite, first in row {row}.")
-    return np.ascontiguousarray(offset.reshape(n_samples, -1))
-
-
-def _as_real(sample_weight, name="sample_weight"):
-    given = sample_weight if is_numpy_like(sample_weight) else np.asarray(sample_weight)
-    try:
-        if given.dtype.kind in "cmM":  # NumPy would take a part of each number, or count seconds
-            raise TypeError(f"dtype {given.dtype}")
-        return given.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`{name}` must be real numbers, one a row: {error}.") from error
-
-
-def shares_of_classes(codes, s, n_classes, counts=None):
-    """The share of each class in the weights, (n_classes,) on the host; `s` is None for ones.
-
-    `counts` has the rows of each class where they are known.
-    """
-    if s is None and counts is not None:
-        totals = counts
-    elif s is None and n_classes == 2:  # much faster than bincount
-        totals = [0, int(np.count_nonzero(codes))]
-        totals[0] = len(codes) - totals[1]
-    else:
-        totals = to_host(np.bincount(codes, s, minlength=n_classes))
-    return np.asarray(totals, dtype=np.float64) / np.sum(totals)
-
-
-def class_weights(class_weight, classes, codes, s):
-    """Multiply sample weights by the class weight of each row.
-
-    Returns a new array, or `s` itself if there are no class weights; and the weights of the classes, or None.
-    """
-    if class_weight is None:
-        return s, None
-    totals = np.bincount(codes, weights=s, minlength=len(classes))
-    per_class = factors_of(class_weight, classes, totals)
-    return per_class[codes] if s is None else s * per_class[codes], per_class
-
-
-def factors_of(class_weight, classes, totals):
-    """The weight of each class, float64 (n_classes,); totals are sums of the weights of samples."""
-    if isinstance(class_weight, str) and class_weight == "balanced":
-        per_class = totals.sum() / (len(classes) * np.where(totals > 0, totals, 1))
-    elif isinstance(class_weight, dict):
-        unknown = [label for label in class_weight if label not in classes]
-        if unknown:
-            raise ValueError(
-                f"`class_weight` has labels that are not in `y`: {unknown}; the classes are "
-                f"{classes.tolist()}."
-            )
-        given = [class_weight.get(label, 1.0) for label in classes.tolist()]
-        numeric = all(isinstance(weight, numbers.Real) for weight in given)
-        per_class = np.array(given if numeric else np.nan, dtype=np.float64)
-        if not (np.isfinite(per_class).all() and (per_class >= 0).all()):
-            raise ValueError(
-                f"`class_weight` is {class_weight}; expected finite numbers that are not negative."
-            )
-    else:
-        raise ValueError(f"`class_weight` is {class_weight!r}; expected a dict, 'balanced' or None.")
-    return per_class

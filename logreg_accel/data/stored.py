@@ -1,6 +1,12 @@
 """How and where the numbers of X are stored, and in which arithmetic passes compute with them."""
 
+from typing import Any
+
 import numpy as np
+
+looks: Any = None
+"""The backends' function () -> module of functions that look at labels and weights in a GPU's memory
+(`backends/cupy/looks.py`), or None."""
 
 _CUDA = {2, 13}  # DLPack device types: kDLCUDA, kDLCUDAManaged
 
@@ -36,3 +42,8 @@ def is_on_device(X):
         return type(X).__module__.startswith("cupyx.")
     device = getattr(X, "__dlpack_device__", None)
     return device is not None and not isinstance(X, np.ndarray) and int(device()[0]) in _CUDA
+
+
+def looks_at(array):
+    """The module of functions that look at labels or weights where this array lies; None on the host."""
+    return looks() if looks is not None and type(array) is not np.ndarray and is_on_device(array) else None

@@ -9,9 +9,9 @@ from collections import Counter
 import numpy as np
 
 from ..data import packed as p
-from ..data.labels import factors_of
 from ..data.learning import LabelBook, Totals
 from ..data.opening import give_back
+from ..data.weights import factors_of
 from . import cache
 from .buffers import trim
 from .store import Store

@@ -8,7 +8,7 @@ import numpy as np
 from ..backends.generic import models_of
 from ..backends.moments import ColumnMoments
 from ..backends.passes import RowSquares, WeightSum
-from ..data import Block, centre_of, centred, compute_dtype, is_on_device, look_at
+from ..data import Block, centre_of, centred, compute_dtype, is_on_device, look_at, positive_rows, weighed
 from .base import Rows
 from .drawn import DrawnRows, in_float64
 from .masses import Labels, Masses, joined
@@ -44,9 +44,10 @@ class MemoryRows(DrawnRows):
         weights = [block.sample_weight for block in blocks]
         n_rows = sum(block.X.shape[0] for block in blocks)
         weighted = first.sample_weight is not None
-        total = sum(float(s.sum(dtype=np.float64)) for s in weights) if weighted else float(n_rows)
+        looks = [weighed(s) for s in weights] if weighted else []
+        total = sum(look.total for look in looks) if weighted else float(n_rows)
         super().__init__(backend, n_rows, first.X.shape[1], compute_dtype(first.X.dtype), total)
-        self.least_weight = min(map(_least_positive, weights)) if weighted else 1.0
+        self.least_weight = min(look.least for look in looks) if weighted else 1.0
         self.n_classes = n_classes
         if first.offset is not None:
             self.offset_scale = float(np.sqrt(np.mean([float((b.offset * b.offset).mean()) for b in blocks])))
@@ -178,7 +179,7 @@ class MemoryRows(DrawnRows):
 
     def evenly_spaced(self, most):
         """The numbers of up to so many rows of positive weight, evenly spaced."""
-        there = None if self._weights is None else np.flatnonzero(self._weights > 0)
+        there = None if self._weights is None else positive_rows(self._weights)
         total = self.n_rows if there is None else len(there)
         count = min(total, most)
         places = (np.arange(count) * total + total // 2) // max(count, 1)
@@ -293,7 +294,3 @@ class SomeRows(MemoryRows):
         labels = [block for rows in self._of_models.values() for block in rows._blocks]
         beside = sum(a.nbytes for block in labels for a in (block.y, block.sample_weight) if a is not None)
         return beside + (0 if self.share else sum(block.X.nbytes for block in self._blocks))
-
-
-def _least_positive(s):
-    return float(np.where(s > 0, s, np.inf).min()) if len(s) else np.inf

@@ -42,7 +42,7 @@ def foresee(kernels, widths):
     }
     kernels.foresee(cuda.source("pointwise.cu"), of_margins)
     draws = ("mass_total", "mass_above", "mass_passing", "mass_taken")
-    sweeps = ("class_totals", *draws, "logistic_curvatures", "logistic_change", "logistic_above")
+    sweeps = (*draws, "logistic_curvatures", "logistic_change", "logistic_above")
     kernels.foresee(cuda.source("sweeps.cu"), [f"{name}<{real}>" for name in sweeps for real in REALS])
     words = ("unsigned char", "unsigned short", "unsigned", "unsigned long long")
     arrays = {f"copied<{word}, {word}>" for word in words} | {f"picked<{word}>" for word in words}
@@ -57,8 +57,14 @@ def foresee(kernels, widths):
         for name in ("row", "column")
     }
     kernels.foresee(cuda.source("squares.cu"), squares | {"inverse_means<float>", "inverse_means<double>"})
-    looks = [f"label_{name}<{label}>" for name in ("range", "codes") for label, _ in shapes.STORAGE.values()]
-    kernels.foresee(cuda.source("sweeps.cu"), {one for one in looks if "Half" not in one and "16" not in one})
+    looks = {f"class_totals<{real}>" for real in REALS} | {f"scaled_weights<{real}>" for real in REALS}
+    looks |= {
+        f"label_{name}<{label}>"
+        for name in ("range", "codes", "presence")
+        for label, _ in shapes.STORAGE.values()
+        if "Half" not in label and "16" not in label
+    }
+    kernels.foresee(cuda.source("labels.cu"), looks | {"weights_look", "positive_count", "positive_rows"})
     several = ("residual", "curvatures", "mass", "product", "line", "above", "change", "probabilities")
     kernels.foresee(
         cuda.source("classes.cu"),

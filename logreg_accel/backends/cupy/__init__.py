@@ -14,12 +14,11 @@ from ...data import Block, Matrix, compute_dtype
 from .. import linalg
 from .. import passes as p
 from ..base import Backend
-from . import arrays, made, predictions, sweeps
+from . import arrays, looks, made, predictions, sweeps
 from .kernels import KERNELS, POINTWISE
-from .sweeps import two_labels
 from .upload import DeviceBlock, Uploader, bytes_needed, fetch, free_bytes, to_device
 
-__all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize", "two_labels"]
+__all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize"]
 
 _LEAST_TILE_BYTES = 1 << 20
 _FACTORED_ON_HOST = 512  # rows of a matrix: up to here the calls cost more than the arithmetic
@@ -156,7 +155,7 @@ class CupyBackend(Backend):
         return arrays.of_classes(each, y, s) if one_target else super().of_classes(each, y, s)
 
     def class_totals(self, y, s, n_classes):
-        return sweeps.class_totals(y, s, n_classes) or super().class_totals(y, s, n_classes)
+        return looks.class_totals(y, s, n_classes) or super().class_totals(y, s, n_classes)
 
     def product(self, weights, mass, norms):
         return arrays.product(cupy.asarray(weights, dtype=np.float64), cupy.asarray(mass), norms)

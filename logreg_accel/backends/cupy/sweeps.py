@@ -8,12 +8,10 @@ from ...losses import Logistic
 from .. import drawing
 from .. import passes as p
 from ..generic import FAR
-from . import arrays
 from .compiler import REAL, kernel
 from .workspace import Exchange, waited_for
 
 _MAX_BLOCKS = 1024
-_LABELS = {name: label for name, (label, _) in shapes.STORAGE.items() if "16" not in name or "int" in name}
 
 
 def block_count(size):
@@ -40,36 +38,6 @@ def total_mass(mass):
         return None
     total, count = _of_blocks("mass_total", 2, cupy.ascontiguousarray(mass)).sum(axis=0)
     return float(total), int(count)
-
-
-def two_labels(y):
-    """The least and the greatest label, codes of labels (m,) of these two, how many are the greatest, and how
-    many are neither: by two launches and one wait. None of labels without a kernel."""
-    label = _LABELS.get(y.dtype.name)
-    if label is None or not isinstance(y, cupy.ndarray) or y.device != cupy.cuda.Device():
-        return None
-    y, blocks = arrays.contiguous(y), block_count(len(y))
-    ranges, codes = cupy.empty((blocks, 2), dtype=y.dtype), cupy.empty(len(y), dtype=np.uint8)
-    told, size = cupy.empty(2 + 2 * blocks, dtype=np.float64), np.int64(len(y))
-    shape = (blocks,), (shapes.THREADS,)
-    kernel("sweeps.cu", f"label_range<{label}>")(*shape, (y, size, ranges))
-    kernel("sweeps.cu", f"label_codes<{label}>")(*shape, (y, ranges, size, codes, told))
-    told = cupy.asnumpy(told)
-    least, most = (told[i : i + 1].view(y.dtype)[0].item() for i in range(2))
-    high, neither = told[2:].reshape(blocks, 2).sum(axis=0)
-    return least, most, codes, int(high), int(neither)
-
-
-def class_totals(y, s, n_classes):
-    """Rows of each class and sums of their weights, on the host; None where there is no kernel."""
-    if y.dtype != np.uint8 or y.ndim != 1 or not len(y):
-        return None
-    blocks, real = block_count(len(y)), np.dtype(np.float64) if s is None else s.dtype
-    out = cupy.empty((n_classes, blocks, 2), dtype=np.float64)
-    launch = kernel("sweeps.cu", f"class_totals<{REAL[real.name]}>")
-    launch((blocks,), (shapes.THREADS,), (y, s, np.int64(len(y)), np.int32(n_classes), out))
-    counts, weights = cupy.asnumpy(out).sum(axis=1).T
-    return counts.astype(np.int64), weights
 
 
 def rows_above(mass, scale, even, bar, seed, numbers=None):

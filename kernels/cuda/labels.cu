@@ -1,0 +1,135 @@
+// What is learned of labels and weights before the first pass: which classes there are, the code of each
+// label, how many rows and how much weight a class has, whether weights are what they may be.
+//
+// Results of a block go out to be put together in order: no atomics, the same bits on every run.
+
+#include "common.cuh"
+#include "blocks.cuh"
+
+// The least and the greatest label among those that a block sees. out: two of each block.
+template <class Label>
+__global__ void label_range(const Label* y, long long m, Label* out) {
+    Label least = y[0], most = y[0];
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
+        least = Smaller{}(least, y[i]);
+        most = Larger{}(most, y[i]);
+    }
+    least = joined_by_block(least, Smaller{});
+    most = joined_by_block(most, Larger{});
+    if (threadIdx.x == 0) {
+        out[2 * blockIdx.x] = least;
+        out[2 * blockIdx.x + 1] = most;
+    }
+}
+
+// Codes of labels of two values, the least and the greatest of those in `ranges`. told: both of them, in
+// eight bytes each; then, for each block, how many are the greatest, and how many are neither.
+template <class Label>
+__global__ void label_codes(const Label* y, const Label* ranges, long long m, unsigned char* codes,
+                            double* told) {
+    Label least = ranges[0], most = ranges[1];
+    for (unsigned b = threadIdx.x; b < gridDim.x; b += kThreads) {
+        least = Smaller{}(least, ranges[2 * b]);
+        most = Larger{}(most, ranges[2 * b + 1]);
+    }
+    least = joined_by_block(least, Smaller{});
+    most = joined_by_block(most, Larger{});
+    double counts[2] = {};
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
+        const bool high = y[i] == most;
+        codes[i] = high;
+        counts[0] += high;
+        counts[1] += !high && !(y[i] == least);
+    }
+    block_sum(counts, told + 2);
+    if (blockIdx.x == 0 && threadIdx.x == 0) {
+        *reinterpret_cast<Label*>(told) = least;
+        *reinterpret_cast<Label*>(told + 1) = most;
+    }
+}
+
+// How many rows a class has, and their weights, class by class; s is null for ones. out: two numbers of each
+// block for each class.
+template <class Real>
+__global__ void class_totals(const unsigned char* y, const Real* s, long long m, int classes, double* out) {
+    for (int code = 0; code < classes; ++code) {
+        double sums[2] = {};
+        for (long long i = first_of_grid(); i < m; i += threads_of_grid())
+            if (y[i] == code) {
+                sums[0] += 1;
+                sums[1] += s ? double(s[i]) : 1.0;
+            }
+        block_sum(sums, out + 2 * (long long)code * gridDim.x);
+    }
+}
+
+// Which labels there are, by how far they are above the least one, which no label is by more than `range`.
+// seen, of zeros: ones of those that are there; behind them, whether a label is no whole number above it.
+template <class Label>
+__global__ void label_presence(const Label* y, Label least, int range, long long m, unsigned char* seen) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
+        const Label above = Label(y[i] - least);
+        const int place = int(above);
+        seen[Label(place) == above ? place : range + 1] = 1;
+    }
+}
+
+// codes[i]: that of a label, which `code` has by how far it is above the least one.
+template <class Label, class Code>
+__global__ void label_lookup(const Label* y, Label least, const Code* code, long long m, Code* codes) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid())
+        codes[i] = code[int(Label(y[i] - least))];
+}
+
+// Of weights: the first row whose weight is no number, infinite or negative, or m; the largest, their sum,
+// the least positive one, and how many are positive. out: those five of each block.
+__global__ void weights_look(const double* s, long long m, double* out) {
+    constexpr double kMost = 1.7976931348623157e308;
+    double strange = double(m), largest = 0, least = kMost, sums[2] = {};
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
+        const double weight = s[i];
+        if (!(weight >= 0 && weight <= kMost)) strange = double(i) < strange ? double(i) : strange;
+        largest = Larger{}(largest, weight);
+        if (weight > 0) least = Smaller{}(least, weight);
+        sums[0] += weight;
+        sums[1] += weight > 0;
+    }
+    const double told[5] = {joined_by_block(strange, Smaller{}), joined_by_block(largest, Larger{}),
+                            added_by_block(sums[0]), joined_by_block(least, Smaller{}),
+                            added_by_block(sums[1])};
+    if (threadIdx.x == 0)
+        for (int k = 0; k < 5; ++k) out[5 * blockIdx.x + k] = told[k];
+}
+
+// How many weights are positive among the block_rows of each block, and which rows those are, in order.
+__global__ void positive_count(const double* s, long long m, long long block_rows, double* counts) {
+    const long long begin = blockIdx.x * block_rows, end = begin + block_rows < m ? begin + block_rows : m;
+    double count[1] = {};
+    for (long long i = begin + threadIdx.x; i < end; i += kThreads) count[0] += s[i] > 0;
+    block_sum(count, counts);
+}
+
+__global__ void positive_rows(const double* s, long long m, long long block_rows, const double* counts,
+                              long long* rows) {
+    double earlier = 0;
+    for (unsigned block = threadIdx.x; block < blockIdx.x; block += kThreads) earlier += counts[block];
+    long long place = (long long)added_by_block(earlier);
+    const long long begin = blockIdx.x * block_rows, end = begin + block_rows < m ? begin + block_rows : m;
+    for (long long base = begin; base < end; base += kThreads) {
+        const long long i = base + threadIdx.x;
+        const unsigned own = i < end && s[i] > 0;
+        unsigned all;
+        const unsigned before = before_in_block(own, all);
+        if (own) rows[place + before] = i;
+        place += all;
+    }
+}
+
+// out[i] = s[i] / scale, or zero where the arithmetic of the passes would have a zero.
+template <class Real>
+__global__ void scaled_weights(const double* s, double scale, long long m, double* out) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
+        const double weight = s[i] / scale;
+        out[i] = Real(weight) == Real(0) ? 0.0 : weight;
+    }
+}

@@ -1,0 +1,122 @@
+"""What is learned of labels and weights that lie in a GPU's memory, by the kernels of kernels/cuda/labels.cu.
+
+Each function returns None where it has no kernel for what it is given.
+"""
+
+from typing import NamedTuple
+
+import cupy
+import numpy as np
+
+from ...kernels.cuda import shapes
+from . import arrays
+from .compiler import REAL, kernel
+from .sweeps import block_count
+
+_LABELS = {name: label for name, (label, _) in shapes.STORAGE.items() if "16" not in name or "int" in name}
+_CODES = {1: "unsigned char", 2: "unsigned short"}
+_MOST_RANGE = 4096  # of labels of more than two classes
+
+
+class Weights(NamedTuple):
+    """What `data.weights.weighed` tells."""
+
+    strange: int | None
+    largest: float
+    total: float
+    least: float
+    positive: int
+
+
+def two_labels(y):
+    """The least and the greatest label, codes of labels (m,) of these two, how many are the greatest, and how
+    many are neither: by two launches and one wait. None of labels without a kernel."""
+    label = _LABELS.get(y.dtype.name)
+    if label is None or not isinstance(y, cupy.ndarray) or y.device != cupy.cuda.Device():
+        return None
+    y, blocks = arrays.contiguous(y), block_count(len(y))
+    ranges, codes = cupy.empty((blocks, 2), dtype=y.dtype), cupy.empty(len(y), dtype=np.uint8)
+    told, size = cupy.empty(2 + 2 * blocks, dtype=np.float64), np.int64(len(y))
+    shape = (blocks,), (shapes.THREADS,)
+    kernel("labels.cu", f"label_range<{label}>")(*shape, (y, size, ranges))
+    kernel("labels.cu", f"label_codes<{label}>")(*shape, (y, ranges, size, codes, told))
+    told = cupy.asnumpy(told)
+    least, most = (told[i : i + 1].view(y.dtype)[0].item() for i in range(2))
+    high, neither = told[2:].reshape(blocks, 2).sum(axis=0)
+    return least, most, codes, int(high), int(neither)
+
+
+def class_totals(y, s, n_classes):
+    """Rows of each class and sums of their weights, on the host; None where there is no kernel."""
+    if y.dtype != np.uint8 or y.ndim != 1 or not len(y):
+        return None
+    blocks, real = block_count(len(y)), np.dtype(np.float64) if s is None else s.dtype
+    out = cupy.empty((n_classes, blocks, 2), dtype=np.float64)
+    launch = kernel("labels.cu", f"class_totals<{REAL[real.name]}>")
+    launch((blocks,), (shapes.THREADS,), (y, s, np.int64(len(y)), np.int32(n_classes), out))
+    counts, weights = cupy.asnumpy(out).sum(axis=1).T
+    return counts.astype(np.int64), weights
+
+
+def several_labels(y, least, most):
+    """Classes on the host and codes of whole labels between these two, which are more than two.
+
+    A launch and a wait for which labels there are, and a launch for the codes.
+    """
+    if not most - least <= _MOST_RANGE or least != round(least):
+        return None
+    y, size, dtype = arrays.contiguous(y), int(most - least) + 1, y.dtype
+    label, seen, low = _LABELS[dtype.name], cupy.zeros(size + 1, dtype=np.uint8), dtype.type(least)
+    shape, m = ((block_count(len(y)),), (shapes.THREADS,)), np.int64(len(y))
+    kernel("labels.cu", f"label_presence<{label}>")(*shape, (y, low, np.int32(size - 1), m, seen))
+    seen = cupy.asnumpy(seen)
+    classes = np.flatnonzero(seen[:-1]).astype(dtype) + low  # which wraps around as it should
+    if seen[-1] or not 2 < len(classes) <= len(y) // 2:
+        return None
+    kind = np.min_scalar_type(len(classes) - 1)
+    codes, there = cupy.empty(len(y), dtype=kind), cupy.asarray((np.cumsum(seen[:-1]) - 1).astype(kind))
+    name = f"label_lookup<{label}, {_CODES[kind.itemsize]}>"
+    kernel("labels.cu", name)(*shape, (y, low, there, m, codes))
+    return classes, codes
+
+
+def in_float64(s):
+    """Weights in float64."""
+    return arrays.in_type(s, np.dtype(np.float64))
+
+
+def weights(s):
+    """The Weights of a vector of float64 that has some."""
+    if s.dtype != np.float64 or s.ndim != 1 or not len(s):
+        return None
+    s, blocks = arrays.contiguous(s), block_count(len(s))
+    out = cupy.empty((blocks, 5), dtype=np.float64)
+    kernel("labels.cu", "weights_look")((blocks,), (shapes.THREADS,), (s, np.int64(len(s)), out))
+    strange, largest, total, least, positive = cupy.asnumpy(out).T
+    first, count = int(strange.min()), int(positive.sum())
+    return Weights(
+        None if first == len(s) else first,
+        float(largest.max()),
+        float(total.sum()),
+        float(least.min()) if count else np.inf,
+        count,
+    )
+
+
+def positive_rows(s, count):
+    """The numbers of the rows, so many, that have a positive weight."""
+    s, blocks = arrays.contiguous(s), block_count(len(s))
+    rows, left, size = cupy.empty(count, dtype=np.int64), cupy.empty(blocks), np.int64(len(s))
+    each = np.int64(-(-len(s) // blocks))
+    kernel("labels.cu", "positive_count")((blocks,), (shapes.THREADS,), (s, size, each, left))
+    kernel("labels.cu", "positive_rows")((blocks,), (shapes.THREADS,), (s, size, each, left, rows))
+    return rows
+
+
+def scaled(s, scale, real):
+    """Weights of float64 by a scale; zero where they are that in the arithmetic of the passes."""
+    s, out = arrays.contiguous(s), cupy.empty(len(s), dtype=np.float64)
+    launch = kernel("labels.cu", f"scaled_weights<{REAL[real.name]}>")
+    arguments = s, np.float64(scale), np.int64(len(s)), out
+    launch((block_count(len(s)),), (shapes.THREADS,), arguments)
+    return out
