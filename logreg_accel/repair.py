@@ -126,6 +126,8 @@ class Repair:
                     least, proof = bound, (metric, residual)
             near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)
             reached = least <= max(self.enough, near)
+            if metric.made_up and metric.vague and decrement < self.wanted < repaired(1.0):
+                break  # signs of weights are wrong where columns are collinear, and would stay so
             if reached or decrement <= _NOTHING * self.point.value or decrement > 0.9 * before:
                 break
             stale = decrement > 1e-4 * before  # the curvature has changed on the way
@@ -144,10 +146,13 @@ class Repair:
         if not least < math.inf:
             return least
         metric, residual = proof  # what another round's directions hide says nothing of this bound
-        if not self.whole and metric.flat is not None:
+        if not self.whole and metric.vague and metric.bounded:
             if self.point.rounding >= _EXACT * self.point.value:  # float32 sees no slopes
+                allowed = self.l1 * self.wanted / self.point.value
+                if self.penalty.has_l1 and metric.misses(residual, self._error(), allowed):
+                    return math.inf
                 return (yield from self._gap_of_exact_sums())
-            fine = least <= _FINE * self.point.value and not self.all_told
+            fine = least <= _FINE * self.point.value and not self.all_told and metric.flat is not None
             if fine and (yield from self._is_seen_by_others(metric)):
                 return math.inf
         hidden = metric.lost(residual, self._error()) + 2 * duality.of_margins(self.here, self.start) ** 2
@@ -271,7 +276,8 @@ class Repair:
         k = self.start.n_outputs
         if k > 1:
             against_shifts(H, k, self.free)
-        metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0)
+        fixed = self.fixed if self.penalty.has_l1 else None
+        metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0, fixed)
         yield from metric.look_closely(there)
         return metric
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from scipy.linalg import lapack
 
-from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, to_unit_diagonal
+from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, split, to_unit_diagonal
 from .solvers.newton import conjugate_gradients
 
 FACTORED_UP_TO = 2000
@@ -14,6 +14,8 @@ FACTORED_UP_TO = 2000
 
 _PRODUCTS = 60  # of conjugate gradients
 _LIFT = 1e-14
+_FLAT = 1e-12  # curvature of a unit diagonal that steps leave alone where that costs little
+_TINY = 1e-300
 _SURE = 10  # times its error, a slope that is there
 
 
@@ -33,30 +35,44 @@ class Matrix:
     ridge : ndarray (p,)
     ridged : bool
         Whether all weights but intercepts have a part of it.
+    fixed : ndarray (p,) of bool, or None
+        With an L1 penalty, whose sums have to be zero: what others are left with is made up for by scaling
+        all residuals, so that no direction has to be taken apart.
     """
 
-    def __init__(self, H, rows, active, ridge, ridged):
-        self.ridged = ridged
+    def __init__(self, H, rows, active, ridge, ridged, fixed=None):
+        self.ridged, self.fixed, self.made_up = ridged, fixed, fixed is not None
         self.rows, self.active = rows, slice(None) if active is None else active
         self.size = len(H)
-        self.ridge = np.broadcast_to(ridge, self.size)[self.active]
+        self.ridge_of_all = np.broadcast_to(ridge, self.size)
+        self.ridge = self.ridge_of_all[self.active]
         self.whole, self.H = H, H if active is None else H[np.ix_(active, active)]
         self.flat, self.bounded = None, True
         self.factor, least = _factored(self.H)
-        self.vague = least <= LOST
+        self.vague = least <= LOST  # what some directions have may be rounding
 
     def look_closely(self, there):
         """Take directions apart whose curvature is but rounding; a generator of questions."""
-        self.bounded = not self.vague or len(self.H) <= LOOKED_AT_UP_TO
-        if self.vague and self.bounded:
-            basis, self.flat = yield from directions(there, self.H, self.rows, self.active)
+        few = len(self.H) <= LOOKED_AT_UP_TO
+        if self.made_up:
+            basis = split(self.H, _FLAT)[0] if self.vague and few else None
+            self.bounded = self.factor is not None or basis is not None
+        else:
+            self.bounded, basis = not self.vague or few, None
+            if self.vague and few:
+                basis, self.flat = yield from directions(there, self.H, self.rows, self.active)
+        if basis is not None:
             self.factor = lambda v: basis @ (basis.T @ v)
 
     def solve(self, there, residual):
         """(H_S + λ)⁻¹·residual, nan where there is no factor."""
         if self.factor is None:
             return np.full(self.size, np.nan)
-        return self._full(self.factor(residual[self.active]))
+        step = self._full(self.factor(residual[self.active]))
+        if self.made_up:  # a factor of a nearly singular matrix leaves more than rounding
+            left = (residual - self.whole @ step)[self.fixed]
+            step[self.fixed] += left / np.maximum(self.whole.diagonal()[self.fixed], _TINY)
+        return step
         yield  # a generator like that of Products
 
     def _full(self, v):
@@ -66,9 +82,16 @@ class Matrix:
 
     def removed(self, residual, step):
         """What moving residuals along a step takes from their sums: those that are not active change too."""
+        if self.made_up:
+            return np.where(self.fixed, residual, -(self.whole @ step))
         if self.size == len(self.H):
             return residual
         return np.where(self._full(True), residual, -(self.whole @ step))
+
+    def misses(self, residual, error, allowed):
+        """Whether a column that no row has is left with more of a slope than scaling may make up for."""
+        unseen = (self.whole.diagonal() <= self.ridge_of_all) & ~self.fixed
+        return bool((abs(residual) > _SURE * error + allowed)[unseen].any())
 
     def along_flat(self):
         """A step along all directions without curvature."""
@@ -136,7 +159,7 @@ def _factored(H):
 class Products:
     """H_S + λ, applied. The first system is solved for all parameters, those that follow for intercepts."""
 
-    bounded, flat = False, None
+    bounded, flat, made_up = False, None, False
 
     def __init__(self, diagonal, rows, fixed):
         self.diagonal, self.rows, self.fixed = np.where(diagonal > 0, diagonal, 1), rows, fixed

@@ -233,6 +233,24 @@ def test_the_duality_gap_is_above_the_truth(name, l1_ratio, fit_intercept, weigh
     assert bounds[-1] < 1e-3 and exact.suboptimality_bound_ < 1e-6
 
 
+@pytest.mark.parametrize("tol", [1e-3, 1e-6])
+@pytest.mark.parametrize("seed", range(3))
+def test_collinear_columns_are_proven_in_a_handful_of_reads(seed, tol):
+    """One-hot columns, some of them rare, sum to the intercept: no rounding has to be told from curvature."""
+    rng = np.random.default_rng(seed)
+    levels = [rng.zipf(1.5, 8000).clip(max=most) for most in (3, 8, 30)]
+    X = np.hstack([column[:, None] == np.unique(column) for column in levels]).astype(np.float32)
+    margins = X @ rng.standard_normal(X.shape[1])
+    y = (rng.random(len(X)) < 1 / (1 + np.exp(-margins))).astype(int)
+    clf = LogisticRegression(C=1.0, l1_ratio=1.0, tol=tol, backend="numpy", solver="prox-newton").fit(X, y)
+    assert clf.status_ == "converged" and clf.n_passes_ <= 18
+    best = LogisticRegression(l1_ratio=1.0, tol=1e-12, backend="numpy", solver="prox-newton")
+    least = value_of(best.fit(X.astype(np.float64), y), X, y, 1.0, 1.0)
+    above = value_of(clf, X, y, 1.0, 1.0) / least - 1
+    assert above <= clf.suboptimality_bound_ + 8 * np.finfo(np.float64).eps
+    assert clf.suboptimality_bound_ <= tol
+
+
 def test_strong_penalties_leave_nothing_and_weak_ones_everything():
     X, y = scaled(load_breast_cancer)
     nothing = LogisticRegression(C=1e-4, l1_ratio=1.0).fit(X, y)

@@ -21,11 +21,11 @@ def to_unit_diagonal(H):
     return 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
 
 
-def split(H):
+def split(H, lost=LOST):
     """Directions along which H is the identity, (p, q); and (p, p − q) those whose curvature is lost."""
     scale = to_unit_diagonal(H)
     values, Q = scipy.linalg.eigh(H * scale * scale[:, None], check_finite=False)
-    seen = values > LOST
+    seen = values > lost
     return scale[:, None] * Q[:, seen] / np.sqrt(values[seen]), scale[:, None] * Q[:, ~seen]
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import scipy.linalg
 
 from .. import clock
 from . import quadratic
@@ -112,10 +111,10 @@ def polished(here, l1, on=None):
         return (point.gradient + l1 * np.sign(point.w))[free]
 
     H = yield Curvature(here.w, MATRIX, on)
-    factor = quadratic.cholesky(H[np.ix_(free, free)])
-    if factor is None:
+    solve = quadratic.cholesky(H[np.ix_(free, free)])
+    if solve is None:
         return here, 0.0
-    step = scipy.linalg.cho_solve(factor, off(here), check_finite=False)
+    step = solve(off(here))
     stepped = here.w.copy()
     stepped[free] -= step
     if (np.sign(stepped) != np.sign(here.w))[l1 > 0].any():
