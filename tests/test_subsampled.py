@@ -236,6 +236,18 @@ def listening(settings, asked):
     return solve
 
 
+def test_a_solved_sample_is_not_looked_at_once_more():
+    """A step that ends it takes its evaluation alone: Newton's steps square the decrement."""
+    X, y, _ = FAMILIES["plain"]
+    objective, asked = Objective.from_arrays(X, y, backend="numpy"), []
+    assert run(listening(solvers.newton_subsampled(), asked), objective, tol=1e-6).status == "converged"
+    sample = asked[0].what
+    assert isinstance(sample, Sample) and sample.at is None
+    near = asked[: next(i for i, question in enumerate(asked) if i and not getattr(question, "on", 1))]
+    assert isinstance(near[-1], Evaluate) and near[-1].on is not None
+    assert sum(isinstance(question, Curvature) for question in near) >= 2
+
+
 def draws(asked):
     return [question for question in asked if isinstance(question, Draw)]
 

@@ -65,6 +65,10 @@ class Backend:
         arithmetic."""
         return block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
 
+    def kept(self, block):
+        """An uploaded block as many passes want it."""
+        return block
+
     def in_arithmetic(self, weights, X):
         """Weights in the dtype of the arithmetic of passes over X."""
         return None if weights is None else weights.astype(compute_dtype(X.dtype), copy=False)

@@ -8,6 +8,10 @@ class NumpyBackend(Backend):
 
     name = "numpy"
 
+    def kept(self, block):
+        """BLAS on all places is faster than SciPy's products where many hold an entry."""
+        return block._replace(X=block.X.densified()) if block.X.is_half_dense else block
+
     def take(self, block, rows, weights):
         """Take a sample of rows; if a sparse X is nearly dense, the sample becomes dense.
 

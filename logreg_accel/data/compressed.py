@@ -11,6 +11,7 @@ _DENSE_BELOW = 12  # columns per entry of a row
 _SPARSE_WORK = 4  # times that of as many bytes of a dense X
 _TILES = 32  # by which tiles are larger than those of a dense X
 _KEPT_UP_TO = 1 << 25  # bytes of entries
+_DENSE_AT_MOST = 2  # times the bytes of compressed rows
 
 
 class CompressedRows(Matrix):
@@ -126,6 +127,12 @@ class CompressedRows(Matrix):
 
     def densified(self):
         return Matrix(self.stored.toarray()) if self._is_nearly_dense() else self
+
+    @property
+    def is_half_dense(self):
+        """Whether a dense copy is small, and no larger than this beside the copy that products keep."""
+        dense = math.prod(self.shape) * self.dtype.itemsize
+        return dense <= min(_DENSE_AT_MOST * self.nbytes, _KEPT_UP_TO)
 
     def to_dense(self):
         return self.stored.toarray()

@@ -187,6 +187,8 @@ class Matrix:
         each(multiply, len(tiles))
         return parts
 
+    is_half_dense = False
+
     def densified(self):
         """Return a dense copy if that is faster to use and not much larger, else the matrix itself."""
         return self

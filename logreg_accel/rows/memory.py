@@ -55,7 +55,7 @@ class MemoryRows(DrawnRows):
         self.nbytes = sum(block.X.nbytes for block in blocks)
         self._labels, self._weights = joined([block.y for block in blocks]), joined(weights)
         self._given = blocks
-        self._blocks = [backend.upload(block) for block in blocks]
+        self._blocks = [backend.kept(backend.upload(block)) for block in blocks]
         if centring is not None and self._columns is not None:
             self._centre(centring)
 

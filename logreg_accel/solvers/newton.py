@@ -250,12 +250,13 @@ def _by_diagonal(diagonal):
     return lambda r: inverse * r
 
 
-def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
+def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf, surely=0.0):
     """Run Newton's method on rows in memory, and return the final Point and the last decrement.
 
-    It stops when the decrement is at most `enough` times the value. The Hessian is factored if there are at
-    most `factored_up_to` parameters; otherwise its system is solved by conjugate gradients, until a step
-    takes more products than the Hessian costs.
+    It stops when the decrement is at most `enough` times the value, or after a step from one that is at most
+    `surely` times the value: Newton's steps square it, and looking costs a Hessian. The Hessian is factored
+    if there are at most `factored_up_to` parameters; otherwise its system is solved by conjugate gradients,
+    until a step takes more products than the Hessian costs.
     """
     here = yield Evaluate(w, on)
     factored, worth = len(w) <= factored_up_to, _worth(len(w))
@@ -275,4 +276,6 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf):
         if there is None:
             break
         here = there
+        if decrement <= surely * here.value:
+            break
     return here, decrement

@@ -4,6 +4,8 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+
 from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
 from .lbfgs import two_loop
 from .line_search import NEWTON_FLATTENING, step
@@ -99,7 +101,7 @@ class newton_subsampled:
         if self.exact:
             return (yield from self._by_all_rows(start, size))
         first = min(size, _FIRST_ROWS * len(start.w))
-        solve, likely = _newton(SOLVED, MOST_STEPS), (Sample(size, start.seed + 1),)
+        solve, likely = _newton(start, SOLVED, MOST_STEPS), (Sample(size, start.seed + 1),)
         here, _ = yield from near_the_optimum(start, first, solve, likely=likely)
         pairs, drawn = deque(maxlen=self.memory), 1
         metric, before, crept = (yield from _metric(start, size, drawn, here)), math.inf, 0
@@ -142,7 +144,7 @@ class newton_subsampled:
         That sample may be large, beside the Hessians of all rows that it spares. A warm start may be there
         already, which some rows show.
         """
-        here, _ = yield from near_the_optimum(start, size, _newton(SOLVED, MOST_STEPS))
+        here, _ = yield from near_the_optimum(start, size, _newton(start, SOLVED, MOST_STEPS))
         gap = math.inf
         if start.w.any():
             metric = yield from _metric(start, size, 1, here)
@@ -157,7 +159,9 @@ class newton_subsampled:
         The alternative of L-BFGS on top of it, with the sample kept as long as the rate is good, took as many
         reads and more time.
         """
-        here, size = yield from near_the_optimum(start, size, _newton(_WIDE_SOLVED, _WIDE_STEPS), math.inf)
+        here, size = yield from near_the_optimum(
+            start, size, _newton(start, _WIDE_SOLVED, _WIDE_STEPS), math.inf
+        )
         precondition, there, before, drawn = None, here, math.inf, 0
         while True:
             drawn += 1
@@ -186,11 +190,16 @@ def _metric(start, size, drawn, here):
     return (yield Curvature(here.w, SOLVE, sample, None if sample else here.margins))
 
 
-def _newton(enough, most_steps):
-    """Return the function by which `near_the_optimum` solves a sample."""
+def _newton(start, enough, most_steps):
+    """Return the function by which `near_the_optimum` solves a sample.
+
+    Along rows that are separated, as they may be without a penalty, steps do not square the decrement.
+    """
+    squares = len(start.w) <= FACTORED_UP_TO and np.any(start.ridge)
+    surely = math.sqrt(enough) if squares else 0.0
 
     def solve(sample, w):
-        near, _ = yield from newton_in_memory(sample, w, enough, most_steps, FACTORED_UP_TO)
+        near, _ = yield from newton_in_memory(sample, w, enough, most_steps, FACTORED_UP_TO, surely)
         return near
 
     return solve
