@@ -40,6 +40,7 @@ class BoxCertificate(Certificate):
     def __init__(self, penalty, start, tol, reads_left, box):
         super().__init__(penalty, start, tol, reads_left)
         self.box, self.separation = box, Separation(start, box)
+        self.even = False  # a bound holds one class
 
     def bound(self, point, estimate=math.nan):
         self.partial, self.share = 0.0 if point.value == 0 else 1.0, 0.0

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import witnesses
 from .history import Verdict
+from .metric import without_shifts
 from .repair import Repair, rounding_of, value_of
 from .separation import Separation
 from .solvers import questions as ask
@@ -56,6 +57,7 @@ class Certificate:
 
     def __init__(self, penalty, start, tol, reads_left):
         self.penalty, self.start, self.tol = penalty, start, tol
+        self.even = start.n_outputs > 1 and not penalty.there
         self.small = witnesses.few(start.n_rows, len(start.w))
         self.enough = min(tol, _TIGHT) if self.small else tol
         self.reads_left = reads_left
@@ -103,7 +105,13 @@ class Certificate:
         return drawn
 
     def expecting(self, question):
-        """An evaluation that says what a proof there would draw; no step does better than square the gap."""
+        """An evaluation that says what a proof there would draw; no step does better than square the gap.
+
+        Of all points that are shifts of all classes at no cost it takes the one whose means are zero: that is
+        the one to be judged. Taken at the end, it would be rounded, and beside columns far from zero F tells.
+        """
+        if self.even:
+            question = replace(question, w=without_shifts(question.w, self.start.n_outputs))
         m, size, far = self.start.n_rows, len(question.w), self.last * self.last > self.knock
         if far or witnesses.all_move(m, size) or not possible(self.penalty, size):
             return question

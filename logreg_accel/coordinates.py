@@ -80,12 +80,13 @@ class Coordinates(NamedTuple):
     def blur(self, w, gradient):
         """What F may rise by when the intercepts of `original(w)` are rounded: no curvature is above 1/4.
 
-        What every column adds to them may be far more than what comes out.
+        What every column adds to them may be far more than what comes out. Those of several classes are
+        rounded once again, less their mean.
         """
         if self.centre is None or not self.fit_intercept:
             return 0.0
         W = abs(np.reshape(w, (-1, self.n_outputs)))
-        rounding = abs(self.original(w)[-self.n_outputs :]) * np.finfo(np.float64).eps
+        rounding = abs(self.original(w)[-self.n_outputs :]).max() * np.finfo(np.float64).eps
         rounding += (W[-1] + abs(self.centre) @ W[:-1]) * float(np.finfo(np.longdouble).eps)
         return float(abs(gradient[-self.n_outputs :]) @ rounding + rounding @ rounding / 8)
 

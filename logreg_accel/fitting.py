@@ -240,9 +240,7 @@ def coefficients(model, w, labelled):
     n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
     W = np.array(w).reshape(-1, k)
     if k > 1:  # of all solutions that are shifts of all classes, the one whose mean is zero
-        exact = dtype == np.float64  # in float32 they would be rounded again, away from what was judged
-        free = slice(0 if model.C == np.inf and exact and model.bounds is None else n, None)
-        W[free] -= W[free].mean(axis=1, keepdims=True)
+        W[n:] -= W[n:].mean(axis=1, keepdims=True)
     # All digits of the intercept are kept: where columns lie far from zero it takes up what they add.
     intercept = W[n].copy() if model.fit_intercept else np.zeros(k)
     return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
