@@ -91,7 +91,7 @@ class BoxCertificate(Certificate):
             step = -(yield from metric.solve(point, g))
             if not np.isfinite(step).all():
                 return math.inf
-            curved = H @ step
+            curved = -metric.curved
             v = np.where(free & (l2 == 0), 0.0, self._slope(point) + curved - l2 * step)
             # Bounds of several classes may hold nothing, since all weights of a column may move together.
             endless = (l2 == 0) & np.isinf(np.where(v > 0, self.box[0], self.box[1])) & (v != 0)
@@ -105,16 +105,17 @@ class BoxCertificate(Certificate):
             return math.inf
         change = yield ask.MarginChange(point, (yield ask.Evaluate(w + step)))
         moved = 0.5 * max(float(step @ (curved - l2 * step)), 0.0) * duality.divergence(change.largest)
-        return self._with_rounding(moved + self._terms(w, v), point, metric)
+        return self._with_rounding(moved + self._terms(w, v), point, metric, metric.short)
 
     def _error(self, point):
         """About how far the gradient is off by rounding."""
         return duality.rounding(point.rounding / point.value, self.start.scale, point.value)
 
-    def _with_rounding(self, gap, point, metric):
-        """The bound with what rounding may hide: of sums, whatever the signs of terms, and of margins."""
+    def _with_rounding(self, gap, point, metric, short=0.0):
+        """The bound with what rounding may hide: of sums, whatever the signs of terms, of margins, and of a
+        solution."""
         error = self._error(point)
-        hidden = metric.lost(point.gradient, error) + metric.cost(error, 1.0)
+        hidden = metric.lost(point.gradient, error) + metric.cost(error, 1.0) + short
         hidden += 2 * duality.of_margins(point, self.start) ** 2
         return (math.sqrt(gap) + math.sqrt(hidden)) ** 2 * (1 + _SURE * np.finfo(np.float64).eps)
 

@@ -113,7 +113,7 @@ class Repair:
             first = min(first, decrement)
             exact = math.inf if self.fixed.any() else self._gap(there, 0.0)
             if exact < least:
-                least, proof = exact, (metric, residual)
+                least, proof = exact, (metric, residual, 0.0, there.w - self.here.w)
             farther = math.exp(min(drift, _FARTHEST))
             repaired = self._repaired(there, residual, step, farther * decrement, metric)
             beyond = None
@@ -123,7 +123,7 @@ class Repair:
                 way = farther * change.largest
                 bound = repaired(duality.divergence(way))
                 if bound < least:
-                    least, proof = bound, (metric, residual)
+                    least, proof = bound, (metric, residual, metric.short, there.w - self.here.w)
             near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)
             reached = least <= max(self.enough, near)
             if metric.made_up and metric.vague and decrement < self.wanted < repaired(1.0):
@@ -145,7 +145,8 @@ class Repair:
             stale = stale or drift > _FAR
         if not least < math.inf:
             return least
-        metric, residual = proof  # what another round's directions hide says nothing of this bound
+        # What another round's directions hide says nothing of this bound.
+        metric, residual, short, way = proof
         if not self.whole and metric.vague and metric.bounded:
             if self.point.rounding >= _EXACT * self.point.value:  # float32 sees no slopes
                 allowed = self.l1 * self.wanted / self.point.value
@@ -157,7 +158,8 @@ class Repair:
                 return math.inf
         hidden = metric.lost(residual, self._error()) + 2 * duality.of_margins(self.here, self.start) ** 2
         rounded = self._rounding(metric, _LITTLE * least)
-        bound = (math.sqrt(least) + math.sqrt(hidden + rounded)) ** 2
+        bound = (math.sqrt(least) + math.sqrt(short) + math.sqrt(hidden + rounded)) ** 2
+        bound += float(self._error() @ abs(way))  # where rows have no curvature left, sums count by the way
         if not self.whole and self.exactly and least <= self.wanted < bound:
             return (yield from self._gap_of_exact_sums())
         return bound * (1 + _SURE * self.point.rounding / self.point.value)
@@ -198,7 +200,7 @@ class Repair:
         """
         d = there.w - self.here.w
         some, unrepaired = np.where(self.fixed, residual, 0.0), self._gap(there, 0.0)
-        removed = metric.removed(residual, step)
+        removed = metric.removed(residual)
         rounding = 4 * np.finfo(np.float64).eps * float(abs(residual) @ abs(d))
 
         def bound(times):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 from scipy.linalg import lapack
 
+from .solvers import questions as ask
 from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, split, to_unit_diagonal
 from .solvers.newton import conjugate_gradients
 
@@ -17,6 +18,7 @@ _LIFT = 1e-14
 _FLAT = 1e-12  # curvature of a unit diagonal that steps leave alone where that costs little
 _TINY = 1e-300
 _SURE = 10  # times its error, a slope that is there
+_LEFT, _REFINED = 1e-6, 2  # of a decrement, what a solution may leave, and how often it is refined
 
 
 def possible(penalty, size):
@@ -65,28 +67,44 @@ class Matrix:
             self.factor = lambda v: basis @ (basis.T @ v)
 
     def solve(self, there, residual):
-        """(H_S + λ)⁻¹·residual, nan where there is no factor."""
+        """(H_S + λ)⁻¹·residual, nan where there is no factor; a generator of questions.
+
+        `curved` becomes H_S + λ times it, and `short` what may be had of the l that is left of `residual`:
+        ½·lᵀ(H_S + λ)⁻¹l. Where the matrix has lost digits, a product with the rows tells: margins along the
+        step cancel before they are squared.
+        """
         if self.factor is None:
-            return np.full(self.size, np.nan)
+            self.curved, self.short = np.full(self.size, np.nan), math.inf
+            return self.curved
         step = self._full(self.factor(residual[self.active]))
         if self.made_up:  # a factor of a nearly singular matrix leaves more than rounding
             left = (residual - self.whole @ step)[self.fixed]
             step[self.fixed] += left / np.maximum(self.whole.diagonal()[self.fixed], _TINY)
-        return step
-        yield  # a generator like that of Products
+            self.curved, self.short = self.whole @ step, 0.0
+            return step
+        for left in range(_REFINED, -1, -1):
+            self.curved = self.whole @ step
+            if self.vague:
+                self.curved = yield ask.HessianVector(there.w, step, self.rows, there.margins)
+            rest = (residual - self.curved)[self.active]
+            more = self.factor(rest)
+            self.short = max(0.5 * float(rest @ more), 0.0)
+            if not left or self.short <= _LEFT * float(residual @ step):
+                return step
+            step = step + self._full(more)
 
     def _full(self, v):
         step = np.zeros(self.size)
         step[self.active] = v
         return step
 
-    def removed(self, residual, step):
+    def removed(self, residual):
         """What moving residuals along a step takes from their sums: those that are not active change too."""
         if self.made_up:
-            return np.where(self.fixed, residual, -(self.whole @ step))
+            return np.where(self.fixed, residual, self.curved)
         if self.size == len(self.H):
             return residual
-        return np.where(self._full(True), residual, -(self.whole @ step))
+        return np.where(self._full(True), residual, self.curved)
 
     def misses(self, residual, error, allowed):
         """Whether a column that no row has is left with more of a slope than scaling may make up for."""
@@ -159,7 +177,7 @@ def _factored(H):
 class Products:
     """H_S + λ, applied. The first system is solved for all parameters, those that follow for intercepts."""
 
-    bounded, flat, made_up = False, None, False
+    bounded, flat, made_up, short = False, None, False, 0.0
 
     def __init__(self, diagonal, rows, fixed):
         self.diagonal, self.rows, self.fixed = np.where(diagonal > 0, diagonal, 1), rows, fixed
@@ -177,7 +195,7 @@ class Products:
         )
         return -step
 
-    def removed(self, residual, step):
+    def removed(self, residual):
         return residual
 
     def lost(self, residual, error):
