@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from . import witnesses
+from . import duality, witnesses
 from .history import Verdict
 from .metric import without_shifts
-from .repair import Repair, rounding_of, value_of
+from .repair import Repair
 from .separation import Separation
 from .solvers import questions as ask
 from .systems import FACTORED_UP_TO, possible
@@ -184,7 +184,7 @@ class Certificate:
         ):
             self.partial, enough = bound, max(bound / 20, _TIGHT)
             gap = yield from self._repaired(best, math.nan, enough)
-            return min(bound, gap / value_of(best, self.exact))
+            return min(bound, gap / duality.value_of(best, self.exact))
         return bound
 
     def found(self, verdict):
@@ -205,17 +205,17 @@ class Certificate:
         if self.exact is None and self.rows is not None and self.reads_left() >= 1:
             self.exact = yield ask.Evaluate(point.w, self.rows)
         if self.exact is not None:  # else values are not known well enough to be compared
-            above = max(self.exact.value - self.lower, 0.0) + 4 * rounding_of(self.exact, self.start)
-            self.partial, self.share = min(1.0, above / value_of(point, self.exact)), self.lower_share
+            above = max(self.exact.value - self.lower, 0.0) + 4 * duality.rounding_of(self.exact, self.start)
+            self.partial, self.share = min(1.0, above / duality.value_of(point, self.exact)), self.lower_share
         if self.partial > self.tol and not self.receded:
             hope = math.inf if math.isnan(estimate) else _HOPE * self.tol * point.value
             self.partial = min(self.partial, (yield ask.DualValue(point, hope)) / point.value)
             self.share = 0.0
         if self.partial > self.tol and not self.receded:
             gap = yield from self._repaired(point, estimate)
-            self.partial = min(self.partial, gap / value_of(point, self.exact))
+            self.partial = min(self.partial, gap / duality.value_of(point, self.exact))
         if self.exact is not None:
-            rounding = 4 * rounding_of(self.exact, self.start)
+            rounding = 4 * duality.rounding_of(self.exact, self.start)
             lower = self.exact.value - self.partial * point.value - rounding
             if lower > self.lower:
                 self.lower, self.lower_share = lower, self.share

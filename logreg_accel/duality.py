@@ -82,6 +82,18 @@ def of_margins(point, start):
     return point.rounding / point.value * (float((abs(point.w) * start.scale).sum()) + start.offset)
 
 
+def value_of(point, exact):
+    """F at a point, by exact sums where they are at hand: float32 may show more where columns are far from
+    zero."""
+    known = exact is not None and (exact.w == point.w).all()
+    return min(point.value, exact.value) if known else point.value
+
+
+def rounding_of(point, start):
+    """About how far a value is off by the rounding of margins, which residuals pass on, and of its sum."""
+    return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * of_margins(point, start)
+
+
 def divergence(t):
     """The most that a Kullback-Leibler divergence can be beside χ²/2 where no probability falls by more than
     t times itself; inf beyond 1."""

@@ -32,18 +32,6 @@ _SURE = 10  # roundings by which a bound is raised
 _LITTLE = 1e-4  # of a bound, what may be told too large
 
 
-def value_of(point, exact):
-    """F at a point, by exact sums where they are at hand: float32 may show more where columns are far from
-    zero."""
-    known = exact is not None and (exact.w == point.w).all()
-    return min(point.value, exact.value) if known else point.value
-
-
-def rounding_of(point, start):
-    """About how far a value is off by the rounding of margins, which residuals pass on, and of its sum."""
-    return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * duality.of_margins(point, start)
-
-
 class Repair:
     """Bounds F(w) − F* by moving the residuals of some rows.
 
@@ -247,7 +235,7 @@ class Repair:
             w, d = self._penalised(here.w), self._penalised(there.w)
             slope = float((there.gradient - penalty.gradient(d)) @ (there.w - here.w))
             above = math.fsum([here.value - penalty.value(w), penalty.value(d) - there.value, slope])
-            rounding += sum(rounding_of(p, self.start) for p in (here, there))
+            rounding += sum(duality.rounding_of(p, self.start) for p in (here, there))
         return max(above, 0.0) + rounding
 
     def _penalised(self, w):

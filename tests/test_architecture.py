@@ -57,7 +57,7 @@ ROOMS = {
     "separation": {"solvers"},
     "box": {"certificate", "duality", "metric", "separation", "solvers", "systems"},
     "witnesses": set(),
-    "certificate": {"history", "metric", "repair", "separation", "solvers", "systems", "witnesses"},
+    "certificate": set("duality history metric repair separation solvers systems witnesses".split()),
     "driver": {"box", "certificate", "clock", "history", "separation", "session", "solvers"},
     "session": {"backends", "clock", "solvers"},
     "small": {"backends", "clock", "coordinates", "driver", "history", "metric", "session", "solvers"},
