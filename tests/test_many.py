@@ -13,9 +13,10 @@ from sklearn.datasets import load_breast_cancer, make_classification
 from sklearn.exceptions import ConvergenceWarning
 
 from logreg_accel import LogisticRegression, LogisticRegressionCV, fit_many, logistic_regression_path
-from logreg_accel.backends.passes import Model
+from logreg_accel.backends.numba import NumbaBackend
+from logreg_accel.backends.passes import Hessian, Model
 from logreg_accel.data import as_matrix
-from logreg_accel.many import solve
+from logreg_accel.many import solve, start
 from logreg_accel.many.models import fitted_model
 from logreg_accel.many.solve import solve_table
 from logreg_accel.many.table import Shared, Spec, packed
@@ -99,6 +100,32 @@ def test_reads_are_shared_and_proofs_are_each_models_own():
             for m, w in ((z, model.coef_), (z0, best.coef_))
         )
         assert (value - least) / value <= model.suboptimality_bound_ + 1e-12
+
+
+def test_neighbours_on_a_path_share_hessians_where_these_are_dear(monkeypatch):
+    X, Y = tall(6000, 50)
+    Cs, settings = np.logspace(-4, 3, 31), {"solver": "newton-subsampled", "backend": "numba", "tol": 1e-9}
+    run, made = NumbaBackend.run, []
+
+    def counted(backend, pass_, block):
+        made.append(isinstance(pass_, Hessian))
+        return run(backend, pass_, block)
+
+    monkeypatch.setattr(NumbaBackend, "run", counted)
+
+    def fitted(n_threads):
+        made.clear()
+        path = logistic_regression_path(X, Y[:, 0], Cs=Cs, n_threads=n_threads, **settings)
+        return path, sum(made)
+
+    (one, hessians), (two, _) = fitted(1), fitted(2)
+    assert (one.coef == two.coef).all()
+    monkeypatch.setattr(start, "_NEAR", 0.0)
+    own, more = fitted(1)
+    assert hessians <= more - 8 and one.n_passes < own.n_passes + 3
+    for model in one.models[::6]:
+        assert model.status_ == "converged" and model.suboptimality_bound_ <= 1e-9
+        agree(model, LogisticRegression(C=model.C, **settings).fit(X, Y[:, 0]), 1e-3)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])

@@ -39,25 +39,50 @@ class _UnderWay:
 
 
 class _Common:
-    """The last metric that some models share.
+    """The Hessian of drawn rows that some models share; each penalty only adds to its diagonal.
 
-    The first of them to ask for it says at which point: they are about as near to each other as to it. A
-    model that asks again and again has a split unlike the others; it gets metrics of its own.
+    The first of them to ask for it says at which point: their margins are about as near to each other as to
+    it. A model that asks again and again has a split unlike the others; it gets metrics of its own.
+
+    Parameters
+    ----------
+    runs : list of list of Objective
+        Of one target, each under nearly one penalty.
     """
 
-    def __init__(self, objectives):
-        self.objectives, self.drawn = objectives, None
-        self.objective = self.solve = None
-        self.asked = Counter()
+    def __init__(self, runs):
+        self.runs, self.drawn, self.sums = runs, None, None
+        self.run_of = {objective: i for i, run in enumerate(runs) for objective in run}
+        self.shared: dict = {}
+        self.solves: dict = {}
+        self.asked: Counter = Counter()
 
     def on(self, drawn, objective):
-        """The objective of all models on drawn rows, or of one alone."""
+        """The objective of all models of a run on drawn rows, or of one alone."""
         self.asked[objective] += 1
         if self.asked[objective] > _SHARED:
             return on_rows(objective, drawn)
         if self.drawn is not drawn:
-            self.drawn, self.objective, self.solve = drawn, of_all_splits(self.objectives, drawn), None
-        return self.objective
+            self.drawn, self.sums, self.shared, self.solves = drawn, None, {}, {}
+        i = self.run_of[objective]
+        if i not in self.shared:
+            known = next(iter(self.shared.values()), None)
+            every = sum(self.runs, []) if known is None else None
+            self.shared[i] = under(known or of_all_splits(every, drawn), self.runs[i][0].penalty)
+        return self.shared[i]
+
+    def has(self, on):
+        """Whether an objective is one of those of drawn rows that are shared."""
+        return any(on is own for own in self.shared.values())
+
+    def solve(self, question):
+        """v -> H⁻¹·v of a shared objective, by the sums that the first question gave."""
+        on = question.on
+        if on not in self.solves:
+            if self.sums is None:
+                self.sums = on.rows.sum(on.to_pass(question))
+            self.solves[on] = on.from_sums(question, self.sums.copy())
+        return self.solves[on]
 
 
 class Lockstep(Session):
@@ -76,10 +101,11 @@ class Lockstep(Session):
         self._draws = {}
         self._common = {}
 
-    def share_metrics(self, objectives):
-        """Give models that are nearly one, as those of several splits are, the same metrics."""
-        if len(objectives) > 1:
-            self._common.update(dict.fromkeys(objectives, _Common(objectives)))
+    def share_metrics(self, runs):
+        """Give models that are near each other the same metrics; see `_Common`."""
+        common = _Common(runs)
+        if len(common.run_of) > 1:
+            self._common.update(dict.fromkeys(common.run_of, common))
 
     def run_all(self, trials, tell=lambda live: None):
         """The Solutions of trials; `tell` is called after every read with those still under way."""
@@ -157,10 +183,9 @@ class Lockstep(Session):
                 if common and metric:
                     return common.on(drawn, trial.objective)
                 return on_rows(trial.objective, drawn)
-            case ask.Curvature(form=ask.SOLVE, on=on) if common and on is common.objective:
-                if common.solve is None:
-                    common.solve = super()._answer(trial, question)
-                return common.solve
+            case ask.Curvature(form=ask.SOLVE, on=on) if common and common.has(on):
+                with self._threads_for(on.rows, question), on.rows.backend.limit_threads():
+                    return common.solve(question)
         return super()._answer(trial, question)
 
     def _drawn(self, rows, what):
@@ -208,6 +233,12 @@ def on_rows(objective, rows):
     return Objective(
         rows, objective.loss, objective.penalty, objective.fit_intercept, model, objective.weight_sum
     )
+
+
+def under(objective, penalty):
+    """The same objective under another penalty."""
+    known = objective.fit_intercept, None, objective.weight_sum
+    return Objective(objective.rows, objective.loss, penalty, *known)
 
 
 def of_all_splits(objectives, drawn):

@@ -2,7 +2,8 @@
 
 Models of one target under nearly one penalty, as the splits of a cross-validation are, have optima that are
 nearer to each other than that of a sample is to any of them. So one start serves them all, found on all rows
-of the sample, and the Hessian there is one metric for all of them.
+of the sample, and the Hessian there is one metric for all of them. Where Hessians are dear, neighbours on the
+path share one, too, up to what their penalties add: a step more is a read that all models have together.
 """
 
 import math
@@ -11,6 +12,7 @@ import numpy as np
 
 from .. import clock
 from ..clock import Stop
+from ..solvers import questions as ask
 from ..solvers.newton import newton_in_memory
 from ..solvers.subsampled import FACTORED_UP_TO
 from .lockstep import of_all_splits
@@ -21,19 +23,24 @@ _LEAST_SHARE = 8  # rows for one that is drawn
 _HESSIANS = 3  # of samples of such a size: two steps at most, and the metric
 _SOLVED = 1e-3  # decrement beside the loss: the sample itself is further from all rows than that
 _STEPS = 20
+_NEAR = 4.0  # change of any row's margin, up to which neighbours share a Hessian
 _ALIKE = 0.99  # least share of a penalty in a larger one that is as good as the same
 
 
 def shared_rows(objectives, usual):
-    """How many rows per parameter the first metrics may have, where each of them serves several models.
+    """How many rows per parameter the first metrics may have, where each of them serves several models."""
+    rows, size = objectives[0].rows, objectives[0].size
+    return int(max(usual, min(_cheap_rows(objectives), _MOST_ROWS, rows.n_rows / (_LEAST_SHARE * size))))
 
-    All of them then take as long as about one read for all models: the Hessian of S rows takes S·size²
-    products, a read 2·m·size for each model.
+
+def _cheap_rows(objectives):
+    """Rows per parameter with which a metric for every penalty takes as long as about a read for all models.
+
+    The Hessian of S rows takes S·size² products, a read 2·m·size for each model.
     """
     rows, size = objectives[0].rows, objectives[0].size
     metrics = sum(len(path) for path in _paths(objectives).values())
-    cheap = 2 * len(objectives) * rows.n_rows / (_HESSIANS * metrics * size**2)
-    return int(max(usual, min(cheap, _MOST_ROWS, rows.n_rows / (_LEAST_SHARE * size))))
+    return 2 * len(objectives) * rows.n_rows / (_HESSIANS * metrics * size**2)
 
 
 def path_start(session, objectives, seed, rows_per_parameter):
@@ -57,6 +64,8 @@ def path_start(session, objectives, seed, rows_per_parameter):
     rows, size = objectives[0].rows, objectives[0].size
     paths = list(_paths(objectives).values())
     starts = [[np.zeros(size) for _ in path] for path in paths]
+    near: list = []  # stretches of paths whose models share a Hessian
+    farthest = _NEAR if rows_per_parameter > _cheap_rows(objectives) else 0.0
 
     def drawn(per_parameter):
         with rows.backend.limit_threads():
@@ -65,10 +74,17 @@ def path_start(session, objectives, seed, rows_per_parameter):
         return sample
 
     def walk(sample, p, enough, most_steps, onward):
+        first = None
         for i, alike in enumerate(paths[p]):
             on = of_all_splits([objectives[j] for j in alike], sample)
             w = starts[p][max(i - onward, 0)]
-            starts[p][i] = _answered(newton_in_memory(on, w, enough, most_steps, FACTORED_UP_TO))
+            here = _answered(newton_in_memory(on, w, enough, most_steps, FACTORED_UP_TO))
+            starts[p][i] = here.w
+            if onward:
+                if first is None or not on.answer(ask.MarginChange(first, here)).largest <= farthest:
+                    first, runs = here, []
+                    near.append(runs)
+                runs.append([objectives[j] for j in alike])
 
     first, wider = min(rows_per_parameter, _FIRST_ROWS), rows_per_parameter >= 2 * _FIRST_ROWS
     if (sample := drawn(first)) is None:
@@ -80,10 +96,11 @@ def path_start(session, objectives, seed, rows_per_parameter):
                 rows.backend.each(lambda p: walk(sample, p, 0.0, 1, onward=False), len(paths))
     except Stop:
         pass  # what was not reached starts at zero
+    for runs in near:
+        session.share_metrics(runs)
     found = [np.zeros(size)] * len(objectives)
     for path, ends in zip(paths, starts, strict=True):
         for alike, w in zip(path, ends, strict=True):
-            session.share_metrics([objectives[j] for j in alike])
             for j in alike:
                 found[j] = w
     return found
@@ -128,11 +145,11 @@ def _strength(objective):
 
 
 def _answered(questions):
-    """The weights that a generator of questions about a sample finds."""
+    """The point that a generator of questions about a sample finds."""
     answer = None
     while True:
         try:
             question = questions.send(answer)
         except StopIteration as end:
-            return end.value[0].w
+            return end.value[0]
         answer = question.on.answer(question)
