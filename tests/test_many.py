@@ -108,7 +108,7 @@ def test_neighbours_on_a_path_share_hessians_where_these_are_dear(monkeypatch):
     run, made = NumbaBackend.run, []
 
     def counted(backend, pass_, block):
-        made.append(isinstance(pass_, Hessian))
+        made.append(isinstance(pass_, Hessian) and block.X.shape[0] > 1000)  # those of proofs are smaller
         return run(backend, pass_, block)
 
     monkeypatch.setattr(NumbaBackend, "run", counted)
