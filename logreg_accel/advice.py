@@ -16,8 +16,8 @@ def warn(model, fitted, stacklevel):
         none = not np.isfinite(model.C)
         why, penalty = ("C is inf", "a finite C") if none else ("some have no penalty", "a penalty for all")
         warnings.warn(
-            f"The classes are separable and {why}: the loss falls without a minimum as the weights of "
-            f"{_separating(model, solution)} grow; those returned are where the solver stopped. "
+            f"The classes are separable and {why}: the loss has no minimum and falls as the weights of "
+            f"{_separating(model, solution)} grow; the weights returned are those where the solver stopped. "
             f"Use {penalty} or `firth`, or leave these columns out.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
@@ -56,11 +56,11 @@ def _separating(model, solution, most=10):
 
 
 def _advice(model, fitted):
-    lower = f"Lower the step of {fitted.solver!s}, or leave it out: 1/L is safe."
+    lower = f"Lower the step of {fitted.solver!s}, or leave it at its default 1/L, which is safe."
     remedies = "scale the columns, pass float64 or use solver='newton-cholesky'"
     if fitted.solver == "newton-cholesky":
-        remedies = "scale the columns, pass float64 or leave out columns that others make up"
-    scale = f"Rounding hides any further descent from it: {remedies}."
+        remedies = "scale the columns, pass float64 or leave out columns that are combinations of others"
+    scale = f"Rounding hides any further descent: {remedies}."
     takes_more = "Raise `n_iter_no_change`, lower `step`, or use solver='auto': it takes a handful of reads."
     more_steps = f"Raise `max_iter` (now {model.max_iter}), scale the columns, or try another solver."
     return {

@@ -162,7 +162,7 @@ def _places(path, file, facts):
         os.fsync(file)
         return {}
     if start != _MAGIC:
-        raise ValueError(f"{path!r} is no checkpoint of this package; name another file for `checkpoint`.")
+        raise ValueError(f"{path!r} is not a checkpoint of this package; name another file for `checkpoint`.")
     _compare(path, line, facts)
     places, at = {}, len(start) + len(line)
     while at + _HEAD.size <= size:
@@ -184,7 +184,7 @@ def _compare(path, line, facts):
     try:
         known = json.loads(line)
     except ValueError as error:
-        raise ValueError(f"{path!r} is a damaged checkpoint; delete it to begin anew.") from error
+        raise ValueError(f"{path!r} is a damaged checkpoint; delete it to start again.") from error
     other = [name for name in {**known, **facts} if known.get(name) != facts.get(name)]
     if other:
         told = (f"{name} was {_told(known.get(name))} and is {_told(facts.get(name))}" for name in other)

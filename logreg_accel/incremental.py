@@ -56,7 +56,7 @@ class Incremental:
             )
         if self.standardize:
             raise ValueError(
-                "`standardize` is True, and partial_fit sees a part of the rows alone; scale the columns."
+                "`standardize` is True, and partial_fit sees only a part of the rows; scale the columns."
             )
         steps = Steps.begun_for(self, X, y, sample_weight)
         with fitting.unchanged_where_refused(self):

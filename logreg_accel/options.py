@@ -64,7 +64,7 @@ def column_called(model, name, option):
     found = np.flatnonzero(names == name)
     if len(found) != 1:
         raise ValueError(
-            f"`{option}` names {name!r}, which is no column of `X`; there are {names[:10].tolist()}."
+            f"`{option}` names {name!r}, which is not a column of `X`; these are some: {names[:10].tolist()}."
         )
     return int(found[0])
 
@@ -112,11 +112,13 @@ def solver_asked(model):
     if model.bounds is None:
         return model.solver
     if model.l1_ratio > 0 and model.C < np.inf:
-        raise ValueError("`bounds` are given with an L1 penalty (`l1_ratio` above 0); expected l1_ratio=0.")
+        raise ValueError(
+            "`bounds` cannot be combined with an L1 penalty (`l1_ratio` above 0); expected l1_ratio=0."
+        )
     if isinstance(model.solver, projected_newton) or model.solver in ("auto", "projected-newton"):
         return "projected-newton" if isinstance(model.solver, str) else model.solver
     raise ValueError(
-        f"`solver` is {model.solver!r}, which knows no `bounds`; expected 'auto' or 'projected-newton'."
+        f"`solver` is {model.solver!r}, which cannot handle `bounds`; expected 'auto' or 'projected-newton'."
     )
 
 

@@ -132,7 +132,7 @@ class Predictor:
         """What a method gives for every chunk of a source."""
         check_is_fitted(self)
         if options.get("offset") is not None:
-            raise TypeError("`offset` is given beside a source, which has none; expected None.")
+            raise TypeError("`offset` is given together with a source, which has none; expected None.")
         return (method(self._like_fitted(piece), **options) for piece in source.pieces(labelled=False))
 
     def _like_fitted(self, piece):

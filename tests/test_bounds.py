@@ -187,7 +187,7 @@ def test_bounds_that_are_refused(bounds, words):
 
 def test_what_cannot_be_combined():
     X, y, _ = problem()
-    with pytest.raises(ValueError, match="`solver` is 'lbfgs', which knows no `bounds`"):
+    with pytest.raises(ValueError, match="`solver` is 'lbfgs', which cannot handle `bounds`"):
         LogisticRegression(bounds=(0, 1), solver="lbfgs").fit(X, y)
     with pytest.raises(ValueError, match="with an L1 penalty"):
         LogisticRegression(bounds=(0, 1), l1_ratio=0.5).fit(X, y)

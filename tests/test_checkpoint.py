@@ -173,7 +173,7 @@ def test_files_that_are_no_checkpoint(tmp_path):
         except ValueError as error:
             assert "checkpoint" in str(error)
     path.write_bytes(b"some notes of mine, which nobody wants to lose")
-    with pytest.raises(ValueError, match="is no checkpoint"):
+    with pytest.raises(ValueError, match="is not a checkpoint"):
         LogisticRegression().fit(X, y, checkpoint=path)
     assert path.read_bytes().startswith(b"some notes")
     with pytest.raises(FileNotFoundError):

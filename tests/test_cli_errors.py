@@ -19,7 +19,7 @@ BAD = {
     "missing folder": (
         5,
         lambda d: ["train", write(d / "x.csv"), "--target", "t", "--model", d / "no" / "m"],
-        "no folder",
+        "not a folder",
     ),
     "missing model": (5, lambda d: ["predict", write(d / "x.csv"), "--model", d / "none"], "none"),
     "no such column": (
@@ -297,6 +297,7 @@ def test_errors_of_usage_are_short(capsys):
         ("train", "x.csv", "--model", "m", "--penalty", "l1"): "here it is --l1-ratio",
         ("train", "x.csv", "--model", "m", "--tset-size", "0.2"): "did you mean --test-size?",
         ("evalate",): "did you mean evaluate?",
+        ("demo", "--report", "page.html"): "--report page.html; it is an option of train and evaluate\n",
     }
     for words, told in cases.items():
         code, out, err = run(*words, capsys=capsys)

@@ -59,7 +59,7 @@ def test_an_output_that_is_appended_to_an_input_is_refused(trained):
             stderr=subprocess.PIPE,
             text=True,
         )
-    assert done.returncode == 2 and "file that is read" in done.stderr
+    assert done.returncode == 2 and "output file is also an input" in done.stderr
     assert data.read_bytes() == before[data]
 
 

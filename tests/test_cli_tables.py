@@ -291,7 +291,7 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     rows = [[*row[:5], "yes" if i % 80 == 0 else "no", *row[6:]] for i, row in enumerate(rows)]
     path = write(tmp_path / "x.csv", [*names, "number", "copy", "same"], rows)
     _, _, err = train(path, "--drop", "copy", capsys=capsys)
-    assert "class yes has 5 of 400 rows" in err and "number: whole numbers, different in every row" in err
+    assert "class yes has 5 of 400 rows" in err and "number: whole numbers that differ in every row" in err
     assert "same: it has one value only" in " ".join(err.split())
     _, _, err = train(path, "--drop", "label", capsys=capsys, target="copy")
     assert "alone tells" not in err
@@ -309,10 +309,10 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     assert "years: most values are numbers, but 'none' is not" in " ".join(err.split()) and "signs" not in err
     rows = [[*row[:5], row[5].upper() if i % 3 else row[5], *row[6:]] for i, row in enumerate(draw()[1])]
     _, _, err = train(write(path, names, rows), capsys=capsys)
-    assert "differ by case or blanks alone, such as 'NO' and 'no'" in " ".join(err.split())
+    assert "differ only by case or blanks, such as 'NO' and 'no'" in " ".join(err.split())
     rows = [[*row[:6], row[5]] for row in draw()[1]]
     _, _, err = train(write(path, [*names, "copy"], rows), capsys=capsys)
-    assert "copy alone tells the label of every row" in " ".join(err.split())
+    assert "copy alone determines the label of every row" in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

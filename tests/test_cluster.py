@@ -249,7 +249,7 @@ def test_parts_that_end_every_worker_and_a_cluster_without_any(tmp_path, monkeyp
     with pytest.raises(ClusterError, match="workers ended 7 times while they had .*part-"):
         LogisticRegression().fit(source(tmp_path, client=Here(2, lambda call: "dies" if call > 8 else None)))
     monkeypatch.setattr(parts, "_PATIENCE", 0.0)
-    with pytest.raises(ClusterError, match="no worker is heard of"):
+    with pytest.raises(ClusterError, match="no worker has answered"):
         LogisticRegression().fit(source(tmp_path, client=Here(0)))
     with pytest.raises(ValueError, match="`client` is 0"):
         scan(tmp_path / "part-*.parquet", client=0)

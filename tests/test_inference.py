@@ -274,7 +274,7 @@ def test_with_a_penalty_there_is_a_sandwich_and_no_test(classes):
         assert got.edf == pytest.approx(np.trace(ridge @ H), rel=1e-5)
         assert got.aic == pytest.approx(-2 * got.llf + 2 * got.edf)
     for name in ("pvalues", "zvalues"):
-        with pytest.raises(ValueError, match=f"`{name}` is not to be had: with a penalty"):
+        with pytest.raises(ValueError, match=f"`{name}` is not available: a penalty"):
             getattr(result, name)
     for method in (result.conf_int, lambda: result.wald_test("x0"), lambda: result.lr_test(plain)):
         with pytest.raises(ValueError, match="with a penalty"):

@@ -71,11 +71,11 @@ def test_refusals():
     assert inference(fitted(X, y, class_weight="balanced"), X, y, vcov="HC1").bse.shape == (5,)
     result = inference(clf, X, y)
     for R, words in (
-        ("x9", "'x9' is no parameter"),
+        ("x9", "'x9' is not a parameter"),
         (np.eye(4), "shape"),
         (np.ones((2, 5)), "depend on each"),
         ([], "`R` is empty"),
-        (np.zeros(5), "says nothing of the parameters"),
+        (np.zeros(5), "involves no parameter"),
     ):
         with pytest.raises(ValueError, match=words):
             result.wald_test(R)

@@ -285,7 +285,7 @@ def test_l1_ratio_zero_is_the_l2_penalty():
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cholesky", "row-space", solvers.newton_cg()])
 def test_solvers_that_know_no_l1_say_so(solver):
-    with pytest.raises(ValueError, match="knows no L1 penalty.*'fista', 'prox-newton'"):
+    with pytest.raises(ValueError, match="cannot handle an L1 penalty.*'fista', 'prox-newton'"):
         LogisticRegression(l1_ratio=0.5, solver=solver).fit(*draw(40, 3)[:2])
 
 

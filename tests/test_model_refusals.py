@@ -143,7 +143,7 @@ def test_any_value_in_any_place_of_the_header(tmp_path, parts, name):
         try:
             load(written(tmp_path / "m", changed, arrays)).predict(X)
         except ValueError as error:
-            assert "m' holds no usable model of logreg_accel" in str(error)
+            assert "m' is not a usable model of logreg_accel" in str(error)
             refused += 1
     assert refused >= 9 if name != "params" else refused >= 7, "no parameters are those of the default"
 
@@ -158,7 +158,7 @@ def test_any_value_in_any_place_of_its_dicts(tmp_path, parts, inner):
             try:
                 load(written(tmp_path / "m", changed, arrays)).predict(X)
             except ValueError as error:
-                assert "m' holds no usable model" in str(error)
+                assert "m' is not a usable model" in str(error)
                 refused += 1
     assert refused > 0.6 * len(STRANGE) * len(header[inner])
 
@@ -207,7 +207,7 @@ ARRAYS = {
 def test_arrays_that_cannot_be(tmp_path, parts, kind):
     name, array, words = ARRAYS[kind]
     header, arrays = parts
-    with pytest.raises(ValueError, match=f"m' holds no usable model.*{words}"):
+    with pytest.raises(ValueError, match=f"m' is not a usable model.*{words}"):
         load(written(tmp_path / "m", header, {**arrays, name: np.asarray(array)}))
     del arrays[name]
     with pytest.raises(ValueError, match=f"'{name}' is missing"):
@@ -233,14 +233,14 @@ def test_arrays_that_cannot_be(tmp_path, parts, kind):
 def test_classes_that_cannot_be(tmp_path, parts, classes):
     header, arrays = parts
     del header["classes"], header["classes_dtype"]
-    with pytest.raises(ValueError, match="m' holds no usable model"):
+    with pytest.raises(ValueError, match="m' is not a usable model"):
         load(written(tmp_path / "m", header, {**arrays, "classes": classes}))
 
 
 @pytest.mark.parametrize("names", [["a", "b"], ["a", "b", 3], "abc", {"a": 1}, None])
 def test_names_of_features_that_cannot_be(tmp_path, parts, names):
     header, arrays = parts
-    with pytest.raises(ValueError, match="m' holds no usable model"):
+    with pytest.raises(ValueError, match="m' is not a usable model"):
         load(written(tmp_path / "m", {**header, "feature_names": names}, arrays))
 
 

@@ -49,7 +49,7 @@ def test_a_solver_is_a_file_and_a_line(steepest):
         np.testing.assert_allclose(fitted.coef_, expected.coef_, rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="'steepest'"):
         LogisticRegression(solver="steepests").fit(X, y)
-    with pytest.raises(ValueError, match="'steepest', which knows no L1 penalty"):
+    with pytest.raises(ValueError, match="'steepest', which cannot handle an L1 penalty"):
         LogisticRegression(solver="steepest", l1_ratio=0.5).fit(X, y)
 
 

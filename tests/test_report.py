@@ -143,7 +143,7 @@ def test_a_page_warns(table, tmp_path):
     options = ("--target", "<i>target</i>", "--report", page, "--quiet", "--max-iter", 1)
     assert run("train", table, *options, "--model", tmp_path / "m") == 0
     words = checked(page)[1]
-    assert "which flatters it" in words and "stopped (max_iter)" in words
+    assert "so they are too optimistic" in words and "stopped (max_iter)" in words
     assert run("train", table, *options, "--model", tmp_path / "m", "--memory", "1GB") == 0
     assert "read block by block" in checked(page)[1]
 

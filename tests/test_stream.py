@@ -341,7 +341,7 @@ def test_damage_is_an_error_or_repaired(npy, name, short_of_memory):
         try:
             got = LogisticRegression().fit(scan(**files)).coef_
         except OSError as error:
-            assert "damaged" in str(error) and "next fit makes it anew" in str(error)
+            assert "damaged" in str(error) and "next fit makes it again" in str(error)
             outcomes.add("error")
             got = LogisticRegression().fit(scan(**files)).coef_
         np.testing.assert_array_equal(got, coef)

@@ -78,7 +78,7 @@ def test_train_on_a_pattern_with_a_budget_and_a_checkpoint(folder, capsys):
     np.testing.assert_allclose(first.coef_, expected.coef_, rtol=1e-7)
     assert list(first.feature_names_in_) == NAMES and len(os.listdir(folder / "cache")) == 1
     assert train(folder, *streamed) == 2
-    assert "--resume goes on from it" in capsys.readouterr().err
+    assert "--resume continues from it" in capsys.readouterr().err
     assert train(folder, *streamed, "--resume") == 0
     np.testing.assert_array_equal(load(folder / "model.npz").coef_, first.coef_)
     assert train(folder, *streamed, "--resume", "--C", "2") == 3
@@ -95,7 +95,7 @@ def test_ctrl_c_tells_how_to_go_on(folder, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(LogisticRegression, "fit", interrupted)
         assert train(folder, "--memory", "200MB", "--checkpoint", log) == 130
-    assert f"interrupted; the same line with --resume goes on from {log}" in capsys.readouterr().err
+    assert f"interrupted; the same command with --resume continues from {log}" in capsys.readouterr().err
     assert train(folder, "--memory", "200MB", "--checkpoint", log, "--resume") == 0
 
 
@@ -105,7 +105,7 @@ def test_what_the_command_line_refuses(folder, capsys):
         (["--memory", "200MB", "--threshold", "f1"], "--threshold needs all rows"),
         (["--memory", "200MB", "--class-weight", "yes=2"], "--class-weight with --memory"),
         (["--resume"], "--checkpoint is missing"),
-        (["--memory", "much"], "argument --memory: 'much' is no size such as 4GB or 800MB"),
+        (["--memory", "much"], "argument --memory: 'much' is not a size such as 4GB or 800MB"),
         (["--memory", "1GB", "--drop", "key,x"], "has no column 'x'"),
         (["--memory", "1GB", "--target", "key"], "3,000 different values in 3,000 rows"),
         (["--memory", "1GB", "--target", "key", "--encode", "none"], "columns that are not numbers: 'y'"),

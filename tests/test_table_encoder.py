@@ -146,12 +146,12 @@ REASONS = {
     "rising integers": (list(range(10, 50)), "numbers the rows"),
     "one value": ([3] * 40, "one value only"),
     "one text": (["a"] * 40, "one value only"),
-    "names": ([f"n{i}" for i in range(40)], "names the rows"),
+    "names": ([f"n{i}" for i in range(40)], "identifies the rows"),
     "dates": ([datetime.date(2020, 1, 1 + i % 7) for i in range(40)], "dates"),
     "dates as text": ([f"{i:02}/{1 + j}/2020" for i in range(20) for j in range(2)] * 2, "dates"),
     "dates in words": ([f"{1 + i % 28} Jan {1950 + i}" for i in range(40)], "dates"),
     "dates that differ": ([f"1/{1 + i % 28}/2020 10:{i:02}" for i in range(40)], "dates"),
-    "numbers of people": ([f"123-45-{1000 + i}" for i in range(40)], "names the rows"),
+    "numbers of people": ([f"123-45-{1000 + i}" for i in range(40)], "identifies the rows"),
     "lists": ([[1]] * 40, "neither numbers nor text"),
 }
 

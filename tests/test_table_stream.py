@@ -227,7 +227,7 @@ def test_deviations_are_of_all_pieces(size):
 def test_texts_that_memory_has_no_room_for():
     pieces = lambda of: (pa.table({"x": range(999), "t": of(i)}) for i in range(5))  # noqa: E731
     encoder = TableEncoder().learn(pieces(lambda i: [f"{i} {j}" for j in range(999)]), 600_000)
-    assert encoder.columns_[1].why == "it names the rows: nearly all of the first 2,997 are different"
+    assert encoder.columns_[1].why == "it identifies rows: nearly all of the first 2,997 differ"
     with pytest.raises(
         ValueError, match="column 't' has more than 2,500 levels in 4,995 rows, for which `mem"
     ):

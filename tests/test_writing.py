@@ -155,9 +155,9 @@ def test_what_cannot_be_written_is_found_early(tmp_path):
     (tmp_path / "away").symlink_to(tmp_path / "nowhere" / "model")
     (tmp_path / "ring").symlink_to(tmp_path / "ring")
     for path, words in (
-        (tmp_path / "away", "nowhere is no folder"),
+        (tmp_path / "away", "nowhere is not a folder"),
         (tmp_path / "ring", "symbolic links"),
-        (tmp_path / "none" / "model", "none is no folder"),
+        (tmp_path / "none" / "model", "none is not a folder"),
         (tmp_path, "is a folder"),
     ):
         with pytest.raises(OSError, match=words):

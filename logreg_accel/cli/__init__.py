@@ -30,7 +30,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         log = getattr(options, "checkpoint", None)
         there = log is not None and os.path.exists(log)
-        more = f"; the same line with --resume goes on from {log}" if there else ""
+        more = f"; the same command with --resume continues from {log}" if there else ""
         return _fail(f"interrupted{more}", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()

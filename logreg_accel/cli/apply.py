@@ -35,7 +35,7 @@ def predict(options):
     """
     write = _writer(options)
     if options.keep and (options.output or "").lower().endswith(".npy"):
-        raise UsageError("--keep: .npy has no place for columns that are kept; .csv and .parquet have")
+        raise UsageError("--keep: an .npy file cannot contain kept columns; use .csv or .parquet")
     model, progress = load(options.model), Progress(options.quiet)
     _check_threshold(options, model)
     parts = scored(options, model, keep=listed(options.keep), say=progress.say)
@@ -99,7 +99,7 @@ def _writer(options):
         check_output("--output", options.output, inputs, (*SUFFIXES, ".npy"))
         suffix = os.path.splitext(options.output)[1].lower()
     elif any(same_file("/dev/stdout", given) for given in inputs):
-        raise UsageError("the output goes to a file that is read; name another one")
+        raise UsageError("the output file is also an input; name another one")
     return table_writer(options.output, suffix)
 
 
@@ -217,4 +217,4 @@ def made_of(column):
     if isinstance(column, Levels):
         known = len(column.levels) + (column.base is not None)
         return f"{known} levels" + ("" if column.base is None else f", compared with {column.base}")
-    return f"number, else {text(column.median)}" if column.missing else "number"
+    return f"number, {text(column.median)} if missing" if column.missing else "number"

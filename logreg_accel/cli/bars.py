@@ -27,11 +27,11 @@ _WITHOUT = {
 _LABELS = {
     "nobs": "rows",
     "llf": "log-likelihood",
-    "llnull": "that of the constant alone",
+    "llnull": "log-likelihood, constant only",
     "prsquared": "pseudo R²",
     "aic": "AIC",
     "bic": "BIC",
-    "llr_pvalue": "p of the likelihood ratio",
+    "llr_pvalue": "p, likelihood-ratio test",
 }
 
 
@@ -42,8 +42,7 @@ def check(options, model):
         if given or options.C not in (None, math.inf):
             name = given[0] if given else "C"
             raise UsageError(
-                f"--firth has a penalty, a search and error bars of its own; leave out "
-                f"--{name.replace('_', '-')}"
+                f"--firth has its own penalty, search and error bars; leave out --{name.replace('_', '-')}"
             )
     if options.inference and getattr(model, "C", 0.0) != math.inf:
         raise UsageError(

@@ -80,7 +80,9 @@ class _Shown:
 
     def backends(self, runs, rows):
         self.table(f"Every backend, {rows:,} rows, newton-cholesky", BACKENDS, backend_rows(runs))
-        self.sentence("The first fit of a process compiles what is not on disk yet; that time is apart.")
+        self.sentence(
+            "The first fit of a process compiles code that is not on disk yet; its time is shown apart."
+        )
 
 
 # -- words, which the page has, too --------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def warm():
     except OSError as error:
         raise UsageError(f"--warm: {error}") from error
     progress.say(
-        f"done in {time.perf_counter() - began:.0f} s; noted in {path}, remove it to undo the choice"
+        f"done in {time.perf_counter() - began:.0f} s; recorded in {path}; delete that file to undo it"
     )
 
 

@@ -32,7 +32,7 @@ def examples(options):
         print_json({"written": list(paths.values())})
     else:
         print(*paths.values(), sep="\n")
-        print(f"Run one: python {path}. It leaves a picture in the folder where it runs.")
+        print(f"Run one: python {path}. It writes a picture to the current folder.")
     return None
 
 

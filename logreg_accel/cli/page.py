@@ -27,8 +27,8 @@ def write_trained(options, model, size, samples, warnings):
     warnings = list(warnings)
     if list(samples) == ["train"]:
         warnings.append(
-            "The measures are of the rows that the model was trained on, which flatters it; --test-size 0.25 "
-            "holds some rows out."
+            "the measures are those of the training rows, so they are too optimistic; --test-size 0.25 holds "
+            "some rows out"
         )
     write(options.report, options.model, lead, model, samples, warnings)
 
@@ -231,8 +231,8 @@ def _coefficients(page, model):
         yield page.paragraph("To see intervals, train with --inference HC1.", "note")
     else:
         yield page.paragraph(
-            "A penalty draws coefficients towards zero, so that their intervals would be wrong; to see "
-            "intervals, train with --C inf --inference HC1.",
+            "A penalty draws coefficients towards zero, so that intervals would be wrong; to see "
+            "them, train with --C inf --inference HC1.",
             "note",
         )
 
@@ -267,9 +267,13 @@ def _fit(page, model):
 
 
 def _columns(page, model):
+    from ..table.columns import LeftOut
     from .apply import made_of
 
     if not hasattr(model, "encoder_"):
         return ""
-    rows = [[column.name, made_of(column)] for column in model.encoder_.columns_]
+    rows = [
+        [column.name, made_of(column) + (f": {column.why}" if isinstance(column, LeftOut) else "")]
+        for column in model.encoder_.columns_
+    ]
     return page.table("Columns of the table", ["column", "taken as"], rows[:200], words=True)

@@ -69,11 +69,11 @@ def _add_models(verb):
     evaluate.add_argument("--model", required=True, metavar="MODEL.npz", help=_MODEL)
     evaluate.add_argument("--target", metavar="COLUMN", help=TARGET)
     add_layout(evaluate)
-    evaluate.add_argument("--by", metavar="COLUMN", help="measure the rows of each value of this column, too")
+    evaluate.add_argument("--by", metavar="COLUMN", help="also measure the rows of each value of this column")
     evaluate.add_argument("--report", metavar="OUT.html", help=REPORT)
     evaluate.add_argument("--threshold", type=values.probability, metavar="P", help=_THRESHOLD)
 
-    inspect = verb("inspect", "apply", "show what a model file holds")
+    inspect = verb("inspect", "apply", "show the contents of a model file")
     inspect.add_argument("model", metavar="MODEL.npz", help=_MODEL)
     inspect.add_argument(
         "--top",
@@ -148,7 +148,11 @@ def _add_measurements(verb):
         help="rows of the generated matrix (default: 1000000)",
     )
     demo.add_argument(
-        "--features", type=values.count, default=64, metavar="N", help="its columns (default: 64)"
+        "--features",
+        type=values.count,
+        default=64,
+        metavar="N",
+        help="columns of the generated matrix (default: 64)",
     )
 
 

@@ -87,7 +87,7 @@ def _odd(encoder, table, target, y, classes, counts):
         yield f"target {target} has {len(classes)} classes; is it a quantity?"
     alike = _spellings(classes)
     if alike:
-        yield f"target {target} has classes that differ by case or blanks alone, such as {alike}"
+        yield f"target {target} has classes that differ only by case or blanks, such as {alike}"
     if counts.min() < _RARE * rows:
         rare = classes[counts.argmin()]
         yield (
@@ -103,20 +103,20 @@ def _odd(encoder, table, target, y, classes, counts):
             whole = str(table[column.name].type).startswith(("int", "uint"))
             if whole and _is_id(values, column.name, table):
                 yield (
-                    f"{column.name}: whole numbers, different in {every}; if it is an id, "
+                    f"{column.name}: whole numbers that differ in {every}; if this is an id, "
                     f"--drop {column.name}"
                 )
         if column.features and _determines(column, some, codes[:_SOME]) and _determines(column, table, codes):
             yield (
-                f"{column.name} alone tells the {target} of {every}; if it is known only afterwards, "
+                f"{column.name} alone determines the {target} of {every}; if it is only known afterwards, "
                 f"--drop {column.name}"
             )
         yield from _nearly_numbers(column, _texts(column, some))
     spread = [value for value in spread if value > 0]
     if spread and max(spread) > _APART * min(spread):
         yield (
-            "the numbers are of very different size; with --scale the penalty falls on all alike, and fits "
-            "mostly take fewer reads"
+            "the columns have very different scales; --scale divides them by their standard deviations, so "
+            "that a penalty affects all alike and fits mostly take fewer reads"
         )
 
 

@@ -24,10 +24,10 @@ def wanted(options):
 def check_checkpoint(options):
     """Raise UsageError for a checkpoint that is there when nobody said that it is to go on."""
     if options.resume and not options.checkpoint:
-        raise UsageError("--resume: --checkpoint is missing; expected the file to go on from")
+        raise UsageError("--resume: --checkpoint is missing; expected the file of the fit to continue")
     if options.checkpoint and not options.resume and os.path.exists(options.checkpoint):
         raise UsageError(
-            f"--checkpoint {options.checkpoint} exists; --resume goes on from it, and deleting it begins anew"
+            f"--checkpoint {options.checkpoint} exists; --resume continues from it; delete it to start again"
         )
 
 

@@ -27,8 +27,11 @@ class Parser(argparse.ArgumentParser):
             option = found[1].replace("_", "-")
             if option in _SCIKIT_LEARN:
                 return f"; here it is {_SCIKIT_LEARN[option]}"
-            helps = [parser.format_help() for parser in self.made.values()]
-            return _nearest(option, set(re.findall(r"--[\w-]+", " ".join(helps))))
+            options = {prog: re.findall(r"--[\w-]+", made.format_help()) for prog, made in self.made.items()}
+            verbs = [prog.split()[-1] for prog, known in options.items() if option in known]
+            if verbs:
+                return f"; it is an option of {' and '.join(verbs)}"
+            return _nearest(option, {name for known in options.values() for name in known})
         if found := re.search(r"argument (--[^ :/]+).*: expected one argument", message):
             return f"; a value that begins with - is given as {found[1]}=VALUE"
         if found := re.search(r"argument VERB: invalid choice: '([^']*)'", message):

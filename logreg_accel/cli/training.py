@@ -21,10 +21,10 @@ def add_train(verb):
     train.add_argument("--target", metavar="COLUMN", help=TARGET)
     train.add_argument("--model", required=True, metavar="OUT.npz", help="file to save the model in")
     _add_table(train.add_argument_group("the table"))
-    _add_held_out(train.add_argument_group("rows held out, and what is measured on them"))
+    _add_held_out(train.add_argument_group("held-out rows, and what is measured on them"))
     _add_penalty(train.add_argument_group("the penalty"))
     _add_fit(train.add_argument_group("the fit"))
-    _add_large(train.add_argument_group("data larger than memory, and fits that go on"))
+    _add_large(train.add_argument_group("data larger than memory, and fits that can be resumed"))
     _add_errors(train.add_argument_group("standard errors"))
 
 
@@ -36,8 +36,8 @@ def _add_table(group):
         "--encode",
         choices=["auto", "none"],
         default="auto",
-        help="what to do with text, categories and missing values: auto makes columns of numbers of them and "
-        "says which (the default); none takes only numbers, as they are",
+        help="what to do with text, categories and missing values: auto encodes them as numbers and says how "
+        "(the default); none accepts only columns of numbers",
     )
     group.add_argument(
         "--categorical", metavar="COLUMN,...", help="columns of numbers to treat as categories"
@@ -144,7 +144,7 @@ def _add_large(group):
     )
     group.add_argument("--checkpoint", metavar="FILE", help="keep the state of the fit in FILE, for --resume")
     group.add_argument(
-        "--resume", action="store_true", help="go on from the file of --checkpoint, if it exists"
+        "--resume", action="store_true", help="continue from the file of --checkpoint, if it exists"
     )
 
 

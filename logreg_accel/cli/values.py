@@ -71,7 +71,9 @@ def separator(text):
     names = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}
     character = names.get(text, text)
     if len(character) != 1 or character in '"\r\n':
-        raise argparse.ArgumentTypeError(f"{text!r} is no single character; tab and space have these names")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a single character (tab and space are given by name)"
+        )
     return character
 
 
@@ -83,7 +85,7 @@ def encoding(text):
         return codecs.lookup(text).name
     except LookupError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no encoding that Python knows, such as latin-1"
+            f"{text!r} is not an encoding that Python knows, such as latin-1"
         ) from None
 
 
@@ -94,7 +96,7 @@ def memory(text):
     try:
         return bytes_of(text) and text
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 4GB or 800MB") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 4GB or 800MB") from None
 
 
 def list_of(kind):

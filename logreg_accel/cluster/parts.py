@@ -171,8 +171,8 @@ class PartsOnWorkers:
                 return there
             if time.monotonic() > deadline:
                 raise ClusterError(
-                    f"no worker is heard of for {_PATIENCE:.0f} s. Start some and fit again; with "
-                    "`checkpoint` a fit goes on where it was."
+                    f"no worker has answered for {_PATIENCE:.0f} s. Start some and fit again; with "
+                    "`checkpoint` the fit continues where it was."
                 )
             time.sleep(_POLL)
 

@@ -38,7 +38,7 @@ class CompressedRows(Matrix):
 
     def between(self, start, stop, step=1):
         if step != 1:
-            raise ValueError(f"`step` is {step}; compressed rows can be cut in runs alone.")
+            raise ValueError(f"`step` is {step}; compressed rows can only be cut in runs.")
         X = self.stored
         if stop - start == X.shape[0]:
             return self

@@ -109,8 +109,8 @@ def kind_of(path):
         if os.path.isdir(path):
             raise ValueError(f"{path!r} is a folder; expected a file.")
         raise ValueError(
-            f"{path!r} is a pipe or a device, which is read only once; expected a file: write what comes "
-            "from it to one before."
+            f"{path!r} is a pipe or a device, which is read only once; expected a file: write its output "
+            "to one first."
         )
     suffix = suffix_of(path)
     if suffix in _ARRAYS:

@@ -32,9 +32,9 @@ def warn_rounded(counts):
     if counts:
         listed = ", ".join(f"{name!r} ({count:,})" for name, count in list(counts.items())[:5])
         warnings.warn(
-            f"Whole numbers beyond 2**53 are rounded to float64, in so many rows of these columns: {listed}"
-            f"{', ...' if len(counts) > 5 else ''}. Numbers that name something are no features: leave them "
-            "out, or take them as levels. From times, subtract one that is near to all of them.",
+            "Integers beyond 2**53 are rounded to float64 in some rows (their number in brackets) of these "
+            f"columns: {listed}{', ...' if len(counts) > 5 else ''}. Identifiers are no features: leave them "
+            "out, or treat them as levels. From times, subtract a common time near to all of them.",
             DataConversionWarning,
             stacklevel=3,
         )

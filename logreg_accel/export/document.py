@@ -109,7 +109,7 @@ def _encoder(values, n_features):
     try:
         encoder = TableEncoder.from_dict(values)
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"`encoder` of the document is none: {error}.") from error
+        raise ValueError(f"`encoder` of the document is invalid: {error}.") from error
     if encoder.n_features_out_ != n_features:
         raise ValueError(
             f"`encoder` of the document makes {encoder.n_features_out_} features; expected {n_features}, as "

@@ -45,8 +45,7 @@ def wald(R, r, theta, V):
     spread = np.sqrt(middle.diagonal())
     if not (spread > 0).all():
         raise ValueError(
-            f"`R` has a restriction that says nothing of the parameters, {R[~(spread > 0)][0].tolist()}; "
-            "leave it out."
+            f"`R` has a restriction that involves no parameter, {R[~(spread > 0)][0].tolist()}; leave it out."
         )
     if np.linalg.matrix_rank(middle / np.outer(spread, spread)) < len(R):
         raise ValueError("`R` has restrictions that depend on each other; leave out those that follow.")

@@ -294,5 +294,5 @@ def _refuse_single(labels, which=""):
     if len(labels) < 2:
         raise ValueError(
             f"`vcov` has a single group{which}, {labels.tolist()[0]!r}: clustered errors need two groups or "
-            "more, and are good from some forty on. Use vcov='HC1' for rows that are independent."
+            "more, and are reliable from some forty on. Use vcov='HC1' for rows that are independent."
         )

@@ -121,7 +121,7 @@ def firth(
         some_left = best.n_iter < max_iter
         why = "rounding hides what is left to gain;" if some_left else f"raise `max_iter`={max_iter}, or"
         warnings.warn(
-            f"Firth's estimates are no maximum after {best.n_iter} steps; {why} scale the columns.",
+            f"Firth's estimates are not at the maximum after {best.n_iter} steps; {why} scale the columns.",
             ConvergenceWarning,
             stacklevel=2,
         )

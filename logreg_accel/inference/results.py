@@ -259,9 +259,9 @@ class Inference:
     def _refuse_tests(self, what):
         if self.penalised:
             raise ValueError(
-                f"`{what}` is not to be had: with a penalty coefficients are biased by an unknown amount, so "
-                "that p-values and intervals would be wrong. `bse` and `edf` are there; fit with C=np.inf to "
-                "test."
+                f"`{what}` is not available: a penalty biases coefficients by an unknown amount, so "
+                "p-values and intervals would be wrong. `bse` and `edf` are available; for tests, fit with "
+                "C=np.inf."
             )
 
     def _restrictions(self, R):
@@ -278,7 +278,9 @@ class Inference:
 
     def _number(self, name):
         if name not in self.exog_names:
-            raise ValueError(f"{name!r} is no parameter; there are {', '.join(self.exog_names[:20])}.")
+            raise ValueError(
+                f"{name!r} is not a parameter; expected one of {', '.join(self.exog_names[:20])}."
+            )
         return self.exog_names.index(name)
 
 

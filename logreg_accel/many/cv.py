@@ -239,7 +239,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         if self.use_legacy_attributes is not False:
             raise ValueError(
                 f"`use_legacy_attributes` is {self.use_legacy_attributes!r}; expected False: "
-                "there are only scikit-learn's new attributes here."
+                "only scikit-learn's new attributes exist here."
             )
         if not (isinstance(self.refit, bool | np.bool_) or self.refit == "1se"):
             raise ValueError(f"`refit` is {self.refit!r}; expected True, False or '1se'.")

@@ -46,5 +46,5 @@ def load(path, estimator):
         return unpack(estimator, header, arrays)
     except ValueError as error:
         raise ValueError(
-            f"{os.fspath(path)!r} holds no usable model of logreg_accel: {error}. Save the model again."
+            f"{os.fspath(path)!r} is not a usable model of logreg_accel: {error}. Save the model again."
         ) from error

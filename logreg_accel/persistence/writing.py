@@ -63,7 +63,7 @@ def _replaceable(path, old):
         _check_access(path)
     real = os.path.realpath(path)
     if not os.path.isdir(os.path.dirname(real)):
-        raise FileNotFoundError(f"{path}: {os.path.dirname(real)} is no folder to write in")
+        raise FileNotFoundError(f"{path}: {os.path.dirname(real)} is not a folder to write to")
     return real
 
 

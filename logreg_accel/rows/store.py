@@ -278,7 +278,7 @@ class Store:
         where, hint = "the temporary cache", "Is the disk all right?"
         if self.folder is not None:
             forget(self.folder)
-            where, hint = f"the cache in {self.folder!r}", "The next fit makes it anew."
+            where, hint = f"the cache in {self.folder!r}", "The next fit makes it again."
         return Damaged(errno.EIO, f"block {i} of {where} is damaged: {what}. {hint}")
 
 

@@ -151,7 +151,7 @@ def _made(solver, shape):
             return solver, name
     if not isinstance(solver, str) or solver not in SOLVERS:
         theirs = solver in ("saga", "sag", "liblinear")
-        hint = " 'auto' takes what suits the data and the penalty." if theirs else ""
+        hint = " 'auto' chooses what suits the data and the penalty." if theirs else ""
         raise ValueError(
             f"`solver` is {solver!r}; expected 'auto', one of {', '.join(map(repr, SOLVERS))}, or settings "
             f"such as logreg_accel.solvers.gd(step=0.1).{hint}"
@@ -163,8 +163,8 @@ def _check_l1(name, l1):
     if l1 and not getattr(SOLVERS[name], "for_l1", False):
         able = sorted(other for other, settings in SOLVERS.items() if getattr(settings, "for_l1", False))
         raise ValueError(
-            f"`solver` is {name!r}, which knows no L1 penalty (`l1_ratio` above 0); expected 'auto' or one "
-            f"of {', '.join(map(repr, able))}."
+            f"`solver` is {name!r}, which cannot handle an L1 penalty (`l1_ratio` above 0); expected "
+            f"'auto' or one of {', '.join(map(repr, able))}."
         )
 
 

@@ -80,7 +80,7 @@ def choose_solver(
         return "working-set" if wide and gathers else name, f"{size} weights under an L1 penalty"
     what = f"{n_features} features" + (f" x {n_outputs} classes" if n_outputs > 1 else "")
     if few(n_rows, n_features, n_outputs):
-        return "newton-cholesky", f"{what}, {n_rows} rows: so few that a Hessian costs next to nothing"
+        return "newton-cholesky", f"{what}, {n_rows} rows: so few that a Hessian costs almost nothing"
     most = SAMPLE_UP_TO_FEATURES if n_outputs == 1 else SAMPLE_UP_TO_FEATURES_OF_CLASSES
     wanted = SAMPLE_FROM_ROWS * (size if size <= SAMPLE_BY_PARAMETERS_UP_TO else n_features)
     tall = n_rows >= wanted and n_features <= most and nbytes >= SAMPLE_FROM_BYTES
@@ -93,7 +93,10 @@ def choose_solver(
         name = costs.cheapest(n_rows, n_features, n_outputs, penalised, look)
         return name, f"{what}, {n_rows} rows, C·Σ‖x − x̄‖² of {look.curvature:.2g}: the least work"
     if tall:
-        return "newton-subsampled", f"{n_rows / n_features:.0f} rows a feature: a sample shows the curvature"
+        return (
+            "newton-subsampled",
+            f"{n_rows / n_features:.0f} rows per feature: a sample shows the curvature",
+        )
     dear = n_outputs > 1 and _hessian_beside_products(n_features, n_outputs) > NEWTON_UP_TO_PRODUCTS
     if size <= NEWTON_UP_TO_FEATURES and not dear:
         return "newton-cholesky", f"{what}: the Hessian is cheap to factor"
@@ -106,12 +109,12 @@ def choose_solver(
     if penalised and n_outputs == 1 and (moderate := strength()) <= DUAL_UP_TO_STRENGTH:
         return "dual", _epochs(moderate)
     if products_alone(n_features, n_rows, n_outputs) == "lbfgs":
-        return "lbfgs", f"{what}, {n_rows} rows: no Hessian is worth its price"
-    return "newton-cg", f"{what}: the Hessian is dear to factor, its products are not"
+        return "lbfgs", f"{what}, {n_rows} rows: no Hessian is worth its cost"
+    return "newton-cg", f"{what}: the Hessian is expensive to factor, its products are not"
 
 
 def _epochs(strength):
-    return f"C times the mean of ‖x‖² is {strength:.2g}: epochs are few"
+    return f"C times the mean of ‖x‖² is {strength:.2g}: few epochs are needed"
 
 
 def _hessian_beside_products(n, K):

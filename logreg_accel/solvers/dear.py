@@ -58,7 +58,9 @@ def sparing_reads(chosen, whole):
     # Where newton-cholesky is chosen rows are few, and its last step makes results agree to rounding.
     if name not in ("newton-cg", "lbfgs") or wide or most < _LEAST:
         return chosen
-    reason = f"{whole.n_rows / size:.0f} rows a parameter, and reads are dear: a sample shows the curvature"
+    reason = (
+        f"{whole.n_rows / size:.0f} rows per parameter, and reads are expensive: a sample shows the curvature"
+    )
     return newton_subsampled(max(rows, _LEAST), factored_up_to=FACTORED_UP_TO), "newton-subsampled", reason
 
 

@@ -76,7 +76,7 @@ def learn(facts, settings):
     if isinstance(facts, LevelFacts):
         return _levels(facts, settings)
     if pa.types.is_temporal(facts.kind):
-        why = "dates and times are no numbers: give what matters, such as the year, the hour or days since"
+        why = "dates and times are not numbers: give the year, the hour, days since an event or the like"
         return LeftOut(facts.name, why)
     return LeftOut(facts.name, f"its values are {facts.kind}, neither numbers nor text")
 
@@ -91,10 +91,10 @@ def _number(facts, settings):
         if whole and facts.rows >= FEW and facts.rises:
             return LeftOut(name, "it numbers the rows (--numeric keeps it)")
         if whole and facts.rows >= FEW and _ID.search(facts.name) and facts.values.all_different():
-            return LeftOut(name, "an id by its name, and different in every row (--numeric keeps it)")
+            return LeftOut(name, "an id by its name, with different values in all rows (--numeric keeps it)")
         if whole and facts.most - facts.least > _WIDE and facts.values.all_different():
             return LeftOut(
-                name, "it names the rows: numbers of many digits, all different (--numeric keeps it)"
+                name, "it identifies the rows: numbers of many digits, all different (--numeric keeps it)"
             )
     kind = "bool" if pa.types.is_boolean(facts.kind) else "number"
     return Number(name, facts.values.median(), facts.missing > 0, facts.deviation, kind)
@@ -106,16 +106,16 @@ def _number(facts, settings):
 def _levels(facts, settings):
     name, counts, rows, there = facts.name, facts.counts, facts.rows, facts.there
     if facts.gave_up is not None:
-        return LeftOut(name, f"it names the rows: nearly all of the first {facts.gave_up:,} are different")
+        return LeftOut(name, f"it identifies rows: nearly all of the first {facts.gave_up:,} differ")
     different, missing = len(counts), facts.missing > 0
     least = settings.min_count or min(max(rows // 100, 1), 5)
     kept = sorted(level for level, count in counts.items() if count >= least)
     if not facts.chosen:
         _refuse_numbers(name, counts, there)
         if different > _MANY_DATES and _share_of(_DATE, counts) > 0.95:
-            return LeftOut(name, "its texts are dates: give what matters, such as the year or days since")
+            return LeftOut(name, "its texts are dates: give the year, days since an event or the like")
         if different > 0.9 * there and there >= FEW:
-            return LeftOut(name, f"it names the rows: {different:,} values in {there:,} rows")
+            return LeftOut(name, f"it identifies the rows: {different:,} values in {there:,} rows")
     if different == 1 and not missing:
         return LeftOut(name, "it has one value only")
     if (len(kept) if settings.min_count else different) > settings.max_levels:
