@@ -51,10 +51,11 @@ def solve_by_class(objective, sums, ridge):
     """A function v -> P⁻¹·v, where P has a block for each class, or one for all, the mean of their own."""
     k, backend = objective.loss.n_outputs, objective.rows.backend
     size = objective.size // k
-    i, ridge = backend.xp.arange(size), backend.xp.asarray(ridge[::k])
+    xp = np if type(sums) is np.ndarray else backend.xp  # small ones may be on the host
+    i, ridge = xp.arange(size), xp.asarray(ridge[::k])
 
     def factor(P):
-        P = backend.xp.ascontiguousarray(P[:size, :size])
+        P = xp.ascontiguousarray(P[:size, :size])
         P /= objective.weight_sum
         P[i, i] += ridge
         return backend.factor(P, _rounding(objective))

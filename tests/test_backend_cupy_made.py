@@ -110,10 +110,17 @@ def test_rows_are_made_within_their_bounds(sanitizer):
         made_of_w = stored.astype(np.float64) @ w[:-1] + w[-1]
         given = ((None, w), (z, None)) if roots else ((None, None),)
         for margins, weights in given[: 1 if sanitizer == "thread" else 2]:
-            vectors = (None, margins, weights, s) if roots else (c, None, None, None)
+            vectors = (None, margins, weights, s, None) if roots else (c, None, None, None, None)
             arguments = (stored, *sizes, *vectors, np.int32(columns), out)
             program.run([Launch(kernel, 3, shapes.THREADS, arguments)])
             check_made(out, stored, made_of_w if margins is None else z, s, c, roots)
+        if roots:
+            vectors = (None, None, None, None, s)
+            arguments = (stored, *sizes, *vectors, np.int32(columns), out)
+            program.run([Launch(kernel, 3, shapes.THREADS, arguments)])
+            expected = np.zeros(out.shape, real)
+            expected[:, :n], expected[:, n] = s[:, None] * stored, s
+            np.testing.assert_array_equal(out, expected)
 
 
 def check_made(out, stored, z, s, c, roots):

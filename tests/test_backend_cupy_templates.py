@@ -75,3 +75,24 @@ def test_labels_of_several_classes_on_the_device_take_none(asked, kind):
     assert asked(look) == set()
     expected = as_labelled(X, y, s.astype(np.float32))
     np.testing.assert_allclose(sums[0], [expected.total_weight, *expected.class_shares[0]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("place", ["host", "device, weighted"])
+def test_dense_rows_of_several_classes_take_none(asked, place, solver):
+    X, y, s = problem(4, weighted="weighted" in place)
+    send = fake_cupy.asarray if "device" in place else np.asarray
+
+    def fit():
+        given = [send(array) for array in (X, y, s) if array is not None]
+        LogisticRegression(backend="cupy", solver=solver, tol=1e-6).fit(*given)
+
+    assert asked(fit) == set()
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_l1_penalties_take_none(asked, n_classes):
+    X, y, _ = problem(n_classes)
+    assert (
+        asked(lambda: LogisticRegression(backend="cupy", l1_ratio=1.0, C=0.05, tol=1e-6).fit(X, y)) == set()
+    )

@@ -35,9 +35,13 @@ SWEEPS = {  # what goes over vectors, or makes arrays out of others
         f"made_rows<{types}>" for types in ("float, float, true", "float, double, false", "Half, float, true")
     ],
     "classes.cu": [
-        f"softmax_{name}<float>" for name in ("residual", "product", "line", "change", "probabilities")
+        f"softmax_{name}<float>"
+        for name in ("residual", "product", "line", "change", "probabilities", "roots")
     ],
-    "arrays.cu": ["copied<unsigned char, unsigned char>", "copied<float, double>"],
+    "arrays.cu": [
+        *("copied<unsigned char, unsigned char>", "copied<float, double>", "add_matrix<float>", "total"),
+        *("add_row<float>", "column_sums<float>", "squared<float, float>"),
+    ],
     "squares.cu": ["row_squares<float, float>", "column_squares<float, float>", "inverse_means<float>"],
     "labels.cu": [
         *("label_range<int>", "label_codes<int>", "label_presence<float>", "positive_count", "positive_rows"),

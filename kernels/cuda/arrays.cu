@@ -78,11 +78,54 @@ __global__ void product(const double* a, const B* b, const C* c, long long m, do
     for (long long i = first_of_grid(); i < m; i += threads_of_grid()) out[i] = a[i] * b[i] * c[i];
 }
 
-// total (n, n) += the first n rows and columns of a matrix; at first it holds nothing.
+// total += sign * the first n rows and columns of a matrix, which are those of outputs a and b, and of b and
+// a, in a total whose row i * outputs + a is that of number i of output a. At first it holds nothing.
 template <class Real>
-__global__ void add_matrix(const Real* matrix, int columns, int n, bool first, double* total) {
+__global__ void add_matrix(const Real* matrix, int columns, int n, double sign, int outputs, int a, int b,
+                           bool first, double* total) {
+    const long long size = (long long)n * outputs;
     for (long long e = first_of_grid(); e < (long long)n * n; e += threads_of_grid()) {
-        const double number = matrix[e / n * columns + e % n];
-        total[e] = first ? number : total[e] + number;
+        const long long i = e / n, j = e % n;
+        const double number = sign * matrix[i * columns + j];
+        double* const here = total + (i * outputs + a) * size + j * outputs + b;
+        *here = first ? number : *here + number;
+        if (a != b) {
+            double* const there = total + (j * outputs + b) * size + i * outputs + a;
+            *there = first ? number : *there + number;
+        }
+    }
+}
+
+// Z (m, outputs) += a row.
+template <class Real>
+__global__ void add_row(Real* Z, long long count, int outputs, const Real* row) {
+    for (long long e = first_of_grid(); e < count; e += threads_of_grid()) Z[e] += row[e % outputs];
+}
+
+// The sums of the columns of a matrix of `count` numbers. out: of each of the first `threads` threads, a
+// multiple of the columns, the numbers of its column that it has added up.
+template <class Real>
+__global__ void column_sums(const Real* matrix, long long count, int threads, double* out) {
+    const long long t = first_of_grid();
+    if (t >= threads) return;
+    double sum = 0;
+    for (long long e = t; e < count; e += threads) sum += double(matrix[e]);
+    out[t] = sum;
+}
+
+// The sum of a vector, by one block.
+__global__ void total(const double* vector, long long m, double* out) {
+    double sum = 0;
+    for (long long i = threadIdx.x; i < m; i += kThreads) sum += vector[i];
+    sum = added_by_block(sum);
+    if (threadIdx.x == 0) *out = sum;
+}
+
+// out[e] = x[e]^2, in the arithmetic.
+template <class Storage, class Real>
+__global__ void squared(const Storage* x, long long count, Real* out) {
+    for (long long e = first_of_grid(); e < count; e += threads_of_grid()) {
+        const Real number = Real(widen(x[e]));
+        out[e] = number * number;
     }
 }

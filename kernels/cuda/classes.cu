@@ -120,6 +120,26 @@ __global__ void softmax_curvatures(const Real* z, const Real* s, long long m, in
     }
 }
 
+// What rows are times, so that their products are Hessians, a vector of m each: of every class, the root of
+// its own curvature in `own`, and in `shares` that whose product for two classes is minus their curvature; in
+// `mean` the root of the mean curvature. Each may be null.
+template <class Real>
+__global__ void softmax_roots(const Real* z, const Real* s, long long m, int classes, Real* own,
+                              Real* shares, Real* mean) {
+    FOR_EACH_ROW(i, m) {
+        const auto row = softmax_of<Real>(Row<Real>{z + i * classes}, classes);
+        const Real weight = s ? s[i] : Real(1), root = sqrt(weight);
+        Real sum = Real(0);
+        FOR_EACH_CLASS(c, 0, classes) {
+            const Real curvature = weight * row.curvature(c);
+            sum += curvature;
+            if (own) own[c * m + i] = sqrt(curvature);
+            if (shares) shares[c * m + i] = root * row.probability(c);
+        }
+        if (mean) mean[i] = sqrt(sum / Real(classes));
+    }
+}
+
 // Curvatures of a row, added up over the classes.
 template <class Real>
 __global__ void softmax_mass(const Real* z, const Real* s, long long m, int classes, Real* out) {

@@ -1,7 +1,8 @@
 // Rows made anew for what reads them next: less their centre, in the arithmetic of the pass, times the roots
 // of their curvatures.
 //
-//     kRoots   X~ = sqrt(s * curvature) * [X - 1c^T, 1], which cuBLAS multiplies with itself for a Hessian
+//     kRoots   X~ = root * [X - 1c^T, 1], whose products by cuBLAS are a Hessian: root = sqrt(s * curvature)
+//              of one output, or a number of each row that is given
 //     else     X~ = X - 1c^T, for the kernels of dense.cu
 //
 // A warp makes a row, so that the curvature of a row is computed by as many lanes as share its numbers, and
@@ -12,11 +13,13 @@
 #include "pointwise.cuh"
 
 // stride: numbers of X from row to row. centre: n, or null; z: margins, or null, and then they are made of
-// the weights w, n and an intercept; s: weights of rows, or null. columns: numbers of a row of out, zeros
+// the weights w, n and an intercept; s: weights of rows, or null; roots: what rows are times, or null where
+// they come of those. columns: numbers of a row of out, zeros
 // beyond those above.
 template <class Storage, class Real, bool kRoots>
 __global__ void made_rows(const Storage* X, long long stride, long long m, int n, const double* centre,
-                          const Real* z, const Real* w, const Real* s, int columns, Real* out) {
+                          const Real* z, const Real* w, const Real* s, const Real* roots, int columns,
+                          Real* out) {
     constexpr int kRowsAtOnce = kThreads / 32;
     const int lane = threadIdx.x % 32;
     const long long first = (long long)blockIdx.x * kRowsAtOnce + threadIdx.x / 32;
@@ -25,8 +28,8 @@ __global__ void made_rows(const Storage* X, long long stride, long long m, int n
             const Real x = Real(widen(X[i * stride + j]));
             return centre ? x - Real(centre[j]) : x;
         };
-        Real root = Real(1);
-        if constexpr (kRoots) {
+        Real root = roots ? roots[i] : Real(1);
+        if (kRoots && !roots) {
             Real margin = Real(0);
             if (!z) {
                 for (int j = lane; j < n; j += 32) margin += w[j] * number(j);

@@ -49,7 +49,8 @@ def foresee(kernels, widths):
     arrays |= {f"copied<{stored}, double>" for stored, _ in shapes.STORAGE.values() if stored != "double"}
     pairs = [f"{one}, {other}" for one in REALS for other in REALS]
     arrays |= {f"{name}<{pair}>" for name in ("of_classes", "product") for pair in pairs}
-    arrays |= {"copied<double, float>", "add_matrix<float>", "add_matrix<double>"}
+    arrays |= {f"{name}<{real}>" for name in ("add_matrix", "add_row", "column_sums") for real in REALS}
+    arrays |= {"copied<double, float>", "total", "squared<float, float>", "squared<double, double>"}
     kernels.foresee(cuda.source("arrays.cu"), arrays)
     squares = {
         f"{name}_squares<{stored}, {real}>"
@@ -65,7 +66,17 @@ def foresee(kernels, widths):
         if "Half" not in label and "16" not in label
     }
     kernels.foresee(cuda.source("labels.cu"), looks | {"weights_look", "positive_count", "positive_rows"})
-    several = ("residual", "curvatures", "mass", "product", "line", "above", "change", "probabilities")
+    several = (
+        "residual",
+        "curvatures",
+        "mass",
+        "product",
+        "line",
+        "above",
+        "change",
+        "probabilities",
+        "roots",
+    )
     kernels.foresee(
         cuda.source("classes.cu"),
         [f"softmax_{name}<{real}>" for name in several for real in REALS],

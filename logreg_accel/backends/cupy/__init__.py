@@ -14,13 +14,14 @@ from ...data import Block, Matrix, compute_dtype
 from .. import linalg
 from .. import passes as p
 from ..base import Backend
-from . import arrays, looks, made, predictions, sweeps
+from . import arrays, bodies, looks, made, predictions, sweeps
 from .kernels import KERNELS, POINTWISE
 from .upload import DeviceBlock, Uploader, bytes_needed, fetch, free_bytes, to_device
 
 __all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize"]
 
 _LEAST_TILE_BYTES = 1 << 20
+_HESSIANS = (p.Hessian, p.MeanHessian, p.OwnHessians)
 _FACTORED_ON_HOST = 512  # rows of a matrix: up to here the calls cost more than the arithmetic
 
 
@@ -81,7 +82,7 @@ class CupyBackend(Backend):
 
     def together(self, *vectors):
         """One copy, and one wait."""
-        words = cupy.asnumpy(cupy.concatenate([cupy.ascontiguousarray(v).view(np.uint32) for v in vectors]))
+        words = cupy.asnumpy(cupy.concatenate([arrays.contiguous(v).view(np.uint32) for v in vectors]))
         parts = np.split(words, np.cumsum([v.nbytes // 4 for v in vectors[:-1]]))
         return tuple(part.view(v.dtype) for part, v in zip(parts, vectors, strict=True))
 
@@ -120,8 +121,9 @@ class CupyBackend(Backend):
         while True:
             try:
                 result = made.run(self, pass_, block)
+                result = bodies.run(self, pass_, block) if result is None else result
                 result = super().generic(pass_, block) if result is None else result
-                small = type(pass_) is p.Hessian and len(result) <= _FACTORED_ON_HOST
+                small = type(pass_) in _HESSIANS and result.shape[-1] <= _FACTORED_ON_HOST
                 return cupy.asnumpy(result) if small else result
             except cupy.cuda.memory.OutOfMemoryError as error:
                 if self.tile_bytes <= _LEAST_TILE_BYTES:

@@ -3,11 +3,13 @@
 import cupy
 import numpy as np
 
+from ...data import compute_dtype
 from ...kernels.cuda import shapes
 from .compiler import REAL, kernel
 
 _WORDS = {1: "unsigned char", 2: "unsigned short", 4: "unsigned", 8: "unsigned long long"}
 _MOST_BLOCKS = 8192
+_SUMMING_BLOCKS = 64
 
 
 def by_rows(X, columns, dtype=None, rows=None):
@@ -83,11 +85,48 @@ def product(a, b, c):
     return out
 
 
-def add_matrix(matrix, total, first):
-    """Add the first rows and columns of a matrix to a total in float64, which holds nothing at `first`."""
-    n, columns = len(total), matrix.shape[1]
-    arguments = matrix, np.int32(columns), np.int32(n), np.bool_(first), total
+def add_matrix(matrix, total, first, sign=1, outputs=1, a=0, b=0):
+    """Add the first rows and columns of a matrix to a total in float64, which holds nothing at `first`.
+
+    Those of two outputs go to their places in the total of all, (n·outputs, n·outputs), twice where the two
+    are not the same.
+    """
+    n, columns = len(total) // outputs, matrix.shape[1]
+    places = np.int32(outputs), np.int32(a), np.int32(b)
+    arguments = matrix, np.int32(columns), np.int32(n), np.float64(sign), *places, np.bool_(first), total
     _start(f"add_matrix<{REAL[matrix.dtype.name]}>", n * n, *arguments)
+
+
+def add_row(Z, row):
+    """Add a row (k,) of the host to each of Z (m, k), in place."""
+    arguments = Z, np.int64(Z.size), np.int32(Z.shape[1]), cupy.asarray(row, dtype=Z.dtype)
+    _start(f"add_row<{REAL[Z.dtype.name]}>", Z.size, *arguments)
+
+
+def column_sums(matrix):
+    """The sums of the columns (k,) in float64, on the host."""
+    k = matrix.shape[1]
+    blocks = max(_SUMMING_BLOCKS, -(-k // shapes.THREADS))
+    threads = blocks * shapes.THREADS // k * k
+    out = cupy.empty((threads // k, k), dtype=np.float64)
+    launch = kernel("arrays.cu", f"column_sums<{REAL[matrix.dtype.name]}>")
+    launch((blocks,), (shapes.THREADS,), (matrix, np.int64(matrix.size), np.int32(threads), out))
+    return cupy.asnumpy(out).sum(axis=0)
+
+
+def total(vector):
+    """The sum of a vector of float64, (1,) on the device."""
+    out = cupy.empty(1, dtype=np.float64)
+    kernel("arrays.cu", "total")((1,), (shapes.THREADS,), (vector, np.int64(vector.size), out))
+    return out
+
+
+def squared(array):
+    """The squares of the numbers of an array without gaps, in the arithmetic."""
+    out = cupy.empty(array.shape, dtype=compute_dtype(array.dtype))
+    types = f"{shapes.STORAGE[array.dtype.name][0]}, {REAL[out.dtype.name]}"
+    _start(f"squared<{types}>", array.size, array, np.int64(array.size), out)
+    return out
 
 
 def _on_device(rows):

@@ -11,6 +11,7 @@ from ...kernels.cuda import shapes
 from ...losses import Multinomial
 from .. import passes as p
 from ..generic import FAR
+from . import arrays
 from .compiler import REAL, kernel
 from .sweeps import block_count, vectors
 
@@ -33,8 +34,8 @@ def residual(backend, loss, Z, y, s):
         return None
     Z, s = vectors(Z, s)
     rows, losses = cupy.empty_like(Z), cupy.empty(block_count(len(Z)), dtype=np.float64)
-    _launch("residual", Z, (Z, cupy.ascontiguousarray(y), s), (rows, losses))
-    return rows, losses.sum(keepdims=True)
+    _launch("residual", Z, (Z, arrays.contiguous(y), s), (rows, losses))
+    return rows, arrays.total(losses)
 
 
 def curvature(backend, loss, Z, y, s):
@@ -54,6 +55,17 @@ def _of_rows(name, Z, s, *more):
     out = cupy.empty_like(Z)
     _launch(name, Z, (Z, s, *more), (out,))
     return out, None
+
+
+def roots(Z, s, own=False, shares=False, mean=False):
+    """What rows are times for a Hessian: see softmax_roots of the kernels; (K, m) of classes, (1, m) of the
+    mean, None of what is not asked for."""
+    Z, s = vectors(Z, s)
+    (m, k), wanted = Z.shape, (own, shares, mean)
+    sizes = (k, m), (k, m), (1, m)
+    out = [cupy.empty(size, dtype=Z.dtype) if one else None for one, size in zip(wanted, sizes, strict=True)]
+    _launch("roots", Z, (Z, s), out)
+    return out
 
 
 def curvature_mass(backend, pass_, block, stored):

@@ -6,7 +6,7 @@ import numpy as np
 from ...data import compute_dtype
 from ...kernels.cuda import shapes
 from .. import passes as p
-from . import sweeps
+from . import arrays, sweeps
 from .compiler import REAL, kernel
 from .workspace import Exchange, waited_for
 
@@ -28,7 +28,7 @@ def run(name, block, W, V=None, keep_margins=False, since=None, at=None):
         if plan is None:
             return None
         margins = cupy.empty((k, X.shape[0]), dtype=plan.real) if keep_margins else None
-        margins = cupy.ascontiguousarray(at) if at_hand else margins
+        margins = arrays.contiguous(at) if at_hand else margins
         told = keep_margins and since is not None and k == 1
         with waited_for() as stream:
             plan.start(stream, block, (W,) if V is None else (W, V), margins)

@@ -6,7 +6,7 @@ import numpy as np
 from ...kernels.cuda import shapes
 from ...losses import Logistic
 from .. import passes as p
-from . import classes, dense, outputs, sparse, squares, sweeps
+from . import arrays, classes, dense, outputs, sparse, squares, sweeps
 from .compiler import REAL, kernel
 from .sweeps import block_count
 
@@ -43,7 +43,7 @@ def line(backend, pass_, block, stored):
     blocks = block_count(Z0.size)
     sums = cupy.empty((blocks, 2), dtype=np.float64)
     launch = kernel("pointwise.cu", f"logistic_line<{REAL[Z0.dtype.name]}>")
-    vectors = (cupy.ascontiguousarray(Z) for Z in (Z0, Z1))  # a RawKernel ignores strides
+    vectors = (arrays.contiguous(Z) for Z in (Z0, Z1))  # a RawKernel ignores strides
     rest = (Z0.dtype.type(pass_.t), np.int64(Z0.size), sums)
     launch((blocks,), (shapes.THREADS,), (*vectors, block.y, block.sample_weight, *rest))
     return cupy.asnumpy(sums).sum(axis=0)
@@ -53,14 +53,14 @@ def logistic_residual(backend, loss, Z, y, s):
     """Compute s·∂ℓ/∂z and Σ s·ℓ from the margins of one output."""
     if Z.shape[1] != 1:
         return None
-    Z = cupy.ascontiguousarray(Z)
+    Z = arrays.contiguous(Z)
     blocks = block_count(Z.size)
     residual, losses = cupy.empty_like(Z), cupy.empty(blocks, dtype=np.float64)
     launch = kernel("pointwise.cu", f"logistic_residual<{REAL[Z.dtype.name]}>")
-    s = None if s is None else cupy.ascontiguousarray(s, dtype=Z.dtype)
-    arguments = (Z, cupy.ascontiguousarray(y), s, np.int64(Z.size), residual, losses)
+    s = None if s is None else arrays.in_type(s, Z.dtype)
+    arguments = (Z, arrays.contiguous(y), s, np.int64(Z.size), residual, losses)
     launch((blocks,), (shapes.THREADS,), arguments)
-    return residual, losses.sum(keepdims=True)
+    return residual, arrays.total(losses)
 
 
 KERNELS: dict = {(p.Line, Logistic, None): line}

@@ -29,13 +29,13 @@ def run(backend, pass_, block):
         return None
     if pass_.W.shape[1] != 1 or not block.X.shape[0] or block.X.compressed:
         return None
-    X = _stored(block.X)
+    X = stored_rows(block.X)
     if not (X.by_rows and X.dtype.name in shapes.STORAGE):
         return None
     return body(backend, pass_, block)
 
 
-def _stored(X):
+def stored_rows(X):
     """The matrix on the device, whether it is centred or not."""
     return X if X.centre is None else X.base
 
@@ -50,7 +50,7 @@ def _by_kernels(backend, pass_, block):
     if s is not None:
         block = block._replace(sample_weight=arrays.in_type(s, np.dtype(np.float64)))
     for rows, part in tiles(backend, block, columns):
-        X = DeviceMatrix(_made(part.X, columns), n, workspace)
+        X = DeviceMatrix(rows_anew(part.X, columns), n, workspace)
         parts.append(backend.run(pass_.between(rows.start, rows.stop), part._replace(X=X)))
     return p.joined(pass_, parts, lambda those: those[0] if len(those) == 1 else np.concatenate(those))
 
@@ -65,7 +65,7 @@ def _hessian(backend, pass_, block):
         Z = pass_.between(rows.start, rows.stop).margins
         if Z is None and part.offset is not None:
             Z = margins_at(part.X.astype(real), weights, part)
-        rooted = _made(part.X, columns, part.sample_weight, Z, weights)
+        rooted = rows_anew(part.X, columns, part.sample_weight, Z, weights)
         arrays.add_matrix(rooted.T @ rooted, total, first=rows.start == 0)
     return total
 
@@ -78,16 +78,18 @@ def tiles(backend, block, columns):
         yield rows, block if step >= m else backend.rows(block, rows)
 
 
-def _made(X, columns, s=None, Z=None, weights=None):
-    """The rows anew, times the roots of their curvatures where margins are given, or weights for them."""
-    (m, n), stored, real = X.shape, _stored(X), compute_dtype(X.dtype)
+def rows_anew(X, columns, s=None, Z=None, weights=None, roots=None):
+    """The rows anew, times the roots of their curvatures where margins are given, or weights for them; or
+    times `roots`."""
+    (m, n), stored, real = X.shape, stored_rows(X), compute_dtype(X.dtype)
+    rooted = weights is not None or roots is not None
     s, Z = (None if a is None else arrays.in_type(a, real) for a in (s, Z))
     out = cupy.empty((m, columns), dtype=real)
-    types = f"{shapes.STORAGE[stored.dtype.name][0]}, {REAL[real.name]}, {str(weights is not None).lower()}"
+    types = f"{shapes.STORAGE[stored.dtype.name][0]}, {REAL[real.name]}, {str(rooted).lower()}"
     launch = kernel("made.cu", f"made_rows<{types}>")
     sizes = np.int64(stored.layout[0]), np.int64(m), np.int32(n)
     blocks = min(-(-m // _ROWS), _MOST_BLOCKS)
-    arguments = stored.stored, *sizes, X.centre, Z, weights, s, np.int32(columns), out
+    arguments = stored.stored, *sizes, X.centre, Z, weights, s, roots, np.int32(columns), out
     launch((blocks,), (shapes.THREADS,), arguments)
     return out
 

@@ -11,6 +11,7 @@ from ...kernels.cuda import shapes, tiles
 from ...losses import Logistic, Multinomial
 from .. import passes as p
 from ..base import MODELS
+from . import arrays
 from .compiler import kernel
 from .workspace import Exchange, waited_for
 
@@ -24,7 +25,7 @@ def run(name, pass_, block, keep_margins=False):
     if not _fits(X, block.y):
         return None
     if name == "HessianVector" and known is not None:
-        name, known = "ProductsAt", cupy.ascontiguousarray(known)
+        name, known = "ProductsAt", arrays.contiguous(known)
     each = pass_.loss.n_outputs
     at_once = tiles.widest(name, X.dtype.name, X.columns) // each
     models = pass_.models or _ONE * (pass_.W.shape[1] // each)

@@ -8,6 +8,7 @@ from ...losses import Logistic
 from .. import drawing
 from .. import passes as p
 from ..generic import FAR
+from . import arrays
 from .compiler import REAL, kernel
 from .workspace import Exchange, waited_for
 
@@ -36,7 +37,7 @@ def total_mass(mass):
     """Σ mass in float64, and how many are positive; None of a vector without a kernel."""
     if mass.dtype.name not in REAL or not mass.size:
         return None
-    total, count = _of_blocks("mass_total", 2, cupy.ascontiguousarray(mass)).sum(axis=0)
+    total, count = _of_blocks("mass_total", 2, arrays.contiguous(mass)).sum(axis=0)
     return float(total), int(count)
 
 
@@ -47,7 +48,7 @@ def rows_above(mass, scale, even, bar, seed, numbers=None):
     real, passes = mass.dtype.type, cupy.empty(mass.shape, dtype=bool)
     numbers = None if numbers is None else cupy.asarray(numbers.astype(np.uint32, copy=False))
     rest = real(scale), real(even), np.float32(bar), *drawing.keys(seed), np.int64(mass.size), passes
-    _launch("mass_above", cupy.ascontiguousarray(mass), numbers, *rest)
+    _launch("mass_above", arrays.contiguous(mass), numbers, *rest)
     return cupy.flatnonzero(passes)
 
 
@@ -57,7 +58,7 @@ def rows_of_share(mass, uniform, share, seed, numbers=None, codes=None):
     strange = codes is not None and (codes.dtype != np.uint8 or codes.ndim != 1)
     if strange or mass.dtype.name not in REAL or not mass.size or _beyond_32_bits(mass, numbers):
         return None
-    mass = cupy.ascontiguousarray(mass)
+    mass = arrays.contiguous(mass)
     numbers = None if numbers is None else cupy.asarray(numbers.astype(np.uint32, copy=False))
     expected, blocks, real = 1 / share, block_count(mass.size), mass.dtype.type
     room = min(int(expected + 8 * np.sqrt(expected)) + 64, mass.size)
@@ -85,9 +86,9 @@ def _beyond_32_bits(mass, numbers):
     return (mass.size - 1 if numbers is None else int(numbers.max(initial=0))) >= 2**32
 
 
-def vectors(*arrays):
+def vectors(*those):
     """Row vectors as kernels take them: without gaps, in the arithmetic of the first."""
-    return [None if a is None else cupy.ascontiguousarray(a, dtype=arrays[0].dtype) for a in arrays]
+    return [None if a is None else arrays.in_type(a, those[0].dtype) for a in those]
 
 
 def curvatures(backend, loss, Z, y, s, U=None):

@@ -1,0 +1,186 @@
+"""Passes of several classes over rows that no kernel reads whole: products by cuBLAS, formulas by kernels.
+
+The generic bodies do the same by a dozen of CuPy's own kernels more for every tile, which it has to compile
+at first use. Sums over a tile come to the host and are added there.
+"""
+
+import cupy
+import numpy as np
+
+from ...data import compute_dtype
+from ...kernels.cuda import shapes
+from ...losses import Multinomial
+from .. import passes as p
+from . import arrays, classes
+from .made import rows_anew, stored_rows, tiles
+from .upload import DeviceMatrix, padded
+
+
+def run(backend, pass_, block):
+    """What a pass of one model gives; None if there is no body for it."""
+    body, X = _BODIES.get(type(pass_)), block.X
+    if body is None or block.offset is not None or not X.shape[0] or X.compressed:
+        return None
+    if body is not margins and not _of_classes(pass_, block.y):
+        return None
+    stored = stored_rows(X)
+    if not (stored.by_rows and stored.dtype.name in shapes.STORAGE):
+        return None
+    return body(backend, pass_, block)
+
+
+def _of_classes(pass_, y):
+    """Whether the formulas of a pass are those of one softmax model, with codes that their kernels read."""
+    one = type(pass_.loss) is Multinomial and pass_.models is None
+    return one and pass_.W.shape[1] == pass_.loss.n_outputs and y.dtype == np.uint8 and y.ndim == 1
+
+
+def _pieces(backend, pass_, block, copies=1):
+    """Tiles of the rows: the pass over each, its rows as they are multiplied, its part of the block.
+
+    `copies` says how many arrays like these rows are made beside them.
+    """
+    columns = padded(compute_dtype(block.X.dtype), block.X.shape[1] + 1)
+    for rows, part in tiles(backend, block, columns * copies):
+        yield pass_.between(rows.start, rows.stop), _in_arithmetic(part.X), part
+
+
+def _in_arithmetic(X):
+    """The rows in the type of the arithmetic, less their centre: themselves where they are that."""
+    real, n = compute_dtype(X.dtype), X.shape[1]
+    if X.centre is None and X.dtype == real:
+        return X
+    return DeviceMatrix(rows_anew(X, padded(real, n)), n)
+
+
+def _margins(X, W):
+    """X·W[:-1] + W[-1] for W on the host."""
+    wide = np.zeros((X.columns, W.shape[1]), dtype=X.dtype)
+    wide[: len(W) - 1] = W[:-1]
+    Z = X.wide @ cupy.asarray(wide)
+    arrays.add_row(Z, W[-1])
+    return Z
+
+
+def _margins_of(pass_, X):
+    """The margins at W, which may be at hand."""
+    return _margins(X, pass_.W) if pass_.margins is None else arrays.contiguous(pass_.margins)
+
+
+def _sums(wide, n, R):
+    """The sums of R (m, k) times the rows and times 1: (n + 1, k) in float64, on the host."""
+    sums = np.empty((n + 1, R.shape[1]))
+    sums[:-1] = cupy.asnumpy(R.T @ wide).T[:n]
+    sums[-1] = arrays.column_sums(R)
+    return sums
+
+
+def _formula(backend, name, pass_, Z, part, *more):
+    s = None if part.sample_weight is None else part.sample_weight[:, None]
+    return backend.pointwise(name, pass_.loss, Z, part.y, s, *more)
+
+
+def _diagonal_of(backend, pass_, Z, X, part):
+    curvature = _formula(backend, "curvature", pass_, Z, part)[0]
+    return _sums(arrays.squared(arrays.contiguous(X.wide)), X.shape[1], curvature)
+
+
+def loss_gradient(backend, pass_, block):
+    """Loss and gradient, and the diagonal where it is wanted."""
+    parts = []
+    for _, X, part in _pieces(backend, pass_, block, 1 + pass_.diagonal):
+        Z = _margins(X, pass_.W)
+        R, value = _formula(backend, "residual", pass_, Z, part)
+        sums = p.Sums(cupy.asnumpy(value), _sums(X.wide, X.shape[1], R), Z if pass_.keep_margins else None)
+        if pass_.diagonal:
+            sums = sums._replace(diagonal=_diagonal_of(backend, pass_, Z, X, part))
+        parts.append(sums)
+    return p.joined(pass_, parts, _one_below_the_other)
+
+
+def hessian_vector(backend, pass_, block):
+    """The Hessian times a vector."""
+    parts = []
+    for here, X, part in _pieces(backend, pass_, block):
+        Z, U = _margins_of(here, X), _margins(X, pass_.V)
+        R, _ = _formula(backend, "curvature_product", pass_, Z, part, U)
+        parts.append(_sums(X.wide, X.shape[1], R))
+    return sum(parts)
+
+
+def diagonal(backend, pass_, block):
+    """The diagonal of the Hessian."""
+    return sum(
+        _diagonal_of(backend, pass_, _margins_of(here, X), X, part)
+        for here, X, part in _pieces(backend, pass_, block, 2)
+    )
+
+
+def margins(backend, pass_, block):
+    """The margins, which stay on the device."""
+    return _one_below_the_other([_margins(X, pass_.W) for _, X, _ in _pieces(backend, pass_, block)])
+
+
+def _one_below_the_other(parts):
+    return parts[0] if len(parts) == 1 else cupy.concatenate(parts)
+
+
+def hessian(backend, pass_, block):
+    """The Hessian of all classes.
+
+    Between two of them the curvature of a row is minus the product of their probabilities: so the rows are
+    made anew once for each class, and not for each pair.
+    """
+    k, n = pass_.loss.n_outputs, block.X.shape[1]
+    total, first = cupy.empty(((n + 1) * k,) * 2, dtype=np.float64), True
+    for here, X, part in _pieces(backend, pass_, block, k + 1):
+        own, shares, _ = classes.roots(_margins_of(here, X), part.sample_weight, own=True, shares=True)
+        shared = [_times(part.X, root) for root in shares]
+        for a in range(k):
+            rooted = _times(part.X, own[a])
+            arrays.add_matrix(rooted.T @ rooted, total, first, 1, k, a, a)
+            for b in range(a + 1, k):
+                arrays.add_matrix(shared[a].T @ shared[b], total, first, -1, k, a, b)
+        first = False
+    return total
+
+
+def mean_hessian(backend, pass_, block):
+    """The mean of the classes' own Hessians."""
+    n = block.X.shape[1] + 1
+    total, first = cupy.empty((n, n), dtype=np.float64), True
+    for here, X, part in _pieces(backend, pass_, block, 2):
+        _, _, (mean,) = classes.roots(_margins_of(here, X), part.sample_weight, mean=True)
+        rooted = _times(part.X, mean)
+        arrays.add_matrix(rooted.T @ rooted, total, first)
+        first = False
+    return total
+
+
+def own_hessians(backend, pass_, block):
+    """The Hessian of each class, (k, n + 1, n + 1)."""
+    k, n = pass_.loss.n_outputs, block.X.shape[1] + 1
+    total, first = cupy.empty((k, n, n), dtype=np.float64), True
+    for here, X, part in _pieces(backend, pass_, block, 2):
+        own, _, _ = classes.roots(_margins_of(here, X), part.sample_weight, own=True)
+        for a in range(k):
+            rooted = _times(part.X, own[a])
+            arrays.add_matrix(rooted.T @ rooted, total[a], first)
+        first = False
+    return total
+
+
+def _times(X, roots):
+    """The rows with a 1 behind them, times a number each."""
+    return rows_anew(X, padded(compute_dtype(X.dtype), X.shape[1] + 1), roots=roots)
+
+
+_BODIES = {
+    p.LossGradient: loss_gradient,
+    p.HessianVector: hessian_vector,
+    p.Diagonal: diagonal,
+    p.Margins: margins,
+    p.Hessian: hessian,
+    p.MeanHessian: mean_hessian,
+    p.OwnHessians: own_hessians,
+}

@@ -1,0 +1,71 @@
+"""Passes of several classes by cuBLAS and kernels of ours: what the generic bodies give, tile by tile."""
+
+import numpy as np
+import pytest
+
+from conftest import block_of, cpu_or_gpu
+from logreg_accel.backends import passes
+from logreg_accel.data import centred, compute_dtype
+from logreg_accel.losses import Multinomial
+
+pytestmark = pytest.mark.gpu
+M, N, K = 400, 7, 5
+
+
+def blocks(cupy, dtype, centre, weighted=True):
+    """The rows on the host in float64 and on the device in a type, and weights of the classes."""
+    rng = np.random.default_rng(3)
+    X = rng.integers(0, 9, (M, N)).astype(dtype)
+    # weights that float32 has, as the device gets them
+    s = rng.integers(0, 100, M) / 64 if weighted else None
+    y = rng.integers(0, K, M).astype(np.uint8)
+    here, there = block_of(X.astype(np.float64), y, s), cupy.upload(block_of(X, y, s))
+    if centre:
+        c = rng.standard_normal(N)
+        here = here._replace(X=centred(here.X, c))
+        there = there._replace(X=centred(there.X, cupy.xp.asarray(c)))
+    return here, there, rng.standard_normal((2, N + 1, K)) / 3
+
+
+@pytest.mark.parametrize("tiles", [1, 3])
+@pytest.mark.parametrize(
+    "dtype, centre",
+    [("float32", False), ("float32", True), ("float64", False), ("uint8", True), ("uint8", False)],
+)
+def test_all_passes_are_those_of_the_generic_bodies(cupy, monkeypatch, dtype, centre, tiles):
+    here, there, (W, V) = blocks(cupy, dtype, centre)
+    if tiles > 1:
+        monkeypatch.setattr(cupy, "tile_bytes", 8 * 8 * M // 2)
+    reference, loss = cpu_or_gpu("numpy"), Multinomial(K)
+    margins = reference.run(passes.Margins(W), here)
+    at = cupy.xp.asarray(margins.astype(np.float64 if centre else compute_dtype(np.dtype(dtype))))
+    eps = np.finfo(at.dtype).eps
+    np.testing.assert_allclose(
+        cupy.to_host(cupy.generic(passes.Margins(W), there)), margins, atol=50 * N * eps, rtol=0
+    )
+    for make in (
+        lambda Z: passes.HessianVector(W, V, loss, margins=Z),
+        lambda Z: passes.Hessian(W, loss, None, Z),
+        lambda Z: passes.MeanHessian(W, loss, None, Z),
+        lambda Z: passes.OwnHessians(W, loss, None, Z),
+        lambda Z: passes.Diagonal(W, loss, None, Z),
+    ):
+        expected = reference.run(make(None), here)
+        for known in (None, at):
+            got = cupy.to_host(cupy.generic(make(known), there))
+            np.testing.assert_allclose(got, expected, rtol=0, atol=100 * N * eps * abs(expected).max())
+
+
+@pytest.mark.parametrize("tiles", [1, 3])
+@pytest.mark.parametrize("centre", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_loss_gradient_and_diagonal_come_together(cupy, monkeypatch, centre, weighted, tiles):
+    here, there, (W, _) = blocks(cupy, "float32", centre, weighted)
+    if tiles > 1:
+        monkeypatch.setattr(cupy, "tile_bytes", 8 * 8 * M // 2)
+    pass_ = passes.LossGradient(W, Multinomial(K), keep_margins=True, diagonal=True)
+    got, expected = cupy.generic(pass_, there), cpu_or_gpu("numpy").run(pass_, here)
+    eps = np.finfo(np.float64 if centre else np.float32).eps
+    for name in ("value", "gradient", "diagonal", "margins"):
+        told, wanted = cupy.to_host(getattr(got, name)), getattr(expected, name)
+        np.testing.assert_allclose(told, wanted, rtol=0, atol=100 * N * eps * abs(wanted).max())
