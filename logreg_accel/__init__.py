@@ -1,4 +1,4 @@
-"""Logistic regression on large feature matrices, at the speed of the memory it reads.
+"""Logistic regression on large feature matrices, at the speed of memory.
 
 Public names are loaded on first use, so importing the package stays cheap: it pulls in neither scikit-learn
 nor Numba, CuPy or pyarrow.

@@ -1,4 +1,4 @@
-"""What is told of a fit that ended early: why, which columns are to blame, and what to try."""
+"""Warnings about fits that ended early: the reason, the columns that cause it, and what to try."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Dual coordinate ascent as an objective sees it: epochs over its rows, and what its residuals prove.
+"""Dual coordinate ascent on an objective: epochs over its rows, and the bound that its residuals prove.
 
 For residuals −p towards the own class, 0 ≤ p ≤ 1, let u = C·Σ s·p·ỹ·x, which is w at the optimum. Where
 Σ s·p·ỹ is zero or there is no intercept, at any w and b::

@@ -1,4 +1,4 @@
-"""What the margins kept at two points tell of an objective without a read.
+"""What is known of an objective from the margins at two points, without a read.
 
 The line between the points, how margins changed, and how far losses lie above tangents.
 """

@@ -1,4 +1,4 @@
-"""The certificate of a fit whose weights stay between bounds.
+"""The certificate of a fit with `bounds` on its weights.
 
 For residuals r' that the loss can have, with v = Xᵀs·r'/Σs, Fenchel and Young give at any w in the box::
 

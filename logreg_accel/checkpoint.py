@@ -1,4 +1,4 @@
-"""Checkpoints: a log of what sums over all rows gave, from which a fit that was killed goes on.
+"""Checkpoints: a log of sums over all rows, from which a killed fit continues.
 
 Sums are functions of a pass and the rows alone. So the log is a table, pass -> sums, that is appended and
 synced: a fit that is started again asks the same passes, finds their sums there, and ends in the same bits;

@@ -1,4 +1,4 @@
-"""When the time of a fit is over: long work on the host looks at the clock between its blocks."""
+"""The deadline of a fit: long work on the host checks the clock between its blocks."""
 
 import contextlib
 import math

@@ -1,4 +1,5 @@
-"""The layouts of a point: a flat vector for solvers, columns for passes; centred, or as the user has it."""
+"""The layouts of a point: a flat vector for solvers, columns for passes; centred, or in the user's
+coordinates."""
 
 from typing import Any, NamedTuple
 

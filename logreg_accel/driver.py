@@ -1,4 +1,4 @@
-"""Runs solvers: a `Trial` is one model under way, whose questions a `Session` answers."""
+"""Runs solvers: a `Trial` is one model being fitted, whose questions a `Session` answers."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""LogisticRegression: scikit-learn's words in, `coef_` out. No numerics here."""
+"""LogisticRegression, the estimator: parameters and attributes, but no numerics."""
 
 import os
 from collections.abc import Callable

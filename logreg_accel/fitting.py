@@ -1,4 +1,4 @@
-"""What an estimator's fit does between its words and the driver: checks parameters, chooses, runs, warns."""
+"""The part of `fit` before and after the driver: checks parameters, chooses backend and solver, warns."""
 
 import contextlib
 import math

@@ -1,4 +1,4 @@
-"""Fits that go on from call to call."""
+"""Incremental fits: `partial_fit`, which continues from call to call."""
 
 import dataclasses
 from typing import Any, Self

@@ -1,4 +1,5 @@
-"""The sums of a Hessian pass as what scales a step: the matrix ∇²F, or its inverse applied to a vector."""
+"""The metric of a step, from the sums of a Hessian pass: the matrix ∇²F, or its inverse applied to a
+vector."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The objective: what a pass over the rows sums, made a mean, plus the penalty."""
+"""The objective: the mean loss, from the sums of passes over the rows, plus the penalty."""
 
 import functools
 from typing import Any

@@ -1,4 +1,4 @@
-"""Options of a fit that are given column by column."""
+"""Options of a fit with a value for each column."""
 
 import dataclasses
 

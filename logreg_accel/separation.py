@@ -1,4 +1,4 @@
-"""Separable data without a penalty: F falls for ever along some direction, and has no minimum.
+"""Separable data without a penalty: F falls forever along some direction and has no minimum.
 
 Rows that a direction moves towards their own class, while it moves none away, are separated from the others
 (Albert and Anderson 1984, Biometrika 71): all of them, or with quasi-separation a part.

@@ -1,4 +1,4 @@
-"""Fits of few numbers: Newton's method on plain arrays, its questions answered on the spot, a short proof.
+"""Small fits: Newton's method on plain arrays, without the driver, and a short proof.
 
 Where X has some thousand numbers, blocks, budgets and contexts take longer than the arithmetic. Here all of X
 is one array, less the means of its columns, and whatever is out of the ordinary ends the attempt: `solution`

@@ -1,4 +1,4 @@
-"""What a fit does where X is a source: rows that are read from blocks, within a budget of memory."""
+"""Fits whose X is a source: rows that are read from blocks, within a memory budget."""
 
 import contextlib
 import dataclasses

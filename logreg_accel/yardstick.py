@@ -1,4 +1,4 @@
-"""What passes are measured against: this machine's read bandwidth, and plain NumPy code."""
+"""The yardsticks of passes: this machine's read bandwidth, and plain NumPy code."""
 
 import time
 from typing import Any

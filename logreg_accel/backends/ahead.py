@@ -1,4 +1,4 @@
-"""Whether Numba's loops were compiled ahead: a marker on disk that `logreg-accel doctor --warm` leaves.
+"""Whether Numba's loops were compiled ahead: `logreg-accel doctor --warm` leaves a marker on disk.
 
 The choice of a backend looks at this marker alone, never at what happens to be compiled: a result must not
 depend on what ran before it.

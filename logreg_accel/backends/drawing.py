@@ -1,4 +1,4 @@
-"""The sweeps over all rows that drawing some of them takes, in plain array code."""
+"""The sweeps over all rows that are needed to draw some of them, in plain array code."""
 
 import numpy as np
 

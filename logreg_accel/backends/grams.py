@@ -1,4 +1,4 @@
-"""A tile's share of a Hessian, by one product or in blocks."""
+"""The contribution of a tile to a Hessian, by one product or in blocks."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How much memory of the host this process may still take."""
+"""How much host memory this process may still use."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The passes of inference, and their generic bodies: what standard errors and marginal effects are made of.
+"""The passes of inference and their generic bodies, for standard errors and marginal effects.
 
 Beside those of `passes`::
 

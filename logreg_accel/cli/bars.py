@@ -1,4 +1,4 @@
-"""Error bars on the command line: made by `train --inference` or `--firth`, kept with the model, shown by
+"""Error bars on the command line: computed by `train --inference` or `--firth`, kept with the model, shown by
 `inspect`."""
 
 import math

@@ -1,4 +1,4 @@
-"""The command line's words: every verb and its options."""
+"""The parser of the command line: every verb and its options."""
 
 from . import values
 from .suggestions import Parser

@@ -1,4 +1,4 @@
-"""What is made of a table, told before the fit: columns by kind, what is left out and why, what looks odd."""
+"""The summary of a table before the fit: columns by kind, what is left out and why, what looks suspicious."""
 
 import re
 import textwrap

@@ -1,4 +1,4 @@
-"""What `train` reads: rows to learn from, and rows that are held out."""
+"""The input of `train`: rows to learn from, and held-out rows."""
 
 import warnings
 from typing import Any, NamedTuple

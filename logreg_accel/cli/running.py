@@ -1,4 +1,4 @@
-"""A fit under way: its warnings are told, and Ctrl-C leaves the best model so far."""
+"""Runs a fit: prints its warnings, and keeps the best model so far on Ctrl-C."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""`logreg-accel train --memory`: on files that need not fit into memory."""
+"""`logreg-accel train --memory`, for files that need not fit into memory."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""What a model says of the rows of files, batch by batch, so that these need not fit into memory."""
+"""Predictions for the rows of files, batch by batch, so that the files need not fit into memory."""
 
 import argparse
 from typing import Any, NamedTuple

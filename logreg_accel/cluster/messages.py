@@ -1,4 +1,4 @@
-"""What goes between the client and the workers: values, each of which any worker understands by itself."""
+"""Messages between the client and the workers: values that any worker understands without context."""
 
 from collections import Counter
 from typing import Any, NamedTuple

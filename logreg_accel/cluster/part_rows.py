@@ -1,4 +1,4 @@
-"""Rows of some parts that a worker has, as its passes and draws see them."""
+"""The Rows of some parts of a worker, for passes and draws."""
 
 import numpy as np
 

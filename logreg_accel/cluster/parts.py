@@ -1,4 +1,4 @@
-"""Parts of a source on workers: who has which, and what is done when one of them dies, hangs or comes late.
+"""Parts of a source on workers: who has which, and what happens when a worker dies, hangs or is late.
 
 A pool has four calls::
 

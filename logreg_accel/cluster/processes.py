@@ -1,4 +1,4 @@
-"""Processes of this machine as workers: a pool without any other library."""
+"""Processes of this machine as workers: a pool that needs no other library."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Rows that live on workers: sums, draws and row vectors are made there, and what is drawn comes here."""
+"""Rows on workers, which compute sums, draws and row vectors; drawn rows are sent to the client."""
 
 import contextlib
 import itertools

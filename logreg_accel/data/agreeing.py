@@ -1,4 +1,4 @@
-"""What the chunks of a source must have in common."""
+"""Whether the chunks of a source have the same columns and types."""
 
 import numpy as np
 

@@ -1,4 +1,5 @@
-"""What the chunks of a source are checked for: they are like the first ones, and their rows can be used."""
+"""Checks of the chunks of a source: whether they are like the first ones, and whether their rows can be
+used."""
 
 import os
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A Chunk: some rows of a source as they come, and what makes one of Arrow batches and of arrays."""
+"""A Chunk: some rows of a source, made from Arrow batches or arrays."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What inference asks of X beside products: sums by group of rows, columns of zeros and ones."""
+"""Facts about columns of X for inference: sums by group of rows, columns of zeros and ones."""
 
 import numpy as np
 import scipy.sparse

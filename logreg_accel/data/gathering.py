@@ -1,4 +1,4 @@
-"""A table in several files, read whole or batch by batch, and where its rows stand in them."""
+"""A table in several files, read whole or batch by batch, and the places of its rows in them."""
 
 import collections
 import copy

@@ -1,4 +1,4 @@
-"""Labels that are learned chunk by chunk, and what is known of the classes in the end."""
+"""Learning the labels chunk by chunk, and the classes that result."""
 
 import numpy as np
 

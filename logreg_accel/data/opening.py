@@ -1,4 +1,4 @@
-"""What a file is, told by its first bytes: what packed it, what it holds, how the lines of a table read."""
+"""The format of a file, from its first bytes: compression, kind of content, and the layout of text tables."""
 
 import codecs
 import contextlib

@@ -1,4 +1,4 @@
-"""A block of rows as bytes: how its arrays lie in one buffer, and checksums by which damage is seen."""
+"""A block of rows as bytes: the layout of its arrays in one buffer, and checksums that reveal damage."""
 
 import hashlib
 import itertools

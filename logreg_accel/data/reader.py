@@ -1,4 +1,4 @@
-"""Tables in files as Arrow tables or batches: text in any layout, packed or not, Parquet and Feather.
+"""Tables in files as Arrow tables or batches: text in any layout, compressed or not, Parquet and Feather.
 
 One reader serves the command line, which takes a table whole, and streams, which take it batch by batch.
 Arrow is the parser; what is ours is to find out how a file reads, and to say what is wrong with it.

@@ -1,4 +1,4 @@
-"""Whole numbers beyond 2⁵³: passes compute in float64, which has not all of them, so they are told of.
+"""Warnings about integers beyond 2⁵³: passes compute in float64, which cannot represent all of them.
 
 Two numbers of an account or two times in nanoseconds may become one. A fit goes on: what is left of a
 coefficient is right where the numbers differ by much more than float64 has them apart.

@@ -1,4 +1,4 @@
-"""`scan`: rows that need not fit into memory, read from a source chunk by chunk, and checked on the way."""
+"""`scan`: rows that need not fit into memory, read and checked chunk by chunk."""
 
 import os
 import re

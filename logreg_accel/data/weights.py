@@ -1,4 +1,4 @@
-"""Conversion of the user's weights and offsets to numbers of each row, and what weights come to."""
+"""Conversion of the user's weights and offsets to a number for each row, and totals of weights."""
 
 import numbers
 from functools import cached_property

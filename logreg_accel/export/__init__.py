@@ -1,4 +1,4 @@
-"""Ways out: a fitted model for scikit-learn, ONNX, JSON and SQL, each in a module of its own."""
+"""Export of a fitted model to scikit-learn, ONNX, JSON and SQL, with one module for each."""
 
 import os
 from typing import Any, Self

@@ -1,4 +1,4 @@
-"""What the columns of a table, as an encoder takes them, add to the margins of a model."""
+"""What each column of a raw table adds to the margins of a model with an encoder."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""scikit-learn's LogisticRegression, to and from."""
+"""Conversion to and from scikit-learn's LogisticRegression."""
 
 import inspect
 

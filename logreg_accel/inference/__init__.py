@@ -1,4 +1,4 @@
-"""Standard errors, tests, intervals and marginal effects of a fit, out of one or two reads of X."""
+"""Standard errors, tests, intervals and marginal effects of a fit, in one or two reads of X."""
 
 import inspect
 import math

@@ -1,4 +1,4 @@
-"""What has to hold before errors mean something: the right data, an optimum, columns that tell apart."""
+"""Preconditions of standard errors: the data of the fit, an optimum, columns that are not collinear."""
 
 import math
 import warnings

@@ -1,4 +1,4 @@
-"""From sums to a covariance: inverses of the information, sandwiches, and the factors of small samples."""
+"""Covariances from sums: inverses of the information, sandwiches, and factors for small samples."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What the rows say at the coefficients of a fit: sums in float64, of the parameters that are free."""
+"""Sums over the rows at the coefficients of a fit, in float64, for the free parameters."""
 
 import contextlib
 import weakref

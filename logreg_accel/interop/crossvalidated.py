@@ -1,4 +1,4 @@
-"""scikit-learn's LogisticRegressionCV fitted by ours, where both mean the same."""
+"""scikit-learn's LogisticRegressionCV, fitted by this package's where both mean the same."""
 
 import functools
 

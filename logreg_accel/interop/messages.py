@@ -1,4 +1,5 @@
-"""What scikit-learn says of a fit, for scripts that listen: its deprecations, and its words for max_iter."""
+"""scikit-learn's messages about a fit, on which scripts may rely: deprecations, and warnings about
+max_iter."""
 
 import inspect
 import warnings

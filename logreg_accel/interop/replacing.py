@@ -1,4 +1,5 @@
-"""A method `fit` in place of scikit-learn's own, which goes on where ours would mean something else."""
+"""A method `fit` in place of scikit-learn's, which still makes the fits that would mean something else
+here."""
 
 import functools
 import time

@@ -1,4 +1,4 @@
-"""Words of scikit-learn that are others here, for messages."""
+"""Names of scikit-learn's parameters that are different here, for messages."""
 
 import functools
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""Many models at once: paths of penalties, folds, targets, in the reads of a few."""
+"""Many models at once (paths of penalties, folds, targets) in about as many reads as a few."""

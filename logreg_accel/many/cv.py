@@ -1,4 +1,4 @@
-"""LogisticRegressionCV: C and l1_ratio chosen by cross-validation, all models out of shared reads."""
+"""LogisticRegressionCV: C and l1_ratio chosen by cross-validation, with shared reads for all models."""
 
 from collections.abc import Callable
 from typing import Any, Self

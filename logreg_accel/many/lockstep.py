@@ -1,4 +1,4 @@
-"""Many trials in lock-step: what they ask of the same rows becomes one read, drawn rows are shared."""
+"""Many trials in lock-step: questions about the same rows share one read, and drawn rows are shared."""
 
 import math
 from collections import Counter

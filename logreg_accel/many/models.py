@@ -1,4 +1,4 @@
-"""Fitted models of a table: what their parameters are checked for, and how they are told of."""
+"""Checks of the parameters of many models, and the fitted models that result."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""The rows that many models share, wherever X is: in memory, or read block by block from a source."""
+"""The rows that many models share: in memory, or read block by block from a source."""
 
 import contextlib
 

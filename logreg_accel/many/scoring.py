@@ -1,4 +1,4 @@
-"""Scores on held-out rows, from margins of all models of a split that are made in one read of these rows."""
+"""Scores on held-out rows; one read of these rows gives the margins of all models of a split."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""Which model is the best, by its scores on held-out rows; and the scores as GridSearchCV lays them out."""
+"""The choice of the best model by scores on held-out rows, and the scores in GridSearchCV's layout."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""`fit_many`: a model for every column of labels and every C, out of shared reads."""
+"""`fit_many`: a model for every column of labels and every C, in shared reads."""
 
 from collections.abc import Sequence
 from typing import Any

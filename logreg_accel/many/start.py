@@ -1,4 +1,4 @@
-"""Where many models start: paths from strong to weak penalties, walked on a sample in memory.
+"""Starting points of many models: paths from strong to weak penalties, followed on a sample in memory.
 
 Models of one target under nearly one penalty, as the splits of a cross-validation are, have optima that are
 nearer to each other than that of a sample is to any of them. So one start serves them all, found on all rows

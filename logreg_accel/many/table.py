@@ -1,4 +1,4 @@
-"""The table of models that share their reads, and the rows that all of them are about."""
+"""The table of models that share their reads, and their rows."""
 
 from typing import Any, NamedTuple
 

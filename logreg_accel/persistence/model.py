@@ -1,4 +1,4 @@
-"""A fitted model as plain values and arrays, and the same back from values that may be anything."""
+"""A fitted model as plain values and arrays, and the checked way back from untrusted ones."""
 
 import dataclasses
 import inspect

@@ -1,4 +1,4 @@
-"""Pictures of models, as Displays of the kind that scikit-learn has, and self-contained pages."""
+"""Pictures of models, as Displays like scikit-learn's, and self-contained pages."""
 
 from .displays import ConvergenceDisplay, ForestDisplay, PathDisplay
 

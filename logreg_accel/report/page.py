@@ -1,4 +1,4 @@
-"""A page of HTML in one file: it is light or dark, as the reader has it, and asks nothing of a network."""
+"""An HTML page in one file: light or dark as the reader prefers, without any network request."""
 
 import html
 from string import Template

@@ -1,4 +1,4 @@
-"""The memory that reading takes: a few buffers, and what the allocator keeps."""
+"""The memory for reading: a few buffers, and the memory that the allocator keeps."""
 
 import contextlib
 import ctypes

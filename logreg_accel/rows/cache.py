@@ -1,4 +1,4 @@
-"""The cache of blocks: a folder for each set of inputs, which the next fit on them finds.
+"""The cache of blocks: a folder for each set of inputs, which the next fit on the same inputs finds.
 
 It is made beside and renamed when it is complete, and everything in it has a checksum. A lock tells one that
 is being made from what a killed fit has left.

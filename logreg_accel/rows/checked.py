@@ -1,4 +1,4 @@
-"""Bytes that are written to a file and read from it again, every one of which is checked on the way."""
+"""Files whose bytes are all checked when they are read back."""
 
 import os
 

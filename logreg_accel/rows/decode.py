@@ -1,4 +1,5 @@
-"""The first read of a source: decoded, checked, cut into blocks, and kept in a cache where there is one."""
+"""The first read of a source: its rows are decoded, checked, cut into blocks, and kept in a cache if there is
+one."""
 
 import contextlib
 import os

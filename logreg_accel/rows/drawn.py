@@ -1,4 +1,4 @@
-"""Rows of which some can be gathered into memory: which ones, wherever all of them live."""
+"""Rows of which some can be drawn and gathered into memory."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What rows have beside X, as draws ask for it: masses, which decide how likely a row is drawn, and labels.
+"""Per-row inputs of draws: masses, which determine the probability that a row is drawn, and labels.
 
 Both lie where the backend has them, in one array or block by block; what comes to the host is of few rows.
 """

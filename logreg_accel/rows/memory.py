@@ -1,4 +1,4 @@
-"""Rows in memory: blocks that stay where they are, samples gathered from them, batches as views."""
+"""Rows in memory: blocks that are used in place, samples gathered from them, batches as views."""
 
 import copy
 import functools

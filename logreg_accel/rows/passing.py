@@ -1,4 +1,4 @@
-"""Rows that a draw will look at, gathered while a read passes them: they are not read a second time.
+"""Rows that a draw will need, gathered during another read so that they are not read twice.
 
 Which rows a draw takes is decided afterwards, by the masses of all rows: what is gathered here changes what
 has to be read, and nothing else.

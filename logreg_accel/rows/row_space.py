@@ -1,4 +1,4 @@
-"""A problem of few rows and many features, as one with as many features as rows."""
+"""A problem with few rows and many features, turned into one with as many features as rows."""
 
 import numpy as np
 import scipy.linalg

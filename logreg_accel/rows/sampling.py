@@ -1,4 +1,4 @@
-"""Which rows to draw, and what each of them then counts: priority sampling, whose weighted sums are unbiased.
+"""Which rows to draw, and with which weights: priority sampling, whose weighted sums are unbiased.
 
 Row i with mass mᵢ has the priority mᵢ/uᵢ, where uᵢ in (0, 1] is a hash of the seed and of the row's number.
 The k rows of largest priority are drawn, and each counts max(1, τ/mᵢ), where τ is the largest priority that

@@ -1,4 +1,4 @@
-"""Row vectors that memory has no room for: written to a temporary file, and read back block by block."""
+"""Row vectors that do not fit into memory: written to a temporary file, and read back block by block."""
 
 import os
 import tempfile

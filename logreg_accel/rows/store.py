@@ -1,4 +1,4 @@
-"""Blocks of rows on local disk, some of them kept in memory too: written once, read again and again.
+"""Blocks of rows on local disk, some of them also in memory: written once, read many times.
 
 Reader threads fill a few buffers ahead of who computes, by `preadv`: a file that is cut short under a memory
 map would end the process. Every byte that is used is checked against a checksum.

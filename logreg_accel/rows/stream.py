@@ -1,4 +1,4 @@
-"""Rows that are read from blocks on disk, again on every pass; what fits stays in memory."""
+"""Rows that every pass reads from blocks on disk; blocks that fit stay in memory."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""Blocks in a Store with their labels and weights: what `data.Labelled` is where X is a source."""
+"""Blocks in a Store with their labels and weights: the counterpart of `data.Labelled` for a source."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""Sums added in the order of a binary tree over parts: the same bits whoever adds which of them, and when."""
+"""Sums added in the order of a binary tree over parts: the same bits, whoever adds them and when."""
 
 from ..backends.passes import joined
 

@@ -1,4 +1,5 @@
-"""The rule behind solver="auto": the cheapest by costs.py where X is small, a rule about its shape beyond."""
+"""The rule behind solver="auto": the cheapest solver by costs.py for a small X, a rule about the shape
+otherwise."""
 
 import math
 

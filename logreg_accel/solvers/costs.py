@@ -1,4 +1,4 @@
-"""What solvers are expected to take on rows of moderate number: reads times seconds a read.
+"""The cost model of solvers for small X: expected reads times seconds per read.
 
 Reads are a power law of what is known of the data before a fit, seconds a read are a sum of what one works
 through. The coefficients are fitted to fits of random data by bench/auto.py; only their ratios mean

@@ -1,4 +1,4 @@
-"""What "auto" stands for where a read is dear: rows that come from disk take some ten times longer to read
+"""What "auto" stands for where reads are expensive: rows from disk take some ten times longer to read
 than from memory, and what is computed takes as long.
 
 So a step may compute more where that spares a read: samples are larger, and their Hessian is factored up to

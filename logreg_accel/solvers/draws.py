@@ -1,4 +1,4 @@
-"""What a question may draw: rows, or columns, that the objective is then asked about in place of all."""
+"""What a question may draw: rows or columns on which the objective is then evaluated instead of all."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What a solver needs beside X, told before the first read."""
+"""The memory that a solver needs beside X, known before the first read."""
 
 from typing import NamedTuple
 

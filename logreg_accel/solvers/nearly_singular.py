@@ -1,4 +1,4 @@
-"""Newton's steps where columns are so nearly collinear that rounding hides some directions of a Hessian."""
+"""Newton steps for columns so nearly collinear that rounding hides some directions of the Hessian."""
 
 import numpy as np
 import scipy.linalg

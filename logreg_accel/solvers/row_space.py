@@ -1,4 +1,4 @@
-"""Newton's method in the space of the rows, for data with many more features than rows."""
+"""Newton's method in the row space, for data with many more features than rows."""
 
 from dataclasses import dataclass
 

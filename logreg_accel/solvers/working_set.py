@@ -1,4 +1,4 @@
-"""Working sets: under an L1 penalty most weights are zero, and few columns are needed to find the others."""
+"""Working sets: with an L1 penalty most weights are zero, and few columns are needed to find the others."""
 
 import math
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Tables as they come made into matrices: `TableEncoder`, and what it has learned of each column."""
+"""Raw tables as matrices: `TableEncoder`, and what it learns about each column."""
 
 from .columns import LeftOut, Levels, Number
 from .encoder import Counts, TableEncoder

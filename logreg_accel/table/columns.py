@@ -1,4 +1,4 @@
-"""What is made of a column of a table: values of their own, and the same as JSON and back."""
+"""The encoding of a column of a table, as a value and as JSON."""
 
 import math
 from dataclasses import asdict, dataclass, fields

@@ -1,4 +1,4 @@
-"""TableEncoder: a table as it comes in, a matrix of numbers out."""
+"""TableEncoder, which encodes a raw table as a matrix of numbers."""
 
 import warnings
 from collections.abc import Sequence

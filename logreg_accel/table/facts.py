@@ -1,4 +1,5 @@
-"""What the rules of encoding ask of a column, gathered piece by piece, in a limited room if there is one."""
+"""The facts about a column that the rules of encoding use, gathered piece by piece, within a limit if there
+is one."""
 
 from typing import Any
 

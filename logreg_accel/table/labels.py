@@ -1,4 +1,4 @@
-"""Columns of a table that are no features: labels and weights."""
+"""Columns of a table that are not features: labels and weights."""
 
 from typing import Any, NamedTuple
 

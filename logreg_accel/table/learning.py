@@ -1,4 +1,4 @@
-"""What to make of a column: the rules by which it is numbers, levels, or left out."""
+"""The rules that decide whether a column is numbers, levels or left out."""
 
 import re
 import shlex

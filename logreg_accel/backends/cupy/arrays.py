@@ -1,4 +1,4 @@
-"""Arrays on the device out of others, by the kernels of kernels/cuda/arrays.cu: one launch, and no wait."""
+"""Copies of arrays on the device, by the kernels of kernels/cuda/arrays.cu: one launch, and no wait."""
 
 import cupy
 import numpy as np

@@ -1,4 +1,4 @@
-"""The kernels in kernels/cuda, compiled at first use, or found where an earlier process has left them."""
+"""The kernels in kernels/cuda, compiled at first use, or loaded from where an earlier process left them."""
 
 import functools
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""What is learned of labels and weights that lie in a GPU's memory, by the kernels of kernels/cuda/labels.cu.
+"""Checks of labels and weights in GPU memory, by the kernels of kernels/cuda/labels.cu.
 
 Each function returns None where it has no kernel for what it is given.
 """

@@ -1,4 +1,4 @@
-"""Passes of one output over rows that a kernel makes anew first, tile by tile.
+"""Passes of one output over rows that a kernel transforms first, tile by tile.
 
 Array code takes a dozen calls a tile. Rows less their centre, in float64, are read by the kernels of dense.cu
 like any others. Rows times the roots of their curvatures are what cuBLAS multiplies with itself for a

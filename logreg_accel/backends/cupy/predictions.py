@@ -1,4 +1,4 @@
-"""What predictions make of margins on a GPU, by kernels: one launch each, whichever way the margins lie."""
+"""Predictions from margins on a GPU, by kernels: one launch each, whatever the layout of the margins."""
 
 import cupy
 import numpy as np

@@ -1,4 +1,5 @@
-"""Sweeps over vectors with a number a row by the kernels of kernels/cuda/sweeps.cu: one launch, one wait."""
+"""Sweeps over row vectors (a number per row) by the kernels of kernels/cuda/sweeps.cu: one launch, one
+wait."""
 
 import cupy
 import numpy as np

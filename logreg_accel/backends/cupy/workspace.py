@@ -1,4 +1,4 @@
-"""What the passes over a matrix use again at every evaluation: plans, and the buffers behind them.
+"""Plans and buffers of passes over a matrix, used again at every evaluation.
 
 An evaluation over few rows consists of calls, so whatever stays the same from one to the next is made once:
 which kernels run, how they are launched, where their numbers lie. What is left is to fill a buffer of
