@@ -29,7 +29,7 @@ from logreg_accel.data.matrix import Matrix
 from logreg_accel.losses import Logistic, Multinomial
 from logreg_accel.penalty import Penalty
 from logreg_accel.solvers import newton
-from logreg_accel.solvers.questions import CLASS_BLOCKS, CLASS_MEAN, SOLVE, Curvature
+from logreg_accel.solvers.questions import CLASS_BLOCKS, CLASS_MEAN, SOLVE, Curvature, HessianVector
 
 getcontext().prec = 700
 SOLVERS = ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled", "row-space"]
@@ -189,9 +189,26 @@ def test_classes_of_few_rows(solver, monkeypatch):
     assert model.history_[-1].value == pytest.approx(exact.history_[-1].value, rel=1e-9)
 
 
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_rare_classes_of_columns_as_they_come(C, monkeypatch):
+    """Dollars and shares, one class of nearly all rows: a step by blocks of their own is nearly Newton's."""
+    monkeypatch.setattr(newton, "_FACTORED_UP_TO", 0)
+    rng = np.random.default_rng(7)
+    X = np.exp(rng.standard_normal((4000, 40)) + rng.uniform(-3, 9, 40))
+    z = np.log(X) @ rng.standard_normal((40, 5)) / 8 - [0, 4, 4, 5, 5]
+    y = (z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    asked = []
+    monkeypatch.setattr(Objective, "answer", _noting(Objective.answer, asked))
+    solver = solvers.newton_cg(by_class_mean=True, factored_up_to=0)
+    model = LogisticRegression(C=C, solver=solver, tol=1e-8).fit(X, y)
+    assert model.status_ == "converged"
+    steps = asked[asked.index(CLASS_BLOCKS) :]
+    assert steps.count("product") <= 4 * steps.count(CLASS_BLOCKS)
+
+
 def _noting(answer, asked):
     def noted(self, question):
-        asked.append(getattr(question, "form", None))
+        asked.append("product" if isinstance(question, HessianVector) else getattr(question, "form", None))
         return answer(self, question)
 
     return noted

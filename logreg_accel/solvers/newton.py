@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .by_class import beside_shifts
 from .line_search import ENOUGH_FLATTENING, NEWTON_FLATTENING, step
 from .nearly_singular import LOOKED_AT_UP_TO, solution
 from .questions import (
@@ -38,6 +39,7 @@ that moved have another Hessian."""
 _PRODUCTS = 10  # that are worth a try at any size
 
 _FACTORED_UP_TO = 2000  # parameters
+_USUAL = 1 / 8  # of the products that blocks cost, those of a step that one for all serves; the rest adds up
 
 _CREEPING, _CREPT = 0.3, 3
 """Steps creep if more than this share of a decrement is left two steps later, so many times in a row. Along
@@ -79,10 +81,8 @@ def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
     """Run Newton's method from an accepted point, the Hessian factored, and return the status.
 
     The gap at the end of a step is taken to be the decrement before it or, for an `early` end, what the same
-    factor makes of the gradient there.
-
-    The rounding of a Hessian is lifted away: where that hides directions, steps end, or creep along them.
-    From there on these are looked at one by one.
+    factor makes of the gradient there. The rounding of a Hessian is lifted away: where that hides directions,
+    steps end, or creep along them. From there on these are looked at one by one.
     """
     decrements, crept, closely = [], 0, False
     while True:
@@ -164,10 +164,13 @@ class newton_cg:
         precondition, first_norm = None if self.by_class_mean else _by_diagonal(here.diagonal), None
         worth, form = _worth(len(start.w), self.factored_up_to), CLASS_MEAN
         blocks = _worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
+        many, flat = 0.0, ENOUGH_FLATTENING
         gap, short, gain, share = math.inf, 0, _SPARED * start.tol, _PROVEN
         while not (yield Accept(here, gap=gap)):
             if self.by_class_mean:
                 precondition = yield Curvature(here.w, form, margins=here.margins)
+                if form == CLASS_BLOCKS:
+                    precondition = beside_shifts(precondition, start.ridge, start.n_outputs)
             norm = math.sqrt(here.gradient @ precondition(here.gradient))
             first_norm = first_norm or norm or 1.0
             forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
@@ -178,12 +181,14 @@ class newton_cg:
             )
             if products >= worth:
                 return (yield from by_factors(here))
-            form = CLASS_BLOCKS if products >= blocks else form
+            many += max(products - _USUAL * blocks, 0)
+            if many >= blocks:
+                form, flat = CLASS_BLOCKS, NEWTON_FLATTENING
             if ended == _LITTLE:
                 short, left_out = short + 1, little
             share *= _MISSED if ended == _ENOUGH else 1
             gap = left_out - 0.5 * (here.gradient @ direction)
-            here = yield from step(here, direction)
+            here = yield from step(here, direction, flat=flat)
             if here is None:
                 return NOISE_FLOOR
         return CONVERGED
