@@ -5,8 +5,9 @@ For residuals −p towards the own class, 0 ≤ p ≤ 1, let u = C·Σ s·p·ỹ
 
     F(w, b) − F* ≤ (1/Σs)·Σ s·(ℓ(z) + ℓ*(−p) + p·z̃) + (λ/2)·‖w − u‖²
 
-Both parts are gaps of Fenchel and Young, never negative. A margin that is off by δ raises the root of the
-first part by that of the mean of δ²/8 at most, since no curvature is above 1/4 (Pinsker's inequality).
+Both parts are Fenchel-Young gaps, which are never negative. Margins with errors δ raise the square root of
+the first part by at most the square root of the mean of δ²/8, since no curvature exceeds 1/4 (Pinsker's
+inequality).
 """
 
 import math
@@ -21,7 +22,8 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 
 def strength(C, labelled, backend, loss):
-    """C times the mean of s·‖x‖², on which the rate depends; inf where epochs are not offered."""
+    """C times the mean of s·‖x‖², which determines the rate of convergence; inf where epochs are not
+    offered."""
     X = labelled.block.X
     if labelled.block.offset is not None or not backend.has_kernel(DualEpoch, loss, X):
         return math.inf
@@ -40,14 +42,14 @@ def epoch(objective, question):
 
 
 def bound(objective, point):
-    """The bound F(point) − F* that the residuals of a point prove, out of one read."""
+    """The bound on F(point) − F* that the residuals of a point prove; one read."""
     rows, penalty = objective.rows, objective.penalty
     W, strength = objective.at.columns(point.w), _strength(objective)
     pass_ = DualGap(W, objective.loss, strength, objective.fit_intercept, point.margins, point.dual)
     of_rows, u = rows.exactly_weighted().sum(pass_)
     off = W[:-1, 0] - u
     of_weights = 0.5 * penalty.l2 * float((off * off).sum())
-    # What rounding hides: of margins, of the logarithms, and of the sums in u, at most C·Σ s·|x| each.
+    # The rounding of margins, of logarithms, and of the sums in u, which are at most C·Σ s·|x| each.
     scale, offset = objective.at.of_columns(rows.scale), rows.offset_scale or 0.0
     margins = (point.rounding / point.value * (float(abs(point.w) @ scale) + offset)) ** 2 / 8
     sums = (
@@ -59,7 +61,7 @@ def bound(objective, point):
 
 
 def offered(objective):
-    """Whether there are epochs for an objective."""
+    """Whether the backend has epochs for an objective."""
     penalty = objective.penalty
     ridge = penalty.one_ridge and not penalty.has_l1
     return ridge and objective.models is None and objective.rows.offers(DualEpoch, objective.loss)

@@ -1,6 +1,6 @@
 """What is known of an objective from the margins at two points, without a read.
 
-The line between the points, how margins changed, and how far losses lie above tangents.
+These are slopes along the line between the points, changes of margins, and gaps between losses and tangents.
 """
 
 import numpy as np
@@ -23,14 +23,14 @@ def slopes(objective, start, end):
 
 
 def change(objective, start, end, known=None):
-    """How margins changed from one point to another, `known` already or not, with what it did to the mean
-    loss."""
+    """How margins changed from one point to another, and the mean loss with them; `known` if it is at
+    hand."""
     found = known or _sweep(passes.MarginChange, objective, start, end, passes.UNKNOWN)
     return found._replace(above=found.above / objective.weight_sum)
 
 
 def above(objective, start, end):
-    """How far the mean loss at one point lies above its tangent at another; nan where that is unknown."""
+    """The gap between the mean loss at one point and its tangent at another; nan where it is unknown."""
     return float(_sweep(passes.AboveTangent, objective, start, end, [np.nan])[0]) / objective.weight_sum
 
 

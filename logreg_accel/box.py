@@ -1,13 +1,14 @@
 """The certificate of a fit with `bounds` on its weights.
 
-For residuals r' that the loss can have, with v = Xᵀs·r'/Σs, Fenchel and Young give at any w in the box::
+For residuals r' that the loss can have, and v = Xᵀs·r'/Σs, Fenchel's inequality gives at any w in the box::
 
     F(w) − min F ≤ (1/Σs)·Σ s·D(r', r) + Σⱼ [½l2ⱼ·wⱼ² + vⱼ·wⱼ − min over u in the box of ½l2ⱼ·u² + vⱼ·u]
 
-D is the divergence of Kullback and Leibler from the residuals r at w, which are the first choice. Where a
-weight has no penalty and no bound in the direction in which it would fall, as an intercept, its v has to be
-zero. It is where residuals are moved by their slopes along a step d of Newton's method, in the space of the
-weights that no bound holds: then v = Xᵀs·r/Σs + H·d with H that of the loss, and D adds up to about ½·dᵀHd.
+D is the Kullback-Leibler divergence from the residuals r at w, which are tried first. If a weight has no
+penalty and no bound in the direction in which F would fall, as an intercept has none, its v has to be zero.
+The proof achieves this by moving the residuals by their slopes along a Newton step d, in the space of the
+weights that are not at a bound: then v = Xᵀs·r/Σs + H·d, where H is the Hessian of the loss, and the sum of D
+is about ½·dᵀHd.
 """
 
 import math
@@ -23,12 +24,12 @@ from .solvers.projected import held
 from .systems import Matrix
 
 _ROUNDS = 5
-_LEFT = 1e-6  # share of the sums that a repair may leave
+_LEFT = 1e-6  # share of the sums that may remain after a repair
 _SURE = 10  # roundings by which a bound is raised
 
 
 class BoxCertificate(Certificate):
-    """Judges the points of a fit between bounds; what a Certificate is, with a bound of its own.
+    """Judges the points of a fit between bounds: a Certificate with a different bound.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ class BoxCertificate(Certificate):
         return self.partial
 
     def _metric(self, point, H, free):
-        """H in the space of some weights; directions that its rounding hides are looked at."""
+        """H in the space of some weights; directions that its rounding hides are computed one by one."""
         k = self.start.n_outputs
         if k > 1:
             bare = free & (self.start.ridge + np.zeros(len(H)) == 0)
@@ -69,11 +70,11 @@ class BoxCertificate(Certificate):
         return metric
 
     def _slope(self, point):
-        """That of the loss."""
+        """The gradient of the mean loss."""
         return point.gradient - self.start.ridge * point.w
 
     def _terms(self, w, v):
-        """The sum over weights, inf where a v that has to be zero is not."""
+        """The sum over weights; inf if some v that has to be zero is not."""
         l2, (lower, upper) = np.broadcast_to(self.start.ridge, len(w)), self.box
         ends = np.where(v > 0, lower, np.where(v < 0, upper, w))
         u = np.where(l2 > 0, np.clip(-v / np.where(l2 > 0, l2, 1), lower, upper), ends)
@@ -84,7 +85,7 @@ class BoxCertificate(Certificate):
     def _repaired(self, point, H, free, metric):
         """The bound with residuals moved along a step of Newton's method.
 
-        Where rows have next to no curvature, the step is none, and leaves sums as they are.
+        Where rows have almost no curvature, the step is zero and does not change the sums.
         """
         w, g, l2 = point.w, point.gradient, np.broadcast_to(self.start.ridge, len(point.w))
         for _ in range(_ROUNDS):
@@ -93,7 +94,7 @@ class BoxCertificate(Certificate):
                 return math.inf
             curved = -metric.curved
             v = np.where(free & (l2 == 0), 0.0, self._slope(point) + curved - l2 * step)
-            # Bounds of several classes may hold nothing, since all weights of a column may move together.
+            # Bounds of several classes may have no effect, since all weights of a column may move together.
             endless = (l2 == 0) & np.isinf(np.where(v > 0, self.box[0], self.box[1])) & (v != 0)
             if not endless.any():
                 break

@@ -1,8 +1,8 @@
 """How far a point is from the optimum, and the proof of it.
 
-The certificate asks like a solver does: its methods are generators of questions, so that the driver counts
-their reads and ends them with the budgets. A solver's own estimate, half a squared Newton decrement, only
-says when to look closer; what opens is a point of the dual problem (`duality`).
+The certificate asks questions like a solver: its methods are generators, so that the driver counts their
+reads and ends them when a budget is exhausted. A solver's own estimate, half a squared Newton decrement, only
+decides when a proof is tried; the proof itself is a point of the dual problem (`duality`).
 """
 
 import math
@@ -21,13 +21,13 @@ from .systems import FACTORED_UP_TO, possible
 MAX_ITER = "max_iter"
 
 _ALL_ROWS_COST = 3.0  # reads of a proof that moves all rows
-_PATIENT_FROM = 0.01  # of `tol`, an estimate from which on a dear proof is tried
-_DEAR = 240  # parameters from which on a Hessian of all rows takes longer than some steps of a solver
-_HOPE = 4.0  # times `tol`, what a bound may seem to be, before the intercept's part, to be worth finding
-_GAIN = 0.25  # of a bound, what may be left of it for a tighter one to be worth finding
-_UNSEEN = 30.0  # times `tol`, a bound that says that rows did not see some columns
+_PATIENT_FROM = 0.01  # of `tol`, the estimate below which an expensive proof is tried
+_DEAR = 240  # number of parameters above which a Hessian of all rows takes longer than some steps of a solver
+_HOPE = 4.0  # times `tol`, the largest bound without the intercept's part that is worth completing
+_GAIN = 0.25  # of a bound, the expected share below which a tighter one is worth computing
+_UNSEEN = 30.0  # times `tol`, a bound that shows that the rows do not cover some columns
 _LOOSE, _TIGHT = 1e-6, 1e-9
-"""A bound above the first is made tighter where that is cheap; where X is small, the second is wanted."""
+"""A bound above the first is made tighter where that is cheap; for small X, the goal is the second."""
 
 _FAR = 1e3, 1e6  # by which margins of separated rows are raised
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
@@ -48,9 +48,9 @@ class Certificate:
     Attributes
     ----------
     beyond_proof : bool
-        Whether a proof was wanted that is not to be had.
+        Whether a proof was tried and turned out impossible.
     rows_per_parameter : float
-        So many rows a proof may move in any case; it costs a Hessian over them.
+        The number of rows that a proof may move in any case; it costs a Hessian over them.
     """
 
     rows_per_parameter = witnesses.ROWS_PER_PARAMETER
@@ -62,16 +62,17 @@ class Certificate:
         self.enough = min(tol, _TIGHT) if self.small else tol
         self.reads_left = reads_left
         self.n_iter, self.last = -1, math.inf  # the start is not a step; the last estimate
-        self.previous = self.sample = None  # the last point, and the last sample of the solver's
+        self.previous = self.sample = None  # the last point, and the solver's last sample
         self.least_curvature, self.knock = math.inf, tol
         self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
         self.lower_share, self.tried, self.failed, self.receded, self.far = 0.0, False, False, False, False
-        self.rows = self.exact = None  # all rows in float64 where they were drawn, and the point on them
+        self.rows = self.exact = None  # all rows in float64, if they were drawn, and the point on them
         self.fewest = witnesses.fewest(penalty.has_l1)
         self.separation = Separation(start)
 
     def judge(self, told):
-        """The Verdict on an accepted point; proven where the solver's estimate says that it is worth it."""
+        """The Verdict on an accepted point; a proof is tried if the solver's estimate suggests that it will
+        succeed."""
         self.n_iter += 1
         point = told.point
         if not math.isfinite(point.value):
@@ -93,19 +94,19 @@ class Certificate:
         if self.beyond_proof and told.gap is not None and not told.rough and estimate <= self.tol:
             trusted = yield from self._settled(point)
         self.previous = point
-        if told.rough or (told.gap is None and bound < math.inf):  # nothing better is known than the bound
+        if told.rough or (told.gap is None and bound < math.inf):  # the bound is the best estimate
             estimate = math.nan
         return Verdict(estimate, bound, trusted)
 
     def drawn(self, question):
-        """The answer to a Draw of the solver's, whose rows may do for a proof as well."""
-        self.sample = None  # two would take twice the memory
+        """The answer to the solver's Draw, whose rows may also suffice for a proof."""
+        self.sample = None  # two samples would take twice the memory
         drawn = yield question
         self.sample = drawn if drawn is not None and drawn.rows.numbers is not None else None
         return drawn
 
     def expecting(self, question):
-        """An evaluation that says what a proof there would draw; no step does better than square the gap.
+        """An evaluation that announces the rows that a proof would draw; a step at best squares the gap.
 
         Of all points that are shifts of all classes at no cost it takes the one whose means are zero: that is
         the one to be judged. Taken at the end, it would be rounded, and beside columns far from zero F tells.
@@ -120,7 +121,7 @@ class Certificate:
         return replace(question, likely=(*question.likely, draw))
 
     def _proven_at_once(self, point, enough):
-        """The plain bound where it is so small, else inf."""
+        """The plain bound if it is small enough, otherwise inf."""
         g, ridge = point.gradient, self.start.ridge
         if 0.5 * (g @ np.divide(g, ridge, out=np.zeros_like(g), where=ridge > 0)) > enough * point.value:
             return math.inf  # out of one product
@@ -128,10 +129,11 @@ class Certificate:
         return bound if bound <= enough else math.inf
 
     def _look_for_separation(self, point):
-        """Without a penalty, whether steps go on raising margins and lower none: F falls along them for ever.
+        """Without a penalty, whether steps keep raising margins and lower none, so that F falls along them
+        forever.
 
-        Some rows are then separated from the others (Albert and Anderson 1984, Biometrika 71): F has no
-        minimum. One step alone may seem to do that on its way.
+        Some rows are then separated from the others (Albert and Anderson 1984, Biometrika 71), and F has no
+        minimum. A single step may look like that by accident.
         """
         if self.penalty.there or self.previous is None:
             return
@@ -140,17 +142,17 @@ class Certificate:
         yield from self.separation.confirm(point)
 
     def _settled(self, point):
-        """Whether the last step changed no margin by more than 1: else a Newton decrement says nothing.
+        """Whether the last step changed no margin by more than 1: otherwise a Newton decrement says nothing.
 
-        Generalised self-concordance (Bach 2010, Electronic Journal of Statistics 4). On nearly separable data
-        it can be orders of magnitude below the truth.
+        This follows from generalised self-concordance (Bach 2010, Electronic Journal of Statistics 4). On
+        nearly separable data a decrement can be orders of magnitude below the true gap.
         """
         return self.previous is not None and (yield ask.MarginChange(self.previous, point)).largest <= 1
 
     def separated(self, point):
-        """The parameters that grow without end, after a look at F far along the way.
+        """The parameters that grow without end, after an evaluation of F far along the direction.
 
-        Separated rows have no loss left there, so that the others prove how low F* is.
+        Separated rows have almost no loss there, so that the other rows prove how low F* is.
         """
         parameters = yield from self.separation.parameters(point)
         step, most, known, self.far = self.separation.along, self.separation.most, False, True
@@ -160,11 +162,11 @@ class Certificate:
             known = known or bound < 1
             if bound <= self.tol:
                 break
-        self.receded, self.far = known, False  # here no other proof says more
+        self.receded, self.far = known, False  # no other proof gives more here
         return parameters
 
     def close(self, best, verdict):
-        """The last word on the best point, now that the solver has ended."""
+        """The final Verdict on the best point, after the solver has ended."""
         bound = yield from self._last_word(best, verdict)
         if bound > self.tol and self.failed:
             verdict = verdict._replace(estimate=bound)
@@ -188,15 +190,15 @@ class Certificate:
         return bound
 
     def found(self, verdict):
-        """The verdict with what `bound` had found when it was ended."""
+        """The verdict with the bound that `bound` had found when it was stopped."""
         return verdict._replace(bound=min(verdict.bound, self.partial))
 
     def bound(self, point, estimate=math.nan):
         """A bound on the relative suboptimality: at most 1, since F* is at least 0.
 
-        After a proof that did not suffice, the estimate must fall by what was missing before the next one is
-        tried. A proof that moved a share of the rows gives about the truth divided by that share, which may
-        be more than the solver estimates.
+        After a proof that did not suffice, the next one is tried when the estimate has fallen by the factor
+        that was missing. A proof that moves a share of the rows gives about the true gap divided by that
+        share, which may exceed the solver's estimate.
         """
         self.partial, self.share, self.tried = 0.0 if point.value == 0 else 1.0, 0.0, False
         if not 0 < point.value < math.inf:
@@ -204,7 +206,7 @@ class Certificate:
         self.exact = point if point.rounding < _EXACT * point.value else None
         if self.exact is None and self.rows is not None and self.reads_left() >= 1:
             self.exact = yield ask.Evaluate(point.w, self.rows)
-        if self.exact is not None:  # else values are not known well enough to be compared
+        if self.exact is not None:  # otherwise values are not precise enough to be compared
             above = max(self.exact.value - self.lower, 0.0) + 4 * duality.rounding_of(self.exact, self.start)
             self.partial, self.share = min(1.0, above / duality.value_of(point, self.exact)), self.lower_share
         if self.partial > self.tol and not self.receded:
@@ -224,14 +226,14 @@ class Certificate:
         return self.partial
 
     def _repaired(self, point, estimate, enough=None):
-        """The bound by a point of the dual whose residuals solve a problem of some rows, or of all.
+        """The bound from a dual point, whose residuals solve a problem of some rows or of all.
 
-        Where columns are so rare that rows drawn hardly see them, more are drawn.
+        More rows are drawn if columns are so rare that the drawn rows hardly cover them.
         """
         cheap = self.small and enough is not None
         gap, exactly, wanted = math.inf, enough is None or cheap, enough or self.tol
         if self._is_dear(len(point.w)) and estimate > _PATIENT_FROM * self.tol:
-            return gap  # a step of the solver takes less, and the plain bound may do after it
+            return gap  # a step of the solver takes less, and the plain bound may suffice after it
         known = self.start.n_rows, len(point.w), estimate, (min(self.tol, _LOOSE), self.tol)
         for size in witnesses.numbers(*known, self.rows_per_parameter, self.fewest, cheap):
             share = min(2 * size / max(self.start.n_rows, 1), 1.0)
@@ -251,13 +253,13 @@ class Certificate:
         return gap
 
     def _moving(self, size, share, point, goals, exactly):
-        """The bound by moving so many rows."""
+        """The bound from moving a number of rows."""
         self.tried = True
         known = share == 1 and self.rows is not None
         seed, sample = self.start.seed + max(self.n_iter, 0), witnesses.among(self.sample, size)
         rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, point, sample)))
         repair = Repair(self.penalty, self.start, *goals, point, rows, exactly)
-        repair.all_told = self.far  # a step of Newton's method raises all rows that are separated
+        repair.all_told = self.far  # a Newton step raises the margins of all separated rows
         if known and self.exact is not None and (self.exact.w == point.w).all():
             repair.here = self.exact
         gap = yield from repair.gap()
@@ -273,8 +275,8 @@ class Certificate:
     def _estimate(self, point, gap):
         """F − F* from the solver's gap, or from the gradient: ‖g‖²/(2μ).
 
-        μ is λ with a penalty (strong convexity, if the intercept's own curvature is not below it), or the
-        least curvature met along a step so far if that is more. It can be wrong: proofs have the last word.
+        μ is λ with a penalty (strong convexity, unless the intercept's own curvature is lower), or the least
+        curvature along a step so far if that is more. The estimate can be wrong; proofs decide.
         """
         if gap is not None:
             return max(gap, 0.0)

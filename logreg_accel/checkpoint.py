@@ -1,10 +1,10 @@
 """Checkpoints: a log of sums over all rows, from which a killed fit continues.
 
-Sums are functions of a pass and the rows alone. So the log is a table, pass -> sums, that is appended and
-synced: a fit that is started again asks the same passes, finds their sums there, and ends in the same bits;
-where it takes another way, as after a budget that has ended, it finds what it asks again and computes the
-rest. Row vectors are not logged but made again, when somebody wants them, by the pass that made them. Rows
-that were drawn are logged by number and weight, and gathered again.
+Sums are functions of the pass and the rows alone. So the log is a table, pass -> sums, to which answers are
+appended and synced. A fit that is started again asks for the same passes, finds their sums in the log, and
+ends with the same bits. If it takes another course, as after a budget was exhausted, it finds the sums that
+it asks for again and computes the rest. Row vectors are not logged; the pass that made them makes them again
+when they are needed. Drawn rows are logged by number and weight, and gathered again.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ _LOGGED |= {
 }
 
 _MAGIC = b"logreg_accel checkpoint 1\n"
-_MOST = 1 << 22  # bytes of the line that says what the checkpoint is of
-_HEAD = struct.Struct("<II32s")  # bytes of the content, their checksum, key
+_MOST = 1 << 22  # bytes of the line that identifies the fit
+_HEAD = struct.Struct("<II32s")  # number of bytes, their checksum, the key
 
 
 class Checkpoint:
@@ -44,7 +44,7 @@ class Checkpoint:
     Attributes
     ----------
     found : int
-        Answers that were there.
+        Number of answers that were found in the file.
     """
 
     def __init__(self, path, file, places):
@@ -52,13 +52,13 @@ class Checkpoint:
         self.found = len(places)
 
     def sums(self, pass_, about, compute):
-        """What compute() gives for a pass over all rows, from the log where it is there.
+        """The sums of a pass over all rows, from the log if they are there, otherwise from compute().
 
         Parameters
         ----------
         pass_ : Pass
         about : tuple
-            What else decides the sums.
+            Everything else on which the sums depend.
         compute : function () -> Sums, array or RowVector
         """
         key = _key(type(pass_).__name__, about, _fields(pass_)) if type(pass_) in _LOGGED else None
@@ -76,9 +76,7 @@ class Checkpoint:
         return answer
 
     def drawn(self, asked, about, choose):
-        """Rows, weights and cost of a draw, from the log where they are there; what choose() gives
-        otherwise.
-        """
+        """Rows, weights and cost of a draw, from the log if they are there, otherwise from choose()."""
         key = _key("drawn", about, asked)
         if key is None:
             return choose()
@@ -117,19 +115,19 @@ class Checkpoint:
 
 @contextlib.contextmanager
 def opened(path, facts):
-    """A context with the Checkpoint in a file, which is made where there is none.
+    """A context with the Checkpoint in a file, which is created if there is none.
 
     Parameters
     ----------
     path : path-like
     facts : dict of str -> JSON values
-        What has to be the same for a fit to go on.
+        The facts that have to agree for a fit to continue.
 
     Raises
     ------
     ValueError
-        The file is no checkpoint, or one of other data, parameters or versions; the message says what
-        differs.
+        The file is not a checkpoint, or it belongs to other data, parameters or versions; the message says
+        what differs.
     BlockingIOError
         Another fit is writing to it.
     OSError
@@ -150,7 +148,7 @@ def opened(path, facts):
 
 
 def _places(path, file, facts):
-    """Where answers are in the file; what a kill has left unfinished is cut off."""
+    """Where answers are in the file; an incomplete answer at the end, left by a kill, is cut off."""
     size, start = os.fstat(file).st_size, os.pread(file, len(_MAGIC), 0)
     line = (
         os.pread(file, min(size, _MOST), len(_MAGIC)).partition(b"\n")[0] + b"\n" if start == _MAGIC else b""
@@ -214,7 +212,7 @@ def _fields(pass_):
 
 
 def _key(*asked):
-    """A hash of what is asked; None where a row vector has no name, that is where it was not made here."""
+    """A hash of the question; None if a row vector in it has no name because it was not made by this log."""
     known = hashlib.sha256()
     try:
         _feed(known, asked)
@@ -243,7 +241,7 @@ def _feed(known, value):
 
 
 class _Later(RowVector):
-    """A row vector that is made when somebody asks for its parts."""
+    """A row vector that is made when its parts are first needed."""
 
     def __init__(self, make):
         self.make, self.made = make, None

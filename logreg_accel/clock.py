@@ -20,7 +20,7 @@ class Deadline:
     Attributes
     ----------
     at : float
-        As `now` tells it; inf for none.
+        In the time of `now`; inf for no deadline.
     """
 
     def __init__(self, at=math.inf):
@@ -32,7 +32,7 @@ _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 @contextlib.contextmanager
 def keeping(deadline):
-    """A context whose long work ends at a deadline, on all threads that `run_lanes` gives it."""
+    """A context in which long work ends at a deadline, on all threads of `run_lanes`."""
     token = _deadline.set(deadline)
     try:
         yield
@@ -41,14 +41,14 @@ def keeping(deadline):
 
 
 def check():
-    """Raise Stop where the deadline is over: called between blocks of work of some hundredths of a second."""
+    """Raise Stop after the deadline: called between blocks of work of some hundredths of a second."""
     deadline = _deadline.get()
     if deadline is not None and now() > deadline.at:
         raise Stop(MAX_SECONDS)
 
 
 def slices(size, step):
-    """Slices of at most `step` that make up `size`, with a look at the clock before each."""
+    """Slices of at most `step` that cover `size`, with a check of the clock before each."""
     for start in range(0, size, step):
         check()
         yield slice(start, min(start + step, size))

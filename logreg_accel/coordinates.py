@@ -10,8 +10,8 @@ class Coordinates(NamedTuple):
     """Converts points between the layouts.
 
     A flat point is [w, b], or [w] without an intercept; with K outputs it is the (n_features + 1, K) matrix
-    of the passes in row-major order. Of rows from which c is subtracted, b is the intercept of those rows:
-    that of the rows as they are is b − cᵀw.
+    of the passes in row-major order. If c is subtracted from the rows, b is the intercept for the centred
+    rows; that for the original rows is b − cᵀw.
     """
 
     n_features: int
@@ -53,13 +53,13 @@ class Coordinates(NamedTuple):
         return W[: self.size // self.n_outputs].ravel()
 
     def of_columns(self, scale):
-        """What each column has, and 1 for intercepts, as a flat point: (size,)."""
+        """A number of each column, and 1 for intercepts, as a flat point: (size,)."""
         W = np.ones((self.size // self.n_outputs, self.n_outputs))
         W[: self.n_features] = np.reshape(scale, (-1, 1))
         return W.ravel()
 
     def numbers_of(self, features):
-        """Where a flat point has the weights of some features, and the intercepts."""
+        """The positions in a flat point of the weights of some features, and of the intercepts."""
         numbers, n = np.arange(self.size), self.n_features * self.n_outputs
         return np.append(numbers[:n].reshape(-1, self.n_outputs)[features].ravel(), numbers[n:])
 
@@ -71,7 +71,7 @@ class Coordinates(NamedTuple):
         return w
 
     def original(self, w):
-        """The same model for rows as they are, from which nothing is subtracted."""
+        """The same model for the original rows, from which nothing is subtracted."""
         return self._shifted(w, -1)
 
     def centred(self, w):
@@ -79,10 +79,11 @@ class Coordinates(NamedTuple):
         return self._shifted(w, 1)
 
     def blur(self, w, gradient):
-        """What F may rise by when the intercepts of `original(w)` are rounded: no curvature is above 1/4.
+        """The most that F may rise when the intercepts of `original(w)` are rounded: no curvature is above
+        1/4.
 
-        What every column adds to them may be far more than what comes out. Those of several classes are
-        rounded once again, less their mean.
+        The terms of the columns may be far larger than the intercepts, which are their sums. Those of several
+        classes are rounded once again, less their mean.
         """
         if self.centre is None or not self.fit_intercept:
             return 0.0
@@ -95,6 +96,6 @@ class Coordinates(NamedTuple):
         if self.centre is None or not self.fit_intercept:
             return w
         W = np.array(w, dtype=np.float64).reshape(-1, self.n_outputs)
-        # Products may cancel: in float64, bits of the largest would be all that an intercept has.
+        # Products may cancel: in float64, only rounding errors of the largest would be left in an intercept.
         W[-1] = W[-1] + sign * (self.centre.astype(np.longdouble) @ W[:-1])
         return W.ravel()

@@ -15,10 +15,10 @@ from .solvers.nearly_singular import LOOKED_AT_UP_TO
 from .solvers.newton import newton_cholesky
 
 CALLBACK, SEPARABLE = "callback", "separable"
-ESTIMATED = "estimated"  # only an estimate is below `tol`, and there is no proof to be had
+ESTIMATED = "estimated"  # only an estimate is below `tol`, and no proof is possible
 
 SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
-"""Statuses that call for no warning; the noise floor does where it lies above `HIGH_FLOOR`."""
+"""Statuses without a warning; a noise floor above `HIGH_FLOOR` causes one."""
 
 _PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # a proof may be found
 
@@ -27,8 +27,8 @@ HIGH_FLOOR, _LOW_FLOOR = 1e-6, 1e-8
 
 _PATIENCE = 2  # accepted points in a row without a new least value or gradient norm
 
-_IDLE = 30  # accepted points in a row whose estimate is below `tol` and does not halve, while no proof is had
-_NOTHING_LEFT = float(np.finfo(np.float64).eps)  # relative suboptimality that no sum in float64 shows
+_IDLE = 30  # accepted points in a row whose estimate is below `tol` and does not halve, without a proof
+_NOTHING_LEFT = float(np.finfo(np.float64).eps)  # relative suboptimality that sums in float64 cannot resolve
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
     callback=None,
     seed=0,
 ):
-    """Run a solver on an objective until it is good enough or a budget is spent.
+    """Run a solver on an objective until a point is good enough or a budget is exhausted.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ def run(
     tol : float
         Proven relative suboptimality (F − F*)/F to stop at.
     max_iter : int
-        Accepted steps at most.
+        Largest number of accepted steps.
     max_passes, max_seconds : float or None
-        A read of X that would go beyond is not begun; one under way is finished.
+        A read of X that would exceed them is not begun; a read in progress is finished.
     callback : callable (Record, w) -> bool or None
         Called at every accepted point; True stops.
     seed : int
@@ -63,11 +63,11 @@ def run(
     Returns
     -------
     Solution
-        Of the best point, whatever the status; Ctrl-C is caught and told as status "interrupted".
+        The best point, whatever the status; Ctrl-C is caught and gives the status "interrupted".
 
     Notes
     -----
-    Where rounding stops a solver far from the optimum, sums in float64 and Newton's method go on from there.
+    Where rounding stops a solver far from the optimum, Newton's method with sums in float64 continues.
     """
     if isinstance(solver, str):
         raise TypeError(
@@ -91,7 +91,7 @@ def run(
 
 
 def _taken_on(session, solver, objective, exact, found, tol, max_iter, callback, seed):
-    """The Solution of a run that rounding had stopped, from its end on: in float64, or by another solver."""
+    """The Solution of a run that rounding stopped, continued in float64 or by another solver."""
 
     def as_asked(w):
         return objective.at.centred(exact.at.original(w))
@@ -106,11 +106,11 @@ def _taken_on(session, solver, objective, exact, found, tol, max_iter, callback,
     left = max(max_iter - found.n_iter, 1)
     try:
         more = session.run(Trial(session, solver, exact, start, tol, left, callback and tell))
-    except KeyboardInterrupt:  # before there was a point
+    except KeyboardInterrupt:  # before the first point
         return found._replace(status=INTERRUPTED)
     return more._replace(
         w=as_asked(more.w),
-        suboptimality=min(found.suboptimality, more.suboptimality),  # it is no worse than its start
+        suboptimality=min(found.suboptimality, more.suboptimality),  # it is not worse than its start
         bound=min(found.bound, more.bound),
         n_iter=found.n_iter + more.n_iter,
         history=found.history + [later(record) for record in more.history],
@@ -118,7 +118,7 @@ def _taken_on(session, solver, objective, exact, found, tol, max_iter, callback,
 
 
 class Trial:
-    """One model under way: a solver, the certificate above it, the best point so far and the history.
+    """One model being fitted: a solver, its certificate, the best point so far and the history.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class Trial:
         self.history = []
         self.best = self.accepted = None
         self.verdict, self.separating = UNKNOWN, None  # on the best point
-        self.promise, self.promised_on = start, None  # the best point of the rows asked last
+        self.promise, self.promised_on = start, None  # the best point, on the rows that were asked last
         self.least_value = self.least_norm = self.least_score = math.inf
         self.stale = self.idle = 0
         self.least_estimate = math.inf
@@ -155,7 +155,7 @@ class Trial:
             status = yield from self._solve()
         except Stop as stop:
             status = ask.CONVERGED if self.satisfied else str(stop)
-            if self.best is None:  # all of the time went into some of the rows
+            if self.best is None:  # the time was used up on a sample of the rows
                 yield from self._evaluate(ask.Evaluate(self.promise.w))
         except KeyboardInterrupt:
             if self.best is None:
@@ -167,14 +167,14 @@ class Trial:
             if status == SEPARABLE:
                 self.separating = yield from self.certificate.separated(self.best)
             self.verdict = yield from self.certificate.close(self.best, self.verdict)
-        except Stop:  # what was found before counts
+        except Stop:  # the results so far count
             self.verdict = self.certificate.found(self.verdict)
         except KeyboardInterrupt:
             status = INTERRUPTED
         return self.solution(self._ending(status))
 
     def _ending(self, status):
-        """The status, now that the last word on the best point is spoken."""
+        """The status, after the final verdict on the best point."""
         if status in _PROVABLE and self.verdict.bound <= self.tol:
             return ask.CONVERGED
         if status == ask.CONVERGED and self.verdict.bound > self.tol:
@@ -224,8 +224,8 @@ class Trial:
             self.promise, self.promised_on = point, on
 
     def _judged(self, told):
-        """True when the accepted point will do; after a proof nothing replaces the best point but another."""
-        best = not self.satisfied and self._keep_best(told)  # before a budget may end the certificate's work
+        """Whether the accepted point is good enough; a proven best point is only replaced by another."""
+        best = not self.satisfied and self._keep_best(told)  # before a budget can stop the certificate
         verdict = yield from self.certificate.judge(told)
         if self.satisfied and verdict.bound <= self.tol:
             best = self._keep_best(told)
@@ -241,7 +241,7 @@ class Trial:
         at_zero = self.objective.loss.at_zero
         free = not (self.batched or self.box)
         if self.best is None and free and question.w.any() and not point.value <= at_zero:
-            # A start that is worse than no model, as an old one on rescaled data, may have no curvature.
+            # A start that is worse than no model, such as an old one on rescaled data, may have no curvature.
             zero = ask.Evaluate(np.zeros_like(question.w), diagonal=question.diagonal)
             point = yield from self._point(zero)
         read = self.session.n_passes - reads or 1.0  # a sample is in memory
@@ -259,7 +259,7 @@ class Trial:
 
     def _point(self, question):
         if question.diagonal and self.objective.reads(question) > self.session.reads_left:
-            question = ask.Evaluate(question.w)  # the diagonal takes a read that is not left
+            question = ask.Evaluate(question.w)  # the diagonal takes a read that the budget does not have
         return (yield question)
 
     def _accept(self, point, verdict, best, separable):

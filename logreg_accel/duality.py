@@ -1,13 +1,13 @@
 """Bounds on how far a point is from the optimum, from points of the dual problem.
 
-Residuals r that the loss can have and, beside an intercept, whose weighted sum is zero are a point of the
+Residuals r that the loss can have, with a weighted sum of zero if there is an intercept, are a point of the
 dual (Boyd and Vandenberghe, Convex Optimization, § 5.5). With v = Xᵀs r/Σs they prove, at any w::
 
     F(w) − F* ≤ (1/Σs)·Σ s·(ℓ(z) + ℓ*(r) − z·r) + penalty(w) + penalty*(−v) + v·w
 
-Both parts are Fenchel and Young's gaps, never negative. The residuals at w are nearly such a point: the first
-part is zero. What is missing is made up for by moving the residuals of some rows to those at other margins;
-only these rows then count in the first part.
+Both parts are Fenchel-Young gaps, which are never negative. The residuals at w are nearly such a point, with
+a first part of zero. To make them one, the residuals of some rows are replaced by those at other margins;
+only these rows then contribute to the first part.
 """
 
 import math
@@ -17,10 +17,10 @@ import scipy.linalg
 import scipy.special
 
 _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
-_MARGINS = 1 << 12, 1 << 10  # that a plain bound looks at: of a few outputs the fewer ones say as much
+_MARGINS = 1 << 12, 1 << 10  # rows that a plain bound uses: for a few outputs, fewer rows say as much
 _STEPS = 30
 _NO_CURVATURE = np.finfo(np.float64).tiny ** 0.5  # steps by less may overflow
-_MANY, _FEW_STEPS = 100, 6  # of many classes each step takes a factorisation; near the optimum few will do
+_MANY, _FEW_STEPS = 100, 6  # with many classes a step takes a factorisation; near the optimum few suffice
 
 
 def gap(penalty, w, gradient, moved, loss, fixed):
@@ -39,11 +39,11 @@ def gap(penalty, w, gradient, moved, loss, fixed):
         v + l2·w: the gradient of the smooth part for the residuals; what it has in place of intercepts is
         ignored.
     moved : float
-        What the rows that were moved add.
+        The contribution of the rows that were moved.
     loss : float
         The mean loss at w.
     fixed : ndarray (size,), bool
-        Which weights have no penalty, as intercepts have none; their sums of residuals are zero.
+        Weights without a penalty, such as intercepts; the sums of residuals for these are zero.
     """
     l1, l2 = penalty.l1, penalty.l2
     g = np.where(fixed, 0.0, gradient)
@@ -69,16 +69,17 @@ def _scaled_gap(c, l1, l2, v, w, moved, loss):
 
 
 def rounding(relative, scale, loss, piled=1.0):
-    """About how far the gradient of the mean loss is off, (size,), by the rounding of its terms and sums.
+    """The approximate error of the gradient of the mean loss, (size,), from the rounding of terms and sums.
 
-    A term s·r·x is off by `relative` of its size, and (Cauchy and Schwarz) the mean of |r·x| is at most that
-    of r² and of x², each under a root. For the logistic losses r² ≤ ℓ. Means of many terms are nearer.
+    A term s·r·x has a relative error of `relative`, and by Cauchy's inequality the mean of |r·x| is at most
+    the product of the root mean squares of r and x. For the logistic losses r² ≤ ℓ. Means of many terms are
+    more exact.
     """
     return piled * relative * np.sqrt(min(max(loss, 0.0), 1.0)) * scale
 
 
 def of_margins(point, start):
-    """About how far margins are off by the rounding of their terms."""
+    """The approximate error of margins from the rounding of their terms."""
     return point.rounding / point.value * (float((abs(point.w) * start.scale).sum()) + start.offset)
 
 
@@ -95,18 +96,18 @@ def rounding_of(point, start):
 
 
 def divergence(t):
-    """The most that a Kullback-Leibler divergence can be beside χ²/2 where no probability falls by more than
-    t times itself; inf beyond 1."""
+    """The largest ratio of a Kullback-Leibler divergence to χ²/2 if no probability falls by more than t times
+    itself; inf beyond 1."""
     if t < 1e-3:
         return 1 + t / 2
     return 2 * (t + scipy.special.xlog1py(1 - t, -t)) / t**2 if t <= 1 else math.inf
 
 
 def plain(objective, point, hope=np.inf):
-    """The bound where the margins of some rows are shifted by one number, or one a class, for the intercept.
+    """The bound after shifting the margins of some rows by one number, or one per class, for the intercept.
 
-    It costs next to no read: the rows are few, those of the largest curvature among evenly spaced ones. Where
-    the penalised weights alone leave more than `hope`, no row is looked at.
+    It costs almost no read, since the rows are few: those of the largest curvature among evenly spaced ones.
+    If the penalised weights alone give more than `hope`, no row is used.
 
     Returns
     -------
@@ -137,7 +138,7 @@ def plain(objective, point, hope=np.inf):
 
 
 def _without_intercept(objective, point, gradient):
-    """What moving some rows adds, and the gradient after it, such that residuals sum to zero; or None."""
+    """The cost of moving some rows so that residuals sum to zero, and the gradient after it; or None."""
     rows, loss, k = objective.rows, objective.loss, objective.loss.n_outputs
     chosen = rows.evenly_spaced(max(min(_MARGINS[0] // k, _MARGINS[1]), 1))
     y, s = rows.labels(chosen), rows.weights(chosen)
@@ -167,7 +168,7 @@ def _without_intercept(objective, point, gradient):
 def _shift(loss, z, y, s, target, size, unshifted):
     """Find η with Σ s·residual(z + η) = target by Newton's method, damped.
 
-    Returns η and the losses and residuals at z + η, or None where the iteration does not arrive; `unshifted`
+    Returns η and the losses and residuals at z + η, or None if the iteration does not converge; `unshifted`
     are those at z.
     """
     k = len(target)
@@ -182,7 +183,7 @@ def _shift(loss, z, y, s, target, size, unshifted):
             change = _solution(_total_curvature(loss, z + shift, y, s), excess)
         except (np.linalg.LinAlgError, ValueError):  # rows without curvature
             return None
-        if k > 1:  # what all classes share decides nothing: the longest step is kept short
+        if k > 1:  # a common shift of all classes has no effect: the longest step is kept short
             change -= (change.max() + change.min()) / 2
         shift = shift - change * min(1, 1 / (abs(change).max() or 1))
     return None
@@ -191,12 +192,13 @@ def _shift(loss, z, y, s, target, size, unshifted):
 def _solution(A, b):
     """A⁻¹·b of a positive definite A, scaled to a unit diagonal: curvatures of classes differ by magnitudes.
 
-    What is still singular, as where no row hesitates between two groups of classes, goes to least squares.
+    A system that is still singular, as when no row is undecided between two groups of classes, is solved by
+    least squares.
 
     Raises
     ------
     numpy.linalg.LinAlgError
-        There is a class without curvature.
+        A class has no curvature.
     """
     diagonal = np.diagonal(A)
     if not (diagonal > _NO_CURVATURE).all():
@@ -214,8 +216,8 @@ def _solution(A, b):
 def _total_curvature(loss, z, y, s):
     """Σ s·∂²ℓ/∂z² (k, k), by one product for several classes.
 
-    All classes may be shifted together: there the sums are zero, and what is added decides nothing. It is
-    made of the diagonal, so that a class of next to no curvature is not lost beside the others.
+    All classes may be shifted together, where the sums are zero, so that the term added there has no effect.
+    It is made of the diagonal, so that a class with almost no curvature is not lost beside the others.
     """
     own = (s * loss.curvature(z, y)).sum(axis=0)
     if len(own) == 1:

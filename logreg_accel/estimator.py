@@ -218,7 +218,7 @@ class LogisticRegression(
         return self
 
     def _run(self, X, labelled, total_weight, start, steps, continued=None, checkpoint=None):
-        """Solve, and keep what was found."""
+        """Solve, and set the fitted attributes."""
         taken = steps and (lambda w: steps.taken(lambda: fitting.coefficients(self, w, labelled)))
         progress = fitting.Progress(self.callback, taken)
         fitted = fitting.solve(self, X, labelled, total_weight, start, progress, continued, checkpoint)
@@ -228,7 +228,7 @@ class LogisticRegression(
         return fitted
 
     def _finish(self, fitted):
-        """Tell of a fit that ended early."""
+        """Warn about a fit that ended early."""
         if fitted.solution.status == driver.INTERRUPTED:
             raise KeyboardInterrupt
         advice.warn(self, fitted, stacklevel=3 + FRAMES)

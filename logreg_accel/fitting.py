@@ -21,7 +21,7 @@ from .solvers import costs, resolve_solver, sgd
 
 
 class Fitted(NamedTuple):
-    """A Solution, and what made it."""
+    """A Solution, and the solver and backend that made it."""
 
     solution: Solution
     backend: Choice
@@ -30,7 +30,7 @@ class Fitted(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Who is told of every step.
+    """The callbacks of every step.
 
     callback : callable (Record, w) -> bool or None
         The user's.
@@ -71,14 +71,14 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     ----------
     model : estimator
         Its parameters were checked.
-    X : what the user gave, for what is told of it
+    X : the user's input, for messages
     labelled : Labelled
     total_weight : float
-        Σ s that the penalty stands beside.
+        Σ s, to which the strength of the penalty is relative.
     start : ndarray (size,)
     progress : Progress
     continued : function solver -> solver, or None
-        What a run is made of that knows more than its start.
+        Makes the solver of a run that continues an earlier one.
     checkpoint : path-like or None
 
     Returns
@@ -96,7 +96,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
         n,
         m,
         matrix.nbytes,
-        penalised and plain and not streamed,  # what needs a penalty needs rows in memory
+        penalised and plain and not streamed,  # solvers that need a penalty need rows in memory
         loss.n_outputs,
         l1=model.l1_ratio > 0 and penalised,
         real=compute_dtype(matrix.dtype).itemsize,
@@ -121,7 +121,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     streaming.keep_blocks(labelled, streaming.check_room(labelled, solver, loss.n_outputs))
     with backend.limit_threads():
         penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
-        # epochs of sgd go on from call to call, whatever lies far from zero in each
+        # epochs of sgd continue from call to call, whichever columns are far from zero in each
         centring = None if isinstance(solver, sgd) else bool(model.fit_intercept)
         rows = streaming.rows_of(labelled, backend, centring)
         rows, solver = options.between_bounds(model, rows, solver, loss.n_outputs)
@@ -148,7 +148,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
 
 
 def _plainly(model, labelled, name, start, continued, checkpoint):
-    """Whether `small` may try: few rows under an L2 penalty alone, nothing to go on from or to keep."""
+    """Whether `small` applies: few numbers, only an L2 penalty, no warm start and no checkpoint."""
     if name != "newton-cholesky" or streaming.is_streamed(labelled) or model.C == math.inf:
         return False
     asked = model.bounds, model.penalty_factor, continued, checkpoint
@@ -174,7 +174,7 @@ def _shortly(model, labelled, loss, total_weight, progress, headings):
 
 
 def seen_of(C, labelled):
-    """What some rows say of X to the choice of a solver; None where X is no array on the host."""
+    """Facts about X from some rows, for the choice of a solver; None if X is not an array on the host."""
     X = labelled.block.X
     if X.on_device or 0 in X.shape:
         return None
@@ -185,7 +185,7 @@ def seen_of(C, labelled):
 
 
 def by_batches(estimator):
-    """Whether the solver makes epochs that a later call can go on from."""
+    """Whether the solver makes epochs that a later call can continue."""
     if estimator.solver == "sgd" or isinstance(estimator.solver, sgd):
         return True
     raise AttributeError(
@@ -195,7 +195,7 @@ def by_batches(estimator):
 
 
 def start_of(model, n_features, n_classes):
-    """Where a fit starts from: zero, or with `warm_start` the weights of the last fit."""
+    """The starting point of a fit: zero, or with `warm_start` the weights of the last fit."""
     n_outputs = loss_of(n_classes).n_outputs
     rows = n_features + bool(model.fit_intercept)
     if not (model.warm_start and hasattr(model, "coef_")):
@@ -214,7 +214,7 @@ def start_of(model, n_features, n_classes):
 
 
 def state_of(model, n_features, first):
-    """What the mini-batches of `partial_fit` go on from: the last call, a `fit`, or zero in a first call."""
+    """The state that `partial_fit` continues from: the last call, a `fit`, or zero in a first call."""
     rows = n_features + bool(model.fit_intercept)
     size = rows * loss_of(len(model.classes_)).n_outputs
     state = getattr(model, "_state", None)
@@ -235,13 +235,13 @@ def _point_of(model, rows):
 
 
 def coefficients(model, w, labelled):
-    """The attributes that a point of the objective makes."""
+    """The fitted attributes from a point of the objective."""
     dtype = _dtype_of_weights(model, labelled)
     n, k = labelled.block.X.shape[1], loss_of(len(labelled.classes)).n_outputs
     W = np.array(w).reshape(-1, k)
-    if k > 1:  # of all solutions that are shifts of all classes, the one whose mean is zero
+    if k > 1:  # of all solutions, which differ by a shift of all classes, the one whose mean is zero
         W[n:] -= W[n:].mean(axis=1, keepdims=True)
-    # All digits of the intercept are kept: where columns lie far from zero it takes up what they add.
+    # All digits of the intercept are kept: with columns far from zero it compensates what they add.
     intercept = W[n].copy() if model.fit_intercept else np.zeros(k)
     return {"coef_": W[:n].T.astype(dtype), "intercept_": intercept, "classes_": labelled.classes}
 
@@ -278,13 +278,13 @@ def _callback(verbose, progress, original, headings=()):
 
 
 def say(line):
-    """Tell those who asked for `verbose`."""
+    """Print a message if `verbose` is set."""
     print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def unchanged_where_refused(estimator):
-    """A context in which an exception leaves the estimator as it was: what is refused leaves no trace."""
+    """A context in which an exception leaves the estimator unchanged."""
     before = vars(estimator).copy()
     try:
         yield

@@ -67,7 +67,7 @@ class Incremental:
             labelled = as_labelled(matrix, y, sample_weight, self.class_weight, self.classes_)
             state = fitting.state_of(self, matrix.shape[1], first)
             if not first and not labelled.total_weight and getattr(self, "_state", None) is not None:
-                return self  # classes of no weight: nothing to learn from
+                return self  # classes without weight: nothing to learn from
             state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)
             seen = state.weight_seen
             fitted = self._run(X, labelled, seen, state.w, steps, lambda solver: solver.continued(state))
