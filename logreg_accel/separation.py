@@ -149,17 +149,23 @@ def separates(point, objective, box=None):
     A row on the wrong side has a loss of at least ℓ(0) with two classes, and of log 2 with more. If Σ s·ℓ is
     below the least weight times that, every row is on its side. Then, without a penalty, F has no minimum:
     it falls towards 0 as w grows. So it does where those weights alone tell the rows apart that have no
-    penalty, and no bound on their way.
+    penalty, and no bound on their way. Offsets do not grow: where weights do, no more than rounding is left
+    of them.
     """
     penalty, rows = objective.penalty, objective.rows
     least = rows.least_weight * min(objective.loss.at_zero, np.log(2))
-    if rows.offset_scale is not None or not point.value * rows.weight_sum < least:
+    if not point.value * rows.weight_sum < least:
         return False
     intercepts = objective.at.penalised(np.ones(len(point.w))) == 0
     if penalty.there and penalty.everywhere(intercepts):
         return False
     bounded = (((penalty.l1 > 0) | (penalty.l2 > 0)) & ~intercepts) | ended(point.w, box)
-    if not bounded.any():
+    alone = np.where(bounded, 0.0, point.w)
+    if rows.offset_scale is not None:
+        margins = float(abs(alone) @ objective.at.of_columns(rows.scale))
+        if not margins > 0:
+            return False
+        alone *= max(rows.offset_scale * np.sqrt(rows.n_rows), 1.0) / (_ROUNDED * margins)
+    elif not bounded.any():
         return True
-    alone = yield ask.Evaluate(np.where(bounded, 0.0, point.w))
-    return alone.value * rows.weight_sum < least
+    return (yield ask.Evaluate(alone)).value * rows.weight_sum < least

@@ -5,6 +5,7 @@ import pytest
 import scipy.optimize
 import scipy.sparse
 from inference_problems import fitted
+from sklearn.exceptions import ConvergenceWarning
 
 from conftest import BACKENDS
 from logreg_accel import LogisticRegression, Objective, inference
@@ -138,6 +139,20 @@ def test_large_offsets_do_not_look_like_separation():
     X, y, _, _ = problem(m=300)
     clf = LogisticRegression(C=np.inf, tol=1e-6).fit(X, y, offset=np.where(y == 1, 25.0, -25.0))
     assert clf.status_ != "separable"
+
+
+@pytest.mark.parametrize("options", [{}, {"bounds": ([-np.inf, 0], [np.inf, 1e-5])}], ids=["", "bounds"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_separation_is_seen_beside_offsets(classes, options):
+    """Weights without a penalty grew until F was 0 in float64 and "converged"; nobody was warned."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6, 2))
+    y = np.argsort(np.argsort(X[:, 0])) * classes // 6
+    offset = 10 * rng.normal(size=6 if classes == 2 else (6, 3))
+    clf = LogisticRegression(penalty_factor=[0, 10], **options)
+    with pytest.warns(ConvergenceWarning, match="separable.*the weights of column 0 grow"):
+        clf.fit(X, y, offset=offset)
+    assert clf.status_ == "separable" and clf.suboptimality_bound_ > 0.1 and clf.n_passes_ < 100
 
 
 def test_predictions_take_it():
