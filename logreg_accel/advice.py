@@ -37,8 +37,8 @@ def warn(model, fitted, stacklevel):
 
 
 def separating(model, solution):
-    """Which columns separate classes, (n_features,) of bool; None where that is not known."""
-    if solution.separating is None:  # also where a budget ended the search for them
+    """The columns that separate classes, (n_features,) of bool; None if they are not known."""
+    if solution.separating is None:  # also if a budget ended the search for them
         return None
     return solution.separating.reshape(-1, model.coef_.shape[0])[: model.coef_.shape[1]].any(axis=1)
 

@@ -84,14 +84,15 @@ def of_margins(point, start):
 
 
 def value_of(point, exact):
-    """F at a point, by exact sums where they are at hand: float32 may show more where columns are far from
-    zero."""
+    """F at a point, from exact sums if they are known: with columns far from zero, float32 may give a larger
+    F."""
     known = exact is not None and (exact.w == point.w).all()
     return min(point.value, exact.value) if known else point.value
 
 
 def rounding_of(point, start):
-    """About how far a value is off by the rounding of margins, which residuals pass on, and of its sum."""
+    """The approximate error of a value from the rounding of margins, multiplied by residuals, and of its
+    sum."""
     return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * of_margins(point, start)
 
 

@@ -10,8 +10,8 @@ import functools
 import numpy as np
 from scipy.special import xlogy
 
-_FEW_CLASSES = 7  # NumPy adds up to this many numbers of a row in their order, as adding columns does
-_SOME_CLASSES = 32  # beyond, a row is long enough for NumPy, and its sum for adding pairs
+_FEW_CLASSES = 7  # up to so many numbers of a row NumPy adds in order: the same bits as adding columns
+_SOME_CLASSES = 32  # longer rows are fast enough in NumPy, and need its pairwise sums
 
 
 class SingleOutput:
@@ -24,11 +24,11 @@ class SingleOutput:
     n_outputs = 1
 
     def lead(self, z, y):
-        """Return by how much the margins of a row favour its own class."""
+        """Return how much the margins of a row favour its own class."""
         return np.where((y > 0)[:, None], z, -z)
 
     def spread(self, d):
-        """Return how far margins moved that changed by d."""
+        """Return how far margins moved if they changed by d."""
         return np.abs(d)
 
     def line_terms(self, z, y, d):
@@ -166,7 +166,7 @@ class Multinomial:
         return np.where(own, np.inf, np.where(own, z, 0).sum(axis=1, keepdims=True) - z)
 
     def spread(self, d):
-        """Return how far apart the margins of a row moved that changed by d: shifts of all are no change."""
+        """Return how far apart the margins of a row moved if they changed by d: common shifts are 0."""
         return d.max(axis=1) - d.min(axis=1)
 
     def conjugate(self, r, y):
@@ -211,13 +211,13 @@ class Multinomial:
     def log_probabilities(self, z):
         """Return the logarithms of `probabilities`, accurate even where those underflow."""
         z = z - z.max(axis=1, keepdims=True)
-        # The sum runs over the others alone: beside the 1 of the largest margin they would be rounded away.
+        # The sum is over the other classes: added to the 1 of the largest margin they would be rounded away.
         others = np.where(_own(z, z.argmax(axis=1)), 0, np.exp(z))
         return z - np.log1p(others.sum(axis=1, keepdims=True))
 
 
 def _own(z, y):
-    """Whether a column is that of the row's own class, (rows, K), where z lies."""
+    """Whether a column is that of the row's own class, (rows, K), on the device of z."""
     if type(z) is np.ndarray:
         return np.arange(z.shape[1], dtype=y.dtype) == y[:, None]
     return np.cumsum(np.ones_like(z[:1]), axis=1) - 1 == y[:, None]

@@ -5,9 +5,9 @@ import numpy as np
 
 
 def hessian(objective, sums, ridge):
-    """∇²F (size, size), made of the sums in place; ridge is what the penalty adds to the diagonal."""
+    """∇²F (size, size), computed in place from the sums; ridge is the penalty's part of the diagonal."""
     size, backend = objective.size, objective.rows.backend
-    host = isinstance(sums, np.ndarray)  # small ones come to the host with their pass
+    host = isinstance(sums, np.ndarray)  # small matrices are copied to the host by their pass
     xp = np if host else backend.xp
     H = xp.ascontiguousarray(sums[:size, :size])
     H /= objective.weight_sum
@@ -30,7 +30,8 @@ def solve(objective, H):
 def against_shifts(H, k, free):
     """Give H curvature, in place, where the weights of all k classes may be shifted together.
 
-    Gradients are zero along such shifts, and so steps become. `free` has the features without a penalty.
+    Gradients are zero along such shifts, so that steps are zero, too. `free` has the features without a
+    penalty.
     """
     H4 = H.reshape(-1, k, len(H) // k, k)
     for j in free:
@@ -38,10 +39,10 @@ def against_shifts(H, k, free):
 
 
 def without_shifts(v, k, features=slice(None)):
-    """A copy of a flat v less what all k classes have in common in some features.
+    """A copy of a flat v minus the mean over the k classes in some features.
 
-    The residuals of a row sum to zero over its classes, so that a gradient of the loss has no such part but
-    by rounding.
+    The residuals of a row sum to zero over its classes, so that a gradient of the loss has no such part
+    except by rounding.
     """
     V = np.array(v, dtype=np.float64).reshape(-1, k)
     V[features] -= V[features].mean(axis=1, keepdims=True)

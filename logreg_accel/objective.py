@@ -24,9 +24,8 @@ class Objective:
 
     This is scikit-learn's objective C·Σᵢ sᵢ·ℓᵢ + ½‖w‖² divided by C·Σᵢ sᵢ: it has the same minimum, and a
     tolerance means the same for any number of rows. Points are flat float64 vectors [w, b] of shape
-    (n_features + 1,), or [w] without an intercept; with K outputs (softmax) the rows of a matrix (n_features
-    + 1, K), one after the other. Two calls at one
-    point give the same bits.
+    (n_features + 1,), or [w] without an intercept; with K outputs (softmax) they are the rows of a matrix
+    (n_features + 1, K), one after the other. Two calls at one point give the same bits.
 
     `to_pass` turns a question into a pass, and `from_sums` turns the sums of the pass into the answer;
     `answer` does both, with the read in between.
@@ -75,10 +74,12 @@ class Objective:
         ----------
         X : array, frame or table (n_samples, n_features)
         y : labels (n_samples,); the larger of two is the positive class, more have the softmax loss
-        sample_weight, offset : (n_samples,) or None; for more than two classes offset is (n_samples,
-        n_classes) C : float, inverse strength of the penalty on w, as in scikit-learn; np.inf for none
-        fit_intercept : bool class_weight : dict, "balanced" or None backend : "auto", "numpy", "numba" or
-        "cupy" n_threads : int or None
+        sample_weight, offset : (n_samples,) or None; offset (n_samples, n_classes) for several classes
+        C : float, inverse strength of the penalty on w, as in scikit-learn; np.inf for none
+        fit_intercept : bool
+        class_weight : dict, "balanced" or None
+        backend : "auto", "numpy", "numba" or "cupy"
+        n_threads : int or None
 
         Returns
         -------
@@ -153,7 +154,7 @@ class Objective:
         return z[:, 0] if self.loss.n_outputs == 1 else z
 
     def start(self, w, seed=0):
-        """What a solver knows before it asks: a `questions.Start`."""
+        """The facts that a solver starts with: a `questions.Start`."""
         rows, l1 = self.rows, self.penalty.l1 * self.at.penalised(np.ones(self.size))
         rounding, sweeps = float(np.finfo(rows.dtype).eps), rows.backend.lasso_sweeps
         lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
@@ -209,7 +210,7 @@ class Objective:
         """The pass whose sums answer a question."""
         loss, models = self.loss, self.models
         if isinstance(question, ask.Evaluate):
-            keep = self.rows.share in (0, 1)  # a batch is asked about once
+            keep = self.rows.share in (0, 1)  # a batch gets only one question
             W = self.at.columns(self.at.rounded(question.w))
             on_the_way = self.rows.backend.on_device and question.since is not None
             since = question.since.margins if on_the_way else None
@@ -280,7 +281,7 @@ class Objective:
         return self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models)) if known else None
 
     def _on(self, rows, penalty=None):
-        """The same objective on other rows that stand for these, or for a share of them; None without."""
+        """The same objective on other rows that represent these, or a share of them; None without rows."""
         if rows is None:
             return None
         weight_sum = self.weight_sum * (rows.share if 0 < rows.share < 1 else 1.0)

@@ -11,12 +11,12 @@ _SIGNS = {"+": (0.0, np.inf), "-": (-np.inf, 0.0)}
 
 
 def penalty_factors(model, n_features):
-    """What the penalty of each column is multiplied by, (n_features,), or None for 1.
+    """The factor of the penalty of each column, (n_features,), or None for 1.
 
     Raises
     ------
     ValueError
-        The wrong length, names that are no columns, or numbers below 0 or not finite.
+        The wrong length, names that are not columns, or numbers below 0 or not finite.
     """
     given = model.penalty_factor
     if given is None:
@@ -56,7 +56,7 @@ def column_called(model, name, option):
     Raises
     ------
     ValueError
-        There is none, or columns have no names.
+        There is no such column, or columns have no names.
     """
     names = getattr(model, "feature_names_in_", None)
     if names is None:
@@ -79,7 +79,7 @@ def check_solver(solver, plain):
 
 
 def strengths(factors, scale, n_features):
-    """What the L2 and the L1 penalty of each column are multiplied by, two arrays (n_features,).
+    """The factors of the L2 and of the L1 penalty of each column, two arrays (n_features,).
 
     The weight of a column divided by s is s·w: its penalties are s²·w² and s·|w|.
     """
@@ -89,7 +89,8 @@ def strengths(factors, scale, n_features):
 
 
 def by_weight(penalty, factors, scale, n_features, k, fit_intercept):
-    """A penalty with the strengths of each weight of a point of k outputs, where columns differ in them."""
+    """A penalty with separate strengths for the weights of a point of k outputs, if columns differ in
+    strength."""
     if (factors is None and scale is None) or not penalty.there:
         return penalty
     of_l2, of_l1 = (np.repeat(part, k) for part in strengths(factors, scale, n_features))
@@ -102,12 +103,12 @@ def by_weight(penalty, factors, scale, n_features, k, fit_intercept):
 
 
 def solver_asked(model):
-    """The solver of a fit, which bounds decide.
+    """The solver of a fit; bounds require projected-newton.
 
     Raises
     ------
     ValueError
-        Bounds with an L1 penalty, or with a solver that does not know them.
+        Bounds with an L1 penalty, or with a solver that cannot handle them.
     """
     if model.bounds is None:
         return model.solver
@@ -128,7 +129,7 @@ def bounds_of(model, n_features):
     Raises
     ------
     ValueError
-        The wrong form or length, names that are no columns, NaN, or bounds that cross.
+        The wrong form or length, names that are not columns, NaN, or a lower bound above the upper one.
     """
     given = model.bounds
     lower, upper = np.full(n_features, -np.inf), np.full(n_features, np.inf)
@@ -155,7 +156,7 @@ def bounds_of(model, n_features):
 
 
 def _pair(value, name):
-    """Two sides of a bound."""
+    """The two sides of a bound."""
     whose = "`bounds`" if name is None else f"`bounds` of {name!r}"
     try:
         lower, upper = value
@@ -167,7 +168,7 @@ def _pair(value, name):
 
 
 def between_bounds(model, rows, solver, k):
-    """Rows and solver of a fit, with what bounds make of them: sums in float64, and a box for its points."""
+    """Rows and solver of a fit with bounds: sums in float64, and a box for its points."""
     if model.bounds is None:
         return rows, solver
     if not rows.in_memory:

@@ -30,7 +30,7 @@ class Penalty:
         (1 − l1_ratio) / (C · Σᵢ sᵢ) and l1_ratio / (C · Σᵢ sᵢ), the strengths relative to the *mean* loss, in
         an array times what each weight has of them. If all are 0 (C = inf), there is no penalty.
     modulus : float or None
-        The least l2 of a weight that is no intercept; None is that of a single number.
+        The smallest l2 of a weight that is not an intercept; None means that of a single number.
 
     Attributes
     ----------
@@ -52,24 +52,24 @@ class Penalty:
         some = bool if plain else np.any
         l1, l2 = bool(some(self.l1)), bool(some(self.l2))
         modulus = float(self.l2) if self.modulus is None else self.modulus
-        # Once, not where they are asked for, which is at every step.
+        # Computed once, since every step needs them.
         vars(self).update(plain=plain, has_l1=l1, there=l1 or l2, modulus=modulus)
 
     def by_weight(self, of_l2, of_l1, fixed):
-        """The same with strengths of each weight.
+        """The same penalty with separate strengths for each weight.
 
         Parameters
         ----------
         of_l2, of_l1 : ndarray (size,)
-            What the strengths are multiplied by.
+            Factors of the strengths.
         fixed : ndarray (size,) of bool
-            Intercepts, which have none.
+            Intercepts, which have no penalty.
         """
         l2, l1 = (np.where(fixed, 0.0, part) for part in (self.l2 * of_l2, self.l1 * of_l1))
         return Penalty(l2, l1, float(l2[~fixed].min(initial=np.inf)))
 
     def of_some(self, weights):
-        """The same on some of the weights."""
+        """The same penalty on some of the weights."""
         return self if self.plain else Penalty(self.l2[weights], self.l1[weights], self.modulus)
 
     @property
@@ -78,7 +78,7 @@ class Penalty:
         return self.plain and self.l2 > 0
 
     def everywhere(self, fixed):
-        """Whether every weight has one but those that are `fixed`."""
+        """Whether every weight except those in `fixed` has an L2 part."""
         return bool(np.all((self.l2 > 0) | (self.l1 > 0) | fixed))
 
     @classmethod
@@ -116,7 +116,7 @@ class Penalty:
         return float("inf") if beyond.any() else 0.0
 
     def suboptimality_bound(self, gradient):
-        """Bound by strong convexity how far F lies above its minimum where its gradient is g: ‖g‖²/(2·l2).
+        """Bound F − min F at a point with gradient g by strong convexity: ‖g‖²/(2·l2).
 
         The bound is inf without an L2 penalty.
         """

@@ -16,11 +16,11 @@ from .interop.hooks import array_api_dispatches, in_namespace_of
 from .losses import loss_of
 
 _FAR = 100.0
-"""Size of an intercept beyond which float32 loses digits of a margin that matter."""
+"""Size of an intercept beyond which float32 loses significant digits of a margin."""
 
 
 class Predictor:
-    """What an estimator with `coef_`, `intercept_`, `classes_` and `n_threads` says of new rows."""
+    """The predictions of an estimator with `coef_`, `intercept_`, `classes_` and `n_threads`."""
 
     classes_: Any
     n_threads: Any
@@ -129,7 +129,7 @@ class Predictor:
     # -- rows of a source ------------------------------------------------------------------------------------
 
     def _each(self, source, method, **options):
-        """What a method gives for every chunk of a source."""
+        """The results of a method for every chunk of a source."""
         check_is_fitted(self)
         if options.get("offset") is not None:
             raise TypeError("`offset` is given together with a source, which has none; expected None.")
@@ -166,7 +166,7 @@ class Predictor:
     def _matrix(self, X, reset):
         """X as a Matrix, its number of columns and their names checked or, with `reset`, remembered."""
         if isinstance(X, Matrix) and not reset and X.names is getattr(self, "feature_names_in_", ""):
-            return X  # of a source, whose columns were compared
+            return X  # from a source, whose columns were compared
         X = to_table(X)
         if reset:
             warn_rounded(rounded(X))
@@ -175,7 +175,7 @@ class Predictor:
             self._remember_features(X.names, X.shape[1])
             return matrix
         nameless = type(X) is np.ndarray and not hasattr(self, "feature_names_in_")
-        if nameless and reset:  # as validate_data would, which looks for names in all kinds of frames
+        if nameless and reset:  # like validate_data, which looks for names in frames of all kinds
             self.n_features_in_ = matrix.shape[1]
         elif not (nameless and matrix.shape[1] == getattr(self, "n_features_in_", None)):
             validate_data(self, named(X, matrix), reset=reset, skip_check_array=True)
@@ -183,7 +183,7 @@ class Predictor:
         return matrix
 
     def _remember_features(self, names, count):
-        """What scikit-learn remembers of the columns."""
+        """The attributes about columns that scikit-learn expects."""
         self.n_features_in_ = count
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
@@ -191,7 +191,7 @@ class Predictor:
             del self.feature_names_in_
 
     def _codes(self, X, offset=None):
-        """The backend, and the number of each row's class where it has it."""
+        """The backend, and the class code of each row, on the backend's device."""
         backend, margins = self._margins(X, offset)
         return backend, backend.likeliest(margins, len(self.classes_))
 
@@ -205,11 +205,11 @@ class Predictor:
         return self._told(X, backend, backend.probabilities(what, loss_of(len(self.classes_)), margins))
 
     def _told(self, X, backend, result):
-        """A result of a backend as the caller wants it: where X lies, or on the host."""
+        """A result of a backend for the caller: on the device of X, or on the host."""
         return in_namespace_of(X, result if array_api_dispatches(X) else backend.to_host(result))
 
     def _margins(self, X, offset=None):
-        """The backend, and the margins (m, k), or (m,) of two classes, where it has them."""
+        """The backend, and the margins (m, k), or (m,) for two classes, on the backend's device."""
         check_is_fitted(self)
         matrix = self._matrix(X, reset=False)
         offset = as_offset(offset, matrix.shape[0], len(self.classes_))
@@ -223,9 +223,9 @@ class Predictor:
 
 
 def margins_of(backend, matrix, W, n_outputs=None):
-    """The margins (m, k) of models with `n_outputs` columns of W (n + 1, k) each, where the backend is."""
+    """The margins (m, k) of models with `n_outputs` columns of W (n + 1, k) each, on the backend's device."""
     block = backend.upload(Block(matrix, None))
-    if np.abs(W[-1]).max() > _FAR:  # of columns far from zero: their margins cancel
+    if np.abs(W[-1]).max() > _FAR:  # for columns far from zero, where margins cancel
         block = block._replace(X=centred(block.X, backend.xp.zeros(matrix.shape[1])))
     margins = backend.run(Margins(W), block)
     if not backend.all_finite(margins):
@@ -282,7 +282,7 @@ def _refuse_nonfinite(X):
 def _huge_margins(X, W):
     """Margins that overflow X's arithmetic, in float64 and scaled: ±inf at worst, never nan.
 
-    Of several classes they come less the largest one's, which changes no probability.
+    With several classes the largest margin is subtracted, which does not change probabilities.
     """
     X = X.astype(np.float64)
     scale = np.abs(X).max(axis=1, keepdims=True)

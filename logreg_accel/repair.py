@@ -1,10 +1,10 @@
 """A proof by repair: residuals of some rows are moved until they are a point of the dual problem.
 
 Let G be F with the loss of all rows but those of S replaced by its tangent at w. The loss is convex, so
-F ≥ G, and F(w) − min G bounds F(w) − F*. The minimum of G is found in memory by a few steps of Newton's
-method. The residuals of S there, with those of the others at w, are the point of the dual that proves it: a
-bad step only makes the bound loose. To second order the bound is ½·gᵀ(H_S + λ)⁻¹g with H_S the share of S in
-the Hessian: the decrement where S is all rows, about m/|S| times that otherwise.
+F ≥ G, and F(w) − min G bounds F(w) − F*. A few Newton steps in memory find the minimum of G. The residuals of
+S there, together with those of the other rows at w, are the dual point that proves the bound; an inexact step
+only makes the bound loose. To second order the bound is ½·gᵀ(H_S + λ)⁻¹g, where H_S is the part of S in the
+Hessian: the decrement if S is all rows, and about m/|S| times the decrement otherwise.
 """
 
 import math
@@ -18,18 +18,18 @@ from .solvers.nearly_singular import FLAT
 from .systems import FACTORED_UP_TO, Matrix, Products
 
 _ROUNDS = 8
-_NEAR = 1.01  # times what a bound cannot be below
-_DONE = 1e-3  # what is left to gain, beside the bound
+_NEAR = 1.01  # times a lower limit of the bound
+_DONE = 1e-3  # possible gain relative to the bound
 _FAR, _FARTHEST = 1.0, 100.0
-"""Changes of margins: beyond the first the curvature is another; none counts as more than the second."""
+"""Changes of margins: beyond the first the curvature has changed; larger ones than the second are capped."""
 _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
-"""Steps along which some rows are separated raise their margins by 1 and leave a third of the decrement, for
-ever: a jump leaves nothing of what those rows lose."""
+"""Each step along which some rows are separated raises their margins by 1 and leaves a third of the
+decrement, so that such steps never end; a jump removes the loss of these rows at once."""
 _NOTHING = 1e-28  # relative decrement that counts as zero
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
-_FINE = 1e-10  # relative bound beside which rows count whose slope is lost in rounding
+_FINE = 1e-10  # relative bound from which on rows count whose slope is lost in rounding
 _SURE = 10  # roundings by which a bound is raised
-_LITTLE = 1e-4  # of a bound, what may be told too large
+_LITTLE = 1e-4  # of a bound, by how much it may be overstated
 
 
 class Repair:
@@ -40,21 +40,21 @@ class Repair:
     penalty : Penalty
     start : Start
     tol : float
-        Relative size of a bound that is wanted.
+        The relative bound to reach.
     enough : float
-        Relative size from which on nothing is gained by a smaller one.
+        The relative bound below which a smaller one has no use.
     point : Point
     rows : handle or None
-        S, whose sums are those of float64; None for all rows as they are.
+        S, with sums in float64; None for all rows as they are.
     exactly : bool
-        Whether all rows may be read in float64 where the rounding of their sums alone is in the way.
+        Whether all rows may be read in float64 if only the rounding of their sums prevents a proof.
 
     Attributes
     ----------
     here : Point or None
-        The point on S; may be given where it is known.
+        The point on S, if it is known.
     all_told : bool
-        Whether no rows are nearly separated beyond those that S knows of.
+        Whether S contains all nearly separated rows.
     """
 
     def __init__(self, penalty, start, tol, enough, point, rows, exactly=True):
@@ -67,10 +67,10 @@ class Repair:
         self.free = self._free()
 
     def _free(self):
-        """The features of which all classes may be shifted together at the cost of a penalty alone.
+        """The features in which shifting all classes together changes only the penalty.
 
-        Beside large columns rounding hides its curvature: residuals are not moved along such shifts, which
-        need none, and what they are short of is charged.
+        Next to large columns rounding hides the curvature of this penalty. So residuals are not moved along
+        such shifts, and the remainder is added to the bound.
         """
         k = self.start.n_outputs
         if k == 1:
@@ -79,7 +79,7 @@ class Repair:
         return np.flatnonzero((ridge == ridge[:, :1]).all(axis=1) & (l1 == 0).all(axis=1))
 
     def gap(self):
-        """The bound, inf where none is found; a generator of questions."""
+        """The bound, or inf if none is found; a generator of questions."""
         factored = len(self.point.w) <= FACTORED_UP_TO
         if self.here is None:
             self.here = self.point if self.rows is None else (yield ask.Evaluate(self.point.w, self.rows))
@@ -89,7 +89,7 @@ class Repair:
         stale, covered, above = True, None, math.nan
         for _ in range(_ROUNDS):
             residual, active = self._residual(there)
-            # A step would leave weights that were not active before as they are, and their sums unrepaired.
+            # A step would not change weights that were inactive before, and leave their sums unrepaired.
             stale = stale or (covered is not None and bool((active & ~covered).any()))
             if stale:
                 covered = active
@@ -115,7 +115,7 @@ class Repair:
             near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)
             reached = least <= max(self.enough, near)
             if metric.made_up and metric.vague and decrement < self.wanted < repaired(1.0):
-                break  # signs of weights are wrong where columns are collinear, and would stay so
+                break  # with collinear columns the signs of weights are wrong, and would remain so
             if reached or decrement <= _NOTHING * self.point.value or decrement > 0.9 * before:
                 break
             stale = decrement > 1e-4 * before  # the curvature has changed on the way
@@ -153,8 +153,8 @@ class Repair:
         return bound * (1 + _SURE * self.point.rounding / self.point.value)
 
     def _is_seen_by_others(self, metric):
-        """Whether rows beyond S see what those of S do not: all that nearly separated ones lose, which have
-        next to no slope, may be had along it."""
+        """Whether rows outside S have losses that S does not show: nearly separated rows have almost no
+        slope, and their whole loss may vanish along the step."""
         step = metric.along_flat()
         curved = yield ask.HessianVector(self.point.w, step, margins=self.point.margins)
         return float(step @ curved) > FLAT
@@ -179,12 +179,12 @@ class Repair:
         return point._replace(gradient=without_shifts(point.gradient - ridge, k) + ridge)
 
     def _repaired(self, there, residual, step, decrement, metric):
-        """The bound with what is left of sums repaired, a function of what `divergence` says of the step.
+        """The bound after repairing the remaining sums, as a function of the divergence of the step.
 
-        Residuals moved by their slopes along a step of Newton's have the sums that are wanted. That adds
-        −residual·(v − w), v the point and w the weights in question, and the divergence of the residuals from
-        those at v: about the decrement, eᵗ times as much where margins have moved by t since the slopes were
-        taken. Sums that have to be zero are repaired in any case. It is inf where it proves nothing.
+        Residuals moved by their slopes along a Newton step have the required sums. That adds −residual·(v −
+        w), where v is the point and w are the weights, and the divergence of the residuals from those at v:
+        about the decrement, times eᵗ if margins have moved by t since the slopes were computed. Sums that
+        have to be zero are always repaired. The bound is inf if it proves nothing.
         """
         d = there.w - self.here.w
         some, unrepaired = np.where(self.fixed, residual, 0.0), self._gap(there, 0.0)
@@ -204,7 +204,8 @@ class Repair:
         return bound
 
     def _residual(self, there):
-        """∇G with the signs of L1, which keeps the residuals from being dual; and which weights count."""
+        """∇G with the signs of L1, the part by which the residuals miss the dual constraints; and which
+        weights count."""
         q = there.gradient + self.tilt
         if len(self.free):
             q = without_shifts(q, self.start.n_outputs, self.free)
@@ -221,9 +222,10 @@ class Repair:
         return duality.gap(penalty, w, gradient, max(self.moved + added, 0.0), loss, self.fixed)
 
     def _moved(self, there, above):
-        """What the rows that were moved add: how far their losses lie above the tangents at the new margins.
+        """The contribution of the moved rows: the gaps between their losses and the tangents at the new
+        margins.
 
-        Without margins it is a difference of values, each of them off by the rounding of every margin.
+        Without margins it is a difference of values, each with the rounding errors of all margins.
         """
         penalty, here = self.penalty, self.here
         if (there.w == here.w).all():
@@ -252,7 +254,7 @@ class Repair:
         return None
 
     def _fallen(self, there):
-        """How far G has fallen already, which no bound can be below; 0 where that is not looked at."""
+        """How far G has fallen already, a lower limit of every bound; 0 if it is not computed."""
         if self.penalty.has_l1 or there is self.here:
             return 0.0
         d = there.w - self.here.w
@@ -282,7 +284,7 @@ class Repair:
         return duality.rounding(point.rounding / point.value, self.start.scale, self.point.value, piled)
 
     def _rounding(self, metric, little):
-        """What the rounding of the gradient may hide, ½·εᵀH⁻¹ε; more where it is `little`."""
+        """The part of the bound for the rounding of the gradient, ½·εᵀH⁻¹ε; more if it is `little`."""
         if self.whole:
             return metric.cost(self._error(), 1.0)
         if self.point.rounding < _EXACT * self.point.value:

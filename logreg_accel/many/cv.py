@@ -61,8 +61,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         The strongest penalty whose mean score is within one standard error of the best.
     Cs_, l1_ratios_ : ndarray
     scores_ : ndarray (n_splits, n_l1_ratios, n_cs)
-        A class that a split does not train on has no probability in its scores, as at the optimum of a model
-        with an intercept; of scikit-learn's scores that is left to the tolerance.
+        A class that a split does not train on has probability zero in its scores, as at the optimum of a
+        model with an intercept; in scikit-learn's scores this depends on `tol`.
     coefs_paths_ : ndarray (n_splits, n_l1_ratios, n_cs, n_classes or 1, n_features + fit_intercept)
     n_iter_, suboptimality_, suboptimality_bound_, status_ : ndarray (n_splits, n_l1_ratios, n_cs)
     cv_results_ : dict
@@ -209,7 +209,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         )
 
     def _margins(self, X, offset=None):
-        """In float64: in float32 probabilities near 1 are 1, and their logarithms 0."""
+        """Margins in float64: in float32, probabilities near 1 would be 1, and their logarithms 0."""
         backend, margins = super()._margins(X, offset)
         return backend, margins.astype(np.float64)
 
@@ -247,7 +247,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         return template_of(parameters, strengths)
 
     def _routed(self, sample_weight, params):
-        """What the splitter is given, and what the scorer."""
+        """The metadata for the splitter and for the scorer."""
         if hooks.routes_metadata():
             routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
             return routed.splitter.split, routed.scorer.score

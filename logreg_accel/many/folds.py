@@ -19,12 +19,12 @@ _MARGINS = 0.25  # of the memory, for margins of held-out rows
 
 
 class Split(NamedTuple):
-    """What a cross-validation does with the rows.
+    """The training and test rows of a cross-validation.
 
     Attributes
     ----------
     bits : ndarray (m, ⌈splits/8⌉) of uint8
-        As of `Block`: which rows each split trains on.
+        As in `Block`: which rows each split trains on.
     tests : list of ndarray
         Numbers of the rows that each split holds out.
     """
@@ -34,7 +34,7 @@ class Split(NamedTuple):
 
     @property
     def is_partition(self):
-        """Whether the test sets hold every row once."""
+        """Whether the test sets contain every row once."""
         m = len(self.bits)
         if sum(map(len, self.tests)) != m:
             return False
@@ -45,7 +45,7 @@ class Split(NamedTuple):
 
 
 def split_by(splits, n_samples):
-    """The Split of pairs of rows to train and to test on; masks and numbers of rows are both good."""
+    """The Split from pairs (train, test) of masks or of row numbers."""
     columns, tests = [], []
     for split, pair in enumerate(splits):
         try:
@@ -75,7 +75,7 @@ def split_by(splits, n_samples):
 
 
 def models_of(shared, n_splits, class_weight):
-    """The Model of each split, with what its classes count among the rows that it trains on."""
+    """The Model of each split, with the class weights for its training rows."""
     models = [Model(0, split) for split in range(n_splits)]
     return [
         model._replace(class_weight=class_factors(shared, model, class_weight, f"split {split} of `cv`"))
@@ -93,7 +93,7 @@ class Folds:
     shared : Shared
     split : Split
     specs : list of Spec
-        Splits outside, l1_ratios within them, Cs innermost.
+        Ordered by splits, then l1_ratios, then Cs.
     shape : tuple of int
         Splits, l1_ratios, Cs.
 
@@ -102,7 +102,7 @@ class Folds:
     scores : ndarray of that shape
     fitted : list of Fitted
     seconds : tuple of float
-        That fitting took, and scoring.
+        The time of fitting and of scoring.
     n_passes : float
     partition : bool
         Whether the test sets hold every row once.
@@ -141,8 +141,8 @@ class Folds:
         self.seconds = between - began, time.perf_counter() - between
 
     def _rounds(self):
-        """The first and the last of models whose margins are made together: those of a split, or of rows that
-        are read block by block as many as there is room for.
+        """Ranges of models whose margins are computed together: those of a split or, if rows are read block
+        by block, as many as there is room for.
         """
         shared, each = self.shared, len(self.specs) // self.shape[0]
         if not shared.streamed:
@@ -157,7 +157,8 @@ class Folds:
         return itertools.pairwise([*bounds, len(self.specs)])
 
     def _columns(self, first, last):
-        """Of each split of some models its number and W (n + 1, models·k), the intercepts in the last row."""
+        """For each split of some models, its number and W (n + 1, models·k), with intercepts in the last
+        row."""
         n, each = self.shared.X.shape[1], len(self.specs) // self.shape[0]
         for split in range(first // each, -(-last // each)):
             own = self.fitted[max(first, split * each) : min(last, (split + 1) * each)]
@@ -183,10 +184,10 @@ class Folds:
         return margins
 
     def _lacking(self, split):
-        """Classes that a split does not train on, of models with an intercept.
+        """Classes that a split does not train on, for models with an intercept.
 
-        Their objective has no minimum: the lower that intercept, the smaller it is. Margins as a solver left
-        them, which scikit-learn scores, would say no more than when it stopped.
+        The objective has no minimum: it falls as the intercept of such a class falls. The margins at which a
+        solver happened to stop, which scikit-learn scores, would have no meaning.
         """
         if self.k == 1 or not self.template.fit_intercept:
             return []
@@ -196,7 +197,7 @@ class Folds:
         return np.flatnonzero(totals * factors == 0)
 
     def _centred(self, W):
-        """Weights (..., k), which of several classes may be shifted together, with their mean at zero."""
+        """Weights (..., k); those of several classes, which may be shifted together, get a mean of zero."""
         return W - W.mean(axis=-1, keepdims=True) if self.k > 1 else W
 
     def of_all(self, what, dtype):
@@ -206,7 +207,7 @@ class Folds:
         return values.reshape(self.shape)
 
     def points(self):
-        """`coefs_paths_`; of several classes with the mean over the classes at zero."""
+        """`coefs_paths_`; for several classes with a mean of zero over the classes."""
         models = np.array([one.solution.w for one in self.fitted])
         W = self._centred(models.reshape(len(models), -1, self.k))
         return W.transpose(0, 2, 1).reshape(*self.shape, self.k, -1)
@@ -222,7 +223,7 @@ class Folds:
         return out if self.k > 1 else out[:, 0]
 
     def refit(self, place, C, l1_ratio, class_weight):
-        """The model of all rows, from the mean of the splits' own."""
+        """The model of all rows, started from the mean of the models of the splits."""
         shape = (self.shape[0], -1, self.fitted[0].solution.w.size)
         own = np.array([one.solution.w for one in self.fitted]).reshape(shape)
         start = own[:, place[0] * self.shape[2] + place[1]].mean(axis=0)

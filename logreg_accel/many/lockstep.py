@@ -19,7 +19,7 @@ _KEPT = 8  # bytes for every row of all, of draws that are kept for the trials t
 
 
 class _UnderWay:
-    """A trial, what it is to be told next, and what it waits for."""
+    """A trial, the next answer for it, and the question that it waits for."""
 
     def __init__(self, trial):
         self.trial, self.questions = trial, trial.questions()
@@ -86,14 +86,14 @@ class _Common:
 
 
 class Lockstep(Session):
-    """A session of many trials over the same rows, each with a solver of its own.
+    """A session of many trials over the same rows, each with its own solver.
 
-    Every trial goes on until it asks for a sum over all rows. Those sums are then made in one read, one for
-    each kind of question; a trial that has ended asks no more, and its columns are gone. Margins are not
-    kept: those of many models are as large as X.
+    Every trial runs until it asks for a sum over all rows. Then one read for each kind of question computes
+    these sums; trials that have ended no longer take part. Margins are not kept, since those of many models
+    are as large as X.
 
-    Rows are drawn for all trials together, so how a trial gets to its optimum depends on the company; what is
-    proven of its end does not.
+    Rows are drawn for all trials together, so that the steps of a trial depend on the other trials; the proof
+    of its result does not.
     """
 
     def __init__(self, max_passes=None, max_seconds=None):
@@ -108,7 +108,7 @@ class Lockstep(Session):
             self._common.update(dict.fromkeys(common.run_of, common))
 
     def run_all(self, trials, tell=lambda live: None):
-        """The Solutions of trials; `tell` is called after every read with those still under way."""
+        """The Solutions of trials; `tell` is called after every read with those that are still running."""
         every = [_UnderWay(trial) for trial in trials]
         with self._under_way():
             live = every
@@ -144,7 +144,7 @@ class Lockstep(Session):
                 one.ended(stop)
 
     def _allow_to_close(self):
-        """A little more time, once for all trials, to close those that have none left."""
+        """A little more time, once for all trials, to finish those that have run out of time."""
         if self.deadline.at <= self.ends:
             self.deadline.at = max(self.ends, clock.now() + GRACE * self.max_seconds)
 
@@ -189,7 +189,7 @@ class Lockstep(Session):
         return super()._answer(trial, question)
 
     def _drawn(self, rows, what):
-        """Rows for all trials that want about so many, drawn without regard to one model's margins."""
+        """Rows for all trials that want about this many, drawn independently of any one model's margins."""
         size = what.size
         if size < math.inf:
             size = float(round(_LADDER ** math.ceil(math.log(max(size, 1), _LADDER))))
@@ -207,14 +207,14 @@ class Lockstep(Session):
                     drawn = rows.draw(
                         what.size, what.seed, self._even(rows) if what.by_norms else None, what.by_norms
                     )
-                else:  # of rows evenly spaced, a split that goes by their numbers may see none
+                else:  # evenly spaced rows may all be outside of a split that is defined by row numbers
                     drawn = rows.witnesses(size, 0, self._even(rows) if 2 * size < rows.n_rows else None)
             self.n_passes += 0.0 if drawn is None else drawn.cost
             self._draws[key] = drawn
         return self._draws[key]
 
     def _let_go(self, most):
-        """Keep no more than so many bytes of draws: the large ones go, they are asked for by few."""
+        """Limit the bytes of kept draws: large ones are dropped first, since few trials ask for them."""
         sizes = {key: drawn.gathered_bytes for key, drawn in self._draws.items() if drawn is not None}
         for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
             if sum(sizes.values()) <= most:
@@ -226,7 +226,7 @@ class Lockstep(Session):
 
 
 def on_rows(objective, rows):
-    """The same objective on rows that were drawn from its own."""
+    """The same objective on rows that were drawn from its rows."""
     (model,) = objective.models
     if rows.share == 0:
         rows, model = rows.of_model(model), None
@@ -242,7 +242,8 @@ def under(objective, penalty):
 
 
 def of_all_splits(objectives, drawn):
-    """What models of one target under nearly one penalty have in common, on gathered rows of all of them."""
+    """The common objective of models of one target with nearly equal penalties, on gathered rows of all of
+    them."""
     first = objectives[0]
     (model,) = first.models
     if any(objective.models != first.models for objective in objectives):

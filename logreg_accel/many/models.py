@@ -20,7 +20,7 @@ def template_of(parameters, strengths):
     TypeError
         A parameter that LogisticRegression does not have.
     ValueError
-        One that cannot be used.
+        A parameter that cannot be used.
     """
     template = LogisticRegression(**parameters)
     if not strengths:
@@ -32,7 +32,7 @@ def template_of(parameters, strengths):
 
 
 def with_columns_of(model, other):
-    """A model that knows the columns which another was given, and no others."""
+    """A model with the column names of another, and nothing else."""
     for name in ("n_features_in_", "feature_names_in_", "encoder_"):
         vars(model).pop(name, None)
         if hasattr(other, name):
@@ -41,12 +41,12 @@ def with_columns_of(model, other):
 
 
 def strengths_of(Cs):
-    """The values that `Cs` stands for: as many from 1e-4 to 1e4, or those given.
+    """The values of `Cs`: a number of values from 1e-4 to 1e4, or the given ones.
 
     Raises
     ------
     ValueError
-        It is no integer of at least 1, nor a sequence of positive numbers.
+        It is neither an integer of at least 1 nor a sequence of positive numbers.
     """
     if isinstance(Cs, int | np.integer) and not isinstance(Cs, bool):
         if Cs < 1:
@@ -62,7 +62,7 @@ def strengths_of(Cs):
 
 
 def shares_of(l1_ratios):
-    """The numbers in `l1_ratios`. Raises ValueError where they are none, or not from 0 to 1."""
+    """The numbers in `l1_ratios`. Raises ValueError if they are not numbers from 0 to 1."""
     try:
         shares = [float(share) for share in l1_ratios]
     except (TypeError, ValueError):
@@ -84,7 +84,7 @@ def fitted_models(template, shared, specs, callback=None):
 
 
 def fitted_model(template, shared, spec, fitted):
-    """A LogisticRegression as if it had been fitted by itself."""
+    """A LogisticRegression as if it had been fitted alone."""
     factors = spec.model.class_weight
     weights = None if factors is None else dict(zip(shared.classes.tolist(), factors, strict=True))
     parameters = {**template.get_params(), "C": spec.C, "l1_ratio": spec.l1_ratio}
@@ -98,7 +98,7 @@ def fitted_model(template, shared, spec, fitted):
 
 
 def done(status, suboptimality, tol):
-    """Where models came to an end of their own or, ended by a budget, that near: arrays of one shape."""
+    """Whether models were finished or, if a budget ended them, came as near; arrays of one shape."""
     near = suboptimality <= max(tol, driver.HIGH_FLOOR)
     return near | np.isin(status.astype(str), list(driver.SATISFIED))
 

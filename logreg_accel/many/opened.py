@@ -20,7 +20,7 @@ def opened(template, X, y, sample_weight=None, offset=None, read=None):
     y : labels; None takes those of a source
     sample_weight, offset : as of `LogisticRegression.fit`
     read : function (y, n_samples) -> codes, classes, split bits or None
-        How labels are read that were given; None expects one a row.
+        Reads the given labels; None expects one label per row.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def opened(template, X, y, sample_weight=None, offset=None, read=None):
 
 
 def one_target(y, n_samples):
-    """Class codes and classes of a label a row."""
+    """Class codes and classes from one label per row."""
     classes, codes, _ = encode_labels(as_labels(y))
     if len(codes) != n_samples:
         raise ValueError(f"`X` has {n_samples} rows and `y` {len(codes)}. Give one label a row.")
@@ -53,7 +53,7 @@ def one_target(y, n_samples):
 
 
 def _check(template, X):
-    """Raise for what a source cannot be fitted with, before it is read."""
+    """Raise an error for options that a source does not support, before it is read."""
     if is_collection(X) or X.client is not None:
         raise TypeError(
             "`X` is on the workers of a cluster, and many models share the rows of one machine; expected "

@@ -13,11 +13,11 @@ from ..losses import loss_of
 from ..prediction import margins_of
 
 _CHUNK = 1 << 18
-"""Numbers of held-out rows that are gathered at once."""
+"""The number of held-out rows that are gathered at once."""
 
 
 class HeldOut(LogisticRegression):
-    """A model that knows its margins of some rows, and need not read them again to be scored."""
+    """A model with known margins of some rows, which is scored without reading these rows again."""
 
     def __init__(self, backend, rows, margins, classes, coef, intercept):
         super().__init__()
@@ -31,7 +31,8 @@ class HeldOut(LogisticRegression):
 
 
 def held_out_margins(backend, shared, tests, columns, n_outputs):
-    """Margins (len(test), k) on the host of the rows that some splits hold out, by their own W (n + 1, k)."""
+    """Margins (len(test), k) on the host of the held-out rows of some splits, each with its own W (n + 1,
+    k)."""
     margins: list = [None] * len(tests)
 
     def add(i, places, rows, total):
@@ -53,7 +54,7 @@ def held_out_margins(backend, shared, tests, columns, n_outputs):
 
 
 def _of_blocks(store, tests):
-    """What each split holds out of every block: the split, places in its test, and a Matrix of the rows."""
+    """The held-out rows of each split in every block: the split, positions in its test set, and a Matrix."""
     orders = [np.argsort(test, kind="stable") for test in tests]
     ordered = [test[order] for test, order in zip(tests, orders, strict=True)]
     stop = 0
@@ -72,11 +73,11 @@ class Scoring:
     Parameters
     ----------
     scoring : str, callable or None
-        As of scikit-learn; None is accuracy.
+        As in scikit-learn; None is accuracy.
     classes : ndarray
     X, y : what the user gave; None for rows that are read block by block, and for labels that come with them
     parameters : dict
-        What the scorer is given beside; entries with one number a row are cut to the held-out ones.
+        Further arguments of the scorer; entries with one number per row are cut to the held-out rows.
     """
 
     def __init__(self, scoring, classes, X, y, parameters):
@@ -92,7 +93,7 @@ class Scoring:
             weights = self.parameters.get("sample_weight")
             weights = None if weights is None else np.asarray(weights)[test]
             return [_neg_log_loss(margins[:, own], codes[test], weights) for own in columns]
-        # a scorer that is a function of the user's may look at the rows; others see labels and margins alone
+        # a user's own scorer may look at the rows; the others only see labels and margins
         seen = callable(self.given) and self.X is not None
         rows = _safe_indexing(self.X, test) if seen else np.empty((len(test), 0))
         y = self.classes[codes[test]] if self.y is None else _safe_indexing(self.y, test)
@@ -121,10 +122,11 @@ class Scoring:
         }
 
     def check(self, backend, test, shared):
-        """Raise what the scorer raises for a model that knows nothing, before anything is fitted."""
+        """Call the scorer on a model without information before anything is fitted, so that its errors come
+        early."""
         if not self.by_loss:
             k, copied = loss_of(len(self.classes)).n_outputs, copy.copy(self)
-            copied.scorer = copy.deepcopy(self.scorer)  # one with a memory shall not remember this
+            copied.scorer = copy.deepcopy(self.scorer)  # a scorer that keeps state shall not see this call
             try:
                 zeros = np.zeros((len(test), k)), np.zeros((shared.X.shape[1] + 1, k))
                 copied.of(backend, test, *zeros, shared.codes)
@@ -155,7 +157,7 @@ def scorer_of(scoring):
 
 
 def _of_all_classes(scorer, classes):
-    """A scorer that is told all classes where its function asks for them: a split may hold out some alone."""
+    """A scorer that passes all classes to its function if it accepts them: a split may hold out only some."""
     function = getattr(scorer, "_score_func", None)
     if function is None or "labels" not in inspect.signature(function).parameters:
         return scorer

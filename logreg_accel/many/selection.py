@@ -6,11 +6,11 @@ import numpy as np
 from scipy.stats import rankdata
 
 _TIED = 1e-12
-"""Relative difference of mean scores that says nothing."""
+"""Relative difference of mean scores that counts as a tie."""
 
 
 def best_of(means, strengths):
-    """The place (l1_ratio, C) of the best mean score; of those that tie the strongest penalty."""
+    """The place (l1_ratio, C) of the best mean score; among ties, the strongest penalty."""
     if not np.isfinite(means).any():
         raise ValueError("All scores are nan or infinite; check `scoring` and the labels of the splits.")
     best = np.nanmax(means)
@@ -19,7 +19,7 @@ def best_of(means, strengths):
 
 
 def within_one_error(scores, best, strengths):
-    """The place of the strongest penalty whose mean score is within a standard error of the best one's.
+    """The place of the strongest penalty whose mean score is within one standard error of the best score.
 
     Breiman, Friedman, Olshen and Stone (1984), Classification and Regression Trees, § 3.4.3; for the best
     l1_ratio.
@@ -34,7 +34,7 @@ def within_one_error(scores, best, strengths):
 
 
 def grid_results(scores, l1_ratios, strengths, fit_seconds, score_seconds):
-    """`cv_results_` of scores (splits, l1_ratios, Cs): the ratios outside, the Cs inside.
+    """`cv_results_` from scores (splits, l1_ratios, Cs), ordered by l1_ratio, then C.
 
     Models of a split share their reads, so each candidate's time is its share.
     """

@@ -89,7 +89,7 @@ def fit_many(
 
 
 def targets_of(Y, n_samples):
-    """Codes (m, targets) of labels, their classes, and split bits of which labels are there, or None."""
+    """Codes (m, targets) of labels, their classes, and split bits that say which labels exist, or None."""
     Y = np.asarray(Y)
     if Y.ndim == 1:
         Y = column_or_1d(Y)[:, None]
@@ -102,7 +102,7 @@ def targets_of(Y, n_samples):
     if not known.any():
         raise ValueError("`Y` has missing labels alone; expected at least two classes in every column.")
     there = Y[known]
-    if there.dtype.kind == "O" and len(set(map(type, there))) == 1:  # as numbers beside missing ones are
+    if there.dtype.kind == "O" and len(set(map(type, there))) == 1:  # as in columns with missing values
         there = np.array(there.tolist())
     classes, found, _ = encode_labels(there)
     codes = np.zeros(Y.shape, dtype=found.dtype)
@@ -124,11 +124,11 @@ def _known(Y):
     known = ~np.isnan(Y) if Y.dtype.kind == "f" else np.ones(Y.shape, dtype=bool)
     if Y.dtype.kind in "if" and (Y == -1).any():
         others = Y[known & (Y != -1)]
-        if len(others) and others.min() < others.max():  # labels -1 and 1 are just two labels
+        if len(others) and others.min() < others.max():  # -1 and 1 are ordinary labels
             known &= Y != -1
     return known
 
 
 def _is_na(label):
-    """Whether it is what pandas has for a missing value, which is not told by comparing it."""
+    """Whether it is pandas' missing value, which cannot be recognised by comparison."""
     return type(label).__name__ == "NAType"

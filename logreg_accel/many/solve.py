@@ -21,16 +21,16 @@ from .start import onward, path_start, shared_rows
 from .table import penalty_of, weight_of
 
 _TOGETHER = {"newton-subsampled"}
-"""Solvers whose models share their reads wherever X is: their steps are few, about as many for each model.
+"""Solvers whose models always share their reads: they take few steps, about as many for each model.
 
-Others take reads by the hundred, and keep no margins where they share them. On a CPU, where a read takes as
-long as it has columns, models that start where their neighbours point are done much earlier.
+Other solvers take hundreds of reads, and cannot keep margins if they share them. On a CPU, where the time of
+a read is proportional to the number of models, it is much faster to start each model from its neighbours.
 """
 
 _TOGETHER_WHERE_DEAR = _TOGETHER | {"newton-cholesky", "newton-cg", "lbfgs"}
 
 _PROOF_ROWS = 4
-"""Rows per parameter that a proof may move. The Hessian of these rows is made for one model alone; one more
+"""Rows per parameter that a proof may move. The Hessian of these rows serves a single model, whereas one more
 step, after which fewer rows suffice, takes a read that all models share."""
 
 _BUDGETS = {driver.MAX_PASSES, driver.MAX_SECONDS, driver.CALLBACK, driver.MAX_ITER}
@@ -106,7 +106,7 @@ class _Run:
         self.template, self.shared, self.specs, self.callback = template, shared, specs, callback
         self.fitted: list = [None] * len(specs)
         self.session = Lockstep(template.max_passes, template.max_seconds)
-        self.stopped = False  # by the callback: models that are left get no time
+        self.stopped = False  # by the callback: the remaining models get no time
         self.totals: dict = {}
         self.scales: dict = {}
         matrix, self.loss = shared.X, loss_of(len(shared.classes))
@@ -166,7 +166,8 @@ class _Run:
         return weight_of(self.totals[key], model)
 
     def scale(self, spec):
-        """Deviations of the columns in the rows that a model trains on, for `standardize`, or None."""
+        """Standard deviations of the columns over the training rows of a model, for `standardize`, or
+        None."""
         if not self.template.standardize:
             return None
         if spec.model not in self.scales:
@@ -266,7 +267,7 @@ class _Run:
     def _single(self, spec):
         """The estimator of a model that is fitted alone, with the rest of the budgets."""
         model = clone(self.template).set_params(C=spec.C, l1_ratio=spec.l1_ratio, verbose=0, callback=None)
-        model.penalty_factor, model.bounds = self.factors, self.bounds  # names are known by now
+        model.penalty_factor, model.bounds = self.factors, self.bounds  # the names have been checked
         session = self.session
         if session.max_passes < math.inf:
             model.max_passes = max(session.reads_left, 1e-9)

@@ -1,9 +1,10 @@
 """Starting points of many models: paths from strong to weak penalties, followed on a sample in memory.
 
-Models of one target under nearly one penalty, as the splits of a cross-validation are, have optima that are
-nearer to each other than that of a sample is to any of them. So one start serves them all, found on all rows
-of the sample, and the Hessian there is one metric for all of them. Where Hessians are dear, neighbours on the
-path share one, too, up to what their penalties add: a step more is a read that all models have together.
+Models of one target with nearly equal penalties, such as those of the splits of a cross-validation, have
+optima that are closer to each other than the optimum of a sample is to any of them. So one start, found on
+all rows of the sample, serves all of them, and the Hessian there is their common metric. Where Hessians are
+dear, neighbours on the path share one, too, up to what their penalties add: a step more is a read that all
+models have together.
 """
 
 import math
@@ -17,14 +18,14 @@ from ..solvers.newton import newton_in_memory
 from ..solvers.subsampled import FACTORED_UP_TO
 from .lockstep import of_all_splits
 
-_FIRST_ROWS = 50  # per parameter, at most, of the sample that the paths are walked on
-_MOST_ROWS = 400  # per parameter, of the sample that the ends are moved on and of the first metric
-_LEAST_SHARE = 8  # rows for one that is drawn
-_HESSIANS = 3  # of samples of such a size: two steps at most, and the metric
-_SOLVED = 1e-3  # decrement beside the loss: the sample itself is further from all rows than that
+_FIRST_ROWS = 50  # rows per parameter, at most, of the sample on which paths are followed
+_MOST_ROWS = 400  # rows per parameter of the sample that refines the ends, and of the first metric
+_LEAST_SHARE = 8  # rows of all per drawn row
+_HESSIANS = 3  # Hessians of samples of such a size: at most two steps, and the metric
+_SOLVED = 1e-3  # decrement relative to the loss: the optimum of the sample is further from that of all rows
 _STEPS = 20
 _NEAR = 4.0  # change of any row's margin, up to which neighbours share a Hessian
-_ALIKE = 0.99  # least share of a penalty in a larger one that is as good as the same
+_ALIKE = 0.99  # smallest ratio of two penalties that count as nearly equal
 
 
 def shared_rows(objectives, usual):
@@ -49,9 +50,9 @@ def path_start(session, objectives, seed, rows_per_parameter):
     Parameters
     ----------
     session : Lockstep
-        What the samples cost is counted there, and its time ends the walk; it is told who shares metrics.
+        Counts the cost of the samples, and limits the time; it learns which models share metrics.
     objectives : list of Objective
-        Of one `rows` and loss.
+        Objectives with the same `rows` and loss.
     seed : int
     rows_per_parameter : int
         Of the metrics.
@@ -59,7 +60,7 @@ def path_start(session, objectives, seed, rows_per_parameter):
     Returns
     -------
     list of ndarray (size,)
-        Zeros where there is no sample, or no time.
+        Zeros if there is no sample, or no time.
     """
     rows, size = objectives[0].rows, objectives[0].size
     paths = list(_paths(objectives).values())
@@ -95,7 +96,7 @@ def path_start(session, objectives, seed, rows_per_parameter):
             if wider and size <= FACTORED_UP_TO and (sample := drawn(rows_per_parameter)) is not None:
                 rows.backend.each(lambda p: walk(sample, p, 0.0, 1, onward=False), len(paths))
     except Stop:
-        pass  # what was not reached starts at zero
+        pass  # models that were not reached start at zero
     for runs in near:
         session.share_metrics(runs)
     found = [np.zeros(size)] * len(objectives)
@@ -107,14 +108,14 @@ def path_start(session, objectives, seed, rows_per_parameter):
 
 
 def onward(path, C, straight):
-    """Where the model of C is expected from those of its path: on the line through the last two in log C.
+    """Extrapolates the model of C from its path: on the line through the last two models in log C.
 
     Parameters
     ----------
     path : list of (C, w)
-        From the strongest penalty on.
+        From the strongest penalty to the weakest.
     straight : bool
-        Whether a line may be followed: it would leave the zeros of an L1 penalty, and bounds.
+        Whether to extrapolate: a line would leave the zeros of an L1 penalty, and bounds.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def onward(path, C, straight):
 
 
 def _paths(objectives):
-    """Of every target lists of models under one penalty, from the strongest penalty to the weakest."""
+    """For every target, lists of models with equal penalties, from the strongest penalty to the weakest."""
     paths: dict = {}
     for i in sorted(range(len(objectives)), key=lambda i: -_strength(objectives[i])):
         path = paths.setdefault(objectives[i].models[0].target, [])

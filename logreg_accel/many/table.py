@@ -9,7 +9,7 @@ from ..data import Block, Labelled, factors_of
 from ..penalty import Penalty
 from ..rows import Relabelled
 
-_ROWS = 1 << 16  # that are looked at together
+_ROWS = 1 << 16  # rows that are processed together
 
 
 class Spec(NamedTuple):
@@ -18,7 +18,7 @@ class Spec(NamedTuple):
     Attributes
     ----------
     model : Model
-        Its labels, the rows that it trains on, what its classes count.
+        Its labels, training rows and class weights.
     C, l1_ratio : float
     """
 
@@ -28,14 +28,14 @@ class Spec(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """Rows with everything that models of a table choose from.
+    """Rows with all labels, splits and weights that the models of a table use.
 
     Attributes
     ----------
     X : Matrix or Store
         In memory, or read block by block.
     codes : ndarray (m,) or (m, targets)
-        Class codes; where a label is missing any of them.
+        Class codes; any code where a label is missing.
     weights : ndarray (m,), float64, or None
         As the user gave them.
     splits : ndarray (m, ⌈splits/8⌉) of uint8, or None
@@ -43,7 +43,7 @@ class Shared(NamedTuple):
     classes : ndarray (n_classes,)
     offset : ndarray (m, 1) or (m, n_classes), or None
     memory : int or None
-        Bytes that a fit to rows which are read block by block may take.
+        Bytes that a fit may use if rows are read block by block.
     """
 
     X: Any
@@ -65,7 +65,7 @@ class Shared(NamedTuple):
         return self._labelled(Block(self.X, self.codes, s, self.splits, self.offset), scale)
 
     def alone(self, spec):
-        """The rows of a model that is fitted by itself: those that do not train have no weight."""
+        """The rows of a model that is fitted alone: rows that it does not train on have weight zero."""
         y, s = self._of(spec.model, slice(None))
         if self.weights is None and spec.model == Model(spec.model.target):
             s = None  # ones
@@ -78,7 +78,7 @@ class Shared(NamedTuple):
         return Relabelled(labelled, self.memory) if self.streamed else labelled
 
     def _of(self, model, rows):
-        """Codes of a model's target, and what some rows count in it, float64."""
+        """Codes of a model's target, and the weights of some rows in it, float64."""
         y = self.codes[rows] if self.codes.ndim == 1 else self.codes[rows, model.target]
         s = np.ones(len(y)) if self.weights is None else self.weights[rows]
         if model.split is not None:
@@ -86,7 +86,7 @@ class Shared(NamedTuple):
         return y, s if model.class_weight is None else s * np.array(model.class_weight)[y]
 
     def class_totals(self, model):
-        """Σ s of each class that a model trains on, its class weights left out."""
+        """Σ s of each class over the training rows of a model, without class weights."""
         totals, model = np.zeros(len(self.classes)), model._replace(class_weight=None)
         for start in range(0, len(self.codes), _ROWS):
             y, s = self._of(model, slice(start, start + _ROWS))
@@ -95,7 +95,8 @@ class Shared(NamedTuple):
 
 
 def packed(trains):
-    """Split bits, as of `Block`, of which rows each split trains on, (m, splits) of bool; None without."""
+    """Split bits, as in `Block`, from the training rows of each split, (m, splits) of bool; None without
+    splits."""
     return np.packbits(trains, axis=1, bitorder="little") if trains.shape[1] else None
 
 
@@ -118,7 +119,7 @@ def _scaled(s):
 
 
 def class_factors(shared, model, class_weight, where):
-    """What each class counts in a model, as its `class_weight` wants it; a class that is missing is named.
+    """The weight of each class in a model by its `class_weight`; an error names a missing class.
 
     Raises
     ------

@@ -15,9 +15,9 @@ def _closing(blocks):
 class Rows:
     """Rows that a pass can be summed over. Knows no mean, no penalty and no solver.
 
-    A subclass says where blocks come from, in `blocks`, and how some of the rows are drawn. What has a number
-    a row (margins, curvatures) stays here as a `RowVector`: others hold it, hand it back, and may ask for it
-    in the order of the rows by `to_host`.
+    A subclass defines where blocks come from, in `blocks`, and how rows are drawn. Vectors with a number per
+    row (margins, curvatures) stay here as a `RowVector`, a handle that callers pass back; `to_host` gives the
+    numbers in the order of the rows.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Rows:
     weight_sum : float
         Σᵢ sᵢ of the rows that these stand for.
     share : float
-        Of a read of all rows, what one sum costs: 1 for all rows, 0 for rows gathered into memory.
+        The cost of one sum in reads of all rows: 1 for all rows, 0 for rows gathered into memory.
 
     Attributes
     ----------
@@ -40,21 +40,21 @@ class Rows:
     least_weight : float
         A lower bound on the positive sᵢ.
     in_memory : bool
-        Whether chosen rows can be looked at without a read.
+        Whether chosen rows are accessible without a read.
     numbers : ndarray or None
-        Of rows that were drawn, among those in memory that they were drawn from.
+        For drawn rows, their numbers among the rows in memory that they were drawn from.
     centre : ndarray (n_features,) or None
-        What is subtracted from every row.
+        The vector that is subtracted from every row.
     rounds_to : numpy.dtype
-        Of the weights that a model of these rows has.
+        The dtype of the coefficients of a model of these rows.
     log : Checkpoint or None
-        Where sums are kept for a fit that goes on after it was killed.
+        The log of sums for a fit that can be resumed.
     scale : float or ndarray (n_features,)
-        Root mean squares of the columns, about.
+        Approximate root mean squares of the columns.
     offset_scale : float or None
-        Root mean square of what is added to the margins of the rows; None where nothing is.
+        Root mean square of the offset of the rows; None without one.
     piled : float
-        Roundings that sums pile up, beside that of each of their terms.
+        The number of rounding errors that accumulate in sums, in addition to those of the terms.
     """
 
     cost = 0.0
@@ -76,19 +76,20 @@ class Rows:
         self.share = share
 
     def blocks(self):
-        """The blocks where the backend wants them, always in the same order; they need not stay in memory."""
+        """The blocks on the backend's device, always in the same order; they need not stay in memory."""
         raise NotImplementedError
 
     # -- sums ------------------------------------------------------------------------------------------------
 
     def sum(self, pass_):
-        """What a pass gives over all rows, in one read: sums in fixed order, or a handle on a row vector."""
+        """The result of a pass over all rows, in one read: sums in a fixed order, or a handle on a row
+        vector."""
         if self.log is None:
             return self._over_blocks(pass_, self.blocks)
         return self.log.sums(pass_, self._about(), lambda: self._over_blocks(pass_, self.blocks))
 
     def sweep(self, pass_):
-        """What a pass gives that needs row vectors, labels and weights, but not X: no read."""
+        """The result of a pass that needs row vectors, labels and weights, but not X: no read."""
         if self.log is None:
             return self._over_blocks(pass_, self._without_x)
         return self.log.sums(pass_, self._about(), lambda: self._over_blocks(pass_, self._without_x))
@@ -98,13 +99,13 @@ class Rows:
         return self.blocks()
 
     def _about(self):
-        """What decides sums beside the rows and the pass."""
+        """Everything besides the rows and the pass on which sums depend."""
         return self.dtype.name, self.centre
 
     def _over_blocks(self, pass_, blocks):
-        """Block after block is added to the sums: many of them do not wait to be added."""
+        """Add the results of the blocks one after the other, so that only few are held at a time."""
         adding, vectors = self._adding(pass_), []
-        # sums that are not finite are told with the place; blocks that are read are given back after an error
+        # the error about sums that are not finite names the place; after an error, blocks are released
         with np.errstate(invalid="ignore", over="ignore"), _closing(self._parts(pass_, blocks)) as parts:
             for part in parts:
                 if pass_.of_rows:
@@ -117,23 +118,23 @@ class Rows:
         return self._with(adding.total(), pass_, vectors)
 
     def _parts(self, pass_, blocks):
-        """What a pass gives over each block, in order."""
+        """The results of a pass over each block, in order."""
         with _closing(blocks()) as found:
             for i, block in enumerate(found):
                 yield self.backend.run(pass_.for_block(i), block)
 
     def _adding(self, pass_):
-        """What adds up the sums of the blocks, which come in order."""
+        """The object that adds up the sums of the blocks, in order."""
         return InOrder(pass_)
 
     def _with(self, total, pass_, vectors):
-        """What a pass gives: sums, a row vector made of parts, or both."""
+        """The result of a pass: sums, a row vector made of parts, or both."""
         if pass_.of_rows:
             return self._vector(vectors)
         return total._replace(margins=self._vector(vectors)) if vectors else total
 
     def _held(self, part):
-        """What is kept of a block's part of a row vector."""
+        """The form in which a block's part of a row vector is kept."""
         return part
 
     def _vector(self, parts):
@@ -156,7 +157,7 @@ class Rows:
         return np.concatenate([self.backend.to_host(part) for part in vector.parts])
 
     def row_vector(self, values):
-        """A handle on numbers of the caller's, (n_rows,) or (n_rows, k), on the host and in order."""
+        """A handle on the caller's numbers, (n_rows,) or (n_rows, k), on the host and in order."""
         ends = np.cumsum([block.X.shape[0] for block in self.blocks()])[:-1]
         return RowVector([self.backend.xp.asarray(part) for part in np.split(values, ends)])
 
@@ -167,63 +168,65 @@ class Rows:
     # -- other rows ------------------------------------------------------------------------------------------
 
     def draw(self, size, seed, mass=None, by_norms=False):
-        """About `size` rows gathered into memory, weighted so that their sums estimate those of all; None for
-        most rows.
+        """About `size` rows gathered into memory, weighted so that their sums estimate those of all; None if
+        `size` is most of the rows.
 
         Parameters
         ----------
         size : float
         seed : int
         mass : RowVector or None
-            What each row adds to a Hessian, but for its own norm; None draws as many rows from every class.
+            The contribution of each row to a Hessian, without its norm; None draws equally many rows from
+            every class.
         by_norms : bool
             Whether the norms of all rows are worth two reads, kept for later draws.
 
         Returns
         -------
         Rows or None
-            None also where rows cannot be drawn: all of them serve then.
+            None also if rows cannot be drawn; callers then use all of them.
         """
         return None
 
     def in_float64(self, intercept):
-        """All rows with their sums made in float64; None where they are, or where that is not offered."""
+        """All rows with sums in float64; None if their sums are in float64 already, or if that is not
+        offered."""
         return None
 
     def witnesses(self, size, seed, mass=None):
-        """Rows with weights of their own, whose sums are made in float64, drawn by mass.
+        """Rows with their own weights and sums in float64, drawn by mass.
 
         Parameters
         ----------
         size : float
-            How many; inf for all.
+            The number of rows; inf for all.
         seed : int
         mass : RowVector or None
-            What each row adds to a Hessian, but for its own norm; None takes evenly spaced rows.
+            The contribution of each row to a Hessian, without its norm; None takes evenly spaced rows.
 
         Returns
         -------
         Rows or None
-            None where all of these rows, as they are, will do or have to.
+            None if these rows themselves are to be used.
         """
         return None
 
     def reads_to_draw(self, size, by_norms=False):
-        """Reads of all rows that a draw will cost, about."""
+        """The approximate cost of a draw in reads of all rows."""
         return min((1 if by_norms else 2) * size / self.n_rows, 1)
 
     def wanted(self, draws):
-        """What draws by mass look at, for a LossGradient to gather: a tuple, empty where that spares no read.
+        """The inputs of draws by mass that a LossGradient can gather: a tuple, empty if that saves no read.
 
         Parameters
         ----------
         draws : iterable of (size, seed, for_proof)
-            As of `draw` or, for a proof, of `witnesses`.
+            As for `draw` or, for a proof, `witnesses`.
         """
         return ()
 
     def batch(self, numbers, n_batches):
-        """Some of the `n_batches` batches that hold every row once, as views that stand for their share."""
+        """Some of `n_batches` batches that together contain every row once, as weighted views."""
         raise TypeError(f"{type(self).__name__} cannot be cut into batches. Use another solver than 'sgd'.")
 
     # -- what is wrong with X --------------------------------------------------------------------------------
@@ -240,7 +243,7 @@ class Rows:
         return None
 
     def refuse_nonfinite(self):
-        """Raise ValueError where X has a number that is not finite, with its place."""
+        """Raise ValueError with the place of a number in X that is not finite, if there is one."""
         found = self.first_nonfinite()
         if found is not None:
             row, column, value = found
