@@ -1,7 +1,7 @@
 """Separable data without a penalty: F falls forever along some direction and has no minimum.
 
-Rows that a direction moves towards their own class, while it moves none away, are separated from the others
-(Albert and Anderson 1984, Biometrika 71): all of them, or with quasi-separation a part.
+If a direction moves some rows towards their own class and none away from it, these rows are separated (Albert
+and Anderson 1984, Biometrika 71): all rows, or with quasi-separation a part of them.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ import scipy.optimize
 from .solvers import questions as ask
 
 _FROM_ITER = 3
-_TWICE = 2  # one step alone may seem to separate on its way
+_TWICE = 2  # a single step may look like separation by accident
 _GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's method
-_LOWERED = 1e-6  # beside the most that a margin gains, what others may lose on their way, if ever less
+_LOWERED = 1e-6  # of the largest gain of a margin, what others may lose, if that decreases
 _ROUNDED, _SEVERAL = 1e-9, 30  # ... and by rounding, at least and in roundings
 _LESS = 0.9
 _COUNTS = 1e-3  # share of the largest part of a direction
 _NULL = 1e-11
-_FAR = 1e6  # gain of a margin at which nothing is left of the losses that a direction ends
+_FAR = 1e6  # gain of a margin after which the loss of a separated row has vanished
 _NOTHING = 1e-6  # of F
 _UNMOVED = 1e-2  # of the largest gain, what making up for all that others lose may move margins
 _NO_CURVATURE = 1e-30
@@ -32,14 +32,14 @@ class Separation:
     ----------
     start : Start
     box : (lower, upper) or None
-        Bounds of the weights: what a bound ends is no direction along which F falls for ever.
+        Bounds of the weights: along a direction that hits a bound, F does not fall forever.
 
     Attributes
     ----------
     there : bool
-        Whether the steps have shown, but for rounding, that F has no minimum.
+        Whether the steps have shown, except for rounding, that F has no minimum.
     along : ndarray or None
-        The last step without what moved rows that it does not separate.
+        The last step without its parts that move rows which it does not separate.
     """
 
     def __init__(self, start, box=None):
@@ -48,7 +48,7 @@ class Separation:
         self.there, self.doubted, self.along = False, _TWICE, None
 
     def seen(self, step, change, relative):
-        """A step, and the Change of the margins that it made, of which no more than `relative` is known."""
+        """Record a step and the Change of margins that it made, known to a relative error of `relative`."""
         self.direction, self.steps = step, self.steps + 1
         before, self.most = self.lost, change.most
         self.lost = -change.least / change.most if change.most > 0 else np.inf
@@ -58,7 +58,7 @@ class Separation:
         self.receding = self.receding + 1 if recedes and self.steps >= _FROM_ITER else 0
 
     def confirm(self, point):
-        """Look closer where the last steps seem to separate rows; a generator of questions.
+        """Examine whether the last steps separate rows; a generator of questions.
 
         Far along the last step the rows that it separates have no curvature left. If the others need not move
         at all, hardly anything changes where the step is mended such that they stay. Where some values are

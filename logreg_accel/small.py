@@ -1,15 +1,15 @@
 """Small fits: Newton's method on plain arrays, without the driver, and a short proof.
 
-Where X has some thousand numbers, blocks, budgets and contexts take longer than the arithmetic. Here all of X
-is one array, less the means of its columns, and whatever is out of the ordinary ends the attempt: `solution`
-returns None, and the driver begins anew. So nobody is told of a step before all of them are taken.
+If X has some thousand numbers, blocks, budgets and contexts take longer than the arithmetic. Here X is one
+array minus the means of its columns, and every unusual case ends the attempt: `solution` returns None, and
+the driver starts from the beginning. So callbacks run only after the last step.
 
 The proof is a point of the dual problem (see `duality`) that takes no further Hessian than the H of the last
 step. Let d = H⁻¹g at the point w where that step ended, and let the residuals be moved along −d by the slopes
 that they had when H was made. Their sums are then those of the weights w − d exactly. Let a be the largest
 change of a margin since H was made, and t that of X·d; of several classes, those of differences of two. No
-probability has changed by more than a factor eᵃ. So the loss can have these residuals if eᵃ·t < 1; Fenchel
-and Young's gaps, which are divergences of Kullback and Leibler between probabilities, then add up to::
+probability has changed by more than a factor eᵃ. So the loss can have these residuals if eᵃ·t < 1; the
+Fenchel-Young gaps, which are Kullback-Leibler divergences between probabilities, then add up to::
 
     F(w) − F* ≤ ½·gᵀH⁻¹g · eᵃ/(1 − eᵃ·t)
 
@@ -46,7 +46,7 @@ def suits(block, n_outputs):
 
 
 def solution(block, loss, penalty, fit_intercept, rounds_to, tol, max_iter, budget, tell=None):
-    """The Solution of Newton's method, in the coordinates of X; None where something is out of the ordinary.
+    """The Solution of Newton's method, in the coordinates of X; None in unusual cases.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def solution(block, loss, penalty, fit_intercept, rounds_to, tol, max_iter, budg
     tol, max_iter
         As of `driver.run`.
     budget : Budget
-        One that is spent is out of the ordinary.
+        An exhausted budget is an unusual case.
     tell : callable (Record, w) -> bool or None
         Called at every accepted point, w in the coordinates of X; True stops.
     """
@@ -81,7 +81,7 @@ def solution(block, loss, penalty, fit_intercept, rounds_to, tol, max_iter, budg
 
 
 def _told(fit, tell):
-    """The Solution, after a caller was told of each step: that of the step where it stops, if it does."""
+    """The Solution after the callback has seen each step; if it stops at one, the Solution there."""
     for step, (last, point) in enumerate(fit.steps, 1):
         try:
             if tell(fit.history[last], fit.at.original(point.w)):
@@ -94,7 +94,7 @@ def _told(fit, tell):
 
 
 class Budget(NamedTuple):
-    """When a fit began, and what it may take, inf where that is not limited."""
+    """The start time of a fit and its limits, inf where there is none."""
 
     began: float
     passes: float = math.inf
@@ -102,7 +102,7 @@ class Budget(NamedTuple):
 
 
 class _Unusual(Exception):
-    """What this is not made for."""
+    """A case that this module does not handle."""
 
 
 class _Fit:
@@ -128,7 +128,8 @@ class _Fit:
 
     @property
     def is_over(self):
-        """Whether a budget is spent, but for the two reads that prove a point at which a caller stops."""
+        """Whether a budget is exhausted, apart from two reads for the proof of a point at which a callback
+        stops."""
         return self.seconds > self.budget.seconds or self.n_passes + _PROOF > self.budget.passes
 
     def answer(self, question):
@@ -216,7 +217,7 @@ class _Fit:
         return self.proven is not None
 
     def _bound(self, point):
-        """The proof above, with what rounding may hide of the gradient: the residuals' is that of margins."""
+        """The proof above, with the rounding errors of the gradient; those of residuals come from margins."""
         k, W = self.loss.n_outputs, np.abs(point.w).reshape(-1, self.loss.n_outputs)
         d = self._solve(point.gradient)
         factor = math.exp(min(_reach(point.margins - self.margins), 1.0))

@@ -1,6 +1,6 @@
 """Rows: where the rows of a problem live, and how sums over them are made.
 
-`Rows` is what everybody else sees; `MemoryRows` holds blocks in memory; `StreamRows` reads them from disk;
+`Rows` is the interface; `MemoryRows` holds blocks in memory; `StreamRows` reads them from disk;
 `RowSpace` is a problem of few rows with as many features as rows, `of_columns` one of some columns.
 `sampling` says which rows to draw.
 """

@@ -8,7 +8,7 @@ from ..data.packed import buffer_of
 
 
 class Buffers:
-    """So many buffers that are filled again and again; who takes one when all are taken waits for it."""
+    """A fixed number of buffers for repeated use; `take` waits if all are in use."""
 
     def __init__(self, count):
         self._free = queue.SimpleQueue()
@@ -17,11 +17,11 @@ class Buffers:
 
     @property
     def free(self):
-        """How many are not taken."""
+        """The number of free buffers."""
         return self._free.qsize()
 
     def take(self, size):
-        """A buffer of at least so many bytes."""
+        """A buffer of at least this many bytes."""
         buffer = self._free.get()
         if buffer is not None and len(buffer) >= size:
             return buffer
@@ -32,12 +32,12 @@ class Buffers:
             raise
 
     def back(self, buffer):
-        """Take back what `take` gave; None is nothing to take back."""
+        """Return a buffer from `take`; None is ignored."""
         if buffer is not None:
             self._free.put(buffer)
 
     def let_go(self):
-        """Free the memory of those that are not taken."""
+        """Free the memory of the buffers that are not in use."""
         count = 0
         with contextlib.suppress(queue.Empty):
             while True:
@@ -48,7 +48,7 @@ class Buffers:
 
 
 def trim():
-    """Return to the system what the allocator keeps of memory that is free: a budget counts it as taken."""
+    """Return free memory from the allocator to the system: memory budgets count it as used."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)

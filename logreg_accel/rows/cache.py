@@ -1,7 +1,7 @@
 """The cache of blocks: a folder for each set of inputs, which the next fit on the same inputs finds.
 
-It is made beside and renamed when it is complete, and everything in it has a checksum. A lock tells one that
-is being made from what a killed fit has left.
+It is made under another name and renamed when it is complete, and everything in it has a checksum. A lock
+distinguishes a cache in the making from the remains of a killed fit.
 """
 
 import contextlib
@@ -31,12 +31,12 @@ _BLOCKS = "blocks"
 
 
 def room_at_first(memory):
-    """Bytes of the blocks that may stay, as long as nobody knows what else is needed."""
+    """Bytes of blocks that may stay in memory before the needs of the solver are known."""
     return max(int(RESIDENT * (memory - _BESIDE)), 0)
 
 
 def room_for_blocks(memory, beside):
-    """Bytes of the blocks that may stay beside so many bytes of something else."""
+    """Bytes of blocks that may stay in memory beside a number of other bytes."""
     return max(int(TOGETHER * memory) - beside - _BESIDE, 0)
 
 
@@ -46,7 +46,7 @@ def folder_of(cache, stamp):
 
 
 def make(cache):
-    """The folder that a user gives, made where it is not there; OSError says what it has to be."""
+    """The user's folder, which is created if it does not exist; OSError says what is expected."""
     try:
         os.makedirs(cache, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache):
@@ -67,7 +67,7 @@ def new_folder(cache):
         working = os.path.join(cache, f"logreg_accel-{secrets.token_hex(8)}.tmp")
         os.mkdir(working)
         file = os.open(os.path.join(working, _BLOCKS), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-        # Until it is locked, another fit takes it for what a killed one has left, and removes it.
+        # Until it is locked, another fit takes it for the remains of a killed one and removes it.
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.exists(os.path.join(working, _BLOCKS)):
@@ -114,7 +114,7 @@ def publish(streamed, working, folder, stamp, learned=None):
         os.fsync(file.fileno())
     with contextlib.suppress(OSError):
         if os.path.exists(folder) and not os.path.exists(os.path.join(folder, INDEX)):
-            shutil.rmtree(folder)  # one that was found damaged
+            shutil.rmtree(folder)  # a damaged one is replaced
     try:
         os.rename(working, folder)
     except OSError:  # another fit was faster: the file here stays open for as long as it is read
@@ -123,14 +123,14 @@ def publish(streamed, working, folder, stamp, learned=None):
 
 
 def found(source):
-    """The Streamed of a complete cache of the same inputs; None where there is none."""
+    """The Streamed of a complete cache of the same inputs, or None."""
     stamp = source.fingerprint()
     folder = None if stamp is None else folder_of(source.cache, stamp)
     if folder is None or not os.path.exists(os.path.join(folder, INDEX)):
         return None
     try:
         return _loaded(source, folder, stamp)
-    except Exception:  # damage of any kind: it is made anew
+    except Exception:  # damaged in any way: it is made again
         forget(folder)
         return None
 

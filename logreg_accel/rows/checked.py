@@ -11,18 +11,19 @@ _PIECES = 256  # that are read before they are checked, so that they still are i
 
 
 class Damaged(OSError):
-    """Something is not what was written."""
+    """The file does not have the contents that were written."""
 
 
 def _compiled(nbytes):
-    """Whether compiled loops are worth it where so many bytes are read."""
+    """Whether this many bytes are enough for compiled loops."""
     return nbytes >= NUMBA_FROM_BYTES and not unusable("numba")
 
 
 def checksums_for(nbytes):
-    """What makes checksums where so many bytes are read: compiled loops, or `packed.checksums`.
+    """The function that computes checksums: compiled loops if this many bytes are read, else
+    `packed.checksums`.
 
-    Those of NumPy take nearly as long as a read of what the system has in memory.
+    Checksums by NumPy take nearly as long as a read from the system's page cache.
     """
     if not _compiled(nbytes):
         return p.checksums
@@ -44,7 +45,7 @@ def write(file, buffer):
 
 
 def read_at(file, buffer, offset):
-    """Fill a buffer from a place in a file; the bytes that were there."""
+    """Fill a buffer from a position in a file, and return the number of bytes read."""
     got = 0
     while got < len(buffer):
         count = os.preadv(file, [memoryview(buffer)[got:]], offset + got)
@@ -61,12 +62,12 @@ def read_whole(file, buffer, offset, sums, nbytes):
 
         if kernels.read_checked(file, offset, buffer.view(p.WORD), p.FACTORS, sums):
             return len(buffer)
-    # or to find out what is wrong
+    # also to find out what is wrong
     return read_pieces(file, buffer, offset, np.arange(len(sums)), sums, checksums_for(nbytes))
 
 
 def read_pieces(file, buffer, offset, wanted, sums, checksums):
-    """Fill some pieces of a buffer from a file; the bytes that were read.
+    """Fill some pieces of a buffer from a file, and return the number of bytes read.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def read_pieces(file, buffer, offset, wanted, sums, checksums):
     wanted : ndarray of int
         Pieces, ascending.
     sums : ndarray of uint64
-        What the checksums of all pieces have to be.
+        The expected checksums of all pieces.
     checksums : function (buffer, pieces) -> ndarray of uint64
 
     Raises

@@ -37,7 +37,7 @@ def opened(source, class_weight=None):
 
 
 def factored(streamed, class_weight):
-    """The same rows with the weights of their classes. Raises ValueError for a class without any."""
+    """The same rows with class weights applied. Raises ValueError for a class without weight."""
     rows, sums, *_ = streamed.totals
     if class_weight is not None:
         factors = factors_of(class_weight, streamed.classes, sums)
@@ -87,7 +87,7 @@ def _decoded(source):
                 raise ValueError("the files of the source have changed while they were read. Fit again.")
             cache.publish(streamed, working, folder, stamp, source.learned())
         undo.pop_all()
-    give_back()  # what Arrow has kept of the first read would stay beside the fit
+    give_back()  # the memory that Arrow has kept since the first read would stay allocated during the fit
     trim()
     return streamed
 
@@ -98,7 +98,7 @@ class Decoder:
     Attributes
     ----------
     store : Store or None
-        Where the blocks go; to be there before the first piece.
+        The destination of the blocks; to be set before the first piece.
     rounded : Counter
         How many whole numbers of each column float64 has not.
     """
@@ -123,7 +123,7 @@ class Decoder:
         self.cutter.add(piece.part, X, codes, s)
 
     def finish(self):
-        """Write what has not filled a block."""
+        """Write the last block, which is not full."""
         if self.cutter is not None:
             self.cutter.flush()
 
@@ -153,7 +153,7 @@ def _weights(piece):
 
 
 class _Cutter:
-    """Cuts the rows of each part into blocks, by the size of a row alone: never by the memory."""
+    """Cuts the rows of each part into blocks, by the size of a row alone, whatever the memory."""
 
     def __init__(self, store):
         self.store, self.part, self.parts, self.filled, self.width = store, None, [], 0, 0
@@ -201,7 +201,7 @@ class _Cutter:
 
 
 def anonymous(folder):
-    """A file without a name, which is gone whatever ends the process."""
+    """A file without a name, which disappears however the process ends."""
     if folder is not None:
         cache.make(folder)
     with tempfile.TemporaryFile(dir=folder) as file:

@@ -10,24 +10,24 @@ from .passing import Wanted
 
 
 class DrawnRows(Rows):
-    """Rows that know how to choose some of them.
+    """Rows from which some can be drawn.
 
-    A subclass says what the rows have beside X (`_beside`), gathers chosen rows (`_take`) and knows all of
-    them in float64 (`_exactly`).
+    A subclass gives labels and weights (`_beside`), gathers chosen rows (`_take`), and gives all rows in
+    float64 (`_exactly`).
 
     Attributes
     ----------
     n_classes : int
     gathered_bytes : int
-        What keeping them costs beside the rows they were drawn from.
+        The memory of these rows in addition to the rows they were drawn from.
     """
 
-    gathered_bytes = 0  # of all rows of a stream, which a large draw may be
+    gathered_bytes = 0  # share of the rows of a stream that a large draw may take
 
     _norms = None
 
     def _beside(self):
-        """(y, weights or None) of every block, where the backend has them; anew on each call."""
+        """(y, weights or None) of every block, on the backend's device; a new iterator on each call."""
         raise NotImplementedError
 
     def _take(self, rows, weights):
@@ -43,21 +43,22 @@ class DrawnRows(Rows):
         raise NotImplementedError
 
     def _masses(self, vector):
-        """A row vector as what rows are drawn by."""
+        """A row vector as masses, by which rows are drawn."""
         return Masses(vector.parts, self.backend)
 
     def _reads_of(self, rows):
-        """Reads of all rows that gathering some takes."""
+        """The cost of gathering some rows, in reads of all rows."""
         return len(rows) / self.n_rows
 
     # -- draws -----------------------------------------------------------------------------------------------
 
     def draw(self, size, seed, mass=None, by_norms=False):
-        """See `Rows.draw`. The norms that decide are those of columns scaled to one size, else a large column
-        owns them.
+        """See `Rows.draw`. Norms are those of rows with scaled columns; otherwise a large column would
+        dominate them.
 
-        Without the norms of all rows they are those of twice as many candidates, drawn by mass alone, so that
-        no read goes into norms. With them half of the rows come by mass alone: images have rare pixels.
+        Without the norms of all rows, twice as many candidates are drawn by mass, and their norms are used,
+        so that norms cost no read. With the norms of all rows, half of the rows are still drawn by mass
+        alone, because of rare columns such as pixels of images.
         """
         if (1 if by_norms else 2) * size >= self.n_rows:
             return None
@@ -74,7 +75,7 @@ class DrawnRows(Rows):
         return in_float64(rows)
 
     def of_sample(self, sample, size):
-        """As `witnesses`, evenly spaced among the rows of a sample that was drawn from these."""
+        """As `witnesses`, but evenly spaced among the rows of a sample that was drawn from these."""
         places = np.arange(int(size)) * sample.n_rows // int(size)
         weights = self._weighted(sample.numbers[places], np.ones(len(places)))
         return in_float64(self._gathered(sample._take(places, weights)))
@@ -90,10 +91,10 @@ class DrawnRows(Rows):
         return self.sum(RowSquares(scale))
 
     def _drawn(self, asked, choose):
-        """Rows in memory, from the rows, weights and cost chosen and, where they are at hand, the blocks."""
+        """Rows in memory, from chosen rows, weights and cost and, if available, their blocks."""
         if self.log is not None:
             rows, weights, cost = self.log.drawn(asked, self._about(), choose)
-            blocks = []  # gathered as a fit that goes on will have to
+            blocks = []  # gathered in the same way as by a resumed fit
         else:
             rows, weights, cost, *blocks = choose()
         found = self._gathered(blocks[0] if blocks else self._take(rows, weights), cost=cost)
@@ -118,7 +119,7 @@ class DrawnRows(Rows):
         return next(self._beside())[0].ndim == 2
 
     def _labels_of(self):
-        """Class codes and weights, as draws ask for them."""
+        """Class codes and weights, as used by draws."""
         return Labels(self._beside, self.backend)
 
     def _by_mass(self, mass, size, seeds):
@@ -156,12 +157,13 @@ class DrawnRows(Rows):
 
 
 def candidates(size, seed):
-    """What a draw by mass looks at: twice as many rows as it takes."""
+    """The number of candidates of a draw by mass: twice as many rows as it takes."""
     return Wanted(2 * int(size), (seed, int(size)))
 
 
 def moved(size, seed):
-    """What a proof moves; more rows contain fewer ones, so that these are known before anybody asks."""
+    """The rows that a proof moves; a larger set contains each smaller one, so that they are known in
+    advance."""
     return Wanted(int(size), (seed, 3))
 
 

@@ -1,6 +1,7 @@
 """Per-row inputs of draws: masses, which determine the probability that a row is drawn, and labels.
 
-Both lie where the backend has them, in one array or block by block; what comes to the host is of few rows.
+Both are on the backend's device, in one array or block by block; only numbers of few rows are copied to the
+host.
 """
 
 import itertools
@@ -16,11 +17,11 @@ class Masses:
     parts : iterable of arrays (rows of a block,) of the backend's, anew on every iteration
     backend : Backend
     numbers : ndarray (m,) or None
-        Of the rows, where these are some of them in one array; None counts them.
+        The numbers of the rows, if these are some of all rows in one array; None counts from `start`.
     start : int
         Number of the first row.
     labels : Labels or None
-        Those of the same rows, which are asked for next of the rows that pass.
+        The labels of the same rows, which will be needed for the rows that pass.
     """
 
     def __init__(self, parts, backend, numbers=None, start=0, labels=None):
@@ -40,13 +41,13 @@ class Masses:
         return [self.backend.total_mass(part) for part in self.parts]
 
     def positive(self):
-        """The rows that have any, ascending, on the host."""
+        """The rows with positive mass, ascending, on the host."""
         starts = np.cumsum([0, *(len(part) for part in self.parts)])
         rows = (self.backend.to_host(self.backend.xp.flatnonzero(part > 0)) for part in self.parts)
         return joined([rows + start for rows, start in zip(rows, starts, strict=False)])
 
     def of_share(self, uniform, share, seed):
-        """As `above` of masses divided by their total, where that is one answer; or None."""
+        """As `above`, for masses divided by their total, if one call can do both; or None."""
         if self._total is not None or not self.backend.on_device:
             return None
         first, *more = itertools.islice(self.parts, 2)
@@ -70,7 +71,7 @@ class Masses:
                 stop = start + len(part)
                 numbers = np.arange(start, stop, dtype=np.uint32 if stop <= 2**32 else np.int64)
             rows = self.backend.rows_above(part, scale, even, bar, seed, numbers)
-            rows, masses = self.backend.together(rows, part[rows])  # `at` is asked for them next
+            rows, masses = self.backend.together(rows, part[rows])  # `at` will be called with these rows
             found.append(rows + start)
             own.append(masses)
             start += len(part)
@@ -78,13 +79,13 @@ class Masses:
         return self._passed[0]
 
     def at(self, rows):
-        """Those of some rows, ascending, where the backend has them, or on the host."""
+        """The masses of some rows, ascending, on the backend's device or on the host."""
         if rows is self._passed[0]:
             return self._passed[1]
         return at(self.parts, rows, self.backend)
 
     def halves(self, other):
-        """Masses, a half of which are as these, and a half as their product with others."""
+        """Masses, half of which are proportional to these and half to their product with others."""
 
         def products():
             return (mass * norm for mass, norm in zip(self.parts, other.parts, strict=True))
@@ -94,7 +95,7 @@ class Masses:
 
 
 class Each:
-    """What a function gives for every block, anew on every iteration."""
+    """The results of a function for every block; each iteration calls it again."""
 
     def __init__(self, function):
         self.function = function
@@ -111,13 +112,13 @@ def mixed(masses, others, one, both):
 
 
 def joined(parts):
-    """What blocks have a number a row of, for all rows, left where it is; None where there is none."""
+    """The numbers per row of all blocks, joined on their device; None if there are none."""
     parts = list(parts)
     return None if parts[0] is None else parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def at(parts, rows, backend):
-    """Some of the numbers that blocks have one a row of, for ascending rows; None where there are none."""
+    """The numbers of some ascending rows from arrays of blocks; None if there are none."""
     taken, start = [], 0
     for part in parts:
         if part is None:
@@ -136,7 +137,7 @@ class Labels:
     Parameters
     ----------
     beside : function () -> iterator of (y, s)
-        Class codes and weights (or None) of every block, where the backend has them.
+        Class codes and weights (or None) of every block, on the backend's device.
     backend : Backend
     counts : sequence of int or None
         Rows of each class without weights, where they are known.
@@ -144,7 +145,7 @@ class Labels:
     Attributes
     ----------
     seen : (ndarray, ndarray) or None
-        Rows, ascending, that are those asked for or more, and their codes, where these came with the rows.
+        Ascending rows that include those that will be needed, and their codes, if known.
     """
 
     def __init__(self, beside, backend, counts=None):
@@ -193,6 +194,6 @@ class Labels:
 
 
 def added(pairs):
-    """The sums of the first and of the second ones."""
+    """The sums of the first entries and of the second entries."""
     first, second = zip(*pairs, strict=True)
     return sum(first), sum(second)

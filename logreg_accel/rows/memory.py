@@ -24,8 +24,8 @@ class MemoryRows(DrawnRows):
     backend : Backend
     n_classes : int
     centring : bool or None
-        Whether columns far from zero are centred, as beside an intercept, or are just read in float64; None
-        leaves the arithmetic alone.
+        Whether columns far from zero are centred, which needs an intercept, or only read in float64; None
+        does not change the arithmetic.
     counts : sequence of int (n_classes,) or None
         Rows of each class, where they are known.
 
@@ -61,7 +61,7 @@ class MemoryRows(DrawnRows):
 
     @functools.cached_property
     def _columns(self):
-        """The Columns of the largest block, on the host where it came from there; None if nobody can say."""
+        """The Columns of the largest block, on the host if the block came from there; None if unknown."""
         if not self.n_rows:
             return None
         i = int(np.argmax([block.X.shape[0] for block in self._given]))
@@ -70,10 +70,10 @@ class MemoryRows(DrawnRows):
         return look_at(self._blocks[i].X, self.backend.xp, self.backend.to_host)
 
     def _centre(self, intercept):
-        """Subtract, from here on, what the columns want subtracted."""
+        """Subtract the centre of the columns from now on."""
         self.centre = centre_of(self._columns, self.dtype, intercept)
         if self.centre is None and self.offset_scale is not None and self.dtype != np.float64:
-            self.centre = np.zeros(self.n_features)  # float32 would round a large offset to no purpose
+            self.centre = np.zeros(self.n_features)  # float32 would round a large offset
         if self.centre is not None:
             self._blocks = self._exactly_weighted()
             self._blocks = self._less(self.centre)
@@ -131,7 +131,7 @@ class MemoryRows(DrawnRows):
         return rows
 
     def first_nonfinite(self):
-        """On the host where X came from there."""
+        """On the host if X came from there."""
         start = 0
         for given, block in zip(self._given, self._blocks, strict=True):
             found = (block if given.X.on_device else given).X.first_nonfinite()
@@ -261,17 +261,16 @@ class SomeRows(MemoryRows):
         return self.drawn_from.first_nonfinite()
 
     def of_model(self, model):
-        """These rows, gathered, as one of several models sees them: with its labels, and the weights that
-        they have for it.
+        """These gathered rows for one of several models: with the labels and weights of that model.
 
-        Everything that is asked of one model then takes the ways of a single fit.
+        All questions about one model are then answered as in a single fit.
         """
         if model not in self._of_models:
-            if not self._of_models:  # to be read many times; what X less its centre is made of is let go
+            if not self._of_models:  # to be read many times: centred rows take the place of X
                 made = ((b, b.X if b.X.centre is None else b.X.astype(b.X.dtype)) for b in self._blocks)
                 self._blocks = [block._replace(X=X) for block, X in made]
             rows = copy.copy(self)
-            rows._of_models, rows.numbers = {}, None  # a cycle would keep them all until it is collected
+            rows._of_models, rows.numbers = {}, None  # a reference cycle would keep all of them
             rows._blocks = [self._of_model(model, block) for block in self._blocks]
             self._of_models[model] = rows
         return self._of_models[model]
@@ -283,14 +282,14 @@ class SomeRows(MemoryRows):
         return Block(block.X, y.copy(), s, None, block.offset)
 
     def scaled_norms(self):
-        """Of gathered rows on a device, sums of squares that scale the norms stay there."""
+        """For gathered rows on a device, the sums of squares that scale the norms stay there."""
         if self.backend.on_device and len(self._blocks) == 1 and not self.share:
             return self.sum(RowSquares())
         return super().scaled_norms()
 
     @property
     def gathered_bytes(self):
-        """Of X where it was gathered, and of what each model sees beside it."""
+        """The bytes of the gathered X, and of the labels and weights of each model."""
         labels = [block for rows in self._of_models.values() for block in rows._blocks]
         beside = sum(a.nbytes for block in labels for a in (block.y, block.sample_weight) if a is not None)
         return beside + (0 if self.share else sum(block.X.nbytes for block in self._blocks))

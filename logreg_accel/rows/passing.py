@@ -1,7 +1,7 @@
 """Rows that a draw will need, gathered during another read so that they are not read twice.
 
-Which rows a draw takes is decided afterwards, by the masses of all rows: what is gathered here changes what
-has to be read, and nothing else.
+Which rows a draw takes is decided later, by the masses of all rows: gathering only changes which rows have to
+be read again.
 """
 
 from typing import NamedTuple
@@ -13,14 +13,14 @@ from ..data.packed import interleaved, stacked
 from .masses import Masses
 from .sampling import LEAST_MASS, UNIFORM
 
-_LOWER = 0.75  # of the bar that so many rows pass: the mass of the other blocks is not known yet
-_MORE = 1.15  # times the rows of a block that a draw takes, which are gathered at least
+_LOWER = 0.75  # share of the expected bar, since the mass of the other blocks is not known yet
+_MORE = 1.15  # times the rows of a block that a draw is expected to take
 _LEAST_BAR = 1e-30
 _STEP = 1 << 14  # rows
 
 
 class Wanted(NamedTuple):
-    """What `sampling.by_mass` is asked for.
+    """The arguments of `sampling.by_mass`.
 
     Attributes
     ----------
@@ -38,10 +38,10 @@ class Passed(NamedTuple):
     Attributes
     ----------
     numbers : ndarray, ascending
-        Of the rows that passed; those of blocks that stay in memory are not gathered.
+        Numbers of the rows that passed the bar; rows of blocks in memory are not gathered.
     gathered : ndarray, ascending
     X : Matrix or None
-        Of the gathered ones, as stored.
+        The gathered rows, as stored.
     codes : ndarray or None
     """
 
@@ -67,7 +67,7 @@ class Passed(NamedTuple):
 
 
 class Passing:
-    """Gathers what draws probably take, block after block, in any order.
+    """Gathers the rows that draws will probably take, block by block in any order.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Passing:
         self.found = {}
 
     def look(self, i, backend, block, margins, X, codes):
-        """Gather rows of block i, of which X and codes are given as stored; None for X that stays there."""
+        """Gather rows of block i from its stored X and codes; X is None if the block stays in memory."""
         start, stop = self.starts[i : i + 2]
         masses = Masses(self._parts(backend, block, margins), backend, start=int(start))
         rows = np.zeros(0, dtype=np.int64)
@@ -98,7 +98,7 @@ class Passing:
         return [backend.run(CurvatureMass(margins[c], loss, models), backend.rows(block, c)) for c in cuts]
 
     def passed(self):
-        """What was gathered, now that all blocks have passed."""
+        """The gathered rows, after all blocks have passed."""
         found = [self.found[i] for i in sorted(self.found)]
         gathered = [(rows, *own) for rows, own in found if own is not None and len(rows)]
         self.found = {}
@@ -110,10 +110,10 @@ class Passing:
 
 
 def likely(masses, share, size, seed):
-    """The rows of a block that a draw by mass out of all rows probably takes, and some more.
+    """The rows of a block that a draw by mass from all rows probably takes, and some more.
 
-    Rows of a block with more mass than others may be missed. Where a draw takes many of all rows, heavy ones
-    are certain, which leaves the others a lower bar than one in `size`.
+    Rows of a block with more mass than others may be missed. If a draw takes a large share of all rows, heavy
+    rows are certain, which lowers the bar for the others.
 
     Parameters
     ----------

@@ -12,9 +12,9 @@ _UP_TO_ROWS = 5000
 
 
 class RowSpace(MemoryRows):
-    """The rows of a problem in coordinates of their own: one read of X for XXᵀ.
+    """The rows of a problem in coordinates of the row space: one read of X for XXᵀ.
 
-    XXᵀ = LLᵀ, with pivots for rows that depend on others; w = Xᵀ(L⁻ᵀu) then has margins Lu and ‖w‖ = ‖u‖.
+    XXᵀ = LLᵀ, with pivoting for linearly dependent rows; then w = Xᵀ(L⁻ᵀu) has margins Lu and ‖w‖ = ‖u‖.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class RowSpace(MemoryRows):
             rows.refuse_nonfinite()
             rows.refuse_overflow()
         L, pivots = linalg.pivoted_cholesky(gram)
-        kept = pivots[: L.shape[1]].astype(np.int64)  # LAPACK's are shorter than kernels take them
+        kept = pivots[: L.shape[1]].astype(np.int64)  # LAPACK's pivots have fewer bits than kernels expect
         self._basis, self._factor = X.take(xp.asarray(kept)), L[kept]
         offset = joined([block.offset for block in blocks])
         offset = None if offset is None else rows.backend.to_host(offset)

@@ -1,10 +1,10 @@
 """Which rows to draw, and with which weights: priority sampling, whose weighted sums are unbiased.
 
 Row i with mass mᵢ has the priority mᵢ/uᵢ, where uᵢ in (0, 1] is a hash of the seed and of the row's number.
-The k rows of largest priority are drawn, and each counts max(1, τ/mᵢ), where τ is the largest priority that
-was left out (Duffield, Lund and Thorup 2007, J. ACM 54, § 2). That needs no total; samples of parts of the
-rows are merged by keeping the largest priorities of all; and the same rows are drawn however they are cut
-into blocks, on any backend.
+The k rows of largest priority are drawn, and row i gets the weight max(1, τ/mᵢ), where τ is the largest
+priority of the other rows (Duffield, Lund and Thorup 2007, J. ACM 54, § 2). This needs no total, samples of
+parts are merged by keeping the largest priorities, and the same rows are drawn however they are cut into
+blocks, on any backend.
 """
 
 import numpy as np
@@ -12,15 +12,15 @@ import numpy as np
 from ..backends.drawing import uniforms
 from .masses import Each, Masses, at
 
-UNIFORM = 0.1  # of a sample is spread evenly, so that no row's weight grows beyond bounds
-LEAST_MASS = 1e-25  # of all rows: less says nothing, and its inverse may overflow float32
-_SURE = 8  # times the mass of others: what makes the rows of a rare class certain
-_MARGIN = 1 + 1e-5  # above a bar, a priority is not there by rounding
+UNIFORM = 0.1  # share of a sample that is spread evenly, which limits the weights of rows
+LEAST_MASS = 1e-25  # of all rows: a smaller mass is negligible, and its inverse may overflow float32
+_SURE = 8  # times the mass of others, which makes the rows of a rare class certain
+_MARGIN = 1 + 1e-5  # margin above a bar within which rounding decides
 
 
 def by_class(labels, size, n_classes, seed, backend):
-    """As many rows from every class, or all that a rare one has; within a class in proportion to the weights
-    s.
+    """Equally many rows from every class, or all rows of a rare class; within a class in proportion to the
+    weights s.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def by_class(labels, size, n_classes, seed, backend):
     -------
     rows : ndarray (k,), ascending, k about `size`
     weights : ndarray (k,), float64
-        Their sum over a class is the class's own sum of weights, s included.
+        Their sum over a class equals the class's sum of weights, including s.
     """
     counts, whole = labels.totals(n_classes)
     share = np.minimum(size / n_classes, counts)
@@ -48,7 +48,7 @@ def by_class(labels, size, n_classes, seed, backend):
         weights = weights * s
     drawn = np.bincount(codes, weights, n_classes)
     missed = np.flatnonzero((drawn == 0) & (whole > 0))
-    if len(missed):  # tiny weights beside a small size: the heaviest row stands for its class
+    if len(missed):  # with tiny weights and a small size, the heaviest row represents its class
         rows = np.append(rows, [labels.heaviest(code)[1] for code in missed])
         weights, codes = np.append(weights, whole[missed]), np.append(codes, missed)
         drawn[missed] = whole[missed]
@@ -57,10 +57,10 @@ def by_class(labels, size, n_classes, seed, backend):
 
 
 def by_targets(beside, size, n_classes, seed, backend):
-    """Rows for several targets: one has the more mass the rarer its classes are, in the mean over targets.
+    """Rows for several targets: the mass of a row is larger if its classes are rare, on average over targets.
 
-    As `by_class`, but that `beside` is what Labels are made of, with y (rows, targets), and that no class has
-    its own sum of weights.
+    As `by_class`, except that `beside` is the argument of Labels, with y (rows, targets), and that the sums
+    of weights of classes are not exact.
     """
     xp, counts = backend.xp, 0
     for y, _ in beside():
@@ -78,7 +78,7 @@ def by_targets(beside, size, n_classes, seed, backend):
 
 
 def by_mass(mass, size, seed, backend, numbers=None):
-    """Rows drawn with a probability that grows with their mass, mixed with an even share.
+    """Rows drawn by their mass, mixed with an even share.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def by_mass(mass, size, seed, backend, numbers=None):
     rows : ndarray (k,)
         Places in `mass`, ascending.
     weights : ndarray (k,), float64
-        What each counts: 1 for rows that are certain.
+        The weight of each row: 1 for rows that are certain.
     """
     return draw(_masses(mass, backend, numbers), size, seed, backend, UNIFORM)
 
@@ -104,11 +104,11 @@ def _masses(mass, backend, numbers=None):
 
 
 def draw(mass, size, seed, backend, uniform=0.0):
-    """The `size` rows of largest priority, ascending, and what each counts; none without mass is drawn.
+    """The `size` rows of largest priority, ascending, and their weights; rows without mass are not drawn.
 
-    `uniform` of the total mass is spread evenly. Few priorities are looked at: those above a bar that
-    somewhat more than `size` rows can be expected to pass, lowered until so many do. Where all masses are
-    next to nothing, or overflow, rows are drawn evenly.
+    `uniform` of the total mass is spread evenly. Only priorities above a bar are considered; the bar is set
+    so that somewhat more than `size` rows are expected to pass, and lowered until enough do. If all masses
+    are negligible or overflow, rows are drawn evenly.
     """
     masses, size = _masses(mass, backend), int(size)
     bar = 1 / (size + 4 * np.sqrt(size) + 16)

@@ -8,9 +8,9 @@ from .memory import MemoryRows
 
 
 def of_columns(rows, which):
-    """Rows with the columns of some ascending numbers, in float64; None on a device, or of other rows.
+    """Rows with some columns, by ascending numbers, in float64; None on a device, or for other kinds of rows.
 
-    What was subtracted from every row still is, so that a point of the columns is part of one of all.
+    The centre stays subtracted, so that a point of these columns is a part of a point of all columns.
     """
     on_device = rows.backend.on_device or not isinstance(rows, MemoryRows)
     if on_device or any(block.X.on_device for block in rows._given):

@@ -16,7 +16,7 @@ class Spill:
     Parameters
     ----------
     folder : str or None
-        Where the file is made, if it may be; None takes the temporary folder.
+        The folder for the file, if writable; None means the temporary folder.
     room : int
         Bytes of memory.
     """
@@ -44,17 +44,17 @@ class Spill:
 
 
 def _file_in(folder):
-    """A file without a name in a folder or, where nothing may be written to it, in the temporary folder."""
+    """A file without a name in a folder or, if that is not writable, in the temporary folder."""
     try:
         return tempfile.TemporaryFile(dir=folder)
-    except OSError:  # a cache that others have made may be complete, and for reading alone
+    except OSError:  # a complete cache made by others may be read-only
         if folder is None:
             raise
         return tempfile.TemporaryFile()
 
 
 class _Written:
-    """A part in the file, whose place is free again when nobody holds it."""
+    """A part in the file, whose place is free again when it is no longer referenced."""
 
     def __init__(self, spill, part):
         self.turned = part.ndim == 2 and not part.flags.c_contiguous
@@ -81,7 +81,7 @@ class _Written:
 
 
 class Parts:
-    """A sequence of handles, which gives arrays."""
+    """A sequence of handles that yields arrays."""
 
     def __init__(self, handles):
         self.handles = handles

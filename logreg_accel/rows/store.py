@@ -1,7 +1,7 @@
 """Blocks of rows on local disk, some of them also in memory: written once, read many times.
 
-Reader threads fill a few buffers ahead of who computes, by `preadv`: a file that is cut short under a memory
-map would end the process. Every byte that is used is checked against a checksum.
+Reader threads fill a few buffers ahead of the computation, by `preadv`: with a memory map, a file that is
+truncated during a fit would crash the process. Every byte that is used is checked against a checksum.
 """
 
 import collections
@@ -32,9 +32,9 @@ class Store:
     ----------
     kind : packed.Kind
     folder : str or None
-        What is told of damage; None for a temporary file.
+        The folder to name in errors about damage; None for a temporary file.
     file : int
-        Of the blocks that are not in memory alone.
+        The file of the blocks, except those that are only in memory.
 
     Attributes
     ----------
@@ -105,19 +105,19 @@ class Store:
             ) from error
 
     def allow(self, room):
-        """Keep blocks of so many bytes in all, if that is more than was allowed before."""
+        """Raise the limit of bytes of blocks in memory to this, if it is higher."""
         held = sum(map(len, self.resident.values()))
         self.allowance = max(self.allowance, room - held)
 
     def _has_room(self, size):
-        """Whether a block of that size may be kept, which then is counted."""
+        """Whether a block of that size may stay in memory; if so, it is counted."""
         with self._lock:
             fits = size <= self.allowance
             self.allowance -= size * fits
         return fits
 
     def close(self):
-        """Give back the file, the threads and the memory."""
+        """Release the file, the threads and the memory."""
         self._pool.shutdown()
         if self.file is not None:
             os.close(self.file)
@@ -138,10 +138,10 @@ class Store:
                     self._buffers.back(buffer)
 
     def each(self, work, numbers=None):
-        """What work(place, Matrix, codes, weights) gives for every block in order, or for some.
+        """The results of work(place, Matrix, codes, weights) for every block in order, or for some.
 
-        Who reads a block works on it while others do so with the next ones: it still is in a cache, and
-        nobody waits for anybody else.
+        The thread that reads a block also works on it, while it is still in a cache, and no thread waits for
+        another.
         """
         numbers, size = self._wanted(numbers)
 
@@ -190,11 +190,11 @@ class Store:
 
         with contextlib.closing(self._ahead(of_block, fetch)) as parts:
             found = p.collected(parts, len(rows))
-        self._buffers.let_go()  # who asks for rows needs memory to work on them
+        self._buffers.let_go()  # callers need memory to work on the rows
         return found
 
     def bytes_of(self, rows):
-        """Bytes that `some` reads, about."""
+        """The approximate number of bytes that `some` reads."""
         width = self.nbytes / max(self.shape[0], 1)
         if width >= p.PIECE:
             return len(rows) * width
@@ -216,7 +216,8 @@ class Store:
         return numbers, max((self.sizes[i] for i in numbers if i not in self.resident), default=0)
 
     def _filled(self, i, size):
-        """A block's bytes in a buffer of that size at least; None where it is in memory, or now is."""
+        """The bytes of a block in a buffer of at least that size; None if the block is in memory, or now
+        is."""
         if i in self.resident:
             return None
         if self._has_room(self.sizes[i]):
@@ -233,12 +234,12 @@ class Store:
         return buffer
 
     def _ahead(self, jobs, made, give_back=lambda unused: None):
-        """What made(job) gives for each job, in order, made some jobs ahead on threads."""
+        """The results of made(job) for each job in order, computed some jobs ahead on threads."""
         waiting, jobs = collections.deque(), iter(jobs)
         try:
             while True:
                 for job in itertools.islice(jobs, AT_ONCE - len(waiting)):
-                    # A copy of the context: of the deadline, and of what NumPy does about overflows.
+                    # A copy of the context has the deadline and NumPy's settings for overflows.
                     waiting.append(self._pool.submit(contextvars.copy_context().run, made, job))
                 if not waiting:
                     return
@@ -251,7 +252,7 @@ class Store:
                     give_back(future.result())
 
     def _read(self, i, buffer, ranges=None):
-        """Fill a block, or the pieces of it that some ranges of bytes lie in, and check them."""
+        """Fill a block, or those of its pieces that contain some ranges of bytes, and check them."""
         buffer = buffer[: self.sizes[i]]
         place = self.file, buffer, self.offsets[i]
         try:
@@ -266,7 +267,7 @@ class Store:
             self.bytes_read += got
 
     def _read_rows(self, i, buffer, rows):
-        """Fill what some rows of a block, ascending, need of it."""
+        """Fill the parts of a block that some ascending rows need."""
         wanted = np.array([(0, p.front(self.kind, self.layouts[i][0]))])
         layout = (self.kind, self.n_features, self.layouts[i], rows)
         if self.kind.sparse:
@@ -283,6 +284,6 @@ class Store:
 
 
 def forget(folder):
-    """Leave a cache to be made anew."""
+    """Mark a cache as damaged, so that it is made again."""
     with contextlib.suppress(OSError):
         os.unlink(os.path.join(folder, INDEX))

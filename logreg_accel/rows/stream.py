@@ -19,10 +19,11 @@ from .store import AT_ONCE
 from .tree import ByPart
 
 WITNESSES = 16_000_000
-"""Bytes of the rows of a proof, at most; with fewer rows it is looser, and the same for any memory."""
+"""Largest size in bytes of the rows of a proof; fewer rows make it looser, but it is the same for any
+memory."""
 
 GATHERED = 1_000_000
-"""Bytes of rows that are gathered for a proof as they pass."""
+"""Bytes of rows that are gathered for a proof during a pass."""
 
 _LOOKED_AT = 512  # rows
 VECTORS = 0.125  # of the memory, for margins and other numbers a row
@@ -45,7 +46,7 @@ class StreamRows(DrawnRows):
         As of `MemoryRows`.
     """
 
-    in_memory = True  # as far as a few rows are concerned
+    in_memory = True  # for a few rows at a time
     _numbers = None  # of the blocks; None for all
     _passed = Passed()
 
@@ -94,7 +95,7 @@ class StreamRows(DrawnRows):
         return 1.0 if self.dtype == np.float64 else self.store.kind.piled
 
     def first_nonfinite(self):
-        return None  # they were refused in the first read
+        return None  # the first read has refused them
 
     # -- blocks ----------------------------------------------------------------------------------------------
 
@@ -104,7 +105,7 @@ class StreamRows(DrawnRows):
                 yield self._block(X, *streamed.beside(codes, s))
 
     def _parts(self, pass_, blocks):
-        """Several blocks at a time where the backend can; what draws want of them is gathered."""
+        """Several blocks at a time if the backend can; rows for draws are gathered on the way."""
         if not pass_.reads:
             yield from super()._parts(pass_, blocks)
             return
@@ -155,7 +156,7 @@ class StreamRows(DrawnRows):
         return self.dtype.name, self._subtracted
 
     def _adding(self, pass_):
-        """In the order of a tree over parts, as on any number of workers."""
+        """Added in the order of a tree over parts, as on any number of workers."""
         return ByPart(pass_, self.store.parts)
 
     def _held(self, part):
@@ -186,13 +187,13 @@ class StreamRows(DrawnRows):
     # -- a few rows that are gathered once, for who must see them --------------------------------------------
 
     def evenly_spaced(self, most):
-        """The numbers of up to so many rows, evenly spaced; those without weight are left out."""
+        """The numbers of evenly spaced rows, up to a count; rows without weight are left out."""
         rows = evenly(self.n_rows, most)
         s = self.weights(rows)
         return rows if s is None else rows[s > 0]
 
     def _looked_at(self, rows):
-        """The block of some of the rows that were looked at last, or of others."""
+        """The block of some rows, kept if the same rows were used last."""
         known, block = self._seen
         places = np.minimum(np.searchsorted(known, rows), max(len(known) - 1, 0))
         if block is None or not np.array_equal(known[places], rows):
@@ -218,12 +219,12 @@ class StreamRows(DrawnRows):
         return SomeRows(self, blocks, share, cost)
 
     def witnesses(self, size, seed, mass=None):
-        """See `Rows.witnesses`; fewer where so many would take too much memory."""
+        """See `Rows.witnesses`; fewer rows if these would take too much memory."""
         most = max(WITNESSES * self.n_rows // self.nbytes, 8 * self.n_features)
         return super().witnesses(size if 2 * size >= self.n_rows else min(size, most), seed, mass)
 
     def draw(self, size, seed, mass=None, by_norms=False):
-        """See `Rows.draw`. What was gathered for it is let go, unless all rows serve."""
+        """See `Rows.draw`. Rows gathered for it are released afterwards, unless all rows are used."""
         rows = super().draw(size, seed, mass, by_norms)
         if rows is not None:
             self._passed = Passed()
@@ -236,7 +237,7 @@ class StreamRows(DrawnRows):
         return tuple(moved(min(m, most), i) if proof else candidates(m, i) for m, i, proof in some)
 
     def _reads_of(self, rows):
-        """Those that were gathered take none, nor do those of blocks in memory: as if they were gathered."""
+        """Gathered rows cost nothing, nor do rows of blocks in memory, which count as gathered."""
         others = rows[~np.isin(rows, self._passed.numbers, assume_unique=True)]
         return self.store.bytes_of(others) / max(self.nbytes, 1)
 

@@ -40,7 +40,7 @@ class Streamed(NamedTuple):
 
     @property
     def block(self):
-        """What a fit asks of X before there are Rows: shape, dtype and size."""
+        """The facts about X that a fit needs before there are Rows: shape, dtype and size."""
         return Block(self.store, None)
 
     @property
@@ -117,12 +117,12 @@ class Streamed(NamedTuple):
 
 
 class Relabelled(NamedTuple):
-    """Blocks in a Store beside labels and weights that are in memory: of a model or more than one.
+    """Blocks in a Store with labels and weights in memory, of one or several models.
 
     Attributes
     ----------
     labelled : Labelled
-        Of all rows, with the Store for X.
+        Labels and weights of all rows, with the Store as X.
     memory : int
     """
 

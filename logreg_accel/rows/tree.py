@@ -4,15 +4,15 @@ from ..backends.passes import joined
 
 
 class Tree:
-    """Sums of parts, of which neighbours are added as soon as both are there.
+    """Sums of parts; neighbours are added as soon as both are known.
 
-    Node (level, i) is the sum of the parts from i·2^level up to (i + 1)·2^level; whoever has a run of
-    adjacent parts holds a few nodes, however many parts those are.
+    Node (level, i) is the sum of the parts from i·2^level up to (i + 1)·2^level; a run of adjacent parts
+    consists of only a few nodes, however many parts there are.
 
     Parameters
     ----------
     pass_ : Pass
-        What the sums are of.
+        The pass of the sums.
     """
 
     def __init__(self, pass_):

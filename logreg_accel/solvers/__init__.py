@@ -91,11 +91,11 @@ def resolve_solver(
     real : int
         Bytes of a margin.
     available : function () -> int or None
-        Bytes that there are beside X; None where that is unknown.
+        Bytes available beside X; None if unknown.
     strength : function () -> float
         C times the mean of ‖x‖²; inf where dual coordinate ascent is not offered.
     seen : function () -> costs.Seen or None
-        What some rows say of X.
+        Facts about X from some rows.
     gathers : bool
         Whether some columns of X can be copied into memory.
 
@@ -111,13 +111,14 @@ def resolve_solver(
         The name is unknown, or there is an L1 penalty that the solver cannot handle; the message lists the
         alternatives.
     MemoryError
-        What the solver needs beside X is not there; the message says how much, and what takes less.
+        The memory that the solver needs beside X is not available; the message says how much it needs, and
+        which solver needs less.
     """
     shape, reason = Shape(n_rows, n_features, n_outputs, nbytes, real), "asked for"
-    available = functools.cache(available)  # the system is asked by files
+    available = functools.cache(available)  # asking the system means reading files
     if isinstance(solver, str) and solver == "auto":
         looks = strength, seen
-        if not has_room(shape.vectors(0), available):  # no solver fits, and a look would take memory, too
+        if not has_room(shape.vectors(0), available):  # no solver fits, and a look at X takes memory
             looks = (lambda: math.inf), (lambda: None)
         solver, reason = choose_solver(
             n_features, n_rows, nbytes, penalised, n_outputs, l1, *looks, gathers=gathers
@@ -137,7 +138,7 @@ def resolve_solver(
 
 
 def sparing(shape, l1=False):
-    """What needs least memory of what "auto" may stand for: it makes no Hessian."""
+    """The solver with the smallest memory that "auto" may choose: it forms no Hessian."""
     if l1:
         return fista()
     by_products = products_alone(shape.n_features, shape.n_rows, shape.n_outputs) == "newton-cg"

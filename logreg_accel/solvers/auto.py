@@ -37,22 +37,22 @@ DUAL_UP_TO_STRENGTH = 10.0  # C times the mean of ‖x‖²
 # lbfgs: with fewer features per row than this, or with several classes, newton-cg is often faster.
 LBFGS_FROM_WIDTH = 2
 
-# working-set: of fewer columns all are fitted as soon as looked at; of many rows a copy of some columns is
-# large, and a sample shows the curvature.
+# working-set: with fewer columns it is as fast to fit all; with many rows a copy of some columns is large,
+# and a sample shows the curvature.
 WORKING_SET_FROM_FEATURES = 256
 
 # prox-newton: its model is a square matrix of this size at most; beyond, fista takes over.
 PROX_NEWTON_UP_TO_SIZE = 2000
 
 
-# newton-cholesky: up to so many numbers of X, and products of a Hessian, its steps take less than asking for
-# them; the driver's way around is spared as well (`small`).
+# newton-cholesky: up to this many numbers of X, and products of a Hessian, its steps take less time than the
+# choice among solvers; `small` then also avoids the overhead of the driver.
 FEW_NUMBERS = 1 << 16
 FEW_PRODUCTS = 1 << 21
 
 
 def few(n_rows, n_features, n_outputs):
-    """Whether X is so small that the arithmetic of a Newton step is next to nothing."""
+    """Whether X is so small that the arithmetic of a Newton step costs almost nothing."""
     size = (n_features + 1) * n_outputs
     return 0 < n_rows * n_features <= FEW_NUMBERS and (n_rows + size) * size * size <= FEW_PRODUCTS
 

@@ -1,8 +1,8 @@
 """The cost model of solvers for small X: expected reads times seconds per read.
 
-Reads are a power law of what is known of the data before a fit, seconds a read are a sum of what one works
-through. The coefficients are fitted to fits of random data by bench/auto.py; only their ratios mean
-anything elsewhere.
+The number of reads is a power law of facts known before a fit, and the seconds per read are a sum over the
+work of a read. bench/auto.py fits the coefficients to fits of random data; on other machines only their
+ratios are meaningful.
 """
 
 import math
@@ -19,8 +19,8 @@ _SAMPLE_ROWS, _SAMPLE_SHARE = 50, 0.2  # of newton-subsampled, and of a Hessian 
 _SAMPLE_FROM = 1 << 16  # numbers of X times outputs, below which its calls take longer than all rows
 _HESSIAN_UP_TO_SIZE = 600
 _WORTH_OF_ROUNDING, _WORTH_UP_TO = 1.2, 1 << 18  # numbers of X times outputs: larger fits take a while
-# Columns of real tables can be more alike than random ones, which these solvers pay for with reads, and most
-# where columns are more than rows; row-space takes the same time on any.
+# Columns of real tables can be more correlated than random ones, which costs these solvers reads, most of all
+# with more columns than rows; row-space takes the same time on any data.
 _PRICE_OF_CORRELATION = {"lbfgs": 1.2, "newton-cg": 1.15}
 _PRICE_BESIDE_ROW_SPACE = {"lbfgs": 1.5, "newton-cg": 1.5}
 _LBFGS_FROM_WIDTH = 2  # features a row
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
 
 
 def known(n_rows, n_features, n_outputs, seen):
-    """What reads depend on: the exponents of COSTS are theirs."""
+    """The facts on which the number of reads depends, with exponents in COSTS."""
     mean = (
         seen.curvature / 4 / max(min(n_rows, n_features), 1)
     )  # of the eigenvalues, beside that of the penalty
@@ -59,7 +59,7 @@ def known(n_rows, n_features, n_outputs, seen):
 
 
 def work(solver, n_rows, n_features, n_outputs, seen):
-    """What a read works through: the calls, then numbers of some size."""
+    """The work of a read: calls, then amounts of numbers."""
     m, n, k = n_rows, n_features, n_outputs
     pairs, size = k * (k + 1) / 2, n * k
     products = [1, m * k, seen.entries * k]
@@ -75,7 +75,7 @@ def work(solver, n_rows, n_features, n_outputs, seen):
 
 
 def offered(n_rows, n_features, n_outputs, penalised, seen):
-    """The solvers that come into question."""
+    """The candidate solvers."""
     size = n_features * n_outputs
     yield "newton-cg"
     if n_outputs > 1 or n_features >= _LBFGS_FROM_WIDTH * n_rows:
@@ -91,7 +91,7 @@ def offered(n_rows, n_features, n_outputs, penalised, seen):
 
 
 def seconds(solver, n_rows, n_features, n_outputs, seen):
-    """About how long a fit takes."""
+    """The expected time of a fit."""
     reads, rates = COSTS[seen.layout][solver]
     n_reads = math.exp(known(n_rows, n_features, n_outputs, seen) @ reads) + _FIXED_READS
     return n_reads * float(work(solver, n_rows, n_features, n_outputs, seen) @ rates)

@@ -65,7 +65,7 @@ def sparing_reads(chosen, whole):
 
 
 def _rows_per_parameter(whole, size):
-    """Rows of a sample for each parameter, as many as are worth their price and as have room."""
+    """Rows of a sample for each parameter: as many as pay and fit into memory."""
     m = whole.n_rows
     room = max(_SHARE * whole.nbytes, _BYTES) / (whole.nbytes / m)
     worth = _PRODUCTS * m / (whole.entries * whole.n_outputs)

@@ -21,9 +21,9 @@ class Sample(NamedTuple):
 
 
 class Witnesses(NamedTuple):
-    """`size` rows for a proof, with weights of their own, whose sums are made in float64.
+    """`size` rows for a proof, with their own weights and sums in float64.
 
-    They are drawn by their curvature at a point or, without a look at any row, `among` a Sample's.
+    They are drawn by their curvature at a point or, without access to any row, `among` those of a Sample.
     """
 
     size: float
@@ -62,12 +62,12 @@ class Columns(NamedTuple):
 
 
 class InFloat64(NamedTuple):
-    """All rows, with their sums made in float64 where they were not.
+    """All rows, with sums in float64.
 
     Attributes
     ----------
     rounded : bool
-        Whether points are still rounded to the weights that a model of these rows has.
+        Whether points are still rounded to the dtype of the coefficients.
     """
 
     rounded: bool = True

@@ -8,8 +8,8 @@ from .questions import CONVERGED, Accept, Epoch, Evaluate
 
 _NEAR = 4.0  # times `tol`, a gap at which the best intercept is worth a read
 _TELL = 10  # epochs from one accepted point to the next
-_GOOD = 1e-3  # relative gap below which Newton's method had better start where the epochs end
-_WATCHED = 4  # epochs whose rate is looked at
+_GOOD = 1e-3  # relative gap below which Newton's method should start from the end of the epochs
+_WATCHED = 4  # epochs from which the rate is estimated
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class dual:
     The rate depends on C·‖x‖², neither on the number of columns nor on their conditioning. The duality gap is
     known all along, and proves the result.
 
-    Where epochs would be more than `most`, as for large C, or are not offered (a backend without compiled
-    loops for them, more than two classes, no L2 penalty), Newton's method with conjugate gradients goes on.
+    If more than `most` epochs would be needed, as for large C, or if epochs are not offered (a backend
+    without compiled loops for them, more than two classes, no L2 penalty), Newton's method with conjugate
+    gradients takes over.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class dual:
 
     @staticmethod
     def _left(gaps, wanted):
-        """How many epochs it takes from here to a gap, at the rate of the last ones."""
+        """The number of epochs from here to a gap, at the rate of the last ones."""
         if len(gaps) <= _WATCHED or gaps[-1] <= wanted:
             return 0
         rate = (gaps[-1] / (gaps[-1 - _WATCHED] or 1.0)) ** (1 / _WATCHED)

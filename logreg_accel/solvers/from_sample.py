@@ -21,7 +21,7 @@ def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER, likely=()):
     carries_over : float
         How far the loss of all rows may lie above that of the sample, relative to the latter.
     likely : tuple
-        What will be drawn at the point that is found.
+        Draws that will follow at the point that is found.
 
     Returns
     -------

@@ -21,8 +21,8 @@ class lbfgs:
     Parameters
     ----------
     memory : int
-        Number of pairs (s, y) of changes in w and in the gradient that are kept. Where some steps have not
-        done, ten times as many are, if they are short.
+        Number of pairs (s, y) of changes in w and in the gradient that are kept. If some steps have not
+        sufficed, ten times as many are kept, if vectors are short.
 
     References
     ----------
@@ -39,7 +39,7 @@ class lbfgs:
         return shape.vectors(2 * self._most(shape.size) + 8)
 
     def _most(self, size):
-        """Pairs after many steps: reads are dearer than pairs that stay in the cache."""
+        """The number of pairs after many steps: reads cost more than pairs that stay in the cache."""
         return max(self.memory, min(10 * self.memory, _NUMBERS // (2 * size)))
 
     def __call__(self, start):

@@ -10,8 +10,8 @@ from .questions import Evaluate, LineMinimum
 _ENOUGH_DECREASE = 1e-4  # Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 3.6a
 ENOUGH_FLATTENING = 0.9  # ... and eq. 3.7b
 NEWTON_FLATTENING = 0.25
-"""The same where a step takes a Hessian: far from the optimum the best step is often two or three times
-Newton's, and a second evaluation costs less than the steps that it saves."""
+"""The same for steps that take a Hessian: far from the optimum the best step is often two or three times the
+Newton step, and a second evaluation costs less than the steps that it saves."""
 
 _SAME_STEP = 0.1  # if the unit step descends, a best step as close to it as this is not worth a read
 _NO_STEP = 1e-3  # the same if the unit step does not descend
@@ -69,7 +69,7 @@ def _longest(w, direction, lower, upper):
 
 
 def _by_reads(here, there, direction, slope, at, on):
-    """The next point where margins are not kept: the minimum of a cubic between the ends, a read each."""
+    """The next point if margins are not kept: minima of cubics between the ends, with one read each."""
     high = 1.0
     for _ in range(_TRIALS):
         if _descends(here, there, direction, slope):
@@ -107,10 +107,10 @@ def _good(here, there, direction, slope, flat):
 
 
 def ends(start, end):
-    """What two Points tell of F on the line between them: the slope at 0 and that at 1.
+    """The slopes of F at 0 and 1 on the line between two Points.
 
-    The values do, too, but little is left of their digits in a difference, and what rounding leaves there
-    would be in the step: L-BFGS makes much of it, and the same rows in another order got other weights.
+    The values are known, too, but their difference loses most digits, and its rounding would get into the
+    step: L-BFGS amplifies it, and the same rows in another order gave other weights.
     """
     d = end.w - start.w
     return float(start.gradient @ d), float(end.gradient @ d)
@@ -139,19 +139,20 @@ def minimum(slope_and_curvature, first, last=None):
     low, high, t, shrinks, known = 0.0, math.inf, 1.0, 0.5, last is not None
     for _ in range(60):
         clock.check()
-        # NumPy's numbers would warn of a step that overflows
+        # NumPy's scalars would warn about a step that overflows
         slope, curvature = (last, 0.0) if known else map(float, slope_and_curvature(t))
         if -enough <= slope <= 0:
             return t
         low, high = (t, high) if slope < 0 else (low, t)
-        # Newton's method aims at half of that slope: aiming at none, it can stay beyond the minimum for ever.
+        # Newton's method aims at half of that slope: aiming at zero, it could stay beyond the minimum
+        # forever.
         newton = t - (slope + enough / 2) / curvature if curvature > 0 else math.inf
         if known:
             newton, known = first / (first - last) if last > first else math.inf, False
         if not low < newton < min(high, 10 * t):
             if high == math.inf:
                 newton = 4 * t
-            elif low == 0:  # where rows have no curvature, a step may be too long by a hundred magnitudes
+            elif low == 0:  # where rows have no curvature, a step may be too long by a factor of 1e100
                 newton, shrinks = shrinks * high, shrinks * shrinks
             else:
                 newton = min(0.5 * (low + high), math.sqrt(low) * math.sqrt(high) * 2)

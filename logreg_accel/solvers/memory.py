@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-_POINTS = 4  # the best one, those that the last step went between, one that is tried
-_OF_A_MODEL = 32  # vectors: its points, and what a solver knows of its last steps
+_POINTS = 4  # the best point, the two ends of the last step, and the one being tried
+_OF_A_MODEL = 32  # vectors: points, and what a solver remembers of its last steps
 _PROVEN_UP_TO = 2000  # parameters for which a proof makes matrices
 _ALWAYS = 1 << 26
-"""Bytes that are not asked about: looking takes a part of the time of a small fit."""
+"""Smaller amounts are not checked: the check takes a noticeable part of the time of a small fit."""
 
 
 class Shape(NamedTuple):
@@ -33,7 +33,7 @@ class Shape(NamedTuple):
         return (self.n_features + 1) * self.n_outputs
 
     def vectors(self, count):
-        """Of `count` vectors, of the points at hand with their margins, and of a pass and a proof."""
+        """Bytes of `count` vectors, of the known points with their margins, and of a pass and a proof."""
         margins = self.real * self.n_rows * self.n_outputs
         sums = min(self.nbytes // 4, 128 * 8 * self.size)  # side by side, on all threads
         proof = self.rows(3 * max(16 * self.size, 2.5 * self.n_rows / self.size))
@@ -42,42 +42,42 @@ class Shape(NamedTuple):
         return 8 * (2 * _POINTS + count) * self.size + _POINTS * margins + sums + proof
 
     def beside_others(self):
-        """Of one more model that shares its reads: its vectors, and a metric where that is a matrix."""
+        """Bytes of one more model with shared reads: its vectors, and a metric if that is a matrix."""
         return 8 * _OF_A_MODEL * self.size + (
             self.matrices(1, self.size) if self.size <= _PROVEN_UP_TO else 0
         )
 
     def matrices(self, count, size):
-        """Of square matrices."""
+        """Bytes of square matrices."""
         return 8 * count * size * size
 
     def hessian(self, size):
-        """Of a Hessian, its factor, a copy on the way there, and sums side by side on all threads."""
+        """Bytes of a Hessian, its factor, a temporary copy, and the sums of all threads."""
         lanes = min(64, self.n_rows // (8 * self.n_features))
         return self.matrices(3, size) + min(self.matrices(lanes, size), 1 << 28)
 
     def rows(self, count):
-        """Of rows gathered from X."""
+        """Bytes of rows gathered from X."""
         return int(self.nbytes * min(count / max(self.n_rows, 1), 1))
 
     def sample(self, count):
-        """Of a sample, and of the rows that it is drawn from; none where that were most rows."""
+        """Bytes of a sample and of its candidates; 0 if these would be most rows."""
         return 0 if 2 * count >= self.n_rows else 3 * self.rows(count)
 
 
 def needed(solver, shape):
-    """Bytes that a solver needs beside X, 0 where it does not say."""
+    """Bytes that a solver needs beside X; 0 if it does not say."""
     estimate = getattr(solver, "bytes_beside", None)
     return 0 if estimate is None else int(estimate(shape))
 
 
 def fits(solver, shape, available):
-    """Whether what a solver needs is there; `available` is a function () -> bytes or None."""
+    """Whether the memory that a solver needs is available; `available` is a function () -> bytes or None."""
     return has_room(needed(solver, shape), available)
 
 
 def has_room(wanted, available):
-    """Whether so many bytes are there."""
+    """Whether this many bytes are available."""
     if wanted <= _ALWAYS:
         return True
     there = available()
@@ -85,7 +85,7 @@ def has_room(wanted, available):
 
 
 def shortage(name, solver, shape, available):
-    """In words, what a solver needs and what is there."""
+    """A text about what a solver needs and what is available."""
     what = f"{shape.n_features} features" + (f" × {shape.n_outputs} classes" if shape.n_outputs > 1 else "")
     wanted, there = in_units(needed(solver, shape)), in_units(available())
     return f"{name} needs {wanted} beside X for {what} and {there} are available"

@@ -6,13 +6,13 @@ import scipy.linalg
 from .questions import MATRIX, Curvature, HessianVector
 
 LOST = 1e-10
-"""Curvatures of a matrix of unit diagonal that its rounding may have made, or have taken away."""
+"""Curvatures of a matrix with unit diagonal that may be rounding errors, or lost in them."""
 
 FLAT = 1e-26
-"""... and those that even products with the Hessian have from rounding alone."""
+"""... and those that even in products with the Hessian are rounding errors."""
 
 LOOKED_AT_UP_TO = 600
-"""Parameters up to which directions are looked at one by one."""
+"""Parameters up to which directions are computed one by one."""
 
 
 def to_unit_diagonal(H):
@@ -22,7 +22,7 @@ def to_unit_diagonal(H):
 
 
 def split(H, lost=LOST):
-    """Directions along which H is the identity, (p, q); and (p, p − q) those whose curvature is lost."""
+    """Directions along which H is the identity, (p, q), and those whose curvature is lost, (p, p − q)."""
     scale = to_unit_diagonal(H)
     values, Q = scipy.linalg.eigh(H * scale * scale[:, None], check_finite=False)
     seen = values > lost
@@ -32,9 +32,10 @@ def split(H, lost=LOST):
 def directions(here, H, on=None, active=slice(None)):
     """Directions along which H is the identity, and those without curvature; a generator of questions.
 
-    A product H·v adds up x·(c·(x·v)), where x·v cancels before it is squared: it tells curvatures down to the
-    square of the rounding, and the matrix down to the rounding only. What the lost directions share with the
-    others by rounding is taken out of them first, else it would be most of their curvature.
+    A product H·v adds up x·(c·(x·v)), where x·v cancels before it is squared. So it resolves curvatures down
+    to the square of the rounding, whereas the matrix resolves them only down to the rounding. Components
+    along the other directions, which are due to rounding, are first removed from the lost ones; otherwise
+    they would dominate their curvature.
 
     Parameters
     ----------

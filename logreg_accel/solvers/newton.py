@@ -26,23 +26,23 @@ _PER_PRODUCT = 16
 """The Hessian costs about as much as size/16 products with it: it is made at the speed of arithmetic."""
 
 _SPARED = 0.02
-"""A product that gains no more than this share of `tol` is the last one of a step. The products that are left
-out would gain a few times as much, and a step mostly ends far below `tol`."""
+"""A product that gains no more than this share of `tol` is the last one of a step. Further products would
+gain a few times as much, and a step mostly ends far below `tol`."""
 
 _SHORT = 2
-"""Steps that may end so. Where more are wanted, the directions left out add up to what is missing."""
+"""Number of steps that may end like that. If more are needed, the neglected directions add up."""
 
 _PROVEN, _MISSED = 0.25, 0.1
-"""Of `tol`, a bound at the end of a step that is enough, and what is left of that where it was not: margins
-that moved have another Hessian."""
+"""Of `tol`, the bound at the end of a step that suffices, and its reduction if it did not: the Hessian
+changes with the margins."""
 
-_PRODUCTS = 10  # that are worth a try at any size
+_PRODUCTS = 10  # products that are tried at any size
 
 _FACTORED_UP_TO = 2000  # parameters
-_USUAL = 1 / 8  # of the products that blocks cost, those of a step that one for all serves; the rest adds up
+_USUAL = 1 / 8  # of the products that blocks cost, those of one step; the rest adds up over steps
 
 _CREEPING, _CREPT = 0.3, 3
-"""Steps creep if more than this share of a decrement is left two steps later, so many times in a row. Along
+"""Steps creep if more than this share of a decrement is left two steps later, this many times in a row. Along
 separated rows an exact step leaves 1/e."""
 
 _MEAN_UP_TO = 1000
@@ -57,8 +57,8 @@ class newton_cholesky:
 
     The Hessian has (n + 1)² entries. The gap to the optimum is at most about that before the last step, half
     the squared Newton decrement ½·gᵀH⁻¹g. So the step that made it small enough is taken, too: the results of
-    different runs agree to rounding, whatever `tol` is. Where its steps end above `tol`, directions that the
-    rounding of the Hessian hides are looked at one by one.
+    different runs agree to rounding, whatever `tol` is. If its steps end above `tol`, directions that the
+    rounding of the Hessian hides are computed one by one.
 
     References
     ----------
@@ -70,7 +70,7 @@ class newton_cholesky:
 
     def __call__(self, start):
         here = yield Evaluate(start.w)
-        # Without a penalty, separated rows have no curvature left where a long step ends, and are told by it.
+        # Without a penalty, separated rows have no curvature left after a long step, which reveals them.
         flat = NEWTON_FLATTENING if np.any(start.ridge) else ENOUGH_FLATTENING
         if (yield Accept(here, gap=math.inf)):
             return CONVERGED
@@ -80,9 +80,10 @@ class newton_cholesky:
 def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
     """Run Newton's method from an accepted point, the Hessian factored, and return the status.
 
-    The gap at the end of a step is taken to be the decrement before it or, for an `early` end, what the same
-    factor makes of the gradient there. The rounding of a Hessian is lifted away: where that hides directions,
-    steps end, or creep along them. From there on these are looked at one by one.
+    The gap at the end of a step is estimated by the decrement before it or, for an `early` end, by the same
+    factor and the gradient there. A small multiple of the identity covers the rounding of the Hessian. If
+    that hides directions, steps end or creep along them; from there on these directions are computed one by
+    one.
     """
     decrements, crept, closely = [], 0, False
     while True:
@@ -110,15 +111,16 @@ class newton_cg:
     """Truncated Newton: H·d = −g is solved by conjugate gradients, each step of which is one read of X.
 
     The preconditioner is the diagonal of the Hessian at the start or, with several classes, the Hessian with
-    the same block for every class, made anew at every step. Where classes are of very different size, and the
-    Hessian is large, that takes too many products: then it is each class's own block. The iteration stops
+    the same block for every class, computed at every step. If classes have very different sizes and the
+    Hessian is large, that takes too many products, and each class gets its own block. The iteration stops
     when the residual, in the preconditioned norm and relative to its initial value, is at most min(0.1,
-    √(‖g‖/‖g₀‖)), where strong convexity will prove the point it leads to, or, for two steps, where a product
-    gains next to nothing beside `tol`: the bound then says whether that was enough. As in newton-cholesky,
-    the decrement before a step stands for the gap after it.
+    √(‖g‖/‖g₀‖)), or when strong convexity will prove the point that it leads to, or, in up to two steps, when
+    a product gains almost nothing relative to `tol`; the bound then shows whether that sufficed. As in
+    newton-cholesky, the decrement before a step is the estimate of the gap after it.
 
-    Where a Newton step takes more products with the Hessian than the Hessian itself costs, this and all later
-    systems are solved by its factor: together they take at most about twice what the better way alone takes.
+    If a Newton step takes more products than a Hessian costs, this and all later systems are solved by a
+    factor of the Hessian. So the fit takes at most about twice as long as with the better of the two methods
+    alone.
 
     Parameters
     ----------
@@ -200,8 +202,8 @@ _LITTLE, _ENOUGH = "little", "enough"
 def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None, gain=0.0, proven=None):
     """Compute d ≈ −H⁻¹g, to a relative residual of `forcing` in the preconditioned norm.
 
-    It ends sooner where a product makes the model of F fall by no more than `gain`, or where a bound is small
-    enough: `proven` is a function of the residual, which is the gradient to come, and the preconditioned one,
+    It ends earlier if a product lowers the model of F by no more than `gain`, or if a bound is small enough:
+    `proven` is a function of the residual, which is the next gradient, and of the preconditioned residual,
     and a number. `margins` are those of `here` if they belong to the same rows as `on`, else None. Returns d,
     the number of products with H that it took, and why it ended sooner if it did.
     """
@@ -215,7 +217,7 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
         Hp = yield HessianVector(here.w, p, on, margins)
         products += 1
         curvature = p @ Hp
-        # F is convex: only rounding makes this negative. Of plain floats an overflow is no warning.
+        # F is convex: only rounding makes this negative. With Python floats an overflow gives no warning.
         alpha = float(rz) / float(curvature) if curvature > 0 else np.inf
         if not alpha < np.inf:
             break
@@ -240,17 +242,17 @@ def _bound(ridge, r, z):
 
 
 def _worth(size, most=_FACTORED_UP_TO):
-    """Products with a Hessian that cost as much as the Hessian; inf where it may not be made."""
+    """The number of products with a Hessian that cost as much as the Hessian; inf if it may not be formed."""
     return max(_PRODUCTS, size // _PER_PRODUCT) if size <= most else math.inf
 
 
 def _worth_blocks(size, n_outputs):
-    """Products that cost as much as those blocks of a Hessian that are of one class each."""
+    """The number of products that cost as much as the diagonal blocks of a Hessian, one per class."""
     return max(_PRODUCTS, 2 * size // ((n_outputs + 1) * _PER_PRODUCT))
 
 
 def _by_diagonal(diagonal):
-    """The function r -> r/diagonal; a parameter that nothing depends on is left as it is."""
+    """The function r -> r/diagonal; parameters without effect are not changed."""
     inverse = 1 / np.where(diagonal > 0, diagonal, 1)
     return lambda r: inverse * r
 
