@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import ascent, between, duality, metric
+from . import ascent, between, descent, duality, metric
 from .backends import get_backend, passes
 from .coordinates import Coordinates
 from .data import as_labelled
@@ -166,6 +166,8 @@ class Objective:
     def answer(self, question):
         """The answer to a question about these rows."""
         with self.rows.backend.limit_threads():
+            if isinstance(question, ask.Curvature) and question.form == ask.BY_COLUMNS:
+                return descent.model(self, question)
             if isinstance(question, ask.Evaluate | ask.HessianVector | ask.Curvature):
                 return self.from_sums(question, self.rows.sum(self.to_pass(question)))
             match question:

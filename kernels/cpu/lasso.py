@@ -1,8 +1,19 @@
-"""Coordinate descent on a quadratic model with an L1 penalty, from which the search for signs starts."""
+"""Coordinate descent on a quadratic model with an L1 penalty, for a Hessian H and for columns of X.
 
-from numba import njit
+Of a matrix H its sweeps are where the search for signs starts. Of columns there is no H: with the slopes D of
+the residuals, H = XᵀDX + ridge, and q = D·X(u − w) is kept up to date, (m,).
+"""
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
 
 from .caching import CACHE
+from .storage import LOOP
+
+ENTRIES = {**LOOP, "fastmath": {"contract"}}
+INLINE = {name: value for name, value in ENTRIES.items() if name != "cache"}
+DENSE = {**INLINE, "fastmath": {"contract", "reassoc"}}
 
 
 @njit(nogil=True, cache=CACHE)
@@ -34,3 +45,93 @@ def lasso_sweeps(H, slope, u, l1, sweeps):
         if not moved:
             break
     return moved
+
+
+def _slope(A, j, q):
+    """x_j·q."""
+
+
+def _move(A, j, step, D, q):
+    """q += step·D·x_j."""
+
+
+@njit(**DENSE)
+def _dense_slope(A, j, q):
+    total = 0.0
+    for i in range(q.size):
+        total += A[j, i] * q[i]
+    return total
+
+
+@njit(**DENSE)
+def _dense_move(A, j, step, D, q):
+    for i in range(q.size):
+        q[i] += step * A[j, i] * D[i]
+
+
+@njit(**INLINE)
+def _sparse_slope(A, j, q):
+    data, rows, starts = A
+    total = 0.0
+    for e in range(np.uint64(starts[j]), np.uint64(starts[j + np.uint64(1)])):
+        total += data[e] * q[rows[e]]
+    return total
+
+
+@njit(**INLINE)
+def _sparse_move(A, j, step, D, q):
+    data, rows, starts = A
+    for e in range(np.uint64(starts[j]), np.uint64(starts[j + np.uint64(1)])):
+        i = rows[e]
+        q[i] += step * data[e] * D[i]
+
+
+@overload(_slope, inline="always")
+def _slope_of(A, j, q):
+    if isinstance(A, types.BaseTuple):
+        return lambda A, j, q: _sparse_slope(A, j, q)
+    return lambda A, j, q: _dense_slope(A, j, q)
+
+
+@overload(_move, inline="always")
+def _move_of(A, j, step, D, q):
+    if isinstance(A, types.BaseTuple):
+        return lambda A, j, step, D, q: _sparse_move(A, j, step, D, q)
+    return lambda A, j, step, D, q: _dense_move(A, j, step, D, q)
+
+
+@njit(**ENTRIES)
+def column_sweep(A, columns, intercept, D, curvature, l1, ridge, slope, w, u, q):
+    """One sweep over some columns, and the intercept last, if there is one.
+
+    Returns the largest change of a slope by that of its own weight. `slope` is the model's gradient at w
+    without the l1 part. A is Xᵀ by rows: an array (n, m), or data, indices and indptr.
+    """
+    most = 0.0
+    for k in range(columns.size):
+        j = np.uint64(columns[k])
+        a = curvature[j]
+        if not a > 0:
+            continue
+        target = a * u[j] - (slope[j] + ridge[j] * (u[j] - w[j]) + _slope(A, j, q))
+        new = 0.0
+        if target > l1[j]:
+            new = (target - l1[j]) / a
+        elif target < -l1[j]:
+            new = (target + l1[j]) / a
+        step = new - u[j]
+        if step != 0:
+            u[j] = new
+            most = max(most, abs(step) * a)
+            _move(A, j, step, D, q)
+    last = u.size - 1
+    if intercept and curvature[last] > 0:
+        total = slope[last]
+        for i in range(q.size):
+            total += q[i]
+        step = -total / curvature[last]
+        u[last] += step
+        most = max(most, abs(total))
+        for i in range(q.size):
+            q[i] += step * D[i]
+    return most

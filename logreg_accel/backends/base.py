@@ -42,6 +42,8 @@ class Backend:
         Whether blocks are in the memory of a device other than the host.
     lasso_sweeps : callable or None
         Compiled coordinate descent, for `logreg_accel.solvers.quadratic`.
+    column_sweep : callable or None
+        The same over columns: a compiled `columns.sweep`.
     """
 
     name = "base"
@@ -54,6 +56,7 @@ class Backend:
     notes = ()
     on_device = False
     lasso_sweeps: Any = None
+    column_sweep: Any = None
 
     def __init__(self, n_threads=None):
         self.n_threads = n_threads

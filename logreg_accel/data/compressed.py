@@ -81,6 +81,10 @@ class CompressedRows(Matrix):
             self._by_columns = CompressedRows(type(self.stored)(parts, shape=self.shape[::-1]))
         return self._by_columns
 
+    def walked(self):
+        X = self.by_columns().stored
+        return X.data, *(a.view(f"u{a.itemsize}") for a in (X.indices, X.indptr))
+
     def transposed_product(self, R):
         """In float64, since SciPy adds one entry after the other; what it would copy for each product is kept
         where it is small."""

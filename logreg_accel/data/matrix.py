@@ -88,6 +88,10 @@ class Matrix:
         """Return a copy of some columns."""
         return type(self)(self.stored[:, which])
 
+    def walked(self):
+        """Return Xᵀ by rows for loops over columns: an array (n, m), or data, indices and indptr."""
+        return np.ascontiguousarray(self.stored.T)
+
     def batch(self, number, n_batches):
         """Return slices of rows that make up one of `n_batches` batches, which together hold every row once.
 

@@ -148,6 +148,10 @@ class Rows:
         """Whether there is a kernel for a kind of pass that has no generic body."""
         return False
 
+    def columns_in_memory(self):
+        """X where it lies in the host's memory as one matrix, whose columns can be walked; else None."""
+        return None
+
     def exactly_weighted(self):
         """The same rows with weights that are not rounded to the arithmetic of the passes."""
         return self

@@ -123,6 +123,9 @@ class MemoryRows(DrawnRows):
         alone = len(self._blocks) == 1 and self.offset_scale is None
         return alone and self.backend.has_kernel(kind, loss, self._blocks[0].X)
 
+    def columns_in_memory(self):
+        return self._blocks[0].X if len(self._blocks) == 1 and not self.backend.on_device else None
+
     def exactly_weighted(self):
         if self._weights is None:
             return self

@@ -41,7 +41,8 @@ LBFGS_FROM_WIDTH = 2
 # and a sample shows the curvature.
 WORKING_SET_FROM_FEATURES = 256
 
-# prox-newton: its model is a square matrix of this size at most; beyond, fista takes over.
+# prox-newton: its model is a square matrix of this size at most; beyond, working-set walks columns, and fista
+# takes over where they cannot be walked.
 PROX_NEWTON_UP_TO_SIZE = 2000
 
 
@@ -77,6 +78,7 @@ def choose_solver(
     size = n_features * n_outputs
     if l1:
         wide = n_features >= WORKING_SET_FROM_FEATURES and n_rows < SAMPLE_FROM_ROWS * n_features
+        wide = wide or (n_outputs == 1 and size > PROX_NEWTON_UP_TO_SIZE)
         name = "prox-newton" if size <= PROX_NEWTON_UP_TO_SIZE else "fista"
         return "working-set" if wide and gathers else name, f"{size} weights under an L1 penalty"
     what = f"{n_features} features" + (f" x {n_outputs} classes" if n_outputs > 1 else "")

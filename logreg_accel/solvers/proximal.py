@@ -68,7 +68,7 @@ class prox_newton:
             direction, decrease = _model(here, H, start)
             if (yield Accept(here, gap=decrease)):
                 return (yield from _settled(here, start))
-            there = yield from _descend(here, direction, l1)
+            there = yield from descend(here, direction, l1)
             if there is None:
                 if decrease <= here.rounding or (fresh and size == math.inf):
                     return NOISE_FLOOR
@@ -131,7 +131,7 @@ def _on_sample(sample, w, start):
         H = yield Curvature(here.w, MATRIX, sample)
         direction, decrease = _model(here, H, start)
         there = (
-            (yield from _descend(here, direction, start.l1, sample))
+            (yield from descend(here, direction, start.l1, sample))
             if decrease > SOLVED * here.value
             else None
         )
@@ -144,14 +144,15 @@ def _on_sample(sample, w, start):
 def _model(here, H, start):
     """Return the step to the minimum of the quadratic model, and the decrease that the model predicts."""
     d = start.lasso(H, here.gradient, here.w) - here.w
-    return d, max(-(here.gradient @ d + 0.5 * d @ (H @ d) + _l1_change(here, d, start.l1)), 0.0)
+    return d, max(-(here.gradient @ d + 0.5 * d @ (H @ d) + l1_change(here, d, start.l1)), 0.0)
 
 
-def _l1_change(here, d, l1):
+def l1_change(here, d, l1):
+    """What a step changes of Σ l1·|w|."""
     return float(l1 @ (abs(here.w + d) - abs(here.w)))
 
 
-def _descend(here, direction, l1, on=None):
+def descend(here, direction, l1, on=None):
     """Try the steps 1, 1/2, 1/4, 1/8, 1/64 ... until one decreases F enough.
 
     Returns a Point, or None if rounding hides any decrease. Where the loss has hardly any curvature, the
@@ -160,7 +161,7 @@ def _descend(here, direction, l1, on=None):
     for i in range(_SHORTENINGS):
         d = direction * (0.5**i if i <= _HALVINGS else 0.125 ** (i - _HALVINGS + 1))
         there = yield Evaluate(here.w + d, on)
-        slope = here.gradient @ d + _l1_change(here, d, l1)
+        slope = here.gradient @ d + l1_change(here, d, l1)
         if there.value <= here.value + _ENOUGH_DECREASE * slope + here.rounding:
             return there
     return None

@@ -23,6 +23,7 @@ STALLED = "stalled"
 PARTIAL = "partial"
 
 MATRIX, SOLVE, DIAGONAL = "matrix", "solve", "diagonal"
+BY_COLUMNS = "by columns"
 CLASS_MEAN, CLASS_BLOCKS = "class mean", "class blocks"
 IN_PARTS = DIAGONAL, CLASS_MEAN, CLASS_BLOCKS
 """The forms in which a Curvature can be requested."""
@@ -138,6 +139,7 @@ class Curvature:
     CLASS_MEAN : a function v -> P⁻¹·v, where P is the Hessian with the same block, the mean, for every class
     CLASS_BLOCKS : the same where P has each class's own block
     DIAGONAL : an array (size,)
+    BY_COLUMNS : a `descent.ColumnModel`, whose minimum takes no matrix; None where it is not offered
 
     `margins` are as of a HessianVector; all but DIAGONAL are spared work by them.
     """

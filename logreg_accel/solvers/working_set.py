@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from .by_columns import newton_by_columns
 from .proximal import fista, polished, prox_newton
 from .questions import CONVERGED, NOISE_FLOOR, Accept, Columns, Draw, DualValue, Evaluate, InFloat64
 
-MODEL_UP_TO = 2000  # weights of a model that is a matrix; beyond, fista takes over
+MODEL_UP_TO = 2000  # weights of a model that is a matrix; beyond, it is walked by columns
 _MOST = 1.5  # one column of so many is gathered at most: with more of them, all are as good
 _ADDED = 32  # columns that are gathered beside those that are there, or as many as are there
 _FEW = 0.1  # share of its own columns by which a set that is nearly complete grows
@@ -26,8 +27,8 @@ class working_set:
     The columns whose gradients are largest beside their penalties join those that are there, at most doubling
     them; these alone are fitted, and one read of X then gives the gradients of all. So X is read a handful of
     times. From the optimum under another penalty, as along a path, it is read two to four times. Where two
-    thirds of the columns matter, or they cannot be gathered (on a GPU, from disk), prox-newton or fista goes
-    on with all of them.
+    thirds of the columns matter, or they cannot be gathered (on a GPU, from disk), all of them are fitted at
+    once. A fit to few columns is prox-newton's, one to many goes column by column.
 
     References
     ----------
@@ -39,8 +40,9 @@ class working_set:
     patience: ClassVar[int] = fista.patience
 
     def bytes_beside(self, shape):
-        """The columns in float64, and what prox-newton takes for them."""
-        gathered = int(8 * min(shape.n_rows * shape.n_features, shape.nbytes) / _MOST)
+        """The columns in float64, once more where they are walked one by one, and prox-newton's Hessian."""
+        copies = 1 if shape.size <= MODEL_UP_TO else 2
+        gathered = int(copies * 8 * min(shape.n_rows * shape.n_features, shape.nbytes) / _MOST)
         return shape.vectors(12) + gathered + shape.hessian(min(shape.size, MODEL_UP_TO))
 
     def __call__(self, start):
@@ -62,7 +64,7 @@ class working_set:
             few = _MOST * kept.sum() <= n
             some = (yield Draw(Columns(np.flatnonzero(kept)))) if few else None
             if some is None:
-                return (yield from _in_memory(len(here.w))(start._replace(w=here.w)))
+                return (yield from _in_memory(len(here.w), proven=True)(start._replace(w=here.w)))
             which = np.append(np.repeat(kept, k), np.ones(len(here.w) - n * k, dtype=bool))
             best = here.w.copy()
             best[which] = (yield from _on(some, here.w[which], start.seed, enough)).w
@@ -70,8 +72,8 @@ class working_set:
         return CONVERGED
 
 
-def _in_memory(size):
-    return prox_newton() if size <= MODEL_UP_TO else fista()
+def _in_memory(size, proven=False):
+    return prox_newton() if size <= MODEL_UP_TO else newton_by_columns(proven)
 
 
 def _urgent(slope, l1, kept):

@@ -17,7 +17,7 @@ from ..base import Backend
 from ..numpy import NumpyBackend
 from ..threads import blas_limit, run_lanes, usable_threads
 from . import classes, dual, lanes, sandwich  # noqa: F401  (three of them add kernels to the table)
-from .kernels import KERNELS, POINTWISE, drawing_loops, lasso_sweeps
+from .kernels import KERNELS, POINTWISE, column_sweep, drawing_loops, lasso_sweeps
 
 _SMALL = p.LossGradient | p.HessianVector | p.Diagonal | p.Margins | p.ColumnSquares | p.RowSquares
 
@@ -29,6 +29,7 @@ class NumbaBackend(NumpyBackend):
     kernels = KERNELS
     pointwise_kernels = POINTWISE
     lasso_sweeps = staticmethod(lasso_sweeps)
+    column_sweep = staticmethod(column_sweep)
 
     def kept(self, block):
         return block

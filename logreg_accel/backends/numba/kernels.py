@@ -23,6 +23,11 @@ def lasso_sweeps(H, slope, u, l1, sweeps):
     return loops("lasso").lasso_sweeps(H, slope, u, l1, sweeps)
 
 
+def column_sweep(*arguments):
+    """Coordinate descent over columns of X; see kernels/cpu/lasso.py."""
+    return loops("lasso").column_sweep(*arguments)
+
+
 def drawing_loops():
     """The sweeps of priority sampling; see kernels/cpu/drawing.py."""
     return loops("drawing")

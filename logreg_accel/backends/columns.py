@@ -1,0 +1,49 @@
+"""Coordinate descent over the columns of X: a sweep in plain arrays, which compiled ones agree with."""
+
+import numpy as np
+
+
+def sweep(A, columns, intercept, D, curvature, l1, ridge, slope, w, u, q):
+    """One sweep over some columns, and the intercept last, if there is one; changes u and q.
+
+    The model is slope·(u − w) + ½·(u − w)ᵀ(XᵀDX + ridge)(u − w) + Σ l1·|u|, and q is D·X(u − w).
+
+    Parameters
+    ----------
+    A : `Matrix.walked` of X
+    columns : ndarray of int
+    intercept : bool
+    D, q : ndarray (m,)
+    curvature, l1, ridge, slope, w, u : ndarray (size,)
+        `curvature` is the diagonal of XᵀDX + ridge.
+
+    Returns
+    -------
+    float
+        The largest change of a slope by that of its own weight.
+    """
+    most = 0.0
+    for j in columns[curvature[columns] > 0]:
+        x, rows = _column(A, j)
+        a = curvature[j]
+        target = a * u[j] - (slope[j] + ridge[j] * (u[j] - w[j]) + x @ q[rows])
+        new = np.sign(target) * max(abs(target) - l1[j], 0) / a
+        if new != u[j]:
+            step, u[j] = new - u[j], new
+            most = max(most, abs(step) * a)
+            q[rows] += step * x * D[rows]
+    if intercept and curvature[-1] > 0:
+        total = slope[-1] + q.sum()
+        u[-1] -= total / curvature[-1]
+        q -= total / curvature[-1] * D
+        most = max(most, abs(total))
+    return most
+
+
+def _column(A, j):
+    """The numbers of a column, and their rows."""
+    if not isinstance(A, tuple):
+        return A[j], slice(None)
+    data, indices, starts = A
+    part = slice(int(starts[j]), int(starts[j + 1]))
+    return data[part], indices[part]
