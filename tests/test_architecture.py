@@ -122,6 +122,7 @@ HOMES = {
     "numba": {"kernels/cpu"},
     "cupy": {"logreg_accel/backends/cupy"},
     "pyarrow": {
+        "logreg_accel/data/binary.py",
         "logreg_accel/data/frames.py",
         "logreg_accel/data/gathering.py",
         "logreg_accel/data/opening.py",

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -125,65 +123,3 @@ def test_what_is_told(folder, capsys):
     assert main([*line, "--class-weight", "balanced"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["status"] == "converged" and facts["features"] == 3 and facts["classes"] == 2
-
-
-PEAK = """
-import sys, threading, time
-import numpy as np
-from logreg_accel import LogisticRegression, TableEncoder, scan
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
-
-X = np.random.default_rng(0).standard_normal((300_000, 30), dtype=np.float32)
-LogisticRegression(backend="numba").fit(X, X[:, 0] > 0)  # what is compiled and loaded once
-del X
-base, peak, done = resident(), [0], threading.Event()
-
-def watch():
-    while not done.wait(0.005):
-        peak[0] = max(peak[0], resident() - base)
-
-watcher = threading.Thread(target=watch, daemon=True)
-watcher.start()
-options = {"encoder": TableEncoder(), "target": "y"} if "parquet" in sys.argv[1] else {"target": -1}
-model = LogisticRegression(backend="numba").fit(scan(sys.argv[1], memory=sys.argv[2], **options))
-done.set()
-watcher.join()
-print(model.status_, peak[0])
-"""
-
-
-def peak_of(pattern, budget):
-    """Bytes by which the resident set of a process grows that fits files with a budget."""
-    line = [sys.executable, "-c", PEAK, str(pattern), f"{budget // 1_000_000}MB"]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=600)
-    assert done.stdout.startswith("converged"), done.stderr
-    return int(done.stdout.split()[1])
-
-
-@pytest.mark.parametrize(
-    "n, megabytes", [(30, 140), *(pytest.param(n, 200, marks=pytest.mark.slow) for n in (10, 100))]
-)
-def test_the_budget_of_memory_holds(tmp_path, n, megabytes):
-    """For data of four times the budget, and 10 % more at most."""
-    rng, budget = np.random.default_rng(0), megabytes * 1_000_000
-    m = 4 * budget // (4 * n) // 8
-    for i in range(8):
-        X = rng.standard_normal((m, n + 1), dtype=np.float32)
-        X[:, -1] = X[:, :-1].sum(axis=1) / np.sqrt(n) + rng.logistic(size=m) > 0.5
-        np.save(tmp_path / f"{i}.npy", X)
-    assert peak_of(tmp_path / "*.npy", budget) <= 1.1 * budget
-
-
-@pytest.mark.parametrize("parts", [1, pytest.param(4, marks=pytest.mark.slow)])
-def test_the_budget_holds_for_tables_in_large_row_groups(tmp_path, parts):
-    """Each is one group of rows, of which Arrow keeps much more than a batch if it is let."""
-    rng, m = np.random.default_rng(0), 700_000
-    for i in range(parts):
-        frame = pd.DataFrame(rng.standard_normal((m, 12)), columns=list("abcdefghijkl"))
-        frame["town"] = rng.choice(["Bern", "Oslo", "Rom"], m)
-        frame["y"] = np.where(frame.a + (frame.town == "Rom") + rng.logistic(size=m) > 0.5, "yes", "no")
-        frame.to_parquet(tmp_path / f"{i}.parquet", row_group_size=m)
-    assert peak_of(tmp_path / "*.parquet", 140_000_000) <= 1.1 * 140_000_000

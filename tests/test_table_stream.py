@@ -67,7 +67,7 @@ def test_the_same_as_in_memory(folder, settings):
 
 def test_small_batches_are_as_large_ones(folder, monkeypatch):
     expected = LogisticRegression().fit(source(folder))
-    monkeypatch.setattr(stream, "CHUNK", 8 * 8 * 37)
+    monkeypatch.setattr(stream, "BATCH", 8 * 8 * 37)
     got = LogisticRegression().fit(source(folder))
     assert got.encoder_.columns_ == expected.encoder_.columns_
     np.testing.assert_allclose(got.coef_, expected.coef_, rtol=1e-9)
@@ -147,8 +147,8 @@ def test_scores_are_written_as_they_come(folder, capsys, monkeypatch, suffix):
     files, model = folder / "part-*.csv", folder / "m.npz"
     more = [] if suffix == "npy" else ["--keep", "id,age,flag"]
     written = []
-    for chunk in (stream.CHUNK, 8 * 8 * 37):
-        monkeypatch.setattr(stream, "CHUNK", chunk)
+    for chunk in (stream.BATCH, 8 * 8 * 37):
+        monkeypatch.setattr(stream, "BATCH", chunk)
         out = folder / f"scores-{chunk}.{suffix}"
         code, _, err = run("predict", files, "--model", model, "--output", out, *more, capsys=capsys)
         assert code == 0 and "1,500 predictions" in err
@@ -166,7 +166,7 @@ def test_scores_are_written_as_they_come(folder, capsys, monkeypatch, suffix):
 
 def test_what_is_wrong_in_the_last_batch_leaves_no_file(folder, capsys, monkeypatch):
     assert train(folder, capsys=capsys)[0] == 0
-    monkeypatch.setattr(stream, "CHUNK", 8 * 8 * 37)
+    monkeypatch.setattr(stream, "BATCH", 8 * 8 * 37)
     path = folder / "part-2.csv"
     path.write_text(path.read_text() + "x,1,old,x,0,3,Rom,true,2,yes\n")
     code, _, err = run(
@@ -182,7 +182,7 @@ def test_quality_and_rows_held_out_in_batches(folder, capsys, monkeypatch):
     code, out, err = train(folder, *line, capsys=capsys)
     assert code == 0, err
     told = json.loads(out)["test"]
-    monkeypatch.setattr(stream, "CHUNK", 8 * 8 * 37)
+    monkeypatch.setattr(stream, "BATCH", 8 * 8 * 37)
     given = ["--model", folder / "m.npz", "--target", "label", "--by", "town", "--json"]
     code, out, err = run("evaluate", folder / "part-1.csv", *given, capsys=capsys)
     facts = json.loads(out)

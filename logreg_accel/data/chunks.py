@@ -11,6 +11,9 @@ from .rounded import rounded
 CHUNK = 1 << 23
 """Bytes of a chunk, about."""
 
+BATCH = 1 << 21
+"""Bytes of a chunk of a table, of which its readers have several copies."""
+
 _NUMBERS = ("int", "uint", "float", "double", "halffloat", "bool", "decimal")
 
 
@@ -102,8 +105,9 @@ def _numbers(column):
 
 def _vector_of(column):
     kind = str(column.type)
-    if kind.startswith("dictionary"):
-        column = column.dictionary_decode()
+    if "string" in kind or kind.startswith("dictionary"):  # a text is made once, not once a row
+        codes = column if kind.startswith("dictionary") else column.dictionary_encode()
+        return codes.dictionary.to_numpy(zero_copy_only=False)[codes.indices.to_numpy()]
     if kind.startswith("decimal"):
         column = column.cast("int64" if column.type.scale == 0 and column.type.precision <= 18 else "float64")
     return column.to_numpy(zero_copy_only=False)

@@ -11,12 +11,13 @@ import os
 import re
 from collections import Counter
 
-from .opening import Unfit, give_back, head_of, kind_of, layout_of, open_unpacked, text_of
+from . import binary
+from .opening import Unfit, give_back, kind_of, layout_of, open_unpacked, text_of
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "#N/A", "<NA>")
 TABLES = ("text", "parquet", "feather")
 _INDEX = re.compile(r"__index_level_\d+__")  # row numbers that pandas writes beside the columns of a frame
-_BUFFER = 1 << 16  # bytes of a column that are read at once
+_BLOCK, _OF_A_COLUMN = 1 << 19, 128  # bytes of text that are parsed at once, at least, and for each column
 _CONVERSION = re.compile(
     r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+): invalid value '(.*)'",
     re.DOTALL,
@@ -111,7 +112,7 @@ class TableReader:
         columns = list(self.names if columns is None else columns)
         if self.kind == "text":
             return self._read_text(columns)
-        return self._careful(lambda: self._read_binary(columns)).select(columns)
+        return self._careful(lambda: binary.table_of(self.path, self.kind, columns)).select(columns)
 
     def batches(self, columns=None, rows=1 << 16, **reading):
         """Record batches in the order of the rows, for tables that memory does not hold; may be called again.
@@ -121,7 +122,7 @@ class TableReader:
         """
         columns = list(self.names if columns is None else columns)
         if self.kind != "text":
-            read = iter(self._careful(lambda: self._binary_batches(columns, rows)))
+            read = iter(self._careful(lambda: binary.batches_of(self.path, self.kind, columns, rows)))
             while (batch := self._careful(lambda: next(read, None))) is not None:
                 yield batch.select(columns)
                 del batch
@@ -130,9 +131,11 @@ class TableReader:
             with text_of(self.path, self.encoding), self._open() as file:
                 import pyarrow.csv
 
+                # Arrow holds some twenty blocks; one has to have room for a row.
+                size = max(_BLOCK, _OF_A_COLUMN * len(self.names))
                 read, count = pyarrow.csv.open_csv, 0
                 try:
-                    for batch in read(file, *self._options(columns, block_size=1 << 21, **reading)):
+                    for batch in read(file, *self._options(columns, block_size=size, **reading)):
                         yield self._named(batch, columns)
                         count += batch.num_rows
                 except ValueError as error:
@@ -245,31 +248,11 @@ class TableReader:
 
     def schema(self):
         """Names and types of the columns of a binary file."""
-        import pyarrow.parquet
+        return self._careful(lambda: binary.schema_of(self.path, self.kind))
 
-        if self.kind == "parquet":
-            return self._careful(lambda: pyarrow.parquet.read_schema(self.path))
-        return self._careful(lambda: self._read_binary(None)).schema
-
-    def _binary_batches(self, columns, rows):
-        import pyarrow
-        import pyarrow.parquet
-
-        if self.kind == "parquet":
-            # As it comes, Arrow holds a whole row group, packed, and threads hold columns of their own.
-            file = pyarrow.parquet.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False)
-            return file.iter_batches(rows, columns=columns, use_threads=False)
-        if head_of(self.path, 6) != b"ARROW1":  # the first version of the format, which has no batches
-            return self._read_binary(columns).to_batches()
-        file = pyarrow.ipc.open_file(pyarrow.OSFile(self.path))
-        return (file.get_batch(i) for i in range(file.num_record_batches))
-
-    def _read_binary(self, columns):
-        import pyarrow.feather
-        import pyarrow.parquet
-
-        read = pyarrow.parquet.read_table if self.kind == "parquet" else pyarrow.feather.read_table
-        return read(self.path, columns=columns)
+    def room(self, columns):
+        """Bytes that reading batches of some columns takes, beside those of the batches."""
+        return self._careful(lambda: binary.room_of(self.path, columns)) if self.kind == "parquet" else 0
 
     def _careful(self, read):
         """What `read` returns; errors of Arrow name the file."""

@@ -13,6 +13,7 @@ from .shards import parts_of, refuse_without_labels
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _LEAST_MEMORY = 96_000_000
+_LEAST_TO_READ = 65_000_000  # beside what readers hold: chunks, blocks that are made, what allocators keep
 
 
 class Source:
@@ -66,6 +67,17 @@ class Source:
     def recall(self, kept):
         """Take what `learned` gave."""
 
+    def check_room(self):
+        """MemoryError where reading the files takes more memory than there is, before they are read."""
+        for part in self.parts:
+            least = part.room() + _LEAST_TO_READ
+            if least > self.memory:
+                raise MemoryError(
+                    f"reading {part.name!r} takes {least / 1e6:.0f} MB, since pages of all its columns are "
+                    f"held at a time, and `memory` is {self.memory / 1e6:.0f} MB. Raise it, take fewer "
+                    "columns (`features`, `drop`), or write the file in smaller row groups or pages."
+                )
+
     def pieces(self, labelled=True):
         """Pieces in order, every one checked against the first.
 
@@ -77,6 +89,7 @@ class Source:
             Shards do not fit each other, or have nulls or numbers that are not finite, named by file, row and
             column; a file has changed while it was read; there are no rows.
         """
+        self.check_room()
         pattern, rows = Pattern(), 0
         if labelled and self.wanted.target is None:
             refuse_without_labels(self.parts)

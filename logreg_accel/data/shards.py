@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import files
-from .chunks import CHUNK, Chunk, Wanted, in_pieces, of_arrays, of_batch
+from .chunks import BATCH, CHUNK, Chunk, Wanted, in_pieces, of_arrays, of_batch
 from .opening import kind_of
 from .reader import TABLES, TableReader, find_files
 
@@ -26,11 +26,14 @@ class Part(NamedTuple):
     read : function () -> iterator of Chunk
     paths : tuple of str
         The files that it is read from; none where that is not known.
+    room : function () -> int
+        Bytes that reading takes, beside the chunks.
     """
 
     name: str
     read: Callable
     paths: tuple = ()
+    room: Callable = int
 
 
 def parts_of(data, wanted):
@@ -86,7 +89,16 @@ def _of_files(paths, wanted):
             )
             for path, *columns in zip(paths, *beside, strict=True)
         ]
-    return [Part(path, partial(_of_file, path, wanted), (path,)) for path in paths]
+    return [
+        Part(path, partial(_of_file, path, wanted), (path,), partial(_room, path, wanted)) for path in paths
+    ]
+
+
+def _room(path, wanted):
+    if kind_of(path) != "parquet":
+        return 0
+    reader = TableReader(path)
+    return reader.room(wanted.of(reader.names, path)[1])
 
 
 def _of_file(path, wanted):
@@ -105,7 +117,7 @@ def _of_table(path, wanted):
     taken, read = wanted.of(reader.names, path)
     if reader.kind == "text":
         reader.typed(dict.fromkeys(taken, "number"))
-    rows = max(CHUNK // (8 * len(read)), 1)
+    rows = max(BATCH // (8 * len(read)), 1)
     empty = True
     for batch in reader.batches(read, rows):
         empty = False
@@ -222,7 +234,7 @@ def _svmlight(path, wanted):
 def _of_lazy_frame(frame, wanted):
     where = "the lazy frame"
     taken, read = wanted.of(frame.collect_schema().names(), where)
-    rows = max(CHUNK // (8 * len(read)), 1)
+    rows = max(BATCH // (8 * len(read)), 1)
     for piece in frame.select(read).collect_batches(chunk_size=rows, maintain_order=True):
         for batch in piece.to_arrow().to_batches():
             yield of_batch(batch, taken, wanted, where)
@@ -230,16 +242,31 @@ def _of_lazy_frame(frame, wanted):
 
 def _fragment(dataset, i, fragment, wanted):
     path = getattr(fragment, "path", None)
+    local = path is not None and os.path.exists(path)
 
     def read():
         taken, columns = wanted.of(dataset.schema.names, "the dataset")
-        rows = max(CHUNK // (8 * len(columns)), 1)
-        for batch in fragment.to_batches(schema=dataset.schema, columns=columns, batch_size=rows):
+        rows = max(BATCH // (8 * len(columns)), 1)
+        asked = {"schema": dataset.schema, "columns": columns, "batch_size": rows}
+        own = _reader_of(dataset, fragment, columns) if local else None
+        for batch in fragment.to_batches(**asked) if own is None else own.batches(columns, rows):
             yield of_batch(batch, taken, wanted, path or "the dataset")
 
-    return Part(
-        path or f"fragment {i} of the dataset", read, (path,) if path and os.path.exists(path) else ()
-    )
+    return Part(path or f"fragment {i} of the dataset", read, (path,) if local else ())
+
+
+def _reader_of(dataset, fragment, columns):
+    """What reads a fragment that is a whole table with these columns, as the dataset has them; or None.
+
+    Arrow's scanner holds row groups as they are packed and batches ahead, whatever it is told.
+    """
+    if kind_of(fragment.path) != "parquet":
+        return None
+    reader = TableReader(fragment.path)
+    if not set(columns) <= set(reader.names):
+        return None
+    types = [reader.schema().field(name).type == dataset.schema.field(name).type for name in columns]
+    return reader if all(types) and fragment.num_row_groups == fragment.metadata.num_row_groups else None
 
 
 def _called(data, name):

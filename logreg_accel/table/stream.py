@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ..data.checked import Piece
-from ..data.chunks import CHUNK, Chunk
+from ..data.chunks import BATCH, Chunk
 from ..data.gathering import with_places
 from ..data.opening import Unfit
 from ..data.scan import Source
@@ -81,6 +81,7 @@ class TableSource(Source):
         """
         if self.wanted.target is None:
             raise ValueError("`target` is None; expected the column of the labels.")
+        self.check_room()
         types = self._forced
         while self.coder is None:
             try:
@@ -94,7 +95,8 @@ class TableSource(Source):
     def _learn(self, types):
         known, labels, head = hasattr(self.encoder, "columns_"), LabelFacts(self.wanted.target), []
         features = [] if known else self._features
-        batches = self.tables.batches(types, [*features, *self._beside], locate=False)
+        columns = [*features, *self._beside]
+        batches = self.tables.batches(types, columns, max(BATCH // (8 * len(columns)), 1), locate=False)
 
         def beside():
             rows = 0
@@ -182,7 +184,7 @@ class TableSource(Source):
     def _most(self):
         """Rows that are encoded at once."""
         slots = len(self.encoder.columns_) if self.encoder.sparse_ else self.encoder.n_features_out_
-        return max(CHUNK // (8 * max(slots, 1)), 1)
+        return max(BATCH // (8 * max(slots, 1)), 1)
 
 
 def _nothing():

@@ -1,0 +1,128 @@
+"""The budget of memory of a source holds: the resident set of a process grows by 10 % more at most."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+import pytest
+
+from logreg_accel import LogisticRegression, TableEncoder, scan
+
+PEAK = """
+import sys, threading, time
+import numpy as np
+from logreg_accel import LogisticRegression, TableEncoder, load, scan
+from logreg_accel.cli import main
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+what, pattern, memory, model = sys.argv[1:]
+X = np.random.default_rng(0).standard_normal((300_000, 30), dtype=np.float32)
+LogisticRegression(backend="numba").fit(X, X[:, 0] > 0)  # what is compiled and loaded once
+del X
+base, peak, done = resident(), [0], threading.Event()
+
+def watch():
+    while not done.wait(0.005):
+        peak[0] = max(peak[0], resident() - base)
+
+watcher = threading.Thread(target=watch, daemon=True)
+watcher.start()
+encoder = TableEncoder() if "parquet" in pattern and what == "fit" else None
+source = scan(pattern, memory=memory, target="y" if "parquet" in pattern else -1, encoder=encoder)
+if what == "fit":
+    print(LogisticRegression(backend="numba").fit(source).status_)
+elif what == "score":
+    load(model).score(source)
+elif what == "command line":
+    assert main(["predict", pattern, "--model", model, "--output", model + ".csv", "--quiet"]) == 0
+else:
+    for piece in getattr(load(model), what)(source):
+        pass
+done.set()
+watcher.join()
+print(peak[0])
+"""
+
+
+def peak_of(pattern, budget, what="fit", model=""):
+    """Bytes by which the resident set of a process grows that fits files with a budget, or uses a model."""
+    line = [sys.executable, "-c", PEAK, what, str(pattern), f"{budget // 1_000_000}MB", str(model)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0 and (what != "fit" or done.stdout.startswith("converged")), done.stderr
+    return int(done.stdout.split()[-1])
+
+
+def arrays(folder, n, budget):
+    """Shards of four times the budget."""
+    rng, m = np.random.default_rng(0), 4 * budget // (4 * n) // 8
+    for i in range(8):
+        X = rng.standard_normal((m, n + 1), dtype=np.float32)
+        X[:, -1] = X[:, :-1].sum(axis=1) / np.sqrt(n) + rng.logistic(size=m) > 0.5
+        np.save(folder / f"{i}.npy", X)
+    return folder / "*.npy"
+
+
+def tables(folder, parts, town=True):
+    """Each is one group of rows, of which Arrow keeps much more than a batch if it is let."""
+    rng, m = np.random.default_rng(0), 700_000
+    for i in range(parts):
+        frame = pd.DataFrame(rng.standard_normal((m, 12)), columns=list("abcdefghijkl"))
+        there = rng.choice(["Bern", "Oslo", "Rom"], m)
+        frame["y"] = np.where(frame.a + (there == "Rom") + rng.logistic(size=m) > 0.5, "yes", "no")
+        frame = frame.assign(town=there) if town else frame
+        frame.to_parquet(folder / f"{i}.parquet", row_group_size=m)
+    return folder / "*.parquet"
+
+
+@pytest.mark.parametrize(
+    "n, megabytes", [(30, 140), *(pytest.param(n, 200, marks=pytest.mark.slow) for n in (10, 100))]
+)
+def test_the_budget_of_memory_holds(tmp_path, n, megabytes):
+    """For data of four times the budget, and 10 % more at most."""
+    budget = megabytes * 1_000_000
+    assert peak_of(arrays(tmp_path, n, budget), budget) <= 1.1 * budget
+
+
+@pytest.mark.parametrize(
+    "parts, megabytes", [(1, 140), (1, 96), pytest.param(4, 140, marks=pytest.mark.slow)]
+)
+def test_the_budget_holds_for_tables_in_large_row_groups(tmp_path, parts, megabytes):
+    budget = megabytes * 1_000_000
+    assert peak_of(tables(tmp_path, parts), budget) <= 1.1 * budget
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "predict_proba",
+        "command line",
+        *(pytest.param(w, marks=pytest.mark.slow) for w in ("predict", "score")),
+    ],
+)
+def test_the_budget_holds_for_predictions(tmp_path, what):
+    """Of more rows than it has room for, however many they are."""
+    budget, pattern = 96_000_000, tables(tmp_path, 2, town=False)
+    some = pd.read_parquet(tmp_path / "0.parquet")[:1000]
+    LogisticRegression().fit(some.drop(columns="y"), some.y).save(tmp_path / "model.npz")
+    assert peak_of(pattern, budget, what, tmp_path / "model.npz") <= 1.1 * budget
+
+
+@pytest.mark.parametrize("encoder", [None, TableEncoder()])
+def test_files_whose_pages_have_no_room_are_refused_before_they_are_read(tmp_path, encoder, monkeypatch):
+    """A page of each of a hundred columns takes a megabyte, and its dictionary another one."""
+    rng, m, n = np.random.default_rng(0), 200_000, 60
+    table = pyarrow.table([*rng.standard_normal((n, m)), np.arange(m) % 2], names=[*map(str, range(n)), "y"])
+    pyarrow.parquet.write_table(table, tmp_path / "0.parquet")
+    pyarrow.parquet.write_table(table, tmp_path / "1.parquet", row_group_size=4000)
+    with pytest.raises(MemoryError, match=r"0.parquet' takes \d+ MB.*`memory` is 120 MB.*smaller row groups"):
+        LogisticRegression().fit(scan(tmp_path, target="y", memory="120MB", encoder=encoder))
+    options = {"target": "y", "memory": "120MB", "encoder": encoder}
+    monkeypatch.setattr("logreg_accel.data.binary._BUFFER", 1 << 14)
+    assert next(scan(tmp_path / "1.parquet", **options).pieces()).chunk.X.shape[1] == n
+    few = scan(tmp_path / "0.parquet", features=["1", "2"], **options)
+    assert next(few.pieces()).chunk.X.shape[1] == 2
