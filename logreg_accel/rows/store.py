@@ -190,8 +190,12 @@ class Store:
 
         with contextlib.closing(self._ahead(of_block, fetch)) as parts:
             found = p.collected(parts, len(rows))
-        self._buffers.let_go()  # callers need memory to work on the rows
+        self.let_go()  # callers need memory to work on the rows
         return found
+
+    def let_go(self):
+        """Free the memory of buffers that nobody reads into."""
+        self._buffers.let_go()
 
     def bytes_of(self, rows):
         """The approximate number of bytes that `some` reads."""

@@ -129,6 +129,8 @@ class StreamRows(DrawnRows):
             with contextlib.closing(self.store.blocks(self._numbers)) as found:
                 yield from (part(place, *block) for place, block in enumerate(found))
         if passing is not None:
+            self.store.let_go()  # what was gathered is copied
+            trim()
             self._passed = passing.passed()
         trim()
 
