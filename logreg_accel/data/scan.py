@@ -13,7 +13,7 @@ from .shards import parts_of, refuse_without_labels
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _LEAST_MEMORY = 96_000_000
-_LEAST_TO_READ = 65_000_000  # beside what readers hold: chunks, blocks that are made, what allocators keep
+_LEAST_TO_READ = 85_000_000  # beside pages: Arrow itself, chunks, blocks under way, what allocators keep
 
 
 class Source:
