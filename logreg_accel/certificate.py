@@ -178,11 +178,10 @@ class Certificate:
         bound = verdict.bound if verdict.bound <= self.tol else (yield from self.bound(best))
         if bound > self.tol or best.dual is not None or self._is_dear(len(best.w)):
             return bound
-        cheap = self.small and self.exact is not None
         m, per_parameter = self.start.n_rows, self.rows_per_parameter
         within = witnesses.reach(m, len(best.w), verdict.estimate, per_parameter)
         if (bound > _LOOSE and not within > _GAIN * bound) or (
-            cheap and bound > max(10 * verdict.estimate, _TIGHT)
+            self.small and bound > min(max(10 * verdict.estimate, _TIGHT), _LOOSE)
         ):
             self.partial, enough = bound, max(bound / 20, _TIGHT)
             gap = yield from self._repaired(best, math.nan, enough)

@@ -99,9 +99,9 @@ class Repair:
             decrement = max(-0.5 * float(residual @ step), 0.0)
             self.moved = yield from self._moved(there, above)
             first = min(first, decrement)
-            exact = math.inf if self.fixed.any() else self._gap(there, 0.0)
-            if exact < least:
-                least, proof = exact, (metric, residual, 0.0, there.w - self.here.w)
+            unrepaired, short = self._unrepaired(there, residual, metric)
+            if unrepaired < least:
+                least, proof = unrepaired, (metric, residual, short, there.w - self.here.w)
             farther = math.exp(min(drift, _FARTHEST))
             repaired = self._repaired(there, residual, step, farther * decrement, metric)
             beyond = None
@@ -177,6 +177,13 @@ class Repair:
             return point
         ridge = self.penalty.gradient(self._penalised(point.w))
         return point._replace(gradient=without_shifts(point.gradient - ridge, k) + ridge)
+
+    def _unrepaired(self, there, residual, metric):
+        """The bound without a repair, inf where sums are more than rounding; and what rounding may cost."""
+        some = np.where(self.fixed, abs(residual), 0.0)
+        if not (some <= _SURE * self._error()).all():
+            return math.inf, 0.0
+        return self._gap(there, 0.0), metric.cost(some, 1.0) if some.any() else 0.0
 
     def _repaired(self, there, residual, step, decrement, metric):
         """The bound after repairing the remaining sums, as a function of the divergence of the step.
