@@ -158,10 +158,9 @@ class Objective:
         rows, l1 = self.rows, self.penalty.l1 * self.at.penalised(np.ones(self.size))
         rounding, sweeps = float(np.finfo(rows.dtype).eps), rows.backend.lasso_sweeps
         lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
-        scale = self.at.of_columns(rows.scale)
+        scale, k = self.at.of_columns(rows.scale), self.loss.n_outputs
         known = l1, self._ridge, lasso, scale, rows.offset_scale or 0.0, self.at.blur, rows.piled
-        k, n = self.loss.n_outputs, rows.n_features
-        return ask.Start(w, seed, rows.n_rows, *known, n_outputs=k, n_features=n)
+        return ask.Start(w, seed, rows.n_rows, *known, n_outputs=k, n_features=rows.n_features)
 
     def answer(self, question):
         """The answer to a question about these rows."""
