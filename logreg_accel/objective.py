@@ -27,8 +27,7 @@ class Objective:
     (n_features + 1,), or [w] without an intercept; with K outputs (softmax) they are the rows of a matrix
     (n_features + 1, K), one after the other. Two calls at one point give the same bits.
 
-    `to_pass` turns a question into a pass, and `from_sums` turns the sums of the pass into the answer;
-    `answer` does both, with the read in between.
+    `to_pass` turns a question into a pass, `from_sums` its sums into the answer; `answer` does both.
 
     Parameters
     ----------

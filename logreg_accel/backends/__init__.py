@@ -21,8 +21,8 @@ BACKENDS = {"numpy": "NumpyBackend", "numba": "NumbaBackend", "cupy": "CupyBacke
 # From this size on, the compiled loops save more over a fit than importing Numba and loading its compiled
 # code costs. Below it, NumPy wins.
 NUMBA_FROM_BYTES = 32 << 20
-# The same where `logreg-accel doctor --warm` has compiled the loops ahead. Below it, calling them takes as
-# long as what they save.
+# The same after `logreg-accel doctor --warm` has compiled the loops. Below it, calling them takes as long as
+# they save.
 NUMBA_FROM_BYTES_AHEAD = 2 << 20
 # A guess: the cost of an upload is known, but the gain from a GPU has not been measured yet.
 CUPY_FROM_BYTES = 64 << 20
@@ -46,7 +46,7 @@ def backends() -> dict[str, str | None]:
     Returns
     -------
     dict
-        Maps each name to None if it is usable, else to a sentence that says why not and what to install.
+        Maps each name to None if it is usable, otherwise to a sentence that says why not and what to install.
     """
     return {name: unusable(name) for name in BACKENDS}
 
@@ -62,10 +62,10 @@ def unusable(name):
 
 
 def _numba_problem():
-    """An import is the only way to know: Numba may be there and refuse the NumPy that is there."""
+    """Only an import can tell: an installed Numba may refuse the installed NumPy."""
     try:
         importlib.import_module("logreg_accel.kernels.cpu")
-    except Exception as error:  # also of a library that LLVM lacks, or of two that do not fit
+    except Exception as error:  # also if LLVM lacks a library, or two versions do not match
         if isinstance(error, ModuleNotFoundError) and error.name == "numba":
             return "Numba is not installed; pip install numba"
         return f"Numba cannot be used ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
@@ -167,7 +167,7 @@ def _choose(nbytes, work, on_device, n_rows, n_outputs, upload):
 
 
 def numba_from_bytes():
-    """The size of X from which on "auto" takes Numba here."""
+    """The size of X from which on "auto" uses Numba on this machine."""
     return NUMBA_FROM_BYTES_AHEAD if compiled_ahead() else NUMBA_FROM_BYTES
 
 

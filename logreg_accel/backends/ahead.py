@@ -1,7 +1,7 @@
 """Whether Numba's loops were compiled ahead: `logreg-accel doctor --warm` leaves a marker on disk.
 
-The choice of a backend looks at this marker alone, never at what happens to be compiled: a result must not
-depend on what ran before it.
+The choice of a backend depends only on this marker, never on what happens to be compiled: a result must not
+depend on earlier runs.
 """
 
 import functools
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def marker():
-    """The file, in the user's folder of caches; None where there is no home."""
+    """The path of the file, in the user's cache folder; None without a home folder."""
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:
@@ -21,7 +21,7 @@ def marker():
 
 
 def _compiled_for():
-    """What the marker holds: with other versions, or another folder for it, code has to be compiled anew."""
+    """The contents of the marker: with other versions, or another folder, code has to be compiled again."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("logreg-accel", "numba")]
     folder = os.environ.get("NUMBA_CACHE_DIR") or "the usual folder"
     return "\n".join([*versions, f"Python {platform.python_version()}", folder]) + "\n"
@@ -29,7 +29,7 @@ def _compiled_for():
 
 @functools.cache
 def compiled_ahead():
-    """Whether the marker is there, and of these versions; looked at once a process."""
+    """Whether the marker exists and has these versions; read once per process."""
     path = marker()
     try:
         return path is not None and path.read_text() == _compiled_for()

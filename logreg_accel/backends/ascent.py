@@ -1,5 +1,4 @@
-"""The passes of dual coordinate ascent. They have no generic body: a backend has a kernel, or does not offer
-them."""
+"""The passes of dual coordinate ascent. They have no generic body: a backend needs a kernel to offer them."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,12 +7,12 @@ from .passes import Pass
 
 
 class Walk(NamedTuple):
-    """What an epoch gives.
+    """The result of an epoch.
 
     w : (n + 1,), float64 on the host, the multiplier of the intercept last
     state : array (rows, 2): p, the size of a row's residual, and ‖x‖²
-    gap : float, Σ s·(the gap of a row); about, or if it is settled what it is now
-    intercept : float, the best one beside w if it is settled, else the multiplier
+    gap : float, Σ s·(the gap of a row); approximate, or exact after `settle`
+    intercept : float, the best one for w after `settle`, otherwise the multiplier
     """
 
     w: Any
@@ -28,8 +27,8 @@ class DualEpoch(Pass):
 
     strength : float, C
     intercept : whether there is one
-    settle : whether the best intercept is wanted, and the gap that goes with it; one more read
-    state : what the last epoch gave, or None for the residuals at the margins of W
+    settle : whether to compute the best intercept and the exact gap, in one more read
+    state : that of the last epoch, or None for the residuals at the margins of W
     """
 
     vectors = ("state",)

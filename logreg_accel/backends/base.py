@@ -1,8 +1,8 @@
 """The interface of all backends: where arrays live, and how a pass over one block is run.
 
-A backend is a subclass with a table of kernels, `(pass, loss, layout) -> kernel`. What the table lacks, and
-what a kernel declines by returning None, runs the generic body (generic.py), so a new loss is correct on
-every backend at once.
+A backend is a subclass with a table of kernels, `(pass, loss, layout) -> kernel`. A pass that the table
+lacks, or that a kernel declines by returning None, runs the generic body (generic.py), so that a new loss
+works on every backend at once.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from .threads import blas_limit, looked_up
 _BODIES = {**generic.BODIES, **squares.BODIES, **moments.BODIES}
 
 MODELS = "models"
-"""In the place of a layout: kernels for passes over several models, whatever the layout."""
+"""Takes the place of a layout: kernels for passes over several models, whatever the layout."""
 
 
 class Backend:
@@ -48,7 +48,7 @@ class Backend:
 
     name = "base"
     xp = np
-    # A tile is read by two products, and the second one should find it in a cache; smaller ones cost too many
+    # Two products read a tile, and the second one should find it in a cache; smaller tiles cost too many
     # calls.
     tile_bytes = 2 << 20
     kernels: dict = {}
@@ -69,7 +69,7 @@ class Backend:
         return block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
 
     def kept(self, block):
-        """An uploaded block as many passes want it."""
+        """An uploaded block in the form for many passes."""
         return block
 
     def in_arithmetic(self, weights, X):
@@ -77,7 +77,7 @@ class Backend:
         return None if weights is None else weights.astype(compute_dtype(X.dtype), copy=False)
 
     def free_bytes(self, X):
-        """Bytes that a fit may take beside a matrix that is not uploaded yet; None where that is unknown."""
+        """Bytes that a fit may use beside a matrix that is not uploaded yet; None if unknown."""
         return available_memory()
 
     def to_host(self, array):
@@ -89,13 +89,13 @@ class Backend:
         return tuple(self.to_host(vector) for vector in vectors)
 
     def take(self, block, rows, weights):
-        """Some rows of an uploaded block as a block of their own, with weights (len(rows),) of their own."""
+        """Some rows of an uploaded block as a separate block, with their own weights (len(rows),)."""
         splits, offset = (None if array is None else array[rows] for array in block[3:5])
         weights = weights.astype(compute_dtype(block.X.dtype))
         return Block(block.X.take(rows), block.y[rows], weights, splits, offset)
 
     def batch(self, block, number, n_batches):
-        """Parts of an uploaded block: a batch of `n_batches`, as views that together hold every row once."""
+        """One of `n_batches` batches of an uploaded block, as views; all batches contain every row once."""
         slices = block.X.batch(number, n_batches)
         return [self.rows(block, rows) for rows in slices if rows.start < rows.stop]
 
@@ -106,18 +106,18 @@ class Backend:
         return block._replace(X=X, y=y, sample_weight=s, splits=splits, offset=offset)
 
     def limit_threads(self):
-        """A context in which this backend's libraries keep to `n_threads`."""
+        """A context in which this backend's libraries use at most `n_threads` threads."""
         return blas_limit(self.n_threads)
 
     def each(self, work, count):
-        """Call work(i) for all i below `count`, in any order, unless the time is over."""
+        """Call work(i) for all i below `count`, in any order, until the deadline."""
         for i in range(count):
             clock.check()
             work(i)
 
     def beside(self, pass_, count):
         """This backend with a share of its threads, for a caller that runs a pass on `count` blocks at a
-        time; None where that gains nothing, or is not safe.
+        time; None if that gains nothing or is not safe.
         """
         return None
 
@@ -164,7 +164,7 @@ class Backend:
         """A pointwise formula on a tile's margins Z (rows, k), weights s (rows, 1) included.
 
         "residual" gives s·∂ℓ/∂z and Σ s·ℓ of every model, float64; "curvature" s·∂²ℓ/∂z² and None;
-        "curvature_product", of one more argument U, s·∂²ℓ/∂z²·U and None.
+        "curvature_product", with one more argument U, s·∂²ℓ/∂z²·U and None.
         """
         kernel = self.pointwise_kernels.get((name, type(loss)))
         result = None if kernel is None else kernel(self, loss, Z, y, s, *more)
@@ -194,7 +194,7 @@ class Backend:
     def likeliest(self, Z, n_classes):
         """The codes of the likeliest classes from margins (m,) or (m, k), in the smallest dtype."""
         codes = Z.argmax(axis=1) if Z.ndim == 2 else Z > 0
-        # an array of truths would pick other labels than one of numbers
+        # a boolean array would select labels instead of indexing them
         return codes.astype(np.min_scalar_type(n_classes - 1))
 
     def probabilities(self, what, loss, Z):
@@ -208,7 +208,7 @@ class Backend:
         return vector[self.xp.asarray(rows)]
 
     def of_classes(self, each, y, s):
-        """each[y], a number of each row's class, times weights s, or None; in float64 with them."""
+        """each[y], the number of each row's class, times weights s if given, then in float64."""
         table = self.xp.asarray(each, dtype=np.float32 if s is None else np.float64)
         mass = table[y] if self.on_device else looked_up(table, y, self.n_threads)
         return mass if s is None else mass * s
@@ -216,7 +216,7 @@ class Backend:
     def class_totals(self, y, s, n_classes):
         """Rows of each class, and sums of their weights s, or None for ones, on the host."""
 
-        def sums(vectors, dtype=None):  # which come to the host together
+        def sums(vectors, dtype=None):  # which are copied to the host together
             return self.to_host(np.concatenate([v.sum(dtype=dtype, keepdims=True) for v in vectors]))
 
         those = [y == code for code in range(n_classes)]
@@ -238,15 +238,15 @@ class Backend:
     def rows_of_share(self, mass, uniform, share, seed, numbers=None, codes=None):
         """`total_mass`, the rows that pass a share of it by their hash, their masses and codes, on the host.
 
-        Masses are divided by their total, and `uniform` of it is spread evenly. None where asking for the
-        total first costs nothing.
+        Masses are divided by their total, and `uniform` of it is spread evenly. None if a separate call for
+        the total costs nothing.
         """
         return None
 
     # -- linear algebra --------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):
-        """A function v -> H⁻¹v on host vectors, of a matrix that a pass gave; see `linalg.factor`."""
+        """A function v -> H⁻¹v on host vectors, for a matrix from a pass; see `linalg.factor`."""
         return linalg.factor(H, rounding)
 
     def row_gram(self, X):

@@ -29,9 +29,9 @@ from .using import scored, together
 
 
 def predict(options):
-    """Write one line per row: columns that are kept, the class, and the probability of every class.
+    """Write one line per row: kept columns, the class, and the probability of every class.
 
-    Of two classes, only the probability of the second one is written.
+    For two classes, only the probability of the second one is written.
     """
     write = _writer(options)
     if options.keep and (options.output or "").lower().endswith(".npy"):
@@ -62,7 +62,7 @@ def predict(options):
 
 
 def _columns(part, classes):
-    """What is written of some rows, by name."""
+    """The output columns of some rows, by name."""
     kept, scores = part.kept or {}, {"prediction": part.label}
     classes = classes[1:] if len(classes) == 2 else classes
     for i, name in enumerate(classes, start=-len(classes)):
@@ -93,7 +93,7 @@ def _tell_of_predictions(output, rows, labels):
 
 
 def _writer(options):
-    """What writes the predictions in the format of the output's suffix; checks early that it can."""
+    """The function that writes predictions in the format of the output's suffix; checks early that it can."""
     inputs, suffix = [*inputs_of(options.file), options.model], ""
     if options.output:
         check_output("--output", options.output, inputs, (*SUFFIXES, ".npy"))
@@ -153,7 +153,7 @@ def evaluate(options):
 
 
 def _by_group(kept, y, proba, labels, classes, most=20):
-    """The quality in each group of rows, the largest first; beyond some they are taken together."""
+    """The quality in each group of rows, largest first; small groups beyond a limit are merged."""
     if not kept:
         return {}
     (column,) = kept.values()

@@ -23,7 +23,7 @@ _WITHOUT = {
     "max_seconds": None,
     "checkpoint": None,
 }
-"""Options that have no meaning with --firth, as they are where nobody gives them."""
+"""Options without meaning for --firth, with their defaults."""
 _LABELS = {
     "nobs": "rows",
     "llf": "log-likelihood",
@@ -36,7 +36,7 @@ _LABELS = {
 
 
 def check(options, model):
-    """Raise UsageError for what no error bars can be made of, before the work."""
+    """Raise UsageError before the work if error bars are impossible."""
     if options.firth:
         given = [name for name, usual in _WITHOUT.items() if getattr(options, name) != usual]
         if given or options.C not in (None, math.inf):
@@ -54,7 +54,7 @@ def check(options, model):
 
 
 def error_bars(options, model, rows, X, warn):
-    """What `inspect` shows of an `inference`, as plain values; None where there are none, and says why."""
+    """The part of an `inference` that `inspect` shows, as plain values; None after a message if it failed."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -69,7 +69,7 @@ def error_bars(options, model, rows, X, warn):
 
 
 def firth_fit(options, rows, X, progress):
-    """The model of `firth`, with what `inspect` shows of it, and the Outcome of the fit."""
+    """The model of `firth`, with the values that `inspect` shows, and the Outcome of the fit."""
     made = []
 
     def fit():

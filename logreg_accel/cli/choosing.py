@@ -14,7 +14,7 @@ _COUNT = 10  # values of C from 1e-4 to 1e4 that "auto" tries
 
 
 class _Scorer:
-    """Minus the log loss of a model on held-out rows; areas under curves are kept on the side."""
+    """Minus the log loss of a model on held-out rows; it also records areas under curves."""
 
     def __init__(self):
         self.areas = []
@@ -42,7 +42,8 @@ def check(options):
 
 
 def choose(options, model, X, y, weight, progress):
-    """Set the C of a model to that of the best held-out log loss, or with --one-se to the strongest near it.
+    """Set the C of a model to that with the best held-out log loss, or with --one-se to a stronger one near
+    it.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def choose(options, model, X, y, weight, progress):
     Raises
     ------
     ValueError
-        No fit was done: losses of models on their way say nothing of C.
+        No fit was finished: losses of unfinished models say nothing about C.
     """
     search, scorer = _search(options, model, progress)
     search.set_params(refit=False).fit(X, y, sample_weight=weight)
@@ -65,7 +66,7 @@ def choose(options, model, X, y, weight, progress):
 
 
 def fit_the_best(options, model, source, progress):
-    """Fit a model to a source by the C that `choose` would take, while its rows are at hand; as `choose`."""
+    """Fit a model to a source with the C that `choose` would set, while its rows are loaded; as `choose`."""
     search, scorer = _search(options, model, progress)
     best = search.set_params(refit="1se" if options.one_se else True).fit(source).best_estimator_
     rows = _rows(search, scorer)
@@ -75,7 +76,7 @@ def fit_the_best(options, model, source, progress):
 
 
 def _refuse_none_done(options, search, rows):
-    """Raise ValueError where no model of any C was done."""
+    """Raise ValueError if no model of any C was finished."""
     if any(row["done"] for row in rows):
         return
     statuses = sorted(set(search.status_.ravel().tolist()))
@@ -104,7 +105,7 @@ def _search(options, model, progress):
 
 
 def _rows(search, scorer):
-    """What was tried, a row for each C."""
+    """The tried values of C, one row for each."""
     losses = -search.scores_[:, 0, :]
     areas = np.array(scorer.areas[-losses.size :]).reshape(losses.shape)
     best = search.Cs_[best_of(search.scores_.mean(axis=0), search.Cs_)[1]]
@@ -124,7 +125,7 @@ def _rows(search, scorer):
 
 
 def tell(rows):
-    """Print the table of what was tried."""
+    """Print the table of tried values of C."""
     lines = [
         [
             f"{row['C']:.4g}",
@@ -138,5 +139,5 @@ def tell(rows):
 
 
 def _unfinished(row):
-    """What is said beside a C some of whose models a budget ended."""
+    """A note beside a C for which a budget ended some models."""
     return "" if row["done"] == row["folds"] else f"  ({row['done']} of {row['folds']} folds done)"

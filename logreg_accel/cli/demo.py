@@ -9,12 +9,12 @@ from . import demo_measures as measures
 from .doctor import machine
 from .output import Progress, check_output, print_json, print_table
 
-_MEMORY = 128  # megabytes for the fit of rows that do not fit
+_MEMORY = 128  # megabytes for the fit of rows that exceed them
 _CV_ROWS, _BACKEND_ROWS = 100_000, 200_000
 
 
 def demo(options):
-    """Measure, chapter by chapter, and show each as soon as it is there; then write the page."""
+    """Measure and show one chapter after the other, then write the page."""
     progress = Progress(options.quiet)
     check_output("--output", options.output, suffixes=[".html", ".htm"])
     show = _Shown(silent=options.json or options.quiet)

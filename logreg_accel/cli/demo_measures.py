@@ -43,9 +43,9 @@ def race(X, y, working):
     Returns
     -------
     list of dict
-        `who`, `seconds` (of the best of some fits, where they are short), `steps`, `passes` (None where
-        nobody counts them), `suboptimality`, which is (F − F*)/F*, judged in float64 by formulas that are
-        neither's, and for ours `first_seconds`, of the first fit of the process.
+        `who`, `seconds` (of the best of several short fits), `steps`, `passes` (None if not counted),
+        `suboptimality` (F − F*)/F*, computed in float64 by independent formulas, and for ours
+        `first_seconds`, of the first fit of the process.
     """
     from sklearn.linear_model import LogisticRegression as Theirs
 
@@ -60,7 +60,7 @@ def race(X, y, working):
             ours = who == "logreg_accel"
             times, model = [], None
             while len(times) <= ours or (len(times) < 3 + ours and times[-1] < _SHORT):
-                model, seconds = _timed(make(), X, y)  # the first of ours may wait for a compiler
+                model, seconds = _timed(make(), X, y)  # our first fit may wait for a compiler
                 times.append(seconds)
         runs.append(
             {
@@ -84,7 +84,7 @@ def race(X, y, working):
 
 def _timed(model, *data):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a default setting stops early is what the table shows
+        warnings.simplefilter("ignore")  # the table shows that default settings stop early
         began = time.perf_counter()
         model.fit(*data)
         return model, time.perf_counter() - began
@@ -132,7 +132,7 @@ def cross_validation(X, y, working):
 
 
 def streamed(X, y, megabytes, working):
-    """A fit of files with less memory than they have bytes, beside a fit of the same rows in memory."""
+    """A fit of files with less memory than their size, and a fit of the same rows in memory."""
     with tempfile.TemporaryDirectory() as folder:
         for i, rows in enumerate(np.array_split(np.arange(len(y)), 4)):
             np.save(os.path.join(folder, f"X{i}.npy"), X[rows[0] : rows[-1] + 1])
@@ -158,7 +158,7 @@ def streamed(X, y, megabytes, working):
 
 
 def every_backend(X, y, working):
-    """The same fit on every usable backend, against NumPy's answer; compilation apart."""
+    """The same fit on every usable backend, compared with NumPy's; compilation is timed apart."""
     runs, reference = [], None
     for name in (name for name, why in backends().items() if why is None):
         data = _on_gpu(X) if name == "cupy" else X

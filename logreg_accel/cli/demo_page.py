@@ -9,7 +9,7 @@ _HEADINGS = [heading.replace("F - F*", "F\u00a0−\u00a0F*") for heading in demo
 
 
 def demo_page(report):
-    """The HTML of what `demo` has measured."""
+    """The HTML of the measurements of `demo`."""
     from sklearn.preprocessing import scale
 
     about = f"Generated, {report['rows']:,} × {report['features']} float32"

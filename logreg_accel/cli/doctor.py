@@ -61,9 +61,9 @@ def doctor(options):
 
 
 def warm():
-    """Compile for common data by small fits, and leave the marker that "auto" looks for.
+    """Compile for common data by small fits, and leave the marker that "auto" checks.
 
-    Numba's loops, and where there is a GPU its kernels, of float32 by rows for every number of columns.
+    This compiles Numba's loops and, with a GPU, its kernels for float32 by rows, for every number of columns.
 
     Raises
     ------

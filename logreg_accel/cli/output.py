@@ -30,9 +30,9 @@ def check_output(option, path, inputs=(), suffixes=()):
         Where the path was given, for the message.
     path : str
     inputs : sequence of str
-        Files that are read, which the output must not be by any name.
+        Files that are read; the output must not be one of them under any name.
     suffixes : sequence of str
-        What the name may end with; empty for anything. No suffix is always right.
+        Allowed suffixes; empty for any. A name without a suffix is always allowed.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def check_drawing(option, path, inputs=(), suffixes=(".html", ".htm")):
 
 
 def inputs_of(patterns):
-    """The files that patterns stand for; the patterns themselves where nothing is there."""
+    """The files that match patterns; patterns without a match are kept."""
     try:
         return find_files(patterns)
     except OSError:
@@ -88,7 +88,7 @@ class Progress:
     """The callback of a fit that prints a line for every step; prints nothing if `quiet`."""
 
     def __init__(self, quiet=False):
-        self.quiet, self.warnings = quiet, []  # sentences that a page repeats
+        self.quiet, self.warnings = quiet, []  # sentences that the report repeats
         self._console = _rich_console(sys.stderr)
         self._headed, self._tenths = False, 0
 
@@ -98,14 +98,14 @@ class Progress:
             self._print(shown(text), "dim")
 
     def count(self, done, total, text):
-        """Print a message when another tenth of something is done."""
+        """Print a message after every tenth of the work."""
         tenths, self._tenths = self._tenths, 10 * done // total
         if self._tenths != tenths:
             self.say(text)
 
     @contextlib.contextmanager
     def working(self, text):
-        """Say what is done now, and on a terminal show that it goes on."""
+        """Print the current task, with a spinner on a terminal."""
         if self._console and not self.quiet:
             with self._console.status(shown(text)):
                 yield
@@ -114,7 +114,7 @@ class Progress:
             yield
 
     def warn(self, sentence, always=False):
-        """Print a warning, with `always` even where all else is quiet, and keep it."""
+        """Print a warning, with `always` even in quiet mode, and keep it."""
         self.warnings.append(sentence)
         if always or not self.quiet:
             self._print(shown(f"warning: {sentence}"), "dim")
@@ -162,7 +162,7 @@ def print_table(title, headings, rows, stream=None):
 
 
 def _parts(rows, width):
-    """Numbers of columns that fit beside each other without broken words, the first one in every part."""
+    """Groups of columns that fit side by side without broken words, each with the first column."""
     cells = [max((len(row[i]) for row in rows[1:]), default=0) for i in range(len(rows[0]))]
     needs = [3 + max(cell, _longest_word(heading)) for cell, heading in zip(cells, rows[0], strict=True)]
     parts = [[0]]
@@ -201,7 +201,7 @@ _FEW_DIGITS = ("seconds", "GB_per_s", "passes", "suboptimality", "proven")
 
 
 def for_people(facts):
-    """What is known of a fit, by plain names; times, rates and distances have three digits."""
+    """The facts about a fit, with plain names; times, rates and distances have three digits."""
     return {
         _LABELS.get(name, name): f"{value:.3g}" if name in _FEW_DIGITS else value
         for name, value in facts.items()
@@ -215,7 +215,7 @@ def coefficient(value):
 
 
 def shown(line):
-    """A line for a terminal, in which nothing that came from a file commands it."""
+    """A line for a terminal, with control characters from files escaped."""
     return without_commands(line, _COMMAND)
 
 

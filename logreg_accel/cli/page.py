@@ -40,10 +40,10 @@ def write(path, title, lead, model, samples, warnings=()):
     ----------
     path, title : str
     lead : str
-        What the model was trained on or measured on.
+        The data that the model was trained on or measured on.
     model : LogisticRegression
     samples : dict of str -> Sample
-        By what they are called; the last one is what counts.
+        By name; the last one is the main result.
     warnings : sequence of str
         About the data and the fit.
     """
@@ -138,7 +138,7 @@ def _curves(samples, classes):
 
 
 def _thin(*curves):
-    """The same points of curves, about as far apart as a screen can show."""
+    """The same points of several curves, about as dense as a screen can show."""
     way = np.cumsum(np.hypot(*(np.diff(curve, prepend=curve[0]) for curve in curves[:2])))
     places = np.unique(np.searchsorted(way, np.linspace(0, way[-1], _POINTS)).clip(0, len(way) - 1))
     return [curve[places] for curve in curves]

@@ -9,7 +9,7 @@ _MODEL = "model that train has saved"
 
 
 def command_line():
-    """The parser of `logreg-accel`; of a parsed line, `module` and `verb` say what runs."""
+    """The parser of `logreg-accel`; `module` and `verb` of a parsed line name the function to run."""
     parser = Parser(
         prog="logreg-accel",
         description="Logistic regression on large feature matrices.",
@@ -38,7 +38,7 @@ def command_line():
 
 
 def _add_models(verb):
-    """What is done with a model that was saved."""
+    """Verbs for saved models."""
     predict = verb("predict", "apply", "classify the rows of a file", quiet=True)
     predict.add_argument("file", metavar="FILE", nargs="+", help=DATA)
     predict.add_argument("--model", required=True, metavar="MODEL.npz", help=_MODEL)
@@ -85,7 +85,7 @@ def _add_models(verb):
 
 
 def _add_measurements(verb):
-    """What tells of this machine."""
+    """Verbs about this machine."""
     doctor = verb(
         "doctor", "doctor", "show which backends are usable on this machine, and why the others are not"
     )
@@ -157,7 +157,7 @@ def _add_measurements(verb):
 
 
 def _add_examples(verb):
-    """Scripts to read and to change."""
+    """The verb for example scripts."""
     examples = verb("examples", "examples", "list small scripts that show one thing each, or write some out")
     examples.add_argument(
         "name", metavar="NAME", nargs="*", help="scripts to write out, or all; without a name they are listed"

@@ -16,10 +16,10 @@ _RARE, _MANY_CLASSES, _APART, _SOME, _SHOWN = 0.02, 20, 1e3, 20_000, 100
 
 
 def tell(progress, name, encoder, table, target, y, totals=None, held_out=0):
-    """Tell of an encoder, the table that it learned from, its labels, and what looks odd in them.
+    """Describe an encoder, the table that it learned from, its labels, and suspicious things in them.
 
-    Where the table is longer than memory, table and y are its first rows, and `totals` the classes and how
-    many of all rows each has. So many rows of the file are `held_out`.
+    If the table is larger than memory, `table` and `y` are its first rows, and `totals` has the classes and
+    their numbers of rows. `held_out` is the number of held-out rows.
     """
     classes, counts = np.unique(y, return_counts=True) if totals is None else totals
     size = f"{counts.sum():,} rows" + (f" to learn from, {held_out:,} held out" if held_out else "")
@@ -50,7 +50,7 @@ def _told(encoder, target, classes, counts):
 
 
 def bases(encoder):
-    """The levels without a column, which others of their column are compared with, in words."""
+    """The levels without a column, with which the others are compared, as text."""
     levels = [column for column in encoder.columns_ if isinstance(column, Levels)]
     return ", ".join(f"{column.name}={column.base}" for column in levels if column.base is not None)
 
@@ -80,7 +80,7 @@ def _shares(classes, counts):
 
 
 def _odd(encoder, table, target, y, classes, counts):
-    """Sentences about what is usually a mistake."""
+    """Sentences about things that are usually mistakes."""
     codes, rows = np.searchsorted(classes, y), counts.sum()
     every = "every row" if rows == len(y) else f"each of the first {len(y):,} rows"
     if len(classes) > _MANY_CLASSES:
@@ -94,7 +94,7 @@ def _odd(encoder, table, target, y, classes, counts):
             f"class {rare} has {counts.min()} of {rows:,} rows ({counts.min() / rows:.2%}): "
             "accuracy says little here, look at AUC and PR-AUC"
         )
-    spread, some = [], _columns(table.slice(0, _SOME))  # all rows are looked at where these raise a suspicion
+    spread, some = [], _columns(table.slice(0, _SOME))  # all rows are examined only if these are suspicious
     table = _columns(table)
     for column in encoder.columns_:
         if isinstance(column, Number):
@@ -121,12 +121,12 @@ def _odd(encoder, table, target, y, classes, counts):
 
 
 def _columns(table):
-    """The columns of a table by name, which Arrow would look for one by one."""
+    """The columns of a table by name, since Arrow's own look-up is linear."""
     return dict(zip(table.column_names, table.columns, strict=True))
 
 
 def _texts(column, table):
-    """The levels of a column or, where one with a text for every row is left out, some of these."""
+    """The levels of a column or, for a left-out column with a text per row, some of the texts."""
     if isinstance(column, Levels):
         return column.known
     given = table.get(column.name) if isinstance(column, LeftOut) else None
@@ -136,7 +136,7 @@ def _texts(column, table):
 
 
 def _spellings(classes):
-    """Two classes whose texts are the same but for case and blanks, in words; None where there are none."""
+    """Two classes whose texts differ only by case and blanks, as text; None if there are none."""
     before = {}
     for label in classes.tolist():
         plain = " ".join(str(label).casefold().split())
@@ -147,7 +147,7 @@ def _spellings(classes):
 
 
 def _nearly_numbers(column, texts):
-    """A sentence where most of many texts of a column are numbers to a reader, but the column is not."""
+    """A sentence if a reader would take most texts of a text column for numbers."""
     others = [text for text in texts if not _is_plain(text)]
     signed = [text for text in others if _SIGNED.fullmatch(text)]
     words = len(others) - len(signed)
@@ -179,7 +179,7 @@ def _is_id(values, name, table):
 
 
 def _determines(column, table, codes):
-    """Whether all rows with one value of a column are of one class, where it has few values for the rows."""
+    """Whether each value of a column occurs in only one class, for columns with few values."""
     given = table[column.name]
     if isinstance(column, Number):
         groups = np.unique(numbers_of(column.name, given), return_inverse=True)[1]

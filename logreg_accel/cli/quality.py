@@ -22,10 +22,11 @@ HEADINGS = {
 
 
 def quality(y, proba, labels, classes):
-    """The measures in `HEADINGS`, of labels y and what was said of them.
+    """The measures in `HEADINGS`, from labels y and predictions.
 
-    `base_rate` is the accuracy of saying the most frequent class. Of several classes, areas are means of one
-    against the rest, precision, recall and F1 means over the classes; of two, they are those of the second.
+    `base_rate` is the accuracy of always predicting the most frequent class. For several classes, areas are
+    means of one against the rest, and precision, recall and F1 are means over the classes; for two, they are
+    those of the second.
     """
     from sklearn import metrics
 
@@ -61,9 +62,9 @@ def _mean(values):
 
 
 def calibration(y, proba, classes):
-    """Rows, mean probability and share of hits in ten bins of probability, those without rows left out.
+    """Rows, mean probability and share of hits in ten bins of probability, without empty bins.
 
-    Of two classes, of the second; of several, of the likeliest.
+    For two classes, of the second; for several, of the likeliest.
     """
     if len(classes) == 2:
         said, hit = proba[:, 1].astype(np.float64), y == classes[1]

@@ -29,12 +29,12 @@ class Rows(NamedTuple):
 
 
 def listed(text):
-    """The names in an option that takes several."""
+    """The names in an option that accepts several."""
     return [name for name in (text or "").split(",") if name]
 
 
 def rows_to_learn(options, progress):
-    """Read what `train` learns from, and rows that are held out, encoded if they are a table."""
+    """Read the rows to learn from and the held-out rows, encoded if they are a table."""
     if not is_table(options.file, options.encode):
         return _numbers_to_learn(options)
     tables = check_target(options)
@@ -76,7 +76,7 @@ def rows_to_learn(options, progress):
 
 
 def check_target(options):
-    """The tables that `train` learns from; raises UsageError where nobody says which column is the target."""
+    """The tables to learn from; raises UsageError without --target."""
     tables = Tables(options.file, **layout(options))
     if options.target is None:
         raise UsageError(_which_target(options.file[0], tables.names))
@@ -99,7 +99,7 @@ def _valid(options, encoder, target, y, progress):
 
 
 def types_to_use(encoder, classes, target=None):
-    """How text columns are to be read for an encoder and labels that are known."""
+    """The types for reading text columns for a fitted encoder and known labels."""
     types = types_of(encoder)
     if target is not None:
         types.pop(target, None)
@@ -111,12 +111,12 @@ def types_to_use(encoder, classes, target=None):
 
 
 def known_labels(y, classes, path):
-    """Labels as the model knows them.
+    """Labels in the form that the model knows.
 
     Raises
     ------
     ValueError
-        It does not know some.
+        The model does not know some labels.
     """
     y = as_known(y, classes)
     strange = sorted(set(np.unique(y).tolist()) - set(classes.tolist()), key=str)
@@ -128,7 +128,7 @@ def known_labels(y, classes, path):
 
 
 def check_classes(target, classes, counts):
-    """Raise ValueError for labels that are no classes."""
+    """Raise ValueError for labels that are not classes."""
     rows = int(counts.sum())
     if len(classes) == 1:
         raise ValueError(
@@ -144,7 +144,7 @@ def check_classes(target, classes, counts):
 
 
 def refuse_gaps(X, names, error):
-    """Raise ValueError for all columns that lack numbers, where a fit has told of one of them."""
+    """Raise ValueError that names all columns with missing numbers, after a fit has named one of them."""
     if names is None or not isinstance(X, np.ndarray):
         return
     lacking = np.count_nonzero(~np.isfinite(X), axis=0)
@@ -171,7 +171,7 @@ def _labels(table, target, tables):
 
 
 def layout(options):
-    """How the text of tables reads."""
+    """The options for reading text tables."""
     return {
         "separator": options.sep,
         "header": not options.no_header,
@@ -192,7 +192,7 @@ def _which_target(path, names):
 
 
 def is_table(patterns, encode):
-    """Whether files are tables that are encoded; without pyarrow, text is read as numbers alone."""
+    """Whether files are tables to encode; without pyarrow, text can only be read as numbers."""
     return encode != "none" and has_pyarrow() and kind_of(find_files(patterns)[0]) in TABLES
 
 
@@ -217,7 +217,7 @@ def _numbers_to_learn(options):
 
 
 def without_names(function):
-    """Call what warns that the columns of a matrix have no names, without this warning."""
+    """Call a function without its warning that the columns of a matrix have no names."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
         return function()

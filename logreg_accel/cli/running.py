@@ -14,14 +14,15 @@ class Outcome:
         self.interrupted = self.unconverged = False
 
     def code(self, options):
-        """The exit code; raises KeyboardInterrupt after Ctrl-C, once everything was saved and told."""
+        """The exit code; raises KeyboardInterrupt after Ctrl-C, once everything has been saved and
+        printed."""
         if self.interrupted:
             raise KeyboardInterrupt
         return NOT_CONVERGED if options.strict and self.unconverged else 0
 
 
 def run(model, fit, warn):
-    """Call what fits a model, or where it is None makes one.
+    """Call a function that fits the model, or that makes one if the model is None.
 
     Raises
     ------

@@ -11,18 +11,18 @@ from .quality import print_quality, quality
 from .reading import check_classes, check_target, is_table, layout, listed
 from .using import scored, threshold_of, together
 
-_EVERY = 2.0  # seconds between two lines that say how far the first read is
+_EVERY = 2.0  # seconds between two progress lines of the first read
 _WHOLE = ("dtype", "firth", "inference", "test_size")
 """Options that need all rows at once."""
 
 
 def wanted(options):
-    """Whether files are to be read block by block."""
+    """Whether to read files block by block."""
     return bool(options.memory or options.cache)
 
 
 def check_checkpoint(options):
-    """Raise UsageError for a checkpoint that is there when nobody said that it is to go on."""
+    """Raise UsageError for an existing checkpoint without --resume."""
     if options.resume and not options.checkpoint:
         raise UsageError("--resume: --checkpoint is missing; expected the file of the fit to continue")
     if options.checkpoint and not options.resume and os.path.exists(options.checkpoint):
@@ -56,7 +56,7 @@ def train(options, model, progress):
 
 
 def _held_out(options, model, progress):
-    """What the model says of the rows held out, if there are any; sets the threshold that is asked for."""
+    """The predictions for held-out rows, if there are any; sets the requested threshold."""
     rows = None
     if options.valid:
         rows = together(scored(options, model, options.target, say=progress.say, files=options.valid))
@@ -72,7 +72,7 @@ def _held_out(options, model, progress):
 
 
 def _source(options, progress):
-    """The rows of the files, encoded where these are tables and nobody says that they are not."""
+    """The rows of the files; tables are encoded, except with --encode none."""
     given = {
         "target": options.target,
         "weight": options.weight,
@@ -95,7 +95,7 @@ def _source(options, progress):
 
 
 def _plan(source, progress):
-    """Tell what is made of the tables, before they are encoded."""
+    """Print the summary of the tables before they are encoded."""
     classes, counts = source.coder.classes
     target = source.wanted.target
     check_classes(target, classes, counts)
@@ -105,7 +105,7 @@ def _plan(source, progress):
 
 
 def _check(options):
-    """Raise UsageError for options that rows read block by block cannot serve."""
+    """Raise UsageError for options that do not work block by block."""
     given = [name for name in _WHOLE if getattr(options, name)]
     if isinstance(options.threshold, str) and not options.valid:
         given.append("threshold")
@@ -146,7 +146,7 @@ def _tell(options, model, measured, tried):
 
 
 class _Reading:
-    """Says from time to time how far a read is that parses the files."""
+    """Prints the progress of a read that parses the files."""
 
     def __init__(self, source, progress):
         self.progress, self.rows, self.part = progress, 0, 0

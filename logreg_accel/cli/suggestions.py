@@ -7,16 +7,16 @@ from typing import ClassVar
 
 
 class Parser(argparse.ArgumentParser):
-    """An `argparse.ArgumentParser` that knows the words of scikit-learn, and what is nearly right."""
+    """An `argparse.ArgumentParser` with suggestions for scikit-learn's names and misspelt options."""
 
-    made: ClassVar[dict] = {}  # the parsers of all verbs: the top one reports what none of them knows
+    made: ClassVar[dict] = {}  # of all verbs: the top one reports what no verb knows
 
     def __init__(self, *given, **named):
         super().__init__(*given, **named)
         self.made[self.prog] = self
 
     def error(self, message):
-        """End with one line: the usage of a verb with many options would push it out of sight."""
+        """Print one line and exit: the usage of a verb with many options would push it out of sight."""
         self.exit(
             2,
             f"{self.prog}: error: {message}{self._hint(message)}\n{self.prog} --help shows what there is.\n",

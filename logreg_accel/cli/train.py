@@ -63,7 +63,7 @@ def train(options):
 
 
 def _fit(options, model, rows, X, progress):
-    """The fitted model, its Outcome, and what was tried to choose C."""
+    """The fitted model, its Outcome, and the tried values of C."""
     if options.firth:
         return *bars.firth_fit(options, rows, X, progress), []
     tried = []
@@ -84,7 +84,7 @@ def _fit(options, model, rows, X, progress):
 
 
 def _tell(options, model, X, y, measured, tried=None):
-    """Say what was learned first, and how fast second."""
+    """Print the quality and coefficients, then the facts about the fit."""
     facts = _summary(model, options)
     if options.json:
         print_json({**facts, **measured, **({"cv": tried} if tried else {})})
@@ -124,7 +124,7 @@ def _with_names(X, names):
 
 
 def _model(options, progress):
-    """The estimator that the options ask for; raises UsageError for what would only fail after the work."""
+    """The estimator of the options; raises UsageError early for options that would fail after the work."""
     model = LogisticRegression(
         C=options.C if isinstance(options.C, float) else 1.0,
         l1_ratio=options.l1_ratio,
@@ -151,7 +151,7 @@ def _sample(model, X, y):
 
 
 def _check(options, model):
-    """Raise errors early that would otherwise come only after the work."""
+    """Raise errors early that would otherwise occur only after the work."""
     inputs = [*inputs_of(options.file), *inputs_of(options.valid or [])]
     check_output("--model", options.model, inputs=inputs)
     check_drawing("--report", options.report, [*inputs, options.model])
@@ -200,7 +200,7 @@ def _speed(history):
 
 
 def _error_bars(options, model):
-    """Which error bars are kept, where some were asked for."""
+    """The kind of error bars to keep, if requested."""
     if not (options.inference or options.firth):
         return {}
     kept = getattr(model, "inference_", None)

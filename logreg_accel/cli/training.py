@@ -164,7 +164,7 @@ def _add_errors(group):
 
 
 def add_layout(sub):
-    """How the text of a table reads."""
+    """Options for reading text tables."""
     sub.add_argument(
         "--sep", type=values.separator, metavar="CHARACTER", help="what separates fields (default: detected)"
     )
@@ -186,7 +186,7 @@ def add_layout(sub):
 
 
 class _Names(str):
-    """Help that lists a table when it is shown, and not before: the table's modules take a while to load."""
+    """Help text that lists a table only when it is shown, since its modules take a while to load."""
 
     def __mod__(self, parameters):
         from ..backends import BACKENDS

@@ -29,7 +29,7 @@ class Scored(NamedTuple):
 def scored(options, model, target=None, keep=(), say=lambda text: None, files=None):
     """Yield Scored, batch by batch, with labels if a target is named.
 
-    Of other `files` than the options have, without their threshold.
+    With `files`, other files than those of the options, without a threshold.
     """
     if files:
         options = argparse.Namespace(**{**vars(options), "file": files, "threshold": None})
@@ -70,7 +70,7 @@ def probabilities(model, X):
 
 
 def predicted(model, X, probability, threshold=None):
-    """Predict classes: the second one from a threshold on, where there is one, else the likeliest."""
+    """Predict classes: the second one from the threshold on, if there is one, otherwise the likeliest."""
     threshold = getattr(model, "threshold_", None) if threshold is None else threshold
     if threshold is None:
         return without_names(lambda: model.predict(X))
@@ -125,7 +125,7 @@ def _encoded(options, model, target, keep, say):
 
 
 def _of_files(options, model, target):
-    """Tables of a model that knows numbers alone."""
+    """Tables for a model that was trained on numbers only."""
     source = scan(options.file, target=target, features=model.feature_names_in_.tolist())
     for piece in source.pieces(labelled=target is not None):
         y = piece.chunk.y

@@ -10,7 +10,7 @@ _MEMORY = 4_000_000_000
 
 
 class Partition:
-    """Rows of Dask collections: read on a worker, where the pool has put what they are.
+    """A partition of Dask collections: read on a worker, where the pool has placed its values.
 
     Parameters
     ----------
@@ -18,14 +18,14 @@ class Partition:
     name : str
         For messages.
     values : list of Delayed
-        X, and labels and weights as far as there are any; on a worker, what they are.
+        X, and labels and weights if there are any; on a worker, the computed values.
     """
 
     def __init__(self, key, name, values):
         self.key, self.name, self.values = key, name, values
 
     def __getstate__(self):
-        return {"key": self.key, "name": self.name}  # how they are made is between the client and Dask
+        return {"key": self.key, "name": self.name}  # their computation is left to the client and Dask
 
     def __call__(self):
         yield of_arrays(*self.values, where=self.name)
@@ -38,7 +38,7 @@ def is_collection(given):
 
 
 def source_of(X, y, sample_weight=None):
-    """A source of the rows of Dask collections, on the workers of the client that is there.
+    """A source of the rows of Dask collections, on the workers of the current client.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def source_of(X, y, sample_weight=None):
     TypeError
         y is in memory.
     ValueError
-        They have other partitions than X, or there is no client.
+        Their partitions differ from those of X, or there is no client.
     """
     client = _client()
     values, key = [], uuid.uuid4().hex

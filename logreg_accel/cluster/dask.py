@@ -6,12 +6,13 @@ import time
 from .collections import Partition
 from .parts import LOST, Failed
 
-_FRESH = 0.5  # seconds for which the list of workers is believed
-_FETCH = 20.0  # seconds that what is done may take to get here
+_FRESH = 0.5  # seconds for which the list of workers is kept
+_FETCH = 20.0  # seconds that a result may take to arrive here
 
 
 class DaskPool:
-    """See `parts`. Futures are pure functions that are bound to a worker: when it goes, they are asked anew.
+    """See `parts`. Futures are pure functions that are bound to a worker; if it dies, they are submitted
+    again.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ class DaskPool:
         self.told, self.heard = {}, {}
 
     def submit(self, worker, function, args):
-        # Partitions come as futures, which Dask makes again where they are lost.
+        # Partitions are futures, which Dask computes again if they are lost.
         partitions = [part.read for part in _parts_in(args) if isinstance(part.read, Partition)]
         values = [self.client.compute(value) for partition in partitions for value in partition.values]
         keys = [(partition.key, len(partition.values)) for partition in partitions]
@@ -39,7 +40,7 @@ class DaskPool:
         except TimeoutError:
             pass  # some of them are done
         except (CancelledError, concurrent.futures.CancelledError):
-            pass  # told below
+            pass  # reported below
         done = [handle for handle in handles if handle.status == "finished"]
         outcomes = self._fetched(done) if done else []
         for handle in handles:
@@ -52,7 +53,8 @@ class DaskPool:
             self.client.cancel(handles, force=True)
 
     def workers(self):
-        """Told by changes in what the scheduler reports, not by its times: its clock may differ from ours."""
+        """Determined by changes in the scheduler's reports, not by its times: its clock may differ from
+        ours."""
         now = time.monotonic()
         if now - self.looked > _FRESH:
             found = self.client.scheduler_info(n_workers=-1)["workers"]
@@ -63,10 +65,10 @@ class DaskPool:
         return {name: now - heard for name, heard in self.heard.items()}
 
     def close(self):
-        """The client is the caller's."""
+        """The caller owns the client, which stays open."""
 
     def _fetched(self, done):
-        """Values that lie on workers, which may end right now."""
+        """Values that are on workers, which may die at any time."""
         try:
             values = self.client.sync(self.client._gather, done, errors="raise", callback_timeout=_FETCH)
         except Exception:

@@ -14,13 +14,13 @@ class Plan(NamedTuple):
     token : str
         Names the source.
     first : (str, Chunk)
-        What all chunks have to be like.
+        The place and the columns that all chunks have to match.
     classes : ndarray or None
-        Those given.
+        The given classes.
     memory : int
         Bytes of one worker.
     folder : str or None
-        For blocks that memory has no room for.
+        For blocks that do not fit into memory.
     """
 
     token: str
@@ -31,19 +31,19 @@ class Plan(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What is known of a part once it was read.
+    """The facts about a part after its first read.
 
     Attributes
     ----------
     names, kind, width, layouts : of its blocks
     labels : ndarray
-        Those that come up, sorted.
+        The labels that occur, sorted.
     codes, rows : ndarray
         The code of each in the blocks of the part, and the first row that has it.
     totals : tuple of ndarray
         Rows, and sums, largest and least positive of the weights, of each label.
     digest : bytes
-        Tells the part from others.
+        Distinguishes the part from others.
     rounded : Counter
         How many whole numbers of each column float64 has not.
     """
@@ -61,7 +61,7 @@ class Summary(NamedTuple):
 
 
 class View(NamedTuple):
-    """What rows are read as: arithmetic, and what is subtracted."""
+    """How rows are read: the arithmetic, and the centre that is subtracted."""
 
     dtype: np.dtype
     subtracted: Any
@@ -69,7 +69,7 @@ class View(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """A row vector: its name, and the pass that gives it (again)."""
+    """A row vector: its name, and the pass that computes it, also again."""
 
     key: int
     view: View
@@ -99,6 +99,6 @@ class Halves(NamedTuple):
 
 
 class Lacking(NamedTuple):
-    """The answer of a worker that was not told how to read some parts."""
+    """The answer of a worker that does not know how to read some parts."""
 
     parts: list

@@ -17,7 +17,7 @@ class PartRows(StreamRows):
     parts : list of int
         Those that have rows.
     shared : (Streamed, int)
-        What all parts have in common, without a store; and the number of features.
+        Common facts of all parts, without a store; and the number of features.
     view : View
     """
 
@@ -60,7 +60,7 @@ def _on_host(sums, backend):
 
 
 class _Nodes(ByPart):
-    """As nodes of a tree, to which other workers add theirs."""
+    """Sums as nodes of a tree, to which those of other workers are added."""
 
     def total(self):
         return self.nodes()

@@ -3,8 +3,8 @@
 A pool has four calls::
 
     submit(worker, function, args) -> handle     runs function(*args, n_threads=...) there
-    gather(handles, timeout) -> [(handle, outcome)]    those that are done: a value, a Failed, or LOST
-    cancel(handles)                              nobody waits for them any more
+    gather(handles, timeout) -> [(handle, outcome)]    finished ones: a value, a Failed, or LOST
+    cancel(handles)                              their results are no longer needed
     workers() -> {worker: seconds since it was last heard of}
 """
 
@@ -16,28 +16,28 @@ from . import worker
 from .messages import Lacking
 
 SILENT = 30.0
-"""Seconds after which a worker that is not heard of is given up."""
+"""Seconds without a sign of life after which a worker is given up."""
 
-_PATIENCE = 120.0  # seconds to wait for a worker where there is none
+_PATIENCE = 120.0  # seconds to wait for a first worker
 _TRIES = 6  # of one part, in one question
 _POLL = 0.2  # seconds
 
 LOST = object()
-"""The outcome of what was running on a worker that is gone."""
+"""The outcome of a call on a worker that died."""
 
 
 class Failed(NamedTuple):
-    """The outcome of what raised an exception."""
+    """The outcome of a call that raised an exception."""
 
     error: BaseException
 
 
 class ClusterError(RuntimeError):
-    """There are no workers, or some parts end every worker that reads them."""
+    """There are no workers, or every worker that reads some parts dies."""
 
 
 class PartsOnWorkers:
-    """Asks workers about parts, until every part has been answered for.
+    """Asks workers about parts until there is an answer for every part.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class PartsOnWorkers:
     Attributes
     ----------
     digests : dict of int -> bytes
-        What the first read found in the parts, which a later one has to find again.
+        Checksums of the parts from the first read, which later reads have to match.
     """
 
     def __init__(self, pool, plan, parts):
@@ -57,7 +57,7 @@ class PartsOnWorkers:
         self.digests = {}
 
     def first(self):
-        """What all chunks have to be like: from the first part that has rows."""
+        """The pattern that all chunks have to match: from the first part that has rows."""
         found = None
         for i, part in enumerate(self.parts):
             (found,) = self._asked([i], lambda who, mine, part=part: (worker.peek, (part,)))
@@ -66,9 +66,9 @@ class PartsOnWorkers:
         return found
 
     def ask(self, method, args=(), numbers=None):
-        """What a method of a Shelf gives for some parts, answer by answer, as they come.
+        """The results of a method of a Shelf for some parts, one by one as they arrive.
 
-        A worker is asked at once about those of its parts that it has, and about others one by one.
+        A worker gets one question about the parts that it holds, and one question for each other part.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class PartsOnWorkers:
         yield from self._asked(numbers, call)
 
     def forget(self):
-        """Tell workers that nobody asks about these parts any more."""
+        """Tell workers that these parts are no longer needed."""
         for who in self.pool.workers():
             if self.held[who]:
                 self.pool.cancel([self.pool.submit(who, worker.forget, (self.plan.token,))], running=False)
@@ -128,7 +128,7 @@ class PartsOnWorkers:
         return mine
 
     def _given_up(self, running, tries):
-        """The parts of questions whose worker is gone or hangs."""
+        """The parts of questions whose worker died or hangs."""
         silent, again = self.pool.workers(), []
         for handle, (who, mine) in list(running.items()):
             if silent.get(who, SILENT) >= SILENT:
@@ -139,7 +139,7 @@ class PartsOnWorkers:
         return again
 
     def _assigned(self, numbers):
-        """(worker, parts) for some parts: their owners, unless these are gone or have more than others."""
+        """(worker, parts) for some parts: their owners, unless these died or have more parts than others."""
         workers = self._workers()
         most = -(-len(self.parts) // len(workers))
         load = collections.Counter(who for who in self.owner.values() if who in workers)
@@ -154,7 +154,7 @@ class PartsOnWorkers:
                 rest.append(i)
         share = -(-len(rest) // len(workers)) if rest else 0
         while rest:
-            who = min(workers, key=load.__getitem__)  # the first of those with the fewest
+            who = min(workers, key=load.__getitem__)  # the first worker with the fewest parts
             some = rest[: max(min(most - load[who], share), 1)]
             rest = rest[len(some) :]
             load[who] += len(some)
@@ -163,7 +163,7 @@ class PartsOnWorkers:
         return [(who, sorted(some)) for who, some in mine.items()]
 
     def _workers(self):
-        """Those that are heard of, in a fixed order; waits for one where there is none."""
+        """The workers that are alive, in a fixed order; waits if there are none."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             there = sorted(who for who, silent in self.pool.workers().items() if silent < SILENT)
@@ -178,6 +178,6 @@ class PartsOnWorkers:
 
 
 def _calls(numbers, held):
-    """The parts that are there in one, each of the others by itself."""
+    """One call for the parts that a worker holds, and one for each other part."""
     there = [i for i in numbers if i in held]
     return [*([there] if there else []), *([i] for i in numbers if i not in held)]

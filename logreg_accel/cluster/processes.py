@@ -14,7 +14,7 @@ from .parts import LOST, Failed
 
 try:
     import cloudpickle
-except ImportError:  # joblib before 1.6 brings its own
+except ImportError:  # joblib before 1.6 has its own copy
     from joblib.externals import cloudpickle
 
 _BEAT = 1.0  # seconds between signs of life
@@ -22,13 +22,13 @@ _START = 60.0  # seconds that a process may take until the first one
 
 
 class Processes:
-    """See `parts`. A process that ends is replaced by a new one.
+    """See `parts`. A process that dies is replaced.
 
     Parameters
     ----------
     count : int
     n_threads : int
-        Of each.
+        Threads of each process.
     """
 
     def __init__(self, count, n_threads=1):
@@ -53,7 +53,7 @@ class Processes:
         return [(handle, self.done.pop(handle)) for handle in handles if handle in self.done]
 
     def cancel(self, handles, running=True):
-        """Forget about them, and end processes that are at it."""
+        """Drop these calls, and end the processes that run them."""
         for handle in handles:
             self.done.pop(handle, None)
             worker = self.running.pop(handle, None)
@@ -77,7 +77,7 @@ class Processes:
         self.children.clear()
 
     def _take(self, timeout):
-        """Note what children have told; waits for the first word."""
+        """Record messages of children; waits for the first one."""
         try:
             while True:
                 name, told = self.outcomes.get(timeout=timeout) if timeout else self.outcomes.get_nowait()
@@ -87,14 +87,14 @@ class Processes:
                     for handle in [handle for handle, who in self.running.items() if who == name]:
                         del self.running[handle]
                         self.done[handle] = LOST
-                elif self.running.pop(told[0], None) is not None:  # else nobody waits for it
+                elif self.running.pop(told[0], None) is not None:  # otherwise its result is no longer needed
                     self.done[told[0]] = told[1]
         except queue.Empty:
             pass
 
 
 class _Child:
-    """A process, and two threads that talk to it, so that nobody waits for one that is frozen."""
+    """A process and two threads that talk to it, so that a frozen process does not block the client."""
 
     def __init__(self, name, outcomes):
         here, there = Pipe()
@@ -136,7 +136,7 @@ class _Child:
 
 
 def serve(descriptor):
-    """What a process does: runs what it is sent, until nobody sends any more."""
+    """The main loop of a process: it runs calls until the client closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     to_client, lock = Connection(descriptor), threading.Lock()
 

@@ -39,7 +39,7 @@ def opened(source, class_weight=None):
 
 
 def pool_of(client):
-    """The pool of a Dask client, or of so many processes, and whether it is to be closed."""
+    """The pool of a Dask client or of a number of processes, and whether to close it."""
     if isinstance(client, int):
         from .processes import Processes
 
@@ -52,7 +52,7 @@ def pool_of(client):
 
 
 def _streamed(source, there):
-    """What is known of all parts together."""
+    """The combined facts about all parts."""
     summaries: dict = {}
     for answer in there.ask("summary"):
         summaries.update(answer)
@@ -77,7 +77,7 @@ def _streamed(source, there):
 
 
 class StoreOfParts:
-    """In place of a Store: what is known of the blocks on workers, and some of their rows.
+    """Takes the place of a Store: facts about the blocks on workers, and access to some of their rows.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class StoreOfParts:
         return self.nbytes * (4 if self.kind.sparse else 1)
 
     def bytes_of(self, rows):
-        """Bytes that `some` moves, about."""
+        """The approximate number of bytes that `some` moves."""
         return len(rows) * self.nbytes / max(self.shape[0], 1)
 
     def close(self):
@@ -119,13 +119,13 @@ class StoreOfParts:
         return p.collected(iter(self.each("some", view, self.by_part(rows))), len(rows))
 
     def by_part(self, rows):
-        """Some rows, ascending, as those of each part, counted from its first."""
+        """Some ascending rows, split by part, and counted from the first row of the part."""
         cuts = np.searchsorted(rows, self.starts)
         spans = enumerate(itertools.pairwise(cuts.tolist()))
         return {i: rows[a:b] - self.starts[i] for i, (a, b) in spans if a < b}
 
     def each(self, method, view, own=None, args=()):
-        """What a method gives for every part, or those that have an argument of their own; in order."""
+        """The results of a method for every part, or for those with their own argument, in order."""
         numbers = [i for i, layouts in enumerate(self.layouts) if layouts and (own is None or i in own)]
         found: dict = {}
         for answer in self.there.ask("each", (self.shared, view, method, own or {}, args), numbers):
@@ -138,12 +138,12 @@ class StoreOfParts:
 
 
 class ClusterRows(StreamRows):
-    """Rows of parts on workers; of what has a number a row there are recipes here.
+    """Rows of parts on workers; row vectors stay there, and the client has their recipes.
 
     Attributes
     ----------
     read_again : float
-        Reads of all rows that it took to make lost row vectors again.
+        Reads of all rows that were needed to compute lost row vectors again.
     """
 
     read_again = 0.0
@@ -180,13 +180,13 @@ class ClusterRows(StreamRows):
         return total._replace(margins=vector) if keeps else total
 
     def _to_come(self, pass_):
-        """A row vector that workers make, again where it is lost, as long as somebody here holds it."""
+        """A row vector that workers compute, and compute again if it is lost, while it is referenced here."""
         key = next(self._keys)
         vector = self._alive[key] = RowVector(Recipe(key, self._view, pass_))
         return vector
 
     def wanted(self, draws):
-        return ()  # workers send what is drawn, and nothing else
+        return ()  # workers send drawn rows and no others
 
     def to_host(self, vector, rows=None):
         """See `StreamRows.to_host`."""

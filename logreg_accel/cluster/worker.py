@@ -1,8 +1,8 @@
-"""What a worker does: it keeps parts of a source as blocks, and answers questions about them.
+"""The work of a worker: it keeps parts of a source as blocks, and answers questions about them.
 
-An answer is a function of the parts and of what is asked. Blocks and row vectors that are kept are caches: a
-worker that lacks a part reads it, and makes a row vector again by the pass that gave it. So any worker can
-answer, at any time, with the same bits.
+An answer is a function of the parts and of the question. Blocks and row vectors are only cached: a worker
+that lacks a part reads it, and computes a row vector again by the pass that made it. So any worker can answer
+at any time, with the same bits.
 """
 
 import collections
@@ -22,7 +22,7 @@ from ..rows.stream import VECTORS
 from .messages import ClassMasses, Halves, Lacking, Product, Summary
 from .part_rows import PartRows
 
-_SHELVES = 3  # sources that are kept: one that is dropped is read again
+_SHELVES = 3  # number of sources that are kept; a dropped one is read again
 
 
 _shelves: collections.OrderedDict = collections.OrderedDict()
@@ -36,11 +36,11 @@ def work(plan, parts, method, numbers, args, n_threads=None):
     ----------
     plan : Plan
     parts : dict of int -> (Part, digest or None)
-        Those that the worker is thought to lack.
+        Parts that the worker probably lacks.
     method : str
         Of Shelf.
     numbers : list of int
-        Of the parts that are asked about.
+        Numbers of the parts in question.
     args : tuple
     n_threads : int or None
 
@@ -62,14 +62,14 @@ def work(plan, parts, method, numbers, args, n_threads=None):
 
 
 def peek(part, n_threads=None):
-    """The first row of a part that tells types, and where it is from."""
+    """The first row of a part from which types are known, and its place."""
     pattern = Pattern()
     next(pieces_of(0, part, pattern), None)
     return pattern.first
 
 
 def forget(token, n_threads=None):
-    """Give back what is kept of a source."""
+    """Release everything that is kept of a source."""
     with _lock:
         shelf = _shelves.pop(token, None)
         if shelf is not None:
@@ -94,7 +94,7 @@ class Shelf:
     # -- parts -----------------------------------------------------------------------------------------------
 
     def read(self, number, part, digest=None):
-        """Decode a part, unless it is there; ValueError where it is not what it was."""
+        """Decode a part, unless it is there; ValueError if it has changed."""
         if number in self.summaries:
             return
         decoder = Decoder(LabelBook(self.plan.classes), Totals())
@@ -116,7 +116,7 @@ class Shelf:
         store = Store(kind, None, anonymous(self.plan.folder))
         memory = self.plan.memory
         store.allow(cache.room_at_first(memory))
-        store.allow(cache.room_for_blocks(memory, memory // 5))  # the solver is elsewhere
+        store.allow(cache.room_for_blocks(memory, memory // 5))  # the solver is in another process
         return store
 
     def _summary(self, decoder, blocks):
@@ -145,7 +145,7 @@ class Shelf:
     def sums(self, numbers, shared, view, pass_, key, alive):
         """The nodes of a Tree with the sums of a pass, and how many rows were read again for row vectors.
 
-        Row vectors that the pass gives are kept under `key`; those that are not in `alive` are dropped.
+        Row vectors from the pass are kept under `key`; those not in `alive` are dropped.
         """
         for known in [name for name in self.vectors if name[0] not in alive]:
             del self.vectors[known]
@@ -163,7 +163,7 @@ class Shelf:
             return rows._over_blocks(pass_, rows.blocks if pass_.reads else rows._without_x)
 
     def _vector(self, recipe, numbers, shared):
-        """A row vector over the blocks of some parts, where it is lacking made anew."""
+        """A row vector over the blocks of some parts, computed again where it is missing."""
         lacking = [i for i in numbers if (recipe.key, i) not in self.vectors]
         if lacking:
             self._sums(lacking, shared, recipe.view, recipe.pass_, recipe.key)
@@ -174,7 +174,7 @@ class Shelf:
     # -- each part by itself ---------------------------------------------------------------------------------
 
     def each(self, numbers, shared, view, method, own, args):
-        """What a method below gives for every part that has rows; own : dict of part -> an argument."""
+        """The results of a method below for every part that has rows; own : dict of part -> an argument."""
         there = [i for i in numbers if self.blocks[i]]
         return {i: getattr(self, method)(PartRows(self, [i], shared, view), own.get(i), *args) for i in there}
 

@@ -60,7 +60,7 @@ class Block(NamedTuple):
     splits : array (rows, ⌈splits/8⌉) of uint8, or None
         Bit j % 8 of number j // 8 says whether split j trains on the row.
     offset : array (rows, 1) or (rows, outputs), or None
-        What is added to the margins, float64.
+        Added to the margins, float64.
     """
 
     X: Any
@@ -81,7 +81,7 @@ class Labelled(NamedTuple):
     weight_scale : float
         The factor that turns the block's weights into the user's.
     class_weights : ndarray (n_classes,) or None
-        Those that the block's weights contain.
+        The class weights that the block's weights contain.
     counts : sequence of int (n_classes,) or None
         Rows of each class, where they are known.
     """
@@ -143,7 +143,7 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None, offse
         The input is wrong in any way other than non-finite values of X, which the first pass finds.
     """
     X = as_matrix(X)
-    # Labels on a device stay there, unless they have to meet something on the host.
+    # Labels on a device stay there, unless they are needed on the host.
     weights_there = sample_weight is None or is_numpy_like(sample_weight)
     there = X.on_device and weights_there and class_weight is None and classes is None
     y = as_labels(y, there)

@@ -1,6 +1,6 @@
 """X − 1cᵀ without changing X, for columns that lie so far from zero that the arithmetic of a pass loses them.
 
-Beside an intercept, X and X − 1cᵀ are the same model: only the intercept differs. But margins and sums over
+With an intercept, X and X − 1cᵀ give the same model, except for the intercept. But margins and sums over
 columns far from zero lose the digits in which the rows differ; so c is subtracted in float64, tile by tile.
 """
 
@@ -13,12 +13,13 @@ import numpy as np
 from .compressed import CompressedRows
 from .matrix import Matrix
 
-_ROWS = (16, 512)  # looked at, at least and at most
+_ROWS = (16, 512)  # rows examined, at least and at most
 _BYTES = 1 << 20
 _FAR = {"float32": 30.0, "float64": 1e4}
-"""Distances from zero, in standard deviations, beyond which a column is far: rounding grows as the square."""
+"""Distances from zero, in standard deviations, beyond which a column is far; rounding grows as their
+square."""
 _EXTREME = 1e15
-"""Numbers whose squares come near the bounds of float32 are this large, or small."""
+"""Numbers this large or small have squares near the limits of float32."""
 
 
 class Centred(Matrix):
@@ -28,7 +29,7 @@ class Centred(Matrix):
     ----------
     base : Matrix
     centre : array (n_features,), float64
-        c, where X lies.
+        c, on the device of X.
     """
 
     def __init__(self, base, centre):
@@ -66,7 +67,7 @@ class Centred(Matrix):
 class CentredRows(CompressedRows):
     """X − 1cᵀ in float64 for a sparse X, by algebra: nothing is made dense.
 
-    (X − 1cᵀ)W = XW − 1(cᵀW), and so on. A column with a zero lies no further from zero than the root of the
+    (X − 1cᵀ)W = XW − 1(cᵀW), and so on. The mean of a column with a zero is at most the square root of the
     number of rows, in standard deviations, so that little cancels.
     """
 
@@ -127,9 +128,10 @@ class CentredRows(CompressedRows):
 
 
 class MovedRows(CentredRows):
-    """X − 1cᵀ in float64 for a sparse X whose columns with a c have an entry in every row: those are moved.
+    """X − 1cᵀ in float64 for a sparse X if columns with a nonzero c have an entry in every row: these are
+    shifted.
 
-    No other entries are wanted, and nothing cancels: in the algebra of `CentredRows` squares of c would.
+    No new entries arise, and nothing cancels; in the algebra of `CentredRows`, squares of c would.
     """
 
     @cached_property
@@ -181,14 +183,14 @@ def centred(X, centre):
 
 
 class Columns(NamedTuple):
-    """What some evenly spaced rows say of the columns.
+    """Statistics of the columns from some evenly spaced rows.
 
     Attributes
     ----------
     mean, deviation, largest : ndarray
-        Of a sparse X of those columns alone that have no zero: the others are nearer to zero than wide.
+        For a sparse X only of columns without a zero: the others are nearer to zero than their deviation.
     which : ndarray or slice
-        The columns that these are of.
+        The columns of these statistics.
     scale : ndarray (n_features,)
         Root mean squares.
     """
@@ -201,7 +203,7 @@ class Columns(NamedTuple):
 
 
 def look_at(X, xp=np, to_host=np.asarray):
-    """The Columns of X, looked at once; it costs no read.
+    """The Columns of X, computed once; it costs no read.
 
     Parameters
     ----------
@@ -235,7 +237,7 @@ def _look_at(X, xp, to_host):
         some, largest = some.astype(np.float64, copy=False), np.maximum(most, -least)
         mean = some.mean(axis=0)
         some = some - mean
-        some -= some.mean(axis=0)  # what the mean was off by, where columns are far from zero
+        some -= some.mean(axis=0)  # the rounding error of the mean, for columns far from zero
         deviation = np.sqrt(np.einsum("ij,ij->j", some, some) / max(size, 1))
         if scale is None:
             scale = np.sqrt(mean * mean + deviation * deviation)
@@ -245,7 +247,7 @@ def _look_at(X, xp, to_host):
 def spread_of(X):
     """The mean of ‖x − x̄‖² over some rows, ‖x̄‖² beside it, and "dense" or "sparse".
 
-    Of a sparse X, x̄ counts as zero.
+    For a sparse X, x̄ counts as zero.
     """
     columns = look_at(X)
     squares = float((columns.scale**2).sum())
@@ -255,10 +257,10 @@ def spread_of(X):
 
 
 def centre_of(columns, dtype, intercept):
-    """The c that the columns want subtracted, or None where the arithmetic serves as it is.
+    """The c to subtract, or None if the arithmetic needs no change.
 
-    Any c gives the same model; so the means of some rows do. Without an intercept c is zero, and the
-    only gain is that the arithmetic is float64.
+    Any c gives the same model, so that the means of some rows suffice. Without an intercept c is zero, and
+    only the arithmetic becomes float64.
 
     Parameters
     ----------

@@ -18,18 +18,18 @@ class Piece(NamedTuple):
 
 
 def stamp(path):
-    """What changes with a file."""
+    """The facts that change when a file changes."""
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns]
 
 
 class Pattern:
-    """The first rows that tell types, which all others have to be like.
+    """The first rows from which types are known, which all others have to match.
 
     Attributes
     ----------
     first : (str, Chunk) or None
-        Where they come from, and a row of them at most.
+        Their place, and at most one row of them.
     """
 
     def __init__(self, first=None):
@@ -38,7 +38,7 @@ class Pattern:
     def fitted(self, chunk, where):
         """The chunk with its columns in the order of the first one's; ValueError where they are others."""
         chunk = chunk if self.first is None else like_first(chunk, where, self.first)
-        if self.first is None or not self.first[1].types:  # of no rows, which tell no types
+        if self.first is None or not self.first[1].types:  # without rows, types are unknown
             y, s = (None if v is None else v[:1] for v in (chunk.y, chunk.weight))
             self.first = where, chunk._replace(X=chunk.X[:1], y=y, weight=s)
         return chunk
@@ -62,7 +62,7 @@ def pieces_of(number, part, pattern, labelled=True):
 
 
 def _read(part):
-    """The chunks of a part; a null is told with its row in the part."""
+    """The chunks of a part; errors about a null name its row in the part."""
     start = 0
     try:
         for chunk in part.read():

@@ -9,7 +9,7 @@ from .files import find_column
 from .rounded import rounded
 
 CHUNK = 1 << 23
-"""Bytes of a chunk, about."""
+"""Approximate size of a chunk in bytes."""
 
 BATCH = 1 << 21
 """Bytes of a chunk of a table, of which its readers have several copies."""
@@ -27,9 +27,9 @@ class Chunk(NamedTuple):
     names : list of str or None
         Of the columns.
     types : tuple of str
-        Of each column, or one of all; empty where there is nothing to tell it by.
+        Types of each column, or one for all; empty if unknown.
     open_ended : bool
-        Whether a sparse X may have more columns than show here.
+        Whether a sparse X may have more columns than occur here.
     rounded : Counter or None
         How many whole numbers of each column float64 has not.
     """
@@ -57,7 +57,7 @@ class Wanted(NamedTuple):
         Raises
         ------
         ValueError
-            One is not there, or none is left.
+            A column is missing, or none is left.
         """
         for name in (self.target, self.weight, *self.drop, *(self.features or ())):
             find_column(name, columns, where)
@@ -132,4 +132,4 @@ def of_arrays(X, y=None, weight=None, *, where):
         X = as_array(X)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{where}: {error}") from error
-    return Chunk(X, y, weight, names, (X.dtype.name,), rounded=whole)  # a type in any order of the bytes
+    return Chunk(X, y, weight, names, (X.dtype.name,), rounded=whole)  # in any byte order

@@ -17,7 +17,7 @@ def add_by_group(X, codes, R, out):
     out : array (groups, n + 1, k)
     """
     n = X.shape[1]
-    if not isinstance(R, np.ndarray):  # on a device, whose library has no product that would be faster
+    if not isinstance(R, np.ndarray):  # on a device, whose library has no faster product
         X = X.to_dense()
         for a in range(R.shape[1]):
             np.add.at(out[:, :n, a], codes, X * R[:, a : a + 1])
@@ -37,9 +37,10 @@ def add_by_group(X, codes, R, out):
 
 
 def mixed(X):
-    """How many numbers of each column are neither 0 nor 1, and how many are 1: two arrays (n,), where X is.
+    """How many numbers of each column are neither 0 nor 1, and how many are 1: two arrays (n,), on the device
+    of X.
 
-    X is looked at as it is stored, whatever is subtracted from it.
+    This is about X as stored, before a centre is subtracted.
     """
     stored = X.stored
     if X.compressed:

@@ -8,7 +8,7 @@ from .matrix import Matrix, kind_of
 from .pieces import gram_bounds, runs_of
 
 _DENSE_BELOW = 12  # columns per entry of a row
-_SPARSE_WORK = 4  # times that of as many bytes of a dense X
+_SPARSE_WORK = 4  # relative to as many bytes of a dense X
 _TILES = 32  # by which tiles are larger than those of a dense X
 _KEPT_UP_TO = 1 << 25  # bytes of entries
 _DENSE_AT_MOST = 2  # times the bytes of compressed rows
@@ -70,7 +70,7 @@ class CompressedRows(Matrix):
 
     @property
     def has_columns(self):
-        """Whether `by_columns` was asked for before."""
+        """Whether `by_columns` was called before."""
         return self._by_columns is not None
 
     def by_columns(self):
@@ -86,8 +86,8 @@ class CompressedRows(Matrix):
         return X.data, *(a.view(f"u{a.itemsize}") for a in (X.indices, X.indptr))
 
     def transposed_product(self, R):
-        """In float64, since SciPy adds one entry after the other; what it would copy for each product is kept
-        where it is small."""
+        """In float64, since SciPy adds one entry after the other; the copy that it would make for each
+        product is kept if it is small."""
         if self._in_float64 is None and self.stored.data.nbytes <= _KEPT_UP_TO:
             self._in_float64 = self.astype(np.float64).T
         X = self.T if self._in_float64 is None else self._in_float64
@@ -150,16 +150,16 @@ class CompressedRows(Matrix):
         return int((X.indptr <= at).sum()) - 1, self._called(int(X.indices[at])), kind_of(X.data[at])
 
     def moved(self, centre):
-        """Return it with every entry less its column's number in `centre`, in float64."""
+        """Return a copy in float64 with `centre` subtracted from every entry."""
         return self._with_data(self.stored.data.astype(np.float64) - centre[self.stored.indices])
 
     def _with_data(self, data):
-        """Return a matrix with other numbers in the places of these."""
+        """Return a matrix with the same pattern and other numbers."""
         X = self.stored
         return CompressedRows(_on(type(X), X.shape, data, X.indices, X.indptr))
 
     def _is_nearly_dense(self):
-        """Whether so many places hold an entry that BLAS on all is faster than SciPy's sparse product."""
+        """Whether X is so dense that BLAS on all numbers is faster than SciPy's sparse product."""
         return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
 
 

@@ -37,7 +37,7 @@ def as_array(X, name="X"):
         X is not two-dimensional, has no rows or no columns, or is complex.
     """
     if type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind in "fiub":
-        return X  # as it is; of few rows, looking for what else it may be takes longer than a pass
+        return X  # unchanged; for few rows, checking for other types takes longer than a pass
     X = to_table(X)
     if hasattr(X, "sparse") and hasattr(X.sparse, "to_coo"):  # a pandas frame of sparse columns alone
         X = X.sparse.to_coo()
@@ -102,7 +102,7 @@ def _sparse_on_device(X, name):
 
 
 def speaks_dlpack(X):
-    """Whether X is an array of another library than NumPy that DLPack can hand over."""
+    """Whether X is an array of a library other than NumPy that supports DLPack."""
     return not isinstance(X, np.ndarray) and hasattr(X, "__dlpack__")
 
 
@@ -179,9 +179,10 @@ def to_host(vector):
 
 
 def _from_dictionary(series):
-    """Strings and categories of pandas, each made once: an object for every row takes longer than many a fit.
+    """Strings and categories of pandas, each converted once: an object for every row can take longer than a
+    fit.
 
-    None for anything else, and where some are missing.
+    None for other types, and if some are missing.
     """
     if not (hasattr(series, "factorize") and str(series.dtype).startswith(("category", "str"))):
         return None
@@ -206,7 +207,7 @@ def _from_table(X, name):
 
 
 def columns_of_int64(X):
-    """Pairs (name, array) of the columns of a frame or table that have whole numbers of 64 bits."""
+    """Pairs (name, array) of the columns of a frame or table with 64-bit integers."""
     import narwhals as nw
 
     frame = nw.from_native(X, pass_through=True)

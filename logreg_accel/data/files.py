@@ -95,7 +95,7 @@ def read_files(paths, **reading):
         return found[0]
     matrices, widths = [table.X for table in found], [table.X.shape[1] for table in found]
     sparse = [scipy.sparse.issparse(X) for X in matrices]
-    if all(sparse):  # of which trailing columns without entries are not in the file
+    if all(sparse):  # trailing columns without entries are not in the file
         for X in matrices:
             X.resize(X.shape[0], max(widths))
         X = scipy.sparse.vstack(matrices, format="csr")
@@ -132,7 +132,7 @@ def _read_table(path, kind, target, weight, features, drop, n_features):
 
 
 def find_column(name, columns, path):
-    """Raise ValueError, with what may have been meant, where there is no such column."""
+    """Raise ValueError with a suggestion if there is no such column."""
     if name is not None and name not in columns:
         near = difflib.get_close_matches(str(name), columns, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -157,7 +157,8 @@ def open_npy(path):
 
 
 def rows_of_npy(path, X, start, stop):
-    """Some rows of a memory-mapped table, read without the map: a file that is cut short ends no process."""
+    """Some rows of a memory-mapped table, read without the map: a truncated file then cannot crash the
+    process."""
     if not X.flags.c_contiguous:
         return np.array(X[start:stop])
     count, row = (stop - start) * X.shape[1], X.shape[1] * X.itemsize
@@ -199,7 +200,7 @@ def _read_npy(path, target, weight, features, drop):
 
 
 def _refuse_names(path, what, **given):
-    """Raise ValueError where columns are named of a file whose features have no names."""
+    """Raise ValueError if columns are named although the features of the file have no names."""
     for name, columns in given.items():
         if columns:
             listed = ", ".join(map(repr, columns[:5]))

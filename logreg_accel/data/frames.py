@@ -13,7 +13,7 @@ def as_arrow(X):
     Raises
     ------
     TypeError
-        X is sparse, or of a type that is no table.
+        X is sparse, or not a table.
     ValueError
         pyarrow is not installed, X is no table, two columns have one name, or one has values of several
         types.

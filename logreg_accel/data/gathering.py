@@ -48,12 +48,13 @@ class Tables:
         return one
 
     def find(self, name):
-        """The name of a column, which without a header may be a number from the end, such as "-1".
+        """The name of a column; without a header also a number from the end, such as "-1".
 
         Raises
         ------
         ValueError
-            There is none; the message has the nearest one, and says if the header looks like a row.
+            There is no such column; the message suggests the nearest one, and says if the header looks like a
+            row.
         """
         if name in self.names:
             return name
@@ -98,13 +99,14 @@ class Tables:
     def batches(self, types, columns=None, most=1 << 16, locate=True):
         """Pairs (number of the file, record batch of at most so many rows), in the order of the rows.
 
-        A column has one type in all batches: the first file's, of text that of its first block. A value of
-        another type is told with its line, for which the file is read again, unless `locate` is False.
+        A column has one type in all batches: that in the first file, for text that of its first block. The
+        error about a value of another type names its line, for which the file is read again, unless `locate`
+        is False.
 
         Raises
         ------
         Unfit
-            A value in a text does not fit `types`, or what the first block was.
+            A value in a text does not fit `types`, or the types of the first block.
         ValueError
             As `read`.
         """
@@ -124,7 +126,7 @@ class Tables:
             raise ValueError(f"{self.name!r} has a header and no rows.")
 
     def as_written(self, names):
-        """A function count -> columns of so many next rows, by name, as text where files are text."""
+        """A function count -> columns of the next `count` rows, by name, as text if files are text."""
         import pyarrow as pa
 
         batches, left = self.batches(dict.fromkeys(names, "text"), list(names)), []
@@ -149,7 +151,7 @@ class Tables:
             raise
 
     def _schema(self, columns):
-        """What types binary files have together; None for text."""
+        """The common types of binary files; None for text."""
         if self.readers[0].kind == "text":
             return None
         import pyarrow as pa
@@ -175,7 +177,7 @@ class Tables:
             raise ValueError(f"{reader.path!r}: {self._differ(error)}") from error
 
     def wider(self, unfit):
-        """The types to begin again with, where a value did not fit the first block's, as `read` finds."""
+        """The types for a second attempt after a value did not fit those of the first block."""
         import pyarrow as pa
 
         known, own = self._types.get(unfit.name, pa.null()), self.readers[0].type_of(unfit.value)
@@ -200,7 +202,7 @@ class Tables:
             raise ValueError(self._differ(error)) from error
 
     def place(self, row):
-        """Where a row of the whole table stands, such as "line 7 of 'part-2.csv'"."""
+        """The place of a row of the whole table, such as "line 7 of 'part-2.csv'"."""
         ends = np.cumsum(self._rows)
         number = int(np.searchsorted(ends, row, side="right"))
         reader, row = self.readers[number], row - int(ends[number]) + self._rows[number]
@@ -210,11 +212,11 @@ class Tables:
 
 
 def with_places(message, place):
-    """A message of the encoder in which rows, told by `place`, stand by file and line."""
+    """A message of the encoder, with rows replaced by file and line."""
     pattern = r"row (\d+) \(counted from 0 without the header\)"
     return re.sub(pattern, lambda found: place(int(found[1])), message)
 
 
 def looks_like_data(names):
-    """Whether what was read as a header holds numbers, as rows do."""
+    """Whether the header contains numbers, like a row."""
     return any(re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", name) for name in names)

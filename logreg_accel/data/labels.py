@@ -7,11 +7,11 @@ from .stored import looks_at
 
 _MISSING = {"<NA>", "nan", "NaT"}  # as strings
 _SCANS = 6  # of all labels, beyond which hashing them takes less
-_HASHED_FROM = 64  # labels: of fewer, all is said in no time
+_HASHED_FROM = 64  # labels: with fewer, anything is fast
 
 
 def as_labels(y, on_device=False):
-    """Convert y to a 1-d array of labels: on the host, or with `on_device` numbers where they lie.
+    """Convert y to a 1-d array of labels: on the host, or with `on_device` numbers on their device.
 
     Raises
     ------
@@ -39,15 +39,15 @@ def encode_labels(y):
     Parameters
     ----------
     y : array (n_samples,)
-        Numbers, bools or strings; or numbers on a device, which NumPy's functions look at there.
+        Numbers, bools or strings; or numbers on a device, on which NumPy's functions work there.
 
     Returns
     -------
     classes : ndarray (n_classes,)
     codes : array (n_samples,)
-        Of the smallest unsigned integer type that can hold them, where y lies.
+        Of the smallest sufficient unsigned integer type, on the device of y.
     counts : sequence of int (n_classes,) or None
-        Rows of each class, where looking for the classes has counted them.
+        Rows of each class, if they were counted on the way.
 
     Raises
     ------
@@ -86,9 +86,9 @@ def encode_labels(y):
 
 
 def _strings(y):
-    """Classes and codes of strings that repeat, by hashing: sorting them takes longer than many a fit.
+    """Classes and codes of repeated strings, by hashing: sorting them can take longer than a fit.
 
-    None where they are something else, or where only few repeat.
+    None for other labels, and if only few repeat.
     """
     if y.dtype.kind not in "OU" or len(y) < _HASHED_FROM:
         return None
@@ -107,7 +107,7 @@ def _strings(y):
 
 
 def _few_strings(y):
-    """The same for strings of one width that are compared in a few scans; None where they are too many."""
+    """The same for fixed-width strings, by a few scans; None if there are too many different ones."""
     codes, found, left = np.empty(len(y), dtype=np.uint8), [], np.ones(len(y), dtype=bool)
     while left.any():
         if len(found) == _SCANS:
@@ -124,7 +124,7 @@ def _few_strings(y):
 
 
 def _there(y):
-    """Classes, codes and counts of whole numbers in a GPU's memory; None where they are something else."""
+    """Classes, codes and counts of integers in GPU memory; None for other labels."""
     there = looks_at(y)
     if there is None or (told := there.two_labels(y)) is None:
         return None
@@ -136,7 +136,8 @@ def _there(y):
 
 
 def _two_classes(y):
-    """Classes and codes of two whole numbers by two scans: np.unique's sort can cost more than a pass."""
+    """Classes and codes of two different integers by two scans: np.unique's sort can cost more than a
+    pass."""
     if y.dtype.kind not in "iubf":
         return None
     low, high = y.min().item(), y.max().item()
@@ -147,14 +148,14 @@ def _two_classes(y):
 
 
 def _two(low, high, y, codes, count):
-    """Two classes, `count` labels of the second one, if they are different whole numbers."""
+    """Two classes and `count`, the number of labels of the second, if they are different integers."""
     if low == high or not np.isfinite([low, high]).all() or [low, high] != [round(low), round(high)]:
         return None
     return np.array([low, high], dtype=y.dtype), codes, (len(y) - count, count)
 
 
 def _whole_numbers(y):
-    """Classes and codes of more whole numbers; None where they are something else, or hardly repeat."""
+    """Classes and codes of more than two integers; None for other labels, and if they hardly repeat."""
     if y.dtype.kind == "f" and not (y == np.round(y)).all():
         return None
     classes, codes = np.unique(y, return_inverse=True)

@@ -7,7 +7,7 @@ _KINDS = {"i": "numbers", "u": "numbers", "f": "numbers", "b": "truth values", "
 
 
 class LabelBook:
-    """Gives every label a code, in the order in which they come up.
+    """Gives every label a code, in order of first occurrence.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class LabelBook:
         Raises
         ------
         ValueError
-            A label is missing, of another kind than the others, or a new one after two were known, named by
-            file and row.
+            A label is missing, of another kind than the others, or new after two were known; the message
+            names file and row.
         """
         if (
             piece.part != self.part
@@ -76,12 +76,12 @@ class LabelBook:
         return self.codes.setdefault(label, len(self.codes))
 
     def classes(self):
-        """The sorted classes, and for each code in the order of their coming that of its class.
+        """The sorted classes, and for each code, in order of occurrence, that of its class.
 
         Raises
         ------
         ValueError
-            There is one class alone, or the labels look like a regression target.
+            There is only one class, or the labels look like a regression target.
         """
         from sklearn.utils.multiclass import check_classification_targets
 
@@ -128,7 +128,7 @@ def _plain(label):
 
 
 class Totals:
-    """Rows and weights of each class, in the order in which labels come up."""
+    """Rows and weights of each class, in order of first occurrence."""
 
     def __init__(self):
         self.rows = np.zeros(0, dtype=np.int64)
@@ -147,7 +147,7 @@ class Totals:
         np.minimum.at(self.least, codes[positive], weights[positive])
 
     def merge(self, codes, totals):
-        """Add those of a part, whose labels have these codes, each of them once."""
+        """Add the totals of a part whose labels have these codes, each once."""
         k = max(int(codes.max()) + 1, len(self.rows))
         rows, sums, most, least = totals
         self.rows, self.sums = _longer(self.rows, k, 0), _longer(self.sums, k, 0.0)

@@ -31,11 +31,11 @@ class Matrix:
     dtype : numpy.dtype
         The dtype in storage.
     names : sequence of str or None
-        Those of the columns, for messages.
+        Names of the columns, for messages.
     centre : array (n_features,) or None
-        What is subtracted from every row before it is used; kernels read X as it is stored.
+        Subtracted from every row before it is used; kernels read X as stored.
     piled : float
-        Roundings of float32 that sums over rows may pile up, beside that of each term.
+        Rounding errors of float32 that sums over rows may accumulate, in addition to that of each term.
     """
 
     compressed = False
@@ -61,7 +61,7 @@ class Matrix:
 
     @property
     def work(self):
-        """Bytes of a dense X whose passes take NumPy about as long."""
+        """The size in bytes of a dense X whose passes take NumPy about as long."""
         return self.nbytes
 
     @property
@@ -93,10 +93,10 @@ class Matrix:
         return np.ascontiguousarray(self.stored.T)
 
     def batch(self, number, n_batches):
-        """Return slices of rows that make up one of `n_batches` batches, which together hold every row once.
+        """Return slices of rows that form one of `n_batches` batches, which together contain every row once.
 
-        Where the numbers of a row are adjacent, a batch is every `n_batches`-th row: data may be sorted by
-        class. Of a column-major X, where that would read all of it, it is runs of rows in four places.
+        If the numbers of a row are adjacent, a batch is every `n_batches`-th row, since data may be sorted by
+        class. For a column-major X, where that would read everything, it is runs of rows in four places.
         """
         if self.shape[1] == 1 or self.stored.strides[1] == self.stored.itemsize:
             return [slice(number, self.shape[0], n_batches)]
@@ -115,8 +115,8 @@ class Matrix:
     def transposed_product(self, R):
         """Compute Xᵀ·R as (Rᵀ·X)ᵀ, which is faster in BLAS if R has few columns.
 
-        On the host float32 is added up over few rows, then in float64: where rows repeat, rounding is on one
-        side, and BLAS adds one row after the other.
+        On the host, float32 is summed over few rows, and then in float64: with repeated rows, rounding errors
+        have one sign, and BLAS adds one row after the other.
         """
         X, (m, n) = self.stored, self.shape
         blocks = m // _SUMMED_ROWS
@@ -135,7 +135,7 @@ class Matrix:
         X = self.stored
         if not positive:
             return (X * c).T @ X
-        scaled = X * np.sqrt(c)  # the same array on both sides, for which NumPy calls syrk, not gemm
+        scaled = X * np.sqrt(c)  # the same array on both sides, for which NumPy calls syrk instead of gemm
         return scaled.T @ scaled
 
     def few_products(self, k):

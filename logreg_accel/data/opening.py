@@ -10,7 +10,7 @@ import sys
 import zipfile
 from typing import NamedTuple
 
-HEAD = 1 << 20  # bytes that are looked at
+HEAD = 1 << 20  # bytes that are examined
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bz2",
@@ -32,7 +32,7 @@ class Unfit(ValueError):
     Attributes
     ----------
     name, value : str
-        The column, and the value as it is written.
+        The column, and the value as text.
     """
 
     def __init__(self, message, name, value):
@@ -51,14 +51,14 @@ class Layout(NamedTuple):
 
 
 def open_unpacked(path):
-    """Open a file as a binary stream of what it holds, whatever packed it.
+    """Open a file as a binary stream of its decompressed contents.
 
     Raises
     ------
     OSError
         It cannot be opened.
     ValueError
-        It is a zip of no table, or needs a library that is not installed.
+        It is a zip file without a table, or needs a library that is not installed.
     """
     file = open(path, "rb")
     kind = next((kind for mark, kind in _PACKED.items() if file.peek(8).startswith(mark)), None)
@@ -104,7 +104,7 @@ def _unpacked_by_arrow(path, file):
 
 
 def kind_of(path):
-    """What a file holds: "npy", "npz", "svmlight", "parquet", "feather" or "text"."""
+    """The kind of a file: "npy", "npz", "svmlight", "parquet", "feather" or "text"."""
     if os.path.exists(path) and not os.path.isfile(path):
         if os.path.isdir(path):
             raise ValueError(f"{path!r} is a folder; expected a file.")
@@ -125,13 +125,13 @@ def kind_of(path):
 
 
 def suffix_of(path):
-    """The suffix in lower case, without that of what packed the file."""
+    """The suffix in lower case, without that of a compression."""
     stem, suffix = os.path.splitext(os.fspath(path).lower())
     return os.path.splitext(stem)[1] if suffix in (".gz", ".bz2", ".xz", ".zip", ".zst") else suffix
 
 
 def head_of(path, size=HEAD):
-    """The first bytes of what a file holds."""
+    """The first bytes of the decompressed contents of a file."""
     try:
         with open_unpacked(path) as file:
             return file.read(size)
@@ -145,10 +145,10 @@ def head_of(path, size=HEAD):
 
 
 def layout_of(path, separator=None, header=True, encoding="utf-8"):
-    """Find out how the lines of a text table read.
+    """Detect the format of the lines of a text table.
 
-    The separator that is not given is the one that cuts the first lines into most fields, as many in each. A
-    table without a header has the numbers of its columns as names.
+    The separator, if not given, is the one that cuts the first lines into most fields, equally many in each.
+    A table without a header has the numbers of its columns as names.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def layout_of(path, separator=None, header=True, encoding="utf-8"):
 
 
 def _rows(text, separator, most=20):
-    """The first rows of a text, without the last one, which may be cut, unless it is alone."""
+    """The first rows of a text, without the last one, which may be incomplete, unless it is the only one."""
     rows = []
     with contextlib.suppress(csv.Error):
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
@@ -196,11 +196,11 @@ def _sniffed(text):
 
 @contextlib.contextmanager
 def text_of(path, encoding="utf-8"):
-    """A context for reading a file of text, in which errors name it, and where it is no text."""
+    """A context for reading a text file, in which errors name the file and the place that is not text."""
     start = head_of(path, 1 << 16)
     plain = encoding.lower() in ("utf-8", "utf8")
     wide = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"}
-    wide |= {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}  # a mark of UTF-32 begins like one
+    wide |= {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}  # UTF-32's begins like it
     for mark, name in wide.items():
         if plain and start.startswith(mark):
             raise ValueError(
@@ -222,7 +222,7 @@ def text_of(path, encoding="utf-8"):
 
 
 def refuse_no_text(path):
-    """Raise ValueError for the first line that is no UTF-8; it is looked for where something went wrong."""
+    """Raise ValueError for the first line that is not UTF-8; called only after something went wrong."""
     with open_unpacked(path) as file:
         for number, line in enumerate(io.BufferedReader(file) if not hasattr(file, "peek") else file, 1):
             if b"\0" in line:
@@ -241,6 +241,6 @@ def refuse_no_text(path):
 
 
 def give_back():
-    """Return to the system what Arrow keeps of batches that are gone."""
+    """Return memory that Arrow keeps of released batches to the system."""
     if "pyarrow" in sys.modules:
         sys.modules["pyarrow"].default_memory_pool().release_unused()

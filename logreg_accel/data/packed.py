@@ -10,10 +10,10 @@ from .compressed import CompressedRows
 from .matrix import Matrix
 
 PIECE = 1 << 12
-"""Bytes that have a checksum of their own, so that a few rows can be read and checked without the others."""
+"""Bytes per checksum, so that a few rows can be read and checked without the others."""
 
 BLOCK = 1 << 23
-"""Bytes of a block, about: it is what a sum is made of, so that sums depend on it."""
+"""Approximate size of a block in bytes; sums are added block by block, so that their bits depend on it."""
 
 _GAP = 1  # pieces
 _ALIGNED = 64
@@ -22,7 +22,7 @@ FACTORS = np.random.PCG64(20_240_229).random_raw(PIECE // WORD.itemsize) | np.ui
 
 
 class Kind(NamedTuple):
-    """What all blocks of a source have in common.
+    """The common properties of all blocks of a source.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Kind(NamedTuple):
         return (CompressedRows if self.sparse else Matrix).piled
 
     def sections(self, n_features, rows, entries):
-        """Where arrays lie: name -> (offset, dtype, length), and the bytes of all."""
+        """The places of arrays: name -> (offset, dtype, length), and the bytes of all."""
         arrays = [("y", np.dtype(np.uint16), rows)]
         if self.weighted:
             arrays.append(("s", np.dtype(np.float64), rows))
@@ -64,7 +64,7 @@ def rows_of_block(kind, n_features):
 
 
 def ends_of(X):
-    """Bytes of a block that the rows of a sparse X before each one take, and all: (rows + 1,)."""
+    """The offset in bytes of each row of a sparse block, and of its end: (rows + 1,)."""
     return X.indptr.astype(np.int64) * (X.dtype.itemsize + 4) + 16 * np.arange(len(X.indptr))
 
 
@@ -87,7 +87,7 @@ def packed(kind, n_features, parts):
     entries = sum(X.nnz for X, _, _ in parts) if kind.sparse else 0
     places, size = kind.sections(n_features, rows, entries)
     buffer = buffer_of(size)
-    buffer[:] = 0  # what lies between arrays is in the checksums, too
+    buffer[:] = 0  # checksums include the gaps between arrays
     filled, stored = 0, 0
     for X, y, s in parts:
         here = slice(filled, filled + X.shape[0])
@@ -127,16 +127,15 @@ def beside(kind, rows, buffer):
 
 
 def front(kind, rows):
-    """Bytes at the front of a buffer that have what rows have beside X."""
+    """The number of bytes at the front of a buffer, with labels and weights."""
     places, size = kind._replace(sparse=False).sections(0, rows, 0)
     return min(size, places["data"][0])
 
 
 def ranges_of(kind, n_features, layout, rows, buffer=None):
-    """First and last byte of each of some rows in their buffer: (k, 2), or several of those one below the
-    other.
+    """First and last byte of some rows in their buffer: (k, 2), or several such arrays stacked.
 
-    Of sparse rows the front and `indptr` have to be in the buffer; without it they are what is returned.
+    For sparse rows, the front and `indptr` have to be in the buffer; without it, their own range is returned.
     """
     places, _ = kind.sections(n_features, *layout)
     if not kind.sparse:
@@ -154,7 +153,7 @@ def ranges_of(kind, n_features, layout, rows, buffer=None):
 
 
 def pieces_of(ranges, count):
-    """The pieces, of so many, in which bytes of some ranges lie, ascending; `ranges` as of `ranges_of`."""
+    """The ascending numbers of the pieces that contain bytes of some ranges; `ranges` as in `ranges_of`."""
     first, stop = ranges[ranges[:, 1] > ranges[:, 0]].T
     begun = np.bincount(first // PIECE, minlength=count + 1)
     ended = np.bincount(-(-stop // PIECE), minlength=count + 1)
@@ -162,8 +161,8 @@ def pieces_of(ranges, count):
 
 
 def runs(pieces):
-    """First and end of the runs that hold some pieces, ascending: (k, 2); joined over short gaps, since a
-    call takes as long as a piece or two.
+    """First and end of the runs of some ascending pieces: (k, 2); joined over short gaps, since a call costs
+    as much as a piece or two.
     """
     ends = np.flatnonzero(np.diff(pieces) > _GAP + 1)
     return np.stack([pieces[np.append(0, ends + 1)], pieces[np.append(ends, len(pieces) - 1)] + 1], axis=1)
@@ -183,9 +182,9 @@ def stacked(parts):
 
 
 def collected(parts, count):
-    """So many rows that come part by part, each (Matrix, codes, weights or None), as one such part.
+    """Rows that arrive in parts (Matrix, codes, weights or None), joined into one such part.
 
-    Dense ones are copied as they come: parts that wait for the last one would take as much memory again.
+    Dense parts are copied as they arrive: keeping them until the last one would double the memory.
     """
     X, y, s = next(parts)
     if hasattr(X.stored, "indptr"):
@@ -206,7 +205,7 @@ def collected(parts, count):
 
 
 def interleaved(parts, places):
-    """One Matrix of several, of which each says at which places its rows stand."""
+    """One Matrix from several, each with the places of its rows."""
     if hasattr(parts[0].stored, "indptr"):
         return stacked(parts).take(np.argsort(np.concatenate(places)))
     out = np.empty((sum(map(len, places)), parts[0].shape[1]), parts[0].dtype)
@@ -243,8 +242,8 @@ def _summary(part):
 def checksums(buffer, pieces=None):
     """A checksum of every piece, or of some, ascending: Σ words times odd factors, modulo 2^64.
 
-    Any change of one word shows, and any other with a probability of 1 − 2⁻⁶⁴ or so if it is by chance. The
-    usual checksums take longer to make than a disk to read.
+    It detects any change of a single word, and any random change with a probability of about 1 − 2⁻⁶⁴. The
+    usual checksums take longer to compute than a disk takes to read.
     """
     words = buffer.view(WORD)
     count = len(words) // len(FACTORS)

@@ -5,7 +5,7 @@ _GRAM_BLOCKS, _GRAM_ROWS = 16, 64  # of X·Xᵀ at most, and rows of each at lea
 
 
 def gram_bounds(m):
-    """Return where the blocks of rows of X·Xᵀ begin and end."""
+    """Return the boundaries of the blocks of rows of X·Xᵀ."""
     step = max(-(-m // _GRAM_BLOCKS), _GRAM_ROWS)
     return [*range(0, m, step), m]
 

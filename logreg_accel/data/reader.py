@@ -1,7 +1,7 @@
 """Tables in files as Arrow tables or batches: text in any layout, compressed or not, Parquet and Feather.
 
-One reader serves the command line, which takes a table whole, and streams, which take it batch by batch.
-Arrow is the parser; what is ours is to find out how a file reads, and to say what is wrong with it.
+One reader serves the command line, which reads a whole table, and streams, which read batch by batch. Arrow
+is the parser; this module detects the format of a file and makes errors understandable.
 """
 
 import contextlib
@@ -52,14 +52,14 @@ class TableReader:
     Parameters
     ----------
     path : path-like
-        Text (CSV and its relatives), also packed by gzip, bz2, xz, zip or zstd; Parquet; Feather. What it is
-        is told by its first bytes.
+        Text (CSV and similar), also compressed by gzip, bz2, xz, zip or zstd; Parquet; Feather. The format is
+        recognised by the first bytes.
     separator : str or None
-        One character between the fields of a line; None finds out.
+        One character between the fields of a line; None detects it.
     header : bool
         Whether the first line of a text has the names; without them, columns are called "0", "1", ...
     missing : sequence of str
-        What stands for a missing value, besides `MISSING`.
+        Texts that stand for a missing value, besides `MISSING`.
     encoding : str
         Of text.
 
@@ -74,7 +74,7 @@ class TableReader:
     OSError
         The file cannot be opened.
     ValueError
-        It is none of these, is damaged or empty, has two columns of one name, or pyarrow is not installed.
+        It has another format, is damaged or empty, has two columns of one name, or pyarrow is not installed.
     """
 
     def __init__(self, path, *, separator=None, header=True, missing=(), encoding="utf-8"):
@@ -95,8 +95,8 @@ class TableReader:
             raise ValueError(f"{self.path!r} has two columns of one name: {listed}. Rename one of them.")
 
     def typed(self, types):
-        """Read text columns as these types, by name, instead of finding out: "number", "text", "bool", or
-        those of Arrow.
+        """Read text columns with these types, by name, instead of detecting them: "number", "text", "bool",
+        or Arrow types.
         """
         self._types = types
         return self
@@ -107,7 +107,7 @@ class TableReader:
         Raises
         ------
         ValueError
-            The file is damaged, or a value does not fit its type; line and column are named.
+            The file is damaged, or a value does not fit its type; the message names line and column.
         """
         columns = list(self.names if columns is None else columns)
         if self.kind == "text":
@@ -224,7 +224,7 @@ class TableReader:
         return list(zip(self.layout.raw_names, self.names, strict=True))
 
     def _told(self, message):
-        """What Arrow says, with the name of the column and the line."""
+        """Arrow's error, with the name of the column and the line."""
         if found := _CONVERSION.search(message):
             column, row, kind, value = found.groups()
             line = f" in line {row}" if row else ""
@@ -255,7 +255,7 @@ class TableReader:
         return self._careful(lambda: binary.room_of(self.path, columns)) if self.kind == "parquet" else 0
 
     def _careful(self, read):
-        """What `read` returns; errors of Arrow name the file."""
+        """The result of `read`; errors of Arrow name the file."""
         try:
             return read()
         except (ValueError, OSError) as error:

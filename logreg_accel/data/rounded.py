@@ -1,7 +1,7 @@
 """Warnings about integers beyond 2⁵³: passes compute in float64, which cannot represent all of them.
 
-Two numbers of an account or two times in nanoseconds may become one. A fit goes on: what is left of a
-coefficient is right where the numbers differ by much more than float64 has them apart.
+Two account numbers or two times in nanoseconds may become equal. The fit continues: coefficients are right if
+the numbers differ by much more than the spacing of float64.
 """
 
 import warnings
@@ -16,19 +16,19 @@ _EXACT = 1 << 53
 
 
 def rounded(X):
-    """How many numbers of each column float64 rounds: a Counter by name, or by place where there are none.
+    """How many numbers of each column float64 rounds: a Counter by name, or by position without names.
 
     Parameters
     ----------
     X : array, sparse matrix, frame, table or dict of arrays
-        As it is given, before it is converted; what is not on the host has none.
+        Before it is converted; arrays on a device give none.
     """
     counts = {name: _count(values) for name, values in _whole(X)}
     return Counter({name: count for name, count in counts.items() if count})
 
 
 def warn_rounded(counts):
-    """A DataConversionWarning where `rounded` has counted some."""
+    """A DataConversionWarning if `rounded` has counted some."""
     if counts:
         listed = ", ".join(f"{name!r} ({count:,})" for name, count in list(counts.items())[:5])
         warnings.warn(
@@ -41,7 +41,7 @@ def warn_rounded(counts):
 
 
 def _whole(X):
-    """Pairs (name, array) of the columns of whole numbers of 64 bits."""
+    """Pairs (name, array) of the columns of 64-bit integers."""
     if isinstance(X, dict):
         yield from X.items()
     elif isinstance(X, np.ndarray):
@@ -61,14 +61,14 @@ def _is_wide(dtype):
 
 
 def _beyond(values):
-    """Whether some are beyond 2⁵³, found in less time than a pass takes."""
+    """Which numbers are beyond 2⁵³, in less time than a pass takes."""
     return bool(values.size) and (int(values.max()) > _EXACT or int(values.min()) < -_EXACT)
 
 
 def _count(values):
     if not _is_wide(values.dtype) or not _beyond(values):
         return 0
-    # Converting back would tell as well, but not of the largest ones: what they are rounded to overflows.
+    # Converting back would work, too, except for the largest ones, whose rounded values overflow.
     bits = values.astype(np.uint64)
     size = np.where(values < 0, 0 - bits, bits)
     lowest = size & (0 - size)

@@ -17,7 +17,7 @@ _LEAST_TO_READ = 85_000_000  # beside pages: Arrow itself, chunks, blocks under 
 
 
 class Source:
-    """Rows that are read anew whenever they are asked for; `scan` makes one.
+    """Rows that are read again for every iteration; `scan` makes one.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Source:
         Bytes.
     cache : str or None
     progress : callable (Piece) or None
-        Is told of every piece of the first read.
+        Called with every piece of the first read.
     client : distributed.Client, int or None
         Of a cluster whose workers read the parts.
     """
@@ -41,7 +41,7 @@ class Source:
         return f"<source of {len(self.parts)} parts, the first of which is {self.parts[0].name!r}>"
 
     def fingerprint(self):
-        """What tells these inputs from others without reading them; None where nothing does."""
+        """A fingerprint that distinguishes these inputs from others without reading them, or None."""
         if not all(part.paths for part in self.parts):
             return None
         stamps = [[os.path.abspath(path), *stamp(path)] for part in self.parts for path in part.paths]
@@ -55,14 +55,14 @@ class Source:
         }
 
     def learn(self):
-        """Whatever has to be known of all rows before the first read."""
+        """Learn everything that has to be known of all rows before the first read."""
 
     def parts_to_read(self):
         """The parts as workers read them, each by itself; after `learn`."""
         return self.parts
 
     def learned(self):
-        """What a cache of the rows keeps of that, as JSON values."""
+        """The results of `learn` that a cache of the rows keeps, as JSON values."""
 
     def recall(self, kept):
         """Take what `learned` gave."""
@@ -86,8 +86,8 @@ class Source:
         FileNotFoundError
             A file has vanished.
         ValueError, TypeError
-            Shards do not fit each other, or have nulls or numbers that are not finite, named by file, row and
-            column; a file has changed while it was read; there are no rows.
+            Shards do not match, or have nulls or numbers that are not finite (the message names file, row and
+            column); a file has changed while it was read; there are no rows.
         """
         self.check_room()
         pattern, rows = Pattern(), 0
@@ -198,7 +198,7 @@ def scan(
 
 
 def bytes_of(memory):
-    """The bytes that a size such as "4GB" stands for. Raises ValueError where it is none."""
+    """The number of bytes of a size such as "4GB". Raises ValueError if it is not a size."""
     if isinstance(memory, int) and not isinstance(memory, bool):
         return memory
     found = re.fullmatch(r"\s*(\d+\.?\d*)\s*([KMGT]?)(i?)B?\s*", str(memory), re.IGNORECASE)

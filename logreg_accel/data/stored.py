@@ -45,5 +45,6 @@ def is_on_device(X):
 
 
 def looks_at(array):
-    """The module of functions that look at labels or weights where this array lies; None on the host."""
+    """The module of functions that examine labels or weights on the device of this array; None on the
+    host."""
     return looks() if looks is not None and type(array) is not np.ndarray and is_on_device(array) else None

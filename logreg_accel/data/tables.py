@@ -1,7 +1,7 @@
 """Tables with named columns in files: CSV, Parquet and Feather, read and written.
 
-What opens such a file returns the names of the columns and a function get(features, target, weight), which
-returns X and a function one(name) that returns a column.
+The functions that open a file return the names of the columns and a function get(features, target, weight),
+which returns X and a function one(name) that returns a column.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ARROW = (".parquet", ".feather", ".arrow")
 SUFFIXES = (*SEPARATORS, *ARROW)
 _COMMAND = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_FORMULA = re.compile(r"[=+\-@\t\r\n].", re.DOTALL)  # what a spreadsheet runs; a sign alone it shows
+_FORMULA = re.compile(r"[=+\-@\t\r\n].", re.DOTALL)  # what a spreadsheet runs; it shows a lone sign
 
 
 def open_table(path, kind):
-    """Open a table of a kind that `opening.kind_of` tells; text is read without pyarrow, too."""
+    """Open a table of a kind from `opening.kind_of`; text is also read without pyarrow."""
     if kind == "text" and not has_pyarrow():
         return _open_csv(path)
     reader = TableReader(path)
@@ -87,7 +87,7 @@ def _write_probabilities(file, parts):
 def harmless(value):
     """A value as it goes into a CSV file: text that begins like a formula has an apostrophe before it.
 
-    Numbers stay what they are, also as text. Characters that command a terminal are spelt out.
+    Numbers are unchanged, also as text. Control characters of terminals are escaped.
     """
     if not isinstance(value, str):
         return value
@@ -130,7 +130,7 @@ def _write_lines(stream, columns, separator, header):
 
 
 def plain(labels):
-    """Python values of labels or numbers; text for those of time, which Python may not have."""
+    """Python values of labels or numbers; text for dates and times, which Python may not represent."""
     if not isinstance(labels, np.ndarray):
         return labels.to_pylist()
     return [str(label) for label in labels] if labels.dtype.kind in "mM" else labels.tolist()
@@ -243,7 +243,7 @@ def _getter(reader):
 
 
 def _without_decimals(column):
-    """Numbers as databases write them, as whole numbers where they are."""
+    """Numbers from databases, as integers where they are integers."""
     import pyarrow as pa
 
     if not pa.types.is_decimal(column.type):

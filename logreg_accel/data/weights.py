@@ -10,16 +10,16 @@ from .stored import looks_at
 
 
 class _Weights:
-    """What weights on the host come to, each by a sweep of its own, since nobody wants all.
+    """Totals of weights on the host, each computed when needed, since no caller needs all of them.
 
     Attributes
     ----------
     strange : int or None
         The first row whose weight is not finite, or negative.
     largest, total, least : float
-        The least positive one is inf where there is none.
+        `least` is the smallest positive weight, or inf if there is none.
     positive : int
-        How many are.
+        How many are positive.
     """
 
     def __init__(self, s):
@@ -48,14 +48,14 @@ class _Weights:
 
 
 def weighed(s):
-    """What weights (n_samples,) come to: see `_Weights`; all at once where they lie on a device."""
+    """The totals of weights (n_samples,): see `_Weights`; all at once if they are on a device."""
     there = looks_at(s)
     told = None if there is None else there.weights(s)
     return _Weights(s) if told is None else told
 
 
 def positive_rows(s):
-    """The numbers of rows with a positive weight, where the weights lie; None if all rows have one."""
+    """The numbers of rows with a positive weight, on the device of the weights; None if all are positive."""
     count = weighed(s).positive
     if count == len(s):
         return None
@@ -64,11 +64,11 @@ def positive_rows(s):
 
 
 def scaled(s, real):
-    """Weights by a power of two, and that.
+    """Weights divided by a power of two, and that power.
 
-    It brings the largest weight to between 1 and 2, which makes any weights fit into float32 and rounds
-    nothing. They stay in float64: proofs need them as they are. Those that `real`, the arithmetic of the
-    passes, has no number for are zero.
+    It brings the largest weight to between 1 and 2, so that any weights fit into float32, without rounding.
+    The result stays in float64, since proofs need exact weights. Weights too small for `real`, the arithmetic
+    of the passes, become zero.
     """
     scale = 2.0 ** (np.frexp(weighed(s).largest)[1] - 1)
     there = looks_at(s)
@@ -80,12 +80,12 @@ def scaled(s, real):
 
 
 def as_weights(sample_weight, n_samples, on_device=False):
-    """Convert sample_weight to float64 (n_samples,), with `on_device` where it lies; None if it is None.
+    """Convert sample_weight to float64 (n_samples,), with `on_device` on its device; None if it is None.
 
     Raises
     ------
     ValueError
-        The shape is wrong, or weights are no real numbers, non-finite, negative or all zero.
+        The shape is wrong, or weights are not real numbers, not finite, negative or all zero.
     """
     if sample_weight is None:
         return None

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 
 class Exports:
-    """What an estimator with `coef_`, `intercept_` and `classes_` can be turned into, and made of."""
+    """Export and import for an estimator with `coef_`, `intercept_` and `classes_`."""
 
     def to_sklearn(self) -> Any:
         """The same model as scikit-learn's `LogisticRegression`, fitted: for skops, skl2onnx and the like.
@@ -34,7 +34,7 @@ class Exports:
         Returns
         -------
         LogisticRegression
-            Its `status_` is "imported": nothing is known of how far it is from an optimum.
+            Its `status_` is "imported": its distance from an optimum is unknown.
 
         Raises
         ------

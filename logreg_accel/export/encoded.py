@@ -8,7 +8,7 @@ from ..table.columns import Number
 
 
 class NumberTerm(NamedTuple):
-    """A column of numbers: value / scale · slope, or what a missing value adds.
+    """A column of numbers: value / scale · slope, or `missing` for a missing value.
 
     Attributes
     ----------

@@ -10,12 +10,12 @@ IMPORTED = "imported"
 
 
 def fitted_with(estimator, parameters, classes, coef, intercept, names, n_iter=1):
-    """An estimator with the attributes of a fit, of which only the coefficients are known.
+    """An estimator with the attributes of a fit, from coefficients alone.
 
     Raises
     ------
     ValueError
-        Weights that are not finite, or of another shape than classes and features call for.
+        Weights that are not finite, or whose shape does not match classes and features.
     """
     model = estimator(**parameters)
     k = 1 if len(classes) == 2 else len(classes)

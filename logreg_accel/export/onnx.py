@@ -6,7 +6,7 @@ from ..persistence.writing import write_whole
 from .document import plain_labels
 from .encoded import NumberTerm, terms_of
 
-_OPSET, _ML_OPSET, _IR = 17, 2, 8  # of 2022: what reads newer ones reads these
+_OPSET, _ML_OPSET, _IR = 17, 2, 8  # of 2022: newer runtimes can read it, too
 
 
 def to_onnx(model, path):
@@ -16,7 +16,7 @@ def to_onnx(model, path):
 
 
 def _graph(model):
-    """The ONNX model; probabilities of a softmax and of a sigmoid are both made of what cannot overflow."""
+    """The ONNX model; probabilities are computed by formulas that cannot overflow."""
     try:
         import onnx
     except ImportError as error:
@@ -75,9 +75,9 @@ def _of_matrix(model, helper, types):
 
 
 def _of_table(model, helper, types):
-    """The same of the columns of a table, as the encoder of the model takes them.
+    """The same for the columns of a raw table with the model's encoder.
 
-    The number of a level picks a row of weights, so that no matrix of zeros and ones is made.
+    The number of a level selects a row of weights, so that no matrix of zeros and ones is needed.
     """
     inputs, nodes, constants, sums = [], [], {"/axis": np.array([1], dtype=np.int64)}, []
     for i, term in enumerate(terms_of(model)):

@@ -38,7 +38,7 @@ def to_sklearn(model):
 
 
 def _has_penalty():
-    """Whether this is scikit-learn before 1.8, where C=np.inf and l1_ratio alone do not say everything."""
+    """Whether this is scikit-learn before 1.8, where `penalty` is needed besides C and l1_ratio."""
     penalty = inspect.signature(LogisticRegression).parameters.get("penalty")
     return penalty is not None and penalty.default == "l2"
 
@@ -68,7 +68,7 @@ def from_sklearn(estimator, model):
     coef, intercept = np.array(model.coef_), np.array(model.intercept_, dtype=np.float64)
     if (
         len(model.classes_) == 2 and len(coef) == 2
-    ):  # softmax of two classes is a logistic of their difference
+    ):  # a softmax of two classes is a logistic function of their difference
         coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
     names = getattr(model, "feature_names_in_", None)
     parameters = {"fit_intercept": bool(model.fit_intercept), "class_weight": model.class_weight}

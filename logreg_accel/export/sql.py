@@ -10,7 +10,7 @@ _LARGEST = 1.7976931348623157e308
 
 _BLANKS = " \t\n\r\v\f\u00a0\u2003\u3000"
 _FARTHEST = 700
-"""Differences of margins beyond which exp would overflow, and a probability is 0 but for 1e-304."""
+"""Differences of margins beyond which exp would overflow and a probability is 0 up to 1e-304."""
 
 
 def to_sql(model, table, columns=None):
@@ -21,7 +21,7 @@ def to_sql(model, table, columns=None):
     labels = plain_labels(model.classes_)
     k = len(model.coef_)
     ends = [""] if k == 1 else [f"_{label}" for label in labels]
-    if len({end.lower() for end in ends}) < k:  # databases do not tell their cases apart
+    if len({end.lower() for end in ends}) < k:  # databases do not distinguish upper and lower case in names
         ends = [f"_{i}" for i in range(k)]
     made = {"prediction", *(f"{kind}{end}".lower() for kind in ("margin", "probability") for end in ends)}
     clash = sorted(name for name in names if name.lower() in made)
@@ -73,7 +73,7 @@ def _double(name):
 
 
 def _term(term, i):
-    """What a column of a table adds to the margin of output i, by the rules of the encoder."""
+    """The contribution of a column of a table to the margin of output i, by the rules of the encoder."""
     missing = _number(term.missing[i])
     if isinstance(term, NumberTerm):
         value = _double(term.name)
@@ -88,14 +88,14 @@ def _term(term, i):
 
 
 def _sum(terms):
-    """A balanced tree of sums: a chain of them would be deeper than SQLite takes."""
+    """A balanced tree of sums: a chain would exceed SQLite's limit on depth."""
     while len(terms) > 1:
         terms = [f"({' + '.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
     return terms[0]
 
 
 def _probabilities(margins):
-    """Of classes_[1] of two, or of each class, from margins of any size without an overflow."""
+    """Probabilities of classes_[1], or of each of several classes, from any margins without overflow."""
     if len(margins) == 1:
         z = margins[0]
         small = f"exp(-abs({z}))"

@@ -136,7 +136,7 @@ def inference(
 
 
 def _check_model(clf, penalised):
-    """Raise for what cannot be inferred from, before any work."""
+    """Raise an error for models without valid inference, before any work."""
     for name in ("classes_", "_matrix", "class_weight", "C"):
         if not hasattr(clf, name) and (name != "classes_" or not hasattr(clf, "fit")):
             raise TypeError(
@@ -187,7 +187,7 @@ def _base(clf, base):
 
 
 def _ridge(clf):
-    """What the penalty adds to the diagonal of the information, (n_features,); None where there is none."""
+    """The penalty's part of the diagonal of the information, (n_features,); None without a penalty."""
     if clf.C == math.inf:
         return None
     n = clf.n_features_in_
@@ -195,7 +195,7 @@ def _ridge(clf):
 
 
 def _params(clf, layout):
-    """The parameters of rows as they are, class after class."""
+    """The parameters for uncentred rows, class after class."""
     W = np.vstack([clf.coef_.T, clf.intercept_[None]]).astype(np.float64)
     less = 0 if layout.base is None else W[:, layout.base]
     return np.concatenate([(W[:, a] - less)[layout.of_output(a) // layout.n_outputs] for a in layout.outputs])
@@ -210,6 +210,6 @@ class _CallablePackage(types.ModuleType):
 
 sys.modules[__name__].__class__ = _CallablePackage
 
-# What help() and an editor show of `logreg_accel.inference` is the function that it is called as.
+# help() and editors show the function's documentation for `logreg_accel.inference`.
 __doc__ = inference.__doc__ or ""
 __signature__ = inspect.signature(inference)

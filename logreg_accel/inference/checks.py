@@ -11,35 +11,35 @@ from ..backends import moments, passes
 from .covariance import Penalised, inverse
 
 _COLLINEAR = 1e-11
-"""Share of a column's own curvature that the columns before it have to leave of it."""
+"""Smallest share of a column's curvature that has to remain after projection on the columns before it."""
 
 _SHARE = 1e-6
-"""Share of the largest part of a combination of columns from which on a part is worth naming."""
+"""Smallest share, relative to the largest, of a column that is named in a linear combination."""
 
 _MATRICES = 6
 """Matrices over all parameters that are in memory at one time."""
 
 _NEAR = 0.01
-"""Distance from the optimum, in standard errors, that a reader would not notice."""
+"""Distance from the optimum, in standard errors, that is negligible."""
 
 _LOOSE = 20.0
-"""A distance of so many times the bound that a fit gave is explained by other data alone."""
+"""A distance of this many times the fit's bound can only be explained by other data."""
 
 _ALMOST = 1e-7
-"""A relative distance from the optimum that any fit may be at."""
+"""A relative distance from the optimum that is acceptable for any fit."""
 
 _GROWS = 0.02
-"""Change of margins by a Newton step from which on a column may be growing without end."""
+"""Change of margins by a Newton step from which on a coefficient may be growing without end."""
 
 _GAIN, _LOST = 0.3, 0.01
-"""What separated rows gain in such a step at least, and the share of the most gained that others may lose."""
+"""Smallest gain of separated rows in such a step, and the share of the largest gain that others may lose."""
 
 _TELLS = 0.01
-"""Share of the largest part of the step from which on a part is worth naming."""
+"""Smallest share, relative to the largest part of the step, of a part that is named."""
 
 
 def refuse_other_rows(clf, labelled):
-    """Raise ValueError where the rows, or their weights, are not as many as those of the fit."""
+    """Raise ValueError if the number of rows or the sum of weights differs from that of the fit."""
     rows, weight = (getattr(clf, name, None) for name in ("_rows_fitted", "_weight_fitted"))
     if rows is None:  # not in a file
         return
@@ -55,7 +55,7 @@ def refuse_other_rows(clf, labelled):
 
 
 def refuse_large(rows, n_parameters):
-    """Raise MemoryError where matrices of the parameters do not fit."""
+    """Raise MemoryError if matrices of the parameters do not fit into memory."""
     there = rows.backend.free_bytes(None)
     needed = _MATRICES * 8 * n_parameters**2
     if there is not None and needed > there:
@@ -66,14 +66,14 @@ def refuse_large(rows, n_parameters):
 
 
 def refuse_few_rows(evidence, kind):
-    """Raise ValueError where a factor for small samples divides by nothing."""
+    """Raise ValueError if a factor for small samples would divide by zero."""
     n, p = evidence.n_rows, len(evidence.gradient)
     if kind in ("HC1", "CRV1") and n <= p:
         raise ValueError(f"`vcov` is {kind!r} with {n} rows of {p} parameters; expected more rows.")
 
 
 def warn_of_few_groups(n_groups, n_parameters):
-    """Warn where the scores of groups, which add up to nothing, have a lower rank than parameters."""
+    """Warn if the scores of groups, whose sum is zero, have a lower rank than the number of parameters."""
     if n_groups <= n_parameters:
         warnings.warn(
             f"`vcov` has {n_groups} groups for {n_parameters} parameters: the clustered covariance is "
@@ -98,8 +98,8 @@ def refuse_unfit(clf, evidence, names, ridge):
 def refuse_collinear(evidence, names):
     """Raise ValueError where columns are combinations of those before them.
 
-    Columns that tell apart where all coefficients are zero, but not at those of the fit, have told all rows
-    apart that they differ in: those rows are separated. That takes a read.
+    If columns are independent at zero coefficients but not at those of the fit, the fit has separated all
+    rows in which they differ. To check that takes a read.
 
     Parameters
     ----------
@@ -132,7 +132,8 @@ def refuse_collinear(evidence, names):
 
 
 def _dependent(layout, information, names):
-    """Which columns are combinations of others in some class, and of which: of none, where they are zero."""
+    """The columns that are combinations of others in some class, with these others: none for a zero
+    column."""
     found = {}
     for first in range(0, len(information), layout.each):
         own = slice(first, first + layout.each)
@@ -160,7 +161,7 @@ def _combinations(H, names):
 
 
 def _of_the_others(H, kept, j):
-    """What combination of the columns kept column j is; None where it is none."""
+    """The combination of kept columns that gives column j, or None."""
     if not kept:
         return None if H[j, j] > 0 else np.zeros(0)
     combination = scipy.linalg.solve(H[np.ix_(kept, kept)], H[kept, j], assume_a="pos", check_finite=False)
@@ -168,12 +169,13 @@ def _of_the_others(H, kept, j):
 
 
 def refuse_other_data(clf, evidence, gradient, step):
-    """Raise ValueError where the gradient says that the coefficients are of other rows; warn of a loose fit.
+    """Raise ValueError if the gradient shows that the coefficients belong to other rows; warn about a loose
+    fit.
 
     Parameters
     ----------
     gradient, step : ndarray (p,)
-        g and H⁻¹·g, of the objective that the fit minimised.
+        g and H⁻¹·g for the objective that the fit minimised.
     """
     decrement = float(gradient @ step)
     distance = math.sqrt(max(decrement, 0))
@@ -196,7 +198,7 @@ def refuse_other_data(clf, evidence, gradient, step):
 
 
 def refuse_separated(clf, names):
-    """Raise ValueError where the fit ended since the classes are separable, with the columns it named."""
+    """Raise ValueError with the separating columns if the fit ended because the classes are separable."""
     if clf.status_ != "separable":
         return
     separating = getattr(clf, "_separating", None)  # not in a file
@@ -204,10 +206,10 @@ def refuse_separated(clf, names):
 
 
 def refuse_separation(evidence, step, names):
-    """Raise ValueError where a step of Newton's method shows that some rows are separated from the others.
+    """Raise ValueError if a Newton step shows that some rows are separated from the others.
 
-    It goes on raising the margins of such rows by about 1 a step, and lowers none (Albert and Anderson 1984,
-    Biometrika 71; `logreg_accel.separation` watches the same during a fit).
+    Such steps raise the margins of separated rows by about 1 each and lower none (Albert and Anderson 1984,
+    Biometrika 71; `logreg_accel.separation` checks the same during a fit).
 
     Parameters
     ----------
@@ -239,7 +241,7 @@ def _refuse(names):
 
 
 def _scales(evidence):
-    """Root mean squares of what multiplies each parameter of a class, about."""
+    """Approximate root mean squares of the columns of the parameters of a class."""
     scale = np.broadcast_to(np.asarray(evidence.rows.scale, dtype=np.float64), evidence.layout.n_features)
     return np.append(1.0, scale) if evidence.layout.intercept else scale
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 
 @dataclass(frozen=True)
 class Number:
-    """A column of numbers: value / scale, a missing one the median, said by a column of its own.
+    """A column of numbers: value / scale; the median for a missing number, which another column marks.
 
-    `missing` is whether there is that column, which is so where training rows lack a value.
+    `missing` says whether there is that other column, which is so if training rows lack a value.
     """
 
     name: str
@@ -80,7 +80,7 @@ _KINDS = {"number": Number, "levels": Levels, "left out": LeftOut}
 
 
 def pack(columns):
-    """JSON values of columns."""
+    """The JSON values of columns."""
     names = {kind: name for name, kind in _KINDS.items()}
     values = [{"is": names[type(column)], **asdict(column)} for column in columns]
     listed = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
@@ -88,7 +88,7 @@ def pack(columns):
 
 
 def unpack(values):
-    """Columns of JSON values that may be anything.
+    """Columns from untrusted JSON values.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def unpack(values):
 def _unpacked(value):
     kind = _KINDS.get(str(value.pop("is", None)))
     if kind is Levels:
-        value.setdefault("base", None)  # files of earlier versions have none
+        value.setdefault("base", None)  # files of earlier versions lack it
     if (
         kind is None
         or value.keys() != {field.name for field in fields(kind)}

@@ -127,7 +127,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 failed[name] = error
 
         with workers() as pool:
-            each = pool.map if memory is None else map  # columns that share a room go one by one
+            each = pool.map if memory is None else map  # columns that share a limit are processed one by one
             for number, table in enumerate(tables):
                 if not number:
                     names = table.schema.names
@@ -242,7 +242,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def source(self, tables, wanted, memory, cache=None, classes=None):
         """The rows of `data.gathering.Tables`, encoded, as a source; see `scan`."""
-        from .stream import TableSource  # which needs numbers of what was learned here
+        from .stream import TableSource  # which needs the numbers that were learned here
 
         return TableSource(tables, wanted, memory, cache, classes, self)
 

@@ -7,12 +7,12 @@ import numpy as np
 
 from .values import all_different, is_number, is_text, numbers_of, texts_of
 
-_TEXT = 150  # bytes of a text that is counted, about
-_LEAST = 1 << 12  # different numbers of a column that are always kept apart
+_TEXT = 150  # approximate bytes of a counted text
+_LEAST = 1 << 12  # distinct numbers of a column that are always kept
 
 
 class Room:
-    """What columns may keep of their values together: bytes, or None for all they have."""
+    """The limit of bytes of values that columns keep together; None for no limit."""
 
     def __init__(self, memory=None, n_columns=1):
         self.texts = None if memory is None else memory // 2 // _TEXT
@@ -20,13 +20,13 @@ class Room:
         self.columns: list = []
 
     def check(self):
-        """Have the column of most texts give up where all together have too many."""
+        """Make the column with most texts give up if all together have too many."""
         if self.texts is not None and sum(len(facts.counts) for facts in self.columns) > self.texts:
             max(self.columns, key=lambda facts: len(facts.counts)).give_up()
 
 
 def facts_of(name, kind, settings, room):
-    """The Facts of a column of an Arrow type, with nothing in them yet."""
+    """Empty Facts for a column of an Arrow type."""
     import pyarrow as pa
 
     categories = pa.types.is_dictionary(kind)
@@ -41,7 +41,7 @@ def facts_of(name, kind, settings, room):
 
 
 class Facts:
-    """Of any column: how many rows there are, and how many lack a value."""
+    """Facts of any column: the number of rows, and of rows without a value."""
 
     def __init__(self, name, kind):
         self.name, self.kind, self.rows, self.missing = name, kind, 0, 0
@@ -52,7 +52,7 @@ class Facts:
         return self.rows - self.missing
 
     def add(self, column):
-        """Take the next rows of the column in.
+        """Add the next rows of the column.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Facts:
 
 
 class NumberFacts(Facts):
-    """Of numbers: range, median and deviation, and whether they rise from row to row."""
+    """Facts of numbers: range, median and deviation, and whether they rise from row to row."""
 
     def __init__(self, name, kind, room, scale):
         super().__init__(name, kind)
@@ -86,15 +86,15 @@ class NumberFacts(Facts):
 
     @property
     def deviation(self):
-        """The standard deviation, 1 where there is none."""
+        """The standard deviation; 1 instead of 0."""
         found = 1.0 if self._moments is None else self._moments.deviation
         return found if np.isfinite(found) and found > 0 else 1.0
 
 
 class LevelFacts(Facts):
-    """Of texts: how often each comes, in the order of their first rows.
+    """Facts of texts: the count of each, in the order of their first rows.
 
-    `gave_up` is at how many rows counting ended because nearly all of them were different.
+    `gave_up` is the number of rows after which counting ended because nearly all of them were different.
     """
 
     def __init__(self, name, kind, room, chosen):
@@ -116,7 +116,7 @@ class LevelFacts(Facts):
         self._room.check()
 
     def give_up(self):
-        """Forget the texts of what names the rows.
+        """Forget the texts of a column that identifies the rows.
 
         Raises
         ------
@@ -133,11 +133,11 @@ class LevelFacts(Facts):
 
 
 class Values:
-    """Numbers, the median of which is wanted.
+    """Numbers whose median is needed.
 
-    Different numbers are kept with how often they come. Where they are more than there is room for,
-    neighbours are taken for one another, now the lower and now the upper one, so that half of the rows stay
-    on each side of the median, about; until then it is exact.
+    Distinct numbers are kept with their counts. If they exceed the limit, neighbours are merged, alternately
+    into the lower and the upper one, so that about half of the rows stay on each side of the median; until
+    then the median is exact.
     """
 
     def __init__(self, room=None):
@@ -175,7 +175,7 @@ class Values:
         self._known = tuple(np.concatenate(pair) for pair in zip(joined, rest, strict=True))
 
     def all_different(self):
-        """Whether no number came twice; of joined ones, as far as that shows."""
+        """Whether no number occurred twice; approximate after merging."""
         if self._known is None:
             return all_different(np.concatenate(self._parts))
         self._merge()

@@ -7,13 +7,13 @@ import numpy as np
 from .values import is_number, is_text, numbers_of, texts_of
 
 _MOST_LABELS = 1 << 15
-_FEW_LABELS = 20  # different numbers that may be names of classes
+_FEW_LABELS = 20  # distinct numbers that may be names of classes
 
 
 def labels_of(name, column, place):
     """The labels in a column of an Arrow table, as an array of texts, whole numbers, numbers or bools.
 
-    `place` says where a row stands, for the message.
+    `place` gives the place of a row, for the message.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def weights_of(name, column, place):
 
 
 class LabelFacts:
-    """The labels of a column that comes in pieces: which there are, and how often.
+    """The labels of a column in pieces, and their counts.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class LabelFacts:
         Raises
         ------
         ValueError
-            There are more labels than classes ever are.
+            There are too many labels for classes.
         """
         import pyarrow as pa
 
@@ -95,7 +95,7 @@ class LabelFacts:
             )
 
     def coder(self, place):
-        """What makes labels of the column.
+        """The Coder, which makes the labels of the column.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class LabelFacts:
 
 
 class Coder(NamedTuple):
-    """Values of a column, the label of each, and how many rows have it."""
+    """The values of a column, the label of each, and its number of rows."""
 
     values: Any
     labels: np.ndarray
@@ -151,7 +151,7 @@ def _refuse_lacking(name, what, rows, count, place):
 
 
 def as_known(labels, classes):
-    """Labels with the type of `classes`, by how they are written: 1 and "1" and 1.0 are one label."""
+    """Labels with the type of `classes`, compared as text: 1 and "1" and 1.0 are the same label."""
     numbers = set("iufb")
     if {labels.dtype.kind, classes.dtype.kind} <= numbers:
         return labels
@@ -162,7 +162,7 @@ def as_known(labels, classes):
 
 
 def _as_number(label):
-    """A label as numbers are written that are classes by name."""
+    """The text of a label that is a number."""
     try:
         return str(float(label))
     except (TypeError, ValueError):

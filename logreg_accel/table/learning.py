@@ -8,7 +8,7 @@ import numpy as np
 from .columns import LeftOut, Levels, Number
 from .facts import LevelFacts, NumberFacts
 
-FEW = 20  # rows below which nothing is taken for the number or the name of a row
+FEW = 20  # rows below which no column is taken for an identifier of rows
 _ID = re.compile(r"(^|[_ .])(id|ids|key|uuid|guid|index|rownames|rowid|row)$|[a-z]I[dD]$", re.IGNORECASE)
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DATE = re.compile(
@@ -16,9 +16,9 @@ _DATE = re.compile(
     rf"|\d{{1,2}}[-/. ]{_MONTH}[-/., ]+\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}})$",
     re.IGNORECASE,
 )
-_MANY_NUMBERS = 10  # different numbers in a column of text that is more than a scale of grades
+_MANY_NUMBERS = 10  # distinct numbers in a text column above which it is more than a scale of grades
 _MANY_DATES = 31
-_WIDE = 1e15  # range of whole numbers that neither amounts nor times in microseconds have
+_WIDE = 1e15  # range of integers beyond those of amounts and of times in microseconds
 
 
 class NoValue(ValueError):
@@ -26,9 +26,9 @@ class NoValue(ValueError):
 
 
 def learn_all(gathered, failed, settings, each=map):
-    """What `learn` makes of all columns; those that cannot be used are told together.
+    """The results of `learn` for all columns; one error names all those that cannot be used.
 
-    `gathered` has Facts by name, `failed` the errors of columns that gave none; `each` is `map`, or that of a
+    `gathered` has Facts by name, `failed` the errors of columns without facts; `each` is `map`, or that of a
     pool of threads.
 
     Raises
@@ -65,7 +65,7 @@ def learn(facts, settings):
     Raises
     ------
     ValueError
-        The column is none of them: the message says what to do.
+        The column cannot be used; the message says what to do.
     """
     import pyarrow as pa
 
@@ -132,7 +132,7 @@ def _levels(facts, settings):
 
 
 def _enough(counts, most):
-    """How often a level has to come so that at most `most` are left."""
+    """The smallest count of a level for which at most `most` levels are left."""
     return int(np.partition(np.array(list(counts.values())), -most)[-most]) + 1
 
 
@@ -142,7 +142,7 @@ def _share_of(pattern, counts):
 
 
 def _refuse_numbers(name, counts, there):
-    """Raise ValueError where numbers and words are mixed: levels would lose what the numbers say."""
+    """Raise ValueError if numbers and words are mixed: as levels, the numbers would lose their meaning."""
     numbers = {text: count for text, count in counts.items() if _is_number(text)}
     words = [text for text in counts if text not in numbers]
     rows = sum(numbers.values())

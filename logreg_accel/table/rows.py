@@ -1,7 +1,7 @@
 """Rows of a table as rows of a matrix, batch by batch.
 
-A row has a fixed number of slots, one for every number, level and sign of a missing number, in the order of
-the columns of the matrix. So the entries of all rows are two matrices, and only zeros have to be taken out.
+A row has a fixed number of slots, one for every number, level and indicator of a missing number, in the order
+of the columns of the matrix. So the entries of all rows form two matrices, and only zeros have to be removed.
 """
 
 import os
@@ -15,15 +15,15 @@ from ..data.sparse import below_each_other
 from .columns import Number
 from .values import numbers_of, texts_of
 
-_BATCH = 1 << 16  # rows that are encoded at once, so that what is written by columns stays in cache
+_BATCH = 1 << 16  # rows that are encoded together, so that columns that are being written stay in the cache
 
 
 @dataclass
 class Counts:
-    """What was met in a table that was not there when the encoder learned.
+    """What a table had, or lacked, compared with the one that the encoder learned from.
 
-    `unseen` counts values of levels by column, `lacking` missing numbers where none lacked; `absent` names
-    columns that are not there, `extra` those that are not used.
+    `unseen` counts unknown levels by column, `lacking` missing numbers in columns that had none; `absent`
+    names missing columns, `extra` unknown ones.
     """
 
     unseen: dict = field(default_factory=dict)
@@ -32,13 +32,13 @@ class Counts:
     extra: list = field(default_factory=list)
 
     def add(self, other):
-        """Count what another part of the same table had that is new."""
+        """Add the counts of another part of the same table."""
         for mine, more in ((self.unseen, other.unseen), (self.lacking, other.lacking)):
             for name, count in more.items():
                 mine[name] = mine.get(name, 0) + count
 
     def sentences(self):
-        """What there is to say, one sentence for each kind."""
+        """The counts as sentences, one for each kind."""
         for name, count in self.unseen.items():
             yield f"column {name!r}: {count} values that training did not have, taken as rare or as no level"
         for name, count in self.lacking.items():
@@ -50,7 +50,7 @@ class Counts:
 
 
 def slots_of(column):
-    """How many entries a row has at most in what is made of a column."""
+    """The largest number of entries of a row in the columns made from one column."""
     return 2 if isinstance(column, Number) and column.missing else 1
 
 
@@ -60,7 +60,7 @@ def workers():
 
 
 def encode_table(used, table, sparse):
-    """The matrix of an Arrow table that has columns to read, and `Counts` of what is new in it."""
+    """The matrix of an Arrow table with known columns, and `Counts` of its differences."""
     starts = range(0, table.num_rows, _BATCH)
     with workers() as pool:
         encoded = pool.map(lambda start: _encode_rows(used, table, sparse, start), starts)
@@ -81,7 +81,7 @@ def _encode_rows(used, table, sparse, start):
 
 
 def encode_batch(used, batch, sparse, start=0):
-    """The matrix of a record batch, whose first row is number `start`, and `Counts` of what is new in it."""
+    """The matrix of a record batch, whose first row is number `start`, and `Counts` of its differences."""
     slots = sum(map(slots_of, used))
     places = np.empty((batch.num_rows, slots), dtype=np.int32)
     values = np.ones((batch.num_rows, slots))

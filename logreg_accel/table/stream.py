@@ -17,13 +17,13 @@ from .labels import LabelFacts, weights_of
 from .rows import Counts, encode_batch
 
 _SHARE = 4  # of the memory, one part for what is learned
-_HEAD = 20_000  # rows that are looked at for what is odd
+_HEAD = 20_000  # rows that are examined for suspicious values
 
 
 class TableSource(Source):
     """Rows of tables in files; `scan(..., encoder=...)` makes one.
 
-    The encoder learns from one read more, unless it has learned before.
+    The encoder learns in one more read, unless it is fitted.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class TableSource(Source):
     on_learned : function
         Is called after `learn`.
     counts : Counts
-        What the rows had, when they were read last, that was not there when the encoder learned.
+        Differences of the rows, in their last read, from those that the encoder learned from.
     """
 
     def __init__(self, tables, wanted, memory, cache, classes, encoder):
@@ -72,7 +72,7 @@ class TableSource(Source):
         }
 
     def learn(self):
-        """Read the tables once for what to make of their columns, and for the labels.
+        """Read the tables once to learn the encoding of their columns and the labels.
 
         Raises
         ------

@@ -57,7 +57,7 @@ class CupyBackend(Backend):
         Raises
         ------
         MemoryError
-            X does not fit into the device's free memory; the message says what would.
+            X does not fit into the free memory of the device; the message suggests what would fit.
         ValueError
             X lies on a device other than the current one.
         """
@@ -108,7 +108,7 @@ class CupyBackend(Backend):
         return ("dense" if X.by_rows else "columns"), None
 
     def reads(self, kind, loss=None, diagonal=False):
-        """No kernel adds up the gradient and the diagonal: the diagonal is a pass of its own."""
+        """No kernel computes the gradient and the diagonal together: the diagonal is a separate pass."""
         return kind.reads + bool(diagonal and (kind, type(loss), "dense") in self.kernels)
 
     def generic(self, pass_, block):
@@ -116,7 +116,7 @@ class CupyBackend(Backend):
 
         If their temporaries do not fit into memory, tiles are smaller.
 
-        Small Hessians come to the host at once: whatever is done with them there is one wait, not one each.
+        Small Hessians are copied to the host at once, so that all further work with them costs a single wait.
         """
         while True:
             try:
@@ -175,7 +175,8 @@ class CupyBackend(Backend):
     # -- linear algebra --------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):
-        """See `linalg.factor`; small ones come to the host, where a solution is one call and not four."""
+        """See `linalg.factor`; small matrices are copied to the host, where a solution is one call instead of
+        four."""
         if len(H) <= _FACTORED_ON_HOST:
             return linalg.factor(cupy.asnumpy(H), rounding)
         return linalg.factor(H, rounding, cupy, cholesky, cupy.asnumpy)
@@ -203,7 +204,7 @@ def cholesky(A):
 
 
 def probe():
-    """Compile, launch and check a kernel on three rows; whatever goes wrong is raised."""
+    """Compile, launch and check a kernel on three rows; failures raise an exception."""
     from ...losses import Logistic
 
     X, y = np.array([[-1.0], [0.0], [2.0]], dtype=np.float32), np.array([1, 0, 1], dtype=np.uint8)

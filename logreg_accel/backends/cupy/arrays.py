@@ -24,7 +24,7 @@ def by_rows(X, columns, dtype=None, rows=None):
     out = cupy.empty((m, columns), dtype=dtype)
     if not out.size:
         return out
-    # a kernel is given memory from its lowest address on, as the array's own pointer may be the highest
+    # kernels get the lowest address of the array, whose own pointer may be the highest
     lowest = X[tuple(slice(None, None, -1 if step < 0 else 1) for step in X.strides)]
     word = _WORDS[X.itemsize]
     types = (
@@ -38,12 +38,12 @@ def by_rows(X, columns, dtype=None, rows=None):
 
 
 def contiguous(array):
-    """A vector or matrix itself if its numbers lie in order and are aligned, else a copy."""
+    """A vector or matrix itself if it is contiguous and aligned, otherwise a copy."""
     return in_type(array, array.dtype)
 
 
 def in_type(array, dtype):
-    """As `contiguous`, in a type of the arithmetic or in its own."""
+    """As `contiguous`, in a dtype of the arithmetic or in its own."""
     if array.dtype == dtype and array.flags.c_contiguous and aligned(array):
         return array
     if array.dtype != dtype and array.dtype.name not in shapes.STORAGE:
@@ -53,7 +53,7 @@ def in_type(array, dtype):
 
 
 def aligned(array):
-    """Whether the numbers lie at multiples of their size, without which a load of one fails."""
+    """Whether addresses are multiples of the item size; loads of misaligned numbers fail."""
     return not any(place % array.itemsize for place in (array.data.ptr, *array.strides))
 
 
@@ -86,7 +86,7 @@ def product(a, b, c):
 
 
 def add_matrix(matrix, total, first, sign=1, outputs=1, a=0, b=0):
-    """Add the first rows and columns of a matrix to a total in float64, which holds nothing at `first`.
+    """Add the first rows and columns of a matrix to a total in float64, which is overwritten if `first`.
 
     Those of two outputs go to their places in the total of all, (n·outputs, n·outputs), twice where the two
     are not the same.

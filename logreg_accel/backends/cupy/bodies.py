@@ -1,7 +1,7 @@
 """Passes of several classes over rows that no kernel reads whole: products by cuBLAS, formulas by kernels.
 
-The generic bodies do the same by a dozen of CuPy's own kernels more for every tile, which it has to compile
-at first use. Sums over a tile come to the host and are added there.
+The generic bodies do the same with a dozen more of CuPy's own kernels for every tile, which CuPy compiles at
+first use. Sums over a tile are copied to the host and added there.
 """
 
 import cupy
@@ -17,7 +17,7 @@ from .upload import DeviceMatrix, padded
 
 
 def run(backend, pass_, block):
-    """What a pass of one model gives; None if there is no body for it."""
+    """The result of a pass of one model; None if there is no body for it."""
     body, X = _BODIES.get(type(pass_)), block.X
     if body is None or block.offset is not None or not X.shape[0] or X.compressed:
         return None

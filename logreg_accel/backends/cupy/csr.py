@@ -1,7 +1,7 @@
 """Sparse X on a GPU: compressed rows, for the generic bodies and for the passes of sparse.py.
 
-CuPy's own sparse matrices do not serve here: they index their entries with 32 bits, and the transposed
-product of cuSPARSE rounds differently on every run.
+CuPy's own sparse matrices are not suitable: they index their entries with 32 bits, and the transposed product
+of cuSPARSE rounds differently on every run.
 """
 
 import functools

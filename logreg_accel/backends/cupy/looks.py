@@ -1,6 +1,6 @@
 """Checks of labels and weights in GPU memory, by the kernels of kernels/cuda/labels.cu.
 
-Each function returns None where it has no kernel for what it is given.
+Each function returns None if it has no kernel for its arguments.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ _MOST_RANGE = 4096  # of labels of more than two classes
 
 
 class Weights(NamedTuple):
-    """What `data.weights.weighed` tells."""
+    """The result of `data.weights.weighed`."""
 
     strange: int | None
     largest: float

@@ -1,8 +1,8 @@
 """Passes of one output over rows that a kernel transforms first, tile by tile.
 
-Array code takes a dozen calls a tile. Rows less their centre, in float64, are read by the kernels of dense.cu
-like any others. Rows times the roots of their curvatures are what cuBLAS multiplies with itself for a
-Hessian, its last row and column included.
+Array code takes a dozen calls per tile. The kernels of dense.cu read centred rows in float64 like any others.
+For a Hessian, including its last row and column, cuBLAS multiplies the matrix of rows times the square roots
+of their curvatures with itself.
 """
 
 import cupy
@@ -23,7 +23,7 @@ _MOST_BLOCKS = 8192
 
 
 def run(backend, pass_, block):
-    """What a pass gives, or None if nothing is made for it."""
+    """The result of a pass, or None if this module does not handle it."""
     body = _BODIES.get(type(pass_))
     if body is None or pass_.models is not None or type(pass_.loss) is not Logistic:
         return None
@@ -71,7 +71,7 @@ def _hessian(backend, pass_, block):
 
 
 def tiles(backend, block, columns):
-    """Parts of the rows, so that what is made of each fits."""
+    """Parts of the rows, small enough that their copies fit."""
     m, step = block.X.shape[0], max(backend.tile_bytes // (8 * columns), 1)
     for start in range(0, m, step):
         rows = slice(start, min(start + step, m))

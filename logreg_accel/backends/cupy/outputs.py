@@ -1,7 +1,7 @@
 """Passes over a dense X for many outputs with the kernel of kernels/cuda/outputs.cu: softmax, many models.
 
-Up to 32 columns of W share a read of X. Models side by side are cut into as few such pieces; all are
-launched before the first is waited for.
+Up to 32 columns of W share a read of X. Models side by side are cut into as few such pieces as possible; all
+are launched before the first wait.
 """
 
 import cupy

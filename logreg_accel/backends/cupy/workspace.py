@@ -1,12 +1,11 @@
 """Plans and buffers of passes over a matrix, used again at every evaluation.
 
-An evaluation over few rows consists of calls, so whatever stays the same from one to the next is made once:
-which kernels run, how they are launched, where their numbers lie. What is left is to fill a buffer of
-page-locked memory, one copy in, two launches, one copy out and one wait.
+The time of an evaluation over few rows is the time of its calls. So everything that stays the same is
+prepared once: the kernels, their launches, the addresses of their arguments. An evaluation then fills a
+buffer of page-locked memory, and takes one copy in, two launches, one copy out and one wait.
 
-A CUDA graph would make one call of the first four, and lost: its addresses are fixed while margins that a
-solver keeps lie elsewhere each time, it cannot be recorded on the default stream, and it would save
-little.
+A CUDA graph would turn the first four into one call. It lost: its addresses are fixed, while the margins that
+a solver keeps are elsewhere each time; it cannot be recorded on the default stream; and it would save little.
 """
 
 import contextlib
@@ -25,7 +24,7 @@ _ALIGNMENT = 16
 class Workspace:
     """Plans of the passes over one matrix and its views, freed with the last of them.
 
-    Who uses a plan holds `lock` until its stream has done the work, on whatever thread and stream that is.
+    A caller holds `lock` from using a plan until its stream has finished, on any thread and stream.
     """
 
     def __init__(self):
@@ -43,7 +42,7 @@ class Workspace:
         return self._plans[key]
 
     def scratch(self, nbytes):
-        """Memory on the device for intermediate numbers, which any plan needs only while it has its turn."""
+        """Device memory for intermediate numbers, shared by all plans, which run one at a time."""
         if self._scratch is None or self._scratch.size < nbytes:
             self._plans.clear()  # they hold views of the smaller one
             self._scratch = None
