@@ -24,7 +24,7 @@ def solve(objective, H):
         if np.ndim(l2) or l2 == 0:
             free = [*np.flatnonzero(np.broadcast_to(l2 == 0, size)[: k * n : k]), *free]
         against_shifts(H, k, free)
-    return objective.rows.backend.factor(H, _rounding(objective))
+    return objective.rows.backend.factor(H, rounding(objective))
 
 
 def against_shifts(H, k, free):
@@ -60,7 +60,7 @@ def solve_by_class(objective, sums, ridge):
         P = xp.ascontiguousarray(P[:size, :size])
         P /= objective.weight_sum
         P[i, i] += ridge
-        return backend.factor(P, _rounding(objective))
+        return backend.factor(P, rounding(objective))
 
     if sums.ndim == 2:
         solve_one = factor(sums)
@@ -69,5 +69,6 @@ def solve_by_class(objective, sums, ridge):
     return lambda v: np.stack([f(v[a::k]) for a, f in enumerate(solves)], axis=1).ravel()
 
 
-def _rounding(objective):
+def rounding(objective):
+    """The relative rounding of the arithmetic of the passes."""
     return float(np.finfo(objective.rows.dtype).eps)

@@ -157,9 +157,10 @@ class Objective:
         rows, l1 = self.rows, self.penalty.l1 * self.at.penalised(np.ones(self.size))
         rounding, sweeps = float(np.finfo(rows.dtype).eps), rows.backend.lasso_sweeps
         lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
-        scale, k = self.at.of_columns(rows.scale), self.loss.n_outputs
-        known = l1, self._ridge, lasso, scale, rows.offset_scale or 0.0, self.at.blur, rows.piled
-        return ask.Start(w, seed, rows.n_rows, *known, n_outputs=k, n_features=rows.n_features)
+        free = self.models is None and rows.reads(passes.LossGradient, self.loss, True) <= 1
+        known = rows.offset_scale or 0.0, self.at.blur, rows.piled, 0.0, self.loss.n_outputs, rows.n_features
+        about = l1, self._ridge, lasso, self.at.of_columns(rows.scale)
+        return ask.Start(w, seed, rows.n_rows, *about, *known, free)
 
     def answer(self, question):
         """The answer to a question about these rows."""
@@ -250,8 +251,7 @@ class Objective:
         gradient = gradient / self.weight_sum + self.penalty.gradient(penalised)
         known = sums.diagonal is not None and np.isfinite(value)
         diagonal = self._mean(sums.diagonal) + self._ridge if known else None
-        rounding = float(np.finfo(self.rows.dtype).eps) * abs(value)
-        return ask.Point(w, value, gradient, rounding, sums.margins, diagonal)
+        return ask.Point(w, value, gradient, metric.rounding(self) * abs(value), sums.margins, diagonal)
 
     def _draw(self, what):
         if self.models is not None and isinstance(what, ask.Batch | ask.RowSpace | ask.Columns):

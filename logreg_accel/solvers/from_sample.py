@@ -8,7 +8,7 @@ SOLVED = 1e-4  # decrement, relative to the loss of the sample, at which the sam
 MOST_STEPS = 20  # on one sample
 
 
-def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER, likely=()):
+def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER, likely=(), diagonal=False):
     """Find a Point of all rows near the optimum of a sample, which grows fourfold until it carries over.
 
     Parameters
@@ -22,6 +22,8 @@ def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER, likely=()):
         How far the loss of all rows may lie above that of the sample, relative to the latter.
     likely : tuple
         Draws that will follow at the point that is found.
+    diagonal : bool
+        Whether a point that comes of a sample has the diagonal of the Hessian.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER, likely=()):
         if sample is None:
             return here or (yield Evaluate(w, likely=likely)), size
         near = yield from solve(sample, w)
-        here = yield Evaluate(near.w, likely=likely)
+        here = yield Evaluate(near.w, diagonal=diagonal, likely=likely)
         if not here.value > (1 + carries_over) * near.value:
             return here, size
         w, size = near.w, 4 * size

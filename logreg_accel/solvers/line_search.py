@@ -19,7 +19,7 @@ _TRIALS = 12  # along a line, where each is a read
 _OVERFLOWS = 10  # number of trials if the loss overflows, each with a thousandth of the previous step
 
 
-def step(here, direction, on=None, flat=ENOUGH_FLATTENING, likely=(), box=None):
+def step(here, direction, on=None, flat=ENOUGH_FLATTENING, likely=(), box=None, diagonal=False):
     """Find the next point from `here` along a direction: a Point, or None if rounding hides any descent.
 
     The unit step is tried first. If it is not good enough, the line is minimised on the margins of both ends,
@@ -40,7 +40,7 @@ def step(here, direction, on=None, flat=ENOUGH_FLATTENING, likely=(), box=None):
         w = here.w + t * direction
         return w if box is None else np.clip(w, *box)
 
-    there = yield Evaluate(at(1), on, likely=likely)
+    there = yield Evaluate(at(1), on, diagonal, likely=likely)
     for _ in range(_OVERFLOWS):
         if math.isfinite(there.value):
             break
@@ -54,7 +54,7 @@ def step(here, direction, on=None, flat=ENOUGH_FLATTENING, likely=(), box=None):
         t = yield LineMinimum(here, there, on)
         t = t if box is None else min(t, _longest(here.w, direction, *box))
         if abs(t - 1) > (_SAME_STEP if _descends(here, there, direction, slope) else _NO_STEP):
-            there = yield Evaluate(at(t), on, likely=likely)
+            there = yield Evaluate(at(t), on, diagonal, likely=likely)
         if not _descends(here, there, direction, slope):
             return None
     return there

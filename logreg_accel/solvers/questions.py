@@ -53,6 +53,8 @@ class Start(NamedTuple):
         The relative suboptimality that is wanted, by which a solver may spare evaluations.
     n_outputs : int
         Margins of a row: w is (features and intercept) x outputs, by rows.
+    with_diagonal : bool
+        Whether the diagonal of a Hessian comes with an evaluation, at no read, and for one model alone.
     """
 
     w: np.ndarray
@@ -68,6 +70,7 @@ class Start(NamedTuple):
     tol: float = 0.0
     n_outputs: int = 1
     n_features: int = 0
+    with_diagonal: bool = False
 
 
 class Point(NamedTuple):

@@ -10,7 +10,19 @@ from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
 from .lbfgs import two_loop
 from .line_search import NEWTON_FLATTENING, step
 from .newton import by_factors, conjugate_gradients, newton_in_memory
-from .questions import CLASS_MEAN, CONVERGED, NOISE_FLOOR, SOLVE, Accept, Curvature, Draw, Evaluate, Sample
+from .questions import (
+    CLASS_MEAN,
+    CONVERGED,
+    MATRIX,
+    NOISE_FLOOR,
+    SOLVE,
+    Accept,
+    Curvature,
+    Draw,
+    Evaluate,
+    Sample,
+)
+from .rare_columns import by_own_loss, completed, misses
 
 _METRIC_UP_TO = 1000  # parameters up to which the metric is factored
 _CREPT = 3  # poor steps by metrics of all rows, after which no other helps
@@ -33,7 +45,8 @@ class newton_subsampled:
     """Sub-sampled Newton with L-BFGS corrections.
 
     (a) A sample, with as many rows from every class, is solved by Newton's method in memory; it grows
-    fourfold while its optimum does not carry over to all rows. (b) The metric is the Hessian of rows drawn in
+    fourfold while its optimum does not carry over to all rows. Where it has hardly seen some columns, it has
+    a say in the next step as well (rare_columns.py). (b) The metric is the Hessian of rows drawn in
     proportion to what they add to it, factored once. (c) L-BFGS runs on the full data with that metric, at
     one read per step. (d) If the unit step is poor, the line is minimised on stored margins, without a read
     (line_search.py). (e) When the decrement exceeds 0.3 of the previous one, a new metric is drawn at the
@@ -101,8 +114,8 @@ class newton_subsampled:
         if self.exact:
             return (yield from self._by_all_rows(start, size))
         first = min(size, _FIRST_ROWS * len(start.w))
-        solve, likely = _newton(start, SOLVED, MOST_STEPS), (Sample(size, start.seed + 1),)
-        here, _ = yield from near_the_optimum(start, first, solve, likely=likely)
+        likely = (Sample(size, start.seed + 1),)
+        here, rare = yield from _beside_rare_columns(start, first, likely)
         pairs, drawn = deque(maxlen=self.memory), 1
         metric, before, crept = (yield from _metric(start, size, drawn, here)), math.inf, 0
         while True:
@@ -121,7 +134,7 @@ class newton_subsampled:
                 direction = -metric(here.gradient)
                 decrement = -0.5 * (here.gradient @ direction)
             likely = (Sample(size * (1 + drawn % 2), start.seed + drawn + 1),)
-            there = yield from step(here, direction, likely=likely)
+            there = yield from step(here, direction, likely=likely, diagonal=rare)
             if there is None:
                 if decrement <= here.rounding or (size == math.inf and not pairs):
                     return NOISE_FLOOR
@@ -183,10 +196,33 @@ class newton_subsampled:
             here, before = there or here, decrement
 
 
+def _beside_rare_columns(start, size, likely):
+    """A Point of all rows near the optimum of a sample, and whether the sample has hardly seen some columns.
+
+    If so, the point is one step further, and has the diagonal of its Hessian.
+    """
+    solve, last = _newton(start, SOLVED, MOST_STEPS), [None]
+
+    def noting(sample, w):
+        last[0] = sample
+        return (yield from solve(sample, w))
+
+    # Without a penalty the weights of rare levels often have no optimum, which is seen along Newton's steps.
+    few = start.n_outputs == 1 and len(start.w) <= FACTORED_UP_TO
+    wanted = few and start.with_diagonal and bool(np.any(start.ridge))
+    here, _ = yield from near_the_optimum(start, size, noting, likely=likely, diagonal=wanted)
+    if here.diagonal is None or not (yield from misses(last[0], here)):
+        return here._replace(diagonal=None), False
+    way = yield from by_own_loss(last[0], here)
+    return ((yield from step(here, way, likely=likely, diagonal=True)) or here), True
+
+
 def _metric(start, size, drawn, here):
     """v -> H⁻¹·v with the Hessian at a point of rows that are drawn for it."""
     some = size < start.n_rows
     sample = (yield Draw(Sample(size, start.seed + drawn, at=here))) if some else None
+    if sample is not None and here.diagonal is not None:
+        return completed((yield Curvature(here.w, MATRIX, sample)), here.diagonal)
     return (yield Curvature(here.w, SOLVE, sample, None if sample else here.margins))
 
 
