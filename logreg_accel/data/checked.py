@@ -7,6 +7,8 @@ from typing import NamedTuple
 from .agreeing import check_rows, like_first, matrix_of
 from .chunks import Chunk, Missing
 
+_VANISHED = "the file has vanished since `scan`"
+
 
 class Piece(NamedTuple):
     """A checked Chunk, and where it comes from: the number of its part, its name, and the first row there."""
@@ -21,6 +23,20 @@ def stamp(path):
     """The facts that change when a file changes."""
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns]
+
+
+def stamps_of(part):
+    """The stamps of the files of a part. Raises FileNotFoundError where one has vanished."""
+    try:
+        return [stamp(path) for path in part.paths]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, _VANISHED, part.name) from error
+
+
+def check_unchanged(part, stamps):
+    """Raise ValueError where the files of a part have changed since their stamps were taken."""
+    if stamps_of(part) != stamps:
+        raise ValueError(f"{part.name!r} has changed while it was read. Fit again when it is complete.")
 
 
 class Pattern:
@@ -44,9 +60,13 @@ class Pattern:
         return chunk
 
 
-def pieces_of(number, part, pattern, labelled=True):
-    """The pieces of one part, those without rows left out. Errors as `Source.pieces`."""
-    before, start = [stamp(path) for path in part.paths], 0
+def pieces_of(number, part, pattern, labelled=True, stamps=None):
+    """The pieces of one part, those without rows left out. Errors as `Source.pieces`.
+
+    `stamps` are those of its files when the first part was opened; None takes them now.
+    """
+    stamps, start = stamps_of(part) if stamps is None else stamps, 0
+    check_unchanged(part, stamps)  # before what it has become is taken for a fault of the rows
     for chunk in _read(part):
         if not labelled:
             chunk = chunk._replace(y=None, weight=None)
@@ -57,8 +77,7 @@ def pieces_of(number, part, pattern, labelled=True):
         if chunk.X.shape[0]:
             yield Piece(number, part.name, start, chunk)
         start += chunk.X.shape[0]
-    if [stamp(path) for path in part.paths] != before:
-        raise ValueError(f"{part.name!r} has changed while it was read. Fit again when it is complete.")
+    check_unchanged(part, stamps)
 
 
 def _read(part):
@@ -76,4 +95,4 @@ def _read(part):
             "rows or fill them in, or give an `encoder`."
         ) from None
     except FileNotFoundError as error:
-        raise FileNotFoundError(error.errno, "the file has vanished since `scan`", part.name) from error
+        raise FileNotFoundError(error.errno, _VANISHED, part.name) from error

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .checked import Pattern, pieces_of, stamp
+from .checked import Pattern, pieces_of, stamp, stamps_of
 from .chunks import Wanted
 from .gathering import Tables
 from .shards import parts_of, refuse_without_labels
@@ -89,18 +89,21 @@ class Source:
             Shards do not match, or have nulls or numbers that are not finite (the message names file, row and
             column); a file has changed while it was read; there are no rows.
         """
+        parts, pattern, rows = parts_of(self.data, self.wanted), Pattern(), 0
+        stamps = [stamps_of(part) for part in parts]  # or rows of before and after a change make a model
         self.check_room()
-        pattern, rows = Pattern(), 0
         if labelled and self.wanted.target is None:
             refuse_without_labels(self.parts)
-        for number, part in enumerate(parts_of(self.data, self.wanted)):
-            for piece in pieces_of(number, part, pattern, labelled):
+        for number, part in enumerate(parts):
+            for piece in pieces_of(number, part, pattern, labelled, stamps[number]):
                 yield piece
                 rows += piece.chunk.X.shape[0]
         if not rows:
-            raise ValueError(
-                f"the source has no rows: {self.parts[0].name!r} and {len(self.parts) - 1} more parts."
+            others = f" and {len(parts) - 1} more parts" if len(parts) > 1 else ""
+            again = (
+                "" if parts[0].paths else " Whenever a callable is called, it has to begin a new iterator."
             )
+            raise ValueError(f"the source has no rows: {parts[0].name!r}{others}.{again}")
 
 
 def scan(

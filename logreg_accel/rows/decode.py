@@ -83,8 +83,9 @@ def _decoded(source):
         known = store, decoder.names, classes, places, totals, source.memory
         streamed = Streamed(*known, rounded=dict(decoder.rounded))
         if folder is not None:
-            if source.fingerprint() != stamp:
-                raise ValueError("the files of the source have changed while they were read. Fit again.")
+            pairs = zip(stamp["files"], source.fingerprint()["files"], strict=True)
+            if changed := [known[0] for known, now in pairs if known != now]:
+                raise ValueError(f"{changed[0]!r} has changed while the source was read. Fit again.")
             cache.publish(streamed, working, folder, stamp, source.learned())
         undo.pop_all()
     give_back()  # the memory that Arrow has kept since the first read would stay allocated during the fit

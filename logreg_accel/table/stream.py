@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 from sklearn.base import clone
 
-from ..data.checked import Piece
+from ..data.checked import Piece, check_unchanged, stamps_of
 from ..data.chunks import BATCH, Chunk
 from ..data.gathering import with_places
 from ..data.opening import Unfit
@@ -49,7 +49,7 @@ class TableSource(Source):
         )
         super().__init__([reader.path for reader in tables.readers], wanted, memory, cache, classes)
         self.tables, self.coder, self.head, self.counts = tables, None, None, Counts()
-        self.on_learned = _nothing
+        self.on_learned, self._stamps = _nothing, None
         known, self._given = hasattr(encoder, "columns_"), None if classes is None else str(classes)
         self.encoder = encoder if known else clone(encoder)
         self._asked = encoder.to_dict() if known else repr(sorted(encoder.get_params().items()))
@@ -81,6 +81,7 @@ class TableSource(Source):
         """
         if self.wanted.target is None:
             raise ValueError("`target` is None; expected the column of the labels.")
+        self._check_unchanged()
         self.check_room()
         types = self._forced
         while self.coder is None:
@@ -91,6 +92,13 @@ class TableSource(Source):
                 if unfit.name in self._forced:
                     raise
                 types = self.tables.wider(unfit)  # and from the beginning: texts of numbers were not kept
+
+    def _check_unchanged(self):
+        """Raise ValueError where files are no longer what they were when they were first learned from."""
+        if self._stamps is None:
+            self._stamps = [stamps_of(part) for part in self.parts]
+        for part, stamps in zip(self.parts, self._stamps, strict=True):
+            check_unchanged(part, stamps)
 
     def _learn(self, types):
         known, labels, head = hasattr(self.encoder, "columns_"), LabelFacts(self.wanted.target), []
@@ -141,7 +149,7 @@ class TableSource(Source):
     def _only(self, number):
         one = copy.copy(self)
         one.tables, one.parts = self.tables.only(number), [self.parts[number]]
-        one.client = one.head = one.progress = None
+        one.client = one.head = one.progress = one._stamps = None
         one.on_learned = _nothing
         return one
 
@@ -152,7 +160,8 @@ class TableSource(Source):
         types = types_of(self.encoder)
         if labelled:
             types[wanted.target] = self.coder.values.type
-        stamps, start, before, part = self.fingerprint(), 0, 0, 0
+        start, before, part = 0, 0, 0
+        self._check_unchanged()
         for X, batch, number in self.encoded(self._beside if labelled else (), types):
             part, before = (part, before) if number == part else (number, start)
             place = lambda row, start=start: self.tables.place(start + row)  # noqa: E731
@@ -161,8 +170,7 @@ class TableSource(Source):
             s = None if weight is None else weights_of(weight, batch.column(weight), place)
             yield Piece(number, self.parts[number].name, start - before, Chunk(X, y, s, names, ("float64",)))
             start += batch.num_rows
-        if self.fingerprint() != stamps:
-            raise ValueError("the files of the source have changed while they were read. Fit again.")
+        self._check_unchanged()
 
     def encoded(self, beside, types):
         """Triples (matrix, record batch, number of the file): what the encoder makes of a batch that has the
