@@ -135,8 +135,8 @@ def cv_sentence(run):
     share = run["seconds"] / run["single_seconds"]
     return (
         f"Cross-validation: {run['models']} models of {run['rows']:,} x {run['features']} (10 penalties in 5 "
-        f"folds) in {run['seconds']:.3g} s and {run['passes']:.3g} reads, which is the time of {share:.0f} "
-        f"single fits; every one of them is proven to {run['worst_bound']:.0e} or better."
+        f"folds) in {run['seconds']:.3g} s and {run['passes']:.3g} reads, the time of {share:.0f} single "
+        f"fits; each of the {run['models']} is proven to {run['worst_bound']:.0e} or better."
     )
 
 
