@@ -7,7 +7,6 @@ import scipy.sparse
 from conftest import DTYPES, LAYOUTS, _memory_mapped, backends_and, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.data import as_array, as_labelled, as_labels, compute_dtype
-from logreg_accel.data.labels import encode_labels
 
 X, Y, S, _ = draw(80, 4, weighted=True)
 
@@ -312,51 +311,3 @@ def test_a_column_that_is_not_finite_is_named(backend, solver):
             method(frame, Y)
     with pytest.raises(ValueError, match=r"row 10, column 2\."):
         clf.fit(frame.to_numpy(), Y)
-
-
-@pytest.mark.parametrize("dtype", ["U", object])
-@pytest.mark.parametrize("count", [2, 5, 9, 300])
-def test_strings_that_repeat_are_encoded_like_sorted_ones(dtype, count):
-    rng = np.random.default_rng(count)
-    names = np.array([f"c{i % 7}{'ä' * (i % 3)}{i}" for i in range(count)])
-    y = rng.choice(names, 2000).astype(dtype)
-    classes, codes, _ = encode_labels(y)
-    expected, inverse = np.unique(y, return_inverse=True)
-    assert classes.dtype == expected.dtype and codes.dtype.kind == "u"
-    assert classes.tolist() == expected.tolist() and codes.tolist() == inverse.tolist()
-    if dtype is object:
-        y[77] = None
-        with pytest.raises(ValueError, match="row 77"):
-            encode_labels(y)
-    with pytest.raises(ValueError, match="only one class"):
-        encode_labels(np.full(2000, "a", dtype=dtype))
-
-
-def _labels_of(kind, labels):
-    pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
-    arrow = {"arrow": pa.array, "chunked": lambda y: pa.chunked_array([y[:7], y[7:]])}
-    if kind in arrow:
-        return arrow[kind](labels)
-    if kind == "arrow dictionary":
-        return pa.array(labels).dictionary_encode()
-    return pd.Series(labels, dtype=kind)
-
-
-@pytest.mark.parametrize("kind", ["category", "str", "string", "arrow", "chunked", "arrow dictionary"])
-def test_strings_of_pandas_and_arrow_are_labels(kind):
-    names = np.array(["no", "yes", "perhaps"], dtype=object)[np.arange(100) % 3]
-    classes, codes, _ = encode_labels(as_labels(_labels_of(kind, names.tolist())))
-    expected, expected_codes, _ = encode_labels(names)
-    assert classes.tolist() == expected.tolist()
-    assert codes.tolist() == expected_codes.tolist()
-    with pytest.raises(ValueError, match="missing"):
-        encode_labels(as_labels(_labels_of(kind, [*names[1:].tolist(), None])))
-
-
-def test_categories_that_are_numbers_are_labels_as_numbers():
-    pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
-    numbers = np.array([30, 10, 20])[np.arange(90) % 3]
-    for y in (pd.Series(numbers).astype("category"), pa.array(numbers), pa.chunked_array([numbers])):
-        classes, codes, _ = encode_labels(as_labels(y))
-        assert classes.dtype.kind == "i" and classes.tolist() == [10, 20, 30]
-        assert (classes[codes] == numbers).all()

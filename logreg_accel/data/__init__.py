@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import repeated
 from .centred import centre_of, centred, look_at, spread_of
 from .convert import as_array, as_matrix, is_numpy_like, to_host
-from .labels import as_labels, codes_of, encode_labels
+from .labels import as_labels, codes_of, encode_labels, encoded
 from .matrix import Matrix
 from .packed import fingerprint
 from .stored import compute_dtype, is_on_device, storage_dtype
@@ -36,6 +37,7 @@ __all__ = [
     "centred",
     "compute_dtype",
     "encode_labels",
+    "encoded",
     "factors_of",
     "is_on_device",
     "look_at",
@@ -146,15 +148,18 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None, offse
     # Labels on a device stay there, unless they are needed on the host.
     weights_there = sample_weight is None or is_numpy_like(sample_weight)
     there = X.on_device and weights_there and class_weight is None and classes is None
-    y = as_labels(y, there)
-    there = there and is_on_device(y)
+    given = classes
+    found = None if given is not None else repeated.given(y)
+    y = as_labels(y, there) if found is None else y
     if len(y) != X.shape[0]:
         raise ValueError(
             "Found input variables with inconsistent numbers of samples: "
             f"`X` has {X.shape[0]} rows and `y` {len(y)}. Give one label a row."
         )
-    given = classes
-    classes, codes, counts = encode_labels(y) if given is None else (given, codes_of(y, given), None)
+    if given is None:
+        classes, codes, counts = found or encode_labels(y)
+    else:
+        codes, counts = codes_of(y, given), None
     there = there and is_on_device(codes)
     s = as_weights(sample_weight, X.shape[0], there)
     s, of_classes = class_weights(class_weight, classes, codes, s)

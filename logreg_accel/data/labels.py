@@ -2,12 +2,9 @@
 
 import numpy as np
 
+from . import repeated
 from .convert import is_numpy_like, refuse_masked, to_host
 from .stored import looks_at
-
-_MISSING = {"<NA>", "nan", "NaT"}  # as strings
-_SCANS = 6  # of all labels, beyond which hashing them takes less
-_HASHED_FROM = 64  # labels: with fewer, anything is fast
 
 
 def as_labels(y, on_device=False):
@@ -31,6 +28,11 @@ def as_labels(y, on_device=False):
             "Found array with 0 sample(s): `y` is empty; expected at least one label of each of two classes."
         )
     return y
+
+
+def encoded(y):
+    """Classes, codes and counts of labels in any container; see `encode_labels`."""
+    return repeated.given(y) or encode_labels(as_labels(y))
 
 
 def encode_labels(y):
@@ -57,8 +59,8 @@ def encode_labels(y):
     numbers = is_numpy_like(y) or y.dtype.kind in "iu"
     if (found := _there(y) or _two_classes(y)) is not None:
         return found
-    if (found := _whole_numbers(y) if numbers else _strings(y)) is not None:
-        return *found, None
+    if (found := _whole_numbers(y) if numbers else repeated.strings(y)) is not None:
+        return found
     y = to_host(y)
     from sklearn.utils.multiclass import check_classification_targets
 
@@ -70,7 +72,9 @@ def encode_labels(y):
             f"Input `y` contains NaT, first in row {int(np.flatnonzero(np.isnat(y))[0])}. Drop those rows."
         )
     if y.dtype.kind == "O":
-        missing = [row for row, label in enumerate(y.tolist()) if label is None or str(label) in _MISSING]
+        missing = [
+            row for row, label in enumerate(y.tolist()) if label is None or str(label) in repeated.MISSING
+        ]
         if missing:
             raise ValueError(
                 f"Input `y` contains a missing label (None or NaN), first in row {missing[0]}. "
@@ -83,44 +87,6 @@ def encode_labels(y):
             f"`y` has only one class, {classes.tolist()[0]!r}; at least two are needed to fit a classifier."
         )
     return classes, codes.astype(np.min_scalar_type(len(classes) - 1)), None
-
-
-def _strings(y):
-    """Classes and codes of repeated strings, by hashing: sorting them can take longer than a fit.
-
-    None for other labels, and if only few repeat.
-    """
-    if y.dtype.kind not in "OU" or len(y) < _HASHED_FROM:
-        return None
-    if y.dtype.kind == "U" and (found := _few_strings(y)) is not None:
-        return found
-    labels = y.tolist()
-    seen = dict.fromkeys(labels)
-    if not (1 < len(seen) <= len(y) // 2 and all(type(label) is str for label in seen)):
-        return None
-    classes = np.sort(np.array(list(seen), dtype=y.dtype))
-    if _MISSING & seen.keys():
-        return None
-    code = {label: i for i, label in enumerate(classes.tolist())}
-    kind = np.min_scalar_type(len(classes) - 1)
-    return classes, np.fromiter(map(code.__getitem__, labels), dtype=kind, count=len(y))
-
-
-def _few_strings(y):
-    """The same for fixed-width strings, by a few scans; None if there are too many different ones."""
-    codes, found, left = np.empty(len(y), dtype=np.uint8), [], np.ones(len(y), dtype=bool)
-    while left.any():
-        if len(found) == _SCANS:
-            return None
-        same = y == y[left.argmax()]
-        codes[same] = len(found)
-        found.append(y[left.argmax()])
-        left &= ~same
-    classes = np.array(found, dtype=y.dtype)
-    order = np.argsort(classes)
-    if len(classes) < 2 or _MISSING & set(found):
-        return None
-    return classes[order], np.argsort(order).astype(np.uint8)[codes]
 
 
 def _there(y):
@@ -161,7 +127,7 @@ def _whole_numbers(y):
     classes, codes = np.unique(y, return_inverse=True)
     if not 2 < len(classes) <= len(y) // 2:
         return None
-    return to_host(classes), codes.astype(np.min_scalar_type(len(classes) - 1))
+    return to_host(classes), codes.astype(np.min_scalar_type(len(classes) - 1)), None
 
 
 def codes_of(y, classes):

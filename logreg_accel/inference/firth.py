@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..backends import Choice
-from ..data import as_labels, encode_labels
+from ..data import encoded
 from ..data.scan import Source
 from ..estimator import LogisticRegression
 from ..export.imported import fitted_with
@@ -106,7 +106,7 @@ def firth(
         raise ValueError(f"`intervals` is {intervals!r}; expected 'profile' or 'wald'.")
     check_number("max_iter", max_iter, "an integer of at least 1", lambda v: v >= 1, int | np.integer)
     if y is not None:  # a source brings its labels along
-        _refuse_more_classes(encode_labels(as_labels(y))[0])
+        _refuse_more_classes(encoded(y)[0])
     start = _start(X, y, sample_weight, offset, fit_intercept, backend, n_threads)
     _refuse_more_classes(start.classes_)
     labelled, rows = weighed(start, X, y, sample_weight, offset, about_means=True)

@@ -4,7 +4,7 @@ import contextlib
 
 from .. import streaming
 from ..cluster.collections import is_collection
-from ..data import as_labels, as_offset, as_weights, encode_labels
+from ..data import as_offset, as_weights, encoded
 from ..data.scan import Source
 from .table import Shared
 
@@ -46,7 +46,7 @@ def opened(template, X, y, sample_weight=None, offset=None, read=None):
 
 def one_target(y, n_samples):
     """Class codes and classes from one label per row."""
-    classes, codes, _ = encode_labels(as_labels(y))
+    classes, codes, _ = encoded(y)
     if len(codes) != n_samples:
         raise ValueError(f"`X` has {n_samples} rows and `y` {len(codes)}. Give one label a row.")
     return codes, classes, None

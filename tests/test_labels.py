@@ -1,0 +1,96 @@
+"""Labels that are strings or categories, in any container, have the classes and codes that a sort gives."""
+
+import numpy as np
+import pytest
+
+from logreg_accel.data import as_labelled, as_labels, encoded
+from logreg_accel.data.labels import encode_labels
+
+
+@pytest.mark.parametrize("dtype", ["U", object])
+@pytest.mark.parametrize("count", [2, 5, 9, 300])
+def test_strings_that_repeat_are_encoded_like_sorted_ones(dtype, count):
+    rng = np.random.default_rng(count)
+    names = np.array([f"c{i % 7}{'ä' * (i % 3)}{i}" for i in range(count)])
+    y = rng.choice(names, 2000).astype(dtype)
+    classes, codes, _ = encode_labels(y)
+    expected, inverse = np.unique(y, return_inverse=True)
+    assert classes.dtype == expected.dtype and codes.dtype.kind == "u"
+    assert classes.tolist() == expected.tolist() and codes.tolist() == inverse.tolist()
+    if dtype is object:
+        y[77] = None
+        with pytest.raises(ValueError, match="row 77"):
+            encode_labels(y)
+    with pytest.raises(ValueError, match="only one class"):
+        encode_labels(np.full(2000, "a", dtype=dtype))
+
+
+def _labels_of(kind, labels):
+    pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    arrow = {"arrow": pa.array, "chunked": lambda y: pa.chunked_array([y[:7], y[7:]])}
+    if kind in arrow:
+        return arrow[kind](labels)
+    if kind == "arrow dictionary":
+        return pa.array(labels).dictionary_encode()
+    return pd.Series(labels, dtype=kind)
+
+
+@pytest.mark.parametrize("kind", ["category", "str", "string", "arrow", "chunked", "arrow dictionary"])
+def test_strings_of_pandas_and_arrow_are_labels(kind):
+    names = np.array(["no", "yes", "perhaps"], dtype=object)[np.arange(100) % 3]
+    classes, codes, _ = encode_labels(as_labels(_labels_of(kind, names.tolist())))
+    expected, expected_codes, _ = encode_labels(names)
+    assert classes.tolist() == expected.tolist()
+    assert codes.tolist() == expected_codes.tolist()
+    with pytest.raises(ValueError, match="missing"):
+        encode_labels(as_labels(_labels_of(kind, [*names[1:].tolist(), None])))
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "object", "U", "U0", "category", "str", "arrow", "polars"])
+@pytest.mark.parametrize("order", ["mixed", "sorted"])
+def test_strings_of_any_kind_have_the_classes_and_codes_of_a_sort(kind, order):
+    """And counts; unused categories, and classes that a look at some labels misses, change nothing."""
+    names = np.array(["b", "ä", "abc", "c"], dtype=object)[np.random.default_rng(0).integers(0, 3, 5000)]
+    names[4321] = "c"
+    names = np.sort(names) if order == "sorted" else names
+    made = {"list": list, "tuple": tuple, "object": np.array, "U": lambda y: np.array(y, dtype=str)}
+    if kind == "U0":
+        names[names == "b"] = ""
+        y = names.astype(str)
+    elif kind == "polars":
+        y = pytest.importorskip("polars").Series(names.tolist())
+    elif kind == "category":
+        pd = pytest.importorskip("pandas")
+        y = pd.Series(pd.Categorical(names.tolist(), categories=["unused", "c", "b", "abc", "ä"]))
+    else:
+        y = made[kind](names.tolist()) if kind in made else _labels_of(kind, names.tolist())
+    classes, codes, counts = encoded(y)
+    expected, inverse, sizes = np.unique(names, return_inverse=True, return_counts=True)
+    assert classes.tolist() == expected.tolist() and codes.tolist() == inverse.tolist()
+    assert codes.dtype == np.uint8 and codes.flags.writeable and list(counts) == sizes.tolist()
+
+
+@pytest.mark.parametrize("kind", ["list", "object", "category", "str", "arrow", "polars"])
+def test_strings_that_cannot_be_labels_are_refused_as_before(kind):
+    def made(labels):
+        if kind == "polars":
+            return pytest.importorskip("polars").Series(labels)
+        own = {"list": list, "object": lambda y: np.array(y, dtype=object)}
+        return own[kind](labels) if kind in own else _labels_of(kind, labels)
+
+    with pytest.raises(ValueError, match="only one class"):
+        encoded(made(["a"] * 200))
+    if kind != "list":  # of which NumPy makes the string "None"
+        with pytest.raises(ValueError, match="missing"):
+            encoded(made(["a", "b"] * 100 + [None]))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        as_labelled(np.ones((199, 2)), made(["a", "b"] * 100))
+
+
+def test_categories_that_are_numbers_are_labels_as_numbers():
+    pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    numbers = np.array([30, 10, 20])[np.arange(90) % 3]
+    for y in (pd.Series(numbers).astype("category"), pa.array(numbers), pa.chunked_array([numbers])):
+        classes, codes, _ = encode_labels(as_labels(y))
+        assert classes.dtype.kind == "i" and classes.tolist() == [10, 20, 30]
+        assert (classes[codes] == numbers).all()
