@@ -12,7 +12,7 @@ _SHARE = 0.1  # of what a gradient is off by, up to which the model is solved
 _SWEEPS = 50  # of a model; those of the next one gain as much
 _NOT_BETTER = 0.1  # share of what a gradient was off by before a Newton step of no gain that values show
 _MOST_CROSS = 0.01  # share of the weights that a step may bring to zero at once
-_FORCING, _PRODUCTS = 1e-3, 200  # of conjugate gradients once signs are settled
+_FORCING, _PRODUCTS = 1e-2, 200  # of conjugate gradients once signs are settled
 
 
 @dataclass(frozen=True)
