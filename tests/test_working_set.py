@@ -51,6 +51,22 @@ def test_the_model_of_all_columns(kind, backend):
     assert found.n_passes_ < 12
 
 
+@pytest.mark.parametrize("kind", ["dense", "float32", "far", "classes", "bare"])
+def test_where_most_columns_matter_all_are_fitted_in_float64(kind):
+    X, y = problem(kind, 1500, 300)
+    y = np.where(np.arange(len(y)) % 3 == 0, y[::-1], y)  # by far not separable
+    X = X if kind != "far" else X.astype(np.float32)  # what is subtracted has to come back to the intercept
+    settings = {"C": 3.0, "l1_ratio": 1.0} | SETTINGS[kind]
+    found = LogisticRegression(**settings, tol=1e-8).fit(X, y)
+    whole = LogisticRegression(**settings, solver="prox-newton", tol=1e-10).fit(X.astype(np.float64), y)
+    assert found.solver_ == "working-set" and found.status_ == "converged"
+    assert found.suboptimality_bound_ <= 1e-7 and (found.coef_ != 0).any(axis=0).mean() > 2 / 3
+    tolerance = 1e-2 if X.dtype == np.float32 else 1e-4
+    np.testing.assert_allclose(found.coef_, whole.coef_, atol=tolerance * abs(whole.coef_).max())
+    margins = (model.decision_function(X.astype(np.float64)) for model in (found, whole))
+    np.testing.assert_allclose(*margins, atol=tolerance * 10)
+
+
 def test_columns_that_are_nearly_the_same():
     """Where accelerated gradients took a thousand reads and did not arrive."""
     rng = np.random.default_rng(0)

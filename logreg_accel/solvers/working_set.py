@@ -11,6 +11,7 @@ from .proximal import fista, polished, prox_newton
 from .questions import CONVERGED, NOISE_FLOOR, Accept, Columns, Draw, DualValue, Evaluate, InFloat64
 
 MODEL_UP_TO = 2000  # weights of a model that is a matrix; beyond, it is walked by columns
+_WHOLE_UP_TO = 4000  # weights of a fit to all columns by prox-newton
 _MOST = 1.5  # one column of so many is gathered at most: with more of them, all are as good
 _ADDED = 32  # columns that are gathered beside those that are there, or as many as are there
 _FEW = 0.1  # share of its own columns by which a set that is nearly complete grows
@@ -43,7 +44,7 @@ class working_set:
         """The columns in float64, once more where they are walked one by one, and prox-newton's Hessian."""
         copies = 1 if shape.size <= MODEL_UP_TO else 2
         gathered = int(copies * 8 * min(shape.n_rows * shape.n_features, shape.nbytes) / _MOST)
-        return shape.vectors(12) + gathered + shape.hessian(min(shape.size, MODEL_UP_TO))
+        return shape.vectors(12) + gathered + shape.hessian(min(shape.size, _WHOLE_UP_TO))
 
     def __call__(self, start):
         n, k = start.n_features, start.n_outputs
@@ -61,15 +62,36 @@ class working_set:
             nearly = urgent.sum() <= max(_FEW * kept.sum(), 1)
             enough = 0.0 if complete else _SOLVED if nearly else _TRIED
             kept = kept | urgent
-            few = _MOST * kept.sum() <= n
-            some = (yield Draw(Columns(np.flatnonzero(kept)))) if few else None
-            if some is None:
+            found = yield from _fitted(here, start, kept, enough)
+            if found is None:
                 return (yield from _in_memory(len(here.w), proven=True)(start._replace(w=here.w)))
-            which = np.append(np.repeat(kept, k), np.ones(len(here.w) - n * k, dtype=bool))
-            best = here.w.copy()
-            best[which] = (yield from _on(some, here.w[which], start.seed, enough)).w
+            best = found
             here = yield Evaluate(best)
         return CONVERGED
+
+
+def _fitted(here, start, kept, enough):
+    """The weights of a fit to the columns that are kept, or to all of them where most are.
+
+    None where columns cannot be gathered, and where prox-newton would draw rows of all: the last step wants
+    a Hessian of all rows, which would take longer than all that goes before.
+    """
+    n, k, size = start.n_features, start.n_outputs, len(here.w)
+    if _MOST * kept.sum() <= n:
+        some = yield Draw(Columns(np.flatnonzero(kept)))
+        if some is None:
+            return None
+        which, best = np.append(np.repeat(kept, k), np.ones(size - n * k, dtype=bool)), here.w.copy()
+        known = some.start(here.w[which], start.seed)
+        best[which] = (yield from _on(some, known, enough, _in_memory(len(known.w)))).w
+        return best
+    if size > _WHOLE_UP_TO or start.n_rows > prox_newton.rows_per_parameter * size:
+        return None
+    whole = yield Draw(InFloat64(rounded=False))
+    if whole is None:  # they are in float64
+        return (yield from _on(None, start._replace(w=here.w), enough, prox_newton())).w
+    known = whole.start(whole.at.centred(here.w), start.seed)
+    return whole.at.original((yield from _on(whole, known, enough, prox_newton())).w)
 
 
 def _in_memory(size, proven=False):
@@ -93,16 +115,16 @@ def _urgent(slope, l1, kept):
     return urgent
 
 
-def _on(some, w, seed, enough):
-    """The best Point that a solver finds on some columns, from w on, until its relative gap is `enough`."""
-    questions, answer = _in_memory(len(w))(some.start(w, seed)), None
+def _on(some, start, enough, solver):
+    """The best Point of a solver on some columns, or None for all, until its relative gap is `enough`."""
+    questions, answer = solver(start), None
     best, steps = None, 0
     while True:
         try:
             question = questions.send(answer)
         except StopIteration:
-            polishes = enough <= _SOLVED and len(w) <= MODEL_UP_TO
-            return (yield from polished(best, some.start(w).l1, some))[0] if polishes else best
+            polishes = enough <= _SOLVED and isinstance(solver, prox_newton)
+            return (yield from polished(best, start.l1, some))[0] if polishes else best
         match question:
             case Accept(point, gap):
                 if gap is None:
