@@ -103,7 +103,8 @@ class Repair:
             if unrepaired < least:
                 least, proof = unrepaired, (metric, residual, short, there.w - self.here.w)
             farther = math.exp(min(drift, _FARTHEST))
-            repaired = self._repaired(there, residual, step, farther * decrement, metric)
+            spent = max(-0.5 * float(metric.curved @ step), 0.0)  # some slopes may be left as they are
+            repaired = self._repaired(there, residual, step, farther * spent, metric)
             beyond = None
             if repaired(1.0) < least:
                 beyond = yield from self._at(there.w + step, since=there)
@@ -185,7 +186,7 @@ class Repair:
             return math.inf, 0.0
         return self._gap(there, 0.0), metric.cost(some, 1.0) if some.any() else 0.0
 
-    def _repaired(self, there, residual, step, decrement, metric):
+    def _repaired(self, there, residual, step, spent, metric):
         """The bound after repairing the remaining sums, as a function of the divergence of the step.
 
         Residuals moved by their slopes along a Newton step have the required sums. That adds −residual·(v −
@@ -201,12 +202,12 @@ class Repair:
         def bound(times):
             if not times < math.inf:
                 return math.inf
-            off = 2 * (times * decrement + float(abs(some) @ abs(step))) + abs(float(some @ d))
+            off = 2 * (times * spent + float(abs(some) @ abs(step))) + abs(float(some @ d))
             small = off <= _DONE * max(unrepaired, self.enough, self.wanted)
             known = unrepaired + off if small and self.fixed.any() else math.inf
             if not metric.bounded:
                 return known
-            return min(known, self._gap(there, removed, times * decrement - float(removed @ d) + rounding))
+            return min(known, self._gap(there, removed, times * spent - float(removed @ d) + rounding))
 
         return bound
 

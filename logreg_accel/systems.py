@@ -187,6 +187,7 @@ class Products:
         mask = np.ones(len(residual)) if self.first else self.fixed
         if not self.first:
             residual = np.where(self.fixed, residual, 0.0)
+        self.curved = residual
         inverse, forcing = mask / self.diagonal, 0.03 if self.first else 1e-8
         here = there._replace(gradient=residual)
         self.first = False

@@ -371,3 +371,17 @@ def test_what_rounding_hides_is_never_told_too_small():
     assert exact < held and metric.cost(error, 5.0, 0.9 * held) == exact
     assert metric.cost(error, 5.0, held) == held
     assert metric.cost(error, 0.2, np.inf) > held, "fewer rows than these hide more, whatever is little"
+
+
+def test_slopes_that_a_step_leaves_are_no_part_of_its_decrement():
+    """Constant columns are collinear with the intercept, and L1 leaves them some slope: the bound was low."""
+    X = np.tile([0.38202344, -0.10692401, -0.49587901, 1.26466061, -0.1244973], (4, 1))
+    s = np.array([6.83829626e06, 2.46866465e05, 9.04824251e03, 1.27299036e-01])
+    clf = LogisticRegression(C=23.06, l1_ratio=1.0, solver="prox-newton", tol=1e-4, backend="numpy")
+    clf.fit(X, [1, 1, 0, 0], sample_weight=s)
+
+    def value(z):
+        return s[:2].sum() * np.log1p(np.exp(-z)) + s[2:].sum() * np.log1p(np.exp(z))
+
+    least, found = value(np.log(s[:2].sum() / s[2:].sum())), value(clf.decision_function(X)[0])
+    assert (found - least) / found <= clf.suboptimality_bound_ + 1e-13
