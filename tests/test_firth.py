@@ -244,7 +244,7 @@ def test_refused_questions():
     result = firth(X, y, counts)
     for ask, told in [
         (lambda: result.lr_test([]), "`columns` is empty"),
-        (lambda: result.lr_test("weight"), "no parameter"),
+        (lambda: result.lr_test("weight"), "'weight' is not a parameter; expected one of"),
         (lambda: result.conf_int(alpha=2), "`alpha`"),
         (lambda: result.conf_int(method="bca"), "`method`"),
     ]:
