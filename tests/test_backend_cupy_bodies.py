@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from conftest import block_of, cpu_or_gpu
 from logreg_accel.backends import passes
 from logreg_accel.data import centred, compute_dtype
-from logreg_accel.losses import Multinomial
+from logreg_accel.losses import Multinomial, loss_of
 
 pytestmark = pytest.mark.gpu
 M, N, K = 400, 7, 5
@@ -54,6 +55,42 @@ def test_all_passes_are_those_of_the_generic_bodies(cupy, monkeypatch, dtype, ce
         for known in (None, at):
             got = cupy.to_host(cupy.generic(make(known), there))
             np.testing.assert_allclose(got, expected, rtol=0, atol=100 * N * eps * abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "dtype, classes, centre", [("float32", 5, False), ("int8", 2, True), ("float64", 5, True)]
+)
+def test_sparse_rows_give_the_same(cupy, monkeypatch, dtype, classes, centre):
+    """By tiles; less a centre of zeros, by which proofs read them in float64."""
+    here, _, (W, V) = blocks(cupy, dtype, False)
+    loss, k = loss_of(classes), 1 if classes == 2 else classes
+    W, V, y = W[:, :k], V[:, :k], here.y % classes
+    dense = here.X.stored * (np.random.default_rng(1).random((M, N)) < 0.4)
+    here = block_of(dense, y, here.sample_weight)
+    there = cupy.upload(block_of(scipy.sparse.csr_array(dense.astype(dtype)), y, here.sample_weight))
+    if centre:
+        there = there._replace(X=centred(there.X, cupy.xp.zeros(N)))
+    monkeypatch.setattr(cupy, "tile_bytes", 8 * -(-there.X.row_bytes // 8) * M // 2)
+    reference, eps = (
+        cpu_or_gpu("numpy"),
+        np.finfo(np.float64 if centre else compute_dtype(np.dtype(dtype))).eps,
+    )
+    for pass_ in (
+        passes.LossGradient(W, loss, diagonal=True),
+        passes.HessianVector(W, V, loss),
+        passes.Hessian(W, loss),
+        passes.MeanHessian(W, loss) if k > 1 else passes.Diagonal(W, loss),
+        passes.OwnHessians(W, loss) if k > 1 else passes.Diagonal(W, loss),
+    ):
+        got, expected = cupy.generic(pass_, there), reference.run(pass_, here)
+        pairs = [(got, expected)]
+        if isinstance(expected, passes.Sums):
+            pairs = [
+                (getattr(got, name), getattr(expected, name)) for name in ("value", "gradient", "diagonal")
+            ]
+        for told, wanted in pairs:
+            close = 100 * N * eps * abs(wanted).max()
+            np.testing.assert_allclose(cupy.to_host(told), wanted, rtol=0, atol=close)
 
 
 @pytest.mark.parametrize("tiles", [1, 3])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 from cuda_on_cpu import device_array, fake_cupy
 
 from conftest import draw
@@ -96,3 +97,12 @@ def test_l1_penalties_take_none(asked, n_classes):
     assert (
         asked(lambda: LogisticRegression(backend="cupy", l1_ratio=1.0, C=0.05, tol=1e-6).fit(X, y)) == set()
     )
+
+
+@pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("n_classes, weighted", [(2, True), (4, False), (4, True)])
+def test_sparse_rows_take_none(asked, n_classes, weighted, solver):
+    X, y, s = problem(n_classes, weighted)
+    sparse = scipy.sparse.csr_array(X * (np.random.default_rng(0).random(X.shape) < 0.3))
+    fit = LogisticRegression(backend="cupy", solver=solver, tol=1e-6).fit
+    assert asked(lambda: fit(sparse, y, s)) == set()

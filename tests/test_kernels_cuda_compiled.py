@@ -40,7 +40,11 @@ SWEEPS = {  # what goes over vectors, or makes arrays out of others
     ],
     "arrays.cu": [
         *("copied<unsigned char, unsigned char>", "copied<float, double>", "add_matrix<float>", "total"),
-        *("add_row<float>", "column_sums<float>", "squared<float, float>"),
+        *("add_row<float>", "column_sums<float>", "column_reach<float>", "squared<float, float>"),
+        "times<float>",
+    ],
+    "entries.cu": [
+        *("row_lengths", "taken_entries<Half>", "shifted", "moved<signed char>", "unfixed", "unfixed_gram")
     ],
     "squares.cu": ["row_squares<float, float>", "column_squares<float, float>", "inverse_means<float>"],
     "labels.cu": [
@@ -282,7 +286,7 @@ def test_headers_are_part_of_the_source(name):
     assert re.findall(r'#include "(.*)"', text) == ["emulation.h"]  # for the CPU only
     assert not re.findall(r"#include <", text), "headers of CUDA are not part of every installation of CuPy"
     assert (
-        "struct Logistic" in text or name in ("arrays.cu", "squares.cu", "labels.cu")
+        "struct Logistic" in text or name in ("arrays.cu", "squares.cu", "labels.cu", "entries.cu")
     ) and "transposed_sum" in text
 
 

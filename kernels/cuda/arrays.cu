@@ -113,6 +113,25 @@ __global__ void column_sums(const Real* matrix, long long count, int threads, do
     out[t] = sum;
 }
 
+// The same of the largest magnitudes.
+template <class Real>
+__global__ void column_reach(const Real* matrix, long long count, int threads, double* out) {
+    const long long t = first_of_grid();
+    if (t >= threads) return;
+    double most = 0;
+    for (long long e = t; e < count; e += threads) {
+        const double x = double(matrix[e]);
+        most = Larger{}(most, x < 0 ? -x : x);
+    }
+    out[t] = most;
+}
+
+// out[i] = sign * a[i] * b[i].
+template <class Real>
+__global__ void times(const Real* a, const Real* b, Real sign, long long m, Real* out) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) out[i] = sign * a[i] * b[i];
+}
+
 // The sum of a vector, by one block.
 __global__ void total(const double* vector, long long m, double* out) {
     double sum = 0;

@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kThreads)
     for (long long i = blockIdx.x * (kThreads / kLanes) + threadIdx.x / kLanes; i < m; i += groups) {
         Real factor[kOutputs];
 #pragma unroll
-        for (int k = 0; k < kOutputs; ++k) factor[k] = factors[i * kOutputs + k];
+        for (int k = 0; k < kOutputs; ++k) factor[k] = factors ? factors[i * kOutputs + k] : Real(1);
         add_row<kOutputs, false, kLanes>(data, indices, indptr[i], indptr[i + 1], lane, factor, exponents,
                                          shifts, sums);
     }

@@ -177,9 +177,7 @@ def centred(X, centre):
     """X − 1cᵀ, for c where X lies."""
     if not X.compressed:
         return Centred(X, centre)
-    far = centre != 0
-    entries = int(far[X.stored.indices].sum())
-    return (MovedRows if entries == X.shape[0] * int(far.sum()) else CentredRows)(X, centre)
+    return (MovedRows if X.has_all(centre) else CentredRows)(X, centre)
 
 
 class Columns(NamedTuple):

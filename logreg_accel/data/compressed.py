@@ -111,6 +111,11 @@ class CompressedRows(Matrix):
         entries = self.stored.data
         return float(entries @ entries) / max(self.shape[0], 1) if entries.dtype.kind == "f" else math.inf
 
+    def has_all(self, centre):
+        """Whether every row has an entry in each column whose centre is not zero."""
+        far = centre != 0
+        return int(far[self.stored.indices].sum()) == self.shape[0] * int(far.sum())
+
     def weighted_sum(self, c):
         return (self.T @ c)[:, 0]
 

@@ -8,6 +8,7 @@ copies` before a product of matrices.
 """
 
 import collections
+import ctypes
 import threading
 import types
 
@@ -224,7 +225,13 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def data(self):
-        return types.SimpleNamespace(ptr=self._memory.ctypes.data)
+        address = self._memory.ctypes.data
+
+        def memset_async(value, size):
+            counts["calls"] += 1
+            ctypes.memset(address, value, size)
+
+        return types.SimpleNamespace(ptr=address, memset_async=memset_async)
 
     @property
     def T(self):

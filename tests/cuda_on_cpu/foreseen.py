@@ -49,9 +49,16 @@ def foresee(kernels, widths):
     arrays |= {f"copied<{stored}, double>" for stored, _ in shapes.STORAGE.values() if stored != "double"}
     pairs = [f"{one}, {other}" for one in REALS for other in REALS]
     arrays |= {f"{name}<{pair}>" for name in ("of_classes", "product") for pair in pairs}
-    arrays |= {f"{name}<{real}>" for name in ("add_matrix", "add_row", "column_sums") for real in REALS}
+    arrays |= {
+        f"{name}<{real}>"
+        for name in ("add_matrix", "add_row", "times", "column_sums", "column_reach")
+        for real in REALS
+    }
     arrays |= {"copied<double, float>", "total", "squared<float, float>", "squared<double, double>"}
     kernels.foresee(cuda.source("arrays.cu"), arrays)
+    entries = {f"{name}<{real}>" for name in ("taken_entries", "moved") for real in REALS}
+    entries |= {"row_lengths", "shifted", "unfixed", "unfixed_gram"}
+    kernels.foresee(cuda.source("entries.cu"), entries)
     squares = {
         f"{name}_squares<{stored}, {real}>"
         for stored, real in shapes.STORAGE.values()

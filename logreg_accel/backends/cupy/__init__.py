@@ -67,7 +67,8 @@ class CupyBackend(Backend):
         block = block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
         rest = (None if array is None else arrays.contiguous(to_device(array)) for array in block[1:])
         y, s, splits, offset = rest
-        return DeviceBlock(X, y, s, splits, offset, float(s.max()) if X.compressed and s is not None else 1.0)
+        heaviest = float(arrays.column_reach(s[:, None])[0]) if X.compressed and s is not None else 1.0
+        return DeviceBlock(X, y, s, splits, offset, heaviest)
 
     def in_arithmetic(self, weights, X):
         if isinstance(weights, cupy.ndarray):

@@ -12,16 +12,16 @@ _MOST_BLOCKS = 8192
 _SUMMING_BLOCKS = 64
 
 
-def by_rows(X, columns, dtype=None, rows=None):
+def by_rows(X, columns, dtype=None, rows=None, out=None):
     """A copy of X (m, n) with rows of so many columns, zeros beyond its own, wherever its numbers lie.
 
     `dtype` is one of the arithmetic, if not X's own; `rows` are numbers of some rows, of any integer type:
     those of LAPACK's pivots have 32 bits.
     """
-    rows = None if rows is None else _on_device(rows)
+    rows = None if rows is None else row_numbers(rows)
     m, n = len(X) if rows is None else rows.size, X.shape[1]
     dtype = dtype or X.dtype
-    out = cupy.empty((m, columns), dtype=dtype)
+    out = cupy.empty((m, columns), dtype=dtype) if out is None else out
     if not out.size:
         return out
     # kernels get the lowest address of the array, whose own pointer may be the highest
@@ -61,7 +61,7 @@ def taken(array, rows):
     """Some rows of a vector or matrix, by their numbers."""
     if array.ndim > 1:
         return by_rows(array, array.shape[1], rows=rows)
-    rows = _on_device(rows)
+    rows = row_numbers(rows)
     vector, out = contiguous(array), cupy.empty(rows.size, dtype=array.dtype)
     _start(f"picked<{_WORDS[array.itemsize]}>", rows.size, vector, rows, np.int64(rows.size), out)
     return out
@@ -105,13 +105,30 @@ def add_row(Z, row):
 
 def column_sums(matrix):
     """The sums of the columns (k,) in float64, on the host."""
+    return _of_columns("column_sums", matrix).sum(axis=0)
+
+
+def column_reach(matrix):
+    """The largest magnitudes of the columns (k,), on the host."""
+    return _of_columns("column_reach", matrix).max(axis=0)
+
+
+def _of_columns(name, matrix):
     k = matrix.shape[1]
     blocks = max(_SUMMING_BLOCKS, -(-k // shapes.THREADS))
     threads = blocks * shapes.THREADS // k * k
     out = cupy.empty((threads // k, k), dtype=np.float64)
-    launch = kernel("arrays.cu", f"column_sums<{REAL[matrix.dtype.name]}>")
+    launch = kernel("arrays.cu", f"{name}<{REAL[matrix.dtype.name]}>")
     launch((blocks,), (shapes.THREADS,), (matrix, np.int64(matrix.size), np.int32(threads), out))
-    return cupy.asnumpy(out).sum(axis=0)
+    return cupy.asnumpy(out)
+
+
+def times(a, b, sign=1):
+    """The product of two vectors, or minus it."""
+    out = cupy.empty_like(a)
+    arguments = a, b, a.dtype.type(sign), np.int64(a.size), out
+    _start(f"times<{REAL[a.dtype.name]}>", a.size, *arguments)
+    return out
 
 
 def total(vector):
@@ -129,7 +146,7 @@ def squared(array):
     return out
 
 
-def _on_device(rows):
+def row_numbers(rows):
     """Numbers of rows as kernels take them."""
     as_they_are = isinstance(rows, cupy.ndarray) and rows.dtype == np.int64
     return rows if as_they_are else cupy.asarray(rows, dtype=np.int64)

@@ -1,4 +1,5 @@
-"""Passes of several classes over rows that no kernel reads whole: products by cuBLAS, formulas by kernels.
+"""Passes over rows that no kernel reads whole, of several classes or sparse: products by cuBLAS or by the
+kernels of sparse rows, formulas by kernels.
 
 The generic bodies do the same with a dozen more of CuPy's own kernels for every tile, which CuPy compiles at
 first use. Sums over a tile are copied to the host and added there.
@@ -8,8 +9,9 @@ import cupy
 import numpy as np
 
 from ...data import compute_dtype
+from ...data.centred import CentredRows
 from ...kernels.cuda import shapes
-from ...losses import Multinomial
+from ...losses import Logistic, Multinomial
 from .. import passes as p
 from . import arrays, classes
 from .made import rows_anew, stored_rows, tiles
@@ -19,34 +21,41 @@ from .upload import DeviceMatrix, padded
 def run(backend, pass_, block):
     """The result of a pass of one model; None if there is no body for it."""
     body, X = _BODIES.get(type(pass_)), block.X
-    if body is None or block.offset is not None or not X.shape[0] or X.compressed:
+    if body is None or block.offset is not None or not X.shape[0] or type(X) is CentredRows:
         return None
-    if body is not margins and not _of_classes(pass_, block.y):
+    if body is not margins and not _of_one_model(pass_, block):
         return None
     stored = stored_rows(X)
-    if not (stored.by_rows and stored.dtype.name in shapes.STORAGE):
+    if not (X.compressed or stored.by_rows) or stored.dtype.name not in shapes.STORAGE:
         return None
     return body(backend, pass_, block)
 
 
-def _of_classes(pass_, y):
-    """Whether the formulas of a pass are those of one softmax model, with codes that their kernels read."""
-    one = type(pass_.loss) is Multinomial and pass_.models is None
-    return one and pass_.W.shape[1] == pass_.loss.n_outputs and y.dtype == np.uint8 and y.ndim == 1
+def _of_one_model(pass_, block):
+    """Whether the formulas of a pass are those of one model, with codes that their kernels read."""
+    if type(pass_.loss) is not Multinomial and not (type(pass_.loss) is Logistic and block.X.compressed):
+        return False
+    one = pass_.models is None and pass_.W.shape[1] == pass_.loss.n_outputs
+    return one and block.y.dtype == np.uint8 and block.y.ndim == 1
 
 
 def _pieces(backend, pass_, block, copies=1):
     """Tiles of the rows: the pass over each, its rows as they are multiplied, its part of the block.
 
-    `copies` says how many arrays like these rows are made beside them.
+    `copies` says how many arrays like these rows are made beside them, where they are dense.
     """
-    columns = padded(compute_dtype(block.X.dtype), block.X.shape[1] + 1)
-    for rows, part in tiles(backend, block, columns * copies):
+    X = block.X
+    columns = padded(compute_dtype(X.dtype), X.shape[1] + 1) * copies
+    if X.compressed:
+        columns = -(-X.row_bytes // 8)
+    for rows, part in tiles(backend, block, columns):
         yield pass_.between(rows.start, rows.stop), _in_arithmetic(part.X), part
 
 
 def _in_arithmetic(X):
     """The rows in the type of the arithmetic, less their centre: themselves where they are that."""
+    if X.compressed:  # whose kernels convert what they read
+        return X if X.centre is None else X.moved
     real, n = compute_dtype(X.dtype), X.shape[1]
     if X.centre is None and X.dtype == real:
         return X
@@ -55,6 +64,8 @@ def _in_arithmetic(X):
 
 def _margins(X, W):
     """X·W[:-1] + W[-1] for W on the host."""
+    if X.compressed:
+        return arrays.contiguous(X.margins(W))
     wide = np.zeros((X.columns, W.shape[1]), dtype=X.dtype)
     wide[: len(W) - 1] = W[:-1]
     Z = X.wide @ cupy.asarray(wide)
@@ -67,10 +78,11 @@ def _margins_of(pass_, X):
     return _margins(X, pass_.W) if pass_.margins is None else arrays.contiguous(pass_.margins)
 
 
-def _sums(wide, n, R):
+def _sums(X, R):
     """The sums of R (m, k) times the rows and times 1: (n + 1, k) in float64, on the host."""
+    n = X.shape[1]
     sums = np.empty((n + 1, R.shape[1]))
-    sums[:-1] = cupy.asnumpy(R.T @ wide).T[:n]
+    sums[:-1] = cupy.asnumpy(X.T @ R if X.compressed else (R.T @ X.wide).T[:n])
     sums[-1] = arrays.column_sums(R)
     return sums
 
@@ -82,7 +94,9 @@ def _formula(backend, name, pass_, Z, part, *more):
 
 def _diagonal_of(backend, pass_, Z, X, part):
     curvature = _formula(backend, "curvature", pass_, Z, part)[0]
-    return _sums(arrays.squared(arrays.contiguous(X.wide)), X.shape[1], curvature)
+    if X.compressed:
+        return _sums(X.squared(), curvature)
+    return _sums(DeviceMatrix(arrays.squared(arrays.contiguous(X.wide)), X.shape[1]), curvature)
 
 
 def loss_gradient(backend, pass_, block):
@@ -91,7 +105,7 @@ def loss_gradient(backend, pass_, block):
     for _, X, part in _pieces(backend, pass_, block, 1 + pass_.diagonal):
         Z = _margins(X, pass_.W)
         R, value = _formula(backend, "residual", pass_, Z, part)
-        sums = p.Sums(cupy.asnumpy(value), _sums(X.wide, X.shape[1], R), Z if pass_.keep_margins else None)
+        sums = p.Sums(cupy.asnumpy(value), _sums(X, R), Z if pass_.keep_margins else None)
         if pass_.diagonal:
             sums = sums._replace(diagonal=_diagonal_of(backend, pass_, Z, X, part))
         parts.append(sums)
@@ -104,7 +118,7 @@ def hessian_vector(backend, pass_, block):
     for here, X, part in _pieces(backend, pass_, block):
         Z, U = _margins_of(here, X), _margins(X, pass_.V)
         R, _ = _formula(backend, "curvature_product", pass_, Z, part, U)
-        parts.append(_sums(X.wide, X.shape[1], R))
+        parts.append(_sums(X, R))
     return sum(parts)
 
 
@@ -126,21 +140,26 @@ def _one_below_the_other(parts):
 
 
 def hessian(backend, pass_, block):
-    """The Hessian of all classes.
+    """The Hessian of all outputs.
 
-    Between two of them the curvature of a row is minus the product of their probabilities: so the rows are
+    Between two classes the curvature of a row is minus the product of their probabilities: so dense rows are
     made anew once for each class, and not for each pair.
     """
     k, n = pass_.loss.n_outputs, block.X.shape[1]
     total, first = cupy.empty(((n + 1) * k,) * 2, dtype=np.float64), True
     for here, X, part in _pieces(backend, pass_, block, k + 1):
-        own, shares, _ = classes.roots(_margins_of(here, X), part.sample_weight, own=True, shares=True)
-        shared = [_times(part.X, root) for root in shares]
-        for a in range(k):
-            rooted = _times(part.X, own[a])
-            arrays.add_matrix(rooted.T @ rooted, total, first, 1, k, a, a)
-            for b in range(a + 1, k):
-                arrays.add_matrix(shared[a].T @ shared[b], total, first, -1, k, a, b)
+        Z = _margins_of(here, X)
+        if k == 1:
+            curvature = _formula(backend, "curvature", pass_, Z, part)[0]
+            arrays.add_matrix(X.full_gram(curvature), total, first)
+        else:
+            own, shares, _ = classes.roots(Z, part.sample_weight, own=True, shares=True)
+            shared = shares if X.compressed else [_times(part.X, root) for root in shares]
+            for a in range(k):
+                arrays.add_matrix(_square(X, part, own[a]), total, first, 1, k, a, a)
+                for b in range(a + 1, k):
+                    product = _product(X, shared[a], shared[b])
+                    arrays.add_matrix(product, total, first, -1, k, a, b)
         first = False
     return total
 
@@ -151,8 +170,7 @@ def mean_hessian(backend, pass_, block):
     total, first = cupy.empty((n, n), dtype=np.float64), True
     for here, X, part in _pieces(backend, pass_, block, 2):
         _, _, (mean,) = classes.roots(_margins_of(here, X), part.sample_weight, mean=True)
-        rooted = _times(part.X, mean)
-        arrays.add_matrix(rooted.T @ rooted, total, first)
+        arrays.add_matrix(_square(X, part, mean), total, first)
         first = False
     return total
 
@@ -164,14 +182,28 @@ def own_hessians(backend, pass_, block):
     for here, X, part in _pieces(backend, pass_, block, 2):
         own, _, _ = classes.roots(_margins_of(here, X), part.sample_weight, own=True)
         for a in range(k):
-            rooted = _times(part.X, own[a])
-            arrays.add_matrix(rooted.T @ rooted, total[a], first)
+            arrays.add_matrix(_square(X, part, own[a]), total[a], first)
         first = False
     return total
 
 
+def _square(X, part, roots):
+    """The Gram matrix of the rows, with a 1 behind them, times a number each."""
+    if X.compressed:
+        return _product(X, roots, roots)
+    rooted = _times(part.X, roots)
+    return rooted.T @ rooted
+
+
+def _product(X, one, other):
+    """The same of two numbers for each row: of dense rows these are made already."""
+    if X.compressed:
+        return X.full_gram(arrays.times(one, other)[:, None])
+    return one.T @ other
+
+
 def _times(X, roots):
-    """The rows with a 1 behind them, times a number each."""
+    """Dense rows with a 1 behind them, times a number each."""
     return rows_anew(X, padded(compute_dtype(X.dtype), X.shape[1] + 1), roots=roots)
 
 

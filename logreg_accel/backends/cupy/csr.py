@@ -12,6 +12,7 @@ import numpy as np
 from ...data import compute_dtype
 from ...data.compressed import CompressedRows
 from ...kernels.cuda import shapes
+from . import arrays, entries
 from .compiler import kernel
 from .workspace import Workspace
 
@@ -80,30 +81,30 @@ class DeviceCSR(CompressedRows):
         return part
 
     def take(self, rows):
-        begin, length = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
-        indptr = cupy.zeros(rows.size + 1, dtype=np.int64)
-        indptr[1:] = cupy.cumsum(length)
-        places = cupy.arange(int(indptr[-1]))
-        owner = cupy.searchsorted(indptr[1:], places, side="right")
-        places = places - indptr[owner] + begin[owner]
-        return DeviceCSR(self.data[places], self.indices[places], indptr, self.shape[1])
+        begins, data, indices = entries.of_rows(self, rows)
+        return DeviceCSR(data, indices, begins, self.shape[1])
 
     def astype(self, dtype, copy=False):
         if dtype == self.dtype:
             return self
-        return self._of_own_entries(lambda data, indices: data.astype(dtype))
+        return self._of_own_entries(lambda data, indices: arrays.in_type(data, np.dtype(dtype)))
 
     def squared(self):
-        return self._of_own_entries(lambda data, indices: data**2)
+        return self._of_own_entries(lambda data, indices: arrays.squared(data))
 
     def moved(self, centre):
-        return self._of_own_entries(lambda data, indices: data.astype(np.float64) - centre[indices])
+        return self._of_own_entries(lambda data, indices: entries.moved(data, indices, centre))
 
     def _of_own_entries(self, function):
         """Other numbers, of entries and their columns, in the places of this part's own."""
         first, last = int(self.indptr[0]), int(self.indptr[-1])
         data, indices = self.data[first:last], self.indices[first:last]
-        return DeviceCSR(function(data, indices), indices, self.indptr - first, self.shape[1])
+        return DeviceCSR(function(data, indices), indices, entries.shifted(self.indptr, first), self.shape[1])
+
+    def has_all(self, centre):
+        """Whether every row has an entry in each column whose centre is not zero."""
+        far = cupy.asnumpy(centre) != 0
+        return bool((self.reach[3][far] == self.shape[0]).all())
 
     def densified(self):
         return self
@@ -136,33 +137,33 @@ class DeviceCSR(CompressedRows):
 
     @functools.cached_property
     def nbytes(self):
-        return int(self.indptr[-1] - self.indptr[0]) * (self.dtype.itemsize + 4) + self.indptr.nbytes
+        entries = int(self.indptr[-1]) - int(self.indptr[0])
+        return entries * (self.dtype.itemsize + 4) + self.indptr.nbytes
 
     def __matmul__(self, W):
         """Compute X·W for W (n,) or (n, k) on the device, in the arithmetic of X."""
-        real = compute_dtype(self.dtype)
-        W2 = W.reshape(self.shape[1], -1)
-        Z = cupy.empty((self.shape[0], W2.shape[1]), dtype=real)
+        n, real = self.shape[1], compute_dtype(self.dtype)
+        W2 = W.reshape(n, -1)
+        Z = cupy.empty((W2.shape[1], self.shape[0]), dtype=real)
         for k in range(0, W2.shape[1], shapes.MOST_OUTPUTS):
             some = W2[:, k : k + shapes.MOST_OUTPUTS]
-            weights = cupy.zeros((self.shape[1] + 1, some.shape[1]), dtype=real)
-            weights[:-1] = some
-            margins = cupy.empty((some.shape[1], self.shape[0]), dtype=real)
-            self.launch(
-                "Margins",
-                some.shape[1],
-                np.int32(self.shape[1]),
-                weights,
-                None,
-                None,
-                None,
-                None,
-                margins,
-                None,
-                None,
-            )
-            Z[:, k : k + shapes.MOST_OUTPUTS] = margins.T
-        return Z.reshape(self.shape[0], *W.shape[1:])
+            weights = cupy.zeros((n + 1, some.shape[1]), dtype=real)
+            arrays.by_rows(some, some.shape[1], real, out=weights[:-1])
+            self._margins(weights, Z[k : k + some.shape[1]])
+        return Z.T if W.ndim == 2 else Z[0]
+
+    def margins(self, W):
+        """Compute X·W[:-1] + W[-1] for W (n + 1, k) on the host; (m, k) on the device, output by output."""
+        real = compute_dtype(self.dtype)
+        Z = cupy.empty((W.shape[1], self.shape[0]), dtype=real)
+        for k in range(0, len(Z), shapes.MOST_OUTPUTS):
+            some = slice(k, min(k + shapes.MOST_OUTPUTS, len(Z)))
+            self._margins(cupy.asarray(np.ascontiguousarray(W[:, some], dtype=real)), Z[some])
+        return Z.T
+
+    def _margins(self, weights, Z):
+        n, k = self.shape[1], weights.shape[1]
+        self.launch("Margins", k, np.int32(n), weights, None, None, None, None, Z, None, None)
 
     @property
     def T(self):
@@ -170,15 +171,20 @@ class DeviceCSR(CompressedRows):
 
     def weighted_gram(self, c, positive=True):
         """Compute Xᵀ·diag(c)·X in float64 (n, n), for c (m, 1)."""
+        n = self.shape[1]
+        return self.full_gram(c)[:n, :n]
+
+    def full_gram(self, c):
+        """Compute [X, 1]ᵀ·diag(c)·[X, 1] in float64 (n + 1, n + 1), for c (m, 1)."""
         m, n = self.shape
-        c = cupy.ascontiguousarray(c.astype(compute_dtype(self.dtype), copy=False))
-        _, largest, _ = self.reach
-        shift = _BITS - _exponent(float(abs(c).max())) - _exponent(m)
+        c = arrays.in_type(c, compute_dtype(self.dtype))
+        largest = self.reach[1]
+        shift = _BITS - _exponent(float(arrays.column_reach(c)[0])) - _exponent(m)
         sums = cupy.zeros((n, n), dtype=np.int64)
         exponents = cupy.asarray(-largest)
         self.launch("weighted_gram", 1, np.int32(n), c, exponents, np.int32(shift), sums)
-        H = cupy.ldexp(sums.astype(np.float64), cupy.asarray(largest[:, None] + largest - np.int32(shift)))
-        return H + cupy.triu(H, 1).T
+        corner = cupy.asarray(arrays.column_sums(c))
+        return entries.gram_of(sums, exponents, shift, self.T @ c, corner)
 
     # -- fixed point -----------------------------------------------------------------------------------------
 
@@ -187,21 +193,36 @@ class DeviceCSR(CompressedRows):
         """Bounds on the sums over each column, as int32 exponents (n,) on the host.
 
         They are the largest exponents that a column's sums and its sums of squares can have for factors up to
-        1, the exponent of its largest magnitude, and, last, the largest norm of a row as a float.
+        1, the exponent of its largest magnitude, the largest norm of a row as a float, and how many entries
+        each column has.
         """
         n = self.shape[1]
         largest, counts = cupy.zeros(n, dtype=np.int64), cupy.zeros(n, dtype=np.int64)
         squared_norm = cupy.zeros(1, dtype=np.int64)
         self.launch("reaches", 1, largest, counts, squared_norm)
         exponent = np.frexp(cupy.asnumpy(largest).view(np.float64))[1].astype(np.int32)
-        many = np.frexp(cupy.asnumpy(counts).astype(np.float64))[1].astype(np.int32)
+        counts = cupy.asnumpy(counts)
+        many = np.frexp(counts.astype(np.float64))[1].astype(np.int32)
         norm = float(np.sqrt(cupy.asnumpy(squared_norm).view(np.float64)[0]))
-        return (exponent + many, 2 * exponent + many), exponent, norm
+        return (exponent + many, 2 * exponent + many), exponent, norm, counts
 
     @functools.cached_property
     def exponents(self):
         """Exponents of the fixed-point units of a column's sums and its sums of squares, on the device."""
         return [cupy.asarray(-sums) for sums in self.reach[0]]
+
+    def add_up(self, R, shifts, out):
+        """Xᵀ·R of few outputs into the first columns of `out`; R is None for ones."""
+        n, k = self.shape[1], len(shifts)
+        there, sums = cupy.asarray(shifts), cupy.zeros((n, k), dtype=np.int64)
+        self.launch("transposed", k, R, self.exponents[0], there, sums)
+        entries.from_fixed(sums, self.exponents[0], there, out)
+
+    def column_sums(self):
+        """The sums of the columns, float64 (n,) on the device."""
+        sums = cupy.empty((self.shape[1], 1), dtype=np.float64)
+        self.add_up(None, shifts_of(np.ones(1)), sums)
+        return sums[:, 0]
 
     def from_fixed(self, sums, shifts, squares=False):
         """Convert fixed-point sums (n, k) on the host to float64, given the shifts (k,) of their units."""
@@ -230,12 +251,8 @@ class _Transposed:
         R2 = R.reshape(m, -1)
         G = cupy.empty((n, R2.shape[1]), dtype=np.float64)
         for k in range(0, R2.shape[1], shapes.MOST_OUTPUTS):
-            some = cupy.ascontiguousarray(R2[:, k : k + shapes.MOST_OUTPUTS].astype(real, copy=False))
-            shifts = shifts_of(cupy.asnumpy(abs(some).max(axis=0)))
-            sums = cupy.zeros((n, len(shifts)), dtype=np.int64)
-            X.launch("transposed", len(shifts), some, X.exponents[0], cupy.asarray(shifts), sums)
-            exponents = cupy.asarray(X.reach[0][0][:, None] - shifts)
-            G[:, k : k + shapes.MOST_OUTPUTS] = cupy.ldexp(sums.astype(np.float64), exponents)
+            some = arrays.in_type(R2[:, k : k + shapes.MOST_OUTPUTS], real)
+            X.add_up(some, shifts_of(arrays.column_reach(some)), G[:, k:])
         return G.reshape(n, *R.shape[1:])
 
 

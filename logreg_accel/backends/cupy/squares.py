@@ -1,4 +1,4 @@
-"""Sums of squares of a dense X by rows, with the kernels of kernels/cuda/squares.cu."""
+"""Sums of squares of X by rows, of a dense one with the kernels of kernels/cuda/squares.cu."""
 
 import cupy
 import numpy as np
@@ -14,25 +14,37 @@ _MOST_BLOCKS = 8192
 
 def column_squares(backend, pass_, block, stored):
     """The squares of every column, on the host."""
-    return cupy.asnumpy(_of_columns(block.X)) if _has_kernels(block.X) else None
+    X = block.X
+    if X.compressed and X.centre is None and X.shape[0]:
+        return cupy.asnumpy(X.squared().column_sums())
+    return cupy.asnumpy(_of_columns(X)) if _has_kernels(X) else None
 
 
 def row_squares(backend, pass_, block, stored):
     """The squares of every row, scaled by column, on the device."""
     X = block.X
+    if X.compressed and X.centre is None and X.shape[0]:
+        squares = X.squared()
+        return squares @ _scale(pass_, X, squares.column_sums)
     if not _has_kernels(X):
         return None
-    (m, n), real, blocks = X.shape, compute_dtype(X.dtype), (shapes.THREADS,)
-    if pass_.scale is None:
-        scale = cupy.empty(n, dtype=real)
-        start = kernel("squares.cu", f"inverse_means<{REAL[real.name]}>")
-        start((-(-n // shapes.THREADS),), blocks, (_of_columns(X), np.int64(m), np.int32(n), scale))
-    else:
-        scale = cupy.asarray(pass_.scale, dtype=real)
-    norms = cupy.empty(m, dtype=real)
+    (m, n), real = X.shape, compute_dtype(X.dtype)
+    scale, norms = _scale(pass_, X, lambda: _of_columns(X)), cupy.empty(m, dtype=real)
     arguments = X.stored, np.int64(X.layout[0]), np.int64(m), np.int32(n), scale, norms
-    kernel("squares.cu", f"row_squares<{_types(X)}>")((min(-(-m // 8), _MOST_BLOCKS),), blocks, arguments)
+    blocks = min(-(-m // 8), _MOST_BLOCKS)
+    kernel("squares.cu", f"row_squares<{_types(X)}>")((blocks,), (shapes.THREADS,), arguments)
     return norms
+
+
+def _scale(pass_, X, squares):
+    """What each column's squares are times: a function gives their sums where the pass does not say it."""
+    (m, n), real = X.shape, compute_dtype(X.dtype)
+    if pass_.scale is not None:
+        return cupy.asarray(pass_.scale, dtype=real)
+    scale, blocks = cupy.empty(n, dtype=real), -(-n // shapes.THREADS)
+    launch = kernel("squares.cu", f"inverse_means<{REAL[real.name]}>")
+    launch((blocks,), (shapes.THREADS,), (squares(), np.int64(m), np.int32(n), scale))
+    return scale
 
 
 def _of_columns(X):
@@ -57,6 +69,7 @@ def _types(X):
 
 
 KERNELS: dict = {
-    (p.ColumnSquares, None, "dense"): column_squares,
-    (p.RowSquares, None, "dense"): row_squares,
+    (kind, None, layout): function
+    for kind, function in ((p.ColumnSquares, column_squares), (p.RowSquares, row_squares))
+    for layout in ("dense", "sparse")
 }

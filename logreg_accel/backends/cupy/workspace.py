@@ -75,7 +75,7 @@ class Exchange:
 
     def clear(self):
         """Begin to fill the device's with zeros."""
-        self._there.fill(0)
+        self._there.data.memset_async(0, self._there.nbytes)
 
     def send(self, stream):
         """Begin to copy what is here to the device."""
