@@ -2,9 +2,11 @@
 
     python bench/parquet.py --gigabytes 12 --memory 3GB --folder /tmp/rows --output bench/results/parquet.json
 
-The folder needs room for the files and for the cache of their blocks, and is removed afterwards. Every fit is
-a process of its own; files are dropped from the system's memory before each (`posix_fadvise`), so that rates
-are those of the disk. Values of others are judged by one exact read of the same rows.
+The folder needs room for the files and for the cache of their blocks, and is removed afterwards. With
+`--step` (write, kill, resume, unbroken, found, memory, others, judge, in this order) it stays until the last
+one, and the output grows step by step. Every fit is a process of its own; files are dropped from the system's
+memory before each (`posix_fadvise`), so that rates are those of the disk. Values of others are judged by one
+exact read of the same rows.
 """
 
 import argparse
@@ -152,56 +154,107 @@ def main():
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--run", choices=["fit", "in_memory", "stochastic"])
     parser.add_argument("--only-streamed", action="store_true", help="neither in memory nor others")
+    parser.add_argument("--step", choices=list(STEPS), help="one of them, for runs of a few minutes each")
     parser.add_argument("--output")
     options = parser.parse_args()
     folder, memory = options.folder, options.memory
     if options.run:
         print(json.dumps(globals()[options.run](folder, memory)))
         return
-    folder.mkdir()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the folder is removed then, too
+    steps = [options.step] if options.step else [name for name in STEPS if wanted(name, options)]
+    result = known(options.output) if options.step not in (None, "write") else {}
     try:
-        result = measured(folder, memory, options)
+        for step in steps:
+            STEPS[step](folder, memory, options, result)
+            told(result, options.output)
     finally:
-        shutil.rmtree(folder)
+        if options.step in (None, "judge"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def wanted(name, options):
+    return not (options.only_streamed and name in ("memory", "others"))
+
+
+def known(path):
+    """What earlier steps have written."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def told(result, path):
     text = json.dumps(result, indent=2)
     print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n", encoding="utf-8")
+    if path:
+        Path(path).write_text(text + "\n", encoding="utf-8")
 
 
-def measured(folder, memory, options):
-    result = {"machine": machine(), "memory": memory, "gigabytes": options.gigabytes}
+def step_write(folder, memory, options, result):
+    folder.mkdir()
+    result |= {"machine": machine(), "memory": memory, "gigabytes": options.gigabytes}
     result["rows"] = write(folder, options.gigabytes)
+
+
+def step_kill(folder, memory, options, result):
     began = time.perf_counter()
     result["killed"] = in_process("fit", folder, memory, kill_at=3000) is None
     result["killed after, seconds"] = time.perf_counter() - began
+
+
+def step_resume(folder, memory, options, result):
     result["gone on with"] = in_process("fit", folder, memory)
-    resumed = np.load(folder / "coef.npy")
+    (folder / "coef.npy").rename(folder / "resumed.npy")
     shutil.rmtree(folder / "cache")
     (folder / "log").unlink()
+
+
+def step_unbroken(folder, memory, options, result):
     result["unbroken"] = in_process("fit", folder, memory)
     coef = np.load(folder / "coef.npy")
-    result["the same bits"] = bool((coef == resumed).all())
+    result["the same bits"] = bool((coef == np.load(folder / "resumed.npy")).all())
     (folder / "log").unlink()
+
+
+def step_found(folder, memory, options, result):
+    """A fit that finds the cache."""
     result["the cache found"] = in_process("fit", folder, memory)
-    points, told = [coef], []
-    if not options.only_streamed:
-        result["in memory"] = in_process("in_memory", folder, memory)
-        known = np.load(folder / "in-memory.npy")
-        result["largest difference of a coefficient, relative"] = float(
-            abs(coef - known).max() / abs(known).max()
-        )
-        told = in_process("stochastic", folder, memory)
-        points += [known, *(w for _, w in told)]
-    found, rate = values(folder, memory, points)
+
+
+def step_memory(folder, memory, options, result):
+    result["in memory"] = in_process("in_memory", folder, memory)
+    coef, known = np.load(folder / "coef.npy"), np.load(folder / "in-memory.npy")
+    apart = float(abs(coef - known).max() / abs(known).max())
+    result["largest difference of a coefficient, relative"] = apart
+
+
+def step_others(folder, memory, options, result):
+    told = in_process("stochastic", folder, memory)
+    (folder / "others.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def step_judge(folder, memory, options, result):
+    others = folder / "others.json"
+    told = json.loads(others.read_text(encoding="utf-8")) if others.exists() else []
+    points = [np.load(path) for path in (folder / "coef.npy", folder / "in-memory.npy") if path.exists()]
+    found, rate = values(folder, memory, [*points, *(w for _, w in told)])
     result["plain read of the blocks, GB/s"] = rate
     if told:
-        least = min(found)
+        least, theirs = min(found), found[len(points) :]
         result["SGDClassifier, steps of 0.01, averaged: seconds, relative suboptimality"] = [
-            [seconds, value / least - 1] for (seconds, _), value in zip(told, found[2:], strict=True)
+            [seconds, value / least - 1] for (seconds, _), value in zip(told, theirs, strict=True)
         ]
-    return result
+
+
+STEPS = {
+    "write": step_write,
+    "kill": step_kill,
+    "resume": step_resume,
+    "unbroken": step_unbroken,
+    "found": step_found,
+    "memory": step_memory,
+    "others": step_others,
+    "judge": step_judge,
+}
 
 
 if __name__ == "__main__":
