@@ -227,6 +227,8 @@ class _Fit:
         sizes = np.abs(self.A)
         relative = _EPS * (8 + 2 * float((sizes @ W).max()))
         error = relative * ((sizes.T @ np.abs(self.residual)).ravel() + self.ridge * W.ravel())
+        # The solution of a system leaves about its rounding, which a nearly singular H makes count.
+        error += _EPS * len(d) * float((np.abs(d) / self.scale).sum()) / self.scale
         inverse, _ = lapack.dtrtri(self.lower, lower=1)
         deviations = self.scale * np.sqrt(np.einsum("ij,ij->j", inverse, inverse))
         root = math.sqrt(max(0.5 * float(point.gradient @ d), 0.0)) + math.sqrt(0.5) * float(
