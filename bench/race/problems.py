@@ -203,6 +203,15 @@ CASES = {
         needs=("sparse", "l1"),
         l1_ratio=1.0,
     ),
+    "text-20k-47k-l1": Case(
+        generated.text(47_000, 75),
+        20_000,
+        47_000,
+        about="as TF-IDF is, sparse, L1 with 7,000 weights",
+        needs=("sparse", "l1"),
+        l1_ratio=1.0,
+        C=4.0,
+    ),
     "sparse-truth-200k-200": Case(
         generated.few_of_many,
         200_000,
