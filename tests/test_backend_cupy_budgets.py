@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 from cuda_on_cpu import cupy_api, device_array, fake_cupy
 
 import logreg_accel.backends
@@ -110,6 +111,29 @@ def test_a_fit_keeps_to_its_budget(cupy, solver):
     assert counts["contiguity copies"] == 0, "products are those of whole padded rows"
     rows_looked_at = 512 * N
     assert max(fake_cupy.sizes_to_host) <= max(rows_looked_at, M - 1), "nothing with a number a row"
+
+
+OTHERS = {  # the same of a softmax with 4 classes, and of sparse rows
+    ("dense", 4, "newton-subsampled"): (178, 24),
+    ("dense", 4, "newton-cholesky"): (69, 9),
+    ("sparse", 2, "newton-subsampled"): (180, 94),
+    ("sparse", 2, "newton-cholesky"): (58, 36),
+    ("sparse", 4, "newton-cholesky"): (266, 94),
+}
+
+
+@pytest.mark.parametrize("kind, n_classes, solver", OTHERS)
+def test_fits_of_classes_and_of_sparse_rows_keep_to_theirs(cupy, kind, n_classes, solver):
+    X, y, _, _ = draw(M, N, "float32")
+    if kind == "sparse":
+        X = scipy.sparse.csr_array(X * (np.random.default_rng(0).random(X.shape) < 0.3))
+    y = y if n_classes == 2 else (np.arange(M) % n_classes).astype(np.uint8)
+    fake_cupy.counts.clear()
+    model = LogisticRegression(tol=1e-6, solver=solver, backend="cupy").fit(X, y)
+    counts, most = fake_cupy.counts, OTHERS[kind, n_classes, solver]
+    spent = counts["calls"] + counts["launches"], counts["waits"]
+    assert model.status_ == "converged" and counts["contiguity copies"] == 0
+    assert all(one <= limit for one, limit in zip(spent, most, strict=True)), spent
 
 
 @pytest.fixture
