@@ -109,7 +109,8 @@ def test_batches_hold_every_row_once(name, layout):
 @pytest.mark.parametrize("layout", ["C", "Fortran", "csr"])
 def test_batches_are_views(name, layout):
     X, y = problem(523, 6)
-    stored = as_matrix(scipy.sparse.csr_array(X) if layout == "csr" else LAYOUTS[layout](X))
+    rare = X * (np.random.default_rng(0).random(X.shape) < 0.1)  # numpy copies denser rows
+    stored = as_matrix(scipy.sparse.csr_array(rare) if layout == "csr" else LAYOUTS[layout](X))
     objective = Objective.from_arrays(stored, y, backend=name)
     for block in batch(objective, (2,), 9).rows.blocks():
         one, other = block.X.stored, stored.stored
