@@ -106,7 +106,7 @@ def test_wide_rows_take_a_part_of_the_reads_and_have_the_same_optimum():
     X, y = one_hot(20_000, 450)
     streamed = LogisticRegression(backend="numpy", tol=1e-10).fit(chunked(X, y))
     usual = LogisticRegression(backend="numpy", tol=1e-10, solver="newton-cg").fit(chunked(X, y))
-    assert streamed.solver_ == "newton-subsampled" and "reads are dear" in streamed.solver_.reason
+    assert streamed.solver_ == "newton-subsampled" and "reads are expensive" in streamed.solver_.reason
     assert streamed.status_ == usual.status_ == "converged"
     assert streamed.n_passes_ <= usual.n_passes_ / 2
     assert streamed.n_passes_ <= streamed.n_iter_[0] + 2.01  # the first sample, its optimum, one a step
