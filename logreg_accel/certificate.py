@@ -180,8 +180,9 @@ class Certificate:
             return bound
         m, per_parameter = self.start.n_rows, self.rows_per_parameter
         within = witnesses.reach(m, len(best.w), verdict.estimate, per_parameter)
-        if (bound > _LOOSE and not within > _GAIN * bound) or (
-            self.small and bound > min(max(10 * verdict.estimate, _TIGHT), _LOOSE)
+        cheap = self.small and self.exact is not None
+        if (bound > _LOOSE and (self.small or not within > _GAIN * bound)) or (
+            cheap and bound > max(10 * verdict.estimate, _TIGHT)
         ):
             self.partial, enough = bound, max(bound / 20, _TIGHT)
             gap = yield from self._repaired(best, math.nan, enough)
