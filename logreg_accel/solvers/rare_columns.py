@@ -12,9 +12,7 @@ import scipy.linalg
 from .from_sample import MOST_STEPS, SOLVED
 from .questions import DIAGONAL, MATRIX, Curvature, Evaluate
 
-_LACKS = (
-    2.0  # times the curvature that rows drawn show, that of all: where many rows have a column, it is near
-)
+_LACKS = 2.0  # times the curvature of the rows drawn, from which that of all shows a rare level
 _LIFT = 1e-10  # of a unit diagonal
 _LEAST_SHARE = 1e-4  # of a step on the sample
 _SHORTER = 0.3
@@ -68,10 +66,11 @@ def _factored(H):
     diagonal = H.diagonal()
     scale, lift = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1)), _LIFT
     scaled = H * scale * scale[:, None]
-    while True:
+    while lift < math.inf:
         try:
             factor = scipy.linalg.cho_factor(scaled + lift * np.eye(len(H)), lower=True, check_finite=False)
         except np.linalg.LinAlgError:
             lift *= 10
         else:
             return lambda v: scale * scipy.linalg.cho_solve(factor, scale * v, check_finite=False)
+    return lambda v: scale**2 * v  # H has no finite numbers to factorise
