@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from . import duality
+from . import duality, witnesses
 from .metric import against_shifts, without_shifts
 from .solvers import questions as ask
 from .solvers.nearly_singular import FLAT
@@ -20,8 +20,7 @@ from .systems import FACTORED_UP_TO, Matrix, Products
 _ROUNDS = 8
 _NEAR = 1.01  # times a lower limit of the bound
 _DONE = 1e-3  # possible gain relative to the bound
-_FAR, _FARTHEST = 1.0, 100.0
-"""Changes of margins: beyond the first the curvature has changed; larger ones than the second are capped."""
+_FAR, _FARTHEST = 1.0, 100.0  # changes of margins: curvature is another beyond the first; the second is a cap
 _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
 """Each step along which some rows are separated raises their margins by 1 and leaves a third of the
 decrement, so that such steps never end; a jump removes the loss of these rows at once."""
@@ -64,6 +63,7 @@ class Repair:
         self.whole, self.all_told = rows is None or rows.rows.share == 1, False
         self.l1 = start.l1 + np.zeros(len(point.w))
         self.fixed = (start.ridge == 0) & (self.l1 == 0)
+        self.made_up = self.fixed if penalty.has_l1 else None
         self.free = self._free()
 
     def _free(self):
@@ -116,7 +116,11 @@ class Repair:
             near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)
             reached = least <= max(self.enough, near)
             if metric.made_up and metric.vague and decrement < self.wanted < repaired(1.0):
-                break  # with collinear columns the signs of weights are wrong, and would remain so
+                # Collinear columns have wrong signs, and would keep them; or scaling makes up for too little.
+                if not witnesses.few(self.start.n_rows, len(step)):
+                    break
+                self.made_up, stale = None, True
+                continue
             if reached or decrement <= _NOTHING * self.point.value or decrement > 0.9 * before:
                 break
             stale = decrement > 1e-4 * before  # the curvature has changed on the way
@@ -212,8 +216,7 @@ class Repair:
         return bound
 
     def _residual(self, there):
-        """∇G with the signs of L1, the part by which the residuals miss the dual constraints; and which
-        weights count."""
+        """∇G with the signs of L1, by which residuals miss the dual constraints; and which weights count."""
         q = there.gradient + self.tilt
         if len(self.free):
             q = without_shifts(q, self.start.n_outputs, self.free)
@@ -230,8 +233,7 @@ class Repair:
         return duality.gap(penalty, w, gradient, max(self.moved + added, 0.0), loss, self.fixed)
 
     def _moved(self, there, above):
-        """The contribution of the moved rows: the gaps between their losses and the tangents at the new
-        margins.
+        """The contribution of the moved rows: the gaps between losses and tangents at the new margins.
 
         Without margins it is a difference of values, each with the rounding errors of all margins.
         """
@@ -276,14 +278,12 @@ class Repair:
         k = self.start.n_outputs
         if k > 1:
             against_shifts(H, k, self.free)
-        fixed = self.fixed if self.penalty.has_l1 else None
-        metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0, fixed)
+        metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0, self.made_up)
         yield from metric.look_closely(there)
         return metric
 
     def _products(self, there):
-        diagonal = yield ask.Curvature(there.w, ask.DIAGONAL, self.rows)
-        return Products(diagonal, self.rows, self.fixed)
+        return Products((yield ask.Curvature(there.w, ask.DIAGONAL, self.rows)), self.rows, self.fixed)
 
     def _error(self):
         """About how far the gradient is off by rounding."""

@@ -16,6 +16,7 @@ _GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's 
 _LOWERED = 1e-6  # of the largest gain of a margin, what others may lose, if that decreases
 _ROUNDED, _SEVERAL = 1e-9, 30  # ... and by rounding, at least and in roundings
 _LESS = 0.9
+_CLEAR = 1e-3  # of the largest gain, what others may lose by a step that is worth a look once no step gains
 _COUNTS = 1e-3  # share of the largest part of a direction
 _NULL = 1e-11
 _FAR = 1e6  # gain of a margin after which the loss of a separated row has vanished
@@ -46,6 +47,7 @@ class Separation:
         self.scale, self.size, self.box = start.scale, len(start.w), box
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
         self.there, self.doubted, self.along = False, _TWICE, None
+        self.clearest = _CLEAR, 0.0, None  # what others lose, the gain, and the step
 
     def seen(self, step, change, relative):
         """Record a step and the Change of margins that it made, known to a relative error of `relative`."""
@@ -54,6 +56,8 @@ class Separation:
         self.lost = -change.least / change.most if change.most > 0 else np.inf
         nothing = max(_ROUNDED, _SEVERAL * relative if self.size <= _LOOKED_AT_UP_TO else 0.0)
         endless = change.most > _GAIN and not ended(step, self.box).any()
+        if endless and self.lost < self.clearest[0]:
+            self.clearest = self.lost, self.most, step
         recedes = endless and (self.lost <= nothing or self.lost <= min(_LOWERED, _LESS * before))
         self.receding = self.receding + 1 if recedes and self.steps >= _FROM_ITER else 0
 
@@ -65,7 +69,8 @@ class Separation:
         huge, a step may raise the rows that have them at next to no cost to the others, and no step at none.
         """
         if self.receding >= self.doubted:
-            self.there = yield from self.look(point)
+            few = self.size <= _LOOKED_AT_UP_TO
+            self.there = (not few) or (yield from self._separates(point))
             self.receding, self.doubted = 0, 2 * self.doubted
 
     def seen_in(self, point, objective):
@@ -73,9 +78,16 @@ class Separation:
         return self.there or (yield from separates(point, objective, self.box))
 
     def look(self, point):
-        """Whether the last step separates rows; a generator of questions, of few parameters only."""
-        if not self.receding or self.size > _LOOKED_AT_UP_TO:
+        """Whether a step has separated rows, once no step gains any more; a generator of questions.
+
+        Values end at a noise floor, and the last steps there may raise and lower margins as rounding has it:
+        the step that lowered the others least tells more.
+        """
+        if self.size > _LOOKED_AT_UP_TO:
             return self.receding >= self.doubted
+        if self.clearest[-1] is None:
+            return False
+        self.lost, self.most, self.direction = self.clearest
         return (yield from self._separates(point))
 
     def _separates(self, point):

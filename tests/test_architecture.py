@@ -37,7 +37,7 @@ ROOMS = {
     "rows": {"backends", "data"},
     "duality": set(),
     "systems": {"solvers"},
-    "repair": {"duality", "metric", "solvers", "systems"},
+    "repair": {"duality", "metric", "solvers", "systems", "witnesses"},
     "metric": set(),
     "ascent": {"backends", "solvers"},
     "between": {"backends"},

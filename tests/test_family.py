@@ -55,3 +55,17 @@ def test_rows_that_are_nearly_without_a_loss_do_not_spoil_a_proof():
     given = problem(54035)
     found = judge(given, Truth(given), {"solver": "newton-cholesky", "tol": 1e-10, "backend": "numpy"})
     assert found.status == "converged" and found.least <= found.bound <= 1e-10
+
+
+@pytest.mark.parametrize(
+    "seed, solver, tol, expected",
+    [
+        (55008, "newton-cholesky", 1e-4, "separable"),  # the last steps before the noise floor are rounding
+        (50207, "lbfgs", 1e-8, "separable"),
+        (55154, "prox-newton", 1e-4, "converged"),  # collinear calendars: scaling makes up for too little
+    ],
+)
+def test_what_the_last_steps_leave_in_rounding_is_seen(seed, solver, tol, expected):
+    given = problem(seed)
+    found = judge(given, Truth(given), {"solver": solver, "tol": tol, "backend": "numpy"})
+    assert found.status == expected and found.least <= found.bound <= 1e-4
