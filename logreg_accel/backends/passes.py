@@ -85,6 +85,13 @@ class Pass:
         """The pass over some rows of a block."""
         return self._with_vectors(lambda part: part[start:stop])
 
+    def made(self):
+        """The pass, whose row vectors are all made: some of them are only when they are first needed."""
+        for name in self.vectors:
+            if (vector := getattr(self, name)) is not None:
+                _ = vector.parts
+        return self
+
     def _with_vectors(self, part_of):
         fields = vars(self)
         parts = {name: part_of(fields[name]) for name in self.vectors if fields[name] is not None}

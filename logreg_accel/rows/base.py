@@ -104,6 +104,7 @@ class Rows:
 
     def _over_blocks(self, pass_, blocks):
         """Add the results of the blocks one after the other, so that only few are held at a time."""
+        pass_ = pass_.made()  # on the way, a read of their own would wait for the buffers of this one
         adding, vectors = self._adding(pass_), []
         # the error about sums that are not finite names the place; after an error, blocks are released
         with np.errstate(invalid="ignore", over="ignore"), _closing(self._parts(pass_, blocks)) as parts:
