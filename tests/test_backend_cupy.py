@@ -12,7 +12,7 @@ from cuda_on_cpu import fake_cupy
 
 from conftest import EMULATED, LAYOUTS, block_of, check_all_passes, check_loss_gradient, cpu_or_gpu, draw
 from logreg_accel import LogisticRegression
-from logreg_accel.backends import generic, passes
+from logreg_accel.backends import passes
 from logreg_accel.losses import Logistic, Multinomial
 
 pytestmark = pytest.mark.gpu
@@ -226,7 +226,7 @@ def test_what_auto_sends_to_the_gpu_fits_there(module, kernels, monkeypatch):
 
 
 def test_temporaries_that_do_not_fit_are_made_smaller(module, kernels):
-    """What is made for a Hessian, and the generic bodies of what no kernel covers, come in tiles."""
+    """What is made for a Hessian, and the rows of what no kernel reads whole, come in tiles."""
     X, y, s, W = draw(4000, 30, "float32")
     backend = cpu_or_gpu("cupy")
     block = backend.upload(block_of(X, y))
@@ -250,7 +250,7 @@ def test_temporaries_that_do_not_fit_are_made_smaller(module, kernels):
 
     backend.tile_bytes = module.CupyBackend.tile_bytes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generic, "tiles", with_little_memory(generic.tiles))
+        patch.setattr(module.bodies, "tiles", with_little_memory(module.bodies.tiles))
         three = block_of(X, np.arange(4000, dtype=np.uint8) % 3)
         W3, softmax = np.repeat(W, 3, axis=1) * [1, 2, 3], Multinomial(3)
         mean = backend.run(passes.MeanHessian(W3, softmax), backend.upload(three))

@@ -115,7 +115,7 @@ def column_reach(matrix):
 
 def _of_columns(name, matrix):
     k = matrix.shape[1]
-    blocks = max(_SUMMING_BLOCKS, -(-k // shapes.THREADS))
+    blocks = max(min(_SUMMING_BLOCKS, -(-matrix.size // shapes.THREADS)), -(-k // shapes.THREADS))
     threads = blocks * shapes.THREADS // k * k
     out = cupy.empty((threads // k, k), dtype=np.float64)
     launch = kernel("arrays.cu", f"{name}<{REAL[matrix.dtype.name]}>")
