@@ -31,7 +31,13 @@ def blocks(cupy, dtype, centre, weighted=True):
 @pytest.mark.parametrize("tiles", [1, 3])
 @pytest.mark.parametrize(
     "dtype, centre",
-    [("float32", False), ("float32", True), ("float64", False), ("uint8", True), ("uint8", False)],
+    [
+        ("float32", False),
+        ("float32", True),
+        pytest.param("float64", False, marks=pytest.mark.slow),
+        ("uint8", True),
+        pytest.param("uint8", False, marks=pytest.mark.slow),
+    ],
 )
 def test_all_passes_are_those_of_the_generic_bodies(cupy, monkeypatch, dtype, centre, tiles):
     here, there, (W, V) = blocks(cupy, dtype, centre)

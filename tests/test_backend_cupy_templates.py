@@ -100,7 +100,9 @@ def test_l1_penalties_take_none(asked, n_classes):
 
 
 @pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
-@pytest.mark.parametrize("n_classes, weighted", [(2, True), (4, False), (4, True)])
+@pytest.mark.parametrize(
+    "n_classes, weighted", [(2, True), pytest.param(4, False, marks=pytest.mark.slow), (4, True)]
+)
 def test_sparse_rows_take_none(asked, n_classes, weighted, solver):
     X, y, s = problem(n_classes, weighted)
     sparse = scipy.sparse.csr_array(X * (np.random.default_rng(0).random(X.shape) < 0.3))
