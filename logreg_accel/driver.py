@@ -134,19 +134,16 @@ class Trial:
         self.session, self.solver, self.objective = session, solver, objective
         self.start = start._replace(tol=tol)
         self.tol, self.max_iter, self.callback = tol, max_iter, callback
-        self.patience = getattr(solver, "patience", _PATIENCE)
-        self.box = getattr(solver, "box", None)
+        self.patience, self.box = getattr(solver, "patience", _PATIENCE), getattr(solver, "box", None)
         self.may_recede = not getattr(solver, "partial", False)
         known = (objective.penalty, start, tol, lambda: session.reads_left)
         self.certificate = Certificate(*known) if self.box is None else BoxCertificate(*known, self.box)
-        self.n_iter = -1  # the start is not a step
-        self.history = []
+        self.n_iter, self.history = -1, []  # the start is not a step
         self.best = self.accepted = None
         self.verdict, self.separating = UNKNOWN, None  # on the best point
         self.promise, self.promised_on = start, None  # the best point, on the rows that were asked last
-        self.least_value = self.least_norm = self.least_score = math.inf
+        self.least_value = self.least_norm = self.least_score = self.least_estimate = math.inf
         self.stale = self.idle = 0
-        self.least_estimate = math.inf
         self.satisfied = self.batched = False
 
     def questions(self):
@@ -162,11 +159,14 @@ class Trial:
                 raise
             status = INTERRUPTED
         try:
-            if status == ask.NOISE_FLOOR and (yield from self.certificate.separation.look(self.best)):
-                status = SEPARABLE
+            if status == ask.NOISE_FLOOR:
+                self.verdict = yield from self.certificate.close(self.best, self.verdict)
+                if (yield from self.certificate.separation.look(self.best, self.verdict.bound <= self.tol)):
+                    status = SEPARABLE
             if status == SEPARABLE:
                 self.separating = yield from self.certificate.separated(self.best)
-            self.verdict = yield from self.certificate.close(self.best, self.verdict)
+            if status != ask.NOISE_FLOOR:
+                self.verdict = yield from self.certificate.close(self.best, self.verdict)
         except Stop:  # the results so far count
             self.verdict = self.certificate.found(self.verdict)
         except KeyboardInterrupt:

@@ -16,7 +16,7 @@ _GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's 
 _LOWERED = 1e-6  # of the largest gain of a margin, what others may lose, if that decreases
 _ROUNDED, _SEVERAL = 1e-9, 30  # ... and by rounding, at least and in roundings
 _LESS = 0.9
-_CLEAR = 1e-3  # of the largest gain, what others may lose by a step that is worth a look once no step gains
+_CLEAR = 1e-5  # of the largest gain, what others may lose by a step that is worth a look once no step gains
 _COUNTS = 1e-3  # share of the largest part of a direction
 _NULL = 1e-11
 _FAR = 1e6  # gain of a margin after which the loss of a separated row has vanished
@@ -77,17 +77,18 @@ class Separation:
         """Whether steps, or F at a point, have shown that F has no minimum; a generator of questions."""
         return self.there or (yield from separates(point, objective, self.box))
 
-    def look(self, point):
+    def look(self, point, proven):
         """Whether a step has separated rows, once no step gains any more; a generator of questions.
 
         Values end at a noise floor, and the last steps there may raise and lower margins as rounding has it:
-        the step that lowered the others least tells more.
+        the step that lowered the others least tells more, unless F is proven to be at its least.
         """
         if self.size > _LOOKED_AT_UP_TO:
             return self.receding >= self.doubted
-        if self.clearest[-1] is None:
-            return False
-        self.lost, self.most, self.direction = self.clearest
+        if not self.receding:
+            if proven or self.clearest[-1] is None:
+                return False
+            self.lost, self.most, self.direction = self.clearest
         return (yield from self._separates(point))
 
     def _separates(self, point):
