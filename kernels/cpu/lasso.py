@@ -16,6 +16,16 @@ INLINE = {name: value for name, value in ENTRIES.items() if name != "cache"}
 DENSE = {**INLINE, "fastmath": {"contract", "reassoc"}}
 
 
+@njit(nogil=True)
+def _shrunk(x, by):
+    """Soft thresholding: x moved towards zero, where it stays if it is nearer than that."""
+    if x > by:
+        return x - by
+    if x < -by:
+        return x + by
+    return 0.0
+
+
 @njit(nogil=True, cache=CACHE)
 def lasso_sweeps(H, slope, u, l1, sweeps):
     """Sweeps over all coordinates, of which every other one leaves zeros alone (Friedman, Hastie and
@@ -30,12 +40,7 @@ def lasso_sweeps(H, slope, u, l1, sweeps):
             a = H[j, j]
             if not a > 0 or (sweep % 2 == 1 and u[j] == 0):
                 continue
-            target = a * u[j] - slope[j]
-            new = 0.0
-            if target > l1[j]:
-                new = (target - l1[j]) / a
-            elif target < -l1[j]:
-                new = (target + l1[j]) / a
+            new = _shrunk(a * u[j] - slope[j], l1[j]) / a
             step = new - u[j]
             if step != 0:
                 moved = True
@@ -113,12 +118,8 @@ def column_sweep(A, columns, intercept, D, curvature, l1, ridge, slope, w, u, q)
         a = curvature[j]
         if not a > 0:
             continue
-        target = a * u[j] - (slope[j] + ridge[j] * (u[j] - w[j]) + _slope(A, j, q))
-        new = 0.0
-        if target > l1[j]:
-            new = (target - l1[j]) / a
-        elif target < -l1[j]:
-            new = (target + l1[j]) / a
+        model_slope = slope[j] + ridge[j] * (u[j] - w[j]) + _slope(A, j, q)
+        new = _shrunk(a * u[j] - model_slope, l1[j]) / a
         step = new - u[j]
         if step != 0:
             u[j] = new
