@@ -319,6 +319,16 @@ def test_an_array_on_another_gpu_is_refused(module, kernels):
             LogisticRegression(backend="cupy").fit(part, y[: len(part)])
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_labels_and_weights_on_another_gpu_come_by_way_of_the_host(module, kernels, kind):
+    X, y, s, _ = draw(300, 5, "float32", weighted=True)
+    X, s = module.cupy.asarray(X), s.astype(kind)
+    there = [on_device_1(module, part) for part in (y, s)]
+    got = LogisticRegression(backend="cupy", solver="newton-cg").fit(X, *there)
+    here = LogisticRegression(backend="cupy", solver="newton-cg").fit(X, y, s)
+    np.testing.assert_array_equal(got.coef_, here.coef_)
+
+
 @pytest.mark.parametrize("own_stream", [False, True])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 def test_a_fit_on_another_gpu_stays_there(module, kernels, solver, own_stream):

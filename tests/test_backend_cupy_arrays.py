@@ -89,6 +89,14 @@ def test_rows_are_taken_by_numbers_of_any_type(cupy, kind, on_host):
     np.testing.assert_array_equal(taken.stored.get(), X[rows])
 
 
+def test_rows_are_taken_by_numbers_that_lie_apart(cupy):
+    X, y, _, _ = draw(40, 7, "float32")
+    rows = np.arange(40)[::-2]
+    block = cpu_or_gpu("cupy").upload(block_of(X, y))
+    taken = block.X.take(cupy.asarray(np.repeat(rows, 2))[::2])
+    np.testing.assert_array_equal(taken.stored.get(), X[rows])
+
+
 @pytest.mark.parametrize("layout", ["every second", "reversed", "misaligned"])
 def test_labels_and_weights_of_any_order(cupy, layout):
     X, y, s, _ = draw(300, 6, "float32", weighted=True)

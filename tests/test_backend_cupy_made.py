@@ -76,6 +76,30 @@ def test_offsets_and_columns_are_left_to_the_array_code(cupy, centre):
     compare(cupy, here, columns._replace(X=centred(columns.X, there.X.centre)) if centre else columns, W)
 
 
+@pytest.mark.parametrize("centre", [False, True])
+def test_sweeps_over_margins_take_weights_in_their_own_type(cupy, centre):
+    """Margins of centred rows are in float64, while the weights of rows are in the type of X."""
+    here, there, W = blocks(cupy, "float32", centre)
+    answers = []
+    for backend, block in ((cpu_or_gpu("numpy"), here), (cupy, there)):
+        Z, other = (backend.run(passes.Margins(w), block) for w in (W, 2 * W))
+        line = backend.run(passes.Line(Z, other, 0.3, Logistic()), block)
+        above = backend.run(passes.AboveTangent(Z, other, Logistic()), block)
+        change = backend.run(passes.MarginChange(Z, other, Logistic()), block)
+        answers.append([*line, *above, *change[:3]])
+    assert there.sample_weight.dtype == np.float32
+    np.testing.assert_allclose(*answers, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(not EMULATED, reason="a GPU reads whatever lies there")
+def test_the_stand_in_sees_numbers_of_another_type(cupy):
+    from logreg_accel.backends.cupy import arrays
+
+    z, weights = cupy.xp.asarray(np.ones(9)), cupy.xp.asarray(np.ones(9, np.float32))
+    with pytest.raises(AssertionError, match="argument 1 is of float32, and the kernel's of double"):
+        arrays.times(z, weights)
+
+
 @pytest.mark.skipif(not EMULATED, reason="only the stand-in for CuPy counts")
 def test_what_rows_that_are_made_cost(cupy):
     _, plain, W = blocks(cupy, "float32", False)

@@ -40,6 +40,15 @@ def test_sums_of_squares(backend, dtype):
         check_squares(backend, m, n, dtype)
 
 
+@pytest.mark.skipif(not EMULATED, reason="launches are looked at on the stand-in for CuPy")
+def test_a_grid_has_one_dimension_whatever_the_number_of_columns(backend, emulated_kernels):
+    """The second and the third end at 65,535 blocks, which 17 million columns would pass."""
+    begun = len(emulated_kernels.launched)
+    check_squares(backend, 300, 513, "float32")
+    squares = [one for one in emulated_kernels.launched[begun:] if one.kernel.startswith("column_squares")]
+    assert {one.grid for one in squares} == {(2 * 3,)}
+
+
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 def test_squares_under_sanitizers(sanitizer):

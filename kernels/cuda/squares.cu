@@ -4,14 +4,16 @@
 #include "common.cuh"
 #include "blocks.cuh"
 
-// A block takes a slice of rows and the kThreads columns from blockIdx.y * kThreads on. `lanes` threads, a
-// power of two, go along a row, the others take rows of their own. sums: per slice, n numbers.
+// A block takes a slice of rows and kThreads columns: the grid has one dimension, whose size bounds neither,
+// where a second one ends at 2^16 blocks. `lanes` threads, a power of two, go along a row, the others take
+// rows of their own. sums: per slice, n numbers.
 template <class Storage, class Real>
 __global__ void column_squares(const Storage* X, long long stride, long long m, int n, int lanes,
                                int slice_rows, Real* sums) {
     SHARED_ARRAY(Real, parts, kThreads);
-    const int j = blockIdx.y * kThreads + threadIdx.x % lanes;
-    const long long begin = (long long)blockIdx.x * slice_rows;
+    const unsigned across = (n - 1) / kThreads + 1, slice = blockIdx.x / across;
+    const long long j = (long long)(blockIdx.x % across) * kThreads + threadIdx.x % lanes;
+    const long long begin = (long long)slice * slice_rows;
     const long long end = begin + slice_rows < m ? begin + slice_rows : m;
     Real sum = Real(0);
     if (j < n)
@@ -23,7 +25,7 @@ __global__ void column_squares(const Storage* X, long long stride, long long m, 
     __syncthreads();
     if (int(threadIdx.x) < lanes && j < n) {
         for (int q = 1; q < kThreads / lanes; ++q) sum += parts[q * lanes + threadIdx.x];
-        sums[(long long)blockIdx.x * n + j] = sum;
+        sums[(long long)slice * n + j] = sum;
     }
 }
 

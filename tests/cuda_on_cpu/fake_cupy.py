@@ -10,6 +10,7 @@ import ctypes
 import functools
 import hashlib
 import json
+import math
 import sys
 import tempfile
 import threading
@@ -21,6 +22,7 @@ import numpy as np
 import nvrtc
 import scipy.linalg
 
+from . import signatures
 from .device_array import (
     API,
     NEED_A_SIZE,
@@ -154,7 +156,7 @@ class Kernels:
             self.foresee(source, [name])
         program = self.programs[source, name]
 
-        return RawKernel(self, name, program)
+        return RawKernel(self, source, name, program)
 
 
 class RawKernel:
@@ -162,15 +164,24 @@ class RawKernel:
 
     max_dynamic_shared_size_bytes = 48 << 10
 
-    def __init__(self, kernels, name, program):
-        self.kernels, self.name, self.program = kernels, name, program
+    def __init__(self, kernels, source, name, program):
+        self.kernels, self.source, self.name, self.program = kernels, source, name, program
 
     def __call__(self, grid, block, arguments, *, shared_mem=0):
+        check_sizes(grid, block)
+        signatures.check(self.source, self.name, arguments)
         assert shared_mem <= self.max_dynamic_shared_size_bytes <= Device().attributes[OPT_IN]
         one = Launch(self.name, grid, block, tuple(_argument(a) for a in arguments), shared_mem)
         self.kernels.launched.append(one)
         counts["launches"] += 1
         self.program.run([one], seed=len(self.kernels.launched))
+
+
+def check_sizes(grid, block):
+    """Raise where a launch would be refused by every GPU."""
+    most = 2**31 - 1, 65_535, 65_535
+    assert all(0 < size <= limit for size, limit in zip(grid, most, strict=False)), f"a grid of {grid}"
+    assert 0 < math.prod(block) <= 1024, f"blocks of {block}"
 
 
 def _argument(a):

@@ -149,7 +149,7 @@ def squared(array):
 def row_numbers(rows):
     """Numbers of rows as kernels take them."""
     as_they_are = isinstance(rows, cupy.ndarray) and rows.dtype == np.int64
-    return rows if as_they_are else cupy.asarray(rows, dtype=np.int64)
+    return contiguous(rows if as_they_are else cupy.asarray(rows, dtype=np.int64))
 
 
 def _start(name, threads, *arguments):

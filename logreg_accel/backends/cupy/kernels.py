@@ -8,7 +8,7 @@ from ...losses import Logistic
 from .. import passes as p
 from . import arrays, classes, dense, outputs, sparse, squares, sweeps
 from .compiler import REAL, kernel
-from .sweeps import block_count
+from .sweeps import block_count, vectors
 
 
 def _one_read(run):
@@ -43,9 +43,9 @@ def line(backend, pass_, block, stored):
     blocks = block_count(Z0.size)
     sums = cupy.empty((blocks, 2), dtype=np.float64)
     launch = kernel("pointwise.cu", f"logistic_line<{REAL[Z0.dtype.name]}>")
-    vectors = (arrays.contiguous(Z) for Z in (Z0, Z1))  # a RawKernel ignores strides
+    Z0, Z1, s = vectors(Z0, Z1, block.sample_weight)  # margins of centred rows are in float64, s is not
     rest = (Z0.dtype.type(pass_.t), np.int64(Z0.size), sums)
-    launch((blocks,), (shapes.THREADS,), (*vectors, block.y, block.sample_weight, *rest))
+    launch((blocks,), (shapes.THREADS,), (Z0, Z1, block.y, s, *rest))
     return cupy.asnumpy(sums).sum(axis=0)
 
 

@@ -81,7 +81,10 @@ def several_labels(y, least, most):
 
 
 def in_float64(s):
-    """Weights in float64."""
+    """Weights in float64 on the current device; those of another one come by way of the host, as labels
+    do."""
+    if s.device != cupy.cuda.Device():
+        s = cupy.asarray(cupy.asnumpy(s))
     return arrays.in_type(s, np.dtype(np.float64))
 
 

@@ -52,7 +52,7 @@ def _of_columns(X):
     lanes, slices = min(1 << (n - 1).bit_length(), shapes.THREADS), -(-m // _SLICE_ROWS)
     sums, totals = cupy.empty((slices, n), dtype=real), cupy.empty(n, dtype=np.float64)
     sizes = np.int64(X.layout[0]), np.int64(m), np.int32(n), np.int32(lanes), np.int32(_SLICE_ROWS)
-    grid = slices, -(-n // shapes.THREADS)
+    grid = (slices * -(-n // shapes.THREADS),)
     kernel("squares.cu", f"column_squares<{_types(X)}>")(grid, (shapes.THREADS,), (X.stored, *sizes, sums))
     name, blocks, threads = shapes.sum_slices(REAL[real.name], slices, n)
     arguments = sums, None, np.int64(slices), np.int32(n), np.int32(0), totals
