@@ -108,6 +108,15 @@ def test_every_shape_of_the_kernel_compiles_for_old_and_new_architectures(machin
 
 
 @compiled
+def test_the_largest_blocks_find_registers(machine_code):
+    """A sum over slices has up to 1,024 threads a block, and no launch bound keeps their registers few."""
+    _, _, threads = shapes.sum_slices("float", 1 << 20, 1)
+    assert threads == 1024
+    for architecture in BY_DEFAULT:
+        assert max(machine_code[architecture, name].registers for name in SUMS) * threads <= 1 << 16
+
+
+@compiled
 def test_nothing_spills_where_speed_counts(machine_code):
     """The gradient of one output keeps to its registers.
 

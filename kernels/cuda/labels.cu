@@ -65,6 +65,7 @@ __global__ void class_totals(const unsigned char* y, const Real* s, long long m,
 
 // Which labels there are, by how far they are above the least one, which no label is by more than `range`.
 // seen, of zeros: ones of those that are there; behind them, whether a label is no whole number above it.
+// Many threads write the same 1 to a place at once, which is as good as one of them.
 template <class Label>
 __global__ void label_presence(const Label* y, Label least, int range, long long m, unsigned char* seen) {
     for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
