@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from conftest import BACKENDS
-from logreg_accel import LogisticRegression, Objective, solvers
+from logreg_accel import LogisticRegression, Objective, driver, solvers
 from logreg_accel.solvers import rare_columns, subsampled
-from logreg_accel.solvers.questions import Evaluate
+from logreg_accel.solvers.questions import Draw, Evaluate, Sample
 
 
 def answered(questions, objective):
@@ -51,6 +51,29 @@ def test_rare_levels_take_a_handful_of_reads(monkeypatch):
     before = [reads(X, y) for X, y in problems]
     assert np.median(now) <= np.median(before) - 1
     assert max(now) <= max(before)
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_a_sample_that_has_seen_all_columns_is_the_first_metric(rare):
+    """Another one is drawn where it has hardly seen some."""
+    X, y = levels(0) if rare else (levels(0)[0][:, :6], levels(0)[1])
+    drawn = []
+
+    def watched(start):
+        questions, answer = solvers.newton_subsampled(rows_per_parameter=50)(start), None
+        try:
+            while True:
+                question = questions.send(answer)
+                drawn.extend([question.what] if isinstance(question, Draw) else [])
+                answer = yield question
+        except StopIteration as end:
+            return end.value
+
+    objective = Objective.from_arrays(X, y, backend="numpy")
+    solution = driver.run(watched, objective, np.zeros(objective.size), tol=1e-6)
+    assert solution.status == "converged"
+    assert len(drawn) >= 2 if rare else len(drawn) == 1
+    assert all(isinstance(what, Sample) for what in drawn)
 
 
 def test_columns_that_a_sample_sees_take_the_reads_of_before(monkeypatch):

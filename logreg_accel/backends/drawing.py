@@ -1,11 +1,13 @@
 """The sweeps over all rows that are needed to draw some of them, in plain array code."""
 
+import functools
+
 import numpy as np
 
 
 def total(xp, mass):
     """Σ mass in float64, and how many are positive."""
-    return float(mass.sum(dtype=np.float64)), int((mass > 0).sum())
+    return float(mass.sum(dtype=np.float64)), int(xp.count_nonzero(mass > 0))
 
 
 def above(xp, mass, scale, even, bar, seed, numbers=None):
@@ -19,6 +21,12 @@ def above(xp, mass, scale, even, bar, seed, numbers=None):
 
 def keys(seed):
     """Two numbers that a seed, a sequence of integers, comes to."""
+    return _state(tuple(map(int, seed)))
+
+
+@functools.lru_cache(64)
+def _state(seed):
+    """A SeedSequence takes as long as hashing thousands of numbers, and draws ask twice for each seed."""
     return np.random.SeedSequence(seed).generate_state(2)
 
 

@@ -47,10 +47,11 @@ class newton_subsampled:
     (a) A sample, with as many rows from every class, is solved by Newton's method in memory; it grows
     fourfold while its optimum does not carry over to all rows. Where it has hardly seen some columns, it has
     a say in the next step as well (rare_columns.py). (b) The metric is the Hessian of rows drawn in
-    proportion to what they add to it, factored once. (c) L-BFGS runs on the full data with that metric, at
-    one read per step. (d) If the unit step is poor, the line is minimised on stored margins, without a read
-    (line_search.py). (e) When the decrement exceeds 0.3 of the previous one, a new metric is drawn at the
-    current point, with twice as many rows every second time; in the limit this is exact Newton.
+    proportion to what they add to it, factored once; to begin with, a sample of as many rows that has seen
+    all columns serves. (c) L-BFGS runs on the full data with that metric, at one read per step. (d) If the
+    unit step is poor, the line is minimised on stored margins, without a read (line_search.py). (e) When the
+    decrement exceeds 0.3 of the previous one, a new metric is drawn at the current point, with twice as many
+    rows every second time; in the limit this is exact Newton.
 
     Above `factored_up_to` parameters, where (b) would cost more than it saves, every step is a Newton-CG step
     on a new sample, drawn by means of the norms of all rows. The sample doubles when the decrement exceeds
@@ -113,11 +114,12 @@ class newton_subsampled:
             return (yield from self._by_products(start, size))
         if self.exact:
             return (yield from self._by_all_rows(start, size))
-        first = min(size, _FIRST_ROWS * len(start.w))
-        likely = (Sample(size, start.seed + 1),)
-        here, rare = yield from _beside_rare_columns(start, first, likely)
-        pairs, drawn = deque(maxlen=self.memory), 1
-        metric, before, crept = (yield from _metric(start, size, drawn, here)), math.inf, 0
+        here, rare, sample = yield from _beside_rare_columns(start, size)
+        pairs, drawn, before, crept = deque(maxlen=self.memory), int(sample is None), math.inf, 0
+        if sample is None:
+            metric = yield from _metric(start, size, drawn, here)
+        else:
+            metric = yield Curvature(here.w, SOLVE, sample)
         while True:
             direction = -two_loop(pairs, metric, here.gradient)
             decrement = -0.5 * (here.gradient @ direction)
@@ -140,12 +142,12 @@ class newton_subsampled:
                     return NOISE_FLOOR
                 # If even a fresh metric gives no descent, the sample has hardly seen some columns; from here
                 # on, the metric is that of all rows.
-                size, drawn, before = math.inf if not pairs else size, drawn + 1, math.inf
+                size, drawn, before = math.inf if drawn and not pairs else size, drawn + 1, math.inf
                 metric = yield from _metric(start, size, drawn, here)
                 pairs.clear()
                 continue
             s, y = there.w - here.w, there.gradient - here.gradient
-            if not pairs and abs(s).max() < _SHORTENED * abs(direction).max():
+            if drawn and not pairs and abs(s).max() < _SHORTENED * abs(direction).max():
                 crept = _CREPT + 1  # the sample does not see a direction that other rows do
             if s @ y > 0:
                 pairs.append((s, y))
@@ -196,12 +198,15 @@ class newton_subsampled:
             here, before = there or here, decrement
 
 
-def _beside_rare_columns(start, size, likely):
+def _beside_rare_columns(start, size):
     """A Point of all rows near the optimum of a sample, and whether the sample has hardly seen some columns.
 
-    If so, the point is one step further, and has the diagonal of its Hessian.
+    If so, the point is one step further, and has the diagonal of its Hessian. A sample that has seen all
+    columns is returned, too, if it has the `size` of those that are drawn for a metric: it serves as well,
+    and drawing another takes as long as some steps. Otherwise None takes its place.
     """
     solve, last = _newton(start, SOLVED, MOST_STEPS), [None]
+    first, likely = min(size, _FIRST_ROWS * len(start.w)), (Sample(size, start.seed + 1),)
 
     def noting(sample, w):
         last[0] = sample
@@ -210,11 +215,16 @@ def _beside_rare_columns(start, size, likely):
     # Without a penalty the weights of rare levels often have no optimum, which is seen along Newton's steps.
     few = start.n_outputs == 1 and len(start.w) <= FACTORED_UP_TO
     wanted = few and start.with_diagonal and bool(np.any(start.ridge))
-    here, _ = yield from near_the_optimum(start, size, noting, likely=likely, diagonal=wanted)
-    if here.diagonal is None or not (yield from misses(last[0], here)):
-        return here._replace(diagonal=None), False
+    serves = wanted and first == size
+    here, _ = yield from near_the_optimum(
+        start, first, noting, likely=() if serves else likely, diagonal=wanted
+    )
+    if here.diagonal is None:
+        return here, False, None
+    if not (yield from misses(last[0], here)):
+        return here._replace(diagonal=None), False, last[0] if serves else None
     way = yield from by_own_loss(last[0], here)
-    return ((yield from step(here, way, likely=likely, diagonal=True)) or here), True
+    return ((yield from step(here, way, likely=likely, diagonal=True)) or here), True, None
 
 
 def _metric(start, size, drawn, here):
