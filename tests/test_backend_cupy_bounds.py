@@ -6,6 +6,9 @@ import scipy.sparse
 from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import EmulationError, why_not
 
+from conftest import cpu_or_gpu
+from logreg_accel.backends.passes import Model
+from logreg_accel.data import Block, Matrix
 from logreg_accel.kernels import cuda
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -13,7 +16,14 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 M = 300  # rows: two blocks, of which the second is not full
 LABELS = [f"{name}<{label}>" for label in ("float", "signed char") for name in ("label_range", "label_codes")]
 LABELS += ["class_totals<double>", "label_presence<float>", "label_lookup<float, unsigned char>"]
-LABELS += ["weights_look", "positive_count", "positive_rows", "scaled_weights<float>"]
+LABELS += [
+    "model_rows<float>",
+    "model_rows<double>",
+    "weights_look",
+    "positive_count",
+    "positive_rows",
+    "scaled_weights<float>",
+]
 ENTRIES = ["row_lengths", "shifted", "unfixed", "unfixed_gram"]
 ENTRIES += [f"{name}<{stored}>" for name in ("taken_entries", "moved") for stored in ("float", "Half")]
 
@@ -75,6 +85,32 @@ def test_totals_of_classes_and_weights(sanitized):
     rows = looks.positive_rows(weights, told.positive)
     np.testing.assert_array_equal(rows.get(), np.flatnonzero(s))
     np.testing.assert_array_equal(looks.scaled(weights, 2.0, np.dtype(np.float32)).get(), s / 2)
+
+
+@pytest.mark.parametrize("real", ["float32", "float64"])
+def test_rows_of_one_of_several_models(sanitized, real):
+    from logreg_accel.backends.cupy import looks
+
+    _, cupy = sanitized
+    rng = np.random.default_rng(2)
+    y, splits = rng.integers(0, 2, (M, 3)).astype(np.uint8), rng.integers(0, 256, (M, 2)).astype(np.uint8)
+    s = rng.integers(0, 9, M).astype(np.float32)
+    for weights, model in (
+        (None, Model(2)),
+        (s, Model(0)),
+        (s, Model(1, split=11, class_weight=(0.5, 2.0))),
+        (None, Model(2, split=0)),
+    ):
+        here = Block(Matrix(np.zeros((M, 1), dtype=real)), y, weights, splits)
+        there = here._replace(y=cupy.asarray(y), splits=cupy.asarray(splits))
+        there = there._replace(sample_weight=None if weights is None else cupy.asarray(weights))
+        codes, counts = looks.of_model(there, model, np.dtype(real))
+        expected = cpu_or_gpu("numpy").of_model(here, model)
+        np.testing.assert_array_equal(codes.get(), expected.y)
+        assert (counts is None) == (expected.sample_weight is None)
+        if counts is not None:
+            np.testing.assert_array_equal(counts.get(), expected.sample_weight)
+            assert counts.dtype == expected.sample_weight.dtype == real
 
 
 @pytest.fixture

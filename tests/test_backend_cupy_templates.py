@@ -1,12 +1,14 @@
 """What nobody waits for on a GPU once our kernels are kept: templates of CuPy's, which it would compile."""
 
+import functools
+
 import numpy as np
 import pytest
 import scipy.sparse
 from cuda_on_cpu import device_array, fake_cupy
 
 from conftest import draw
-from logreg_accel import LogisticRegression
+from logreg_accel import LogisticRegression, fit_many
 from logreg_accel.data import as_labelled
 
 M, N = 6000, 21
@@ -108,3 +110,19 @@ def test_sparse_rows_take_none(asked, n_classes, weighted, solver):
     sparse = scipy.sparse.csr_array(X * (np.random.default_rng(0).random(X.shape) < 0.3))
     fit = LogisticRegression(backend="cupy", solver=solver, tol=1e-6).fit
     assert asked(lambda: fit(sparse, y, s)) == set()
+
+
+@pytest.mark.parametrize(
+    "n_classes, weighted, solver",
+    [(2, True, "auto"), (2, False, "lbfgs"), pytest.param(4, True, "auto", marks=pytest.mark.slow)],
+)
+def test_many_models_take_none(asked, n_classes, weighted, solver):
+    """Their proofs gather rows, which are centred in float64, and take them for one model after the other."""
+    X, y, s = problem(n_classes, weighted)
+    Y = np.stack([y, np.roll(y, 1)], axis=1)
+    several = functools.partial(fit_many, X, Y, C=[0.1, 1.0], sample_weight=s, tol=1e-6)
+    fits = []
+    assert asked(lambda: fits.append(several(solver=solver, backend="cupy"))) == set()
+    for got, expected in zip(fits[-1], several(backend="numpy"), strict=True):
+        assert got.status_ == "converged"
+        np.testing.assert_allclose(got.coef_, expected.coef_, atol=2e-3)

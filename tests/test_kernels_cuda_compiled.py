@@ -50,7 +50,7 @@ SWEEPS = {  # what goes over vectors, or makes arrays out of others
     "labels.cu": [
         *("label_range<int>", "label_codes<int>", "label_presence<float>", "positive_count", "positive_rows"),
         *("label_lookup<float, unsigned char>", "class_totals<double>", "weights_look"),
-        "scaled_weights<float>",
+        *("scaled_weights<float>", "model_rows<float>"),
     ],
 }
 SOURCES = {name: cuda.source(name) for name in ("dense.cu", *SWEEPS)}

@@ -134,3 +134,20 @@ __global__ void scaled_weights(const double* s, double scale, long long m, doubl
         out[i] = Real(weight) == Real(0) ? 0.0 : weight;
     }
 }
+
+// The codes of one of several models, which are column `target` of y, and what its rows count: s, or 1 where
+// it is null, of those with bit `split` of their splits, if it is not negative, times the weights of their
+// classes, if those are not null. weights is null where all count one.
+template <class Real>
+__global__ void model_rows(const unsigned char* y, int targets, int target, const unsigned char* splits,
+                           int split_bytes, int split, const Real* s, const Real* of_classes, long long m,
+                           unsigned char* codes, Real* weights) {
+    for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
+        const unsigned char code = y[i * targets + target];
+        codes[i] = code;
+        if (!weights) continue;
+        const bool trains = split < 0 || (splits[i * split_bytes + split / 8] >> split % 8 & 1);
+        const Real weight = !trains ? Real(0) : s ? s[i] : Real(1);
+        weights[i] = of_classes ? weight * of_classes[code] : weight;
+    }
+}

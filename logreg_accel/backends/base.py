@@ -12,6 +12,7 @@ import numpy as np
 from .. import clock
 from ..data import Block, compute_dtype
 from . import drawing, generic, linalg, moments, squares
+from . import passes as p
 from .host import available_memory
 from .threads import blas_limit, looked_up
 
@@ -71,6 +72,16 @@ class Backend:
     def kept(self, block):
         """An uploaded block in the form for many passes."""
         return block
+
+    def written_out(self, X):
+        """A matrix that will be read many times: less its centre, if it has one, in an array of its own."""
+        return X if X.centre is None else X.astype(X.dtype)
+
+    def of_model(self, block, model):
+        """A block with the labels (m,) and the weights (m,) or None of one of several models."""
+        ((_, y, s),) = generic.models_of(p.WeightSum((model,)), block, 1)
+        s = None if s is None else s[:, 0].astype(compute_dtype(block.X.dtype), copy=False)
+        return block._replace(y=y.copy(), sample_weight=s, splits=None)
 
     def in_arithmetic(self, weights, X):
         """Weights in the dtype of the arithmetic of passes over X."""

@@ -5,10 +5,9 @@ import functools
 
 import numpy as np
 
-from ..backends.generic import models_of
 from ..backends.moments import ColumnMoments
-from ..backends.passes import RowSquares, WeightSum
-from ..data import Block, centre_of, centred, compute_dtype, is_on_device, look_at, positive_rows, weighed
+from ..backends.passes import RowSquares
+from ..data import centre_of, centred, compute_dtype, is_on_device, look_at, positive_rows, weighed
 from .base import Rows
 from .drawn import DrawnRows, in_float64
 from .masses import Labels, Masses, joined
@@ -270,19 +269,12 @@ class SomeRows(MemoryRows):
         """
         if model not in self._of_models:
             if not self._of_models:  # to be read many times: centred rows take the place of X
-                made = ((b, b.X if b.X.centre is None else b.X.astype(b.X.dtype)) for b in self._blocks)
-                self._blocks = [block._replace(X=X) for block, X in made]
+                self._blocks = [b._replace(X=self.backend.written_out(b.X)) for b in self._blocks]
             rows = copy.copy(self)
             rows._of_models, rows.numbers = {}, None  # a reference cycle would keep all of them
-            rows._blocks = [self._of_model(model, block) for block in self._blocks]
+            rows._blocks = [self.backend.of_model(block, model) for block in self._blocks]
             self._of_models[model] = rows
         return self._of_models[model]
-
-    @staticmethod
-    def _of_model(model, block):
-        ((_, y, s),) = models_of(WeightSum((model,)), block, 1)
-        s = None if s is None else s[:, 0].astype(compute_dtype(block.X.dtype), copy=False)
-        return Block(block.X, y.copy(), s, None, block.offset)
 
     def scaled_norms(self):
         """For gathered rows on a device, the sums of squares that scale the norms stay there."""

@@ -5,6 +5,8 @@ brings one packed buffer back and waits once, all in buffers that stay with X (`
 `kernels/cuda/shapes.py` decides how a pass is mapped to threads.
 """
 
+import dataclasses
+
 import cupy
 import cupyx
 import cupyx.scipy.linalg
@@ -16,7 +18,7 @@ from .. import passes as p
 from ..base import Backend
 from . import arrays, bodies, looks, made, predictions, sweeps
 from .kernels import KERNELS, POINTWISE
-from .upload import DeviceBlock, Uploader, bytes_needed, fetch, free_bytes, to_device
+from .upload import DeviceBlock, DeviceMatrix, Uploader, bytes_needed, fetch, free_bytes, padded, to_device
 
 __all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize"]
 
@@ -75,6 +77,18 @@ class CupyBackend(Backend):
             return arrays.in_type(weights, compute_dtype(X.dtype))
         return super().in_arithmetic(weights, X)
 
+    def written_out(self, X):
+        if X.centre is None or X.compressed or not X.base.by_rows:
+            return super().written_out(X)
+        return DeviceMatrix(made.rows_anew(X, padded(X.dtype, X.shape[1])), X.shape[1])
+
+    def of_model(self, block, model):
+        told = looks.of_model(block, model, compute_dtype(block.X.dtype))
+        if told is None:
+            return super().of_model(block, model)
+        heaviest = block.heaviest * max(model.class_weight or (1,))
+        return block._replace(y=told[0], sample_weight=told[1], splits=None, heaviest=heaviest)
+
     def free_bytes(self, X):
         return free_bytes() - (0 if X is None or X.on_device else X.nbytes)
 
@@ -113,12 +127,15 @@ class CupyBackend(Backend):
         return kind.reads + bool(diagonal and (kind, type(loss), "dense") in self.kernels)
 
     def generic(self, pass_, block):
-        """Run a pass on rows that are made for it, or a generic body.
+        """Run a pass on rows that are made for it, or a generic body; one of a single model like any other.
 
         If their temporaries do not fit into memory, tiles are smaller.
 
         Small Hessians are copied to the host at once, so that all further work with them costs a single wait.
         """
+        models = getattr(pass_, "models", None)
+        if models is not None and len(models) == 1 and hasattr(pass_, "loss"):
+            return self.run(dataclasses.replace(pass_, models=None), self.of_model(block, models[0]))
         while True:
             try:
                 result = made.run(self, pass_, block)

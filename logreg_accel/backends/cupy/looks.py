@@ -123,3 +123,21 @@ def scaled(s, scale, real):
     arguments = s, np.float64(scale), np.int64(len(s)), out
     launch((block_count(len(s)),), (shapes.THREADS,), arguments)
     return out
+
+
+def of_model(block, model, real):
+    """Labels (m,) and weights (m,), or None for ones, of one of several models; None without a kernel."""
+    y, s, splits = block.y, block.sample_weight, block.splits
+    if y.dtype != np.uint8 or not len(y):
+        return None
+    split, each = -1 if model.split is None else model.split, model.class_weight
+    codes, s = cupy.empty(len(y), dtype=np.uint8), None if s is None else arrays.in_type(s, real)
+    all_one = s is None and split < 0 and each is None
+    weights = None if all_one else cupy.empty(len(y), dtype=real)
+    sizes = [np.int32(1 if a is None or a.ndim == 1 else a.shape[1]) for a in (y, splits)]
+    there = None if each is None else cupy.asarray(each, dtype=real)
+    labels = y, sizes[0], np.int32(model.target if y.ndim > 1 else 0)
+    arguments = *labels, splits, sizes[1], np.int32(split), s, there, np.int64(len(y)), codes, weights
+    launch = kernel("labels.cu", f"model_rows<{REAL[real.name]}>")
+    launch((block_count(len(y)),), (shapes.THREADS,), arguments)
+    return codes, weights
