@@ -29,8 +29,8 @@ _AS_IT_IS = contextlib.nullcontext()
 
 
 def _is_much(rows, question):
-    numbers = rows.n_rows * rows.n_features
-    hessian = isinstance(question, ask.Curvature) and numbers * rows.n_features >= _LARGE_HESSIAN
+    numbers = rows.entries
+    hessian = isinstance(question, ask.Curvature) and numbers * numbers >= _LARGE_HESSIAN * rows.n_rows
     return hessian or numbers >= _LARGE
 
 

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
+from .half_dense import DENSE_BELOW, HalfDense
 from .matrix import Matrix, kind_of
 from .pieces import gram_bounds, runs_of
 
-_DENSE_BELOW = 12  # columns per entry of a row
 _SPARSE_WORK = 4  # relative to as many bytes of a dense X
 _TILES = 32  # by which tiles are larger than those of a dense X
 _KEPT_UP_TO = 1 << 25  # bytes of entries
@@ -21,6 +21,7 @@ class CompressedRows(Matrix):
     piled = 1.0
     _by_columns = None
     _in_float64 = None
+    _half_dense = None
 
     @property
     def nbytes(self):
@@ -97,9 +98,10 @@ class CompressedRows(Matrix):
         return self._with_data(self.stored.data * self.stored.data)
 
     def weighted_gram(self, c, positive):
-        if not self._is_nearly_dense():
-            return (self.T @ self.stored.multiply(c)).toarray()
-        return Matrix(self.stored.toarray()).weighted_gram(c, positive)  # small, since this is only a tile
+        parts = self._half_dense or HalfDense(self.stored)
+        if parts.nbytes <= _KEPT_UP_TO:
+            self._half_dense = parts
+        return parts.weighted_gram(c, positive)
 
     def weighted_gram_rows(self, c):
         if self._is_nearly_dense():
@@ -165,7 +167,7 @@ class CompressedRows(Matrix):
 
     def _is_nearly_dense(self):
         """Whether X is so dense that BLAS on all numbers is faster than SciPy's sparse product."""
-        return math.prod(self.shape) <= _DENSE_BELOW * self.stored.data.size
+        return math.prod(self.shape) <= DENSE_BELOW * self.stored.data.size
 
 
 def _on(kind, shape, data, indices, indptr):

@@ -37,6 +37,8 @@ class Rows:
         Reads of all rows that drawing these took.
     nbytes : int
         Bytes that a read moves.
+    entries : int
+        Numbers of X that the work of a read is in proportion to, at most.
     least_weight : float
         A lower bound on the positive sᵢ.
     in_memory : bool
@@ -71,6 +73,7 @@ class Rows:
     def __init__(self, backend, n_rows, n_features, dtype, weight_sum, share=1.0):
         self.backend = backend
         self.n_rows, self.n_features, self.dtype = n_rows, n_features, dtype
+        self.entries = n_rows * n_features
         self.rounds_to = dtype
         self.weight_sum = weight_sum
         self.share = share

@@ -55,6 +55,7 @@ class MemoryRows(DrawnRows):
         self._labels, self._weights = joined([block.y for block in blocks]), joined(weights)
         self._given = blocks
         self._blocks = [backend.kept(backend.upload(block)) for block in blocks]
+        self.entries = sum(block.X.entries for block in self._blocks)
         if centring is not None and self._columns is not None:
             self._centre(centring)
 

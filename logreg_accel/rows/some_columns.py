@@ -24,4 +24,5 @@ def of_columns(rows, which):
     some.rounds_to = some.dtype = np.dtype(np.float64)
     some.share, some.cost = 0.0, len(which) / rows.n_features
     some.nbytes = sum(block.X.nbytes for block in some._blocks)
+    some.entries = sum(block.X.entries for block in some._blocks)
     return some

@@ -1,0 +1,66 @@
+"""Hessians of compressed rows of which some columns are full and others have an entry in a few rows."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from logreg_accel import Objective
+from logreg_accel.backends import passes
+from logreg_accel.data import as_matrix
+from logreg_accel.data.half_dense import HalfDense
+from logreg_accel.losses import Logistic
+from logreg_accel.session import _is_much
+from logreg_accel.solvers import questions as ask
+
+
+def table(m, numbers, levels, dtype=np.float64):
+    """Full columns of numbers beside the levels of a category, one a row; the last ones never occur."""
+    rng = np.random.default_rng([m, numbers, levels])
+    level = np.eye(levels)[rng.integers(0, max(levels - 2, 1), m)] if levels else np.empty((m, 0))
+    X = np.hstack([rng.standard_normal((m, numbers)), level])
+    return X[:, rng.permutation(numbers + levels)].astype(dtype)
+
+
+SHAPES = [(300, 4, 40), (300, 4, 0), (300, 0, 40), (300, 3, 5), (1, 2, 3)]
+
+
+@pytest.mark.parametrize("m, numbers, levels", SHAPES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_weighted_gram_matrix_of_a_table(m, numbers, levels, dtype, positive):
+    X = table(m, numbers, levels, dtype)
+    c = np.random.default_rng(1).uniform(0 if positive else -1, 1, (m, 1)).astype(dtype)
+    matrix = as_matrix(scipy.sparse.csr_array(X))
+    exact = X.astype(np.float64)
+    expected = exact.T @ (c * exact)
+    atol = m * np.finfo(dtype).eps * abs(exact).max() ** 2
+    for _ in range(2):  # the second time with what is kept
+        found = matrix.weighted_gram(c, positive)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+def test_full_columns_are_dense_and_the_others_stay_sparse():
+    parts = HalfDense(scipy.sparse.csr_array(table(300, 4, 40)))
+    assert parts.dense.stored.shape == (300, 4) and parts.thin.nnz == 300
+
+
+@pytest.mark.parametrize("levels", [0, 40])
+def test_a_hessian_of_sparse_rows_is_that_of_dense_ones(levels):
+    X = table(400, 3, levels)
+    y = np.arange(400) % 2
+    w = np.random.default_rng(0).standard_normal((X.shape[1] + 1, 1))
+    hessians = [
+        Objective.from_arrays(given, y, backend="numpy").rows.sum(passes.Hessian(w, Logistic()))
+        for given in (X, scipy.sparse.csr_array(X))
+    ]
+    np.testing.assert_allclose(*hessians, rtol=1e-12, atol=1e-12)
+
+
+def test_the_work_of_a_hessian_counts_entries():
+    """BLAS starts threads for large products alone, and they spin where other cores are busy."""
+    X = table(3000, 2, 400)
+    question = ask.Curvature(np.zeros(X.shape[1] + 1), ask.SOLVE)
+    for given, much in ((X, True), (scipy.sparse.csr_array(X), False)):
+        rows = Objective.from_arrays(given, np.arange(3000) % 2, backend="numpy").rows
+        assert _is_much(rows, question) is much
