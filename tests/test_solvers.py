@@ -33,7 +33,7 @@ class Quadratic:
 
     penalty = Penalty(l2=0.0, l1=0.0)
     rows = SimpleNamespace(
-        nbytes=0, n_rows=1, n_features=1, weight_sum=1.0, least_weight=-np.inf, offset_scale=None
+        nbytes=0, entries=1, n_rows=1, n_features=1, weight_sum=1.0, least_weight=-np.inf, offset_scale=None
     )
     loss = SimpleNamespace(at_zero=np.inf)
 
