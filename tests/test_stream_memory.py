@@ -132,3 +132,7 @@ def test_files_whose_pages_have_no_room_are_refused_before_they_are_read(tmp_pat
     assert next(scan(tmp_path / "1.parquet", **options).pieces()).chunk.X.shape[1] == n
     few = scan(tmp_path / "0.parquet", features=["1", "2"], **options)
     assert next(few.pieces()).chunk.X.shape[1] == 2
+    with pytest.raises(MemoryError) as told:
+        next(scan(tmp_path / "0.parquet", **options).pieces())
+    enough = re.search(r"takes (\d+ MB)", str(told.value))[1]
+    assert next(scan(tmp_path / "0.parquet", **options | {"memory": enough}).pieces()).chunk.X.shape[1] == n

@@ -1,5 +1,6 @@
 """`scan`: rows that need not fit into memory, read and checked chunk by chunk."""
 
+import math
 import os
 import re
 from typing import Any
@@ -73,8 +74,8 @@ class Source:
             least = part.room() + _LEAST_TO_READ
             if least > self.memory:
                 raise MemoryError(
-                    f"reading {part.name!r} takes {least / 1e6:.0f} MB, since pages of all its columns are "
-                    f"held at a time, and `memory` is {self.memory / 1e6:.0f} MB. Raise it, take fewer "
+                    f"reading {part.name!r} takes {math.ceil(least / 1e6)} MB, since pages of all its columns "
+                    f"are held at a time, and `memory` is {self.memory / 1e6:.0f} MB. Raise it, take fewer "
                     "columns (`features`, `drop`), or write the file in smaller row groups or pages."
                 )
 

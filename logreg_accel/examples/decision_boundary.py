@@ -14,10 +14,11 @@ print(f"boundary: {a:.3f}·x + {b:.3f}·y + {c:.3f} = 0; {clf.score(X, y):.1%} o
 
 figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
 shown = DecisionBoundaryDisplay.from_estimator(
-    clf, X, response_method="predict_proba", plot_method="contourf", cmap="coolwarm", alpha=0.6, ax=ax
+    clf, X, response_method="predict_proba", levels=np.linspace(0, 1, 11), cmap="coolwarm", alpha=0.6, ax=ax
 )
 ax.scatter(*X.T, c=y, cmap="coolwarm", edgecolor="white", s=22)
 line = np.array(ax.get_xlim())
 ax.plot(line, -(a * line + c) / b, color="black")
-ax.set(ylim=(X[:, 1].min() - 1, X[:, 1].max() + 1), title="Probability of the second class")
+ax.set(xlabel="x", ylabel="y", ylim=(X[:, 1].min() - 1, X[:, 1].max() + 1))
+figure.colorbar(shown.surface_, label="probability of the second class")
 figure.savefig("decision_boundary.svg")

@@ -27,4 +27,5 @@ for panel, (step, points), word in zip(
     panel.plot(x, 7 * x**2 + 3 * x - 9, color="lightgrey")
     panel.plot(points, 7 * points**2 + 3 * points - 9, "o-", markersize=4)
     panel.set(title=f"step {step} {word}", xlabel="x", xlim=(-4, 4), ylim=(-20, 120))
+panels[0].set_ylabel("7x² + 3x − 9")
 figure.savefig("gradient_descent.svg")

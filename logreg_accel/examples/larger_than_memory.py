@@ -21,8 +21,9 @@ with tempfile.TemporaryDirectory() as folder:
     for part in range(4):  # 160 MB of numbers; each file holds a quarter of them
         X = rng.standard_normal((250_000, 20))
         y = X @ truth + rng.logistic(size=len(X)) > 0
-        columns = {f"x{j}": X[:, j] for j in range(20)}
-        pq.write_table(pa.table({**columns, "y": y}), Path(folder) / f"part-{part}.parquet", compression=None)
+        table = pa.table({**{f"x{j}": X[:, j] for j in range(20)}, "y": y})
+        # A reader holds parts of all columns of a row group at a time, so that small groups take less memory.
+        pq.write_table(table, Path(folder) / f"part-{part}.parquet", row_group_size=50_000)
     source = scan(f"{folder}/part-*.parquet", target="y", memory="128MB")
     clf = LogisticRegression().fit(source)
 print(f"{clf.status_} after {clf.n_passes_:.1f} reads; (F − F*)/F is at most {clf.suboptimality_bound_:.0e}")

@@ -41,4 +41,6 @@ print("the coefficients are those of one process, bit for bit:", np.array_equal(
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 ConvergenceDisplay.from_estimator(clf, ax=ax)
+ax.axvline(clf.history_[2].n_passes, color="tab:red", linestyle=":", label="a worker is lost")
+ax.legend()
 figure.savefig("lost_worker.svg")

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_iris
-from sklearn.inspection import DecisionBoundaryDisplay
 
 from logreg_accel import LogisticRegression
 
@@ -17,9 +16,11 @@ print(f"accuracy {clf.score(X, y):.3f}; softmax of the margins and predict_proba
       f"{abs(by_hand - probability).max():.0e}")  # fmt: skip
 
 figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
-DecisionBoundaryDisplay.from_estimator(clf, X, response_method="predict", alpha=0.25, ax=ax)
+length, width = np.meshgrid(np.linspace(0.5, 7.5, 400), np.linspace(0, 3, 400))
+likeliest = clf.predict(np.stack([length.ravel(), width.ravel()], axis=1)).reshape(length.shape)
+ax.contourf(length, width, likeliest, levels=[-0.5, 0.5, 1.5, 2.5], colors=["C0", "C1", "C2"], alpha=0.25)
 for k, name in enumerate(data.target_names):
-    ax.scatter(*X[y == k].T, s=22, label=name)
+    ax.scatter(*X[y == k].T, s=22, color=f"C{k}", label=name)
 ax.set(xlabel="petal length, cm", ylabel="petal width, cm")
 ax.legend()
 figure.savefig("softmax.svg")
