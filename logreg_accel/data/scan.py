@@ -74,7 +74,7 @@ class Source:
             least = part.room() + _LEAST_TO_READ
             if least > self.memory:
                 raise MemoryError(
-                    f"reading {part.name!r} takes {math.ceil(least / 1e6)} MB, since pages of all its columns "
+                    f"reading {part.name!r} takes {math.ceil(least / 1e6)} MB, since pages of all columns "
                     f"are held at a time, and `memory` is {self.memory / 1e6:.0f} MB. Raise it, take fewer "
                     "columns (`features`, `drop`), or write the file in smaller row groups or pages."
                 )
