@@ -177,7 +177,7 @@ def _factored(H):
 class Products:
     """H_S + λ, applied. The first system is solved for all parameters, those that follow for intercepts."""
 
-    bounded, flat, made_up, short = False, None, False, 0.0
+    bounded, flat, made_up, vague, short = False, None, False, False, 0.0
 
     def __init__(self, diagonal, rows, fixed):
         self.diagonal, self.rows, self.fixed = np.where(diagonal > 0, diagonal, 1), rows, fixed

@@ -12,7 +12,8 @@ from logreg_accel.losses import Logistic
 def block_of(X, y, s=None):
     if not isinstance(X, Matrix):
         X = as_matrix(X) if scipy.sparse.issparse(X) else Matrix(X)
-    return Block(X, y, None if s is None else s.astype(compute_dtype(X.dtype)))
+    real = compute_dtype(X.dtype)
+    return Block(X, y, s if s is None or s.dtype == real else s.astype(real))
 
 
 def tolerance(dtype, length, factor=8):

@@ -94,3 +94,35 @@ def test_categories_that_are_numbers_are_labels_as_numbers():
         classes, codes, _ = encode_labels(as_labels(y))
         assert classes.dtype.kind == "i" and classes.tolist() == [10, 20, 30]
         assert (classes[codes] == numbers).all()
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint8", "int16", "uint16", ">i4", "int64", "uint64", "float16", "float32", "float64"]
+)
+@pytest.mark.parametrize("labels", [(0, 1, 2), (-100, 3, 27, 100), (5, 6, 9, 2048), (1, 2, 3, 70_000), "far"])
+def test_numbers_have_the_classes_codes_and_counts_of_a_sort(dtype, labels):
+    dtype = np.dtype(dtype)
+    whole = dtype.kind in "iu"
+    info = np.iinfo(dtype) if whole else np.finfo(dtype)
+    if labels == "far":
+        top = int(info.max) if whole else 2.0**15 if dtype.itemsize == 2 else 2.0**64
+        labels = (top - 64, top - 32, top) if whole else (top / 4, top / 2, top)
+    kept = [label for label in labels if float(info.min) <= label <= float(info.max)]
+    y = np.random.default_rng(0).choice(np.array(kept, dtype=dtype), 3000)
+    expected, expected_codes, expected_counts = np.unique(y, return_inverse=True, return_counts=True)
+    classes, codes, counts = encode_labels(y)
+    assert classes.dtype == dtype and codes.dtype == np.min_scalar_type(len(expected) - 1)
+    np.testing.assert_array_equal(classes, expected)
+    np.testing.assert_array_equal(codes, expected_codes)
+    assert counts is None or list(counts) == list(expected_counts)
+
+
+@pytest.mark.parametrize("y", [np.arange(40), np.linspace(0, 1, 40), np.repeat([1.5, 2.5, 3.5], 9)])
+def test_numbers_that_may_be_no_labels_are_treated_as_before(y):
+    """More classes than half the rows are for scikit-learn to judge; fractions are a regression target."""
+    if y.dtype.kind == "f":
+        with pytest.raises(ValueError, match="Unknown label type|continuous"):
+            encode_labels(y)
+    else:
+        with pytest.warns(UserWarning, match="unique classes"):
+            encode_labels(y)

@@ -138,4 +138,5 @@ def test_few_lanes_are_idle_in_wide_rows(name, dtype, wide):
 @settings(deadline=None)
 def test_the_sum_over_slices_covers_all_numbers(slices, numbers):
     kernel, grid, block = shapes.sum_slices("float", slices, numbers)
-    assert kernel == "sum_slices<float>" and grid * 32 >= numbers and block % 32 == 0 and 32 <= block <= 1024
+    assert kernel == "sum_slices<float>" and grid * shapes.SUMMED >= numbers
+    assert block % 32 == 0 and 32 <= block <= 1024

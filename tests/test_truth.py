@@ -10,7 +10,7 @@ from family.reference import Exact, optimum
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS, FLOATS, draw
-from logreg_accel import LogisticRegression, solvers
+from logreg_accel import LogisticRegression, certificate, repair, solvers
 from logreg_accel.coordinates import Coordinates
 from logreg_accel.systems import Matrix
 
@@ -385,3 +385,13 @@ def test_slopes_that_a_step_leaves_are_no_part_of_its_decrement():
 
     least, found = value(np.log(s[:2].sum() / s[2:].sum())), value(clf.decision_function(X)[0])
     assert (found - least) / found <= clf.suboptimality_bound_ + 1e-13
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_a_proof_on_a_sample_without_a_matrix(n_classes, monkeypatch):
+    for module in (certificate, repair):
+        monkeypatch.setattr(module, "FACTORED_UP_TO", 5)
+    X, _, _, _ = draw(60_000, 20, "float32")
+    y = (X[:, :n_classes] + np.random.default_rng(0).gumbel(size=(len(X), n_classes))).argmax(axis=1)
+    model = LogisticRegression(solver="newton-subsampled", tol=1e-6).fit(X, y)
+    assert model.status_ == "converged" and model.suboptimality_ <= model.suboptimality_bound_ <= 1e-6

@@ -272,26 +272,32 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
     }
 }
 
-// out = what the slices left, added up in double: `columns` sums, then `extras` totals. A warp takes 32
-// neighbouring columns of every blockDim.x / 32-th slice; the warps' sums are added in order.
+// out = what the slices left, added up in double: `columns` sums, then `extras` totals. A block takes kSummed
+// neighbouring numbers, the fewest that fill what memory is read in: few numbers keep few blocks busy, and the
+// slices are many. A thread takes one number of every blockDim.x / kSummed-th slice; what the threads have is
+// added in order.
 template <class Real>
 __global__ void sum_slices(const Real* __restrict__ sums, const double* __restrict__ totals, long long slices,
                            int columns, int extras, double* __restrict__ out) {
-    SHARED_ARRAY(double, warp_sums, 1024);
+    constexpr int kSummed = 8;  // shapes.SUMMED
+    SHARED_ARRAY(double, warp_sums, 32 * kSummed);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-    const int j = blockIdx.x * 32 + lane;
+    const int first = threadIdx.x / kSummed, step = blockDim.x / kSummed;
+    const int j = blockIdx.x * kSummed + lane % kSummed;
     double a = 0.0;
     if (j < columns) {
 #pragma unroll 8
-        for (long long i = warp; i < slices; i += warps) a += double(sums[i * columns + j]);
-    }
-    else if (j < columns + extras)
+        for (long long i = first; i < slices; i += step) a += double(sums[i * columns + j]);
+    } else if (j < columns + extras) {
 #pragma unroll 8
-        for (long long i = warp; i < slices; i += warps) a += totals[i * extras + j - columns];
-    warp_sums[threadIdx.x] = a;
+        for (long long i = first; i < slices; i += step) a += totals[i * extras + j - columns];
+    }
+#pragma unroll
+    for (int offset = kSummed; offset < 32; offset *= 2) a += __shfl_xor_sync(kAllLanes, a, offset);
+    if (lane < kSummed) warp_sums[warp * kSummed + lane] = a;
     __syncthreads();
-    if (warp == 0 && j < columns + extras) {
-        for (int q = 1; q < warps; ++q) a += warp_sums[q * 32 + lane];
+    if (threadIdx.x < kSummed && j < columns + extras) {
+        for (int q = 1; q < warps; ++q) a += warp_sums[q * kSummed + lane];
         out[j] = a;
     }
 }

@@ -58,6 +58,7 @@ _LEAST_STEPS = 4
 _MOST_TERMS = 1024
 
 THREADS = 256  # kThreads in blocks.cuh
+SUMMED = 8  # numbers of every slice that a block of sum_slices adds up: kSummed in dense.cu
 _SPARSE_BLOCKS = 2048  # an H200 runs 1,056 at once
 
 
@@ -290,9 +291,12 @@ def sparse(name, dtype, m, entries, outputs=1):
 
 
 def sum_slices(real, slices, numbers):
-    """Kernel, grid and block of the sum over slices of so many numbers each."""
-    warps = min(32, _power_of_two_above(-(-slices // 8)))
-    return f"sum_slices<{real}>", -(-numbers // 32), 32 * warps
+    """Kernel, grid and block of the sum over slices of so many numbers each.
+
+    A thread adds about eight slices, or more where a block cannot have more threads.
+    """
+    warps = min(32, _power_of_two_above(-(-slices * SUMMED // 256)))
+    return f"sum_slices<{real}>", -(-numbers // SUMMED), 32 * warps
 
 
 def _power_of_two_above(x):

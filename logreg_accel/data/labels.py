@@ -6,6 +6,9 @@ from . import repeated
 from .convert import is_numpy_like, refuse_masked, to_host
 from .stored import looks_at
 
+_MOST_IN_TABLE = 1 << 16
+_MOST = 1 << 62  # a float beyond may be no int64
+
 
 def as_labels(y, on_device=False):
     """Convert y to a 1-d array of labels: on the host, or with `on_device` numbers on their device.
@@ -56,7 +59,7 @@ def encode_labels(y):
     ValueError
         There is only one class, a label is missing, or the numbers look like a regression target.
     """
-    numbers = is_numpy_like(y) or y.dtype.kind in "iu"
+    numbers = is_numpy_like(y) or y.dtype.kind in "iuf"
     if (found := _there(y) or _two_classes(y)) is not None:
         return found
     if (found := _whole_numbers(y) if numbers else repeated.strings(y)) is not None:
@@ -121,13 +124,39 @@ def _two(low, high, y, codes, count):
 
 
 def _whole_numbers(y):
-    """Classes and codes of more than two integers; None for other labels, and if they hardly repeat."""
+    """Classes, codes and counts of more than two integers; None for other labels and where few repeat."""
     if y.dtype.kind == "f" and not (y == np.round(y)).all():
         return None
+    if (found := _close_together(y)) is not None:
+        return found
     classes, codes = np.unique(y, return_inverse=True)
     if not 2 < len(classes) <= len(y) // 2:
         return None
     return to_host(classes), codes.astype(np.min_scalar_type(len(classes) - 1)), None
+
+
+def _close_together(y):
+    """As `_whole_numbers`, of labels that a table of all numbers between them takes: nothing is sorted."""
+    if not isinstance(y, np.ndarray):
+        return None
+    low, high = y.min().item(), y.max().item()
+    if max(-low, high) > _MOST or not high - low < min(_MOST_IN_TABLE, len(y)):
+        return None
+    whole = (
+        y.dtype if y.dtype.kind in "iu" else np.dtype(np.int64)
+    )  # differences may wrap, and come out right
+    places = y.astype(whole, copy=False) - whole.type(low)
+    places = places.astype(np.min_scalar_type(int(high - low)), copy=False)
+    counts = np.bincount(places)
+    there = np.flatnonzero(counts)
+    if not 2 < len(there) <= len(y) // 2:
+        return None
+    classes = (there.astype(whole) + whole.type(low)).astype(y.dtype, copy=False)
+    if len(there) < len(counts):
+        table = np.zeros(len(counts), dtype=np.min_scalar_type(len(there) - 1))
+        table[there] = np.arange(len(there))
+        places = table[places]
+    return classes, places, counts[there]
 
 
 def codes_of(y, classes):

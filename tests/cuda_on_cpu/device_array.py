@@ -120,6 +120,8 @@ def came_to_host(array):
 def called(name, arguments):
     """Count a call of CuPy's own kernels, and what has to be compiled for it."""
     counts["calls"] += 1
+    for a in arguments:
+        assert not isinstance(a, DeviceArray) or a.flags.aligned, f"{name} of misaligned numbers: a GPU fails"
     if name in _COMPILED:
         return
     dtypes = tuple(a.dtype.str for a in arguments if isinstance(a, DeviceArray))
