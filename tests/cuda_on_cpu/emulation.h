@@ -126,6 +126,7 @@ inline void acquire(void* token) {
 // ---- Fibers ----
 
 constexpr size_t kStackBytes = 256 << 10;  // a sanitizer writes its report on it
+constexpr size_t kStackStride = kStackBytes + 960;  // at a power of two, tops of stacks share a few cache lines
 
 struct Fiber {
     ucontext_t context;
@@ -138,6 +139,13 @@ struct Fiber {
 };
 
 inline Fiber scheduler;
+
+// Whether the threads of a block go on as those of the next: the sanitizers want new ones.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kFibersGoOn = false;
+#else
+constexpr bool kFibersGoOn = true;
+#endif
 
 // swapcontext calls the system for the signal mask each time; jumps do without, and a job takes a third of
 // the time. The sanitizers follow swapcontext, not jumps between stacks.
@@ -234,7 +242,8 @@ inline void end_fiber(Fiber& fiber) {
 // that the next block took over as it is would look like a race between the two.
 class BlockMemory {
 public:
-    void renew(size_t bytes) {
+    // Whether the memory is that of the block before, as it was left.
+    bool renew(size_t bytes) {
 #if defined(__SANITIZE_THREAD__)
         const bool keep = false;
 #else
@@ -253,6 +262,7 @@ public:
             size_ = bytes;
         }
         used_ = 0;
+        return keep;
     }
 
     EMULATION_UNSEEN void* take(size_t bytes) {
@@ -275,6 +285,7 @@ constexpr int kWarp = 32;
 constexpr size_t kMaxThreads = 1024;
 constexpr size_t kMaxStaticShared = 48 << 10;
 constexpr size_t kMaxShared = 227 << 10;
+static_assert(kMaxShared < kStackStride, "blocks of one size in bytes have as many threads");
 constexpr size_t kRedZone = 64;
 constexpr int kMaxArrays = 16;
 
@@ -488,12 +499,15 @@ auto shared_array(const void* key) -> T (&)[N] {
 
 // ---- Scheduler ----
 
+// A thread of the next block goes on where one of this block ended: a new context calls the system twice.
 inline void thread_body() {
     arrived(running->fiber, scheduler);
-    run_kernel_call(kernel_call);
-    release(&launch_token);
-    running->ended = true;
-    switch_fiber(running->fiber, scheduler, true);
+    for (;;) {
+        run_kernel_call(kernel_call);
+        release(&launch_token);
+        running->ended = true;
+        switch_fiber(running->fiber, scheduler, true);
+    }
 }
 
 EMULATION_UNSEEN inline void check_same_site(const Group& group) {
@@ -562,10 +576,11 @@ inline void run_block(uint3 index, size_t dynamic_bytes) {
     const unsigned threads = block_size.x * block_size.y * block_size.z;
     const unsigned warps = (threads + kWarp - 1) / kWarp;
     const size_t shared_bytes = kMaxStaticShared + dynamic_bytes + (kMaxArrays + 1) * 2 * kRedZone;
-    block_memory.renew(threads * (kStackBytes + sizeof(Thread) + 64) + (warps + 1) * (sizeof(Warp) + 64) +
-                       sizeof(Block) + 64 + shared_bytes);
+    const bool kept =
+        block_memory.renew(threads * (kStackStride + sizeof(Thread) + 64) + (warps + 1) * (sizeof(Warp) + 64) +
+                           sizeof(Block) + 64 + shared_bytes);
 
-    char* stacks = static_cast<char*>(block_memory.take(threads * kStackBytes));
+    char* stacks = static_cast<char*>(block_memory.take(threads * kStackStride));
     Thread* first = static_cast<Thread*>(block_memory.take(threads * sizeof(Thread)));
     Block& block = *new (block_memory.take(sizeof(Block))) Block{};
     block.threads = "threads of the block";
@@ -581,13 +596,16 @@ inline void run_block(uint3 index, size_t dynamic_bytes) {
         memset(warp.values, 0xff, sizeof(warp.values));
     }
     for (unsigned t = 0; t < threads; ++t) {
-        Thread& thread = *new (&first[t]) Thread{};
+        Thread& thread = first[t];
+        if (!kept || !kFibersGoOn) {
+            start_fiber((new (&thread) Thread{})->fiber, stacks + t * kStackStride, thread_body);
+        }
         thread.index = {t % block_size.x, t / block_size.x % block_size.y, t / block_size.x / block_size.y};
         thread.number = t;
         thread.lane = t % kWarp;
         thread.warp = &block.warps[t / kWarp];
         thread.block = &block;
-        start_fiber(thread.fiber, stacks + t * kStackBytes, thread_body);
+        thread.ended = false;
     }
 
     char* shared = static_cast<char*>(block_memory.take(kRedZone));

@@ -146,7 +146,7 @@ class Program:
         """What the buffers hold after a job."""
         with self.lock, self._place() as folder:
             (path := folder / "job").write_bytes(job)
-            ending, report = self._alone(path, seed) if self.sanitizer else self._forked(path, seed)
+            ending, report = self._alone(path, seed) if self.sanitizer else self._server().run(path, seed)
             if ending == 0:
                 return Path(f"{path}.out").read_bytes()
         if ending == -signal.SIGALRM:
@@ -177,11 +177,6 @@ class Program:
             return -signal.SIGALRM, late.stderr or b""
         return done.returncode, done.stderr
 
-    def _forked(self, job, seed):
-        """The same of a process that was forked for a job: sanitizers do not bear it."""
-        ending = self._server().run(job, seed)
-        return ending, Path(f"{job}.err").read_bytes()
-
     def _server(self):
         if self.server is None or not self.server.usable():
             self.server = _Server(self.path)
@@ -189,23 +184,32 @@ class Program:
 
 
 class _Server:
-    """A process that forks one for every job, and the folder of its jobs; both go with this object."""
+    """A process for jobs one after another, until one ends it, and their folder; both go with this object.
+
+    Sanitizers want a process for each job: what a fiber leaves behind would be taken for a later one's.
+    """
 
     def __init__(self, path):
         self.owner = os.getpid()
         self.kept = tempfile.TemporaryDirectory()
         self.folder = Path(self.kept.name)
-        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        with open(self.folder / "said", "wb") as said:
+            self.process = subprocess.Popen(
+                [path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
+            )
         weakref.finalize(self, _end, self.process, self.kept, self.owner)
 
     def usable(self):
         return self.owner == os.getpid() and self.process.poll() is None
 
     def run(self, job, seed):
+        """How a job ended, and what the process said of it."""
         try:
             self.process.stdin.write(f"{seed} {job}\n")
             self.process.stdin.flush()
-            return int(self.process.stdout.readline())
+            if self.process.stdout.readline():
+                return 0, b""
+            return self.process.wait() or 1, (self.folder / "said").read_bytes()
         except BaseException:  # Ctrl-C, say: the next job must not meet this one's answer
             self.process.kill()
             self.process.wait()

@@ -1,6 +1,5 @@
 // replay JOB SEED: runs the launches of a job file on the emulation and writes the buffers to JOB.out.
-// replay: the same for every line "SEED JOB" of its input, each in a process forked for it, whose stderr goes
-// to JOB.err; answers with a line that says how it ended, as Python's subprocess does.
+// replay: the same for every line "SEED JOB" of its input, each answered by a line; a fault ends the process.
 //
 // A job, as emulator.py writes it; numbers are 64-bit and little-endian:
 //     number of buffers; each: kind, bytes, phase, contents (none if huge)
@@ -13,7 +12,6 @@
 
 #include <cstdlib>
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace replay {
@@ -26,6 +24,7 @@ struct Buffer {
     uint64_t kind;
     uint64_t bytes;
     char* memory;
+    void* mapping;  // or allocation: what it lies in
 };
 
 class Job {
@@ -35,6 +34,8 @@ public:
             die("cannot read %s", path);
         }
     }
+    Job(const Job&) = delete;
+    ~Job() { fclose(file_); }
 
     void bytes(void* to, size_t count) {
         if (count > 0 && fread(to, 1, count, file_) != count) {
@@ -66,22 +67,22 @@ private:
 };
 
 // Zeros without memory behind them, for offsets of more than 32 bits.
-char* huge(size_t bytes) {
+void* huge(size_t bytes) {
     void* memory = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         die("cannot map %zu bytes", bytes);
     }
-    return static_cast<char*>(memory);
+    return memory;
 }
 
 // An allocation of its own that ends with the buffer: the address sanitizer sees the byte after it.
-char* allocate(size_t phase, size_t bytes) {
+void* allocate(size_t phase, size_t bytes) {
     void* memory = nullptr;
     if (posix_memalign(&memory, kAlignment, phase + bytes) != 0) {
         die("no memory for %zu bytes", bytes);
     }
     emulation::poison(memory, bytes > 0 ? phase : phase + 1);
-    return static_cast<char*>(memory) + phase;
+    return memory;
 }
 
 Buffer read_buffer(Job& job) {
@@ -90,12 +91,22 @@ Buffer read_buffer(Job& job) {
     buffer.bytes = job.number();
     const uint64_t phase = job.number();
     if (buffer.kind == kHuge) {
-        buffer.memory = huge(buffer.bytes);
+        buffer.mapping = huge(buffer.bytes);
+        buffer.memory = static_cast<char*>(buffer.mapping);
     } else {
-        buffer.memory = allocate(phase, buffer.bytes);
+        buffer.mapping = allocate(phase, buffer.bytes);
+        buffer.memory = static_cast<char*>(buffer.mapping) + phase;
         job.bytes(buffer.memory, buffer.bytes);
     }
     return buffer;
+}
+
+void release_buffer(const Buffer& buffer) {
+    if (buffer.kind == kHuge) {
+        munmap(buffer.mapping, buffer.bytes);
+    } else {
+        free(buffer.mapping);
+    }
 }
 
 Argument read_argument(Job& job, const std::vector<Buffer>& buffers) {
@@ -128,7 +139,7 @@ void run_threads(const Launch& launch, const void* call, void (*one)(const void*
     emulation::launch(launch.grid, launch.block, launch.shared_bytes, call, one);
 }
 
-int run_job(const std::string& path, unsigned long seed) {
+void run_job(const std::string& path, unsigned long seed) {
     emulation::chance.seed(seed);
 
     Job job(path.c_str());
@@ -155,37 +166,36 @@ int run_job(const std::string& path, unsigned long seed) {
             die("cannot write %s.out", path.c_str());
         }
     }
-    return fclose(output);
+    if (fclose(output) != 0) {
+        die("cannot write %s.out", path.c_str());
+    }
+    for (const Buffer& buffer : buffers) {
+        release_buffer(buffer);
+    }
 }
 
-// A program that started for every job would spend most of a small launch on that.
-int serve() {
+// A program that started for every job, or forked, would spend most of a small launch on that.
+void serve() {
     constexpr unsigned kSeconds = 600;
     char line[8192];
     while (fgets(line, sizeof(line), stdin)) {
         char* rest;
         const unsigned long seed = strtoul(line, &rest, 10);
         const std::string path(rest + 1, strcspn(rest + 1, "\n"));
-        const pid_t child = fork();
-        if (child == 0) {
-            alarm(kSeconds);
-            if (!freopen((path + ".err").c_str(), "wb", stderr)) {
-                _exit(1);
-            }
-            _exit(run_job(path, seed));
-        }
-        int ending;
-        if (child < 0 || waitpid(child, &ending, 0) != child) {
-            return 1;
-        }
-        printf("%d\n", WIFSIGNALED(ending) ? -WTERMSIG(ending) : WEXITSTATUS(ending));
+        alarm(kSeconds);
+        run_job(path, seed);
+        alarm(0);
+        puts("done");
         fflush(stdout);
     }
-    return 0;
 }
 
 }  // namespace replay
 
 int main(int count, char** arguments) {
-    return count > 2 ? replay::run_job(arguments[1], strtoul(arguments[2], nullptr, 10)) : replay::serve();
+    if (count > 2) {
+        replay::run_job(arguments[1], strtoul(arguments[2], nullptr, 10));
+    } else {
+        replay::serve();
+    }
 }
