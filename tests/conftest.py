@@ -1,5 +1,6 @@
 """Lists that every test file shares, each built once: backends, dtypes, layouts, problems."""
 
+import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -248,6 +249,8 @@ def pytest_collection_finish(session):
     """
     if session.config.option.collectonly:
         return
+    gc.collect()
+    gc.freeze()  # all that is imported stays, and every collection would go over it again
     pool = ThreadPoolExecutor(1)
     for item in session.items:
         wanted = {"emulated_kernels": _emulated_kernels} if EMULATED and _on_stand_in(item) else {}
