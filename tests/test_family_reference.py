@@ -144,6 +144,25 @@ def test_separated_rows_leave_the_rest():
     assert _gap(found) < 1e-15 and found.lower > alone.upper
 
 
+def test_far_along_a_direction_only_differences_of_margins_count():
+    """Margins of all classes are huge there: their own rounding hid the loss of rows that stay."""
+    given = problem(56166)
+    codes, s = np.unique(given.y, return_inverse=True)[1], np.ones(len(given.y))
+    found = infimum(as_float64(given.X), codes, 4, s, given.parameters["fit_intercept"])
+    X, high, low = Exact(as_float64(given.X), losses.of(codes, 4), s, 0.0, 0.0, True).X, *found.point.W
+    rows = [[Fraction(a) + Fraction(b) for a, b in zip(*row, strict=True)] for row in zip(*X, strict=True)]
+    W = [
+        [Fraction(a) + Fraction(b) for a, b in zip(*row, strict=True)] for row in zip(high, low, strict=True)
+    ]
+    value = Decimal(0)
+    for row, own in zip(rows, codes, strict=True):
+        z = [sum(x * w for x, w in zip(row, column, strict=True)) for column in zip(*W, strict=True)]
+        terms = (z_k - z[own] for z_k in z)
+        value += sum((Decimal(t.numerator) / Decimal(t.denominator)).exp() for t in terms).ln()
+    assert found.recedes and abs(_decimal(found.upper) - value) < Decimal("1e-17") * value
+    assert found.lower <= found.upper
+
+
 @pytest.mark.parametrize("C", [1.0, np.inf])
 @pytest.mark.parametrize("k", [2, 3])
 def test_the_distance_is_that_of_the_coefficients(C, k):

@@ -5,6 +5,8 @@ Margins are (rows, outputs) long doubles; `root` is a factor of ∂²ℓ/∂z²,
 
 import numpy as np
 
+from . import exact
+
 
 class Binary:
     """log(1 + exp(−z̃)); codes are 0 and 1."""
@@ -13,6 +15,10 @@ class Binary:
 
     def __init__(self, codes):
         self.side = np.where(codes == 1, 1, -1)[:, None].astype(np.longdouble)
+
+    def against_own(self, margins):
+        """Margins as pairs: with one output they are differences already."""
+        return margins
 
     def value(self, Z):
         return np.logaddexp(np.longdouble(0), -self.side * Z)
@@ -43,6 +49,11 @@ class Softmax:
         self.outputs = outputs
         self.own = np.arange(outputs) == codes[:, None]
         self.kept = np.ones(self.own.shape, bool) if kept is None else kept
+
+    def against_own(self, margins):
+        """Margins less that of the own class, as pairs: far out, all are huge, and only differences count."""
+        own = (np.where(self.own, part, 0).sum(axis=1, keepdims=True) for part in margins)
+        return exact.added(margins, tuple(-part for part in own))
 
     def value(self, Z):
         above, own, rest = self._shares(Z)

@@ -92,7 +92,7 @@ class Exact:
         return (w[:-1] / self.scale[:, None]).T, w[-1]
 
     def point(self, W):
-        Z = exact.joined(*exact.product(self.XT, W))
+        Z = exact.joined(*self.loss.against_own(exact.product(self.XT, W)))
         w = exact.joined(*W)
         penalty = (self.l2 * w * w).sum() / 2 + (self.l1 * abs(w)).sum()
         return Point(W, Z, (self.s * self.loss.value(Z)).sum() + penalty)

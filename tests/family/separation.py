@@ -14,6 +14,7 @@ from . import exact, losses
 from .reference import Exact, Optimum, optimum
 
 _LD = np.longdouble
+_ROUNDING = 1e-15  # of a value, relative
 
 
 def infimum(X, codes, k, s, intercept):
@@ -37,7 +38,9 @@ def infimum(X, codes, k, s, intercept):
     start = whole.point(found.point.W)
     far = [whole.moved(start, direction, 2.0**power) for power in range(40)]
     best = min((point for point in (first.point, *far) if np.isfinite(point.value)), key=lambda p: p.value)
-    return Optimum(found.lower, max(best.value, found.lower), best, found.steps, recedes=True)
+    # A bound above what was reached is wrong: columns were too nearly collinear for it.
+    lower = found.lower if found.lower <= best.value * (1 + _ROUNDING) else _LD(0)
+    return Optimum(min(lower, best.value), best.value, best, found.steps, recedes=True)
 
 
 def _undecided(kept, k):
