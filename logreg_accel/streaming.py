@@ -113,8 +113,8 @@ def check_room(labelled, solver, n_outputs, n_models=1):
             hint = ", or take solver='lbfgs' or, with L1, 'fista'" if fits else ""
             raise MemoryError(
                 f"{name} needs {in_units(wanted)} beside the blocks, and `memory` of "
-                f"{in_units(labelled.memory)} leaves {in_units(room)}. Raise it to "
-                f"{in_units(wanted / _FOR_SOLVER + 1e6)}{hint}."
+                f"{in_units(labelled.memory + labelled.taken)} leaves {in_units(room)}. Raise it to "
+                f"{in_units(labelled.taken + wanted / _FOR_SOLVER + 1e6)}{hint}."
             )
         return wanted
     return 0

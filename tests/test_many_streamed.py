@@ -1,15 +1,17 @@
 """Many models on rows that are read from blocks: those in memory are the reference."""
 
+import pickle
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse
-from sklearn.model_selection import GroupKFold, ShuffleSplit, TimeSeriesSplit
+from sklearn.model_selection import GroupKFold, ShuffleSplit, StratifiedKFold, TimeSeriesSplit
 
 from conftest import chunked, draw
 from logreg_accel import LogisticRegressionCV, fit_many, logistic_regression_path, scan
 from logreg_accel.data import packed
+from logreg_accel.many import splits
 from logreg_accel.rows import cache, stream
 
 M, N = 3000, 5
@@ -78,14 +80,61 @@ def test_a_choice_is_that_in_memory(kind):
 
 
 def test_held_out_margins_that_memory_has_no_room_for(monkeypatch):
+    """Mean losses are added up block by block; other scores take as many reads as margins take room."""
     X, y, _ = problem("float64")
-    whole = LogisticRegressionCV(Cs=4, cv=3).fit(chunked(X, y))
-    monkeypatch.setattr(
-        "logreg_accel.many.folds._MARGINS", 2.5 * 8 * M / 3 / 200e6
-    )  # of two models and a half
-    parts = LogisticRegressionCV(Cs=4, cv=3).fit(chunked(X, y, memory="200MB"))
-    np.testing.assert_array_equal(parts.scores_, whole.scores_)
-    assert parts.n_passes_ == pytest.approx(whole.n_passes_ + 5)
+    for scoring, more in (("roc_auc", 5), ("neg_log_loss", 0)):
+        clf = LogisticRegressionCV(Cs=4, cv=3, scoring=scoring)
+        whole = dict(vars(clf.fit(chunked(X, y))))
+        with monkeypatch.context() as patch:
+            room = 2.5 * 8 * M / 3 / 200e6  # of two models and a half
+            patch.setattr("logreg_accel.many.folds._MARGINS", room)
+            clf.fit(chunked(X, y, memory="200MB"))
+        np.testing.assert_array_equal(clf.scores_, whole["scores_"])
+        assert clf.n_passes_ == pytest.approx(whole["n_passes_"] + more)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("count", [2, 5, 11])
+def test_folds_of_a_source_are_those_of_scikit_learn(count, shuffle):
+    rng = np.random.default_rng(count)
+    folds = StratifiedKFold(count, shuffle=shuffle, random_state=3 if shuffle else None)
+    for m, n_classes in ((40, 2), (501, 4), (3000, 7)):
+        codes = np.concatenate([rng.integers(n_classes, size=m - n_classes), np.arange(n_classes)])
+        with warnings.catch_warnings(record=True) as ours:
+            warnings.simplefilter("always")
+            split = splits.stratified(folds, codes.astype(np.uint8), n_classes)
+        with warnings.catch_warnings(record=True) as known:
+            warnings.simplefilter("always")
+            expected = splits.split_by(folds.split(codes, codes), m)
+        assert [str(one.message) for one in ours] == [str(one.message) for one in known]
+        np.testing.assert_array_equal(split.bits, expected.bits)
+        assert split.sizes == expected.sizes and split.is_partition
+        for i in range(count):
+            np.testing.assert_array_equal(split.test(i), expected.test(i))
+        cuts = [m // 3, 0, m - m // 3]
+        for one, other in zip(split.of_blocks(cuts, [1, 0]), expected.of_blocks(cuts, [1, 0]), strict=True):
+            for (i, places, rows), (j, others, theirs) in zip(one, other, strict=True):
+                assert i == j
+                np.testing.assert_array_equal(rows, theirs)
+                np.testing.assert_array_equal(np.arange(split.sizes[i])[places], others)
+
+
+def test_more_folds_than_rows_of_any_class():
+    with pytest.raises(ValueError, match="`cv` makes 9 folds, and no class has more than 6 rows"):
+        splits.stratified(StratifiedKFold(9), np.arange(12) % 2, 2)
+
+
+def test_margins_that_memory_has_no_room_for_are_in_a_file(monkeypatch):
+    X, y, _ = problem("classes")
+    clf = LogisticRegressionCV(Cs=2, cv=3).fit(chunked(X, y))
+    known = clf.oof_decision_function_
+    assert type(known) is np.ndarray
+    monkeypatch.setattr("logreg_accel.many.folds._MARGINS", 0.0)
+    clf.fit(chunked(X, y))
+    assert isinstance(clf.oof_decision_function_, np.memmap)
+    np.testing.assert_array_equal(clf.oof_decision_function_, known)
+    clf.oof_decision_function_[0] = 0.0  # it belongs to the user
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(clf)).oof_decision_function_[1:], known[1:])
 
 
 def test_groups_split_a_source():
@@ -142,3 +191,20 @@ def test_what_many_models_need_beside_the_blocks_is_asked_for():
     Y = np.tile(X[:, :80] > 0, 3).astype(int)
     with pytest.raises(MemoryError, match="Raise it to"):
         fit_many(chunked(X, Y[:, 0], memory="96MB"), Y, solver="newton-subsampled")
+
+
+def test_what_all_rows_take_in_memory_is_asked_for(monkeypatch):
+    X, y, s = problem("weights")
+    monkeypatch.setattr("logreg_accel.many.opened._LEAST", 200_000_000)
+    with pytest.raises(MemoryError, match="of 3,000 rows take 0 MB.*is 200 MB; expected at least 200 MB"):
+        LogisticRegressionCV().fit(chunked(X, y, s, memory="200MB"))
+
+
+def test_blocks_that_have_to_leave_memory_are_written(monkeypatch):
+    monkeypatch.setattr(cache, "RESIDENT", 0.5)
+    X, y, _ = problem("float64")
+    known = LogisticRegressionCV(Cs=2, cv=2).fit(chunked(X, y, memory="300MB"))
+    monkeypatch.setattr("logreg_accel.many.opened._PROOF", 10**9)
+    clf = LogisticRegressionCV(Cs=2, cv=2).fit(chunked(X, y, memory="300MB"))
+    np.testing.assert_array_equal(clf.coef_, known.coef_)
+    np.testing.assert_array_equal(clf.scores_, known.scores_)

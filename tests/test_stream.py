@@ -16,7 +16,7 @@ from logreg_accel.backends import NUMBA_FROM_BYTES, passes
 from logreg_accel.data import packed
 from logreg_accel.losses import loss_of
 from logreg_accel.penalty import Penalty
-from logreg_accel.rows import MemoryRows, StreamRows, cache, opened, store, stream
+from logreg_accel.rows import MemoryRows, StreamRows, cache, checked, opened, stream
 from logreg_accel.rows.checked import checksums_for
 from logreg_accel.solvers import newton_subsampled
 from logreg_accel.solvers.memory import needed
@@ -325,7 +325,7 @@ def test_a_changed_input_is_noticed(npy):
     np.testing.assert_array_equal(changed, LogisticRegression().fit(scan(**files | {"cache": None})).coef_)
 
 
-@pytest.mark.parametrize("name", ["blocks", store.INDEX])
+@pytest.mark.parametrize("name", ["blocks", checked.INDEX])
 def test_damage_is_an_error_or_repaired(npy, name, short_of_memory):
     """Every cut and every flipped bit: the same model, or an error that says what happens next."""
     files, coef = npy

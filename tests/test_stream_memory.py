@@ -14,7 +14,7 @@ from logreg_accel import LogisticRegression, TableEncoder, scan
 PEAK = """
 import sys, threading, time
 import numpy as np
-from logreg_accel import LogisticRegression, TableEncoder, load, scan
+from logreg_accel import LogisticRegression, LogisticRegressionCV, TableEncoder, load, scan
 from logreg_accel.cli import main
 
 def resident():
@@ -24,6 +24,8 @@ def resident():
 what, pattern, memory, model = sys.argv[1:]
 X = np.random.default_rng(0).standard_normal((300_000, 30), dtype=np.float32)
 LogisticRegression(backend="numba").fit(X, X[:, 0] > 0)  # what is compiled and loaded once
+if what == "cross-validation":
+    LogisticRegressionCV(backend="numba", Cs=2, cv=2).fit(X[:9999], X[:9999, 0] > 0)
 del X
 base, peak, done = resident(), [0], threading.Event()
 
@@ -37,6 +39,9 @@ encoder = TableEncoder() if "parquet" in pattern and what == "fit" else None
 source = scan(pattern, memory=memory, target="y" if "parquet" in pattern else -1, encoder=encoder)
 if what == "fit":
     print(LogisticRegression(backend="numba").fit(source).status_)
+elif what == "cross-validation":
+    clf = LogisticRegressionCV(backend="numba", Cs=[0.1, 1.0], cv=3).fit(source)
+    assert (clf.status_ == "converged").all()
 elif what == "score":
     load(model).score(source)
 elif what == "command line":
@@ -87,6 +92,13 @@ def test_the_budget_of_memory_holds(tmp_path, n, megabytes):
     """For data of four times the budget, and 10 % more at most."""
     budget = megabytes * 1_000_000
     assert peak_of(arrays(tmp_path, n, budget), budget) <= 1.1 * budget
+
+
+@pytest.mark.parametrize("n", [30, *(pytest.param(n, marks=pytest.mark.slow) for n in (10, 100))])
+def test_the_budget_of_memory_holds_for_a_cross_validation(tmp_path, n):
+    """Folds, labels, scores and margins of all rows included."""
+    budget = 200_000_000
+    assert peak_of(arrays(tmp_path, n, budget), budget, "cross-validation") <= 1.1 * budget
 
 
 @pytest.mark.parametrize("parts", [1, pytest.param(4, marks=pytest.mark.slow)])

@@ -143,7 +143,8 @@ def scan(
     memory : str or int
         Memory that a fit may use in addition to what the process uses already: "4GB", "800MB", or bytes.
         Arrow holds a page of every column of a Parquet file at a time, which counts. What polars takes for a
-        lazy frame, and what labels and folds of all rows take in `LogisticRegressionCV`, comes on top of it.
+        lazy frame comes on top of it, and in `LogisticRegressionCV` what scikit-learn takes for a splitter
+        other than StratifiedKFold and for scores other than the default one.
     cache : path or None
         A folder on a local disk where the blocks stay, so that the next fit on the same inputs need not
         decode them; None uses a temporary file in `TMPDIR`, which is removed afterwards.

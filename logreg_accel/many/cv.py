@@ -5,18 +5,18 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 
 from .. import fitting
 from ..data.scan import Source
 from ..interop import hooks
 from ..prediction import Predictor
-from .folds import Folds, models_of, split_by
+from .folds import Folds, models_of
 from .models import shares_of, strengths_of, template_of, warn_of, with_columns_of
 from .opened import opened
 from .scoring import Scoring, score_of_source, scorer_of
 from .selection import best_of, grid_results, within_one_error
+from .splits import split_of
 from .table import Spec
 
 _OWN = {"Cs", "l1_ratios", "cv", "scoring", "refit", "use_legacy_attributes", "class_weight"}
@@ -69,7 +69,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         In the layout of GridSearchCV, over l1_ratios and, within each, over Cs.
     oof_decision_function_ : ndarray (n_samples,) or (n_samples, n_classes)
         Margins of each row by the best candidate's model of the split that held the row out; only if the test
-        sets contain every row exactly once.
+        sets contain every row exactly once. Of a source with little memory, they are in a temporary file.
     best_estimator_ : LogisticRegression
         The model that was fitted to all rows, unless refit=False.
     n_passes_ : float
@@ -152,8 +152,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
             Or the result of `logreg_accel.scan`, which has labels and weights, and whose rows need not fit
-            into memory; labels, weights, one bit per row and split, and held-out scores do have to fit.
-            Splitters and scorers then do not see X.
+            into memory; labels, weights and one bit per row and split do have to fit. Splitters and scorers
+            then do not see X.
         y : (n_samples,) labels of two or more classes
         sample_weight : (n_samples,) or None
             For fitting and, unless metadata routing says otherwise, also for scoring.
@@ -221,13 +221,9 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         if shared.streamed:
             X, y, weights = None, None, shared.weights
         to_split, to_score = self._routed(weights, params)
-        rows, labels = (
-            (np.empty((len(shared.codes), 0)), shared.classes[shared.codes]) if y is None else (X, y)
-        )
-        splits = check_cv(self.cv, labels, classifier=True).split(rows, labels, **to_split)
-        split = split_by(splits, len(shared.codes))
+        split = split_of(self.cv, shared, X, y, to_split)
         shared, self.classes_ = shared._replace(splits=split.bits), shared.classes
-        models = models_of(shared, len(split.tests), self.class_weight)
+        models = models_of(shared, len(split.sizes), self.class_weight)
         scoring = Scoring(self.scoring, shared.classes, X, y, to_score)
         specs = [Spec(m, C, share) for m in models for share in shares for C in strengths]
         shape = (len(models), len(shares), len(strengths))
@@ -274,7 +270,8 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         self.backend_, self.solver_ = fitted[0].backend, fitted[0].solver
         vars(self).pop("oof_decision_function_", None)
         if fold.partition:
-            self.oof_decision_function_ = fold.out_of_fold(place)
+            margins = fold.out_of_fold(place)
+            self.oof_decision_function_ = margins if fold.k > 1 else margins[:, 0]
         vars(self).pop("best_estimator_", None)
         if self.refit:
             model = fold.refit(place, self.C_, self.l1_ratio_, self.class_weight)

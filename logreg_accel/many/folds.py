@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -10,68 +9,14 @@ from sklearn.base import clone
 from ..backends import get_backend
 from ..backends.passes import Model
 from ..losses import loss_of
+from ..rows.buffers import trim
+from ..rows.spill import joined
 from .models import fitted_model
-from .scoring import held_out_margins
+from .scoring import held_out_margins, margins_by_block
 from .solve import solve_table
 from .table import Spec, class_factors
 
 _MARGINS = 0.25  # of the memory, for margins of held-out rows
-
-
-class Split(NamedTuple):
-    """The training and test rows of a cross-validation.
-
-    Attributes
-    ----------
-    bits : ndarray (m, ⌈splits/8⌉) of uint8
-        As in `Block`: which rows each split trains on.
-    tests : list of ndarray
-        Numbers of the rows that each split holds out.
-    """
-
-    bits: np.ndarray
-    tests: list
-
-    @property
-    def is_partition(self):
-        """Whether the test sets contain every row once."""
-        m = len(self.bits)
-        if sum(map(len, self.tests)) != m:
-            return False
-        there = np.zeros(m, dtype=bool)
-        for test in self.tests:
-            there[test] = True
-        return bool(there.all())
-
-
-def split_by(splits, n_samples):
-    """The Split from pairs (train, test) of masks or of row numbers."""
-    columns, tests = [], []
-    for split, pair in enumerate(splits):
-        try:
-            train, test = (np.asarray(rows) for rows in pair)
-            held_out, trains = np.empty(0), np.zeros(n_samples, dtype=bool)
-            if train.size and test.size:  # an empty list is one of floats
-                trains[train] = True
-                held_out = np.arange(n_samples, dtype=np.min_scalar_type(n_samples))[test]
-        except (TypeError, ValueError, IndexError) as error:
-            raise ValueError(
-                f"Split {split} of `cv` cannot be used: {error}; expected a pair (train, test) of numbers of "
-                f"rows from 0 to {n_samples - 1}, or of masks with {n_samples} entries."
-            ) from error
-        if not (trains.any() and held_out.size):
-            raise ValueError(f"Split {split} of `cv` has no rows to train or to test on.")
-        if train.dtype != bool and len(train) != trains.sum():
-            raise ValueError(
-                f"Split {split} of `cv` trains on some rows more than once; give them a `sample_weight`."
-            )
-        if split % 8 == 0:
-            columns.append(np.zeros(n_samples, dtype=np.uint8))
-        columns[-1] |= trains.view(np.uint8) << (split % 8)
-        tests.append(held_out)
-    if not tests:
-        raise ValueError("`cv` gives no split; expected at least one pair of rows to train and to test on.")
-    return Split(np.stack(columns, axis=1), tests)
 
 
 def models_of(shared, n_splits, class_weight):
@@ -116,7 +61,7 @@ class Folds:
             specs,
             shape,
         )
-        self.tests, self.partition = split.tests, split.is_partition
+        self.split, self.partition, self._absent = split, split.is_partition, {}
         self.k = loss_of(len(shared.classes)).n_outputs
         self.fitted: list = []
         self.n_passes, self.seconds = 0.0, (0.0, 0.0)
@@ -126,19 +71,42 @@ class Folds:
 
     def fit(self, scoring):
         """Fit all models and score them."""
-        scoring.check(self.backend, self.tests[0], self.shared)
+        scoring.check(self.backend, self.split, self.shared)
+        trim()  # scorers of scikit-learn make many arrays
         began = time.perf_counter()
         outcome = solve_table(self.template, self.shared, self.specs, self.callback)
         self.fitted, self.n_passes = outcome.fitted, outcome.n_passes
         between = time.perf_counter()
+        by_block = self.shared.streamed and scoring.by_loss
+        scores = self._mean_losses(scoring) if by_block else self._scores(scoring)
+        self.scores = np.reshape(scores, self.shape)
+        self.seconds = between - began, time.perf_counter() - between
+
+    def _scores(self, scoring):
+        """The score of every model, from the margins of all rows that its split holds out."""
         scores: list = []
         for first, last in self._rounds():
-            splits, columns = zip(*self._columns(first, last), strict=True)
-            margins = self._margins(splits, columns)
-            for split, W in zip(splits, columns, strict=True):
-                scores += scoring.of(self.backend, self.tests[split], margins.pop(0), W, self.shared.codes)
-        self.scores = np.array(scores).reshape(self.shape)
-        self.seconds = between - began, time.perf_counter() - between
+            columns = self._columns(first, last)
+            margins = self._margins(columns)
+            for split, W in columns.items():
+                test = self.split.test(split)
+                scores += scoring.of(self.backend, test, margins.pop(split), W, self.shared.codes)
+        return scores
+
+    def _mean_losses(self, scoring):
+        """Minus the mean loss of every model, added up block by block: one read, whatever the memory."""
+        columns, each = self._columns(0, len(self.specs)), len(self.specs) // self.shape[0]
+        sums, weights, start = np.zeros((self.shape[0], each)), np.zeros((self.shape[0], 1)), 0
+        for count, parts in self._by_block(columns):
+            for split, _, rows, margins in parts:
+                losses, s = (
+                    scoring.losses(margins, self.shared.codes[rows + start]),
+                    scoring.weights(rows + start),
+                )
+                sums[split] += losses.sum(axis=0) if s is None else s @ losses
+                weights[split] += len(rows) if s is None else s.sum()
+            start += count
+        return -sums / weights
 
     def _rounds(self):
         """Ranges of models whose margins are computed together: those of a split or, if rows are read block
@@ -149,7 +117,7 @@ class Folds:
             return [(first, first + each) for first in range(0, len(self.specs), each)]
         room, taken, bounds = _MARGINS * shared.memory, 0, [0]
         for i in range(len(self.specs)):
-            size = 8 * self.k * len(self.tests[i // each])
+            size = 8 * self.k * self.split.sizes[i // each]
             if taken and taken + size > room:
                 bounds.append(i)
                 taken = 0
@@ -157,31 +125,52 @@ class Folds:
         return itertools.pairwise([*bounds, len(self.specs)])
 
     def _columns(self, first, last):
-        """For each split of some models, its number and W (n + 1, models·k), with intercepts in the last
-        row."""
+        """For each split of some models, W (n + 1, models·k), with intercepts in the last row."""
         n, each = self.shared.X.shape[1], len(self.specs) // self.shape[0]
+        columns = {}
         for split in range(first // each, -(-last // each)):
             own = self.fitted[max(first, split * each) : min(last, (split + 1) * each)]
-            W = np.zeros((n + 1, len(own) * self.k))
+            W = columns[split] = np.zeros((n + 1, len(own) * self.k))
             for i, one in enumerate(own):
                 w = self._centred(one.solution.w.reshape(-1, self.k))
                 W[: len(w), i * self.k : (i + 1) * self.k] = w
-            yield split, W
+        return columns
 
-    def _margins(self, splits, columns):
-        """Margins of the rows that some splits hold out, (rows, columns of W) for each."""
-        shared, tests = self.shared, [self.tests[split] for split in splits]
-        margins = held_out_margins(self.backend, shared, tests, columns, self.k)
-        self.n_passes += 1 if shared.streamed else sum(map(len, tests)) / shared.X.shape[0]
+    def _margins(self, columns):
+        """For each split, the margins (rows, columns of W) of all rows that it holds out."""
+        if self.shared.streamed:
+            margins = {}
+            for _, parts in self._by_block(columns):
+                for split, places, _, part in parts:
+                    if split not in margins:
+                        shape = self.split.sizes[split], part.shape[1]
+                        margins[split] = np.empty(shape, dtype=part.dtype)
+                    margins[split][places] = part
+            return margins
+        shared, tests = self.shared, [self.split.test(split) for split in columns]
+        found = held_out_margins(self.backend, shared.X, tests, list(columns.values()), self.k)
+        self.n_passes += sum(map(len, tests)) / shared.X.shape[0]
         if shared.offset is not None:
-            copies = [W.shape[1] // shared.offset.shape[1] for W in columns]
-            margins = [
+            copies = [W.shape[1] // shared.offset.shape[1] for W in columns.values()]
+            found = [
                 own + np.tile(shared.offset[test], count)
-                for own, test, count in zip(margins, tests, copies, strict=True)
+                for own, test, count in zip(found, tests, copies, strict=True)
             ]
-        for split, own in zip(splits, margins, strict=True):
-            own.reshape(len(own), -1, self.k)[:, :, self._lacking(split)] = -np.inf
-        return margins
+        for split, own in zip(columns, found, strict=True):
+            self._without_lacking(split, own)
+        return dict(zip(columns, found, strict=True))
+
+    def _by_block(self, columns):
+        """See `margins_by_block`. One read."""
+        self.n_passes += 1
+        found = margins_by_block(self.backend, self.shared.X, self.split, columns, self.k)
+        for count, parts in found:
+            for split, _, _, margins in parts:
+                self._without_lacking(split, margins)
+            yield count, parts
+
+    def _without_lacking(self, split, margins):
+        margins.reshape(len(margins), -1, self.k)[:, :, self._lacking(split)] = -np.inf
 
     def _lacking(self, split):
         """Classes that a split does not train on, for models with an intercept.
@@ -191,10 +180,12 @@ class Folds:
         """
         if self.k == 1 or not self.template.fit_intercept:
             return []
-        model = self.specs[split * (len(self.specs) // self.shape[0])].model
-        totals = self.shared.class_totals(model)
-        factors = 1.0 if model.class_weight is None else np.array(model.class_weight)
-        return np.flatnonzero(totals * factors == 0)
+        if split not in self._absent:
+            model = self.specs[split * (len(self.specs) // self.shape[0])].model
+            totals = self.shared.class_totals(model)
+            factors = 1.0 if model.class_weight is None else np.array(model.class_weight)
+            self._absent[split] = np.flatnonzero(totals * factors == 0)
+        return self._absent[split]
 
     def _centred(self, W):
         """Weights (..., k); those of several classes, which may be shifted together, get a mean of zero."""
@@ -215,12 +206,24 @@ class Folds:
     def out_of_fold(self, place):
         """Margins of every row by the model of the split that held it out, for one candidate."""
         first = (place[0] * self.shape[2] + place[1]) * self.k
-        splits, columns = zip(*self._columns(0, len(self.specs)), strict=True)
-        parts = self._margins(splits, [W[:, first : first + self.k] for W in columns])
-        out = np.empty((self.shared.X.shape[0], self.k), dtype=parts[0].dtype)
-        for test, own in zip(self.tests, parts, strict=True):
-            out[test] = own
-        return out if self.k > 1 else out[:, 0]
+        columns = self._columns(0, len(self.specs))
+        columns = {split: W[:, first : first + self.k] for split, W in columns.items()}
+        m = self.shared.X.shape[0]
+        if self.shared.streamed:
+            room = _MARGINS * self.shared.memory
+            return joined(self._of_all_rows(columns), (m, self.k), room, self.shared.X.folder)
+        parts = self._margins(columns)
+        out = np.empty((m, self.k), dtype=parts[0].dtype)
+        for split, own in parts.items():
+            out[self.split.test(split)] = own
+        return out
+
+    def _of_all_rows(self, columns):
+        for count, parts in self._by_block(columns):
+            block = np.empty((count, self.k), dtype=parts[0][-1].dtype)
+            for _, _, rows, margins in parts:
+                block[rows] = margins
+            yield block
 
     def refit(self, place, C, l1_ratio, class_weight):
         """The model of all rows, started from the mean of the models of the splits."""

@@ -222,7 +222,7 @@ class Lockstep(Session):
             del self._draws[key], sizes[key]
 
     def _even(self, rows):
-        return rows.row_vector(np.ones(rows.n_rows, dtype=np.float32))
+        return rows.row_vector(np.broadcast_to(np.float32(1), rows.n_rows))
 
 
 def on_rows(objective, rows):

@@ -6,7 +6,13 @@ from .. import streaming
 from ..cluster.collections import is_collection
 from ..data import as_offset, as_weights, encoded
 from ..data.scan import Source
+from ..rows.cache import room_at_first, room_for_blocks
+from ..rows.stream import WITNESSES
 from .table import Shared
+
+_PROOF = 3 * WITNESSES  # the rows of a proof as they are stored, and in float64
+_LEAST = 80_000_000  # beside these numbers of every row
+_SPLITS = 2  # bytes for each row: which splits train on it
 
 
 @contextlib.contextmanager
@@ -38,10 +44,18 @@ def opened(template, X, y, sample_weight=None, offset=None, read=None):
     several = y if read is not one_target else None
     with streaming.labelled_rows(template, X, None if several is y else y, sample_weight, offset) as rows:
         codes, weights = rows.in_memory()
+        beside = codes.nbytes + _SPLITS * len(codes) + (0 if weights is None else weights.nbytes)
+        left = rows.memory - beside
+        if left < _LEAST:
+            raise MemoryError(
+                f"labels, splits and weights of {len(codes):,} rows take {beside / 1e6:.0f} MB, and `memory` "
+                f"is {rows.memory / 1e6:.0f} MB; expected at least {(beside + _LEAST) / 1e6:.0f} MB."
+            )
+        rows.store.limit(min(room_at_first(left), room_for_blocks(left, _PROOF)))
         classes, splits = rows.classes, None
         if several is not None:
             codes, classes, splits = read(several, len(codes))
-        yield Shared(rows.store, codes, weights, splits, classes, None, rows.memory)
+        yield Shared(rows.store, codes, weights, splits, classes, None, left, beside)
 
 
 def one_target(y, n_samples):

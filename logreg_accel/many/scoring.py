@@ -30,41 +30,41 @@ class HeldOut(LogisticRegression):
         return (backend, margins) if X is rows and offset is None else super()._margins(X, offset)
 
 
-def held_out_margins(backend, shared, tests, columns, n_outputs):
-    """Margins (len(test), k) on the host of the held-out rows of some splits, each with its own W (n + 1,
+def held_out_margins(backend, X, tests, columns, n_outputs):
+    """Margins (len(test), k) on the host of held-out rows of a matrix, each test set with its own W (n + 1,
     k)."""
     margins: list = [None] * len(tests)
-
-    def add(i, places, rows, total):
-        part = backend.to_host(margins_of(backend, rows, columns[i], n_outputs))
-        if margins[i] is None:
-            margins[i] = np.empty((total, part.shape[1]), dtype=part.dtype)
-        margins[i][places] = part
-
     with backend.limit_threads():
-        for i, test in enumerate([] if shared.streamed else tests):
-            step = max(_CHUNK // max(shared.X.shape[1], 1), 1)
+        for i, test in enumerate(tests):
+            step = max(_CHUNK // max(X.shape[1], 1), 1)
             for start in range(0, len(test), step):
-                part = test[start : start + step].astype(np.intp)
-                add(i, slice(start, start + len(part)), shared.X.take(part), len(test))
-        if shared.streamed:
-            for i, places, rows in _of_blocks(shared.X, tests):
-                add(i, places, rows, len(tests[i]))
+                rows = X.take(test[start : start + step].astype(np.intp))
+                part = backend.to_host(margins_of(backend, rows, columns[i], n_outputs))
+                if margins[i] is None:
+                    margins[i] = np.empty((len(test), part.shape[1]), dtype=part.dtype)
+                margins[i][start : start + len(part)] = part
     return margins
 
 
-def _of_blocks(store, tests):
-    """The held-out rows of each split in every block: the split, positions in its test set, and a Matrix."""
-    orders = [np.argsort(test, kind="stable") for test in tests]
-    ordered = [test[order] for test, order in zip(tests, orders, strict=True)]
-    stop = 0
-    with contextlib.closing(store.blocks()) as blocks:
-        for X, *_ in blocks:
-            start, stop = stop, stop + X.shape[0]
-            for i, (order, test) in enumerate(zip(orders, ordered, strict=True)):
-                mine = slice(*np.searchsorted(test, [start, stop]))
-                if mine.stop > mine.start:
-                    yield i, order[mine], X.take(test[mine].astype(np.intp) - start)
+def margins_by_block(backend, store, split, columns, n_outputs):
+    """For every block of a store, how many rows it has, and of those that splits hold out: the split, their
+    positions in its test set, their places in the block, and margins by the split's W (n + 1, k) in
+    `columns`."""
+    counts = [rows for rows, _ in store.layouts]
+    with contextlib.closing(store.blocks()) as blocks, backend.limit_threads():
+        for (X, *_), held_out in zip(blocks, split.of_blocks(counts, columns), strict=True):
+            yield (
+                X.shape[0],
+                [
+                    (
+                        i,
+                        places,
+                        rows,
+                        backend.to_host(margins_of(backend, X.take(rows), columns[i], n_outputs)),
+                    )
+                    for i, places, rows in held_out
+                ],
+            )
 
 
 class Scoring:
@@ -90,9 +90,8 @@ class Scoring:
         k, test = loss_of(len(self.classes)).n_outputs, test.astype(np.intp)
         columns = [slice(first, first + k) for first in range(0, W.shape[1], k)]
         if self.by_loss:
-            weights = self.parameters.get("sample_weight")
-            weights = None if weights is None else np.asarray(weights)[test]
-            return [_neg_log_loss(margins[:, own], codes[test], weights) for own in columns]
+            losses = self.losses(margins, codes[test])
+            return (-np.average(losses, axis=0, weights=self.weights(test))).tolist()
         # a user's own scorer may look at the rows; the others only see labels and margins
         seen = callable(self.given) and self.X is not None
         rows = _safe_indexing(self.X, test) if seen else np.empty((len(test), 0))
@@ -104,6 +103,24 @@ class Scoring:
             model = HeldOut(backend, rows, z, self.classes, W[:-1, own].T.copy(), W[-1, own].copy())
             scores.append(self._score(model, rows, y, beside))
         return scores
+
+    def losses(self, margins, y):
+        """The losses (rows, models) of which the mean is minus the score, where it is such a mean.
+
+        Probabilities are clipped as scikit-learn's log_loss clips them.
+        """
+        k, eps = loss_of(len(self.classes)).n_outputs, np.finfo(np.float64).eps
+        losses = np.empty((len(margins), margins.shape[1] // k))
+        for i in range(losses.shape[1]):
+            z = margins[:, i * k : (i + 1) * k].astype(np.float64)
+            loss = loss_of(len(self.classes)).value_residual(z, y)[0][:, 0]
+            losses[:, i] = np.clip(loss, -np.log1p(-eps), -np.log(eps))
+        return losses
+
+    def weights(self, rows):
+        """The weights of some rows in their score, or None."""
+        weights = self.parameters.get("sample_weight")
+        return None if weights is None else np.asarray(weights)[rows]
 
     def _score(self, model, rows, y, beside):
         score = self.scorer(model, rows, y, **beside)
@@ -121,11 +138,11 @@ class Scoring:
             if value is not None
         }
 
-    def check(self, backend, test, shared):
+    def check(self, backend, split, shared):
         """Call the scorer on a model without information before anything is fitted, so that its errors come
         early."""
         if not self.by_loss:
-            k, copied = loss_of(len(self.classes)).n_outputs, copy.copy(self)
+            k, copied, test = loss_of(len(self.classes)).n_outputs, copy.copy(self), split.test(0)
             copied.scorer = copy.deepcopy(self.scorer)  # a scorer that keeps state shall not see this call
             try:
                 zeros = np.zeros((len(test), k)), np.zeros((shared.X.shape[1] + 1, k))
@@ -167,11 +184,3 @@ def _of_all_classes(scorer, classes):
     return make_scorer(
         function, greater_is_better=scorer._sign == 1, response_method=scorer._response_method, **more
     )
-
-
-def _neg_log_loss(margins, y, weights):
-    """Minus the mean loss, with probabilities clipped as scikit-learn's log_loss clips them."""
-    z = margins.astype(np.float64)
-    loss = loss_of(max(z.shape[1], 2)).value_residual(z, y)[0][:, 0]
-    eps = np.finfo(np.float64).eps
-    return -float(np.average(np.clip(loss, -np.log1p(-eps), -np.log(eps)), weights=weights))

@@ -43,7 +43,9 @@ class Shared(NamedTuple):
     classes : ndarray (n_classes,)
     offset : ndarray (m, 1) or (m, n_classes), or None
     memory : int or None
-        Bytes that a fit may use if rows are read block by block.
+        Bytes that a fit may use if rows are read block by block, beside these numbers of every row.
+    taken : int
+        The bytes that those take.
     """
 
     X: Any
@@ -53,6 +55,7 @@ class Shared(NamedTuple):
     classes: np.ndarray
     offset: Any = None
     memory: int | None = None
+    taken: int = 0
 
     @property
     def streamed(self):
@@ -61,21 +64,42 @@ class Shared(NamedTuple):
 
     def together(self):
         """The rows of all models, with weights that are scaled to fit float32."""
+        if self.streamed:
+            return self._relabelled(lambda rows: [a if a is None else a[rows] for a in self[1:4]])
         s, scale = _scaled(self.weights)
-        return self._labelled(Block(self.X, self.codes, s, self.splits, self.offset), scale)
+        return Labelled(Block(self.X, self.codes, s, self.splits, self.offset), self.classes, scale)
 
     def alone(self, spec):
         """The rows of a model that is fitted alone: rows that it does not train on have weight zero."""
-        y, s = self._of(spec.model, slice(None))
-        if self.weights is None and spec.model == Model(spec.model.target):
-            s = None  # ones
+        weighted = self.weights is not None or spec.model != Model(spec.model.target)
+
+        def labels(rows):
+            y, s = self._of(spec.model, rows)
+            return np.ascontiguousarray(y), s if weighted else None, None
+
+        if self.streamed:
+            return self._relabelled(labels)._replace(class_shares=self._shares(spec.model))
+        y, s, _ = labels(slice(None))
         s, scale = _scaled(s)
         factors = None if spec.model.class_weight is None else np.array(spec.model.class_weight)
-        return self._labelled(Block(self.X, np.ascontiguousarray(y), s, None, self.offset), scale, factors)
+        return Labelled(Block(self.X, y, s, None, self.offset), self.classes, scale, factors)
 
-    def _labelled(self, block, scale, factors=None):
-        labelled = Labelled(block, self.classes, scale, factors)
-        return Relabelled(labelled, self.memory) if self.streamed else labelled
+    def _shares(self, model):
+        """As `Labelled.class_shares`."""
+        totals, factors = self.class_totals(model), model.class_weight or np.ones(len(self.classes))
+        weighted, plain = totals * factors, np.where(np.asarray(factors) > 0, totals, 0)
+        return np.array([weighted / weighted.sum(), plain / plain.sum()])
+
+    def _relabelled(self, labels):
+        total, largest, least = 0.0, 0.0, np.inf
+        for start in range(0, len(self.codes), _ROWS):
+            s = labels(slice(start, start + _ROWS))[1]
+            if s is None:
+                return Relabelled(self.X, self.classes, self.memory, self.taken, labels)
+            total, largest = total + s.sum(), max(largest, s.max())
+            least = min(least, s.min(where=s > 0, initial=np.inf))
+        facts = float(total), float(largest), float(least)
+        return Relabelled(self.X, self.classes, self.memory, self.taken, labels, facts)
 
     def _of(self, model, rows):
         """Codes of a model's target, and the weights of some rows in it, float64."""

@@ -167,7 +167,8 @@ class Rows:
     def row_vector(self, values):
         """A handle on the caller's numbers, (n_rows,) or (n_rows, k), on the host and in order."""
         ends = np.cumsum([block.X.shape[0] for block in self.blocks()])[:-1]
-        return RowVector([self.backend.xp.asarray(part) for part in np.split(values, ends)])
+        parts = (np.ascontiguousarray(part) for part in np.split(values, ends))
+        return RowVector([self.backend.xp.asarray(part) for part in parts])
 
     def deviations(self, intercept):
         """Standard deviations of the columns in the weights of the rows, 1 for constant ones; one read."""

@@ -15,7 +15,8 @@ import tempfile
 import numpy as np
 
 from ..data import packed as p
-from .store import INDEX, Store, forget
+from .checked import INDEX, forget
+from .store import Store
 from .streamed import Streamed
 
 _FORMAT = 3

@@ -1,11 +1,14 @@
 """Files whose bytes are all checked when they are read back."""
 
+import contextlib
 import os
 
 import numpy as np
 
 from ..backends import NUMBA_FROM_BYTES, unusable
 from ..data import packed as p
+
+INDEX = "index.npz"
 
 _PIECES = 256  # that are read before they are checked, so that they still are in the cache then
 
@@ -98,3 +101,9 @@ def read_pieces(file, buffer, offset, wanted, sums, checksums):
         if (checksums(buffer, pieces) != sums[pieces]).any():
             raise Damaged("its checksum is another one")
     return done
+
+
+def forget(folder):
+    """Mark a cache as damaged, so that it is made again."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, INDEX))

@@ -1,5 +1,6 @@
 """Row vectors that do not fit into memory: written to a temporary file, and read back block by block."""
 
+import itertools
 import os
 import tempfile
 import weakref
@@ -92,3 +93,22 @@ class Parts:
     def __getitem__(self, i):
         handle = self.handles[i]
         return handle.read() if isinstance(handle, _Written) else handle
+
+
+def joined(parts, shape, room, folder):
+    """An array made of parts that come one after the other: in memory or, if it is larger than `room` bytes,
+    in a file without a name, of which memory only has to hold the pages that are looked at.
+    """
+    first = next(parts)
+    parts, size = itertools.chain([first], parts), first.dtype.itemsize * int(np.prod(shape))
+    if size <= room:
+        out, filled = np.empty(shape, dtype=first.dtype), 0
+        for part in parts:
+            out[filled : filled + len(part)] = part
+            filled += len(part)
+        return out
+    with _file_in(folder) as file:
+        for part in parts:
+            file.write(np.ascontiguousarray(part).data)
+        file.flush()
+        return np.memmap(file, first.dtype, "c", shape=shape)

@@ -17,12 +17,10 @@ import numpy as np
 
 from ..data import packed as p
 from .buffers import Buffers
-from .checked import Damaged, checksums_for, read_pieces, read_whole, write
+from .checked import Damaged, checksums_for, forget, read_pieces, read_whole, write
 
 AT_ONCE = 3
 """Blocks that are read, or worked on, at a time; each has a buffer."""
-
-INDEX = "index.npz"
 
 
 class Store:
@@ -52,7 +50,7 @@ class Store:
     resident : dict
         Buffers of blocks that are kept.
     bytes_read : int
-        From the file, so far.
+        From the file.
     """
 
     on_device, stored = False, None
@@ -92,8 +90,11 @@ class Store:
             if self.folder is None:
                 self.offsets.append(-1)
                 return
+        self.offsets.append(self._written(buffer))
+
+    def _written(self, buffer):
+        """Where in the file a block has been written to."""
         end = os.lseek(self.file, 0, os.SEEK_END)
-        self.offsets.append(end)
         try:
             write(self.file, buffer)
         except OSError as error:
@@ -103,11 +104,21 @@ class Store:
                 f"cannot write the cache of blocks to {where} ({error.strerror}) after {end / 1e9:.3g} GB; "
                 "`cache` names a folder on a disk with more room",
             ) from error
+        return end
 
     def allow(self, room):
         """Raise the limit of bytes of blocks in memory to this, if it is higher."""
         held = sum(map(len, self.resident.values()))
         self.allowance = max(self.allowance, room - held)
+
+    def limit(self, room):
+        """Keep at most so many bytes of blocks in memory, and write those to the file that have to leave."""
+        self.allowance = room
+        for i in sorted(self.resident):
+            if not self._has_room(self.sizes[i]):
+                buffer = self.resident.pop(i)
+                if self.offsets[i] < 0:
+                    self.offsets[i] = self._written(buffer)
 
     def _has_room(self, size):
         """Whether a block of that size may stay in memory; if so, it is counted."""
@@ -285,9 +296,3 @@ class Store:
             forget(self.folder)
             where, hint = f"the cache in {self.folder!r}", "The next fit makes it again."
         return Damaged(errno.EIO, f"block {i} of {where} is damaged: {what}. {hint}")
-
-
-def forget(folder):
-    """Mark a cache as damaged, so that it is made again."""
-    with contextlib.suppress(OSError):
-        os.unlink(os.path.join(folder, INDEX))

@@ -169,7 +169,8 @@ class StreamRows(DrawnRows):
 
     def row_vector(self, values):
         ends = np.cumsum([rows for rows, _ in self.store.layouts])[:-1]
-        return self._vector([self._held(self.backend.xp.asarray(part)) for part in np.split(values, ends)])
+        parts = (np.ascontiguousarray(part) for part in np.split(values, ends))  # not so if one number is all
+        return self._vector([self._held(self.backend.xp.asarray(part)) for part in parts])
 
     def to_host(self, vector, rows=None):
         """A row vector, or some rows of it, in the order of the rows."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data import Block, Labelled, compute_dtype
+from ..data import Block, compute_dtype
 
 
 class Streamed(NamedTuple):
@@ -37,6 +37,8 @@ class Streamed(NamedTuple):
     memory: int
     factors: Any = None
     rounded: Any = None
+
+    taken = 0  # bytes of labels and weights in memory
 
     @property
     def block(self):
@@ -117,54 +119,55 @@ class Streamed(NamedTuple):
 
 
 class Relabelled(NamedTuple):
-    """Blocks in a Store with labels and weights in memory, of one or several models.
+    """Blocks in a Store with labels and weights from elsewhere, of one or several models.
 
     Attributes
     ----------
-    labelled : Labelled
-        Labels and weights of all rows, with the Store as X.
-    memory : int
+    store : Store
+        Where X is.
+    classes : ndarray
+    memory, taken : int
+        Bytes for a fit, and those that labels and weights of all rows take beside them.
+    labels : function (rows) -> codes, weights or None, split bits or None
+        Of a slice of rows, or of rows by number; made for each block anew, since weights take eight bytes.
+    weights : (total, largest, least positive), or None
+        Facts about the weights; None where all are one.
+    rows : slice or ndarray
+        Those for whose labels `beside` is asked.
+    class_shares : ndarray (2, n_classes) or None
+        As of `Labelled`, of one model.
     """
 
-    labelled: Labelled
+    store: Any
+    classes: np.ndarray
     memory: int
+    taken: int
+    labels: Any
+    weights: Any = None
+    rows: Any = slice(None)
+    class_shares: Any = None
 
     @property
     def block(self):
-        """Labels, weights and split bits of all rows; its X is the Store."""
-        return self.labelled.block
-
-    @property
-    def store(self):
-        """Where X is."""
-        return self.block.X
-
-    @property
-    def classes(self):
-        """As of `Labelled`, like the other properties."""
-        return self.labelled.classes
+        """The facts about X, as of `Streamed`."""
+        return Block(self.store, None)
 
     @property
     def weighted(self):
-        return self.block.sample_weight is not None
+        return self.weights is not None
 
     @property
     def weight_scale(self):
-        return self.labelled.weight_scale
+        """As of `Streamed`, like the other properties."""
+        return 2.0 ** (np.frexp(self.weights[1])[1] - 1) if self.weighted and self.weights[1] else 1.0
 
     @property
     def total_weight(self):
-        return self.labelled.total_weight
-
-    @property
-    def class_shares(self):
-        return self.labelled.class_shares
+        return self.weights[0] if self.weighted else float(self.store.shape[0])
 
     @property
     def least_weight(self):
-        """The smallest positive sᵢ, beside the scale."""
-        s = self.block.sample_weight
-        return float(np.min(s, where=s > 0, initial=np.inf))
+        return self.weights[2] / self.weight_scale
 
     def of_blocks(self):
         """For every block, who knows the labels of its rows."""
@@ -175,9 +178,9 @@ class Relabelled(NamedTuple):
 
     def at(self, rows):
         """Who knows the labels of some rows."""
-        own = (None if array is None else array[rows] for array in self.block[1:4])
-        return self._replace(labelled=self.labelled._replace(block=Block(self.store, *own)))
+        return self._replace(rows=rows)
 
     def beside(self, codes, s):
         """Class codes, weights or None, and split bits or None, whatever the block has."""
-        return self.block[1:4]
+        y, s, splits = self.labels(self.rows)
+        return y, s if s is None else s / self.weight_scale, splits
