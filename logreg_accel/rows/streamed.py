@@ -38,7 +38,10 @@ class Streamed(NamedTuple):
     factors: Any = None
     rounded: Any = None
 
-    taken = 0  # bytes of labels and weights in memory
+    @property
+    def taken(self):
+        """Bytes of labels and weights that are in memory."""
+        return 0
 
     @property
     def block(self):
