@@ -165,6 +165,10 @@ BAD_X = {
     "no columns": (X[:, :0], ValueError, "0 feature"),
     "complex": (X + 1j, ValueError, "Complex data not supported"),
     "text": (X.astype(str).astype(object)[:, :2] + "a", ValueError, "could not convert"),
+    "words": (X[:-1, :2].astype(str).tolist() + [["1", "b"]], ValueError, "text.*'b'.*TableEncoder"),
+    "a dict": ({"a": 1}, ValueError, "one object, of type dict. Give an array, a frame"),
+    "a path": ("rows.csv", ValueError, r"one object, of type str.*`scan\(...\)` for files"),
+    "None": (None, ValueError, "one object, of type NoneType"),
     "masked": (np.ma.masked_where(X > 1, X), ValueError, "masked entries"),
     "dates": (X.astype("datetime64[s]"), (TypeError, ValueError), "dtype|expected real numbers"),
 }
@@ -174,7 +178,16 @@ BAD_X = {
 def test_bad_x(kind):
     bad, error, words = BAD_X[kind]
     with pytest.raises(error, match=words):
-        LogisticRegression().fit(bad, Y[: len(bad)] if len(bad) else Y)
+        LogisticRegression().fit(bad, Y[: len(bad)] if hasattr(bad, "shape") and len(bad) else Y)
+
+
+def test_texts_that_spell_numbers_are_numbers():
+    """As in scikit-learn's class, in arrays of strings, of bytes and of objects."""
+    expected = LogisticRegression().fit(X, Y).coef_
+    for dtype in ("U32", "S32", object):
+        np.testing.assert_array_equal(
+            LogisticRegression().fit(X.astype(str).astype(dtype), Y).coef_, expected
+        )
 
 
 @pytest.mark.parametrize(
@@ -239,7 +252,7 @@ BAD_Y = {
     "too short": (Y[:-1], "inconsistent numbers of samples"),
     "empty": (Y[:0], "0 sample"),
     "two columns": (np.column_stack([Y, Y]), "1d array"),
-    "None": (None, "y"),
+    "None": (None, "requires y to be passed.*one label a row"),
     "infinite": (np.where(Y, np.inf, 0.0), "infinity"),
     "no date": (np.where(Y, np.datetime64("2020-01-01"), np.datetime64("NaT")), "NaT"),
     "missing text": (np.where(Y, "a", None), "missing label"),

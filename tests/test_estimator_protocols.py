@@ -84,6 +84,10 @@ def test_company():
     [
         (lambda: LogisticRegression(penalty="l1"), "'penalty'; here it is `l1_ratio`"),
         (lambda: LogisticRegression(n_jobs=2), "`n_threads`"),
+        (
+            lambda: LogisticRegression(multi_class="ovr"),
+            "no parameter 'multi_class'; leave it out: more than",
+        ),
         (lambda: LogisticRegression(solver="saga").fit([[0.0], [1.0]], [0, 1]), "'auto' chooses what suits"),
         (lambda: LogisticRegression().fit(np.arange(4) % 2, np.ones((4, 3))), "`X` and `y` are swapped"),
         (lambda: driver.run("newton-cg", None, None), r"solvers.newton_cg\(\)"),

@@ -59,8 +59,6 @@ def as_array(X, name="X"):
             raise ValueError(f"Complex data not supported: `{name}` has dtype {X.dtype}.")
         return X
 
-    from sklearn.utils import check_array
-
     if speaks_dlpack(X):
         try:
             X = np.from_dlpack(X)
@@ -76,12 +74,35 @@ def as_array(X, name="X"):
             f"Expected 2D array, got 1D array instead: `{name}` has shape {tuple(X.shape)}. Reshape your "
             "data: (n_samples, n_features). If these are the labels, `X` and `y` are swapped: fit(X, y)."
         )
-    X = check_array(X, dtype="numeric", ensure_all_finite=False, copy=False, input_name=name)
+    X = _checked(np.asarray(X), name)
     if X.dtype.kind not in "fiub":
         raise TypeError(
             f"`{name}` has dtype {X.dtype}; expected real numbers. Encode the columns as numbers first."
         )
     return np.asarray(X)
+
+
+def _checked(X, name):
+    """An array after scikit-learn's checks; texts become the numbers that they spell."""
+    from sklearn.utils import check_array
+
+    if X.ndim == 0:
+        what = type(X.item()).__name__
+        raise ValueError(
+            f"Expected 2D array, got scalar array instead: `{name}` is one object, of type {what}. Give an "
+            "array, a frame or a sparse matrix of shape (n_samples, n_features), or `scan(...)` for files."
+        )
+    if X.dtype.kind in "US":  # check_array refuses such arrays, but parses strings in arrays of objects
+        X = X.astype(object)
+    try:
+        return check_array(X, dtype="numeric", ensure_all_finite=False, copy=False, input_name=name)
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(
+            f"`{name}` has text where numbers are expected: {error}. Encode it, with `TableEncoder` (frames "
+            "and tables) or scikit-learn's OneHotEncoder, or leave such columns out."
+        ) from error
 
 
 def _sparse_on_device(X, name):

@@ -16,8 +16,12 @@ def as_labels(y, on_device=False):
     Raises
     ------
     ValueError
-        y is not one-dimensional, is empty or has masked entries.
+        y is None, is not one-dimensional, is empty or has masked entries.
     """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None: give `y`, one label a row."
+        )
     from sklearn.utils import column_or_1d
 
     if on_device and is_numpy_like(y) and len(y.shape) == 1 and len(y) and y.dtype.kind in "iubf":

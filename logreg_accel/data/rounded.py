@@ -66,7 +66,7 @@ def _beyond(values):
 
 
 def _count(values):
-    if not _is_wide(values.dtype) or not _beyond(values):
+    if not _is_wide(getattr(values, "dtype", None)) or not _beyond(values):
         return 0
     # Converting back would work, too, except for the largest ones, whose rounded values overflow.
     bits = values.astype(np.uint64)

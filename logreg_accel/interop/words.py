@@ -1,4 +1,4 @@
-"""Names of scikit-learn's parameters that are different here, for messages."""
+"""What to give in place of scikit-learn's parameters that do not exist here, for messages."""
 
 import functools
 from collections.abc import Callable
@@ -6,23 +6,21 @@ from typing import Any, TypeVar, cast
 
 _Init = TypeVar("_Init", bound=Callable[..., Any])
 _PARAMETERS = {
-    "penalty": "`l1_ratio` (0 for L2, 1 for L1), and C=np.inf for none",
-    "n_jobs": "`n_threads`",
-    "dual": "solver='dual'",
-    "multi_class": "nothing: more than two classes are softmax",
-    "intercept_scaling": "nothing: the intercept bears no penalty",
+    "penalty": "here it is `l1_ratio` (0 for L2, 1 for L1), and C=np.inf for none",
+    "n_jobs": "here it is `n_threads`",
+    "dual": "here it is solver='dual'",
+    "multi_class": "leave it out: more than two classes are always fitted by softmax",
+    "intercept_scaling": "leave it out: the intercept is never penalised",
 }
 
 
 def with_hints(init: _Init) -> _Init:
-    """An `__init__` that says of scikit-learn's parameters what they are called here."""
+    """An `__init__` whose errors about scikit-learn's parameters say what to give in their place."""
 
     @functools.wraps(init)
     def checked(self, *args, **parameters):
         for name in parameters.keys() & _PARAMETERS.keys():
-            raise TypeError(
-                f"{type(self).__name__} has no parameter {name!r}; here it is {_PARAMETERS[name]}."
-            )
+            raise TypeError(f"{type(self).__name__} has no parameter {name!r}; {_PARAMETERS[name]}.")
         init(self, *args, **parameters)
 
     return cast(_Init, checked)
