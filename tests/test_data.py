@@ -7,6 +7,7 @@ import scipy.sparse
 from conftest import DTYPES, LAYOUTS, _memory_mapped, backends_and, draw
 from logreg_accel import LogisticRegression
 from logreg_accel.data import as_array, as_labelled, as_labels, compute_dtype
+from logreg_accel.data.matrix import Matrix
 
 X, Y, S, _ = draw(80, 4, weighted=True)
 
@@ -324,3 +325,15 @@ def test_a_column_that_is_not_finite_is_named(backend, solver):
             method(frame, Y)
     with pytest.raises(ValueError, match=r"row 10, column 2\."):
         clf.fit(frame.to_numpy(), Y)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("order", LAYOUTS)
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4])
+def test_the_weighted_gram_matrix_of_few_columns(n, order, positive):
+    rng = np.random.default_rng(n)
+    X, c = rng.standard_normal((1000, n)), rng.standard_normal((1000, 1))
+    c = abs(c) if positive else c
+    found = Matrix(LAYOUTS[order](X.astype(np.float32))).weighted_gram(c.astype(np.float32), positive)
+    rounding = np.sqrt(1000) * np.finfo(np.float32).eps * float((X * X * abs(c)).sum())
+    np.testing.assert_allclose(found, X.T @ (X * c), rtol=0, atol=rounding)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conftest import BACKENDS, cpu_or_gpu, draw, evaluate, rows_of
+from conftest import BACKENDS, CPU_BACKENDS, cpu_or_gpu, draw, evaluate, rows_of
 from logreg_accel import LogisticRegression, Objective, driver, solvers
 from logreg_accel.backends.drawing import uniforms
 from logreg_accel.backends.numpy import NumpyBackend
@@ -202,3 +202,23 @@ def test_a_proof_takes_the_rows_of_the_last_sample(tol, monkeypatch):
     least = LogisticRegression(solver="newton-cholesky", backend="numpy", tol=0)
     least = least.fit(X.astype(np.float64), y).history_[-1].value
     assert (found.value - least) / least <= found.bound <= tol
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_rows_of_a_proof_are_converted_once(backend):
+    """By every pass it would take as long as the pass; all rows in float64 would take twice their memory."""
+    X, y, s, _ = draw(400, 5, weighted=True)
+    objective = Objective.from_arrays(X.astype(np.float32), y, s, backend=backend)
+    w = rng().standard_normal(objective.size)
+    proof = objective.answer(Draw(Witnesses(60, 0, evaluate(objective, w))))
+    (block,) = proof.rows.blocks()
+    assert block.X.astype(np.dtype(np.float64)) is block.X
+    chosen = proof.rows.numbers
+    exact = Objective.from_arrays(X[chosen].astype(np.float32).astype(np.float64), y[chosen], s[chosen])
+    here, there = (evaluate(rows, w) for rows in (proof, exact))
+    scale = s.sum() / s[chosen].sum()
+    own, others = (rows.penalty.gradient(rows.at.penalised(w)) for rows in (proof, exact))
+    weights_are_float32 = {"rtol": 1e-6, "atol": 1e-7}
+    np.testing.assert_allclose((here.gradient - own) * scale, there.gradient - others, **weights_are_float32)
+    everything = objective.answer(Draw(Witnesses(np.inf, 0)))
+    assert all(block.X.stored.dtype == np.float32 for block in everything.rows.blocks())

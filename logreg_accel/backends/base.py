@@ -132,8 +132,8 @@ class Backend:
         """
         return None
 
-    def for_square_rows(self):
-        """A backend for host rows that are as few as their features, for which compiling would not pay."""
+    def in_array_code(self):
+        """A backend for rows on the host that are so few that compiling loops for them would not pay."""
         from .numpy import NumpyBackend
 
         return NumpyBackend(self.n_threads)

@@ -15,6 +15,7 @@ from .stored import compute_dtype, is_on_device, storage_dtype
 _LEAST_COLUMNS = 512  # of a tile of columns: fewer take longer to gather than to multiply
 _FEW_NUMBERS = 1 << 16  # products up to here take as long as the calls
 _SUMMED_ROWS = 256  # in float32, before float64
+_VERY_FEW_COLUMNS = 3  # for whose products BLAS takes longer than for one column after the other
 
 
 class Matrix:
@@ -132,7 +133,10 @@ class Matrix:
 
     def weighted_gram(self, c, positive):
         """Compute Xᵀ·diag(c)·X for c (rows, 1); `positive` states that no c is negative."""
-        X = self.stored
+        X, n = self.stored, self.shape[1]
+        if 0 < n <= _VERY_FEW_COLUMNS and type(X) is np.ndarray:
+            columns = (X[:, j : j + 1] * c for j in range(n))
+            return np.concatenate([self.transposed_product(column) for column in columns], axis=1)
         if not positive:
             return (X * c).T @ X
         scaled = X * np.sqrt(c)  # the same array on both sides, for which NumPy calls syrk instead of gemm

@@ -8,6 +8,8 @@ from .base import Rows
 from .masses import Labels, Masses, at, joined
 from .passing import Wanted
 
+_CONVERTED = 1 << 23  # bytes of gathered rows up to which a copy in float64 is held for a proof
+
 
 class DrawnRows(Rows):
     """Rows from which some can be drawn.
@@ -168,8 +170,21 @@ def moved(size, seed):
 
 
 def in_float64(rows):
-    """The same rows in memory, whose sums are made in float64."""
+    """The same rows in memory, whose sums are made in float64.
+
+    A few gathered ones are converted at once, not by every pass. All rows would take twice their memory, and
+    rows of a source have only what their budget leaves.
+    """
     if rows.dtype != np.float64:
-        rows._blocks = rows._less(np.zeros(rows.n_features))
+        if _is_few(rows):
+            rows._blocks = [block._replace(X=block.X.astype(np.dtype(np.float64))) for block in rows._blocks]
+            rows.backend = rows.backend.in_array_code()
+        else:
+            rows._blocks = rows._less(np.zeros(rows.n_features))
         rows.rounds_to = rows.dtype = np.dtype(np.float64)
     return rows
+
+
+def _is_few(rows):
+    here = rows.drawn_from.in_memory and not rows.backend.on_device
+    return here and not rows.share and rows.gathered_bytes <= _CONVERTED

@@ -62,7 +62,7 @@ class RowSpace(MemoryRows):
         offset = joined([block.offset for block in blocks])
         offset = None if offset is None else rows.backend.to_host(offset)
         block = Block(Matrix(L), rows.labels(), rows.weights(), offset=offset)
-        super().__init__([block], rows.backend.for_square_rows(), rows.n_classes)
+        super().__init__([block], rows.backend.in_array_code(), rows.n_classes)
         self.share = 0.0
 
     def combine(self, U):

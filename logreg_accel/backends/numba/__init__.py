@@ -125,7 +125,7 @@ class NumbaBackend(NumpyBackend):
         backend.n_threads = max(threads // count, 1)
         return backend
 
-    def for_square_rows(self):
+    def in_array_code(self):
         backend = NumbaBackend(self.n_threads)
         backend.kernels, backend.pointwise_kernels = {}, {}
         return backend
