@@ -112,3 +112,67 @@ def test_loss_gradient_and_diagonal_come_together(cupy, monkeypatch, centre, wei
     for name in ("value", "gradient", "diagonal", "margins"):
         told, wanted = cupy.to_host(getattr(got, name)), getattr(expected, name)
         np.testing.assert_allclose(told, wanted, rtol=0, atol=100 * N * eps * abs(wanted).max())
+
+
+@pytest.mark.parametrize("tiles", [1, 3])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(
+    "classes, centre, dtype", [(2, True, "float32"), (2, False, "float64"), (5, True, "uint8")]
+)
+def test_an_offset_is_added_to_the_margins_alone(cupy, monkeypatch, classes, centre, dtype, sparse, tiles):
+    """Those at hand have it already, and products with vectors have none."""
+    here, _, (W, V) = blocks(cupy, dtype, False)
+    loss, k = loss_of(classes), 1 if classes == 2 else classes
+    W, V, X, y, s = W[:, :k], V[:, :k], here.X.stored.astype(dtype), here.y % classes, here.sample_weight
+    offset = np.random.default_rng(2).standard_normal((M, k))
+    here = block_of(X.astype(np.float64), y, s)._replace(offset=offset)
+    there = cupy.upload(block_of(scipy.sparse.csr_array(X) if sparse else X, y, s)._replace(offset=offset))
+    if centre:
+        there = there._replace(X=centred(there.X, cupy.xp.zeros(N)))
+    if tiles > 1:
+        monkeypatch.setattr(cupy, "tile_bytes", 8 * (16 if sparse else 8) * M // 2)
+    reference, eps = cpu_or_gpu("numpy"), np.finfo(np.float64).eps
+    margins = reference.run(passes.Margins(W), here)
+    for make in (
+        lambda Z: passes.LossGradient(W, loss, diagonal=True, keep_margins=True),
+        lambda Z: passes.HessianVector(W, V, loss, margins=Z),
+        lambda Z: passes.Hessian(W, loss, None, Z),
+        lambda Z: passes.Diagonal(W, loss, None, Z),
+        lambda Z: passes.Margins(W),
+    ):
+        expected = reference.run(make(None), here)
+        for known in (None, cupy.xp.asarray(margins)):
+            got = cupy.run(make(known), there)
+            sums = isinstance(got, passes.Sums)
+            for told, wanted in zip(
+                got[:4] if sums else [got], expected[:4] if sums else [expected], strict=True
+            ):
+                close = 100 * N * eps * abs(wanted).max()
+                np.testing.assert_allclose(cupy.to_host(told), wanted, rtol=0, atol=close)
+
+
+def test_rows_of_an_offset_that_lie_apart(cupy):
+    """Those of a batch."""
+    here, there, (W, _) = blocks(cupy, "float32", True)
+    offset = np.random.default_rng(2).standard_normal((M, K))
+    here, there = here._replace(offset=offset), there._replace(offset=cupy.xp.asarray(offset))
+    batch = slice(1, M, 3)
+    got = cupy.run(passes.Margins(W), cupy.rows(there, batch))
+    expected = cpu_or_gpu("numpy").run(passes.Margins(W), here)[batch]
+    np.testing.assert_allclose(cupy.to_host(got), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("tiles", [1, 3])
+def test_sums_over_centred_rows(cupy, monkeypatch, tiles):
+    here, there, (W, _) = blocks(cupy, "float32", True)
+    if tiles > 1:
+        monkeypatch.setattr(cupy, "tile_bytes", 8 * 8 * M // 2)
+    reference, a = cpu_or_gpu("numpy"), np.random.default_rng(0).standard_normal((M, K))
+    for pass_ in (passes.ColumnSquares(), passes.RowSquares(), passes.RowSquares(np.linspace(0.5, 2, N))):
+        got, expected = cupy.to_host(cupy.run(pass_, there)), reference.run(pass_, here)
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+    got, expected = (backend.combination(b.X, a) for backend, b in ((cupy, there), (reference, here)))
+    np.testing.assert_allclose(got, expected, atol=1e-11)
+    written = cupy.written_out(there.X)
+    assert written.centre is None and cupy.written_out(written) is written
+    np.testing.assert_allclose(cupy.to_host(written.stored), here.X.to_dense(), atol=1e-14)

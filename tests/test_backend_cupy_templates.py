@@ -113,6 +113,37 @@ def test_sparse_rows_take_none(asked, n_classes, weighted, solver):
 
 
 @pytest.mark.parametrize(
+    "solver, n_classes, sparse",
+    [
+        ("newton-subsampled", 2, False),
+        ("newton-cholesky", 2, True),
+        pytest.param("newton-cg", 2, False, marks=pytest.mark.slow),
+        pytest.param("lbfgs", 2, False, marks=pytest.mark.slow),
+        ("newton-cholesky", 4, False),
+    ],
+)
+def test_offsets_take_none(asked, solver, n_classes, sparse):
+    """By which float32 is read in float64."""
+    X, y, s = problem(n_classes, weighted=True)
+    X = scipy.sparse.csr_array(X * (np.random.default_rng(0).random(X.shape) < 0.3)) if sparse else X
+    offset = (
+        np.linspace(-1, 1, M) if n_classes == 2 else np.outer(np.linspace(-1, 1, M), np.arange(n_classes))
+    )
+    fit = LogisticRegression(backend="cupy", solver=solver, tol=1e-6).fit
+    assert asked(lambda: fit(X, y, s, offset=offset)) == set()
+
+
+@pytest.mark.parametrize(
+    "solver, n_classes",
+    [("newton-subsampled", 2), pytest.param("newton-cholesky", 4, marks=pytest.mark.slow)],
+)
+def test_columns_far_from_zero_take_none(asked, solver, n_classes):
+    X, y, s = problem(n_classes, weighted=True)
+    fit = LogisticRegression(backend="cupy", solver=solver, tol=1e-6).fit
+    assert asked(lambda: fit(X + 1000, y, s)) == set()
+
+
+@pytest.mark.parametrize(
     "n_classes, weighted, solver",
     [(2, True, "auto"), (2, False, "lbfgs"), pytest.param(4, True, "auto", marks=pytest.mark.slow)],
 )

@@ -41,7 +41,7 @@ SWEEPS = {  # what goes over vectors, or makes arrays out of others
     "arrays.cu": [
         *("copied<unsigned char, unsigned char>", "copied<float, double>", "add_matrix<float>", "total"),
         *("add_row<float>", "column_sums<float>", "column_reach<float>", "squared<float, float>"),
-        "times<float>",
+        *("times<float>", "add<double>"),
     ],
     "entries.cu": [
         *("row_lengths", "taken_entries<Half>", "shifted", "moved<signed char>", "unfixed", "unfixed_gram")

@@ -102,6 +102,12 @@ __global__ void add_row(Real* Z, long long count, int outputs, const Real* row) 
     for (long long e = first_of_grid(); e < count; e += threads_of_grid()) Z[e] += row[e % outputs];
 }
 
+// Z += numbers, as many as Z has.
+template <class Real>
+__global__ void add(Real* Z, const double* numbers, long long count) {
+    for (long long e = first_of_grid(); e < count; e += threads_of_grid()) Z[e] += Real(numbers[e]);
+}
+
 // The sums of the columns of a matrix of `count` numbers. out: of each of the first `threads` threads, a
 // multiple of the columns, the numbers of its column that it has added up.
 template <class Real>

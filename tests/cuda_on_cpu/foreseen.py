@@ -51,7 +51,7 @@ def foresee(kernels, widths):
     arrays |= {f"{name}<{pair}>" for name in ("of_classes", "product") for pair in pairs}
     arrays |= {
         f"{name}<{real}>"
-        for name in ("add_matrix", "add_row", "times", "column_sums", "column_reach")
+        for name in ("add_matrix", "add_row", "add", "times", "column_sums", "column_reach")
         for real in REALS
     }
     arrays |= {"copied<double, float>", "total", "squared<float, float>", "squared<double, double>"}

@@ -199,6 +199,10 @@ class CupyBackend(Backend):
             return linalg.factor(cupy.asnumpy(H), rounding)
         return linalg.factor(H, rounding, cupy, cholesky, cupy.asnumpy)
 
+    def combination(self, X, a):
+        dense = X.centre is not None and not X.compressed and X.base.by_rows and X.shape[0]
+        return made.combination(self, X, a) if dense else super().combination(X, a)
+
 
 def _outputs(codes):
     """Margins of a row, by its codes: a wait where they lie on the device."""

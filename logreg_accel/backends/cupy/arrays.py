@@ -103,6 +103,11 @@ def add_row(Z, row):
     _start(f"add_row<{REAL[Z.dtype.name]}>", Z.size, *arguments)
 
 
+def add(Z, numbers):
+    """Add numbers of float64 on the device to those of Z, in place; neither has gaps."""
+    _start(f"add<{REAL[Z.dtype.name]}>", Z.size, Z, numbers, np.int64(Z.size))
+
+
 def column_sums(matrix):
     """The sums of the columns (k,) in float64, on the host."""
     return _of_columns("column_sums", matrix).sum(axis=0)

@@ -1,5 +1,5 @@
-"""Passes over rows that no kernel reads whole, of several classes or sparse: products by cuBLAS or by the
-kernels of sparse rows, formulas by kernels.
+"""Passes over rows that no kernel reads whole, of several classes, sparse or with an offset: products by
+cuBLAS or by the kernels of sparse rows, formulas by kernels.
 
 The generic bodies do the same with a dozen more of CuPy's own kernels for every tile, which CuPy compiles at
 first use. Sums over a tile are copied to the host and added there.
@@ -21,7 +21,9 @@ from .upload import DeviceMatrix, padded
 def run(backend, pass_, block):
     """The result of a pass of one model; None if there is no body for it."""
     body, X = _BODIES.get(type(pass_)), block.X
-    if body is None or block.offset is not None or not X.shape[0] or type(X) is CentredRows:
+    if body is None or not X.shape[0] or type(X) is CentredRows:
+        return None
+    if block.offset is not None and block.offset.shape[1] != pass_.W.shape[1]:  # of models side by side
         return None
     if body is not margins and not _of_one_model(pass_, block):
         return None
@@ -33,7 +35,10 @@ def run(backend, pass_, block):
 
 def _of_one_model(pass_, block):
     """Whether the formulas of a pass are those of one model, with codes that their kernels read."""
-    if type(pass_.loss) is not Multinomial and not (type(pass_.loss) is Logistic and block.X.compressed):
+    if type(pass_.loss) is Logistic:  # whose other passes have kernels; it has no classes to go through
+        if type(pass_) in _OF_CLASSES or not (block.X.compressed or block.offset is not None):
+            return False
+    elif type(pass_.loss) is not Multinomial:
         return False
     one = pass_.models is None and pass_.W.shape[1] == pass_.loss.n_outputs
     return one and block.y.dtype == np.uint8 and block.y.ndim == 1
@@ -73,9 +78,18 @@ def _margins(X, W):
     return Z
 
 
-def _margins_of(pass_, X):
+def _margins_at(X, W, part):
+    """The same with the offset of the rows."""
+    Z = _margins(X, W)
+    if part.offset is not None:
+        arrays.add(Z, arrays.contiguous(part.offset))
+    return Z
+
+
+def _margins_of(pass_, X, part):
     """The margins at W, which may be at hand."""
-    return _margins(X, pass_.W) if pass_.margins is None else arrays.contiguous(pass_.margins)
+    at_hand = pass_.margins is not None
+    return arrays.contiguous(pass_.margins) if at_hand else _margins_at(X, pass_.W, part)
 
 
 def _sums(X, R):
@@ -103,7 +117,7 @@ def loss_gradient(backend, pass_, block):
     """Loss and gradient, and the diagonal where it is wanted."""
     parts = []
     for _, X, part in _pieces(backend, pass_, block, 1 + pass_.diagonal):
-        Z = _margins(X, pass_.W)
+        Z = _margins_at(X, pass_.W, part)
         R, value = _formula(backend, "residual", pass_, Z, part)
         sums = p.Sums(cupy.asnumpy(value), _sums(X, R), Z if pass_.keep_margins else None)
         if pass_.diagonal:
@@ -116,7 +130,7 @@ def hessian_vector(backend, pass_, block):
     """The Hessian times a vector."""
     parts = []
     for here, X, part in _pieces(backend, pass_, block):
-        Z, U = _margins_of(here, X), _margins(X, pass_.V)
+        Z, U = _margins_of(here, X, part), _margins(X, pass_.V)
         R, _ = _formula(backend, "curvature_product", pass_, Z, part, U)
         parts.append(_sums(X, R))
     return sum(parts)
@@ -125,14 +139,15 @@ def hessian_vector(backend, pass_, block):
 def diagonal(backend, pass_, block):
     """The diagonal of the Hessian."""
     return sum(
-        _diagonal_of(backend, pass_, _margins_of(here, X), X, part)
+        _diagonal_of(backend, pass_, _margins_of(here, X, part), X, part)
         for here, X, part in _pieces(backend, pass_, block, 2)
     )
 
 
 def margins(backend, pass_, block):
     """The margins, which stay on the device."""
-    return _one_below_the_other([_margins(X, pass_.W) for _, X, _ in _pieces(backend, pass_, block)])
+    parts = _pieces(backend, pass_, block)
+    return _one_below_the_other([_margins_at(X, pass_.W, part) for _, X, part in parts])
 
 
 def _one_below_the_other(parts):
@@ -148,7 +163,7 @@ def hessian(backend, pass_, block):
     k, n = pass_.loss.n_outputs, block.X.shape[1]
     total, first = cupy.empty(((n + 1) * k,) * 2, dtype=np.float64), True
     for here, X, part in _pieces(backend, pass_, block, k + 1):
-        Z = _margins_of(here, X)
+        Z = _margins_of(here, X, part)
         if k == 1:
             curvature = _formula(backend, "curvature", pass_, Z, part)[0]
             arrays.add_matrix(X.full_gram(curvature), total, first)
@@ -169,7 +184,7 @@ def mean_hessian(backend, pass_, block):
     n = block.X.shape[1] + 1
     total, first = cupy.empty((n, n), dtype=np.float64), True
     for here, X, part in _pieces(backend, pass_, block, 2):
-        _, _, (mean,) = classes.roots(_margins_of(here, X), part.sample_weight, mean=True)
+        _, _, (mean,) = classes.roots(_margins_of(here, X, part), part.sample_weight, mean=True)
         arrays.add_matrix(_square(X, part, mean), total, first)
         first = False
     return total
@@ -180,7 +195,7 @@ def own_hessians(backend, pass_, block):
     k, n = pass_.loss.n_outputs, block.X.shape[1] + 1
     total, first = cupy.empty((k, n, n), dtype=np.float64), True
     for here, X, part in _pieces(backend, pass_, block, 2):
-        own, _, _ = classes.roots(_margins_of(here, X), part.sample_weight, own=True)
+        own, _, _ = classes.roots(_margins_of(here, X, part), part.sample_weight, own=True)
         for a in range(k):
             arrays.add_matrix(_square(X, part, own[a]), total[a], first)
         first = False
@@ -216,3 +231,4 @@ _BODIES = {
     p.MeanHessian: mean_hessian,
     p.OwnHessians: own_hessians,
 }
+_OF_CLASSES = {p.MeanHessian, p.OwnHessians}

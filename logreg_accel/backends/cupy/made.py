@@ -12,7 +12,6 @@ from ...data import compute_dtype
 from ...kernels.cuda import shapes
 from ...losses import Logistic
 from .. import passes as p
-from ..generic import margins_at
 from . import arrays
 from .compiler import REAL, kernel
 from .upload import DeviceMatrix, padded
@@ -64,18 +63,33 @@ def _hessian(backend, pass_, block):
     for rows, part in tiles(backend, block, columns):
         Z = pass_.between(rows.start, rows.stop).margins
         if Z is None and part.offset is not None:
-            Z = margins_at(part.X.astype(real), weights, part)
+            Z = backend.run(p.Margins(W), part)
         rooted = rows_anew(part.X, columns, part.sample_weight, Z, weights)
         arrays.add_matrix(rooted.T @ rooted, total, first=rows.start == 0)
     return total
 
 
+def combination(backend, X, a):
+    """X̃ᵀ·a in float64 (n, k) on the host, for centred rows and a (m, k) on the host."""
+    m, n = X.shape
+    there, columns = cupy.asarray(a, dtype=np.float64), padded(X.dtype, n)
+    parts = (
+        there[rows].T @ rows_anew(X.between(rows.start, rows.stop), columns)
+        for rows in _ranges(backend, m, columns)
+    )
+    return sum(cupy.asnumpy(part) for part in parts).T[:n]
+
+
 def tiles(backend, block, columns):
     """Parts of the rows, small enough that their copies fit."""
-    m, step = block.X.shape[0], max(backend.tile_bytes // (8 * columns), 1)
-    for start in range(0, m, step):
-        rows = slice(start, min(start + step, m))
-        yield rows, block if step >= m else backend.rows(block, rows)
+    m = block.X.shape[0]
+    for rows in _ranges(backend, m, columns):
+        yield rows, block if rows == slice(0, m) else backend.rows(block, rows)
+
+
+def _ranges(backend, m, columns):
+    step = max(backend.tile_bytes // (8 * columns), 1)
+    return [slice(start, min(start + step, m)) for start in range(0, m, step)]
 
 
 def rows_anew(X, columns, s=None, Z=None, weights=None, roots=None):

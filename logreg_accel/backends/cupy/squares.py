@@ -1,4 +1,7 @@
-"""Sums of squares of X by rows, of a dense one with the kernels of kernels/cuda/squares.cu."""
+"""Sums of squares of X by rows, of a dense one with the kernels of kernels/cuda/squares.cu.
+
+They read the rows where they lie; rows that are centred are made anew, some at a time.
+"""
 
 import cupy
 import numpy as np
@@ -7,6 +10,8 @@ from ...data import compute_dtype
 from ...kernels.cuda import shapes
 from .. import passes as p
 from .compiler import REAL, kernel
+from .made import rows_anew, stored_rows, tiles
+from .upload import DeviceMatrix, padded
 
 _SLICE_ROWS = 256  # whose squares add up in the arithmetic of the pass
 _MOST_BLOCKS = 8192
@@ -17,7 +22,9 @@ def column_squares(backend, pass_, block, stored):
     X = block.X
     if X.compressed and X.centre is None and X.shape[0]:
         return cupy.asnumpy(X.squared().column_sums())
-    return cupy.asnumpy(_of_columns(X)) if _has_kernels(X) else None
+    return (
+        sum(cupy.asnumpy(_of_columns(part)) for part in _parts(backend, block)) if _has_kernels(X) else None
+    )
 
 
 def row_squares(backend, pass_, block, stored):
@@ -28,6 +35,24 @@ def row_squares(backend, pass_, block, stored):
         return squares @ _scale(pass_, X, squares.column_sums)
     if not _has_kernels(X):
         return None
+    if pass_.scale is None and X.centre is not None:
+        squares = column_squares(backend, pass_, block, stored)
+        pass_ = p.RowSquares(np.divide(X.shape[0], squares, out=np.zeros(len(squares)), where=squares > 0))
+    norms = [_of_rows(pass_, part) for part in _parts(backend, block)]
+    return norms[0] if len(norms) == 1 else cupy.concatenate(norms)
+
+
+def _parts(backend, block):
+    """The rows as matrices that the kernels read."""
+    X = block.X
+    if X.centre is None:
+        return [X]
+    columns = padded(X.dtype, X.shape[1])
+    pieces = tiles(backend, block, columns)
+    return (DeviceMatrix(rows_anew(part.X, columns), X.shape[1]) for _, part in pieces)
+
+
+def _of_rows(pass_, X):
     (m, n), real = X.shape, compute_dtype(X.dtype)
     scale, norms = _scale(pass_, X, lambda: _of_columns(X)), cupy.empty(m, dtype=real)
     arguments = X.stored, np.int64(X.layout[0]), np.int64(m), np.int32(n), scale, norms
@@ -61,7 +86,9 @@ def _of_columns(X):
 
 
 def _has_kernels(X):
-    return X.shape[0] > 0 and X.dtype.name in shapes.STORAGE
+    stored = stored_rows(X)
+    by_rows = not X.compressed and stored.by_rows
+    return X.shape[0] > 0 and by_rows and stored.dtype.name in shapes.STORAGE
 
 
 def _types(X):
@@ -71,5 +98,5 @@ def _types(X):
 KERNELS: dict = {
     (kind, None, layout): function
     for kind, function in ((p.ColumnSquares, column_squares), (p.RowSquares, row_squares))
-    for layout in ("dense", "sparse")
+    for layout in ("dense", "sparse", None)
 }
