@@ -46,6 +46,8 @@ elif what == "score":
     load(model).score(source)
 elif what == "command line":
     assert main(["predict", pattern, "--model", model, "--output", model + ".csv", "--quiet"]) == 0
+elif what == "evaluate":
+    assert main(["evaluate", pattern, "--model", model, "--target", "y"]) == 0
 else:
     for piece in getattr(load(model), what)(source):
         pass
@@ -119,6 +121,7 @@ def test_the_least_budget_that_is_told_of_tables_holds(tmp_path):
     [
         "predict_proba",
         "command line",
+        "evaluate",
         *(pytest.param(w, marks=pytest.mark.slow) for w in ("predict", "score")),
     ],
 )

@@ -23,8 +23,9 @@ from .output import (
     same_file,
     text,
 )
-from .quality import calibration, measure, print_quality, quality
+from .quality import measure, print_quality
 from .reading import listed
+from .tally import Tally
 from .using import scored, together
 
 
@@ -113,24 +114,26 @@ def evaluate(options):
         raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
     check_drawing("--report", options.report, [*inputs_of(options.file), options.model])
     progress = Progress(options.json)
-    rows = together(scored(options, model, target, by, progress.say))
-    if rows.y is None:
-        raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
-    from sklearn.metrics import confusion_matrix
-
-    y, proba, labels, classes = rows.y, rows.probability, rows.label, model.classes_
-    measured = quality(y, proba, labels, classes)
-    confusion = confusion_matrix(y, labels, labels=classes).tolist()
-    bins, groups = calibration(y, proba, classes), _by_group(rows.kept, y, proba, labels, classes)
+    classes, every, groups, kept = model.classes_, Tally(model.classes_), {}, []
+    for part in scored(options, model, target, by, progress.say):
+        if part.y is None:
+            raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
+        every.add(part.y, part.probability, part.label)
+        _add_to_groups(groups, part, classes)
+        if options.report:  # whose curves are drawn of all rows
+            kept.append(part._replace(kept=None))
+    measured, bins, groups = every.measures(), every.calibration(), _largest(groups)
+    confusion = every.confusion.tolist()
     if options.report:
-        lead = f"Measured on {', '.join(options.file)}: {len(y):,} rows of {target or 'labels'}."
-        sample = {os.path.basename(options.file[0])[:24]: page.Sample(y, proba, labels)}
+        lead = f"Measured on {', '.join(options.file)}: {every.rows:,} rows of {target or 'labels'}."
+        rows = together(iter(kept))
+        sample = {os.path.basename(options.file[0])[:24]: page.Sample(rows.y, rows.probability, rows.label)}
         page.write(options.report, f"{options.model}, evaluated", lead, model, sample, progress.warnings)
     if options.json:
-        facts = {"rows": len(y), **measured, "classes": plain(classes), "confusion": confusion}
+        facts = {"rows": every.rows, **measured, "classes": plain(classes), "confusion": confusion}
         print_json({**facts, "calibration": bins, **({"by": groups} if by else {})})
         return
-    print_quality(f"{options.model} on {options.file[0]}: {len(y):,} rows", {"": measured}, classes)
+    print_quality(f"{options.model} on {options.file[0]}: {every.rows:,} rows", {"": measured}, classes)
     print_table(
         "Confusion matrix: true class (left), predicted class (top)",
         ["", *(str(name) for name in classes)],
@@ -152,21 +155,25 @@ def evaluate(options):
         )
 
 
-def _by_group(kept, y, proba, labels, classes, most=20):
+def _add_to_groups(groups, part, classes):
+    """Add some rows to the Tally of the group of each, by name."""
+    for column in (part.kept or {}).values():
+        values = np.array(["(missing)" if v is None else str(v) for v in column.to_pylist()])
+        for name in np.unique(values).tolist():
+            own = values == name
+            tally = groups.setdefault(name, Tally(classes))
+            tally.add(part.y[own], part.probability[own], part.label[own])
+
+
+def _largest(groups, most=20):
     """The quality in each group of rows, largest first; small groups beyond a limit are merged."""
-    if not kept:
-        return {}
-    (column,) = kept.values()
-    values = np.array(["(missing)" if v is None else str(v) for v in column.to_pylist()])
-    names, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-    groups = {}
-    for place, group in enumerate(np.argsort(-counts, kind="stable")[:most]):
-        rest = place == most - 1 and len(names) > most
-        chosen = ~np.isin(values, list(groups)) if rest else codes == group
-        name = f"({len(names) - most + 1} others)" if rest else str(names[group])
-        measured = quality(y[chosen], proba[chosen], labels[chosen], classes)
-        groups[name] = {"rows": int(chosen.sum()), **measured}
-    return groups
+    names = sorted(sorted(groups), key=lambda name: -groups[name].rows)
+    shown = {name: groups[name] for name in names[: most if len(names) <= most else most - 1]}
+    if rest := names[len(shown) :]:
+        others = shown[f"({len(rest)} others)"] = groups[rest[0]]
+        for name in rest[1:]:
+            others.absorb(groups[name])
+    return {name: {"rows": tally.rows, **tally.measures()} for name, tally in shown.items()}
 
 
 def inspect(options):

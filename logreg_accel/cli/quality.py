@@ -1,12 +1,10 @@
-"""How good a model is on labelled rows: scikit-learn's metrics beside those of the base rate."""
-
-import math
+"""How good a model is on labelled rows, beside the base rate; the definitions are those of scikit-learn."""
 
 import numpy as np
 
 from .output import print_table, text
+from .tally import Tally
 
-BINS = 10
 HEADINGS = {
     "base_rate": "base rate",
     "accuracy": "accuracy",
@@ -28,37 +26,7 @@ def quality(y, proba, labels, classes):
     means of one against the rest, and precision, recall and F1 are means over the classes; for two, they are
     those of the second.
     """
-    from sklearn import metrics
-
-    exact = proba.astype(np.float64)
-    exact = exact / exact.sum(axis=1, keepdims=True)
-    y, labels, codes = np.searchsorted(classes, y), np.searchsorted(classes, labels), np.arange(len(classes))
-    own = y[:, None] == codes
-    rates = own.mean(axis=0)
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        y, labels, labels=codes, average="macro" if len(classes) > 2 else None, zero_division=0
-    )
-    if len(classes) == 2:
-        precision, recall, f1 = precision[1], recall[1], f1[1]
-    both = [(own[:, k], exact[:, k]) for k in range(len(classes) == 2, len(classes)) if 0 < rates[k] < 1]
-    squares = ((exact - own) ** 2).sum(axis=1).mean()
-    return {
-        "base_rate": float(rates.max()),
-        "accuracy": float(metrics.accuracy_score(y, labels)),
-        "loss": float(metrics.log_loss(y, exact, labels=codes)),
-        "base_loss": float(-sum(rate * math.log(rate) for rate in rates if rate)),
-        "brier": float(squares / 2 if len(classes) == 2 else squares),
-        "auc": _mean(metrics.roc_auc_score(*pair) for pair in both),
-        "pr_auc": _mean(metrics.average_precision_score(*pair) for pair in both),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-    }
-
-
-def _mean(values):
-    values = [float(value) for value in values]
-    return float(np.mean(values)) if values else math.nan
+    return Tally(classes).add(y, proba, labels).measures()
 
 
 def calibration(y, proba, classes):
@@ -66,22 +34,7 @@ def calibration(y, proba, classes):
 
     For two classes, of the second; for several, of the likeliest.
     """
-    if len(classes) == 2:
-        said, hit = proba[:, 1].astype(np.float64), y == classes[1]
-    else:
-        said, hit = proba.max(axis=1).astype(np.float64), y == classes[proba.argmax(axis=1)]
-    bins = np.minimum((said * BINS).astype(int), BINS - 1)
-    return [
-        {
-            "from": b / BINS,
-            "to": (b + 1) / BINS,
-            "rows": int((bins == b).sum()),
-            "said": float(said[bins == b].mean()),
-            "found": float(hit[bins == b].mean()),
-        }
-        for b in range(BINS)
-        if (bins == b).any()
-    ]
+    return Tally(classes).add(y, proba, y).calibration()
 
 
 def best_threshold(rule, y, score):
