@@ -178,10 +178,10 @@ def seen_of(C, labelled):
     X = labelled.block.X
     if X.on_device or 0 in X.shape:
         return None
-    spread, apart, layout = spread_of(X)
+    spread, apart, layout, uneven = spread_of(X)
     if not 0 < spread < math.inf:
         return None
-    return costs.Seen(C * labelled.total_weight * spread, apart, X.entries, layout)
+    return costs.Seen(C * labelled.total_weight * spread, apart, X.entries, layout, uneven)
 
 
 def by_batches(estimator):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Sklearn
 
@@ -331,6 +332,18 @@ def test_auto_goes_by_classes_and_penalty(m, n, k, l1, name):
 def test_auto_goes_by_what_rows_show(m, n, k, curvature, apart, layout, name):
     seen = solvers.costs.Seen(curvature, apart, m * n // (1 if layout == "dense" else 20), layout)
     assert solvers.choose_solver(n, m, 4 * m * n, n_outputs=k, seen=lambda: seen)[0] == name
+
+
+def test_auto_takes_no_lbfgs_where_sparse_columns_differ_in_scale():
+    """As numbers do beside the levels of a category: lbfgs took eight times as many reads as newton-cg."""
+    rng = np.random.default_rng(0)
+    m = 1500
+    levels = np.eye(200)[rng.integers(0, 200, m)]
+    z = np.hstack([levels, levels[:, :1]]) @ rng.standard_normal((201, 4))
+    y = (z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    for scale, name in ((1.0, "lbfgs"), (40.0, "newton-cg")):
+        X = scipy.sparse.csr_array(np.hstack([levels, scale * rng.standard_normal((m, 1)) / 14]))
+        assert LogisticRegression(max_iter=2).fit(X, y).solver_ == name
 
 
 def test_auto_looks_at_c():

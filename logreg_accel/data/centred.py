@@ -243,15 +243,18 @@ def _look_at(X, xp, to_host):
 
 
 def spread_of(X):
-    """The mean of ‖x − x̄‖² over some rows, ‖x̄‖² beside it, and "dense" or "sparse".
+    """The mean of ‖x − x̄‖² over some rows, ‖x̄‖² beside it, "dense" or "sparse", and the largest mean square
+    of a column beside the mean one.
 
     For a sparse X, x̄ counts as zero.
     """
     columns = look_at(X)
-    squares = float((columns.scale**2).sum())
+    each = columns.scale**2
+    squares = float(each.sum())
     spread = squares if X.compressed else float((columns.deviation**2).sum())
     apart = max(squares / spread - 1, 0.0) if spread > 0 else math.inf
-    return spread, apart, "sparse" if X.compressed else "dense"
+    uneven = float(each.max()) * len(each) / squares if squares > 0 else math.inf
+    return spread, apart, "sparse" if X.compressed else "dense", uneven
 
 
 def centre_of(columns, dtype, intercept):

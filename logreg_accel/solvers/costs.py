@@ -24,6 +24,9 @@ _WORTH_OF_ROUNDING, _WORTH_UP_TO = 1.2, 1 << 18  # numbers of X times outputs: l
 _PRICE_OF_CORRELATION = {"lbfgs": 1.2, "newton-cg": 1.15}
 _PRICE_BESIDE_ROW_SPACE = {"lbfgs": 1.5, "newton-cg": 1.5}
 _LBFGS_FROM_WIDTH = 2  # features a row
+_LBFGS_UP_TO_UNEVEN = 30.0
+"""lbfgs has one scale for all columns. Those of the sparse data behind its costs differ less than this; words
+of texts, and numbers beside the levels of a category, differ by more, which costs it many times the reads."""
 _ROW_SPACE_UP_TO_ROWS = 1000
 _ROW_SPACE_FROM_WIDTH = 0.5  # features a row
 
@@ -40,12 +43,15 @@ class Seen(NamedTuple):
     entries : int
         Numbers of X that are stored.
     layout : "dense" or "sparse"
+    uneven : float
+        The largest mean square of a column beside the mean one.
     """
 
     curvature: float
     apart: float
     entries: int
     layout: str
+    uneven: float = 1.0
 
 
 def known(n_rows, n_features, n_outputs, seen):
@@ -78,7 +84,8 @@ def offered(n_rows, n_features, n_outputs, penalised, seen):
     """The candidate solvers."""
     size = n_features * n_outputs
     yield "newton-cg"
-    if n_outputs > 1 or n_features >= _LBFGS_FROM_WIDTH * n_rows:
+    even = seen.layout == "dense" or seen.uneven <= _LBFGS_UP_TO_UNEVEN
+    if (n_outputs > 1 and even) or n_features >= _LBFGS_FROM_WIDTH * n_rows:
         yield "lbfgs"
     if size <= _HESSIAN_UP_TO_SIZE:
         yield "newton-cholesky"
