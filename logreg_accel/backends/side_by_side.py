@@ -11,7 +11,7 @@ _COLUMNS = ("W", "V")
 
 
 def beside(passes):
-    """One pass for several of one formula and loss over the same rows: their columns side by side."""
+    """One pass in place of several with the same formula, loss and rows: their columns side by side."""
     first = passes[0]
     if not isinstance(first, LossGradient | HessianVector | Diagonal):
         raise TypeError(f"{type(first).__name__} is not made for several models at once.")
@@ -27,7 +27,7 @@ def beside(passes):
 
 
 def parted(sums, count):
-    """What each of `count` passes gives alone, from what `beside` them gives."""
+    """The results of `count` single passes, from the result of the pass that `beside` made of them."""
     if not isinstance(sums, Sums):
         return np.hsplit(sums, count)
     diagonals = [None] * count if sums.diagonal is None else np.hsplit(sums.diagonal, count)

@@ -21,7 +21,10 @@ def _of_columns(backend, block):
 
 
 def row_squares(backend, pass_, block):
-    """Σⱼ scaleⱼ·xᵢⱼ² of every row, left on the backend's side, as the scale is where the pass has none."""
+    """Σⱼ scaleⱼ·xᵢⱼ² of every row, left on the backend's side.
+
+    A pass without a scale gets 1 / (mean of xᵢⱼ² over the rows), which is made on the backend's side as well.
+    """
     xp, scale = backend.xp, pass_.scale
     norms = xp.empty(block.X.shape[0], dtype=compute_dtype(block.X.dtype))
     if scale is None:

@@ -132,8 +132,7 @@ def refuse_collinear(evidence, names):
 
 
 def _dependent(layout, information, names):
-    """The columns that are combinations of others in some class, with these others: none for a zero
-    column."""
+    """Columns that are combinations of others in some class, each with these others (none if it is zero)."""
     found = {}
     for first in range(0, len(information), layout.each):
         own = slice(first, first + layout.each)
@@ -253,7 +252,7 @@ def _listed(names, most=10):
 
 
 def names_of(clf):
-    """Of the parameters of a class."""
+    """Names of the parameters of a class."""
     given = getattr(clf, "feature_names_in_", None)
     features = [f"x{j}" for j in range(clf.n_features_in_)] if given is None else [str(n) for n in given]
     return ["const", *features] if clf.fit_intercept else features

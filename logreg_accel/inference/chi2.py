@@ -32,7 +32,7 @@ def wald(R, r, theta, V):
     Raises
     ------
     ValueError
-        There are no restrictions, some say nothing or depend on each other, or r is not one number for each.
+        There are no restrictions, some are zero or depend on others, or r is not one number for each.
     """
     if not len(R):
         raise ValueError("`R` is empty; expected names of columns, or a row for every restriction.")

@@ -9,7 +9,7 @@ KINDS = "iid", "HC0", "HC1"
 
 
 class Covariance(NamedTuple):
-    """A covariance of the free parameters of rows as the sums see them.
+    """A covariance of the free parameters, for rows as the sums see them.
 
     Attributes
     ----------
@@ -18,7 +18,7 @@ class Covariance(NamedTuple):
         "iid", "HC0", "HC1" or "CRV1".
     formula : str
     factor : float
-        That for small samples, which `matrix` includes.
+        The correction for small samples, which `matrix` includes.
     edf : float
         Effective degrees of freedom: the number of parameters, or less with a penalty.
     groups : int or None
@@ -79,7 +79,7 @@ _MEATS = {"HC0": "Σᵢ gᵢ·gᵢᵀ", "HC1": "Σᵢ gᵢ·gᵢᵀ", "CRV1": "�
 
 
 def _small_sample(kind, n, p, groups):
-    """The factor for small samples, and its words."""
+    """The correction for small samples, and its formula as text."""
     if kind == "HC0":
         return 1.0, ""
     if kind == "HC1":
@@ -91,8 +91,8 @@ def _small_sample(kind, n, p, groups):
 class Penalised:
     """The penalised information A = H + λ over the weights of all classes, and its inverse.
 
-    The penalty is on the weights of all classes; what is told are those less the base's. Scores of the free
-    parameters are enough: those of all classes add up to nothing.
+    The penalty is on the weights of all classes; results are about those less the base's. Scores of the free
+    parameters are enough, since the scores of all classes add up to zero.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class Penalised:
 
     @property
     def bread(self):
-        """What a meat of the free parameters lies between."""
+        """The factor on both sides of a meat of the free parameters."""
         return self.contrasts @ self.inverted @ self.contrasts.T
 
     @property

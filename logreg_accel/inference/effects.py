@@ -101,7 +101,7 @@ def _tensors(products, K):
 
 
 def _orders(classes):
-    """Every order of some classes."""
+    """All permutations of some classes."""
     from itertools import permutations
 
     return set(permutations(classes))

@@ -90,7 +90,7 @@ class Evidence(NamedTuple):
         The point, of rows as the sums see them.
     layout : Layout
     scale : float
-        Of the user's weights, in those of the rows.
+        The factor that takes the weights of the rows to the user's.
     value : float
         Σ s·ℓ.
     gradient : ndarray (p,)
@@ -122,7 +122,7 @@ class Evidence(NamedTuple):
         return float(self.totals[0].sum())
 
     def of_free(self, H):
-        """What belongs to the free parameters of a matrix over all of W.ravel()."""
+        """The part of a matrix over all of W.ravel() that belongs to the free parameters."""
         places = self.layout.places
         return H[np.ix_(places, places)]
 
@@ -151,7 +151,7 @@ def weighed(clf, X, y, sample_weight, offset=None, about_means=False):
 
 
 def _exact(made, intercept, about_means):
-    """Rows in float64, of what makes rows with some columns centred."""
+    """Rows in float64 from `made`, a function of the columns to centre."""
     if about_means:
         return made(centring=None).about_means(intercept)
     rows = made(centring=intercept)
@@ -159,7 +159,7 @@ def _exact(made, intercept, about_means):
 
 
 def _streamed(clf, source, given, about_means):
-    """The same of a source, which stays open for as long as the rows are there."""
+    """The same for a source, which stays open as long as the rows are used."""
     for name, values in given.items():
         if values is not None:
             raise TypeError(
@@ -193,7 +193,7 @@ def _refuse_other_columns(clf, labelled):
 
 
 def _usable(clf):
-    """The backend of a model, or another one where that is not to be had here."""
+    """The backend of a model, or "auto" if it cannot be used here."""
     return clf.backend if clf.backend == "auto" or unusable(clf.backend) is None else "auto"
 
 
@@ -205,7 +205,7 @@ def gather(clf, rows, scale, base, meat):
     clf : fitted LogisticRegression
     rows : Rows
     scale : float
-        Of the user's weights, in those of the rows.
+        The factor that takes the weights of the rows to the user's.
     base : int or None
     meat : bool
         Whether the sums of a sandwich are wanted.

@@ -24,7 +24,7 @@ _ROUNDING = 64 * np.finfo(np.float64).eps
 
 
 class Point(NamedTuple):
-    """What one read says of some parameters.
+    """The results of one read at some parameters.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Point(NamedTuple):
     root : ndarray (p, p) or None
         A with AAᵀ = I⁻¹.
     rounding : float
-        What the value may be off by.
+        The error that rounding may have left in the value.
     """
 
     theta: Any
@@ -54,7 +54,7 @@ class Maximum(NamedTuple):
     theta : ndarray (p,)
     value : float
     multipliers : ndarray (restrictions,)
-        How ℓ* would change with what is held fixed.
+        The derivatives of ℓ* by the values that are held fixed.
     root : ndarray (p, p)
     converged : bool
     n_iter : int
@@ -116,7 +116,7 @@ class Jeffreys:
         return point.gradient + added[self.layout.places] * self.scale
 
     def point_of(self, evidence):
-        """The Point of the parameters that an Evidence is of."""
+        """The Point at the parameters of an Evidence."""
         theta = evidence.W.ravel()[self.layout.places]
         return self._point(theta, evidence.value, evidence.gradient, evidence.of_free(evidence.information))
 
@@ -128,9 +128,10 @@ class Jeffreys:
     def maximum(self, start, R=None):
         """The Maximum over all parameters with the same R·θ, from a start, by scoring steps.
 
-        A step goes to the maximum of a parabola along which R·θ stays; it is halved until ℓ* grows. Its
-        curvature is I, which lacks that of ½·log|I|: by that alone steps converge by a factor of about p/n,
-        and where few rows tell, hardly at all. So it is mended by the changes of the score, as in L-BFGS.
+        A step goes to the maximum of a parabola among the points with the same R·θ, and is halved until ℓ*
+        grows. The curvature of the parabola is I, which lacks that of ½·log|I|. With I alone, a step would
+        leave about p/n of the distance to the maximum, and nearly all of it where few rows carry information.
+        So the curvature is corrected by the changes of the score, as in L-BFGS.
 
         Parameters
         ----------
@@ -190,7 +191,7 @@ def _inverse_root(information):
 
 
 def _restricted(root, score, R):
-    """The scoring step along which R·θ stays, and the multipliers of R."""
+    """The scoring step that keeps R·θ, and the multipliers of R."""
     up, across = root.T @ score, R @ root  # in coordinates where I is the identity
     if not len(R):
         return root @ up, np.empty(0)
@@ -200,7 +201,7 @@ def _restricted(root, score, R):
 
 
 def _mended(step, root, score, R, pairs):
-    """A scoring step with what some changes of the score say of the curvature."""
+    """A scoring step corrected by the curvature that some changes of the score show."""
     if not pairs:
         return step
     better = two_loop(pairs, lambda v: _restricted(root, v, R)[0], score)
@@ -208,6 +209,6 @@ def _mended(step, root, score, R, pairs):
 
 
 def moved(maximum, R, change):
-    """θ where R·θ is to change by so much, to start a search from: the maximum of the parabola."""
+    """The start of a search in which R·θ changes by a given amount: the maximum of the parabola there."""
     across = R @ maximum.root
     return maximum.theta + maximum.root @ np.linalg.lstsq(across, change, rcond=None)[0]

@@ -75,7 +75,7 @@ def array_api_dispatches(X):
 
 
 def in_namespace_of(X, result):
-    """The result, from the host or X's device, in X's library and there if `array_api_dispatch` is on."""
+    """The result as an array of X's library on X's device, if `array_api_dispatch` is on."""
     if not array_api_dispatches(X) or result.dtype.kind not in "biuf":
         return result
     from sklearn.utils._array_api import get_namespace_and_device

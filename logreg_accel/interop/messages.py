@@ -19,7 +19,7 @@ _UNFINISHED = {
 
 
 def tell_unfinished(solver, solution, stacklevel):
-    """A ConvergenceWarning in the words of scikit-learn's solver, with what is known here behind them."""
+    """A ConvergenceWarning in the words of scikit-learn's solver, followed by what is known here."""
     words = _UNFINISHED[solver].format(n_iter=solution.n_iter, loss=solution.value)
     warnings.warn(
         f"{words}. (Fitted by logreg_accel: {solution.n_iter} steps ended at an estimated relative "
@@ -53,6 +53,6 @@ def tell_deprecated(model, shares, stacklevel):
 
 
 def default(argument):
-    """What an argument of scikit-learn's class is by default; None where there is no such argument."""
+    """The default of an argument of scikit-learn's class; None if it has no such argument."""
     parameters = inspect.signature(sklearn.linear_model.LogisticRegression).parameters
     return parameters[argument].default if argument in parameters else None

@@ -1,5 +1,4 @@
-"""A method `fit` in place of scikit-learn's, which still makes the fits that would mean something else
-here."""
+"""A method `fit` in place of scikit-learn's, which still gets the fits that would mean another thing here."""
 
 import functools
 import time

@@ -101,7 +101,7 @@ class _Careful(io.FileIO):
 
 
 def _read_members(file):
-    """The arrays of a zip file by name, whose bytes stand in it as they are and no longer than it is."""
+    """The arrays of a zip file by name; none is compressed, so that all are at most as long as it."""
     with zipfile.ZipFile(file) as archive:
         file.most = file.size  # the list is read
         members = archive.infolist()

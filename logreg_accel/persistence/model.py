@@ -182,7 +182,7 @@ def _set_arrays(model, arrays, classes):
 
 
 def _set_use(model, header):
-    """How tables become its features, and from what probability on the second class is said, where told."""
+    """Set the encoding of tables, and the probability from which the second class is predicted."""
     if "encoder" in header:
         model.encoder_ = TableEncoder.from_dict(header["encoder"])
         count = model.encoder_.n_features_out_
@@ -198,7 +198,7 @@ def _set_use(model, header):
 
 
 def _is_inference(kept):
-    """Whether this is a dict of facts with a table: columns of numbers and of names, all as long."""
+    """Whether this is a dict of facts with a table: columns of numbers and names, equally long."""
     table = kept.pop("table", None) if isinstance(kept, dict) else None
     if not isinstance(table, dict) or not all(map(_is_plain, kept.values())):
         return False
@@ -217,7 +217,7 @@ def _is_inference(kept):
 
 
 def _classes(header, arrays):
-    """Labels in order: an array of their own, or where they are objects or version 0.1.0 wrote them, text."""
+    """Labels in order, from an array, or from text if they are objects or version 0.1.0 wrote them."""
     if "classes" in header:
         labels, dtype = header["classes"], np.dtype(header["classes_dtype"])
         text = isinstance(labels, list) and all(isinstance(label, str) for label in labels)

@@ -11,8 +11,8 @@ def write_whole(path, write):
     """Call write(file) on a temporary binary file beside `path`, flush it to disk, then rename it to `path`.
 
     Whatever fails, `path` holds either its old content or all of the new one. A file that existed before
-    keeps its permissions. What is there and not a regular file (a pipe, a terminal, /dev/null) is written to
-    directly.
+    keeps its permissions. An existing path that is not a regular file (a pipe, a terminal, /dev/null) is
+    written to directly.
 
     Raises
     ------
@@ -37,7 +37,8 @@ def write_whole(path, write):
 def check_writable(path):
     """Raise the OSError now that `write_whole` would raise after the work.
 
-    A file is created and removed again: nothing else tells of read-only disks, quotas and rights alike.
+    A file is created and removed again, the only check that finds read-only disks, quotas and missing
+    permissions alike.
     """
     path = os.fspath(path)
     old = _status(path)
@@ -50,7 +51,7 @@ def check_writable(path):
 
 
 def _status(path):
-    """What is there, at the end of all links; None for nothing, an OSError for a path that cannot be."""
+    """The status behind all links, or None if nothing is there; OSError for an impossible path."""
     try:
         return os.stat(path)
     except FileNotFoundError:
@@ -68,7 +69,7 @@ def _replaceable(path, old):
 
 
 def _check_access(path):
-    """A rename would replace a file that may not be written."""
+    """Raise OSError if the file may not be written, since a rename would replace it all the same."""
     if not os.access(path, os.W_OK):
         raise PermissionError(f"{path} may not be written; change its permissions or name another file")
 
@@ -142,7 +143,7 @@ def _remove_unlocked(name):
 
 
 def _give_access(handle, old):
-    """Owner, where that is allowed, and permissions of the file that is replaced."""
+    """Take over the permissions and, where that is allowed, the owner of the file that is replaced."""
     with contextlib.suppress(PermissionError):
         os.fchown(handle, old.st_uid, old.st_gid)
     os.fchmod(handle, stat.S_IMODE(old.st_mode) & 0o777)

@@ -38,7 +38,7 @@ class NumbaBackend(NumpyBackend):
         return lanes.layout(X)
 
     def take(self, block, rows, weights):
-        """Of row-major X on all threads: most of the time goes to the operating system, for fresh pages."""
+        """Rows of a row-major X on all threads: most of the time goes to the system, for fresh pages."""
         X = block.X
         if X.compressed or X.centre is not None:  # which have ways of their own
             return Backend.take(self, block, rows, weights)
@@ -107,7 +107,7 @@ class NumbaBackend(NumpyBackend):
         return blas_limit(1)
 
     def each(self, work, count):
-        """On all threads, with one of BLAS each."""
+        """On all threads, each with a BLAS of one thread."""
 
         def in_time(i):
             clock.check()
@@ -117,7 +117,7 @@ class NumbaBackend(NumpyBackend):
             run_lanes(in_time, count, self.n_threads or usable_threads())
 
     def beside(self, pass_, count):
-        """Not for Hessians, whose sums may be as large as blocks."""
+        """None for Hessians, since the sums of each may be as large as a block of rows."""
         threads = self.n_threads or usable_threads()
         if threads == 1 or not isinstance(pass_, _SMALL):
             return None
@@ -138,5 +138,5 @@ class NumbaBackend(NumpyBackend):
 
 
 def _transposed(parts):
-    """Margins of all lanes, the outputs one after the other: as the loops want them back."""
+    """Margins of all lanes, one output after the other, the order in which the loops take them back."""
     return np.concatenate([part.T for part in parts], axis=1).T

@@ -15,7 +15,7 @@ _MOST_BYTES = 1 << 16  # of the margins of a tile
 
 
 class _Job:
-    """X by rows and by columns, and what of a pass both of its halves want."""
+    """X by rows and by columns, and what both halves of a pass need."""
 
     def __init__(self, backend, pass_, block, A):
         X, self.backend, self.A = block.X, backend, A

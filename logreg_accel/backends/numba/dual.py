@@ -39,14 +39,14 @@ def _epoch(backend, pass_, block, job):
 
 
 def _order(m, rng):
-    """All rows, runs of a few in random order: single ones would wait for memory most of the time."""
+    """All rows as short runs in random order; single rows would wait for memory most of the time."""
     runs = rng.permutation(-(-m // _RUN))[:, None] * _RUN + np.arange(_RUN)
     order = runs.ravel()
     return (order[order < m] + rng.integers(_RUN)) % m
 
 
 def _first_state(backend, pass_, block, job, w):
-    """p and ‖x‖² to begin with, and the w that belongs to these p in place of the one given."""
+    """The first p and ‖x‖², and the w that belongs to these p, which replaces the one given."""
     loops, state = kernels.loops("dual"), np.zeros((block.X.shape[0], 2))
     loops.squares(job.A, len(w) - 1, state)
     if w.any():
@@ -63,7 +63,7 @@ def _margins(backend, pass_, block, w):
 
 
 def _weights(block):
-    """In float64, as proofs want them."""
+    """Weights in float64, as proofs need them."""
     s = block.sample_weight
     return np.empty(0) if s is None else np.ascontiguousarray(s, dtype=np.float64)
 

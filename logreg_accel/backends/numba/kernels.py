@@ -41,7 +41,7 @@ def checksums(words, factors, pieces):
 
 
 def read_checked(file, offset, words, factors, sums):
-    """Fill words from a file, without Python in between; False where they are not as they were written."""
+    """Fill words from a file, without Python in between; False if they are not those that were written."""
     return loops("checksums").read(file, offset, words, factors, sums, _PIECES_AT_ONCE)
 
 
@@ -92,7 +92,7 @@ def with_job(layout):
 
 
 def loss_gradient(backend, pass_, block, job):
-    """The loss, the gradient, and where they are wanted the margins and the diagonal."""
+    """The loss, the gradient and, if the pass asks for them, the margins and the diagonal."""
     k, n = job.W.shape
     m = block.X.shape[0]
     softmax = isinstance(pass_.loss, Multinomial)

@@ -44,7 +44,7 @@ def loops(name):
 
 
 def layout(X):
-    """ "rows", "columns" or "sparse", and what the loops take of X; None where they can take nothing.
+    """ "rows", "columns" or "sparse", and what the loops take of X; None if there is no loop for it.
 
     The loops take X by rows, or a tuple: Xᵀ by rows, or data, indices and indptr of a sparse X.
     """
@@ -127,7 +127,7 @@ def rows_count(vector):
 
 
 def hessian_count(X, pass_):
-    """Lanes for a Hessian: each has a sum of its own, and some rows for it to be worth."""
+    """Lanes for a Hessian: each has a sum of its own, and enough rows to be worth one."""
     return max(
         1, min(count(X), X.shape[0] // (8 * X.shape[1]), _HESSIANS_BYTES // (8 * hessian_size(pass_) ** 2))
     )
@@ -144,18 +144,18 @@ def hessian_rows(X):
 
 
 def hessian_size(pass_):
-    """Rows and columns of what a pass gives, or of a square of about as many numbers."""
+    """The side of a square matrix with about as many numbers as the pass returns."""
     n, k = pass_.W.shape
     return n * {Hessian: k, OwnHessians: math.isqrt(k) + 1}.get(type(pass_), 1)
 
 
 def even(m, lanes):
-    """Where lanes of as many rows begin and end."""
+    """Where lanes of equally many rows begin and end."""
     return [m * i // lanes for i in range(lanes + 1)]
 
 
 def bounds(X, lanes):
-    """Where lanes of rows begin and end; of a sparse X with as many entries each."""
+    """Where lanes of rows begin and end; those of a sparse X have equally many entries."""
     if not X.compressed or lanes == 1:
         return even(X.shape[0], lanes)
     indptr, entries = X.stored.indptr, X.stored.data.size

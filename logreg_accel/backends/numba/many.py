@@ -1,8 +1,8 @@
 """Passes over many models: products by BLAS on a tile, compiled lines between them, one read of X.
 
 Columns are cut into a few blocks as wide as BLAS wants them, and all of them go over a tile of X while it is
-in cache. Blocks of one width, which would give a model the same bits whatever the company, would have to be
-narrow, at half the speed.
+in cache. With blocks of one fixed width, a model would have the same bits whichever models are fitted beside
+it, but the blocks would have to be narrow, at half the speed.
 """
 
 from typing import NamedTuple
@@ -39,12 +39,12 @@ class _Tile(NamedTuple):
     Attributes
     ----------
     lo, q : int
-        The first one, and how many.
+        The first row, and the number of rows.
     X : Matrix or None
         In the arithmetic of the pass; None where loops take the entries of a sparse X.
     codes : ndarray (targets, q)
     lines : ndarray (splits, q)
-        What each row counts in a split.
+        The weight of each row in a split.
     """
 
     lo: int
@@ -60,7 +60,7 @@ class _Job:
     Attributes
     ----------
     tables : list of _Table
-        One a block of columns.
+        One per block of columns.
     """
 
     def __init__(self, backend, pass_, block):
@@ -92,7 +92,7 @@ class _Job:
         )
 
     def columns(self, W):
-        """W (n + 1, k) as it is multiplied: of a dense X the weights by rows, and the intercepts."""
+        """W (n + 1, k) in the form that is multiplied: for a dense X weights by rows, and intercepts."""
         if self.sparse:
             return np.ascontiguousarray(W, dtype=self.dtype)
         columns = W.T.astype(self.dtype)
@@ -185,7 +185,7 @@ class _Job:
         return values.sum(axis=0), total if self.sparse else total.swapaxes(1, 2)
 
     def work(self, q):
-        """Scratch of the lines."""
+        """Scratch memory for the formulas of q rows."""
         return np.empty((6 if self.softmax else 2, q), dtype=self.dtype)
 
 
@@ -200,7 +200,7 @@ def _with_job(kernel):
 
 @_with_job
 def loss_gradient(job, pass_):
-    """The loss and the gradient, and where it is wanted the diagonal of the Hessian, of two classes."""
+    """The loss, the gradient and, if asked for, the diagonal of the Hessian, of two classes."""
     if pass_.diagonal and job.softmax or pass_.keep_margins:
         return None
     W = job.columns(pass_.W)
