@@ -239,6 +239,16 @@ def pytest_xdist_make_scheduler(config, log):
     return LoadFileScheduling(config, log) if config.option.dist == "load" else None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Files with tests on the stand-in come after a third of the others, during which it is compiled."""
+    waiting = {item.path for item in items if EMULATED and _on_stand_in(item)}
+    others = list(dict.fromkeys(item.path for item in items if item.path not in waiting))
+    third = len(others) // 3
+    places = {path: i for i, path in enumerate([*others[:third], *sorted(waiting), *others[third:]])}
+    items.sort(key=lambda item: places[item.path])
+
+
 _early = {}
 
 
