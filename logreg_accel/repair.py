@@ -26,7 +26,7 @@ _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
 decrement, so that such steps never end; a jump removes the loss of these rows at once."""
 _NOTHING = 1e-28  # relative decrement that counts as zero
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
-_FINE = 1e-10  # relative bound from which on rows count whose slope is lost in rounding
+_FINE = 1e-10  # times √F, about as its rounding is: the loss of rows whose slope may be lost in it
 _SURE = 10  # roundings by which a bound is raised
 _LITTLE = 1e-4  # of a bound, by how much it may be overstated
 
@@ -146,8 +146,8 @@ class Repair:
                 if self.penalty.has_l1 and metric.misses(residual, self._error(), allowed):
                     return math.inf
                 return (yield from self._gap_of_exact_sums())
-            fine = least <= _FINE * self.point.value and not self.all_told and metric.flat is not None
-            if fine and (yield from self._is_seen_by_others(metric)):
+            fine = least <= _FINE * math.sqrt(min(self.point.value, 1.0)) and not self.all_told
+            if metric.has_flat and fine and (yield from self._is_seen_by_others(metric)):
                 return math.inf
         hidden = metric.lost(residual, self._error()) + 2 * duality.of_margins(self.here, self.start) ** 2
         rounded = self._rounding(metric, _LITTLE * least)

@@ -111,6 +111,11 @@ class Matrix:
         unseen = (self.whole.diagonal() <= self.ridge_of_all) & ~self.fixed
         return bool((abs(residual) > _SURE * error + allowed)[unseen].any())
 
+    @property
+    def has_flat(self):
+        """Whether there are directions without curvature."""
+        return self.flat is not None and self.flat.size > 0
+
     def along_flat(self):
         """A step along all directions without curvature."""
         signs = np.random.default_rng(0).choice([-1.0, 1.0], self.flat.shape[1])
@@ -120,7 +125,7 @@ class Matrix:
         """What is to be had along directions without curvature: all, but nothing where the slope is error."""
         if not self.bounded:
             return 0.0 if self.ridged else math.inf
-        if self.flat is None:
+        if not self.has_flat:
             return 0.0
         slopes, errors = residual[self.active] @ self.flat, error[self.active] @ abs(self.flat)
         return math.inf if (abs(slopes) > _SURE * errors).any() else 0.0
