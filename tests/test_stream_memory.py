@@ -87,6 +87,21 @@ def tables(folder, parts, town=True):
     return folder / "*.parquet"
 
 
+@pytest.fixture(scope="module")
+def one_table(tmp_path_factory):
+    return tables(tmp_path_factory.mktemp("one"), 1)
+
+
+@pytest.fixture(scope="module")
+def two_tables(tmp_path_factory):
+    """Their pattern, and the file of a model of some of their rows."""
+    folder = tmp_path_factory.mktemp("two")
+    pattern = tables(folder, 2, town=False)
+    some = pd.read_parquet(folder / "0.parquet")[:1000]
+    LogisticRegression().fit(some.drop(columns="y"), some.y).save(folder / "model.npz")
+    return pattern, folder / "model.npz"
+
+
 @pytest.mark.parametrize(
     "n, megabytes", [(30, 140), *(pytest.param(n, 200, marks=pytest.mark.slow) for n in (10, 100))]
 )
@@ -104,16 +119,16 @@ def test_the_budget_of_memory_holds_for_a_cross_validation(tmp_path, n):
 
 
 @pytest.mark.parametrize("parts", [1, pytest.param(4, marks=pytest.mark.slow)])
-def test_the_budget_holds_for_tables_in_large_row_groups(tmp_path, parts):
-    assert peak_of(tables(tmp_path, parts), 140_000_000) <= 1.1 * 140_000_000
+def test_the_budget_holds_for_tables_in_large_row_groups(one_table, tmp_path, parts):
+    pattern = one_table if parts == 1 else tables(tmp_path, parts)
+    assert peak_of(pattern, 140_000_000) <= 1.1 * 140_000_000
 
 
-def test_the_least_budget_that_is_told_of_tables_holds(tmp_path):
-    pattern = tables(tmp_path, 1)
+def test_the_least_budget_that_is_told_of_tables_holds(one_table):
     with pytest.raises(MemoryError, match="takes") as told:
-        next(scan(pattern, target="y", memory="96MB", encoder=TableEncoder()).pieces())
+        next(scan(one_table, target="y", memory="96MB", encoder=TableEncoder()).pieces())
     budget = int(re.search(r"takes (\d+) MB", str(told.value))[1]) * 1_000_000 + 1_000_000
-    assert budget < 120_000_000 and peak_of(pattern, budget) <= 1.1 * budget
+    assert budget < 120_000_000 and peak_of(one_table, budget) <= 1.1 * budget
 
 
 @pytest.mark.parametrize(
@@ -125,12 +140,10 @@ def test_the_least_budget_that_is_told_of_tables_holds(tmp_path):
         *(pytest.param(w, marks=pytest.mark.slow) for w in ("predict", "score")),
     ],
 )
-def test_the_budget_holds_for_predictions(tmp_path, what):
+def test_the_budget_holds_for_predictions(two_tables, what):
     """Of more rows than it has room for, however many they are."""
-    budget, pattern = 120_000_000, tables(tmp_path, 2, town=False)
-    some = pd.read_parquet(tmp_path / "0.parquet")[:1000]
-    LogisticRegression().fit(some.drop(columns="y"), some.y).save(tmp_path / "model.npz")
-    assert peak_of(pattern, budget, what, tmp_path / "model.npz") <= 1.1 * budget
+    budget, (pattern, model) = 120_000_000, two_tables
+    assert peak_of(pattern, budget, what, model) <= 1.1 * budget
 
 
 @pytest.mark.parametrize("encoder", [None, TableEncoder()])
