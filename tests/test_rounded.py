@@ -69,6 +69,22 @@ def test_sources_tell_the_sum_of_all_files(tmp_path):
             LogisticRegression().fit(source)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+def test_text_is_told_of_as_it_is_written(tmp_path, suffix, monkeypatch):
+    """Also beyond 64 bits and in later chunks; not for numbers with a point or an exponent."""
+    monkeypatch.setattr("logreg_accel.data.shards.BATCH", 64)
+    longer = [str(value) for value in BEYOND[:6].tolist()] + ["1" + "0" * 22, "1" + "0" * 22 + "1"]
+    frame = FRAME.assign(y=Y, longer=longer, real=["1e30", "9007199254740993.5"] + ["1"] * (M - 2))
+    for i in range(2):
+        frame.to_csv(tmp_path / f"{i}.{suffix}", index=False)
+    counted = r"'key' \(6\), 'longer' \(8\)\. "
+    with pytest.warns(DataConversionWarning, match=counted):
+        LogisticRegression().fit(scan(tmp_path / f"*.{suffix}", target="y"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataConversionWarning)
+        LogisticRegression().fit(scan(tmp_path / f"*.{suffix}", target="y", features=["small", "x", "real"]))
+
+
 def test_labels_beyond_are_kept_apart(tmp_path):
     """Two that float64 has as one."""
     labels = (1 << 53) + Y

@@ -4,6 +4,7 @@ Two account numbers or two times in nanoseconds may become equal. The fit contin
 the numbers differ by much more than the spacing of float64.
 """
 
+import math
 import warnings
 from collections import Counter
 
@@ -13,6 +14,7 @@ from sklearn.exceptions import DataConversionWarning
 from .convert import columns_of_int64
 
 _EXACT = 1 << 53
+_LONG = r"^\s*[-+]?\d{16,}\s*$"
 
 
 def rounded(X):
@@ -25,6 +27,23 @@ def rounded(X):
     """
     counts = {name: _count(values) for name, values in _whole(X)}
     return Counter({name: count for name, count in counts.items() if count})
+
+
+def beyond(columns):
+    """The names of float64 columns, of a dict, with a number that may have been rounded to it."""
+    return [
+        name
+        for name, values in columns.items()
+        if values.size and (values.max() >= _EXACT or values.min() <= -_EXACT)
+    ]
+
+
+def rounded_texts(column):
+    """How many whole numbers of an Arrow column of text float64 rounds."""
+    import pyarrow.compute as pc
+
+    long = column.filter(pc.match_substring_regex(column, _LONG))
+    return sum(abs(float(text)) == math.inf or int(float(text)) != int(text) for text in long.to_pylist())
 
 
 def warn_rounded(counts):

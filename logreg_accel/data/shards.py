@@ -5,6 +5,7 @@ come. What the shards must have in common is checked by `scan.Source`, which joi
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from . import files
 from .chunks import BATCH, CHUNK, Chunk, Wanted, in_pieces, of_arrays, of_batch
 from .opening import kind_of
 from .reader import TABLES, TableReader, find_files
+from .rounded import beyond, rounded_texts
 
 
 class Part(NamedTuple):
@@ -118,13 +120,30 @@ def _of_table(path, wanted):
     if reader.kind == "text":
         reader.typed(dict.fromkeys(taken, "number"))
     rows = max(BATCH // (8 * len(read)), 1)
-    empty = True
+    empty, known = True, set()
     for batch in reader.batches(read, rows):
         empty = False
         for start in range(0, max(batch.num_rows, 1), rows):
-            yield of_batch(batch.slice(start, rows), taken, wanted, path)
+            chunk = of_batch(batch.slice(start, rows), taken, wanted, path)
+            far = {} if reader.kind != "text" else beyond(dict(zip(taken, chunk.X.T, strict=True)))
+            if new := [name for name in far if name not in known]:
+                known.update(new)
+                chunk = chunk._replace(rounded=_rounded_text(path, new))
+            yield chunk
     if empty:
         yield Chunk(np.empty((0, len(taken))), names=taken)
+
+
+def _rounded_text(path, names):
+    """How many whole numbers of some columns of a text file float64 has not; reads these columns again.
+
+    Arrow parses them as float64, which does not show any more what was written.
+    """
+    counts = Counter()
+    for batch in TableReader(path).typed(dict.fromkeys(names, "text")).batches(names):
+        for name in names:
+            counts[name] += rounded_texts(batch.column(name))
+    return +counts
 
 
 def _is_npy(column):
