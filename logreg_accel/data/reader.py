@@ -41,7 +41,8 @@ def find_files(patterns):
         else:
             paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
         if not paths:
-            raise FileNotFoundError(2, "no such file", pattern)
+            told = "no such file" + ("; in a pattern, [[] stands for a bracket" if "[" in pattern else "")
+            raise FileNotFoundError(2, told, pattern)
         found += paths
     return found
 

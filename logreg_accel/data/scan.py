@@ -142,10 +142,10 @@ def scan(
         Columns to leave out.
     memory : str or int
         Memory that a fit may use in addition to what the process uses already: "4GB", "800MB", or bytes.
-        Arrow holds a page of every column of a Parquet file at a time, which counts. What the streaming engine
-        of polars takes for a lazy frame comes on top of it, which is some hundred megabytes however many rows
-        there are, unless the query sorts, joins or groups them; and in `LogisticRegressionCV` what scikit-learn takes for a splitter
-        other than StratifiedKFold and for scores other than the default one.
+        Arrow holds a page of every column of a Parquet file at a time, which counts. On top come some hundred
+        megabytes that the streaming engine of polars takes for a lazy frame, however many rows there are (and
+        more if the query sorts, joins or groups them); and in `LogisticRegressionCV` what scikit-learn takes
+        for a splitter other than StratifiedKFold and for scores other than the default one.
     cache : path or None
         A folder on a local disk where the blocks stay, so that the next fit on the same inputs need not
         decode them; None uses a temporary file in `TMPDIR`, which is removed afterwards.
