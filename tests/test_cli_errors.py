@@ -14,6 +14,7 @@ from command_line import FORMATS, run, write
 from logreg_accel import load
 
 NONE = ["--target", "t", "--encode", "none"]
+ARFF = "Title, source\n%\n\n@RELATION some\n@ATTRIBUTE a REAL\n@ATTRIBUTE t {0, 1}\n@DATA\n1,0\n2,1\n"
 BAD = {
     "missing file": (5, lambda d: ["train", d / "none.csv", "--target", "t", "--model", d / "m"], "none.csv"),
     "missing folder": (
@@ -26,6 +27,23 @@ BAD = {
         3,
         lambda d: ["train", write(d / "x.csv"), "--target", "tt", "--model", d / "m"],
         "Did you mean 't'?",
+    ),
+    "no such column beside a long name": (
+        3,
+        lambda d: [
+            "train",
+            _text(d / "x.csv", "a" + " word" * 99 + ",b\n1,0\n"),
+            "--target",
+            "t",
+            "--model",
+            "m",
+        ],
+        "It has: a word word word word word word word wor..., b.",
+    ),
+    "ARFF": (
+        3,
+        lambda d: ["train", _text(d / "x", f"% {ARFF}"), "--target", "t", "--model", d / "m"],
+        "is an ARFF file; expected a table. The lines after its line @data",
     ),
     "no such number": (
         3,

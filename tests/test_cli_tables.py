@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 pa = pytest.importorskip("pyarrow")
 
 from logreg_accel import LogisticRegression, TableEncoder, load  # noqa: E402
+from logreg_accel.cli.plan import _shares  # noqa: E402
 from logreg_accel.data.reader import TableReader  # noqa: E402
 
 
@@ -196,6 +197,11 @@ def test_three_classes_and_groups(tmp_path, capsys):
     code, out, _ = run(*command, capsys=capsys)
     assert code == 0 and "base rate" in out and "Calibration" in out and "By town" in out
     assert max(map(len, out.splitlines())) <= 80 + len(str(tmp_path)) * 2
+
+
+@pytest.mark.parametrize("n, end", [(7, "g 1 (14.3%)"), (8, "f 1 (12.5%) and 2 more classes")])
+def test_no_single_class_is_left_unnamed(n, end):
+    assert _shares(list("abcdefgh")[:n], np.ones(n, dtype=int)).endswith(end)
 
 
 def test_what_is_new_is_counted(table, tmp_path, capsys):

@@ -10,6 +10,7 @@ from ..table.learning import FEW
 from ..table.values import all_different, is_text, numbers_of, texts_of
 
 _WIDTH = 78
+_SHARES = 6  # classes that are named
 _DIGITS = r"(\d{1,3}([, ']?\d{3})*(\.\d+)?|\d{1,3}([. ']?\d{3})*(,\d+)?)"  # 1,234.5 or 1.234,5
 _SIGNED = re.compile(rf"[-+]?[$€£]?\s*[-+]?{_DIGITS}\s*[%$€£]?")
 _RARE, _MANY_CLASSES, _APART, _SOME, _SHOWN = 0.02, 20, 1e3, 20_000, 100
@@ -75,8 +76,9 @@ def _item(heading, text):
 
 def _shares(classes, counts):
     order = np.argsort(-counts, kind="stable")
-    some = [f"{classes[i]} {counts[i]:,} ({counts[i] / counts.sum():.1%})" for i in order[:6]]
-    return ", ".join(some) + (f" and {len(classes) - 6} more classes" if len(classes) > 6 else "")
+    shown = len(order) if len(order) <= _SHARES + 1 else _SHARES  # naming one more takes no more room
+    some = [f"{classes[i]} {counts[i]:,} ({counts[i] / counts.sum():.1%})" for i in order[:shown]]
+    return ", ".join(some) + (f" and {len(order) - shown} more classes" if shown < len(order) else "")
 
 
 def _odd(encoder, table, target, y, classes, counts):

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import tables
 from .convert import as_array
-from .opening import kind_of, open_unpacked
+from .opening import kind_of, open_unpacked, some_of
 
 
 class Table(NamedTuple):
@@ -136,10 +136,7 @@ def find_column(name, columns, path):
     if name is not None and name not in columns:
         near = difflib.get_close_matches(str(name), columns, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"{path!r} has no column {name!r}.{hint} It has: {', '.join(columns[:20])}"
-            + (f" and {len(columns) - 20} more." if len(columns) > 20 else ".")
-        )
+        raise ValueError(f"{path!r} has no column {name!r}.{hint} It has: {some_of(columns)}.")
 
 
 # -- arrays --------------------------------------------------------------------------------------------------

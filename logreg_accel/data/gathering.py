@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from .opening import Unfit
+from .opening import Unfit, some_of
 from .reader import TableReader, find_files
 
 
@@ -66,10 +66,7 @@ class Tables:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         if looks_like_data(self.names):
             hint = " Its first line looks like a row; --no-header gives the columns the numbers from 0 on."
-        more = f" and {len(self.names) - 20} more" if len(self.names) > 20 else ""
-        raise ValueError(
-            f"{self.name!r} has no column {name!r}.{hint} It has: {', '.join(self.names[:20])}{more}."
-        )
+        raise ValueError(f"{self.name!r} has no column {name!r}.{hint} It has: {some_of(self.names)}.")
 
     def read(self, types, columns=None):
         """The whole table as a `pyarrow.Table`; `types` are those of `TableReader.typed`.

@@ -23,6 +23,7 @@ _ARRAYS = {".npy": "npy", ".npz": "npz"}
 _TABLES = {".csv": "text", ".tsv": "text", ".parquet": "parquet", ".feather": "feather", ".arrow": "feather"}
 _SVMLIGHT = {".svm", ".svmlight", ".libsvm", ".t"}  # the last is that of the LIBSVM data sets
 _SVMLIGHT_LINE = re.compile(rb"[-+.\deE,]+(\s+qid:\d+)?(\s+\d+:[^\s:]+)+\s*(#.*)?")
+_ARFF = re.compile(r"(?:[ \t]*(?:%[^\n]*)?\r?\n)*[ \t]*@relation\b", re.IGNORECASE)
 _SEPARATORS = (",", "\t", ";", "|", " ")
 
 
@@ -153,11 +154,16 @@ def layout_of(path, separator=None, header=True, encoding="utf-8"):
     Raises
     ------
     ValueError
-        The file is empty.
+        The file is empty or in the format ARFF.
     """
     head = head_of(path)
     decode = codecs.getincrementaldecoder("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
     text = decode().decode(head)
+    if _ARFF.match(text):
+        raise ValueError(
+            f"{path!r} is an ARFF file; expected a table. The lines after its line @data are one without a "
+            "header; the lines with @attribute name its columns."
+        )
     if separator is None:
         separator = "\t" if suffix_of(path) == ".tsv" else _sniffed(text)
     rows = _rows(text, separator)
@@ -170,6 +176,12 @@ def layout_of(path, separator=None, header=True, encoding="utf-8"):
     comma = separator == ";" and any(re.fullmatch(r"[-+]?\d+,\d+", cell) for cell in whole)
     comma = comma and not any(re.fullmatch(r"[-+]?\d+\.\d+", cell) for cell in whole)
     return Layout(separator, names, rows[0], "," if comma else ".", '"' in text)
+
+
+def some_of(names, most=20, width=40):
+    """Names of columns for a message; a first line that is no header may hold a text of any length."""
+    some = [name if len(name) <= width else f"{name[:width]}..." for name in map(str, names[:most])]
+    return ", ".join(some) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _rows(text, separator, most=20):
