@@ -41,7 +41,7 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None):
     """
     diagonal, u = H.diagonal().copy(), w.copy()
     try:  # a copy would be of the size of the largest thing there is
-        H[np.diag_indices_from(H)] *= 1 + max(_LIFT, 200 * rounding)
+        diagonal_of(H)[:] *= 1 + max(_LIFT, 200 * rounding)
         if sweeps is not None:
             slope, rows = gradient.copy(), np.ascontiguousarray(H)
             for _ in range(_SWEEPS // 2):
@@ -50,7 +50,7 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None):
                     break
         return feature_sign_search(H, H @ w - gradient, l1, u)
     finally:
-        H[np.diag_indices_from(H)] = diagonal
+        diagonal_of(H)[:] = diagonal
 
 
 def feature_sign_search(H, b, l1, u):
@@ -87,7 +87,7 @@ def feature_sign_search(H, b, l1, u):
         if solve is None:
             if not lift < 1e3:
                 raise FloatingPointError("The Hessian has entries that are not finite.")
-            H[np.diag_indices_from(H)] *= 1 + lift
+            diagonal_of(H)[:] *= 1 + lift
             lift *= 10
             continue
         d, best, gain = _best_on_the_way(part, solve, slope[A], u[A], l1[A], signs[A])
@@ -136,6 +136,11 @@ def cholesky(H):
     if not len(H):  # LAPACK wants some
         return lambda b: b
     lifted = H.copy().T  # in the order of LAPACK, which is called straight: SciPy's way there takes longer
-    lifted[np.diag_indices_from(lifted)] *= 1 + _LEAST_LIFT
+    diagonal_of(lifted)[:] *= 1 + _LEAST_LIFT
     factor, failed = lapack.dpotrf(lifted, lower=1, clean=0, overwrite_a=1)
     return None if failed else lambda b: lapack.dpotrs(factor, b, lower=1)[0]
+
+
+def diagonal_of(H):
+    """The diagonal of H, to be written to; indices of it would take longer to make than a small factor."""
+    return np.einsum("ii->i", H)

@@ -107,11 +107,11 @@ def _urgent(slope, l1, kept):
     urgency[kept] = 0.0
     there, room = int(kept.sum()), int(len(kept) / _MOST)
     most = min(max(_ADDED, there), max(room - there, 1))
-    added = np.argsort(-urgency, kind="stable")[:most]
+    beyond = np.flatnonzero(urgency > 1 + _SLACK)
     urgent = np.zeros(len(kept), dtype=bool)
-    urgent[added[urgency[added] > 1 + _SLACK]] = True
+    urgent[beyond[np.argsort(-urgency[beyond], kind="stable")[:most]]] = True
     if not (kept.any() or urgent.any()):  # all weights are zero: one column says so
-        urgent[added[:1]] = True
+        urgent[urgency.argmax()] = True
     return urgent
 
 
