@@ -291,6 +291,19 @@ def test_all_columns_with_gaps_are_told_where_nothing_is_encoded(tmp_path, capsy
     assert not (tmp_path / "m.npz").exists()
 
 
+def test_a_column_without_a_name_is_told(tmp_path, capsys):
+    """R writes row names without a heading, and Arrow keeps them as a column named ""."""
+    from pyarrow.parquet import write_table
+
+    rng = np.random.default_rng(0)
+    columns = {"": np.arange(60), "x": rng.standard_normal(60), "y": np.arange(60) % 2}
+    write_table(pa.table(columns), tmp_path / "x.parquet")
+    model = tmp_path / "m.npz"
+    code, _, err = run("train", tmp_path / "x.parquet", "--target", "y", "--model", model, capsys=capsys)
+    assert code == 0 and "left out        (no name): it numbers the rows" in err
+    assert "(no name)  left out" in run("inspect", model, capsys=capsys)[1]
+
+
 def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     names, rows = draw()
     rows = [[*row, str(997 * i % 400), row[5], "x"] for i, row in enumerate(rows)]

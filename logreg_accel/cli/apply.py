@@ -17,6 +17,7 @@ from .output import (
     coefficient,
     for_people,
     inputs_of,
+    name_of,
     print_facts,
     print_json,
     print_table,
@@ -207,7 +208,7 @@ def inspect(options):
         return
     print_facts(options.model, for_people(facts | {"classes": ", ".join(map(str, model.classes_))}))
     if hasattr(model, "encoder_"):
-        cells = [[column.name, made_of(column)] for column in model.encoder_.columns_]
+        cells = [[name_of(column), made_of(column)] for column in model.encoder_.columns_]
         print_table("Columns of the table", ["column", "taken as"], cells)
     print_table(
         f"Largest coefficients ({len(order)} of {model.n_features_in_})",

@@ -219,6 +219,11 @@ def shown(line):
     return without_commands(line, _COMMAND)
 
 
+def name_of(column):
+    """The name of a column of a table, in words if it is empty, as in tables of R's that Arrow has read."""
+    return column.name or "(no name)"
+
+
 def text(value):
     """Format a value, with floats shortened to six digits."""
     if isinstance(value, float):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..persistence.writing import write_whole
+from .output import name_of
 from .quality import HEADINGS, calibration, measure, quality
 
 _POINTS = 400  # of a curve; a screen shows no more
@@ -273,7 +274,7 @@ def _columns(page, model):
     if not hasattr(model, "encoder_"):
         return ""
     rows = [
-        [column.name, made_of(column) + (f": {column.why}" if isinstance(column, LeftOut) else "")]
+        [name_of(column), made_of(column) + (f": {column.why}" if isinstance(column, LeftOut) else "")]
         for column in model.encoder_.columns_
     ]
     return page.table("Columns of the table", ["column", "taken as"], rows[:200], words=True)

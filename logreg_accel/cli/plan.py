@@ -8,6 +8,7 @@ import numpy as np
 from ..table import LeftOut, Levels, Number
 from ..table.learning import FEW
 from ..table.values import all_different, is_text, numbers_of, texts_of
+from .output import name_of
 
 _WIDTH = 78
 _SHARES = 6  # classes that are named
@@ -37,15 +38,15 @@ def _told(encoder, target, classes, counts):
     numbers = [column for column in encoder.columns_ if isinstance(column, Number)]
     levels = [column for column in encoder.columns_ if isinstance(column, Levels)]
     yield from _item(f"target {target}", _shares(classes, counts))
-    yield from _item(f"numbers ({len(numbers)})", ", ".join(column.name for column in numbers))
-    names = (f"{column.name} ({_count(column)}{_pooled(column)})" for column in levels)
+    yield from _item(f"numbers ({len(numbers)})", ", ".join(map(name_of, numbers)))
+    names = (f"{name_of(column)} ({_count(column)}{_pooled(column)})" for column in levels)
     yield from _item(f"levels ({len(levels)})", ", ".join(names))
     yield from _item("compared with", bases(encoder))
-    lacking = [column.name for column in numbers + levels if column.missing]
+    lacking = [name_of(column) for column in numbers + levels if column.missing]
     yield from _item(f"missing ({len(lacking)})", ", ".join(lacking))
     for column in encoder.columns_:
         if isinstance(column, LeftOut):
-            yield from _item("left out", f"{column.name}: {column.why}")
+            yield from _item("left out", f"{name_of(column)}: {column.why}")
     stored = "sparse" if encoder.sparse_ else "dense"
     yield from _item("the matrix", f"{encoder.n_features_out_:,} columns, {stored}")
 
