@@ -2,7 +2,9 @@
 
 import collections
 import os
+import re
 import signal
+import threading
 import time
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from logreg_accel import LogisticRegression, scan
 from logreg_accel.backends import get_backend
 from logreg_accel.backends.passes import LossGradient
+from logreg_accel.cluster import dask as cluster_dask
 from logreg_accel.cluster import parts, rows
 from logreg_accel.cluster.dask import DaskPool
 from logreg_accel.losses import loss_of
@@ -50,6 +53,19 @@ def test_files_that_workers_read(client, frame, tmp_path):
     assert list(model.feature_names_in_) == NAMES
     with pytest.raises(ValueError, match="0.parquet' has no column 'z'"):
         model.fit(scan(tmp_path / "*.parquet", target="z", client=client))
+
+
+def test_workers_that_run_other_code_are_named(client, frame, tmp_path, monkeypatch):
+    """Before they look at a question, which other code may not even be able to load."""
+    frame.to_parquet(tmp_path / "0.parquet")
+    ours = cluster_dask.code()
+    there = lambda: threading.current_thread() is not threading.main_thread()  # noqa: E731
+    monkeypatch.setattr(cluster_dask, "code", lambda: "0.1 (1234abcd)" if there() else ours)
+    told = (
+        rf"the worker \S+ runs logreg_accel 0.1 \(1234abcd\), and the client {re.escape(ours)}; expected the"
+    )
+    with pytest.raises(parts.ClusterError, match=told):
+        LogisticRegression().fit(scan(tmp_path / "0.parquet", target="y", drop=["w"], client=client))
 
 
 def test_dask_frames_and_arrays(client, frame):

@@ -1,10 +1,13 @@
 """Workers of a Dask cluster as a pool."""
 
 import concurrent.futures
+import functools
+import hashlib
 import time
+from pathlib import Path
 
 from .collections import Partition
-from .parts import LOST, Failed
+from .parts import LOST, ClusterError, Failed
 
 _FRESH = 0.5  # seconds for which the list of workers is kept
 _FETCH = 20.0  # seconds that a result may take to arrive here
@@ -24,13 +27,14 @@ class DaskPool:
         self.told, self.heard = {}, {}
 
     def submit(self, worker, function, args):
+        from distributed.protocol.pickle import dumps
+
         # Partitions are futures, which Dask computes again if they are lost.
         partitions = [part.read for part in _parts_in(args) if isinstance(part.read, Partition)]
         values = [self.client.compute(value) for partition in partitions for value in partition.values]
         keys = [(partition.key, len(partition.values)) for partition in partitions]
-        return self.client.submit(
-            _run, function, args, keys, *values, workers=[worker], pure=False, retries=0
-        )
+        asked = dumps((function, args))  # not to be understood by other code, which _run is to notice first
+        return self.client.submit(_run, code(), asked, keys, *values, workers=[worker], pure=False, retries=0)
 
     def gather(self, handles, timeout):
         from distributed import CancelledError, wait
@@ -98,9 +102,28 @@ def _parts_in(args):
     return found
 
 
-def _run(function, args, keys, *values):
-    from distributed import get_worker
+@functools.cache
+def code():
+    """The version of this package, and a fingerprint of its modules."""
+    from .. import __version__
 
+    folder, known = Path(__file__).parent.parent, hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        known.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return f"{__version__} ({known.hexdigest()[:8]})"
+
+
+def _run(of_client, asked, keys, *values):
+    from distributed import get_worker
+    from distributed.protocol.pickle import loads
+
+    if of_client != code():
+        raise ClusterError(
+            f"the worker {get_worker().address} runs logreg_accel {code()}, and the client {of_client}; "
+            "expected the same version and modules, whose fingerprint is in brackets. Install it there, and "
+            "start the worker again."
+        )
+    function, args = loads(asked)
     values = iter(values)
     given = {key: [next(values) for _ in range(count)] for key, count in keys}
     for part in _parts_in(args):
