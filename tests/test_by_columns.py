@@ -74,7 +74,7 @@ def test_compiled_sweeps_are_those_in_plain_arrays(kind, fit_intercept):
     for sweep in (columns.sweep, get_backend("numba", 0)[0].column_sweep):
         u, q = here.w.copy(), np.zeros(objective.rows.n_rows)
         known = model.D, model.diagonal, model.l1, model.ridge, here.gradient, here.w
-        off = [sweep(model.A, np.arange(0, 90, 2), fit_intercept, *known, u, q) for _ in range(3)]
+        off = [sweep(model.A, np.arange(0, 90, 2), model.shared, *known, u, q) for _ in range(3)]
         found.append((u, q, off))
     for plain, compiled in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-13)

@@ -1,7 +1,7 @@
 """Coordinate descent on a quadratic model with an L1 penalty, for a Hessian H and for columns of X.
 
 Of a matrix H its sweeps are where the search for signs starts. Of columns there is no H: with the slopes D of
-the residuals, H = XᵀDX + ridge, and q = D·X(u − w) is kept up to date, (m,).
+the residuals, H = XᵀDX + ridge, and q = D·X(u − w) without the intercept's part is kept up to date, (m,).
 """
 
 import numpy as np
@@ -106,33 +106,35 @@ def _move_of(A, j, step, D, q):
 
 
 @njit(**ENTRIES)
-def column_sweep(A, columns, intercept, D, curvature, l1, ridge, slope, w, u, q):
-    """One sweep over some columns, and the intercept last, if there is one.
+def column_sweep(A, columns, shared, D, curvature, l1, ridge, slope, w, u, q):
+    """One sweep over some columns, which the intercept follows, if there is one.
 
     Returns the largest change of a slope by that of its own weight. `slope` is the model's gradient at w
-    without the l1 part. A is Xᵀ by rows: an array (n, m), or data, indices and indptr.
+    without the l1 part, and `shared` XᵀD, empty without an intercept. A is Xᵀ by rows: an array (n, m), or
+    data, indices and indptr.
     """
-    most = 0.0
+    most, total, last = 0.0, 0.0, u.size - 1
+    intercept = shared.size > 0 and curvature[last] > 0
+    if intercept:
+        total = slope[last]
+        for i in range(q.size):
+            total += q[i]
     for k in range(columns.size):
         j = np.uint64(columns[k])
         a = curvature[j]
         if not a > 0:
             continue
         model_slope = slope[j] + ridge[j] * (u[j] - w[j]) + _slope(A, j, q)
+        if intercept:
+            model_slope -= shared[j] * total / curvature[last]
         new = _shrunk(a * u[j] - model_slope, l1[j]) / a
         step = new - u[j]
         if step != 0:
             u[j] = new
             most = max(most, abs(step) * a)
             _move(A, j, step, D, q)
-    last = u.size - 1
-    if intercept and curvature[last] > 0:
-        total = slope[last]
-        for i in range(q.size):
-            total += q[i]
-        step = -total / curvature[last]
-        u[last] += step
-        most = max(most, abs(total))
-        for i in range(q.size):
-            q[i] += step * D[i]
+            if intercept:
+                total += step * shared[j]
+    if intercept:
+        u[last] = w[last] - total / curvature[last]
     return most

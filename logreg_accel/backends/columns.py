@@ -3,40 +3,44 @@
 import numpy as np
 
 
-def sweep(A, columns, intercept, D, curvature, l1, ridge, slope, w, u, q):
-    """One sweep over some columns, and the intercept last, if there is one; changes u and q.
+def sweep(A, columns, shared, D, curvature, l1, ridge, slope, w, u, q):
+    """One sweep over some columns, which the intercept follows, if there is one; changes u and q.
 
-    The model is slope·(u − w) + ½·(u − w)ᵀ(XᵀDX + ridge)(u − w) + Σ l1·|u|, and q is D·X(u − w).
+    The model is slope·(u − w) + ½·(u − w)ᵀ(XᵀDX + ridge)(u − w) + Σ l1·|u|, and q is D·X(u − w) without the
+    intercept's part.
 
     Parameters
     ----------
     A : `Matrix.walked` of X
     columns : ndarray of int
-    intercept : bool
+    shared : ndarray (n,)
+        XᵀD; (0,) without an intercept.
     D, q : ndarray (m,)
     curvature, l1, ridge, slope, w, u : ndarray (size,)
-        `curvature` is the diagonal of XᵀDX + ridge.
+        `curvature` is the diagonal of XᵀDX + ridge, less what the intercept takes of it, and ΣD.
 
     Returns
     -------
     float
         The largest change of a slope by that of its own weight.
     """
-    most = 0.0
+    most, intercept = 0.0, len(shared) > 0 and curvature[-1] > 0
+    total = slope[-1] + q.sum()
     for j in columns[curvature[columns] > 0]:
         x, rows = _column(A, j)
         a = curvature[j]
-        target = a * u[j] - (slope[j] + ridge[j] * (u[j] - w[j]) + x @ q[rows])
+        model_slope = slope[j] + ridge[j] * (u[j] - w[j]) + x @ q[rows]
+        if intercept:
+            model_slope -= shared[j] * total / curvature[-1]
+        target = a * u[j] - model_slope
         new = np.sign(target) * max(abs(target) - l1[j], 0) / a
         if new != u[j]:
             step, u[j] = new - u[j], new
             most = max(most, abs(step) * a)
             q[rows] += step * x * D[rows]
-    if intercept and curvature[-1] > 0:
-        total = slope[-1] + q.sum()
-        u[-1] -= total / curvature[-1]
-        q -= total / curvature[-1] * D
-        most = max(most, abs(total))
+            total += step * shared[j] if intercept else 0.0
+    if intercept:
+        u[-1] = w[-1] - total / curvature[-1]
     return most
 
 

@@ -10,13 +10,16 @@ from .by_columns import newton_by_columns
 from .proximal import fista, polished, prox_newton
 from .questions import CONVERGED, NOISE_FLOOR, Accept, Columns, Draw, DualValue, Evaluate, InFloat64
 
-MODEL_UP_TO = 2000  # weights of a model that is a matrix; beyond, it is walked by columns
+MODEL_UP_TO = 1000  # weights of a model that is a matrix; beyond, it is walked by columns
 _WHOLE_UP_TO = 4000  # weights of a fit to all columns by prox-newton
 _MOST = 1.5  # one column of so many is gathered at most: with more of them, all are as good
-_ADDED = 32  # columns that are gathered beside those that are there, or as many as are there
+_ADDED = 32  # columns that are gathered beside those that are there, or as many as have weights
+_FULL, _FASTER = 0.9, 3  # share of a set with weights that shows that it is far too small; then so many times
+_CLOSE = 0.9  # of its penalty, a gradient with which a column stays in the set without a weight
 _FEW = 0.1  # share of its own columns by which a set that is nearly complete grows
-_TRIED = 1e-4  # relative gap of fits that only show which columns matter
-_SOLVED = 1e-10  # ... and of those to a set that is nearly complete, before their last step
+_TRIED, _ROUGH = 1e-4, 1e-3  # relative gaps of fits that only show which columns matter
+_PART = 0.01  # of what the last set gained, relatively: a gap that says as much of this one
+_SOLVED, _FINEST = 1e-10, 1e-14  # ... of those to a set that is nearly complete, before their last step
 _STEPS = 1000  # of such a fit at most
 _SLACK = 1e-6  # by which a gradient is above its penalty, relatively, without being wrong
 
@@ -25,11 +28,12 @@ _SLACK = 1e-6  # by which a gradient is above its penalty, relatively, without b
 class working_set:
     """Fits to some columns, gathered into memory, until no other one has a gradient above its penalty.
 
-    The columns whose gradients are largest beside their penalties join those that are there, at most doubling
-    them; these alone are fitted, and one read of X then gives the gradients of all. So X is read a handful of
-    times. From the optimum under another penalty, as along a path, it is read two to four times. Where two
-    thirds of the columns matter, or they cannot be gathered (on a GPU, from disk), all of them are fitted at
-    once. A fit to few columns is prox-newton's, one to many goes column by column.
+    The columns whose gradients are largest beside their penalties join those with weights; these alone are
+    fitted, and one read of X then gives the gradients of all. A set grows to twice the columns with weights,
+    or four times as long as nearly all have some, and columns whose weights and gradients are small leave it.
+    So X is read a handful of times. From the optimum under another penalty, as along a path, it is read two
+    to four times. Where two thirds of the columns matter, or they cannot be gathered (on a GPU, from disk),
+    all of them are fitted at once. A fit to few columns is prox-newton's, one to many goes column by column.
 
     References
     ----------
@@ -49,25 +53,37 @@ class working_set:
     def __call__(self, start):
         n, k = start.n_features, start.n_outputs
         l1, kept, enough = start.l1[: n * k].reshape(n, k), np.zeros(n, dtype=bool), math.inf
-        here, best = (yield Evaluate(start.w)), start.w
+        solved = min(_SOLVED, max(start.tol**2, _FINEST))  # a bound is of the first order in gradients
+        here, best, gained = (yield Evaluate(start.w)), start.w, 0.0
         while not (yield Accept(here)):
             weights, slope = (part[: n * k].reshape(n, k) for part in (here.w, here.gradient))
-            kept = kept | ((weights != 0) | (l1 == 0)).any(axis=1)
-            urgent = _urgent(slope, l1, kept)
-            complete = enough <= _SOLVED and not urgent.any()
+            urgency = np.divide(abs(slope), l1, out=np.zeros_like(slope), where=l1 > 0).max(axis=1)
+            there = ((weights != 0) | (l1 == 0)).any(axis=1)
+            times = _FASTER if there.sum() >= _FULL * kept.sum() else 1
+            kept = there | (kept & (urgency > _CLOSE))
+            urgent = _urgent(urgency, kept, times * int(there.sum()))
+            complete = enough <= solved and not urgent.any()
             if complete:
                 status = yield from _told(here, best)
                 if status == CONVERGED or enough == 0:
                     return status
-            nearly = urgent.sum() <= max(_FEW * kept.sum(), 1)
-            enough = 0.0 if complete else _SOLVED if nearly else _TRIED
+            enough = 0.0 if complete else _gap_of(kept, urgent, gained, solved)
             kept = kept | urgent
             found = yield from _fitted(here, start, kept, enough)
             if found is None:
                 return (yield from _in_memory(len(here.w), proven=True)(start._replace(w=here.w)))
-            best = found
+            best, before = found, here.value
             here = yield Evaluate(best)
+            gained = max(before - here.value, 0.0) / before
         return CONVERGED
+
+
+def _gap_of(kept, urgent, gained, solved):
+    """The relative gap of a fit to a set: rough while sets gain much."""
+    if not urgent.any():
+        return solved
+    nearly = urgent.sum() <= max(_FEW * kept.sum(), 1)
+    return max(solved if nearly else _TRIED, min(_PART * gained, _ROUGH))
 
 
 def _fitted(here, start, kept, enough):
@@ -98,15 +114,14 @@ def _in_memory(size, proven=False):
     return prox_newton() if size <= MODEL_UP_TO else newton_by_columns(proven)
 
 
-def _urgent(slope, l1, kept):
+def _urgent(urgency, kept, most):
     """The columns that are not kept and whose gradients are above their penalties, the worst ones of many.
 
     That the strong rule would keep more, from one penalty of a path to the next, costs more than it spares.
     """
-    urgency = np.divide(abs(slope), l1, out=np.zeros_like(slope), where=l1 > 0).max(axis=1)
-    urgency[kept] = 0.0
-    there, room = int(kept.sum()), int(len(kept) / _MOST)
-    most = min(max(_ADDED, there), max(room - there, 1))
+    urgency = np.where(kept, 0.0, urgency)
+    room = int(len(kept) / _MOST) - int(kept.sum())
+    most = min(max(_ADDED, most), max(room, 1))
     beyond = np.flatnonzero(urgency > 1 + _SLACK)
     urgent = np.zeros(len(kept), dtype=bool)
     urgent[beyond[np.argsort(-urgency[beyond], kind="stable")[:most]]] = True
