@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from sklearn.base import clone
 from sklearn.datasets import load_iris, make_classification
 from sklearn.linear_model import LogisticRegression as Peer
 from sklearn.metrics import get_scorer, log_loss, make_scorer
@@ -162,6 +163,23 @@ def test_without_a_refit_the_best_of_each_split_are_averaged():
     assert clf.C_ == pytest.approx(clf.Cs_[best].mean()) and not hasattr(clf, "best_estimator_")
     expected = np.mean([clf.coefs_paths_[i, 0, b, 0] for i, b in enumerate(best)], axis=0)
     np.testing.assert_allclose(np.append(clf.coef_, clf.intercept_), expected)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_paths_of_several_classes_are_the_weights_of_single_fits(l1_ratio, fit_intercept):
+    """With their zeros: weights that are shifted together predict the same, but are no optimum under L1."""
+    X, y = load_iris(return_X_y=True)
+    template = LogisticRegression(C=0.3, l1_ratio=l1_ratio, fit_intercept=fit_intercept, tol=1e-12)
+    cv, options = list(StratifiedKFold(3).split(X, y)), {"fit_intercept": fit_intercept, "tol": 1e-12}
+    clf = LogisticRegressionCV(Cs=[0.3], l1_ratios=[l1_ratio], cv=cv, refit=False, **options).fit(X, y)
+    alone = [clone(template).fit(X[train], y[train]) for train, _ in cv]
+    for found, model in zip(clf.coefs_paths_[:, 0, 0], alone, strict=True):
+        assert ((found[:, :4] == 0) == (model.coef_ == 0)).all()
+        np.testing.assert_allclose(found[:, :4], model.coef_, atol=1e-4)
+        if fit_intercept:
+            np.testing.assert_allclose(found[:, 4], model.intercept_, atol=1e-4)
+    np.testing.assert_allclose(clf.coef_, np.mean([model.coef_ for model in alone], axis=0), atol=1e-4)
 
 
 def test_a_class_that_a_split_lacks():

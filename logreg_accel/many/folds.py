@@ -188,8 +188,14 @@ class Folds:
         return self._absent[split]
 
     def _centred(self, W):
-        """Weights (..., k); those of several classes, which may be shifted together, get a mean of zero."""
-        return W - W.mean(axis=-1, keepdims=True) if self.k > 1 else W
+        """Weights (..., rows, k), of several classes with intercepts of mean zero, as those of a fit.
+
+        The other weights stay as they are: under an L1 penalty, a shift would cost them their zeros.
+        """
+        if self.k > 1 and self.template.fit_intercept:
+            W = np.array(W)
+            W[..., -1, :] -= W[..., -1, :].mean(axis=-1, keepdims=True)
+        return W
 
     def of_all(self, what, dtype):
         """A property of every Solution, in the shape of the scores."""
@@ -198,7 +204,7 @@ class Folds:
         return values.reshape(self.shape)
 
     def points(self):
-        """`coefs_paths_`; for several classes with a mean of zero over the classes."""
+        """`coefs_paths_`; the intercepts of several classes have a mean of zero."""
         models = np.array([one.solution.w for one in self.fitted])
         W = self._centred(models.reshape(len(models), -1, self.k))
         return W.transpose(0, 2, 1).reshape(*self.shape, self.k, -1)
