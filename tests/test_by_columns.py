@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse
 
 from conftest import evaluate
-from logreg_accel import LogisticRegression
+from logreg_accel import LogisticRegression, descent
 from logreg_accel.backends import columns, get_backend
 from logreg_accel.objective import Objective
 from logreg_accel.penalty import Penalty
@@ -78,6 +78,47 @@ def test_compiled_sweeps_are_those_in_plain_arrays(kind, fit_intercept):
         found.append((u, q, off))
     for plain, compiled in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_intercept_follows_every_step(backend):
+    """Columns far from zero share most of their curvature with it: as a coordinate of its own, it creeps."""
+    rng = np.random.default_rng(0)
+    X = 5 + rng.standard_normal((300, 12))
+    y = (X[:, 0] - 5 + rng.logistic(size=300) > 0).astype(int)
+    objective = Objective.from_arrays(X, y, backend=backend)
+    objective = Objective(objective.rows, objective.loss, Penalty.of_strength(0.5, 300.0, 1.0), True)
+    here = evaluate(objective, np.zeros(objective.size))
+    model = objective.answer(ask.Curvature(here.w, ask.BY_COLUMNS, margins=here.margins))
+    H = objective.answer(ask.Curvature(here.w, ask.MATRIX))
+    u, q = here.w.copy(), np.zeros(300)
+    curvature = H.diagonal() - np.append(model.shared**2 / H[-1, -1], 0)
+    for _ in range(10):
+        known = model.D, curvature, model.l1, model.ridge, here.gradient, here.w
+        model.sweep(model.A, np.arange(12), model.shared, *known, u, q)
+    slope = here.gradient + H @ u
+    away = np.where(u != 0, abs(slope + model.l1 * np.sign(u)), np.maximum(abs(slope) - model.l1, 0))
+    assert away.max() <= 1e-6 * model.l1.max()
+
+
+def test_points_after_sweeps_are_extrapolated():
+    """Columns that are much alike: six sweeps and what follows from them are worth more than thirty."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 10)) + 5 * rng.standard_normal((200, 1))
+    H, slope = X.T @ X / 200, X.T @ rng.standard_normal(200) / 200
+    no_l1, D, away = np.zeros(10), np.full(200, 1 / 200), np.zeros(0)
+    known = D, H.diagonal(), no_l1, no_l1, slope, no_l1
+    u, q, points = np.zeros(10), np.zeros(200), []
+    for _ in range(30):
+        columns.sweep(X.T, np.arange(10), away, *known, u, q)
+        points.append((u.copy(), q.copy()))
+
+    def above(u):
+        return 0.5 * u @ H @ u + slope @ u + 0.5 * slope @ np.linalg.solve(H, slope)
+
+    farther, products = descent._extrapolated(points[:6])
+    assert above(farther) < above(points[-1][0]) < above(points[5][0])
+    np.testing.assert_allclose(products, D * (X @ farther), rtol=1e-8, atol=1e-12)
 
 
 SETTINGS = {
