@@ -123,3 +123,28 @@ def test_what_is_told(folder, capsys):
     assert main([*line, "--class-weight", "balanced"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["status"] == "converged" and facts["features"] == 3 and facts["classes"] == 2
+
+
+def test_a_text_among_numbers_is_told_with_its_line(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(90_000.0), "b": np.arange(90_000.0).astype(str), "y": 1})
+    frame.to_csv(tmp_path / "0.csv", index=False)
+    frame.loc[70_000, "b"] = "oops"
+    frame.to_csv(tmp_path / "1.csv", index=False)
+    with pytest.raises(ValueError, match=r"1.csv' has 'oops' in column 'b' in line 70002; expected a number"):
+        list(scan(tmp_path / "*.csv", target="y").pieces())
+
+
+def test_a_chunk_unlike_the_first_is_told_with_its_row():
+    X = np.random.default_rng(0).standard_normal((50, 3))
+
+    def ragged():
+        yield X, X[:, 0] > 0
+        yield X[:, :2], X[:, 0] > 0
+
+    with pytest.raises(ValueError, match="ragged, from row 50 on' has 2 columns, where"):
+        LogisticRegression().fit(scan(ragged))
+
+
+def test_a_cache_is_the_name_of_a_folder():
+    with pytest.raises(TypeError, match="`cache` is True; expected the name of a folder"):
+        scan(lambda: iter([]), cache=True)

@@ -72,7 +72,7 @@ def pieces_of(number, part, pattern, labelled=True, stamps=None):
             chunk = chunk._replace(y=None, weight=None)
         if chunk.X.shape[0]:
             chunk = chunk._replace(X=matrix_of(chunk.X).stored)
-        chunk = pattern.fitted(chunk, part.name)
+        chunk = pattern.fitted(chunk, f"{part.name}, from row {start} on" if start else part.name)
         check_rows(chunk, part.name, start, labelled)
         if chunk.X.shape[0]:
             yield Piece(number, part.name, start, chunk)

@@ -146,6 +146,15 @@ class TableReader:
                         raise Unfit(message, self.names[int(found[1])], found[4]) from error
                     raise ValueError(message) from error
 
+    def located(self, columns, rows):
+        """As `batches`. Errors about a value name its line, which is known after a read without threads."""
+        try:
+            yield from self.batches(columns, rows)
+        except Unfit:
+            for _ in self.batches(columns, rows, use_threads=False):
+                pass
+            raise
+
     def type_of(self, value):
         """The Arrow type of a column of text that has one value."""
         from pyarrow import csv

@@ -194,6 +194,8 @@ def scan(
         classes = np.unique(np.asarray(classes))
         if len(classes) < 2:
             raise ValueError(f"`classes` is {classes.tolist()}; expected two labels or more.")
+    if not (cache is None or isinstance(cache, str | os.PathLike)):
+        raise TypeError(f"`cache` is {cache!r}; expected the name of a folder, or None.")
     cache = None if cache is None else os.fspath(cache)
     if isinstance(client, bool) or (isinstance(client, int) and client < 1):
         raise ValueError(f"`client` is {client!r}; expected a distributed.Client or a number of processes.")
