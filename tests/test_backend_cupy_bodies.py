@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 from conftest import block_of, cpu_or_gpu
-from logreg_accel.backends import passes
+from logreg_accel.backends import moments, passes
 from logreg_accel.data import centred, compute_dtype
 from logreg_accel.losses import Multinomial, loss_of
 
@@ -176,3 +176,26 @@ def test_sums_over_centred_rows(cupy, monkeypatch, tiles):
     written = cupy.written_out(there.X)
     assert written.centre is None and cupy.written_out(written) is written
     np.testing.assert_allclose(cupy.to_host(written.stored), here.X.to_dense(), atol=1e-14)
+
+
+@pytest.mark.parametrize("tiles", [1, 3])
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_of_inference(cupy, monkeypatch, classes, weighted, tiles):
+    here, there, (W, _) = blocks(cupy, "float32", True, weighted)
+    loss, W, y = loss_of(classes), W[:, : 1 if classes == 2 else classes], here.y % classes
+    here, there = here._replace(y=y), there._replace(y=cupy.xp.asarray(y))
+    there = there._replace(sample_weight=cupy.xp.asarray(here.sample_weight) if weighted else None)
+    if tiles > 1:
+        monkeypatch.setattr(cupy, "tile_bytes", 8 * 8 * M // 2)
+    reference, groups = cpu_or_gpu("numpy"), np.random.default_rng(0).integers(0, 300, M)
+    for make in (
+        lambda codes: moments.Moments(W, loss, meat=True),
+        lambda codes: moments.GroupScores(W, loss, codes, 300),
+        lambda codes: moments.ClassTotals(classes),
+        lambda codes: moments.ClassTotals(300, codes),
+    ):
+        got, expected = cupy.run(make(cupy.xp.asarray(groups)), there), reference.run(make(groups), here)
+        pairs = zip(got, expected, strict=True) if isinstance(expected, tuple) else [(got, expected)]
+        for told, wanted in pairs:
+            np.testing.assert_allclose(told, wanted, rtol=0, atol=1e-11 * abs(wanted).max())

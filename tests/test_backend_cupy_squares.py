@@ -49,15 +49,37 @@ def test_a_grid_has_one_dimension_whatever_the_number_of_columns(backend, emulat
     assert {one.grid for one in squares} == {(2 * 3,)}
 
 
+def check_by_group(backend):
+    """More groups than rows, so that some are empty."""
+    from logreg_accel.backends.cupy import squares
+
+    X, _, _, _ = draw(70, 21, "float64")
+    rng = np.random.default_rng(0)
+    R, codes = rng.standard_normal((70, 3)), rng.integers(0, 90, 70)
+    there = backend.upload(block_of(X, np.zeros(70, np.uint8))).X
+    out = backend.xp.zeros((90, 22, 3), dtype=np.float64)
+    for _ in range(2):
+        squares.add_by_group(there, backend.xp.asarray(R), codes, out)
+    expected = np.zeros((90, 22, 3))
+    np.add.at(expected, codes, 2 * np.c_[X, np.ones(70)][:, :, None] * R[:, None, :])
+    np.testing.assert_allclose(backend.to_host(out), expected, atol=1e-13)
+
+
+def test_sums_by_group(backend):
+    check_by_group(backend)
+
+
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 def test_squares_under_sanitizers(sanitizer):
     kernels = fake_cupy.Kernels(sanitizer)
     names = ["column_squares<float, float>", "row_squares<float, float>", "inverse_means<float>"]
+    names += ["group_sums<double>"]
     kernels.foresee(cuda.source("squares.cu"), names)
     kernels.foresee(cuda.source("dense.cu"), ["sum_slices<float>"], None)
     with fake_cupy.in_place_of_cupy(kernels):
         check_squares(cpu_or_gpu("cupy"), 5, 3, "float32")
+        check_by_group(cpu_or_gpu("cupy"))
 
 
 @pytest.mark.parametrize("weighted", [None, "float32", "float64"])

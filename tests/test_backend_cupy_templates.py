@@ -8,7 +8,7 @@ import scipy.sparse
 from cuda_on_cpu import device_array, fake_cupy
 
 from conftest import draw
-from logreg_accel import LogisticRegression, fit_many
+from logreg_accel import LogisticRegression, fit_many, inference
 from logreg_accel.data import as_labelled
 
 M, N = 3000, 10  # more than a sample of four classes has
@@ -157,3 +157,18 @@ def test_many_models_take_none(asked, n_classes, weighted, solver):
     for got, expected in zip(fits[-1], several(backend="numpy"), strict=True):
         assert got.status_ == "converged"
         np.testing.assert_allclose(got.coef_, expected.coef_, atol=2e-3)
+
+
+@pytest.mark.parametrize("vcov", ["HC1", {"CRV1": np.arange(M) % 50}])
+def test_inference_on_rows_on_the_device_takes_none(asked, vcov):
+    X, y, s = problem(2, weighted=True)
+    model = LogisticRegression(backend="numpy", solver="newton-cholesky", C=np.inf).fit(X, y, s)
+    errors, expected = [], inference(model, X, y, s, vcov=vcov).bse
+    model.set_params(backend="cupy")
+
+    def infer():
+        there = map(fake_cupy.asarray, (X, y, s))
+        errors.append(inference(model, *there, vcov=vcov).bse)
+
+    assert asked(infer) == set()
+    np.testing.assert_allclose(errors[-1], expected, rtol=1e-6)

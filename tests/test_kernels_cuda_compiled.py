@@ -46,7 +46,10 @@ SWEEPS = {  # what goes over vectors, or makes arrays out of others
     "entries.cu": [
         *("row_lengths", "taken_entries<Half>", "shifted", "moved<signed char>", "unfixed", "unfixed_gram")
     ],
-    "squares.cu": ["row_squares<float, float>", "column_squares<float, float>", "inverse_means<float>"],
+    "squares.cu": [
+        *("row_squares<float, float>", "column_squares<float, float>", "inverse_means<float>"),
+        "group_sums<double>",
+    ],
     "labels.cu": [
         *("label_range<int>", "label_codes<int>", "label_presence<float>", "positive_count", "positive_rows"),
         *("label_lookup<float, unsigned char>", "class_totals<double>", "weights_look"),

@@ -48,18 +48,20 @@ __global__ void label_codes(const Label* y, const Label* ranges, long long m, un
     }
 }
 
-// How many rows a class has, and their weights, class by class; s is null for ones. out: two numbers of each
-// block for each class.
+// How many rows a class has, their weights, and how many of those are positive, class by class; s is null for
+// ones. out: three numbers of each block for each class.
 template <class Real>
 __global__ void class_totals(const unsigned char* y, const Real* s, long long m, int classes, double* out) {
     for (int code = 0; code < classes; ++code) {
-        double sums[2] = {};
+        double sums[3] = {};
         for (long long i = first_of_grid(); i < m; i += threads_of_grid())
             if (y[i] == code) {
+                const double weight = s ? double(s[i]) : 1.0;
                 sums[0] += 1;
-                sums[1] += s ? double(s[i]) : 1.0;
+                sums[1] += weight;
+                sums[2] += weight > 0;
             }
-        block_sum(sums, out + 2 * (long long)code * gridDim.x);
+        block_sum(sums, out + 3 * (long long)code * gridDim.x);
     }
 }
 

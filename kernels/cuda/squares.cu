@@ -1,4 +1,5 @@
-// Sums of the squares of dense rows: over each column, and over each row with a scale for every column.
+// Sums of the squares of dense rows: over each column, and over each row with a scale for every column; and
+// weighted sums of rows by groups.
 // sum_slices of dense.cu adds up what the slices of the first leave.
 
 #include "common.cuh"
@@ -53,4 +54,21 @@ __global__ void row_squares(const Storage* X, long long stride, long long m, int
         for (int offset = 16; offset > 0; offset /= 2) sum += __shfl_xor_sync(kAllLanes, sum, offset);
         if (lane == 0) norms[i] = sum;
     }
+}
+
+// out[g] (n + 1, k) += the sum of [row, 1] times each of its k numbers of R over the rows of a group, which
+// are those of `order` from begins[g] on. A block takes a group, a thread some of its columns.
+template <class Real>
+__global__ void group_sums(const Real* X, long long stride, int n, const Real* R, int k,
+                           const long long* order, const long long* begins, long long groups, double* out) {
+    for (long long g = blockIdx.x; g < groups; g += gridDim.x)
+        for (long long e = threadIdx.x; e < (long long)(n + 1) * k; e += kThreads) {
+            const long long j = e / k, a = e % k;
+            double sum = 0;
+            for (long long at = begins[g]; at < begins[g + 1]; ++at) {
+                const long long i = order[at];
+                sum += double(R[i * k + a]) * (j < n ? double(X[i * stride + j]) : 1.0);
+            }
+            out[g * (n + 1) * k + e] += sum;
+        }
 }

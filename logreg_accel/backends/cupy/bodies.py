@@ -5,6 +5,8 @@ The generic bodies do the same with a dozen more of CuPy's own kernels for every
 first use. Sums over a tile are copied to the host and added there.
 """
 
+import itertools
+
 import cupy
 import numpy as np
 
@@ -13,7 +15,8 @@ from ...data.centred import CentredRows
 from ...kernels.cuda import shapes
 from ...losses import Logistic, Multinomial
 from .. import passes as p
-from . import arrays, classes
+from ..moments import GroupScores, Moments, Totals
+from . import arrays, classes, squares
 from .made import rows_anew, stored_rows, tiles
 from .upload import DeviceMatrix, padded
 
@@ -36,7 +39,8 @@ def run(backend, pass_, block):
 def _of_one_model(pass_, block):
     """Whether the formulas of a pass are those of one model, with codes that their kernels read."""
     if type(pass_.loss) is Logistic:  # whose other passes have kernels; it has no classes to go through
-        if type(pass_) in _OF_CLASSES or not (block.X.compressed or block.offset is not None):
+        here = block.X.compressed or block.offset is not None or type(pass_) in (Moments, GroupScores)
+        if type(pass_) in _OF_CLASSES or not here:
             return False
     elif type(pass_.loss) is not Multinomial:
         return False
@@ -202,6 +206,40 @@ def own_hessians(backend, pass_, block):
     return total
 
 
+def moments(backend, pass_, block):
+    """Loss, gradient and Hessian, and the sums of the outer products of scores where they are wanted."""
+    W, loss, k, n = pass_.W, pass_.loss, pass_.loss.n_outputs, block.X.shape[1]
+    sums = backend.run(p.LossGradient(W, loss, keep_margins=True), block)
+    at = p.Hessian(W, loss, None, sums.margins)
+    information = cupy.asnumpy(backend.run(at, block))
+    if not pass_.meat:
+        return Totals(sums.value, sums.gradient, information)
+    total, first = cupy.empty(((n + 1) * k,) * 2, dtype=np.float64), True
+    for here, X, part in _pieces(backend, at, block, k + 1):
+        R, _ = _formula(backend, "residual", at, _margins_of(here, X, part), part)
+        scores = [arrays.contiguous(R[:, a]) for a in range(k)]
+        rows = scores if X.compressed else [_times(part.X, score) for score in scores]
+        for a, b in itertools.combinations_with_replacement(range(k), 2):
+            arrays.add_matrix(_product(X, rows[a], rows[b]), total, first, 1, k, a, b)
+        first = False
+    return Totals(sums.value, sums.gradient, information, cupy.asnumpy(total))
+
+
+def group_scores(backend, pass_, block):
+    """Sums of scores by groups of dense rows, on the host."""
+    if block.X.compressed:
+        return None
+    sums = cupy.zeros((pass_.n_groups, *pass_.W.shape), dtype=np.float64)
+    codes = cupy.asnumpy(pass_.groups)
+    rows = 0
+    for _, X, part in _pieces(backend, pass_, block):
+        R, _ = _formula(backend, "residual", pass_, _margins_at(X, pass_.W, part), part)
+        own = codes[rows : rows + X.shape[0]]
+        squares.add_by_group(X, R, own, sums)
+        rows += X.shape[0]
+    return cupy.asnumpy(sums)
+
+
 def _square(X, part, roots):
     """The Gram matrix of the rows, with a 1 behind them, times a number each."""
     if X.compressed:
@@ -230,5 +268,7 @@ _BODIES = {
     p.Hessian: hessian,
     p.MeanHessian: mean_hessian,
     p.OwnHessians: own_hessians,
+    Moments: moments,
+    GroupScores: group_scores,
 }
 _OF_CLASSES = {p.MeanHessian, p.OwnHessians}

@@ -6,7 +6,7 @@ import numpy as np
 from ...kernels.cuda import shapes
 from ...losses import Logistic
 from .. import passes as p
-from . import arrays, classes, dense, outputs, sparse, squares, sweeps
+from . import arrays, classes, dense, looks, outputs, sparse, squares, sweeps
 from .compiler import REAL, kernel
 from .sweeps import block_count, vectors
 
@@ -64,7 +64,7 @@ def logistic_residual(backend, loss, Z, y, s):
 
 
 KERNELS: dict = {(p.Line, Logistic, None): line}
-KERNELS |= outputs.KERNELS | sweeps.KERNELS | classes.KERNELS | squares.KERNELS
+KERNELS |= outputs.KERNELS | sweeps.KERNELS | classes.KERNELS | squares.KERNELS | looks.KERNELS
 for _layout, _run in (("dense", dense.run), ("columns", dense.run), ("sparse", sparse.run)):
     _loss_gradient, _hessian_vector, _diagonal, _margins = _one_read(_run)
     KERNELS[p.LossGradient, Logistic, _layout] = _loss_gradient

@@ -9,6 +9,7 @@ import cupy
 import numpy as np
 
 from ...kernels.cuda import shapes
+from ..moments import ClassTotals
 from . import arrays
 from .compiler import REAL, kernel
 from .sweeps import block_count
@@ -48,14 +49,30 @@ def two_labels(y):
 
 def class_totals(y, s, n_classes):
     """Rows of each class and sums of their weights, on the host; None where there is no kernel."""
+    sums = _class_sums(y, s, n_classes)
+    return None if sums is None else (sums[0].astype(np.int64), sums[1])
+
+
+def _weights_and_rows(backend, pass_, block, stored):
+    """The weights of each class, and how many of its rows have a positive one."""
+    codes = block.y if pass_.codes is None else pass_.codes
+    s = block.sample_weight
+    sums = _class_sums(codes, s, pass_.n_classes)
+    if sums is not None:
+        return sums[[1, 2]]
+    codes, s = cupy.asnumpy(codes), None if s is None else cupy.asnumpy(s)  # of groups, which came from there
+    totals = np.bincount(codes, s, pass_.n_classes)
+    return np.array([totals, totals if s is None else np.bincount(codes, s > 0, pass_.n_classes)])
+
+
+def _class_sums(y, s, n_classes):
     if y.dtype != np.uint8 or y.ndim != 1 or not len(y):
         return None
     blocks, real = block_count(len(y)), np.dtype(np.float64) if s is None else s.dtype
-    out = cupy.empty((n_classes, blocks, 2), dtype=np.float64)
+    out = cupy.empty((n_classes, blocks, 3), dtype=np.float64)
     launch = kernel("labels.cu", f"class_totals<{REAL[real.name]}>")
     launch((blocks,), (shapes.THREADS,), (y, s, np.int64(len(y)), np.int32(n_classes), out))
-    counts, weights = cupy.asnumpy(out).sum(axis=1).T
-    return counts.astype(np.int64), weights
+    return cupy.asnumpy(out).sum(axis=1).T
 
 
 def several_labels(y, least, most):
@@ -141,3 +158,6 @@ def of_model(block, model, real):
     launch = kernel("labels.cu", f"model_rows<{REAL[real.name]}>")
     launch((block_count(len(y)),), (shapes.THREADS,), arguments)
     return codes, weights
+
+
+KERNELS: dict = {(ClassTotals, None, None): _weights_and_rows}

@@ -42,6 +42,20 @@ def row_squares(backend, pass_, block, stored):
     return norms[0] if len(norms) == 1 else cupy.concatenate(norms)
 
 
+def add_by_group(X, R, codes, out):
+    """Add Σ [xᵢ, 1]·Rᵢ over the rows of every group to out (groups, n + 1, k), for their codes on the host.
+
+    Group by group in the order of the rows, where atomic additions would come in any order.
+    """
+    order, groups = np.argsort(codes, kind="stable"), len(out)
+    begins = np.searchsorted(codes[order], np.arange(groups + 1))
+    there = map(cupy.asarray, (order.astype(np.int64), begins.astype(np.int64)))
+    sizes = np.int64(X.layout[0]), np.int32(X.shape[1])
+    arguments = X.stored, *sizes, R, np.int32(R.shape[1]), *there, np.int64(groups), out
+    launch = kernel("squares.cu", f"group_sums<{REAL[X.dtype.name]}>")
+    launch((min(groups, _MOST_BLOCKS),), (shapes.THREADS,), arguments)
+
+
 def _parts(backend, block):
     """The rows as matrices that the kernels read."""
     X = block.X
