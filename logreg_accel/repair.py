@@ -15,7 +15,7 @@ from . import duality, witnesses
 from .metric import against_shifts, without_shifts
 from .solvers import questions as ask
 from .solvers.nearly_singular import FLAT
-from .systems import FACTORED_UP_TO, Matrix, Products
+from .systems import FACTORED_UP_TO, Matrix, products
 
 _ROUNDS = 8
 _NEAR = 1.01  # times a lower limit of the bound
@@ -86,14 +86,17 @@ class Repair:
         self.here, self.point = self._unshifted(self.here), self._unshifted(self.point)
         self.tilt = 0.0 if self.whole else self.point.gradient - self.here.gradient
         there, before, first, least = self.here, math.inf, math.inf, math.inf
-        stale, covered, above = True, None, math.nan
+        metric, stale, covered, above = None, True, None, math.nan
         for _ in range(_ROUNDS):
             residual, active = self._residual(there)
             # A step would not change weights that were inactive before, and leave their sums unrepaired.
             stale = stale or (covered is not None and bool((active & ~covered).any()))
             if stale:
                 covered = active
-                metric = yield from (self._matrix(there, active) if factored else self._products(there))
+                if factored:
+                    metric = yield from self._matrix(there, active)
+                else:
+                    metric = yield from products(there, self.rows, self.fixed, self.start, metric)
                 drift = 0.0
             step = -(yield from metric.solve(there, residual))
             decrement = max(-0.5 * float(residual @ step), 0.0)
@@ -281,9 +284,6 @@ class Repair:
         metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0, self.made_up)
         yield from metric.look_closely(there)
         return metric
-
-    def _products(self, there):
-        return Products((yield ask.Curvature(there.w, ask.DIAGONAL, self.rows)), self.rows, self.fixed)
 
     def _error(self):
         """About how far the gradient is off by rounding."""

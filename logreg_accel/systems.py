@@ -7,13 +7,15 @@ import numpy as np
 from scipy.linalg import lapack
 
 from .solvers import questions as ask
+from .solvers.by_class import beside_shifts
 from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, split, to_unit_diagonal
-from .solvers.newton import conjugate_gradients
+from .solvers.newton import conjugate_gradients, worth_blocks
 
 FACTORED_UP_TO = 2000
 """Parameters up to which H_S is a matrix; beyond, conjugate gradients do."""
 
 _PRODUCTS = 60  # of conjugate gradients
+_BLOCKS_UP_TO = 1000  # features of a block for each class
 _LIFT = 1e-14
 _FLAT = 1e-12  # curvature of a unit diagonal that steps leave alone where that costs little
 _TINY = 1e-300
@@ -184,9 +186,9 @@ class Products:
 
     bounded, flat, made_up, vague, short = False, None, False, False, 0.0
 
-    def __init__(self, diagonal, rows, fixed):
+    def __init__(self, diagonal, rows, fixed, blocks=None, taken=0):
         self.diagonal, self.rows, self.fixed = np.where(diagonal > 0, diagonal, 1), rows, fixed
-        self.first = True
+        self.blocks, self.first, self.taken = blocks, True, taken
 
     def solve(self, there, residual):
         mask = np.ones(len(residual)) if self.first else self.fixed
@@ -194,11 +196,12 @@ class Products:
             residual = np.where(self.fixed, residual, 0.0)
         self.curved = residual
         inverse, forcing = mask / self.diagonal, 0.03 if self.first else 1e-8
-        here = there._replace(gradient=residual)
-        self.first = False
-        step, *_ = yield from conjugate_gradients(
-            here, lambda r: inverse * r, forcing, _PRODUCTS, self.rows, there.margins
+        here, by_blocks = there._replace(gradient=residual), self.first and self.blocks is not None
+        precondition = self.blocks if by_blocks else lambda r: inverse * r
+        step, taken, _ = yield from conjugate_gradients(
+            here, precondition, forcing, _PRODUCTS, self.rows, there.margins
         )
+        self.first, self.taken = False, self.taken + taken
         return -step
 
     def removed(self, residual):
@@ -209,3 +212,18 @@ class Products:
 
     def cost(self, error, more, little=0.0):
         return 5 * float((error * error / self.diagonal).sum())
+
+
+def products(there, rows, fixed, start, before=None):
+    """`Products` at a point; a generator of questions.
+
+    Where those `before` took as many products as blocks of the Hessian cost, one for each class, as with
+    columns of very different scales, these take the place of a diagonal.
+    """
+    diagonal = yield ask.Curvature(there.w, ask.DIAGONAL, rows)
+    k, size, blocks = start.n_outputs, len(there.w), None
+    taken = before.taken if before else 0
+    if k > 1 and size <= (_BLOCKS_UP_TO + 1) * k and taken >= worth_blocks(size, k):
+        solve = yield ask.Curvature(there.w, ask.CLASS_BLOCKS, rows, there.margins)
+        blocks = beside_shifts(solve, start.ridge + np.zeros(size), k)
+    return Products(diagonal, rows, fixed, blocks, taken)

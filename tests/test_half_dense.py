@@ -1,16 +1,18 @@
-"""Hessians of compressed rows of which some columns are full and others have an entry in a few rows."""
+"""Raw tables: full columns of any scale beside levels that a few rows have, in Hessians and in proofs."""
 
 import numpy as np
 import pytest
 import scipy.sparse
 
-from logreg_accel import Objective
+from logreg_accel import Objective, systems
 from logreg_accel.backends import passes
 from logreg_accel.data import as_matrix
 from logreg_accel.data.half_dense import HalfDense
 from logreg_accel.losses import Logistic
+from logreg_accel.metric import without_shifts
 from logreg_accel.session import _is_much
 from logreg_accel.solvers import questions as ask
+from logreg_accel.solvers.newton import worth_blocks
 
 
 def table(m, numbers, levels, dtype=np.float64):
@@ -64,3 +66,36 @@ def test_the_work_of_a_hessian_counts_entries():
     for given, much in ((X, True), (scipy.sparse.csr_array(X), False)):
         rows = Objective.from_arrays(given, np.arange(3000) % 2, backend="numpy").rows
         assert _is_much(rows, question) is much
+
+
+def test_proofs_of_raw_columns_take_blocks_of_classes():
+    """Where a diagonal took many products, each class gets its block of the Hessian."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((600, 24)) @ rng.standard_normal((24, 24)) * np.logspace(0, 3, 24)
+    z = X @ rng.standard_normal((24, 3)) / 3000
+    y = (z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    objective = Objective.from_arrays(X, y, C=1.0, backend="numpy")
+    start = objective.start(np.zeros(objective.size), 0)
+    there = objective.answer(ask.Evaluate(start.w))
+    fixed = (start.ridge == 0) & np.ones(objective.size, dtype=bool)
+    scale = np.sqrt(objective.answer(ask.Curvature(there.w, ask.DIAGONAL)))
+    residual = without_shifts(scale * rng.standard_normal(objective.size), 3)
+
+    def answered(questions):
+        """What a generator returns, and how many products it asked for."""
+        answer, products = None, 0
+        while True:
+            try:
+                question = questions.send(answer)
+            except StopIteration as end:
+                return end.value, products
+            answer, products = objective.answer(question), products + isinstance(question, ask.HessianVector)
+
+    by_diagonal, _ = answered(systems.products(there, None, fixed, start))
+    first, many = answered(by_diagonal.solve(there, residual))
+    by_blocks, _ = answered(systems.products(there, None, fixed, start, by_diagonal))
+    second, few = answered(by_blocks.solve(there, residual))
+    assert by_diagonal.blocks is None and many == by_diagonal.taken >= worth_blocks(len(there.w), 3) > 2 * few
+    for step in (first, second):
+        left = objective.answer(ask.HessianVector(there.w, step)) - residual
+        assert np.linalg.norm(left / scale) < 0.1 * np.linalg.norm(residual / scale)

@@ -165,7 +165,7 @@ class newton_cg:
         here = yield Evaluate(start.w, diagonal=not self.by_class_mean)
         precondition, first_norm = None if self.by_class_mean else _by_diagonal(here.diagonal), None
         worth, form = _worth(len(start.w), self.factored_up_to), CLASS_MEAN
-        blocks = _worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
+        blocks = worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
         many, flat = 0.0, ENOUGH_FLATTENING
         gap, short, gain, share = math.inf, 0, _SPARED * start.tol, _PROVEN
         while not (yield Accept(here, gap=gap)):
@@ -246,7 +246,7 @@ def _worth(size, most=_FACTORED_UP_TO):
     return max(_PRODUCTS, size // _PER_PRODUCT) if size <= most else math.inf
 
 
-def _worth_blocks(size, n_outputs):
+def worth_blocks(size, n_outputs):
     """The number of products that cost as much as the diagonal blocks of a Hessian, one per class."""
     return max(_PRODUCTS, 2 * size // ((n_outputs + 1) * _PER_PRODUCT))
 
