@@ -4,6 +4,7 @@ import concurrent.futures
 import functools
 import hashlib
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 from .collections import Partition
@@ -105,12 +106,10 @@ def _parts_in(args):
 @functools.cache
 def code():
     """The version of this package, and a fingerprint of its modules."""
-    from .. import __version__
-
     folder, known = Path(__file__).parent.parent, hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         known.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return f"{__version__} ({known.hexdigest()[:8]})"
+    return f"{version('logreg-accel')} ({known.hexdigest()[:8]})"
 
 
 def _run(of_client, asked, keys, *values):

@@ -5,6 +5,7 @@ the numbers differ by much more than the spacing of float64.
 """
 
 import math
+import re
 import warnings
 from collections import Counter
 
@@ -14,7 +15,7 @@ from sklearn.exceptions import DataConversionWarning
 from .convert import columns_of_int64
 
 _EXACT = 1 << 53
-_LONG = r"^\s*[-+]?\d{16,}\s*$"
+_LONG = re.compile(r"\s*[-+]?\d{16,}\s*")
 
 
 def rounded(X):
@@ -40,10 +41,8 @@ def beyond(columns):
 
 def rounded_texts(column):
     """How many whole numbers of an Arrow column of text float64 rounds."""
-    import pyarrow.compute as pc
-
-    long = column.filter(pc.match_substring_regex(column, _LONG))
-    return sum(abs(float(text)) == math.inf or int(float(text)) != int(text) for text in long.to_pylist())
+    long = (text for text in column.to_pylist() if text and _LONG.fullmatch(text))
+    return sum(abs(float(text)) == math.inf or int(float(text)) != int(text) for text in long)
 
 
 def warn_rounded(counts):
