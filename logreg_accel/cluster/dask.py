@@ -3,8 +3,8 @@
 import concurrent.futures
 import functools
 import hashlib
+import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 from .collections import Partition
@@ -109,7 +109,7 @@ def code():
     folder, known = Path(__file__).parent.parent, hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         known.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return f"{version('logreg-accel')} ({known.hexdigest()[:8]})"
+    return f"{sys.modules['logreg_accel'].__version__} ({known.hexdigest()[:8]})"
 
 
 def _run(of_client, asked, keys, *values):
