@@ -273,9 +273,9 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
 }
 
 // out = what the slices left, added up in double: `columns` sums, then `extras` totals. A block takes kSummed
-// neighbouring numbers, the fewest that fill what memory is read in: few numbers keep few blocks busy, and the
-// slices are many. A thread takes one number of every blockDim.x / kSummed-th slice; what the threads have is
-// added in order.
+// neighbouring numbers, the fewest that fill what memory is read in: few numbers keep few blocks busy, and
+// the slices are many. A thread takes one number of every blockDim.x / kSummed-th slice; what the threads
+// have is added in order.
 template <class Real>
 __global__ void sum_slices(const Real* __restrict__ sums, const double* __restrict__ totals, long long slices,
                            int columns, int extras, double* __restrict__ out) {

@@ -26,14 +26,8 @@ _BYTES |= {"short": 2, "unsigned short": 2, "int": 4, "unsigned": 4, "long long"
 _DOTS = {"LossGradient": 1, "HessianVector": 2, "ProductAt": 1, "Diagonal": 1, "Margins": 1}  # per output
 PASSES = tuple(_DOTS)
 # instructions a use of a number takes beside its multiply-add
-_CONVERSIONS = {
-    "Half": 1,
-    "BFloat16": 1,
-    "signed char": 2,
-    "unsigned char": 1,
-    "short": 1,
-    "unsigned short": 1,
-}
+_CONVERSIONS = {"Half": 1, "BFloat16": 1, "signed char": 2, "unsigned char": 1}
+_CONVERSIONS |= {"short": 1, "unsigned short": 1}
 _AS_DOUBLES = {"int", "unsigned"}  # numbers that the compiler keeps as what it converted them to
 MOST_OUTPUTS = 16
 MOST_COLUMNS = 24_576  # of numbers of the arithmetic that take one register; of float64 half as many

@@ -125,7 +125,8 @@ inline void acquire(void* token) {
 // ---- Fibers ----
 
 constexpr size_t kStackBytes = 256 << 10;  // a sanitizer writes its report on it
-constexpr size_t kStackStride = kStackBytes + 960;  // at a power of two, tops of stacks share a few cache lines
+// at a power of two, tops of stacks would share a few cache lines
+constexpr size_t kStackStride = kStackBytes + 960;
 
 struct Fiber {
     ucontext_t context;
@@ -576,9 +577,9 @@ inline void run_block(uint3 index, size_t dynamic_bytes) {
     const unsigned threads = block_size.x * block_size.y * block_size.z;
     const unsigned warps = (threads + kWarp - 1) / kWarp;
     const size_t shared_bytes = kMaxStaticShared + dynamic_bytes + (kMaxArrays + 1) * 2 * kRedZone;
-    const bool kept =
-        block_memory.renew(threads * (kStackStride + sizeof(Thread) + 64) + (warps + 1) * (sizeof(Warp) + 64) +
-                           sizeof(Block) + 64 + shared_bytes);
+    const size_t of_threads = threads * (kStackStride + sizeof(Thread) + 64);
+    const size_t of_warps = (warps + 1) * (sizeof(Warp) + 64);
+    const bool kept = block_memory.renew(of_threads + of_warps + sizeof(Block) + 64 + shared_bytes);
 
     char* stacks = static_cast<char*>(block_memory.take(threads * kStackStride));
     Thread* first = static_cast<Thread*>(block_memory.take(threads * sizeof(Thread)));
