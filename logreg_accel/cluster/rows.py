@@ -147,6 +147,7 @@ class ClusterRows(StreamRows):
     """
 
     read_again = 0.0
+    gathers = False  # workers send drawn rows and no others
 
     def __init__(self, streamed, backend, centring=None):
         store = streamed.store
@@ -186,7 +187,7 @@ class ClusterRows(StreamRows):
         return vector
 
     def wanted(self, draws):
-        return ()  # workers send drawn rows and no others
+        return ()
 
     def to_host(self, vector, rows=None):
         """See `StreamRows.to_host`."""

@@ -43,6 +43,8 @@ class Rows:
         A lower bound on the positive sᵢ.
     in_memory : bool
         Whether chosen rows are accessible without a read.
+    gathers : bool
+        Whether rows of a next draw are gathered during an evaluation that announces it.
     numbers : ndarray or None
         For drawn rows, their numbers among the rows in memory that they were drawn from.
     centre : ndarray (n_features,) or None
@@ -63,6 +65,7 @@ class Rows:
     nbytes = 0
     least_weight = 0.0
     in_memory = False
+    gathers = False
     numbers = None
     centre = None
     log = None

@@ -47,6 +47,7 @@ class StreamRows(DrawnRows):
     """
 
     in_memory = True  # for a few rows at a time
+    gathers = True
     _numbers = None  # of the blocks; None for all
     _passed = Passed()
 

@@ -55,6 +55,8 @@ class Start(NamedTuple):
         Margins of a row: w is (features and intercept) x outputs, by rows.
     with_diagonal : bool
         Whether the diagonal of a Hessian comes with an evaluation, at no read, and for one model alone.
+    gathers : bool
+        Whether a draw that an evaluation announces as likely costs nothing beside that evaluation.
     """
 
     w: np.ndarray
@@ -71,6 +73,7 @@ class Start(NamedTuple):
     n_outputs: int = 1
     n_features: int = 0
     with_diagonal: bool = False
+    gathers: bool = False
 
 
 class Point(NamedTuple):

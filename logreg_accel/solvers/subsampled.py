@@ -202,8 +202,9 @@ def _beside_rare_columns(start, size):
     """A Point of all rows near the optimum of a sample, and whether the sample has hardly seen some columns.
 
     If so, the point is one step further, and has the diagonal of its Hessian. A sample that has seen all
-    columns is returned, too, if it has the `size` of those that are drawn for a metric: it serves as well,
-    and drawing another takes as long as some steps. Otherwise None takes its place.
+    columns is returned, too, if it has the `size` of those that are drawn for a metric: it serves nearly as
+    well, and drawing another takes as long as some steps, unless rows are gathered on the way. Otherwise None
+    takes its place.
     """
     solve, last = _newton(start, SOLVED, MOST_STEPS), [None]
     first, likely = min(size, _FIRST_ROWS * len(start.w)), (Sample(size, start.seed + 1),)
@@ -215,7 +216,7 @@ def _beside_rare_columns(start, size):
     # Without a penalty the weights of rare levels often have no optimum, which is seen along Newton's steps.
     few = start.n_outputs == 1 and len(start.w) <= FACTORED_UP_TO
     wanted = few and start.with_diagonal and bool(np.any(start.ridge))
-    serves = wanted and first == size
+    serves = wanted and first == size and not start.gathers
     here, _ = yield from near_the_optimum(
         start, first, noting, likely=() if serves else likely, diagonal=wanted
     )
