@@ -117,7 +117,7 @@ def test_shifts_of_all_classes_are_no_change(name):
     """Shares of a row fall by no more than the difference of two margins' changes, times themselves."""
     rng, loss = np.random.default_rng(0), Multinomial(4)
     X, _, _, _ = draw(300, 3)
-    rows = rows_of(X, np.arange(300) % 4, name=name, blocks=2)
+    rows = rows_of(X, (np.arange(300) % 4).astype(np.uint8), name=name, blocks=2)
     W, V = rng.standard_normal((2, 4, 4))
     z0, z1, z2 = (rows.sum(passes.Margins(U)) for U in (W, W + rng.standard_normal((4, 1)), V))
     shifted, changed = (rows.sweep(passes.MarginChange(z0, z, loss)) for z in (z1, z2))
@@ -130,7 +130,7 @@ def test_shifts_of_all_classes_are_no_change(name):
 def test_what_losses_lie_above_their_tangents_is_summed_row_by_row(name, loss):
     """Terms of 1e7 in every margin: losses are off by 1e-9, and of the sum that is wanted 1e-12 is known."""
     X, _, s, _ = draw(200, 3, weighted=True)
-    y = np.arange(200) % max(loss.n_outputs, 2)
+    y = (np.arange(200) % max(loss.n_outputs, 2)).astype(np.uint8)
     X = np.c_[1e7 + X, np.full(200, 1e7)]
     rows, k, rng = rows_of(X, y, s, name, blocks=2), loss.n_outputs, np.random.default_rng(0)
     W = np.zeros((5, k))
