@@ -28,7 +28,7 @@ ENTRIES = ["row_lengths", "shifted", "unfixed", "unfixed_gram"]
 ENTRIES += [f"{name}<{stored}>" for name in ("taken_entries", "moved") for stored in ("float", "Half")]
 
 
-@pytest.fixture(scope="module", params=["address", "thread"])
+@pytest.fixture(scope="module", params=["address", pytest.param("thread", marks=pytest.mark.slow)])
 def sanitized(request):
     """A sanitizer, and CuPy's stand-in on kernels under it."""
     kernels = fake_cupy.Kernels(request.param)

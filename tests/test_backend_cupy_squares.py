@@ -70,7 +70,7 @@ def test_sums_by_group(backend):
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
-@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+@pytest.mark.parametrize("sanitizer", ["address", pytest.param("thread", marks=pytest.mark.slow)])
 def test_squares_under_sanitizers(sanitizer):
     kernels = fake_cupy.Kernels(sanitizer)
     names = ["column_squares<float, float>", "row_squares<float, float>", "inverse_means<float>"]
