@@ -146,9 +146,8 @@ def _close_together(y):
     low, high = y.min().item(), y.max().item()
     if max(-low, high) > _MOST or not high - low < min(_MOST_IN_TABLE, len(y)):
         return None
-    whole = (
-        y.dtype if y.dtype.kind in "iu" else np.dtype(np.int64)
-    )  # differences may wrap, and come out right
+    whole = y.dtype if y.dtype.kind in "iu" else np.dtype(np.int64)
+    # Differences that wrap come out right in the unsigned type that has room for all of them.
     places = y.astype(whole, copy=False) - whole.type(low)
     places = places.astype(np.min_scalar_type(int(high - low)), copy=False)
     counts = np.bincount(places)
