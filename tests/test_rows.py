@@ -210,3 +210,21 @@ def test_sums_of_repeated_rows_keep_their_digits(name, kind, most):
     exact = Objective.from_arrays(X.astype(np.float64), y, C=np.inf).value_and_gradient(w)[1]
     roundings = np.finfo(np.float32).eps * np.sqrt(value) * np.sqrt(np.append(X.mean(axis=0), 1))
     assert (abs(gradient - exact) <= most * roundings).all(), abs(gradient - exact) / roundings
+
+
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+def test_all_rows_of_a_small_sparse_matrix_are_converted_once(name, monkeypatch):
+    """Their sums are those of float64, and X itself stays what it was."""
+    rng = np.random.default_rng(0)
+    X, y = csr_array(rng.random((300, 9)) < 0.3, dtype=np.float32), rng.random(300) < 0.5
+    X.data[:] = rng.random(len(X.data)) * 1e6
+    rows, W = rows_of(X, y.astype(np.uint8), name=name), rng.standard_normal((10, 1)) * 1e-6
+    exact = rows_of(X.astype(np.float64), y.astype(np.uint8), name=name).sum(
+        passes.LossGradient(W, Logistic())
+    )
+    alike = rows.witnesses(np.inf, 0)
+    monkeypatch.setattr("logreg_accel.data.compressed.CompressedRows._with_data", None)  # converting needs it
+    found = alike.sum(passes.LossGradient(W, Logistic()))
+    np.testing.assert_allclose(found.value, exact.value, rtol=1e-14)
+    np.testing.assert_allclose(found.gradient, exact.gradient, rtol=1e-13)
+    assert next(rows.blocks()).X.dtype == np.float32 and rows.dtype == np.float32

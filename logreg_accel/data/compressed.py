@@ -33,6 +33,11 @@ class CompressedRows(Matrix):
         return _SPARSE_WORK * self.nbytes
 
     @property
+    def keeps_copies(self):
+        """Whether there is memory for copies of the entries, which products are faster with."""
+        return self.stored.data.nbytes <= _KEPT_UP_TO
+
+    @property
     def row_bytes(self):
         """A part of a mean row: SciPy's products have a fixed cost, and gain nothing from small tiles."""
         return self.nbytes // max(_TILES * self.shape[0], 1) + 1
@@ -89,7 +94,7 @@ class CompressedRows(Matrix):
     def transposed_product(self, R):
         """In float64, since SciPy adds one entry after the other; the copy that it would make for each
         product is kept if it is small."""
-        if self._in_float64 is None and self.stored.data.nbytes <= _KEPT_UP_TO:
+        if self._in_float64 is None and self.keeps_copies:
             self._in_float64 = self.astype(np.float64).T
         X = self.T if self._in_float64 is None else self._in_float64
         return X @ R.astype(np.float64, copy=False)

@@ -40,6 +40,7 @@ class Matrix:
     """
 
     compressed = False
+    keeps_copies = False
     columns_seen = None  # by look_at
     names = None
     centre = None

@@ -172,8 +172,9 @@ def moved(size, seed):
 def in_float64(rows):
     """The same rows in memory, whose sums are made in float64.
 
-    A few gathered ones are converted at once, not by every pass. All rows would take twice their memory, and
-    rows of a source have only what their budget leaves.
+    A few gathered ones are converted at once, not by every pass, and so are all of a small sparse X: its
+    products are so cheap that converting would be most of a pass. All rows would take twice their memory
+    otherwise, and rows of a source have only what their budget leaves.
     """
     if rows.dtype != np.float64:
         if _is_few(rows):
@@ -186,5 +187,8 @@ def in_float64(rows):
 
 
 def _is_few(rows):
-    here = rows.drawn_from.in_memory and not rows.backend.on_device
-    return here and not rows.share and rows.gathered_bytes <= _CONVERTED
+    if not rows.drawn_from.in_memory or rows.backend.on_device:
+        return False
+    if rows.share:
+        return all(block.X.keeps_copies for block in rows.blocks())
+    return rows.gathered_bytes <= _CONVERTED
