@@ -20,6 +20,7 @@ _LIFT = 1e-14
 _FLAT = 1e-12  # curvature of a unit diagonal that steps leave alone where that costs little
 _TINY = 1e-300
 _SURE = 10  # times its error, a slope that is there
+_ABOUT, _STEPS = 0.01, 6  # of a cost, what is left open, and products until then
 _LEFT, _REFINED = 1e-6, 2  # of a decrement, what a solution may leave, and how often it is refined
 
 
@@ -139,10 +140,34 @@ class Matrix:
         """
         e = (error * _signs(self.size))[:, self.active]
         cost = _most(self.factor, e)
-        if self.flat is not None or more == 1 or (more > 1 and cost <= little):
+        if not cost < math.inf or self.flat is not None or more == 1 or (more > 1 and cost <= little):
             return cost
+        refined = self._refined(e, more)
+        if refined is not None:
+            return refined
         ridge = np.diag(self.ridge)
         return _most(_factored(more * (self.H - ridge) + ridge)[0], e)
+
+    def _refined(self, e, more):
+        """The largest eᵀ(more·H_S + λ)⁻¹e of some rows e, from the factor of H_S + λ, or None.
+
+        Conjugate gradients take two steps where ridges are small: the matrices then differ by the factor
+        `more`, and along shifts of all classes by none. With ridges of all sizes another factor takes less.
+        """
+        known, before, step = 0.0, math.inf, np.zeros_like(e)
+        for _ in range(_STEPS):
+            solved = self.factor(e.T).T
+            rest = (e * solved).sum(axis=1)  # no less than min(more, 1) times what is left
+            if rest.max() <= _ABOUT * min(more, 1.0) * np.max(known):
+                return float((known + rest / min(more, 1.0)).max())
+            step = solved + (rest / before)[:, None] * step
+            product = more * (step @ self.H) + (1 - more) * self.ridge * step
+            curved = (step * product).sum(axis=1)
+            if not (curved > 0).all():
+                return None
+            length = rest / curved
+            known, e, before = known + length * rest, e - length[:, None] * product, rest
+        return None
 
 
 @functools.lru_cache(8)

@@ -1,0 +1,64 @@
+"""The systems of a proof: how often they are factored, and what their solutions are worth."""
+
+import numpy as np
+import pytest
+
+from logreg_accel import LogisticRegression, systems
+from logreg_accel.systems import Matrix
+
+
+@pytest.fixture
+def factored(monkeypatch):
+    """The sizes of the matrices that were factored."""
+    sizes, factor = [], systems._factored
+
+    def counted(H, *more):
+        sizes.append(len(H))
+        return factor(H, *more)
+
+    monkeypatch.setattr(systems, "_factored", counted)
+    return sizes
+
+
+def system(seed, one_ridge):
+    """H_S, the ridges in it, errors by rounding, a factor for other rows, and which weights count."""
+    rng = np.random.default_rng(seed)
+    m, p = rng.integers(1, 160), rng.integers(3, 80)
+    A = rng.standard_normal((m, p)) * 10.0 ** (0 if one_ridge else rng.uniform(-4, 4, p))
+    ridge = np.full(p, 10.0 ** rng.uniform(-6, -3)) if one_ridge else 10.0 ** rng.uniform(-4, 3, p)
+    H = A.T @ A / m + np.diag(ridge)
+    error = 1e-7 * rng.random(p) * np.sqrt(H.diagonal())
+    return H, ridge, error, 10.0 ** rng.uniform(-0.6, 3), rng.random(p) < 0.7
+
+
+def by_solving(H, ridge, error, more, active):
+    whole = more * (H - np.diag(ridge)) + np.diag(ridge)
+    unit = 1 / np.sqrt(whole.diagonal()[active])
+    scaled = whole[np.ix_(active, active)] * unit * unit[:, None]
+    errors = (error * systems._signs(len(H)))[:, active] * unit
+    return max(float(e @ np.linalg.solve(scaled, e)) for e in errors)
+
+
+@pytest.mark.parametrize("one_ridge", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_what_errors_cost_with_other_rows_follows_from_one_factor(factored, seed, one_ridge):
+    """A second one is made where ridges have all sizes, so that a few products do not tell."""
+    H, ridge, error, more, active = system(seed, one_ridge)
+    cost = Matrix(H, None, active, ridge, True).cost(error, more)
+    exact = by_solving(H, ridge, error, more, active)
+    assert (1 - 1e-4) * exact <= cost <= (1 + 2 * systems._ABOUT) * exact
+    assert len(factored) == 1 or (len(factored) == 2 and not one_ridge)
+
+
+def test_a_matrix_that_no_factor_has_tells_nothing():
+    H = np.array([[1.0, 2.0], [2.0, 1.0]])
+    metric = Matrix(H, None, None, np.zeros(2), False)
+    assert metric.factor is None and metric.cost(np.ones(2), 5.0) == np.inf
+
+
+def test_a_fit_of_several_classes_factors_the_matrix_of_its_proof_once(factored):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40_000, 30), dtype=np.float32)
+    y = (X[:, :4] + rng.gumbel(size=(len(X), 4))).argmax(axis=1)
+    model = LogisticRegression(solver="newton-subsampled", tol=1e-6, backend="numpy").fit(X, y)
+    assert model.status_ == "converged" and factored == [31 * 4]
