@@ -99,3 +99,19 @@ def test_proofs_of_raw_columns_take_blocks_of_classes():
     for step in (first, second):
         left = objective.answer(ask.HessianVector(there.w, step)) - residual
         assert np.linalg.norm(left / scale) < 0.1 * np.linalg.norm(residual / scale)
+
+
+@pytest.mark.parametrize("share, dense", [(0.6, True), (0.15, False)])
+def test_numpy_keeps_a_sample_as_it_would_keep_all_rows(share, dense):
+    """The Hessian of a thin sample takes its fuller columns alone to BLAS; a dense copy is read whole."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((900, 20)) * (rng.random((900, 20)) < share)
+    objective = Objective.from_arrays(scipy.sparse.csr_array(X), rng.random(900) < 0.4, backend="numpy")
+    sample = objective.answer(ask.Draw(ask.Sample(300, 0)))
+    (block,), w = sample.rows._blocks, rng.standard_normal(21)
+    assert block.X.compressed is not dense
+    A = np.column_stack([block.X.to_dense(), np.ones(sample.rows.n_rows)])
+    p = 1 / (1 + np.exp(-A @ w))
+    expected = (A.T * (p * (1 - p) * block.sample_weight)) @ A / sample.weight_sum
+    expected[range(20), range(20)] += objective.penalty.l2
+    np.testing.assert_allclose(sample.hessian(w), expected, rtol=1e-12, atol=1e-14)

@@ -13,9 +13,5 @@ class NumpyBackend(Backend):
         return block._replace(X=block.X.densified()) if block.X.is_half_dense else block
 
     def take(self, block, rows, weights):
-        """Take a sample of rows; if a sparse X is nearly dense, the sample becomes dense.
-
-        It then takes at most four times as much memory.
-        """
-        block = super().take(block, rows, weights)
-        return block._replace(X=block.X.densified())
+        """Take a sample of rows, kept as all rows would be."""
+        return self.kept(super().take(block, rows, weights))
