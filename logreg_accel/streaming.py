@@ -30,7 +30,8 @@ _COPIES, _MARGINS = 2, 4  # of blocks, and of margins of the points that are kep
 @contextlib.contextmanager
 def labelled_rows(model, X, y, sample_weight, offset=None):
     """A context with the rows and labels of a fit, for as long as they are read: a Labelled or a Streamed."""
-    vars(model).pop("encoder_", None)  # of the fit before
+    for name in ("encoder_", "aside_", "threshold_"):  # of the fit before
+        vars(model).pop(name, None)
     if is_collection(X):
         X, y, sample_weight = source_of(X, y, sample_weight), None, None
     if not isinstance(X, Source):

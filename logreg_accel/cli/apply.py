@@ -6,6 +6,8 @@ import sys
 import numpy as np
 
 from .. import load
+from ..data.opening import kind_of
+from ..data.reader import find_files
 from ..data.tables import ARROW, SUFFIXES, harmless, plain, table_writer
 from ..persistence.writing import write_whole
 from ..table import LeftOut, Levels
@@ -110,9 +112,7 @@ def evaluate(options):
     model = load(options.model)
     _check_threshold(options, model)
     by = [options.by] if options.by else []
-    target = options.target
-    if target is None and hasattr(model, "encoder_"):
-        raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
+    target = _target(options, model)
     check_drawing("--report", options.report, [*inputs_of(options.file), options.model])
     progress = Progress(options.json)
     classes, every, groups, kept = model.classes_, Tally(model.classes_), {}, []
@@ -154,6 +154,16 @@ def evaluate(options):
         print_table(
             f"By {options.by}", [options.by, "rows", "base rate", "accuracy", "log loss", "AUC"], cells
         )
+
+
+def _target(options, model):
+    """The column of the labels: that of --target, or else the one that the model was trained with."""
+    if options.target is not None or kind_of(find_files(options.file)[0]) == "svmlight":
+        return options.target
+    aside = getattr(model, "aside_", None)
+    if aside is None and hasattr(model, "encoder_"):  # saved by an earlier version, or in Python
+        raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
+    return aside and aside[0]
 
 
 def _add_to_groups(groups, part, classes):

@@ -2,7 +2,7 @@
 
 from . import values
 from .suggestions import Parser
-from .training import DATA, REPORT, TARGET, add_layout, add_train
+from .training import DATA, REPORT, SAME_TARGET, add_layout, add_train
 
 _THRESHOLD = "probability from which the second class is predicted (default: that of the model)"
 _MODEL = "model that train has saved"
@@ -67,7 +67,7 @@ def _add_models(verb):
     evaluate = verb("evaluate", "apply", "measure a model on labelled rows")
     evaluate.add_argument("file", metavar="FILE", nargs="+", help=DATA)
     evaluate.add_argument("--model", required=True, metavar="MODEL.npz", help=_MODEL)
-    evaluate.add_argument("--target", metavar="COLUMN", help=TARGET)
+    evaluate.add_argument("--target", metavar="COLUMN", help=SAME_TARGET)
     add_layout(evaluate)
     evaluate.add_argument("--by", metavar="COLUMN", help="also measure the rows of each value of this column")
     evaluate.add_argument("--report", metavar="OUT.html", help=REPORT)

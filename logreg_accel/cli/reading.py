@@ -1,5 +1,6 @@
 """The input of `train`: rows to learn from, and held-out rows."""
 
+import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -18,7 +19,9 @@ from .plan import tell
 
 
 class Rows(NamedTuple):
-    """Features, names of their columns or None, labels, weights, rows held out, an encoder if any."""
+    """Features, names of their columns or None, labels, weights, rows held out, an encoder if any, and the
+    columns that are no features: that of the labels first.
+    """
 
     X: Any
     names: list | None
@@ -26,11 +29,19 @@ class Rows(NamedTuple):
     weight: Any = None
     held_out: Any = None
     encoder: Any = None
+    aside: Any = None
 
 
 def listed(text):
     """The names in an option that accepts several."""
     return [name for name in (text or "").split(",") if name]
+
+
+def columns_aside(options, find=str):
+    """The columns that options take from the features, that of the labels first; none without labels."""
+    if options.target is None:
+        return []
+    return [find(name) for name in (options.target, *filter(None, [options.weight]), *listed(options.drop))]
 
 
 def rows_to_learn(options, progress):
@@ -39,7 +50,7 @@ def rows_to_learn(options, progress):
         return _numbers_to_learn(options)
     tables = check_target(options)
     target, weight = tables.find(options.target), options.weight and tables.find(options.weight)
-    aside = [target, *([weight] if weight else []), *map(tables.find, listed(options.drop))]
+    aside = columns_aside(options, tables.find)
     levels, numbers = ([tables.find(n) for n in listed(t)] for t in (options.categorical, options.numeric))
     types = {**dict.fromkeys(levels, "text"), **dict.fromkeys(numbers, "number")}
     table = tables.read(types)
@@ -68,10 +79,10 @@ def rows_to_learn(options, progress):
     X = encoder.encode(given)[0]
     held_out = None if out is None else (encoder.encode(features.take(out))[0], y[out])
     if options.valid:
-        held_out = _valid(options, encoder, target, y, progress)
+        held_out = _valid(options, encoder, aside, y, progress)
     return Rows(
         X, encoder.get_feature_names_out().tolist(), y[kept], None if weight is None else weights[kept],
-        held_out, encoder,
+        held_out, encoder, aside,
     )  # fmt: skip
 
 
@@ -83,15 +94,14 @@ def check_target(options):
     return tables
 
 
-def _valid(options, encoder, target, y, progress):
-    classes = np.unique(y)
+def _valid(options, encoder, aside, y, progress):
+    classes, target = np.unique(y), aside[0]
     tables = Tables(options.valid, **layout(options))
     table = tables.read(types_to_use(encoder, classes, tables.find(target)))
     try:
         X, counts = encoder.encode(table)
     except ValueError as error:
         raise ValueError(with_places(str(error), tables.place)) from error
-    aside = [target, *listed(options.weight), *listed(options.drop)]
     counts.extra = [name for name in counts.extra if name not in aside]
     for sentence in counts.sentences():
         progress.say(sentence)
@@ -161,7 +171,13 @@ def split(y, options):
     """Numbers of the rows to learn from and of those held out, in order, both with all classes."""
     from sklearn.model_selection import train_test_split
 
-    rows = np.arange(len(y))
+    rows, classes = np.arange(len(y)), len(np.unique(y))
+    out = math.ceil(options.test_size * len(y))
+    if min(out, len(y) - out) < classes:
+        raise ValueError(
+            f"--test-size {options.test_size:g} holds out {out:,} of {len(y):,} rows; expected at least one "
+            f"row of each of the {classes} classes on either side"
+        )
     kept, out = train_test_split(rows, test_size=options.test_size, random_state=options.seed, stratify=y)
     return np.sort(kept), np.sort(out)
 
@@ -213,7 +229,7 @@ def _numbers_to_learn(options):
         reading = {**given, "features": table.names, "n_features": X.shape[1]}
         valid = read_files(find_files(options.valid), **reading)
         held_out = (valid.X, known_labels(valid.target, np.unique(y), options.valid[0]))
-    return Rows(X, table.names, y, weight, held_out)
+    return Rows(X, table.names, y, weight, held_out, aside=columns_aside(options))
 
 
 def without_names(function):

@@ -8,7 +8,7 @@ from . import UsageError, choosing, page, running
 from .output import for_people, print_facts, print_json
 from .plan import tell
 from .quality import print_quality, quality
-from .reading import check_classes, check_target, is_table, layout, listed
+from .reading import check_classes, check_target, columns_aside, is_table, layout, listed
 from .using import scored, threshold_of, together
 
 _EVERY = 2.0  # seconds between two progress lines of the first read
@@ -46,6 +46,8 @@ def train(options, model, progress):
 
     outcome = running.run(model, fit, progress.warn)
     samples = _held_out(options, model, progress)
+    if aside := columns_aside(options, source.tables.find if source.encoder is not None else str):
+        model.aside_ = aside
     model.save(options.model)
     if options.report:
         size = f"{model.n_features_in_:,} features, read block by block"

@@ -42,6 +42,8 @@ def train(options):
     model, outcome, tried = _fit(options, model, rows, _with_names(X, rows.names), progress)
     if rows.encoder is not None:
         model.encoder_ = rows.encoder
+    if rows.aside:
+        model.aside_ = rows.aside
     if options.threshold is not None:
         chosen_on, labels = rows.held_out or (X, y)
         by_rule = isinstance(options.threshold, str)

@@ -11,6 +11,7 @@ _TOL = "stop where the relative distance to the optimum, (F - F*)/F, is at most 
 _MAX_ITER = "take at most N steps of the solver (default: 1000)"
 _SEED = "seed of the split, the folds and the samples of rows (default: 0)"
 TARGET = "column of the labels (its number for .npy; not needed for svmlight)"
+SAME_TARGET = "column of the labels (default: that of the training data)"
 
 
 def add_train(verb):

@@ -116,7 +116,8 @@ def _encoded(options, model, target, keep, say):
         yield score(model, X, options.threshold, y, {n: again.get(n, batch.column(n)) for n in keep})
         start += batch.num_rows
     counts = source.counts
-    counts.extra = [name for name in counts.extra if name != target and name not in keep]
+    known = {target, *keep, *getattr(model, "aside_", ())}
+    counts.extra = [name for name in counts.extra if name not in known]
     for sentence in counts.sentences():
         say(sentence)
 

@@ -24,6 +24,7 @@ _TABLES = {".csv": "text", ".tsv": "text", ".parquet": "parquet", ".feather": "f
 _SVMLIGHT = {".svm", ".svmlight", ".libsvm", ".t"}  # the last is that of the LIBSVM data sets
 _SVMLIGHT_LINE = re.compile(rb"[-+.\deE,]+(\s+qid:\d+)?(\s+\d+:[^\s:]+)+\s*(#.*)?")
 _ARFF = re.compile(r"(?:[ \t]*(?:%[^\n]*)?\r?\n)*[ \t]*@relation\b", re.IGNORECASE)
+_JSON = re.compile(r"\s*\[?\s*\{\s*\"[^\"]*\"\s*:")
 _SEPARATORS = (",", "\t", ";", "|", " ")
 
 
@@ -154,7 +155,7 @@ def layout_of(path, separator=None, header=True, encoding="utf-8"):
     Raises
     ------
     ValueError
-        The file is empty or in the format ARFF.
+        The file is empty, or in the format ARFF or JSON.
     """
     head = head_of(path)
     decode = codecs.getincrementaldecoder("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
@@ -163,6 +164,11 @@ def layout_of(path, separator=None, header=True, encoding="utf-8"):
         raise ValueError(
             f"{path!r} is an ARFF file; expected a table. The lines after its line @data are one without a "
             "header; the lines with @attribute name its columns."
+        )
+    if _JSON.match(text):
+        raise ValueError(
+            f"{path!r} holds JSON; expected a table as text, Parquet or Feather. pandas.read_json(PATH, "
+            "lines=True).to_parquet(NEW) makes one of a file with one object per line."
         )
     if separator is None:
         separator = "\t" if suffix_of(path) == ".tsv" else _sniffed(text)

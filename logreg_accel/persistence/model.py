@@ -64,6 +64,8 @@ def pack(model):
         header["inference"] = _to_json(model.inference_)
     if hasattr(model, "threshold_"):
         header["threshold"] = _to_json(model.threshold_)
+    if hasattr(model, "aside_"):
+        header["aside"] = model.aside_
     arrays = {
         "coef": model.coef_,
         "intercept": model.intercept_,
@@ -182,7 +184,7 @@ def _set_arrays(model, arrays, classes):
 
 
 def _set_use(model, header):
-    """Set the encoding of tables, and the probability from which the second class is predicted."""
+    """Set what the command line keeps with a model: how tables are encoded, and how labels are found."""
     if "encoder" in header:
         model.encoder_ = TableEncoder.from_dict(header["encoder"])
         count = model.encoder_.n_features_out_
@@ -191,7 +193,10 @@ def _set_use(model, header):
         model.threshold_ = header["threshold"]
         right = type(model.threshold_) is float and 0 <= model.threshold_ <= 1 and len(model.classes_) == 2
         _require(right, f"its threshold is {model.threshold_!r}")
-
+    if "aside" in header:
+        model.aside_ = header["aside"]
+        right = isinstance(model.aside_, list) and {str} == set(map(type, model.aside_))
+        _require(right, "its columns beside the features are not one text or more")
     if "inference" in header:
         model.inference_ = _from_json(header["inference"])
         _require(_is_inference(model.inference_), "its error bars are no table")
