@@ -1,6 +1,8 @@
 """Sources of rows: every kind gives the same rows, and what is wrong with a shard is told by file and row."""
 
 import functools
+import gzip
+import lzma
 import os
 
 import numpy as np
@@ -11,6 +13,7 @@ import scipy.sparse
 from sklearn.datasets import dump_svmlight_file
 
 from logreg_accel import scan
+from logreg_accel.data.files import read_file
 
 M, N = 300, 4
 NAMES = list("abcd")
@@ -168,6 +171,36 @@ def test_faults_of_text_name_the_line(shards, tmp_path):
     (tmp_path / "a.csv").write_text("\n".join(lines))
     with pytest.raises(ValueError, match="a.csv' has 'oops' in column 'b'"):
         rows_of(scan(tmp_path / "a.csv", **COLUMNS))
+
+
+@pytest.mark.parametrize("name, opened", [("a.svm", open), ("a.svm.gz", gzip.open), ("a.svm.xz", lzma.open)])
+def test_faults_of_svmlight_name_the_line(tmp_path, name, opened, monkeypatch):
+    """In any range of bytes, of packed files too, which are read whole."""
+    monkeypatch.setattr("logreg_accel.data.shards.CHUNK", 1000)
+    monkeypatch.setattr("logreg_accel.data.svmlight._LINES", 7)
+    lines = ["# a comment", *(f"{i % 2} 1:{i} 3:0.5" for i in range(300))]
+    for number, bad in ((1, "x 1:2"), (17, "1 1:2 3:y"), (250, "1 3:1 2:1"), (301, "0 0:1")):
+        with opened(tmp_path / name, "wt") as file:
+            file.write("\n".join([*lines[: number - 1], bad, *lines[number:]]) + "\n")
+        for read in (lambda: rows_of(scan(tmp_path / name)), lambda: read_file(tmp_path / name)):
+            with pytest.raises(ValueError, match=rf"{name}' is not a readable .*, line {number}\. Its lines"):
+                read()
+
+
+def test_a_file_with_several_names_counts_once(shards, tmp_path):
+    folder, X, *_ = shards
+    for i in range(3):
+        (tmp_path / f"part-{i}.parquet").write_bytes((folder / f"p-{i}.parquet").read_bytes())
+    os.symlink("part-2.parquet", tmp_path / "part-0-latest.parquet")
+    for data in (tmp_path, tmp_path / "*.parquet"):
+        source = scan(data, **COLUMNS)
+        assert [os.path.basename(part.name) for part in source.parts] == [
+            f"part-{i}.parquet" for i in range(3)
+        ]
+        np.testing.assert_array_equal(rows_of(source)[0], X)
+    os.symlink(tmp_path / "nowhere", tmp_path / "part-3.parquet")
+    with pytest.raises(FileNotFoundError, match="part-3"):
+        rows_of(scan(tmp_path / "*.parquet", **COLUMNS))
 
 
 @pytest.mark.parametrize("name", ["p-1.parquet", "f-1.feather", "X-1.npy", "z-1.npz", "t-1.tsv.gz"])

@@ -9,7 +9,8 @@ import numpy as np
 
 from . import tables
 from .convert import as_array
-from .opening import kind_of, open_unpacked, some_of
+from .opening import kind_of, some_of
+from .svmlight import lines_of
 
 
 class Table(NamedTuple):
@@ -227,20 +228,5 @@ def _read_svmlight(path, target, weight, features, drop, n_features):
     what = "read as an svmlight file with the target in front of each line"
     named = {"target": target and [target], "weight": weight and [weight]}
     _refuse_names(path, what, **named, features=features, drop=drop)
-    from sklearn.datasets import load_svmlight_file
-
-    try:
-        with open_unpacked(path) as file:
-            X, y = load_svmlight_file(file, zero_based=False)
-        X.resize(X.shape[0], max(X.shape[1], n_features or 0))
-        X = as_array(X)
-    except (ValueError, OverflowError, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise ValueError(
-            f"{path!r} is not a readable svmlight file ({error}). Its lines are 'label index:value ...', "
-            "indices from 1 on."
-        ) from error
-    if (y == y.astype(np.int64)).all():
-        y = y.astype(np.int64)
-    return Table(X, None, y)
+    X, y = lines_of(path, n_features or 0)
+    return Table(as_array(X), None, y)

@@ -63,7 +63,7 @@ def open_unpacked(path):
         It is a zip file without a table, or needs a library that is not installed.
     """
     file = open(path, "rb")
-    kind = next((kind for mark, kind in _PACKED.items() if file.peek(8).startswith(mark)), None)
+    kind = _packing_of(file)
     if kind is None:
         return file
     if kind == "zip":
@@ -75,6 +75,16 @@ def open_unpacked(path):
     import lzma
 
     return {"gzip": gzip, "bz2": bz2, "lzma": lzma}[kind].open(file)
+
+
+def is_packed(path):
+    """Whether a file is compressed, by its first bytes."""
+    with open(path, "rb") as file:
+        return _packing_of(file) is not None
+
+
+def _packing_of(file):
+    return next((kind for mark, kind in _PACKED.items() if file.peek(8).startswith(mark)), None)
 
 
 def _only_member(path, file):

@@ -28,6 +28,8 @@ _FIELDS = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
 def find_files(patterns):
     """The files that paths, patterns such as "part-*.csv" and folders stand for, in the order of their names.
 
+    A file that a pattern or a folder finds by links, too, is taken once: its rows would count twice.
+
     Raises
     ------
     FileNotFoundError
@@ -37,14 +39,22 @@ def find_files(patterns):
     for pattern in map(os.fspath, patterns):
         if os.path.isdir(pattern):
             inside = sorted(name for name in os.listdir(pattern) if not name.startswith((".", "_")))
-            paths = [path for name in inside if os.path.isfile(path := os.path.join(pattern, name))]
+            paths = _once(path for name in inside if os.path.isfile(path := os.path.join(pattern, name)))
         else:
-            paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
+            paths = [pattern] if os.path.exists(pattern) else _once(sorted(glob.glob(pattern)))
         if not paths:
             told = "no such file" + ("; in a pattern, [[] stands for a bracket" if "[" in pattern else "")
             raise FileNotFoundError(2, told, pattern)
         found += paths
     return found
+
+
+def _once(paths):
+    """Of each file one path, in their order: that which is no link, where there is one."""
+    paths, names = list(paths), {}
+    for path in sorted(paths, key=os.path.islink):
+        names.setdefault(os.path.realpath(path), path)
+    return [path for path in paths if names[os.path.realpath(path)] is path]
 
 
 class TableReader:

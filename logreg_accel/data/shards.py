@@ -14,9 +14,10 @@ import numpy as np
 
 from . import files
 from .chunks import BATCH, CHUNK, Chunk, Wanted, in_pieces, of_arrays, of_batch
-from .opening import kind_of
+from .opening import is_packed, kind_of
 from .reader import TABLES, TableReader, find_files
 from .rounded import beyond, rounded_texts
+from .svmlight import lines_of
 
 
 class Part(NamedTuple):
@@ -219,32 +220,16 @@ def _npz(path, wanted):
 
 def _svmlight(path, wanted):
     """The lines in ranges of bytes; there are as many columns as the last entry shows, or more."""
-    from sklearn.datasets import load_svmlight_file
-
     if wanted != Wanted():
         raise ValueError(
             f"{path!r} is an svmlight file with the target in front of each line, whose columns have no "
             "names; expected neither `target` nor other columns by name."
         )
     size = os.path.getsize(path)
-    step = max(size, 1) if path.endswith((".gz", ".bz2")) else CHUNK  # packed files are read whole
-    for offset in range(0, max(size, 1), step):
-        try:
-            length = step if step < size else -1
-            X, y = load_svmlight_file(
-                path, zero_based=False, n_features=2**31 - 2, offset=offset, length=length
-            )
-        except (ValueError, OverflowError, OSError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise ValueError(
-                f"{path!r} is not a readable svmlight file ({error}), after byte {offset}. Its lines are "
-                "'label index:value ...', indices from 1 on."
-            ) from error
-        width = int(X.indices.max()) + 1 if X.nnz else 0
-        X.resize(X.shape[0], width)
-        whole = y.astype(np.int64)
-        yield Chunk(X, whole if (whole == y).all() else y, types=(str(X.dtype),), open_ended=True)
+    step = size if is_packed(path) else CHUNK  # packed files are read whole
+    for offset in range(0, max(size, 1), max(step, 1)):
+        X, y = lines_of(path, 0, offset, step if step < size else -1)
+        yield Chunk(X, y, types=(str(X.dtype),), open_ended=True)
 
 
 # -- tables and callables ------------------------------------------------------------------------------------
