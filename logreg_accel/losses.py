@@ -219,7 +219,9 @@ class Multinomial:
 def _own(z, y):
     """Whether a column is that of the row's own class, (rows, K), on the device of z."""
     if type(z) is np.ndarray:
-        return np.arange(z.shape[1], dtype=y.dtype) == y[:, None]
+        classes = np.arange(z.shape[1], dtype=y.dtype)
+        # In the order of z: of arrays in two orders NumPy makes others much more slowly.
+        return (classes[:, None] == y).T if z.flags.f_contiguous else classes == y[:, None]
     return np.cumsum(np.ones_like(z[:1]), axis=1) - 1 == y[:, None]
 
 

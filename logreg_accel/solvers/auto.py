@@ -47,15 +47,18 @@ PROX_NEWTON_UP_TO_SIZE = 2000
 
 
 # newton-cholesky: up to this many numbers of X, and products of a Hessian, its steps take less time than the
-# choice among solvers; `small` then also avoids the overhead of the driver.
+# choice among solvers; `small` then also avoids the overhead of the driver. Weighting the rows for a pair of
+# classes takes as long as some products a row.
 FEW_NUMBERS = 1 << 16
-FEW_PRODUCTS = 1 << 21
+FEW_PRODUCTS = 1 << 23
+PRODUCTS_FOR_A_PAIR = 64
 
 
 def few(n_rows, n_features, n_outputs):
     """Whether X is so small that the arithmetic of a Newton step costs almost nothing."""
-    size = (n_features + 1) * n_outputs
-    return 0 < n_rows * n_features <= FEW_NUMBERS and (n_rows + size) * size * size <= FEW_PRODUCTS
+    size, pairs = (n_features + 1) * n_outputs, n_outputs * (n_outputs + 1) // 2
+    products = (n_rows + size) * size * size + PRODUCTS_FOR_A_PAIR * n_rows * pairs
+    return 0 < n_rows * n_features <= FEW_NUMBERS and products <= FEW_PRODUCTS
 
 
 def choose_solver(
