@@ -108,6 +108,18 @@ def test_a_model_that_rounding_made_indefinite_takes_bounded_work(seed, monkeypa
     )
 
 
+@pytest.mark.parametrize("seed", [2, 8, 13, 38])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_columns_far_from_zero_do_not_hide_weights_that_should_leave_it(name, seed):
+    """Rounding kept the slopes of the other weights above any limit, and zeros were never looked at."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(260, 17)) * 10 ** rng.uniform(-2, 2, 17) + rng.choice([0, 0, 100], 17)
+    z = (X - X.mean(axis=0)) / X.std(axis=0) @ rng.normal(size=(17, 4))
+    y = (np.column_stack([np.zeros(260), z]) + rng.gumbel(size=(260, 5))).argmax(axis=1)
+    clf = LogisticRegression(C=50.0, l1_ratio=1.0, solver="prox-newton", backend=name).fit(X, y)
+    assert clf.status_ == "converged" and clf.n_passes_ < 100
+
+
 @pytest.mark.parametrize("seed", [2, 7, 11])
 def test_rounding_does_not_keep_the_model_going(seed, monkeypatch):
     """Columns that differ by the seventh digit: the slope's rounding promises one step after another."""

@@ -58,7 +58,8 @@ def feature_sign_search(H, b, l1, u):
 
     Where rounding has made H indefinite, its diagonal is lifted in place until the part in use has a Cholesky
     factor. Lifting the system alone and not the model would make every step a descent without end. Where
-    columns are nearly collinear, rounding alone offers one step after another; it is followed for a few only.
+    columns are nearly collinear, rounding alone offers one step after another: after the first of them the
+    weights at 0 are looked at, and only a few are followed.
     """
     curvature = H.diagonal()
     usable = curvature > 0  # otherwise no row of the sample has the column, and its weight is kept
@@ -72,12 +73,13 @@ def feature_sign_search(H, b, l1, u):
         slope = H @ u - b
         active = usable & ((signs != 0) | free)
         miss = abs(np.where(active, slope + l1 * signs, 0)) / size
-        leaving = settled or miss.max() <= enough
-        if leaving:
+        done, leaving = settled or miss.max() <= enough, False
+        if done or doubtful:  # rounding may keep the misses above any limit
             worst = _zeros_that_leave(
                 slope, l1, size, usable & ~active, 8 + active.sum() // 2 if several else 1, enough
             )
-            if not len(worst):
+            leaving = len(worst) > 0
+            if done and not leaving:
                 break
             signs[worst] = -np.sign(slope[worst])
             active[worst] = True
@@ -91,7 +93,8 @@ def feature_sign_search(H, b, l1, u):
             lift *= 10
             continue
         d, best, gain = _best_on_the_way(part, solve, slope[A], u[A], l1[A], signs[A])
-        doubtful = doubtful + 1 if gain <= eps * abs(d) @ (abs(part) @ abs(u[A]) + abs(b[A])) else 0
+        way = abs(d) * (best or 0)
+        doubtful = doubtful + 1 if gain <= eps * way @ (abs(part) @ abs(u[A]) + abs(b[A])) else 0
         if doubtful > _DOUBTFUL:
             break
         if best is None:  # because of rounding, or of weights that left 0 together
