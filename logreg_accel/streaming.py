@@ -15,7 +15,7 @@ from .data.scan import Source
 from .rows import MemoryRows, Relabelled, Streamed, StreamRows, opened
 from .rows.cache import room_for_blocks
 from .rows.store import Store
-from .rows.stream import WITNESSES
+from .rows.stream import most_of_proof
 from .solvers import SOLVERS, Whole, sgd, sparing, sparing_reads
 from .solvers.memory import Shape, in_units, needed
 
@@ -165,7 +165,8 @@ def _shape(labelled, n_outputs):
     """The Shape of the rows that a solver may hold."""
     m, n = labelled.store.shape
     row = labelled.store.nbytes / m
-    m = min(m, int(WITNESSES / row * (n + 1) * n_outputs / 2.5))  # as far as a proof goes
+    proof = most_of_proof(labelled.store.nbytes, labelled.memory)
+    m = min(m, int(proof / row * (n + 1) * n_outputs / 2.5))  # as far as a proof goes
     return Shape(m, n, n_outputs, int(m * row), real=0)
 
 

@@ -139,3 +139,29 @@ def test_a_metric_is_factored_up_to_as_many_parameters_as_is_said():
     assert models[0].n_passes_ != models[1].n_passes_
     with pytest.raises(ValueError, match="`factored_up_to` is 0"):
         newton_subsampled(factored_up_to=0)
+
+
+def many_rows(n, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((400_000, n), dtype=np.float32)
+    return X, X[:, :5].sum(axis=1) / 2 + rng.logistic(size=len(X)) > 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_fit_with_samples_of_one_size_takes_the_same_path_from_a_source(seed):
+    """The same rows are drawn by their hash, so that only rounding differs."""
+    X, y = many_rows(30, seed)
+    expected = LogisticRegression(backend="numba").fit(X, y)
+    model = LogisticRegression(backend="numba").fit(chunked(X, y, step=50_000, memory="150MB"))
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=0, atol=1e-7 * abs(expected.coef_).max())
+
+
+def test_proofs_of_large_sources_move_more_rows(monkeypatch):
+    """Otherwise they fail at points that are proven in memory, and the solver has to go on."""
+    monkeypatch.setattr("logreg_accel.rows.stream.WITNESSES", 40_000)
+    X, y = many_rows(10, 1)
+    in_memory = LogisticRegression(backend="numba").fit(X, y).n_passes_
+    source = chunked(X, y, step=50_000, memory="150MB")
+    assert LogisticRegression(backend="numba").fit(source).n_passes_ <= in_memory + 1
+    monkeypatch.setattr("logreg_accel.rows.stream._OF_ALL", 10**9)
+    assert LogisticRegression(backend="numba").fit(source).n_passes_ > in_memory + 2

@@ -7,10 +7,10 @@ from ..cluster.collections import is_collection
 from ..data import as_offset, as_weights, encoded
 from ..data.scan import Source
 from ..rows.cache import room_at_first, room_for_blocks
-from ..rows.stream import WITNESSES
+from ..rows.stream import most_of_proof
 from .table import Shared
 
-_PROOF = 3 * WITNESSES  # the rows of a proof as they are stored, and in float64
+_PROOF = 3  # copies of the rows of a proof: as they are stored, and in float64
 _LEAST = 80_000_000  # beside these numbers of every row
 _SPLITS = 2  # bytes for each row: which splits train on it
 
@@ -51,7 +51,8 @@ def opened(template, X, y, sample_weight=None, offset=None, read=None):
                 f"labels, splits and weights of {len(codes):,} rows take {beside / 1e6:.0f} MB, and `memory` "
                 f"is {rows.memory / 1e6:.0f} MB; expected at least {(beside + _LEAST) / 1e6:.0f} MB."
             )
-        rows.store.limit(min(room_at_first(left), room_for_blocks(left, _PROOF)))
+        proof = _PROOF * most_of_proof(rows.store.nbytes, left)
+        rows.store.limit(min(room_at_first(left), room_for_blocks(left, proof)))
         classes, splits = rows.classes, None
         if several is not None:
             codes, classes, splits = read(several, len(codes))

@@ -19,8 +19,9 @@ from .store import AT_ONCE
 from .tree import ByPart
 
 WITNESSES = 16_000_000
-"""Largest size in bytes of the rows of a proof; fewer rows make it looser, but it is the same for any
-memory."""
+"""Bytes of the rows of a proof that are always allowed; fewer rows make it looser, and may cost a step."""
+
+_OF_ALL, _OF_MEMORY = 120, 24  # parts, one of which the rows of a proof may be beyond that
 
 GATHERED = 1_000_000
 """Bytes of rows that are gathered for a proof during a pass."""
@@ -33,6 +34,14 @@ def evenly(m, most):
     """Up to so many of m numbers, evenly spaced."""
     count = min(m, most)
     return (np.arange(count) * m + m // 2) // max(count, 1)
+
+
+def most_of_proof(nbytes, memory):
+    """Largest size in bytes of the rows of a proof: of larger sources more, as a proof in memory takes them.
+
+    It is the same for any memory above a fifth of the source.
+    """
+    return max(WITNESSES, min(nbytes // _OF_ALL, memory // _OF_MEMORY))
 
 
 class StreamRows(DrawnRows):
@@ -224,7 +233,8 @@ class StreamRows(DrawnRows):
 
     def witnesses(self, size, seed, mass=None):
         """See `Rows.witnesses`; fewer rows if these would take too much memory."""
-        most = max(WITNESSES * self.n_rows // self.nbytes, 8 * self.n_features)
+        allowed = most_of_proof(self.nbytes, self.streamed.memory)
+        most = max(allowed * self.n_rows // self.nbytes, 8 * self.n_features)
         return super().witnesses(size if 2 * size >= self.n_rows else min(size, most), seed, mass)
 
     def draw(self, size, seed, mass=None, by_norms=False):
