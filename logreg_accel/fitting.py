@@ -57,7 +57,9 @@ def check_parameters(model):
     if not (seed is None or seed is np.random or isinstance(seed, np.random.RandomState)):
         expected = "an integer of at least 0, a RandomState or None"
         check_number("random_state", seed, expected, lambda v: v >= 0, numbers.Integral)
-    for name in ("fit_intercept", "standardize"):
+    if not isinstance(model.verbose, bool | np.bool_):
+        check_number("verbose", model.verbose, "an integer of at least 0", lambda v: v >= 0, numbers.Integral)
+    for name in ("fit_intercept", "standardize", "warm_start"):
         if not isinstance(getattr(model, name), bool | np.bool_):
             raise ValueError(f"`{name}` is {getattr(model, name)!r}; expected True or False.")
     if not (model.callback is None or callable(model.callback)):

@@ -164,7 +164,7 @@ def _pair(value, name):
         return (lower, upper) if name is None else (float(lower), float(upper))
     except (TypeError, ValueError):
         form = "(lower, upper), or a dict of names" if name is None else "(lower, upper), '+' or '-'"
-        raise ValueError(f"{whose} is {str(value)[:80]!r}; expected {form}.") from None
+        raise ValueError(f"{whose} is {repr(value)[:80]}; expected {form}.") from None
 
 
 def between_bounds(model, rows, solver, k):

@@ -337,3 +337,17 @@ def test_the_weighted_gram_matrix_of_few_columns(n, order, positive):
     found = Matrix(LAYOUTS[order](X.astype(np.float32))).weighted_gram(c.astype(np.float32), positive)
     rounding = np.sqrt(1000) * np.finfo(np.float32).eps * float((X * X * abs(c)).sum())
     np.testing.assert_allclose(found, X.T @ (X * c), rtol=0, atol=rounding)
+
+
+def test_a_pandas_frame_with_some_sparse_columns_becomes_dense():
+    pd = pytest.importorskip("pandas")
+    X = np.eye(6, 3)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"]).astype({"a": "Sparse[float64]", "c": "Sparse[int64, 0]"})
+    np.testing.assert_array_equal(as_array(frame), X)
+
+
+def test_columns_of_one_name_are_told():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(np.eye(4, 3), columns=["a", "a", "c"])
+    with pytest.raises(ValueError, match="`X` has two columns of one name: 'a'. Rename one of them"):
+        LogisticRegression().fit(frame, [0, 1, 0, 1])

@@ -174,6 +174,10 @@ def test_verbose_says_what_was_chosen(capsys):
         ("class_weight", {0: -1.0}, "not negative"),
         ("class_weight", {0: 1j}, "`class_weight` is .*1j"),
         ("class_weight", {0: "heavy"}, "`class_weight` is .*heavy"),
+        ("verbose", -1, "`verbose` is -1; expected an integer of at least 0"),
+        ("verbose", "loud", "`verbose` is 'loud'"),
+        ("warm_start", "yes", "`warm_start` is 'yes'; expected True or False"),
+        ("bounds", (0,), r"`bounds` is \(0,\); expected"),
     ],
 )
 def test_parameters_are_checked(name, value, words):

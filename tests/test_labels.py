@@ -126,3 +126,11 @@ def test_numbers_that_may_be_no_labels_are_treated_as_before(y):
     else:
         with pytest.warns(UserWarning, match="unique classes"):
             encode_labels(y)
+
+
+def test_labels_of_several_types_are_named():
+    y = np.array(["a", 1, "b", 1, "a"], dtype=object)
+    with pytest.raises(ValueError, match=r"types int, str, which have no common order; .*list\(map\(str, y"):
+        encode_labels(y)
+    y = np.array(["a", np.str_("b"), "a", "b"], dtype=object)
+    assert encode_labels(y)[0].tolist() == ["a", "b"]

@@ -309,3 +309,9 @@ def test_memory_of_a_cross_validation():
             process.wait()
     vectors, bits, held_out, margins = n * 50 * 8 * 30, m * 5 / 8, m * (10 + 1) * 4, 4 * m * 4
     assert peak <= 1.1 * (vectors + bits + held_out + margins)
+
+
+def test_no_strength_is_told_by_the_name_of_the_parameter():
+    X, y = make_classification(40, random_state=0)
+    with pytest.raises(ValueError, match="`C` is empty; expected at least one positive number"):
+        fit_many(X, y, C=[])

@@ -5,6 +5,8 @@ arrays on a GPU are passed on untouched. Non-finite values of X are not searched
 pass finds them without an extra read.
 """
 
+from collections import Counter
+
 import numpy as np
 
 from .compressed import CompressedRows
@@ -41,6 +43,7 @@ def as_array(X, name="X"):
     X = to_table(X)
     if hasattr(X, "sparse") and hasattr(X.sparse, "to_coo"):  # a pandas frame of sparse columns alone
         X = X.sparse.to_coo()
+    X = _with_dense_columns(X)
     if hasattr(X, "tocsr"):
         return _sparse_on_device(X, name) if is_on_device(X) else as_csr(X, name)
     refuse_masked(X, name)
@@ -216,12 +219,33 @@ def refuse_masked(array, name):
         raise ValueError(f"`{name}` is a masked array with masked entries; fill or drop them first.")
 
 
+def _with_dense_columns(X):
+    """A pandas frame whose sparse columns are dense, as others beside them are; anything else unchanged."""
+    kinds = getattr(X, "dtypes", None)
+    if not hasattr(kinds, "items"):
+        return X
+    sparse = {name: kind.subtype for name, kind in kinds.items() if type(kind).__name__ == "SparseDtype"}
+    return X.astype(sparse) if sparse else X
+
+
+def _as_frame(X, name="X"):
+    """Frames and tables as narwhals has them; anything else is returned unchanged."""
+    import narwhals as nw
+
+    try:
+        return nw.from_native(X, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        names = Counter(map(str, X.columns))
+        twice = ", ".join(repr(column) for column, count in names.most_common(5) if count > 1)
+        raise ValueError(f"`{name}` has two columns of one name: {twice}. Rename one of them.") from error
+
+
 def _from_table(X, name):
     """Convert frames, tables and Arrow streams to one array; anything else is returned unchanged."""
     import narwhals as nw
 
     if not hasattr(X, "__array__") or hasattr(X, "columns") or hasattr(X, "schema"):
-        frame = nw.from_native(X, pass_through=True)
+        frame = _as_frame(X, name)
         if isinstance(frame, nw.DataFrame):
             return _frame_to_array(frame, name)
     return X
@@ -231,7 +255,7 @@ def columns_of_int64(X):
     """Pairs (name, array) of the columns of a frame or table with 64-bit integers."""
     import narwhals as nw
 
-    frame = nw.from_native(X, pass_through=True)
+    frame = _as_frame(X)
     if isinstance(frame, nw.DataFrame):
         for name, dtype in frame.schema.items():
             if dtype in (nw.Int64, nw.UInt64):

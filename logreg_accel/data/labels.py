@@ -87,6 +87,12 @@ def encode_labels(y):
                 f"Input `y` contains a missing label (None or NaN), first in row {missing[0]}. "
                 "Drop those rows."
             )
+        if len({isinstance(label, str) for label in y.tolist()}) > 1:
+            kinds = ", ".join(sorted({type(label).__name__ for label in y.tolist()}))
+            raise ValueError(
+                f"Unknown label type: `y` has labels of types {kinds}, which have no common order; make all "
+                "of them texts, such as by list(map(str, y))."
+            )
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:

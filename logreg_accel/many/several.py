@@ -77,6 +77,8 @@ def fit_many(
     [1, 0]
     """
     strengths = np.atleast_1d(np.asarray(C, dtype=object)).tolist()
+    if not strengths:
+        raise ValueError("`C` is empty; expected at least one positive number.")
     template = template_of({**parameters, "l1_ratio": l1_ratio}, strengths)
     with opened(template, X, Y, sample_weight, offset, targets_of) as shared:
         specs = []
