@@ -111,7 +111,9 @@ class Matrix:
 
     def misses(self, residual, error, allowed):
         """Whether a column that no row has is left with more of a slope than scaling may make up for."""
-        unseen = (self.whole.diagonal() <= self.ridge_of_all) & ~self.fixed
+        unseen = self.whole.diagonal() <= self.ridge_of_all
+        if self.made_up:
+            unseen &= ~self.fixed
         return bool((abs(residual) > _SURE * error + allowed)[unseen].any())
 
     @property

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Sklearn
@@ -350,3 +351,14 @@ def test_published_answers(real_data):
             np.testing.assert_allclose(coef, row["coef_recomputed"], atol=2e-6)
             np.testing.assert_allclose(coef, row["coef_glmnet"], atol=5e-5)
             np.testing.assert_array_equal(coef == 0, np.array(row["coef_glmnet"]) == 0)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("layout", [np.asarray, scipy.sparse.csr_matrix])
+def test_a_start_keeps_no_weights_of_columns_that_are_zero(dtype, layout):
+    X, y, _, _ = draw(400, 4, dtype)
+    model = LogisticRegression(l1_ratio=1.0, solver="prox-newton", warm_start=True).fit(layout(X), y)
+    assert model.coef_.all()
+    X[:, 2] = 0
+    model.fit(layout(X), y)
+    assert model.status_ == "converged" and model.coef_[0, 2] == 0

@@ -232,3 +232,15 @@ def test_newtons_method_goes_on_where_rounding_stops_another_solver(seed, solver
     m = LogisticRegression(C=1e3, fit_intercept=False, solver=solver, tol=1e-8, backend="numpy")
     m.fit(1e4 + Z, y)
     assert m.status_ == "converged" and m.suboptimality_bound_ <= 1e-8
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "newton-subsampled", "lbfgs", "row-space"])
+def test_constant_columns_are_centred_like_those_far_from_zero(solver):
+    """Their weights were intercepts in units of 10⁸, beside which nothing else moved."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 6)) + [0, 0, 1e5, 1e6, 0, 0]
+    X[:, 4:] = -3e8, 1.3e8
+    X[7, 5] += 8  # nearly constant
+    y = X[:, 0] + X[:, 2] - 1e5 + rng.logistic(size=600) > 0
+    model = LogisticRegression(solver=solver, tol=1e-8).fit(X.astype(np.float32), y)
+    assert model.status_ == "converged" and model.coef_[0, 4] == 0

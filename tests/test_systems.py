@@ -62,3 +62,9 @@ def test_a_fit_of_several_classes_factors_the_matrix_of_its_proof_once(factored)
     y = (X[:, :4] + rng.gumbel(size=(len(X), 4))).argmax(axis=1)
     model = LogisticRegression(solver="newton-subsampled", tol=1e-6, backend="numpy").fit(X, y)
     assert model.status_ == "converged" and factored == [31 * 4]
+
+
+def test_columns_that_no_row_has_are_missed_where_nothing_is_made_up_for():
+    metric = Matrix(np.diag([1.0, 0.0]), None, None, np.zeros(2), False)
+    assert metric.misses(np.array([0.0, 1e-3]), np.full(2, 1e-9), np.zeros(2))
+    assert not metric.misses(np.array([1e-3, 0.0]), np.full(2, 1e-9), np.zeros(2))

@@ -233,7 +233,7 @@ def _look_at(X, xp, to_host):
             some = to_host((X if size == m else X.take(xp.asarray(rows))).to_dense())
         most, least = (f(axis=0, initial=0).astype(np.float64) for f in (some.max, some.min))
         some, largest = some.astype(np.float64, copy=False), np.maximum(most, -least)
-        mean = some.mean(axis=0)
+        mean = np.where((some == some[:1]).all(axis=0), some[:1].sum(axis=0), some.mean(axis=0))
         some = some - mean
         some -= some.mean(axis=0)  # the rounding error of the mean, for columns far from zero
         deviation = np.sqrt(np.einsum("ij,ij->j", some, some) / max(size, 1))
@@ -274,15 +274,17 @@ def centre_of(columns, dtype, intercept):
     Returns
     -------
     ndarray (n_features,) or None
-        Zeros for columns that are not far from zero.
+        Zeros for columns that are not far from zero. Constant ones count as far if they are large, or if the
+        others need a centre in any case: a weight of theirs is a second intercept in other units.
     """
+    constant = columns.deviation == 0
     with np.errstate(invalid="ignore", over="ignore"):
-        far = (abs(columns.mean) > _FAR[dtype.name] * columns.deviation) & (columns.deviation > 0)
+        far = abs(columns.mean) > _FAR[dtype.name] * np.where(constant, 1, columns.deviation)
         tiny = (0 < columns.largest) & (columns.largest < 1 / _EXTREME)
         extreme = (dtype == np.float32) & (tiny | (columns.largest > _EXTREME))
     if not np.any(far | extreme) or not (intercept or dtype == np.float32):
         return None
     centre = np.zeros(len(columns.scale))
     if intercept:
-        centre[columns.which] = np.where(far, columns.mean, 0)
+        centre[columns.which] = np.where(far | constant, columns.mean, 0)
     return centre

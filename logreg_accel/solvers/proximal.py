@@ -65,7 +65,7 @@ class prox_newton:
                 drawn += 1
                 sample = yield Draw(Sample(size, start.seed + drawn, at=here))
                 H = yield Curvature(here.w, MATRIX, on=sample)
-            direction, decrease = _model(here, H, start)
+            direction, decrease = _model(here, H, start, _unseen(here, H, l1))
             if (yield Accept(here, gap=decrease)):
                 return (yield from _settled(here, start))
             there = yield from descend(here, direction, l1)
@@ -141,9 +141,18 @@ def _on_sample(sample, w, start):
     return here
 
 
-def _model(here, H, start):
-    """Return the step to the minimum of the quadratic model, and the decrease that the model predicts."""
-    d = start.lasso(H, here.gradient, here.w) - here.w
+def _unseen(here, H, l1):
+    """Weights of columns that no row has: nothing but L1 counts for them."""
+    return (l1 > 0) & (here.gradient == 0) & (H.diagonal() == 0)
+
+
+def _model(here, H, start, unseen=False):
+    """Return the step to the minimum of the quadratic model, and the decrease that the model predicts.
+
+    A sample that has not seen a column tells nothing of its weight, which it leaves; all rows tell that it
+    is to be zero.
+    """
+    d = np.where(unseen, 0.0, start.lasso(H, here.gradient, here.w)) - here.w
     return d, max(-(here.gradient @ d + 0.5 * d @ (H @ d) + l1_change(here, d, start.l1)), 0.0)
 
 
