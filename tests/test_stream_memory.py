@@ -24,8 +24,9 @@ def resident():
 what, pattern, memory, model = sys.argv[1:]
 X = np.random.default_rng(0).standard_normal((300_000, 30), dtype=np.float32)
 LogisticRegression(backend="numba").fit(X, X[:, 0] > 0)  # what is compiled and loaded once
-if what == "cross-validation":
-    LogisticRegressionCV(backend="numba", Cs=2, cv=2).fit(X[:9999], X[:9999, 0] > 0)
+scoring = {"cross-validation": "accuracy", "roc_auc": "roc_auc"}.get(what)
+if scoring:
+    LogisticRegressionCV(backend="numba", Cs=2, cv=2, scoring=scoring).fit(X[:9999], X[:9999, 0] > 0)
 del X
 base, peak, done = resident(), [0], threading.Event()
 
@@ -39,8 +40,8 @@ encoder = TableEncoder() if "parquet" in pattern and what == "fit" else None
 source = scan(pattern, memory=memory, target="y" if "parquet" in pattern else -1, encoder=encoder)
 if what == "fit":
     print(LogisticRegression(backend="numba").fit(source).status_)
-elif what == "cross-validation":
-    clf = LogisticRegressionCV(backend="numba", Cs=[0.1, 1.0], cv=3).fit(source)
+elif scoring:
+    clf = LogisticRegressionCV(backend="numba", Cs=[0.1, 1.0], cv=3, scoring=scoring).fit(source)
     assert (clf.status_ == "converged").all()
 elif what == "score":
     load(model).score(source)
@@ -65,12 +66,13 @@ def peak_of(pattern, budget, what="fit", model=""):
     return int(done.stdout.split()[-1])
 
 
-def arrays(folder, n, budget):
+def arrays(folder, n, budget, classes=2):
     """Shards of four times the budget."""
     rng, m = np.random.default_rng(0), 4 * budget // (4 * n) // 8
     for i in range(8):
         X = rng.standard_normal((m, n + 1), dtype=np.float32)
-        X[:, -1] = X[:, :-1].sum(axis=1) / np.sqrt(n) + rng.logistic(size=m) > 0.5
+        z = X[:, :-1].sum(axis=1) / np.sqrt(n) + rng.logistic(size=m) + 0.5
+        X[:, -1] = np.clip(np.ceil(z), 1, classes)
         np.save(folder / f"{i}.npy", X)
     return folder / "*.npy"
 
@@ -111,11 +113,19 @@ def test_the_budget_of_memory_holds(tmp_path, n, megabytes):
     assert peak_of(arrays(tmp_path, n, budget), budget) <= 1.1 * budget
 
 
-@pytest.mark.parametrize("n", [30, *(pytest.param(n, marks=pytest.mark.slow) for n in (10, 100))])
-def test_the_budget_of_memory_holds_for_a_cross_validation(tmp_path, n):
+@pytest.mark.parametrize(
+    "n, classes, what",
+    [
+        (30, 2, "cross-validation"),
+        (30, 2, "roc_auc"),
+        *(pytest.param(n, 2, "cross-validation", marks=pytest.mark.slow) for n in (10, 100)),
+        pytest.param(30, 5, "cross-validation", marks=pytest.mark.slow),
+    ],
+)
+def test_the_budget_of_memory_holds_for_a_cross_validation(tmp_path, n, classes, what):
     """Folds, labels, scores and margins of all rows included."""
     budget = 200_000_000
-    assert peak_of(arrays(tmp_path, n, budget), budget, "cross-validation") <= 1.1 * budget
+    assert peak_of(arrays(tmp_path, n, budget, classes), budget, what) <= 1.1 * budget
 
 
 @pytest.mark.parametrize("parts", [1, pytest.param(4, marks=pytest.mark.slow)])

@@ -147,7 +147,8 @@ def scan(
         Arrow holds a page of every column of a Parquet file at a time, which counts. On top come some hundred
         megabytes that the streaming engine of polars takes for a lazy frame, however many rows there are (and
         more if the query sorts, joins or groups them); and in `LogisticRegressionCV` what scikit-learn takes
-        for a splitter other than StratifiedKFold and for scores other than the default one.
+        for a splitter other than StratifiedKFold and for scores other than the default one,
+        "neg_log_loss" and the "roc_auc" of two classes.
     cache : path or None
         A folder on a local disk where the blocks stay, so that the next fit on the same inputs need not
         decode them; None uses a temporary file in `TMPDIR`, which is removed afterwards.

@@ -11,6 +11,7 @@ from sklearn.utils import _safe_indexing
 from ..estimator import LogisticRegression
 from ..losses import loss_of
 from ..prediction import margins_of
+from .rates import RATES
 
 _CHUNK = 1 << 18
 """The number of held-out rows that are gathered at once."""
@@ -82,7 +83,9 @@ class Scoring:
 
     def __init__(self, scoring, classes, X, y, parameters):
         self.given, self.classes, self.X, self.y, self.parameters = scoring, classes, X, y, parameters
-        self.by_loss = scoring == "neg_log_loss" and set(parameters) <= {"sample_weight"}
+        plain = (scoring is None or isinstance(scoring, str)) and set(parameters) <= {"sample_weight"}
+        self.by_loss = plain and scoring == "neg_log_loss"
+        self.rate = RATES.get(scoring) if plain else None
         self.scorer = _of_all_classes(scorer_of(scoring), classes)
 
     def of(self, backend, test, margins, W, codes):
@@ -92,6 +95,11 @@ class Scoring:
         if self.by_loss:
             losses = self.losses(margins, codes[test])
             return (-np.average(losses, axis=0, weights=self.weights(test))).tolist()
+        if self.rate is not None:
+            mine = codes[test], self.weights(test)
+            found = [self.rate(margins[:, own], *mine) for own in columns]
+            if None not in found:
+                return found
         # a user's own scorer may look at the rows; the others only see labels and margins
         seen = callable(self.given) and self.X is not None
         rows = _safe_indexing(self.X, test) if seen else np.empty((len(test), 0))
