@@ -127,10 +127,13 @@ def rows_count(vector):
 
 
 def hessian_count(X, pass_):
-    """Lanes for a Hessian: each has a sum of its own, and enough rows to be worth one."""
-    return max(
-        1, min(count(X), X.shape[0] // (8 * X.shape[1]), _HESSIANS_BYTES // (8 * hessian_size(pass_) ** 2))
-    )
+    """Lanes for a Hessian: each has a sum of its own, and enough rows to be worth one.
+
+    Two are worth it sooner than more of them: they halve the time, where each of the others adds a sum.
+    """
+    m, n = X.shape
+    worth = max(min(2, m // max(n, 1)), m // max(8 * n, 1))
+    return max(1, min(count(X), worth, _HESSIANS_BYTES // (8 * hessian_size(pass_) ** 2)))
 
 
 def groups_count(X, pass_):
