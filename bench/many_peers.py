@@ -1,15 +1,21 @@
 """Paths of C by other packages, made tighter until they are as near to the optimum as ours are proven to be.
 
 Each peer is a function (X, y, Cs, l1_ratio, tol) -> weights (n + 1, len(Cs)), the intercept last, and walks
-the path in its own way. celer is not here: its logistic regression has no intercept.
+the path in its own way. It runs in a process of its own, which is ended where it takes too long.
 """
 
+import functools
 import importlib.util
+import multiprocessing
 import time
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import hstack
 
 TOLS = (1e-4, 1e-6, 1e-8, 1e-10)
+_START = 30.0  # seconds for a process to start and to receive X
 
 
 def by_glum(X, y, Cs, l1_ratio, tol):
@@ -44,6 +50,21 @@ def by_skglm(X, y, Cs, l1_ratio, tol):
     return W
 
 
+def by_celer(X, y, Cs, l1_ratio, tol):
+    """Its path with Prox-Newton steps; it has no intercept, so a column far from zero gets next to no
+    penalty."""
+    from celer import celer_path
+
+    order, far = np.argsort(Cs), 1000.0
+    column = np.full((X.shape[0], 1), far)
+    dense = isinstance(X, np.ndarray)
+    wide = np.asfortranarray(np.hstack([X, column])) if dense else hstack([X, column]).tocsc()
+    signs, alphas = np.where(y > 0, 1.0, -1.0), 1 / np.asarray(Cs)[order]
+    W = celer_path(wide, signs, "logreg", alphas=alphas, tol=tol, use_PN=True, max_iter=200)[1]
+    W[-1] *= far
+    return W[:, np.argsort(order)]
+
+
 def by_sklearn(X, y, Cs, l1_ratio, tol):
     """LogisticRegression, warm-started along the path."""
     from sklearn.linear_model import LogisticRegression
@@ -58,13 +79,60 @@ def by_sklearn(X, y, Cs, l1_ratio, tol):
     return W
 
 
-PEERS = {"glum": by_glum, "skglm": by_skglm, "sklearn": by_sklearn}
+def by_sklearns_cv(X, y, Cs, split, tol):
+    """The path that LogisticRegressionCV follows on one split."""
+    from sklearn.linear_model import LogisticRegressionCV
+
+    model = LogisticRegressionCV(
+        Cs=Cs,
+        cv=[split],
+        l1_ratios=(0,),
+        scoring="neg_log_loss",
+        tol=tol,
+        max_iter=5000,
+        refit=False,
+        use_legacy_attributes=False,
+    )
+    return model.fit(X, y).coefs_paths_[0, 0][:, 0].T
 
 
-def of(l1_ratio):
-    """The peers that are installed and know the penalty."""
-    names = [name for name in PEERS if name != "skglm" or l1_ratio == 1]
+PEERS = {"glum": by_glum, "skglm": by_skglm, "celer": by_celer, "sklearn": by_sklearn}
+_ONLY_L1 = {"skglm", "celer"}
+_MOST_COLUMNS = {"glum": 10_000}  # its Hessian has the square of them
+
+
+def of(l1_ratio, columns):
+    """The peers that are installed, know the penalty and have memory for so many columns."""
+    names = [name for name in PEERS if name not in _ONLY_L1 or l1_ratio == 1]
+    names = [name for name in names if columns <= _MOST_COLUMNS.get(name, columns)]
     return [name for name in names if importlib.util.find_spec(name)]
+
+
+def within(seconds, peer):
+    """Seconds and weights of a peer, or the name of what it raised; None where it did not end in time."""
+    context = multiprocessing.get_context("spawn")  # threads of BLAS and OpenMP do not survive a fork
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(there, peer), daemon=True)
+    child.start()
+    there.close()
+    try:
+        return here.recv() if here.poll(seconds + _START) else None
+    except EOFError:
+        return "the process ended"
+    finally:
+        child.kill()
+        child.join()
+
+
+def _answer(connection, peer):
+    warnings.simplefilter("ignore")
+    began = time.perf_counter()
+    try:
+        W = peer()
+    except Exception as error:
+        connection.send(f"{type(error).__name__}: {error}"[:200])
+    else:
+        connection.send((time.perf_counter() - began, W))
 
 
 def value(X, y, w, C, l1_ratio):
@@ -77,37 +145,56 @@ def value(X, y, w, C, l1_ratio):
     return (total + penalty / C) / len(y)
 
 
-def race(X, y, Cs, l1_ratio, least, models, goal, limit):
-    """Seconds that each peer takes for so many models like these, and its worst suboptimality.
+class Problem(NamedTuple):
+    """A path, and what is known of it.
 
-    Parameters
+    Attributes
     ----------
     least : list of float
         Proven lower bounds on the objective at each C.
     models : int
-        What the seconds are scaled to.
-    limit : float
-        Seconds after which a peer's tolerance is made no smaller; a call under way is finished.
+        What seconds are scaled to: so many models like these.
     """
-    found = {}
-    for name in of(l1_ratio):
-        spent = 0.0
-        for tol in TOLS:
-            began = time.perf_counter()
-            try:
-                W = PEERS[name](X, y, Cs, l1_ratio, tol)
-            except Exception as error:
-                found[name] = {"failed": f"{type(error).__name__}: {error}"[:200]}
-                break
-            took = time.perf_counter() - began
-            spent += took
-            values = [value(X, y, w, C, l1_ratio) for w, C in zip(W.T, Cs, strict=True)]
-            worst = max((v - lo) / v for v, lo in zip(values, least, strict=True))
-            found[name] = {
-                "tol": tol,
-                "seconds_of_all": took * models / len(Cs),
-                "worst_suboptimality": float(worst),
-            }
-            if worst <= goal or spent + 2 * took > limit:
-                break
+
+    X: Any
+    y: np.ndarray
+    Cs: list
+    l1_ratio: float
+    least: list
+    models: int
+
+
+def race(problem, goal, limit):
+    """What each peer took on the path of a problem, as `tightened` tells it."""
+    names = of(problem.l1_ratio, problem.X.shape[1])
+    return {
+        name: tightened(functools.partial(PEERS[name], *problem[:4]), problem, goal, limit) for name in names
+    }
+
+
+def tightened(peer, problem, goal, limit):
+    """Seconds that a peer takes for all models, and its worst suboptimality, at the first tolerance that
+    reaches the goal.
+
+    After `limit` seconds, all tolerances together, the call under way is cut off; `cut_off` are the seconds
+    that it had, scaled like the others.
+    """
+    spent, found = 0.0, {}
+    X, y, Cs, l1_ratio, least, models = problem
+    for tol in TOLS:
+        answer = within(limit - spent, functools.partial(peer, tol=tol))
+        if isinstance(answer, str):
+            return found or {"failed": answer}
+        if answer is None:
+            return found | {"cut_off": (limit - spent) * models / len(Cs), "cut_off_at_tol": tol}
+        took, W = answer
+        spent += took
+        values = [value(X, y, w, C, l1_ratio) for w, C in zip(W.T, Cs, strict=True)]
+        found = {
+            "tol": tol,
+            "seconds_of_all": took * models / len(Cs),
+            "worst_suboptimality": float(max((v - lo) / v for v, lo in zip(values, least, strict=True))),
+        }
+        if found["worst_suboptimality"] <= goal or spent >= limit:
+            break
     return found
