@@ -72,3 +72,10 @@ def test_files_and_shares_that_cannot_be_learned_from(tables, tmp_path, capsys):
     for share, rows in (("0.001", 1), ("0.999", 120)):
         code, _, err = run("train", tables[0], *train, "label", "--test-size", share, capsys=capsys)
         assert code == 3 and f"--test-size {share} holds out {rows} of 120 rows; expected at least one" in err
+
+
+def test_a_year_as_a_name_does_not_hide_what_was_meant(tmp_path, capsys):
+    file = tmp_path / "x.csv"
+    file.write_text("size,town,2024\n1.5,a,0\n2.5,b,1\n")
+    code, _, err = run("train", file, "--target", "2023", "--model", tmp_path / "m.npz", capsys=capsys)
+    assert code == 3 and "Did you mean '2024'? Its first line may be a row: --no-header" in err

@@ -65,7 +65,7 @@ class Tables:
         near = near or [other for other in self.names if other.lower() == name.lower()]
         hint = f" Did you mean {near[0]!r}?" if near else ""
         if looks_like_data(self.names):
-            hint = " Its first line looks like a row; --no-header gives the columns the numbers from 0 on."
+            hint += " Its first line may be a row: --no-header gives the columns the numbers from 0 on."
         raise ValueError(f"{self.name!r} has no column {name!r}.{hint} It has: {some_of(self.names)}.")
 
     def read(self, types, columns=None):
