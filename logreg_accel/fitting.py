@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from . import ascent, clock, driver, options, small, streaming
+from . import ascent, clock, driver, elimination, options, small, streaming
 from .backends import Choice, get_backend
 from .data import compute_dtype, spread_of
 from .data.sparse import conversion
@@ -106,6 +106,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
         strength=lambda: ascent.strength(model.C, labelled, backend, loss),
         seen=lambda: None if streamed or not plain else seen_of(model.C, labelled),
         gathers=not (streamed or backend.on_device or matrix.on_device),
+        by_levels=lambda: elimination.foreseen(matrix, backend, loss.n_outputs),
     )
     asked, l1 = options.solver_asked(model), model.l1_ratio > 0 and penalised
     solver, name, reason = streaming.with_room(labelled, (solver, name, reason), loss.n_outputs, asked, l1)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import ascent, between, descent, duality, metric
+from . import ascent, between, descent, duality, elimination, metric
 from .backends import get_backend, passes
 from .coordinates import Coordinates
 from .data import as_labelled
@@ -17,6 +17,7 @@ from .solvers import line_search, quadratic
 from .solvers import questions as ask
 
 _KINDS = dict(zip(ask.IN_PARTS, (passes.Diagonal, passes.MeanHessian, passes.OwnHessians), strict=True))
+_APART = {ask.BY_COLUMNS: descent.model, ask.BY_LEVELS: elimination.solve}
 
 
 class Objective:
@@ -155,18 +156,18 @@ class Objective:
     def start(self, w, seed=0):
         """The facts that a solver starts with: a `questions.Start`."""
         rows, l1 = self.rows, self.penalty.l1 * self.at.penalised(np.ones(self.size))
-        rounding, sweeps = float(np.finfo(rows.dtype).eps), rows.backend.lasso_sweeps
-        lasso = functools.partial(quadratic.lasso, l1=l1, rounding=rounding, sweeps=sweeps)
+        sweeps, levels = rows.backend.lasso_sweeps, functools.partial(elimination.worth, self)
+        lasso = functools.partial(quadratic.lasso, l1=l1, rounding=metric.rounding(self), sweeps=sweeps)
         free = self.models is None and rows.reads(passes.LossGradient, self.loss, True) <= 1
         known = rows.offset_scale or 0.0, self.at.blur, rows.piled, 0.0, self.loss.n_outputs, rows.n_features
         about = l1, self._ridge, lasso, self.at.of_columns(rows.scale)
-        return ask.Start(w, seed, rows.n_rows, *about, *known, free, rows.gathers)
+        return ask.Start(w, seed, rows.n_rows, *about, *known, free, rows.gathers, levels)
 
     def answer(self, question):
         """The answer to a question about these rows."""
         with self.rows.backend.limit_threads():
-            if isinstance(question, ask.Curvature) and question.form == ask.BY_COLUMNS:
-                return descent.model(self, question)
+            if isinstance(question, ask.Curvature) and question.form in _APART:
+                return _APART[question.form](self, question)
             if isinstance(question, ask.Evaluate | ask.HessianVector | ask.Curvature):
                 return self.from_sums(question, self.rows.sum(self.to_pass(question)))
             match question:

@@ -42,20 +42,9 @@ ROOMS = {
     "ascent": {"backends", "solvers"},
     "between": {"backends"},
     "descent": {"backends", "clock"},
-    "objective": {
-        "ascent",
-        "backends",
-        "between",
-        "coordinates",
-        "data",
-        "descent",
-        "duality",
-        "losses",
-        "metric",
-        "penalty",
-        "rows",
-        "solvers",
-    },
+    "elimination": {"clock", "metric"},
+    "objective": set("ascent backends between coordinates data descent duality elimination losses".split())
+    | set("metric penalty rows solvers".split()),
     "separation": {"solvers"},
     "box": {"certificate", "duality", "metric", "separation", "solvers", "systems"},
     "witnesses": set(),
@@ -66,8 +55,8 @@ ROOMS = {
     "checkpoint": {"backends"},
     "cluster": {"backends", "data", "rows"},
     "streaming": {"__init__", "checkpoint", "cluster", "data", "rows", "solvers"},
-    "fitting": set("options ascent backends clock data driver history losses objective penalty".split())
-    | set("small solvers streaming".split()),
+    "fitting": set("options ascent backends clock data driver elimination history losses".split())
+    | set("objective penalty small solvers streaming".split()),
     "interop": {"data", "driver", "estimator", "many"},
     "many": set(
         "backends clock data driver estimator fitting interop losses objective options penalty".split()

@@ -1,10 +1,12 @@
 """A sparse X as the passes see it."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from .half_dense import DENSE_BELOW, HalfDense
+from .levels import levels_of
 from .matrix import Matrix, kind_of
 from .pieces import gram_bounds, runs_of
 
@@ -22,6 +24,7 @@ class CompressedRows(Matrix):
     _by_columns = None
     _in_float64 = None
     _half_dense = None
+    _levels: Any = False
 
     @property
     def nbytes(self):
@@ -90,6 +93,12 @@ class CompressedRows(Matrix):
     def walked(self):
         X = self.by_columns().stored
         return X.data, *(a.view(f"u{a.itemsize}") for a in (X.indices, X.indptr))
+
+    def levels(self):
+        """Return the Levels of most of its columns, a copy that is made once and kept, or None."""
+        if self._levels is False:
+            self._levels = levels_of(self.stored)
+        return self._levels
 
     def transposed_product(self, R):
         """In float64, since SciPy adds one entry after the other; the copy that it would make for each

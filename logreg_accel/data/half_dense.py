@@ -48,3 +48,11 @@ class HalfDense:
         weighted.data = weighted.data * c[self.rows, 0]
         G[np.ix_(self.rare, self.rare)] = (self.by_columns @ weighted).toarray()
         return G
+
+    def product(self, A):
+        """Compute A·X for a sparse A (p, m)."""
+        total = np.empty((A.shape[0], len(self.full) + len(self.rare)))
+        total[:, self.full] = A @ self.dense.stored
+        if len(self.rare):
+            total[:, self.rare] = (A @ self.thin).toarray()
+        return total

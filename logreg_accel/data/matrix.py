@@ -94,6 +94,10 @@ class Matrix:
         """Return Xᵀ by rows for loops over columns: an array (n, m), or data, indices and indptr."""
         return np.ascontiguousarray(self.stored.T)
 
+    def levels(self):
+        """Return the Levels of most columns of a sparse X, or None."""
+        return None
+
     def batch(self, number, n_batches):
         """Return slices of rows that form one of `n_batches` batches, which together contain every row once.
 

@@ -78,6 +78,7 @@ def resolve_solver(
     strength=lambda: math.inf,
     seen=lambda: None,
     gathers=False,
+    by_levels=lambda: math.inf,
 ):
     """Return the solver that a user's `solver=` stands for.
 
@@ -98,6 +99,8 @@ def resolve_solver(
         Facts about X from some rows.
     gathers : bool
         Whether some columns of X can be copied into memory.
+    by_levels : function () -> float
+        Products that take as long as a Newton step without the levels of a category; inf where there is none.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def resolve_solver(
         if not has_room(shape.vectors(0), available):  # no solver fits, and a look at X takes memory
             looks = (lambda: math.inf), (lambda: None)
         solver, reason = choose_solver(
-            n_features, n_rows, nbytes, penalised, n_outputs, l1, *looks, gathers=gathers
+            n_features, n_rows, nbytes, penalised, n_outputs, l1, *looks, gathers, by_levels
         )
         if not fits(_settings(solver, shape), shape, available):
             reason = shortage(solver, _settings(solver, shape), shape, available)

@@ -4,6 +4,7 @@ otherwise."""
 import math
 
 from . import costs
+from .by_levels import LEVELS_AT_ONCE
 
 # newton-subsampled: a sample pays if it is a small part of the rows; with fewer rows per feature, newton-cg
 # is as fast. For small X, the other methods are fast enough, and newton-cholesky's last full step makes
@@ -11,7 +12,7 @@ from . import costs
 # That limit is higher with several classes, for which newton-cg is much slower; there, one block of the
 # Hessian takes up to 200 MB.
 SAMPLE_FROM_ROWS = 50  # per feature
-SAMPLE_FROM_BYTES = 1 << 19
+SAMPLE_FROM_BYTES = 1 << 19  # for levels of a category as well
 SAMPLE_UP_TO_FEATURES = 1000
 SAMPLE_UP_TO_FEATURES_OF_CLASSES = 5000
 
@@ -71,12 +72,14 @@ def choose_solver(
     strength=lambda: math.inf,
     seen=lambda: None,
     gathers=False,
+    by_levels=lambda: math.inf,
 ):
     """Return the name of the solver that "auto" stands for, and the reason.
 
     `strength` is a function () -> C times the mean of ‖x‖², inf where dual coordinate ascent is not offered;
     `seen` one () -> costs.Seen, None where nothing is known of the rows; `gathers` says whether some columns
-    of X can be copied into memory.
+    of X can be copied into memory; `by_levels` is one () -> products that take as long as a Newton step
+    without the levels of a category, inf where there is none.
     """
     size = n_features * n_outputs
     if l1:
@@ -91,6 +94,9 @@ def choose_solver(
     wanted = SAMPLE_FROM_ROWS * (size if size <= SAMPLE_BY_PARAMETERS_UP_TO else n_features)
     tall = n_rows >= wanted and n_features <= most and nbytes >= SAMPLE_FROM_BYTES
     look = seen()
+    levels = look is not None and look.layout == "sparse" and penalised and nbytes >= SAMPLE_FROM_BYTES
+    if levels and by_levels() <= LEVELS_AT_ONCE:
+        return "newton-cg", f"{what}, most of them levels of one category: eliminated, they cost little"
     known = look is not None and look.entries <= costs.ENTRIES_UP_TO[look.layout]
     if known and not (tall and look.layout == "sparse"):  # real one-hot columns are worse than random ones
         if size > NEWTON_UP_TO_FEATURES and penalised and n_outputs == 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .by_class import beside_shifts
+from .by_levels import LEVELS_AT_ONCE, newton_by_levels
 from .line_search import ENOUGH_FLATTENING, NEWTON_FLATTENING, step
 from .nearly_singular import LOOKED_AT_UP_TO, solution
 from .questions import (
@@ -119,7 +120,8 @@ class newton_cg:
     newton-cholesky, the decrement before a step is the estimate of the gap after it.
 
     If a Newton step takes more products than a Hessian costs, this and all later systems are solved by a
-    factor of the Hessian. So the fit takes at most about twice as long as with the better of the two methods
+    factor of the Hessian, from which the levels of a wide category of a sparse X are eliminated
+    (by_levels.py). So the fit takes at most about twice as long as with the better of the two methods
     alone.
 
     Parameters
@@ -165,10 +167,14 @@ class newton_cg:
         here = yield Evaluate(start.w, diagonal=not self.by_class_mean)
         precondition, first_norm = None if self.by_class_mean else _by_diagonal(here.diagonal), None
         worth, form = _worth(len(start.w), self.factored_up_to), CLASS_MEAN
+        by_levels = start.by_levels(self.factored_up_to)
+        by_levels, worth = by_levels <= worth, min(by_levels, worth)
         blocks = worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
         many, flat = 0.0, ENOUGH_FLATTENING
         gap, short, gain, share = math.inf, 0, _SPARED * start.tol, _PROVEN
         while not (yield Accept(here, gap=gap)):
+            if by_levels and worth <= LEVELS_AT_ONCE:
+                return (yield from newton_by_levels(here, start))
             if self.by_class_mean:
                 precondition = yield Curvature(here.w, form, margins=here.margins)
                 if form == CLASS_BLOCKS:
@@ -182,7 +188,7 @@ class newton_cg:
                 here, precondition, forcing, most, None, here.margins, little, proven
             )
             if products >= worth:
-                return (yield from by_factors(here))
+                return (yield from newton_by_levels(here, start) if by_levels else by_factors(here))
             many += max(products - _USUAL * blocks, 0)
             if many >= blocks:
                 form, flat = CLASS_BLOCKS, NEWTON_FLATTENING

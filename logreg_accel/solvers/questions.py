@@ -8,6 +8,7 @@ return value is its status, one of the words below.
 Most questions take `on=`, a handle on drawn rows; None means all rows.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ STALLED = "stalled"
 PARTIAL = "partial"
 
 MATRIX, SOLVE, DIAGONAL = "matrix", "solve", "diagonal"
-BY_COLUMNS = "by columns"
+BY_COLUMNS, BY_LEVELS = "by columns", "by levels"
 CLASS_MEAN, CLASS_BLOCKS = "class mean", "class blocks"
 IN_PARTS = DIAGONAL, CLASS_MEAN, CLASS_BLOCKS
 """The forms in which a Curvature can be requested."""
@@ -57,6 +58,9 @@ class Start(NamedTuple):
         Whether the diagonal of a Hessian comes with an evaluation, at no read, and for one model alone.
     gathers : bool
         Whether a draw that an evaluation announces as likely costs nothing beside that evaluation.
+    by_levels : function (most) -> float
+        The number of products with the Hessian that take as long as a Curvature by levels; inf where none is
+        offered, or would factor more than `most` parameters.
     """
 
     w: np.ndarray
@@ -74,6 +78,7 @@ class Start(NamedTuple):
     n_features: int = 0
     with_diagonal: bool = False
     gathers: bool = False
+    by_levels: Callable = lambda most: math.inf
 
 
 class Point(NamedTuple):
@@ -146,6 +151,8 @@ class Curvature:
     CLASS_BLOCKS : the same where P has each class's own block
     DIAGONAL : an array (size,)
     BY_COLUMNS : a `descent.ColumnModel`, whose minimum takes no matrix; None where it is not offered
+    BY_LEVELS : as SOLVE, of several classes for v of mean zero over them; offered where `Start.by_levels` is
+        a number
 
     `margins` are as of a HessianVector; all but DIAGONAL are spared work by them.
     """
