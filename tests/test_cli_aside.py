@@ -79,3 +79,12 @@ def test_a_year_as_a_name_does_not_hide_what_was_meant(tmp_path, capsys):
     file.write_text("size,town,2024\n1.5,a,0\n2.5,b,1\n")
     code, _, err = run("train", file, "--target", "2023", "--model", tmp_path / "m.npz", capsys=capsys)
     assert code == 3 and "Did you mean '2024'? Its first line may be a row: --no-header" in err
+
+
+@pytest.mark.parametrize("more", [[], ["--memory", "1GB"]])
+def test_a_negative_weight_is_told_by_column_and_line(tmp_path, capsys, more):
+    file = tmp_path / "x.csv"
+    file.write_text("size,heavy,y\n1.5,1,0\n2.5,-2,1\n")
+    given = ["--target", "y", "--weight", "heavy", "--model", tmp_path / "m.npz", *more]
+    code, _, err = run("train", file, *given, capsys=capsys)
+    assert code == 3 and "column 'heavy' has the negative weight -2 in line 3 of" in err

@@ -51,10 +51,15 @@ def weights_of(name, column, place):
     Raises
     ------
     ValueError
-        Some are missing or no numbers.
+        Some are missing, negative or no numbers.
     """
     weights = numbers_of(name, column)
     _refuse_lacking(name, "weight", np.flatnonzero(np.isnan(weights)), len(weights), place)
+    if (below := np.flatnonzero(weights < 0)).size:
+        raise ValueError(
+            f"column {name!r} has the negative weight {weights[below[0]]:g} in {place(below[0])}; expected "
+            "weights of at least 0"
+        )
     return weights
 
 
