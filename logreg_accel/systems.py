@@ -8,6 +8,7 @@ from scipy.linalg import lapack
 
 from .solvers import questions as ask
 from .solvers.by_class import beside_shifts
+from .solvers.by_levels import LEVELS_AT_ONCE, metric_by_levels
 from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, split, to_unit_diagonal
 from .solvers.newton import conjugate_gradients, worth_blocks
 
@@ -245,12 +246,15 @@ def products(there, rows, fixed, start, before=None):
     """`Products` at a point; a generator of questions.
 
     Where those `before` took as many products as blocks of the Hessian cost, one for each class, as with
-    columns of very different scales, these take the place of a diagonal.
+    columns of very different scales, these take the place of a diagonal. So does the Hessian without the
+    levels of a category, where that takes few products.
     """
     diagonal = yield ask.Curvature(there.w, ask.DIAGONAL, rows)
     k, size, blocks = start.n_outputs, len(there.w), None
     taken = before.taken if before else 0
-    if k > 1 and size <= (_BLOCKS_UP_TO + 1) * k and taken >= worth_blocks(size, k):
+    if rows is None and there.margins is not None and start.by_levels(FACTORED_UP_TO) <= LEVELS_AT_ONCE:
+        blocks = yield from metric_by_levels(there, start)
+    elif k > 1 and size <= (_BLOCKS_UP_TO + 1) * k and taken >= worth_blocks(size, k):
         solve = yield ask.Curvature(there.w, ask.CLASS_BLOCKS, rows, there.margins)
         blocks = beside_shifts(solve, start.ridge + np.zeros(size), k)
     return Products(diagonal, rows, fixed, blocks, taken)

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression as Reference
 
-from logreg_accel import LogisticRegression, Objective, elimination
+from logreg_accel import LogisticRegression, Objective, elimination, systems
 from logreg_accel.data import as_matrix
 from logreg_accel.data.levels import widest_run
 from logreg_accel.solvers import newton_cg
@@ -121,3 +121,23 @@ def test_auto_eliminates_the_levels_of_a_wide_category():
     assert LogisticRegression().fit(X, y).solver_ == "newton-cg"
     X, y = table(m=20000, levels=40)
     assert LogisticRegression().fit(X, y).solver_ == "newton-subsampled"
+
+
+def test_the_system_of_a_proof_takes_a_product_where_levels_are_eliminated():
+    X, y = table(m=6000, levels=600, k=5)
+    objective = Objective.from_arrays(X, y, backend="numpy")
+    w = 0.3 * np.random.default_rng(1).standard_normal(objective.size)
+    here, start = objective.answer(ask.Evaluate(w)), objective.start(w)
+    residual = here.gradient - np.tile(here.gradient.reshape(-1, 5).mean(axis=1), (5, 1)).T.ravel()
+
+    def answered(questions, answer=None):
+        try:
+            while True:
+                answer = objective.answer(questions.send(answer))
+        except StopIteration as end:
+            return end.value
+
+    made = answered(systems.products(here, None, start.ridge == 0, start))
+    step = answered(made.solve(here, residual))
+    assert made.taken == 1
+    np.testing.assert_allclose(objective.hessian_vector(w, step), residual, atol=1e-9 * abs(residual).max())

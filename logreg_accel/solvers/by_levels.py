@@ -27,7 +27,7 @@ def newton_by_levels(here, start):
     while True:
         fresh = metric is None
         if fresh:
-            metric = yield from _metric(here, start)
+            metric = yield from metric_by_levels(here, start)
             pairs.clear()
         there = yield from step(here, -two_loop(pairs, metric, here.gradient), flat=_FLATTENING)
         if there is None and fresh:
@@ -47,7 +47,7 @@ def newton_by_levels(here, start):
             metric = None
 
 
-def _metric(here, start):
+def metric_by_levels(here, start):
     """v -> H⁻¹·v at a point."""
     solve = yield Curvature(here.w, BY_LEVELS, margins=here.margins)
     return solve if start.n_outputs == 1 else beside_shifts(solve, np.asarray(start.ridge), start.n_outputs)
