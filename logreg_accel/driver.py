@@ -108,6 +108,8 @@ def _taken_on(session, solver, objective, exact, found, tol, max_iter, callback,
         more = session.run(Trial(session, solver, exact, start, tol, left, callback and tell))
     except KeyboardInterrupt:  # before the first point
         return found._replace(status=INTERRUPTED)
+    if exact.at.blur(more.w, np.zeros_like(more.w)) > max(found.value - more.value, tol * more.value):
+        return found._replace(n_passes=more.n_passes)  # weights that nothing holds have grown
     return more._replace(
         w=as_asked(more.w),
         suboptimality=min(found.suboptimality, more.suboptimality),  # it is not worse than its start
@@ -238,9 +240,8 @@ class Trial:
             raise Stop(MAX_ITER)
         began, reads = time.perf_counter(), self.session.n_passes
         point = yield from self._point(self.certificate.expecting(question))
-        at_zero = self.objective.loss.at_zero
         free = not (self.batched or self.box)
-        if self.best is None and free and question.w.any() and not point.value <= at_zero:
+        if self.best is None and free and question.w.any() and not point.value <= self.objective.loss.at_zero:
             # A start that is worse than no model, such as an old one on rescaled data, may have no curvature.
             zero = ask.Evaluate(np.zeros_like(question.w), diagonal=question.diagonal)
             point = yield from self._point(zero)
@@ -263,9 +264,8 @@ class Trial:
         return (yield question)
 
     def _accept(self, point, verdict, best, separable):
-        norm = norm_of(point.gradient)
+        norm, suboptimality = norm_of(point.gradient), verdict.suboptimality
         self.n_iter += 1
-        suboptimality = verdict.suboptimality
         if best:
             self.verdict = verdict
         self.stale = 0 if point.value < self.least_value or norm < self.least_norm else self.stale + 1

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 from conftest import BACKENDS, FLOATS, draw
 from logreg_accel import LogisticRegression, Objective, driver, solvers
 from logreg_accel.backends.numpy import NumpyBackend
+from logreg_accel.solvers import questions as ask
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
@@ -244,3 +245,28 @@ def test_constant_columns_are_centred_like_those_far_from_zero(solver):
     y = X[:, 0] + X[:, 2] - 1e5 + rng.logistic(size=600) > 0
     model = LogisticRegression(solver=solver, tol=1e-8).fit(X.astype(np.float32), y)
     assert model.status_ == "converged" and model.coef_[0, 4] == 0
+
+
+def test_a_fit_taken_on_in_float64_returns_no_weights_that_blur_the_intercept(monkeypatch):
+    """A constant column is zero once it is centred, so that no weight of it changes F; but the intercept's
+    digits are lost beside it."""
+    X, y, _, _ = draw(300, 3, "float32")
+    X[:, 2] = 0.1
+
+    def stops(start):
+        here = yield ask.Evaluate(start.w)
+        yield ask.Accept(here, gap=here.value)
+        return ask.NOISE_FLOOR
+
+    def runs_away():
+        def solve(start):
+            here = yield ask.Evaluate(start.w + [0, 0, 1e30, 0])
+            yield ask.Accept(here, gap=here.value)
+            return ask.NOISE_FLOOR
+
+        return solve
+
+    monkeypatch.setattr(driver, "newton_cholesky", type("runs", (), {"__new__": lambda cls: runs_away()}))
+    objective = Objective.from_arrays(X, y, C=np.inf)
+    found = driver.run(stops, objective, np.zeros(4), tol=1e-8)
+    assert abs(found.w).max() < 1e3
