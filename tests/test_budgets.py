@@ -46,7 +46,7 @@ class Ticks:
 
 
 CASES = {
-    "newton-cholesky": ((60, 150), {}),
+    "newton-cholesky": ((60, 200), {}),
     "row-space": ((150, 400), {}),
     "prox-newton": ((60, 150), {"l1_ratio": 0.5, "C": 30.0}),
     "newton-subsampled": ((4000, 60), {"solver": solvers.newton_subsampled(rows_per_parameter=20)}),
