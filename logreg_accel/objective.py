@@ -161,7 +161,7 @@ class Objective:
         free = self.models is None and rows.reads(passes.LossGradient, self.loss, True) <= 1
         known = rows.offset_scale or 0.0, self.at.blur, rows.piled, 0.0, self.loss.n_outputs, rows.n_features
         about = l1, self._ridge, lasso, self.at.of_columns(rows.scale)
-        return ask.Start(w, seed, rows.n_rows, *about, *known, free, rows.gathers, levels)
+        return ask.Start(w, seed, rows.n_rows, *about, *known, free, rows.gathers, levels, rows.entries)
 
     def answer(self, question):
         """The answer to a question about these rows."""

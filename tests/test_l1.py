@@ -20,8 +20,9 @@ from logreg_accel.losses import Logistic, Multinomial
 from logreg_accel.objective import Objective
 from logreg_accel.penalty import Penalty
 from logreg_accel.rows import MemoryRows
-from logreg_accel.solvers import quadratic
+from logreg_accel.solvers import proximal, quadratic
 from logreg_accel.solvers.quadratic import lasso
+from logreg_accel.solvers.questions import Point, Start
 
 SOLVERS = ["prox-newton", "fista"]
 
@@ -65,6 +66,36 @@ def test_the_quadratic_model_is_solved(name):
     assert 0 < zero.sum() < 11 and u[-1] != 0
     np.testing.assert_allclose(slope[~zero], -(l1 * np.sign(u))[~zero], atol=1e-9)
     assert (abs(slope[zero]) <= l1[zero] + 1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_model_is_left_where_weights_gain_little(seed, monkeypatch):
+    """Fewer systems for nearly all of the decrease: a step of the fit takes another model afterwards."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((200, 60)) * np.logspace(-2, 0, 60)
+    A[:, ::3] += 0.9 * A[:, 1::3]
+    H, g, l1 = A.T @ A / 200, A.T @ rng.standard_normal(200) / 200, np.full(60, 5e-4)
+    solved, factored = [], quadratic.cholesky
+    monkeypatch.setattr(quadratic, "cholesky", lambda H: solved.append(len(H)) or factored(H))
+    values, systems = [], []
+    for little in (0.0, 0.1):
+        u = lasso(H, g, np.zeros(60), l1, 0.0, little=little)
+        values.append(g @ u + 0.5 * u @ H @ u + l1 @ abs(u))
+        systems.append(len(solved))
+    assert 0 < systems[1] - systems[0] < systems[0]
+    assert values[0] < values[1] < 0.9 * values[0] < 0
+
+
+def test_a_new_sample_is_drawn_where_it_spares_steps():
+    """Of many rows it is cheap; of nearly all of them it takes several steps, and few are left."""
+    here = Point(np.ones(100), 0.5, np.zeros(100), 1e-12)
+    start = Start(here.w, n_rows=10**6, n_features=99, entries=99 * 10**6, tol=1e-6)
+    few = start._replace(n_rows=20_000, entries=10 * 20_000)
+    assert proximal._pays(4e-6, 1e-5, 5000, here, start) and not proximal._pays(2e-6, 1e-5, 5000, here, start)
+    assert not proximal._pays(4e-7, 1e-6, 9000, here, few)
+    assert proximal._pays(9.9e-7, 1e-6, 9000, here, few) and proximal._pays(2e-6, 1e-6, 9000, here, few)
+    assert proximal._pays(4e-7, 1e-6, 9000, here, few._replace(gathers=True))
+    assert proximal._pays(1.0, 0.0, 9000, here, few._replace(tol=0.0))
 
 
 @pytest.mark.parametrize("name", BACKENDS)

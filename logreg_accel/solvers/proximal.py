@@ -13,7 +13,13 @@ from .questions import CONVERGED, DIAGONAL, MATRIX, NOISE_FLOOR, Accept, Curvatu
 
 _ENOUGH_DECREASE = 1e-4
 _SHORTENINGS, _HALVINGS = 14, 3
+_FRESH_RATE = 0.1  # what the first steps on a new sample leave of a predicted decrease
+_PROVABLE = 0.01  # of `tol`, a predicted decrease that a proof on some rows mostly confirms
+_GATHERED = 16  # reads that take as long as gathering the same rows, twice as many candidates before them
+_PER_READ, _PER_SPARSE_READ = 40, 2  # numbers in a row whose products take as long as a read of it
+_FACTORED = 12  # products of a step's systems that take as long as one number of a read
 _ROWS = 512  # of a Hessian, updated between two looks at the clock
+_LITTLE = 1e-3  # of a model's decrease, the gain of weights that are not worth their systems
 _CHEAP = 1 << 24  # multiplications of a Hessian that costs next to nothing
 
 
@@ -24,10 +30,10 @@ class prox_newton:
     A step goes to the minimum of the quadratic model plus l1·‖w‖₁, which is found in memory (quadratic.py);
     weights that are zero there are exactly zero. As in newton-subsampled, the model's Hessian is that of rows
     drawn in proportion to what they add to it. BFGS updates correct it by the gradients of all rows, at one
-    read per step. When the predicted decrease exceeds 0.3 of the previous one, a new sample is drawn, twice
-    as large every second time. That decrease is also the estimate of the distance to the optimum. Where a
-    Hessian of all rows costs next to nothing, it makes one more step at the end, which about squares what the
-    weights are off by.
+    read per step. When the predicted decrease exceeds 0.3 of the previous one, and a new sample costs
+    less than the steps that it spares, one is drawn, twice as large every second time. That decrease is also
+    the estimate of the distance to the optimum. Where a Hessian of all rows costs next to nothing, it makes
+    one more step at the end, which about squares what the weights are off by.
 
     Parameters
     ----------
@@ -74,12 +80,40 @@ class prox_newton:
                     return NOISE_FLOOR
                 size, H, before = math.inf if fresh else size, None, math.inf
                 continue
-            if not fresh and decrease > POOR_RATE * before:
-                size, H, before = size * (1 + drawn % 2), None, math.inf
+            larger = size * (1 + drawn % 2)
+            if not fresh and _pays(decrease, before, larger, here, start):
+                size, H, before = larger, None, math.inf
             else:
                 _bfgs(H, there.w - here.w, there.gradient - here.gradient)
                 before = decrease
             here = there
+
+
+def _pays(decrease, before, size, here, start):
+    """Whether a new sample of some rows spares more steps than it costs.
+
+    Where rows are many it does as soon as steps are poor. Where it is a good part of them, or all, it takes
+    as long as several steps, and the last ones go on as they are.
+    """
+    if not decrease > POOR_RATE * before:
+        return False
+    if start.gathers or decrease >= before:
+        return True
+    left = decrease / max(_PROVABLE * start.tol * here.value, here.rounding, math.ulp(0.0))
+    spared = 1 / math.log(before / decrease) - 1 / math.log(1 / _FRESH_RATE)
+    return math.log(max(left, math.e)) * spared > _steps_of_a_sample(size, len(here.w), start)
+
+
+def _steps_of_a_sample(size, p, start):
+    """How many steps take as long as a sample and its Hessian. Times are in those of a read of all rows.
+
+    BLAS multiplies at many times the speed of a read from memory; sparse products do not. A step also factors
+    its model a few times.
+    """
+    m, entries = start.n_rows, max(start.entries, 1)
+    hessian = p / _PER_READ if entries >= m * start.n_features else entries / m / _PER_SPARSE_READ
+    draw = _GATHERED if 2 * size < m else 0
+    return min(size / m, 1) * (draw + hessian) / (1 + p**3 / (_FACTORED * entries))
 
 
 def _settled(here, start):
@@ -127,17 +161,18 @@ def polished(here, l1, on=None):
 def _on_sample(sample, w, start):
     """Run proximal Newton on rows in memory, with a new Hessian in every step, and return the final Point."""
     here = yield Evaluate(w, sample)
+    surely = math.sqrt(SOLVED)  # Newton's steps square what is left, and looking costs a Hessian
     for _ in range(MOST_STEPS):
         H = yield Curvature(here.w, MATRIX, sample)
         direction, decrease = _model(here, H, start)
-        there = (
-            (yield from descend(here, direction, start.l1, sample))
-            if decrease > SOLVED * here.value
-            else None
-        )
+        there = None
+        if decrease > SOLVED * here.value:
+            there = yield from descend(here, direction, start.l1, sample)
         if there is None:
             break
         here = there
+        if decrease <= surely * here.value:
+            break
     return here
 
 
@@ -152,7 +187,8 @@ def _model(here, H, start, unseen=False):
     A sample that has not seen a column tells nothing of its weight, which it leaves; all rows tell that it
     is to be zero.
     """
-    d = np.where(unseen, 0.0, start.lasso(H, here.gradient, here.w)) - here.w
+    u = start.lasso(H, here.gradient, here.w, little=_LITTLE)
+    d = np.where(unseen, 0.0, u) - here.w
     return d, max(-(here.gradient @ d + 0.5 * d @ (H @ d) + l1_change(here, d, start.l1)), 0.0)
 
 

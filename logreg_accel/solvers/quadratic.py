@@ -8,10 +8,11 @@ from .. import clock
 _LIFT = 1e-10  # relative lift of the diagonal of a model
 _LEAST_LIFT = 1e-12  # ... of a system that is solved
 _SWEEPS = 30
+_FEWER = 4  # share of the weights that leave 0 together, after so many have hindered each other
 _DOUBTFUL = 20  # steps in a row whose gain rounding could feign
 
 
-def lasso(H, gradient, w, l1, rounding, sweeps=None):
+def lasso(H, gradient, w, l1, rounding, sweeps=None, little=0.0):
     """Find the u that minimises g·(u − w) + ½·(u − w)ᵀH(u − w) + Σ l1·|u|, starting from w.
 
     The method is feature-sign search. The minimum for given signs is the solution of a linear system. On the
@@ -30,6 +31,8 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None):
     sweeps : function (H, slope, u, l1, count) or None
         Compiled coordinate descent; it returns whether u still moved. A few of its sweeps come first, which
         cover most of the way from a cold start.
+    little : float
+        Share of all that was gained: weights that leave 0 and gain no more are the last ones.
 
     Returns
     -------
@@ -48,12 +51,12 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None):
                 clock.check()
                 if not sweeps(rows, slope, u, l1, 2):
                     break
-        return feature_sign_search(H, H @ w - gradient, l1, u)
+        return feature_sign_search(H, H @ w - gradient, l1, u, little)
     finally:
         diagonal_of(H)[:] = diagonal
 
 
-def feature_sign_search(H, b, l1, u):
+def feature_sign_search(H, b, l1, u, little=0.0):
     """Find the minimum of ½·uᵀHu − b·u + Σ l1·|u|, starting from u, which is overwritten.
 
     Where rounding has made H indefinite, its diagonal is lifted in place until the part in use has a Cholesky
@@ -66,8 +69,8 @@ def feature_sign_search(H, b, l1, u):
     free = usable & (l1 == 0)
     size = np.sqrt(np.where(usable, curvature, 1))
     enough = 1e-12 * (abs(b) / size).max(initial=np.finfo(float).tiny)
-    signs, several, settled, lift = np.sign(u), True, False, _LIFT
-    eps, doubtful = np.finfo(float).eps, 0
+    signs, most, settled, lift = np.sign(u), len(u), False, _LIFT
+    eps, doubtful, gained = np.finfo(float).eps, 0, 0.0
     for _ in range(20 * len(u) + 100):
         clock.check()
         slope = H @ u - b
@@ -75,9 +78,8 @@ def feature_sign_search(H, b, l1, u):
         miss = abs(np.where(active, slope + l1 * signs, 0)) / size
         done, leaving = settled or miss.max() <= enough, False
         if done or doubtful:  # rounding may keep the misses above any limit
-            worst = _zeros_that_leave(
-                slope, l1, size, usable & ~active, 8 + active.sum() // 2 if several else 1, enough
-            )
+            room = min(most, 8 + active.sum() // 2)
+            worst = _zeros_that_leave(slope, l1, size, usable & ~active, room, enough)
             leaving = len(worst) > 0
             if done and not leaving:
                 break
@@ -98,16 +100,20 @@ def feature_sign_search(H, b, l1, u):
         if doubtful > _DOUBTFUL:
             break
         if best is None:  # because of rounding, or of weights that left 0 together
-            if leaving and not several:
+            if leaving and len(worst) == 1:
                 break
-            signs, settled, several = np.sign(u), True, several and not leaving
+            most = max(len(worst) // _FEWER, 1) if leaving else most
+            signs, settled = np.sign(u), True
             continue
-        settled, several = False, True
+        most = 2 * most if leaving else most
+        settled = False
         moved = u[A] + best * d
         crosses = (l1[A] > 0) & (u[A] * (u[A] + d) < 0)
         moved[crosses & (abs(moved) <= 1e-14 * abs(u[A]))] = 0
         u[A] = moved
-        signs = np.sign(u)
+        signs, gained = np.sign(u), gained + gain
+        if leaving and gain <= little * gained:
+            break
     return u
 
 

@@ -61,6 +61,8 @@ class Start(NamedTuple):
     by_levels : function (most) -> float
         The number of products with the Hessian that take as long as a Curvature by levels; inf where none is
         offered, or would factor more than `most` parameters.
+    entries : int
+        Numbers of X that are stored.
     """
 
     w: np.ndarray
@@ -79,6 +81,7 @@ class Start(NamedTuple):
     with_diagonal: bool = False
     gathers: bool = False
     by_levels: Callable = lambda most: math.inf
+    entries: int = 0
 
 
 class Point(NamedTuple):
