@@ -65,7 +65,8 @@ class BoxCertificate(Certificate):
             bare = free & (self.start.ridge + np.zeros(len(H)) == 0)
             H = H.copy()
             against_shifts(H, k, np.flatnonzero(bare.reshape(-1, k).all(axis=1)))
-        metric = Matrix(H, None, free, self.start.ridge, self.penalty.modulus > 0)
+        settings = self.start.ridge, self.penalty.modulus > 0, None, self.start.cholesky
+        metric = Matrix(H, None, free, *settings)
         yield from metric.look_closely(point)
         return metric
 

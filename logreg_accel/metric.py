@@ -6,25 +6,34 @@ import numpy as np
 
 def hessian(objective, sums, ridge):
     """∇²F (size, size), computed in place from the sums; ridge is the penalty's part of the diagonal."""
-    size, backend = objective.size, objective.rows.backend
-    host = isinstance(sums, np.ndarray)  # small matrices are copied to the host by their pass
-    xp = np if host else backend.xp
-    H = xp.ascontiguousarray(sums[:size, :size])
+    return _mean_matrix(objective, sums, objective.size, ridge)
+
+
+def diagonals(objective, sums):
+    """The diagonals of sums (..., p, p), on the host."""
+    here = isinstance(sums, np.ndarray)
+    return sums.diagonal(axis1=-2, axis2=-1) if here else objective.rows.backend.diagonals(sums)
+
+
+def _mean_matrix(objective, sums, size, ridge):
+    if not isinstance(sums, np.ndarray):  # of a large one on a device
+        return objective.rows.backend.mean_matrix(sums, size, objective.weight_sum, ridge)
+    H = np.ascontiguousarray(sums[:size, :size])
     H /= objective.weight_sum
-    H.reshape(-1)[:: size + 1] += xp.asarray(ridge)
+    H.reshape(-1)[:: size + 1] += ridge
     return H
 
 
 def solve(objective, H):
     """A function v -> (∇²F)⁻¹·v; H is changed."""
-    k, size = objective.loss.n_outputs, objective.size
+    k, size, backend = objective.loss.n_outputs, objective.size, objective.rows.backend
     if k > 1:
         n, l2 = objective.rows.n_features, objective.penalty.l2
         free = range(n, size // k)
         if np.ndim(l2) or l2 == 0:
             free = [*np.flatnonzero(np.broadcast_to(l2 == 0, size)[: k * n : k]), *free]
-        against_shifts(H, k, free)
-    return objective.rows.backend.factor(H, rounding(objective))
+        (against_shifts if isinstance(H, np.ndarray) else backend.against_shifts)(H, k, free)
+    return backend.factor(H, rounding(objective))
 
 
 def against_shifts(H, k, free):
@@ -53,14 +62,9 @@ def solve_by_class(objective, sums, ridge):
     """A function v -> P⁻¹·v, where P has a block for each class, or one for all, the mean of their own."""
     k, backend = objective.loss.n_outputs, objective.rows.backend
     size = objective.size // k
-    xp = np if type(sums) is np.ndarray else backend.xp  # small ones may be on the host
-    i, ridge = xp.arange(size), xp.asarray(ridge[::k])
 
     def factor(P):
-        P = xp.ascontiguousarray(P[:size, :size])
-        P /= objective.weight_sum
-        P[i, i] += ridge
-        return backend.factor(P, rounding(objective))
+        return backend.factor(_mean_matrix(objective, P, size, ridge[::k]), rounding(objective))
 
     if sums.ndim == 2:
         solve_one = factor(sums)

@@ -160,8 +160,8 @@ class Objective:
         lasso = functools.partial(quadratic.lasso, l1=l1, rounding=metric.rounding(self), sweeps=sweeps)
         free = self.models is None and rows.reads(passes.LossGradient, self.loss, True) <= 1
         known = rows.offset_scale or 0.0, self.at.blur, rows.piled, 0.0, self.loss.n_outputs, rows.n_features
-        about = l1, self._ridge, lasso, self.at.of_columns(rows.scale)
-        return ask.Start(w, seed, rows.n_rows, *about, *known, free, rows.gathers, levels, rows.entries)
+        about = w, seed, rows.n_rows, l1, self._ridge, lasso, self.at.of_columns(rows.scale)
+        return ask.Start(*about, *known, free, rows.gathers, levels, rows.entries, rows.backend.cholesky)
 
     def answer(self, question):
         """The answer to a question about these rows."""
@@ -234,7 +234,7 @@ class Objective:
             return self._mean(sums) + self.penalty.gradient(self.at.penalised(question.v))
         if question.form == ask.DIAGONAL:
             return self._mean(sums) + self._ridge
-        self._check_sums(sums.diagonal(axis1=-2, axis2=-1))
+        self._check_sums(metric.diagonals(self, sums))
         if question.form in ask.IN_PARTS:
             return metric.solve_by_class(self, sums, self._ridge)
         H = metric.hessian(self, sums, self._ridge)

@@ -278,10 +278,10 @@ class Repair:
 
     def _matrix(self, there, active):
         H = yield ask.Curvature(there.w, ask.MATRIX, self.rows, there.margins)
-        k = self.start.n_outputs
-        if k > 1:
-            against_shifts(H, k, self.free)
-        metric = Matrix(H, self.rows, active, self.start.ridge, self.penalty.modulus > 0, self.made_up)
+        if self.start.n_outputs > 1:
+            against_shifts(H, self.start.n_outputs, self.free)
+        settings = self.start.ridge, self.penalty.modulus > 0, self.made_up, self.start.cholesky
+        metric = Matrix(H, self.rows, active, *settings)
         yield from metric.look_closely(there)
         return metric
 

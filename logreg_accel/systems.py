@@ -4,8 +4,8 @@ import functools
 import math
 
 import numpy as np
-from scipy.linalg import lapack
 
+from .backends import linalg
 from .solvers import questions as ask
 from .solvers.by_class import beside_shifts
 from .solvers.by_levels import LEVELS_AT_ONCE, metric_by_levels
@@ -44,9 +44,11 @@ class Matrix:
     fixed : ndarray (p,) of bool, or None
         With an L1 penalty, whose sums have to be zero: what others are left with is made up for by scaling
         all residuals, so that no direction has to be taken apart.
+    cholesky : function or None
+        As of a Start.
     """
 
-    def __init__(self, H, rows, active, ridge, ridged, fixed=None):
+    def __init__(self, H, rows, active, ridge, ridged, fixed=None, cholesky=None):
         self.ridged, self.fixed, self.made_up = ridged, fixed, fixed is not None
         self.rows, self.active = rows, slice(None) if active is None else active
         self.size = len(H)
@@ -54,7 +56,8 @@ class Matrix:
         self.ridge = self.ridge_of_all[self.active]
         self.whole, self.H = H, H if active is None else H[np.ix_(active, active)]
         self.flat, self.bounded = None, True
-        self.factor, least = _factored(self.H)
+        self.cholesky = cholesky or linalg.cholesky
+        self.factor, least = _factored(self.H, self.cholesky)
         self.vague = least <= LOST  # what some directions have may be rounding
 
     def look_closely(self, there):
@@ -149,7 +152,7 @@ class Matrix:
         if refined is not None:
             return refined
         ridge = np.diag(self.ridge)
-        return _most(_factored(more * (self.H - ridge) + ridge)[0], e)
+        return _most(_factored(more * (self.H - ridge) + ridge, self.cholesky)[0], e)
 
     def _refined(self, e, more):
         """The largest eᵀ(more·H_S + λ)⁻¹e of some rows e, from the factor of H_S + λ, or None.
@@ -186,27 +189,24 @@ def _most(solve, e):
     return max(float(own @ solved) for own, solved in zip(e, solve(e.T).T, strict=True))
 
 
-def _factored(H):
+def _factored(H, cholesky):
     """A function v -> H⁻¹v for v (p,) or (p, k), or None, and the least pivot of H in a unit diagonal."""
     if not len(H):  # LAPACK wants some
         return lambda v: v, 1.0
     scale, lift = to_unit_diagonal(H), _LIFT
-    A = H * scale * scale[:, None]
+    A = H * scale
+    A *= scale[:, None]
     while True:
         A.reshape(-1)[:: len(A) + 1] = 1 + lift
-        # cho_factor and cho_solve look for the types of their arguments: longer than a small matrix takes.
-        lower, failed = lapack.dpotrf(A, lower=1, clean=0)
-        if not failed:
+        found = cholesky(A)
+        if found is not None:
             break
         lift *= 10
         if not lift < 1:
             return None, 0.0
-
-    def solve(v):
-        return (scale * lapack.dpotrs(lower, (scale * v.T).T, lower=1)[0].T).T
-
-    least = float((lower.diagonal() ** 2).min(initial=1.0))
-    return solve, least if (H.diagonal() > 0).all() else 0.0
+    solve, diagonal = found
+    least = float((diagonal**2).min(initial=1.0))
+    return lambda v: (scale * solve((scale * v.T).T).T).T, least if (H.diagonal() > 0).all() else 0.0
 
 
 class Products:

@@ -36,7 +36,7 @@ ROOMS = {
     "backends": {"clock", "data", "losses", "kernels"},
     "rows": {"backends", "data"},
     "duality": set(),
-    "systems": {"solvers"},
+    "systems": {"backends", "solvers"},
     "repair": {"duality", "metric", "solvers", "systems", "witnesses"},
     "metric": set(),
     "ascent": {"backends", "solvers"},

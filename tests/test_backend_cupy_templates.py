@@ -1,6 +1,7 @@
 """What nobody waits for on a GPU once our kernels are kept: templates of CuPy's, which it would compile."""
 
 import functools
+import importlib
 
 import numpy as np
 import pytest
@@ -89,6 +90,19 @@ def test_dense_rows_of_several_classes_take_none(asked, place, solver):
     def fit():
         given = [send(array) for array in (X, y, s) if array is not None]
         LogisticRegression(backend="cupy", solver=solver, tol=1e-6).fit(*given)
+
+    assert asked(fit) == set()
+
+
+@pytest.mark.parametrize("n_classes, solver", [(2, "newton-subsampled"), (4, "newton-cholesky")])
+def test_systems_on_the_device_take_none(asked, monkeypatch, n_classes, solver):
+    """As they are where parameters are many."""
+    X, y, s = problem(n_classes, weighted=True)
+
+    def fit():
+        backend = importlib.import_module("logreg_accel.backends.cupy")
+        monkeypatch.setattr(backend, "_FACTORED_ON_HOST", 2)
+        LogisticRegression(backend="cupy", solver=solver, tol=1e-6).fit(X, y, s)
 
     assert asked(fit) == set()
 

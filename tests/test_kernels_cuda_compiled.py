@@ -46,6 +46,7 @@ SWEEPS = {  # what goes over vectors, or makes arrays out of others
     "entries.cu": [
         *("row_lengths", "taken_entries<Half>", "shifted", "moved<signed char>", "unfixed", "unfixed_gram")
     ],
+    "systems.cu": ["mean_matrix", "against_shifts", "unit_diagonal"],
     "squares.cu": [
         *("row_squares<float, float>", "column_squares<float, float>", "inverse_means<float>"),
         "group_sums<double>",
@@ -298,7 +299,8 @@ def test_headers_are_part_of_the_source(name):
     assert re.findall(r'#include "(.*)"', text) == ["emulation.h"]  # for the CPU only
     assert not re.findall(r"#include <", text), "headers of CUDA are not part of every installation of CuPy"
     assert (
-        "struct Logistic" in text or name in ("arrays.cu", "squares.cu", "labels.cu", "entries.cu")
+        "struct Logistic" in text
+        or name in ("arrays.cu", "squares.cu", "labels.cu", "entries.cu", "systems.cu")
     ) and "transposed_sum" in text
 
 

@@ -260,6 +260,11 @@ class Backend:
         """A function v -> H⁻¹v on host vectors, for a matrix from a pass; see `linalg.factor`."""
         return linalg.factor(H, rounding)
 
+    def cholesky(self, A):
+        """A function v -> A⁻¹v for v (p,) or (p, k), and the diagonal of the factor of A (p, p), which is
+        symmetric, all on the host; None unless A is positive definite."""
+        return linalg.cholesky(A)
+
     def row_gram(self, X):
         """X·Xᵀ in float64 (m, m) on the host."""
         return self.to_host(X.row_gram(self.tile_bytes, self.each))

@@ -16,7 +16,7 @@ _BLOCK = 256
 _PANEL = 64
 
 
-def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
+def factor(H, rounding):
     """Factor a symmetric, positive semidefinite H (p, p).
 
     H is scaled to a unit diagonal, since the scales of columns may differ by orders of magnitude. Its
@@ -25,17 +25,13 @@ def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
 
     Parameters
     ----------
-    H : array (p, p) of xp
+    H : ndarray (p, p)
     rounding : float
-    xp : array library
-    cholesky : function A -> (v -> A⁻¹v)
-        Raises LinAlgError unless A is positive definite.
-    to_host : function
 
     Returns
     -------
     function v -> H⁻¹v
-        For v (p,) or (p, k) on the host.
+        For v (p,) or (p, k).
 
     Raises
     ------
@@ -43,20 +39,19 @@ def factor(H, rounding, xp=np, cholesky=None, to_host=np.asarray):
         H has entries that are not finite.
     """
     with blas_limit(1):
-        diagonal = xp.diagonal(H)
-        scale = 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1))
-        i = xp.arange(len(H))
+        diagonal = np.diagonal(H)
+        scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
+        i = np.arange(len(H))
 
         def lifted(lift):
-            scaled = xp.empty_like(H)
+            scaled = np.empty_like(H)
             for rows in slices(len(H), _WHOLE):
                 scaled[rows] = H[rows] * scale
                 scaled[rows] *= scale[rows, None]
             scaled[i, i] += lift
             return scaled
 
-        solve = _first_factor(lifted, cholesky or host_cholesky, rounding)
-        scale = to_host(scale)
+        solve = first_factor(lifted, host_cholesky, rounding)
 
     def solve_scaled(v):
         if v.ndim == 1:  # which BLAS does on one thread anyway
@@ -75,11 +70,19 @@ def host_cholesky(A):
     if len(A) > _WHOLE:
         factor = _blocked_cholesky(A).T, False  # as LAPACK wants it: Fortran's order
         return lambda v: scipy.linalg.cho_solve(factor, v, check_finite=False)
+    found = cholesky(A, overwrite=True)
+    if found is None:
+        raise np.linalg.LinAlgError("a pivot is not positive")
+    return found[0]
+
+
+def cholesky(A, overwrite=False):
+    """See `Backend.cholesky`."""
     # cho_factor and cho_solve look for the types of their arguments, which takes longer than a small matrix.
-    lower, failed = lapack.dpotrf(A.T, lower=1, clean=0, overwrite_a=1)
+    lower, failed = lapack.dpotrf(A.T, lower=1, clean=0, overwrite_a=overwrite)
     if failed:
-        raise np.linalg.LinAlgError(f"pivot {failed} is not positive")
-    return lambda v: lapack.dpotrs(lower, v, lower=1)[0]
+        return None
+    return lambda v: lapack.dpotrs(lower, v, lower=1)[0], lower.diagonal()
 
 
 def _blocked_cholesky(A):
@@ -148,7 +151,8 @@ def _swap(A, j, p):
     A[p, p], A[j, j] = A[j, j], A[p, p]
 
 
-def _first_factor(lifted, cholesky, lift):
+def first_factor(lifted, cholesky, lift):
+    """The first factor that there is of lifted(lift), where lifts grow."""
     while True:
         try:
             return cholesky(lifted(lift))

@@ -63,6 +63,8 @@ class Start(NamedTuple):
         offered, or would factor more than `most` parameters.
     entries : int
         Numbers of X that are stored.
+    cholesky : function A -> (v -> A⁻¹v, diagonal of the factor) or None
+        The fastest one for a matrix on the host, where it is not LAPACK's.
     """
 
     w: np.ndarray
@@ -82,6 +84,7 @@ class Start(NamedTuple):
     gathers: bool = False
     by_levels: Callable = lambda most: math.inf
     entries: int = 0
+    cholesky: Callable | None = None
 
 
 class Point(NamedTuple):

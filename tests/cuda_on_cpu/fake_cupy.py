@@ -20,9 +20,8 @@ from unittest import mock
 
 import numpy as np
 import nvrtc
-import scipy.linalg
 
-from . import signatures
+from . import cusolver, signatures
 from .device_array import (
     API,
     NEED_A_SIZE,
@@ -273,6 +272,7 @@ def modules(kernels):
         Stream=Stream,
         Event=Event,
         get_current_stream=lambda: streams_of_this_thread()[-1],
+        device=types.SimpleNamespace(get_cusolver_handle=lambda: cusolver.HANDLE),
         nvrtc=_nvrtc(),
         runtime=types.SimpleNamespace(
             memGetInfo=lambda: (FREE_BYTES, FREE_BYTES),
@@ -282,11 +282,6 @@ def modules(kernels):
         ),
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     )
-
-    def cholesky(A):
-        if not isinstance(A, DeviceArray):
-            raise np.linalg.LinAlgError("cupy.linalg only supports cupy.ndarray")  # as CuPy says it
-        return on_device(np.linalg.cholesky(plain(A)))
 
     cupy = types.ModuleType("cupy")
     for name in (
@@ -317,25 +312,13 @@ def modules(kernels):
         from_dlpack=asarray,
         get_default_memory_pool=lambda: pool,
         float64=np.float64,
-        linalg=types.SimpleNamespace(cholesky=cholesky),
     )
-
-    def solve_triangular(L, b, lower, trans="N"):
-        refuse_host_arrays([L, b])
-        return on_device(scipy.linalg.solve_triangular(plain(L), plain(b), lower=lower, trans=trans))
-
     cupyx = types.ModuleType("cupyx")
     cupyx.empty_pinned = lambda shape, dtype: np.empty(shape, dtype)
-    cupyx.errstate = lambda linalg: contextlib.nullcontext()
-    cupyx.scipy = types.ModuleType("cupyx.scipy")
-    cupyx.scipy.linalg = types.ModuleType("cupyx.scipy.linalg")
-    cupyx.scipy.linalg.solve_triangular = solve_triangular
-    return {
-        "cupy": cupy,
-        "cupyx": cupyx,
-        "cupyx.scipy": cupyx.scipy,
-        "cupyx.scipy.linalg": cupyx.scipy.linalg,
-    }
+    libs = types.ModuleType("cupy_backends.cuda.libs")
+    libs.cublas = types.SimpleNamespace(CUBLAS_FILL_MODE_LOWER=cusolver.LOWER)
+    libs.cusolver = cusolver
+    return {"cupy": cupy, "cupyx": cupyx, "cupy_backends.cuda.libs": libs}
 
 
 @contextlib.contextmanager

@@ -95,3 +95,4 @@ def foresee(kernels, widths):
         for roots in ("true", "false")
     ]
     kernels.foresee(cuda.source("made.cu"), made)
+    kernels.foresee(cuda.source("systems.cu"), ["mean_matrix", "against_shifts", "unit_diagonal"])

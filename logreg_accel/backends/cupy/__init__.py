@@ -8,15 +8,13 @@ brings one packed buffer back and waits once, all in buffers that stay with X (`
 import dataclasses
 
 import cupy
-import cupyx
-import cupyx.scipy.linalg
 import numpy as np
 
 from ...data import Block, Matrix, compute_dtype
 from .. import linalg
 from .. import passes as p
 from ..base import Backend
-from . import arrays, bodies, looks, made, predictions, sweeps
+from . import arrays, bodies, looks, made, predictions, sweeps, systems
 from .kernels import KERNELS, POINTWISE
 from .upload import DeviceBlock, DeviceMatrix, Uploader, bytes_needed, fetch, free_bytes, padded, to_device
 
@@ -24,7 +22,7 @@ __all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize"]
 
 _LEAST_TILE_BYTES = 1 << 20
 _HESSIANS = (p.Hessian, p.MeanHessian, p.OwnHessians)
-_FACTORED_ON_HOST = 512  # rows of a matrix: up to here the calls cost more than the arithmetic
+_FACTORED_ON_HOST = 768  # rows of a matrix: up to here calls and copies cost more than the arithmetic
 
 
 class CupyBackend(Backend):
@@ -197,7 +195,22 @@ class CupyBackend(Backend):
         four."""
         if len(H) <= _FACTORED_ON_HOST:
             return linalg.factor(cupy.asnumpy(H), rounding)
-        return linalg.factor(H, rounding, cupy, cholesky, cupy.asnumpy)
+        return systems.factor(H, rounding)
+
+    def cholesky(self, A):
+        return super().cholesky(A) if len(A) <= _FACTORED_ON_HOST else systems.cholesky(cupy.asarray(A))
+
+    def diagonals(self, matrices):
+        """The diagonals, on the host, of matrices (..., p, p) on the device."""
+        return systems.diagonals(matrices)
+
+    def mean_matrix(self, sums, size, weight, ridge):
+        """As `metric.hessian` makes a matrix, from sums on the device."""
+        return systems.mean_matrix(sums, size, weight, ridge)
+
+    def against_shifts(self, H, k, features):
+        """As `metric.against_shifts`, of a matrix on the device."""
+        systems.against_shifts(H, k, features)
 
     def combination(self, X, a):
         dense = X.centre is not None and not X.compressed and X.base.by_rows and X.shape[0]
@@ -208,21 +221,6 @@ def _outputs(codes):
     """Margins of a row, by its codes: a wait where they lie on the device."""
     highest = 0 if codes is None or not len(codes) else int(codes.max())
     return highest + 1 if highest > 1 else 1
-
-
-def cholesky(A):
-    """Return a function v -> A⁻¹v on host vectors, for a matrix A on the device.
-
-    Raises LinAlgError unless A is positive definite.
-    """
-    with cupyx.errstate(linalg="raise"):
-        L = cupy.linalg.cholesky(A)
-
-    def solve(v):
-        half = cupyx.scipy.linalg.solve_triangular(L, cupy.asarray(v), lower=True)
-        return cupy.asnumpy(cupyx.scipy.linalg.solve_triangular(L, half, lower=True, trans="T"))
-
-    return solve
 
 
 def probe():
