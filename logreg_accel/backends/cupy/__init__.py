@@ -118,7 +118,8 @@ class CupyBackend(Backend):
     def layout(self, X):
         if X.compressed:
             return "sparse", None
-        return ("dense" if X.by_rows else "columns"), None
+        by_rows = getattr(X, "by_rows", True)  # before an upload it has none
+        return ("dense" if by_rows else "columns"), None
 
     def reads(self, kind, loss=None, diagonal=False):
         """No kernel computes the gradient and the diagonal together: the diagonal is a separate pass."""
