@@ -175,7 +175,7 @@ def test_with_penalty_factors_and_offsets():
         (([0, 0, 0], 1), "`bounds` must be a number, or"),
         ((np.nan, 1), "expected lower <= upper"),
         ((np.inf, np.inf), "expected lower <= upper"),
-        (3, r"`bounds` is '3'; expected \(lower, upper\), or a dict"),
+        (3, r"`bounds` is 3; expected \(lower, upper\), or a dict"),
         ({"a": "+"}, "the columns of `X` have no names"),
     ],
 )
