@@ -43,8 +43,8 @@ def test_two_classes(name, on_device, solver, dtype):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_few_wide_rows_from_the_host_choose_a_solver(name, n_classes):
     """Which asks what kernels there are before the rows are uploaded."""
-    X, _, _, _ = draw(2000, 512, "float32")
-    y = np.argmax(X[:, :n_classes] + np.random.default_rng(0).gumbel(size=(2000, n_classes)), axis=1)
+    X, _, _, _ = draw(500, 512, "float32")
+    y = np.argmax(X[:, :n_classes] + np.random.default_rng(0).gumbel(size=(500, n_classes)), axis=1)
     model = LogisticRegression(backend=name, tol=1e-4).fit(X, y)
     assert model.backend_ == "cupy" and model.status_ == "converged" and model.solver_ != "dual"
 

@@ -44,7 +44,8 @@ def test_models_are_those_of_all_columns(kind):
     assert [progress.n_done for progress in told] == [1, 2, 3, 4, 5]
     assert (screened.suboptimality_bound <= 1e-8).all() and (screened.coef[0] == 0).any()
     whole = logistic_regression_path(X, y, solver="prox-newton", **settings)
-    rounding = 3e-7 if kind == "float32" else 1e-15
+    # of a value: margins over columns a hundred deviations from zero are sums of terms a hundred times larger
+    rounding = {"float32": 3e-7, "far": 1e-13}.get(kind, 1e-15)
     for one, other in zip(screened.models, whole.models, strict=True):
         value, beside = one.history_[-1].value, other.history_[-1].value
         assert beside * (1 - other.suboptimality_bound_ - rounding) <= value

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse
@@ -12,6 +11,8 @@ from sklearn.exceptions import DataConversionWarning
 
 from logreg_accel import LogisticRegression, LogisticRegressionCV, scan
 from logreg_accel.data.rounded import rounded
+
+pl = pytest.importorskip("polars")
 
 BEYOND = np.array([1 << 53, (1 << 53) + 1, -(1 << 53) - 1, (1 << 53) + 2, (1 << 63) - 1, -(1 << 63), 0, 7])
 M = len(BEYOND)

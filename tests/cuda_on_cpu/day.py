@@ -76,11 +76,12 @@ def in_place_of_cupy(kernels):
         cupy.cuda.runtime.getDeviceProperties = lambda device: {"multiProcessorCount": 1}
         sparse = types.ModuleType("cupyx.scipy.sparse")
         sparse.csr_matrix = CompressedRows
+        cupyx.scipy = sys.modules["cupyx.scipy"] = types.ModuleType("cupyx.scipy")
         cupyx.scipy.sparse = sys.modules["cupyx.scipy.sparse"] = sparse
         try:
             yield
         finally:
-            del sys.modules["cupyx.scipy.sparse"]
+            del sys.modules["cupyx.scipy.sparse"], sys.modules["cupyx.scipy"]
 
 
 @contextlib.contextmanager
