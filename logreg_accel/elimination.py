@@ -45,8 +45,12 @@ def foreseen(X, backend, k, most=_SIZE_UP_TO):
     """`worth` for a matrix and k outputs, before there is an objective."""
     if X.centre is not None or X.on_device or backend.on_device:
         return math.inf
-    there = backend.free_bytes(X)
-    found = X.levels() if there is None or there >= _COPIES * X.nbytes else None
+
+    def has_room():
+        there = backend.free_bytes(X)
+        return there is None or there >= _COPIES * X.nbytes
+
+    found = X.levels(has_room)
     if found is None:
         return math.inf
     (m, n), entries = X.shape, X.entries

@@ -94,10 +94,10 @@ class CompressedRows(Matrix):
         X = self.by_columns().stored
         return X.data, *(a.view(f"u{a.itemsize}") for a in (X.indices, X.indptr))
 
-    def levels(self):
+    def levels(self, has_room=None):
         """Return the Levels of most of its columns, a copy that is made once and kept, or None."""
         if self._levels is False:
-            self._levels = levels_of(self.stored)
+            self._levels = levels_of(self.stored, has_room)
         return self._levels
 
     def transposed_product(self, R):

@@ -8,7 +8,7 @@ import scipy.sparse
 from .half_dense import HalfDense
 
 _LEAST = 64  # levels
-_GLANCE = 4096  # rows, among which words of a text show that they are no levels
+_GLANCES = 64, 4096  # rows, among which words of a text show that they are no levels
 _DENSE_UP_TO = 64  # other columns ...
 _DENSE_ENTRIES = 4  # ... and their numbers, beside the entries of X
 
@@ -66,27 +66,35 @@ def widest_run(X):
     best choice of them is a hard problem, and rare levels of several categories, taken first, would hide it.
     """
     width, indices = X.shape[1], X.indices
+    if not width:
+        return 0, 0
     follows = np.ones(len(indices), dtype=bool)
     follows[X.indptr[:-1][np.diff(X.indptr) > 0]] = False
     before = np.full(width, -1)
     np.maximum.at(before, indices[follows], indices[np.flatnonzero(follows) - 1])
-    first, longest = 0, (0, 0)
-    for j, beside in enumerate(before.tolist()):
-        first = max(first, beside + 1)
-        longest = max(longest, (first, j + 1), key=lambda run: run[1] - run[0])
-    return longest
+    first = np.maximum.accumulate(before) + 1  # of the run that ends with a column
+    last = int((np.arange(width) - first).argmax())
+    return int(first[last]), last + 1
 
 
-def levels_of(X):
-    """The Levels of a csr_array, or None unless most of its columns are those of one category."""
-    least = max(_LEAST, X.shape[1] // 2)
-    for rows in (X[:_GLANCE], X):
+def levels_of(X, has_room=None):
+    """The Levels of a csr_array, or None unless most of its columns are those of one category.
+
+    Memory is asked for last, by has_room(): asking takes longer than most other checks.
+    """
+    m, n = X.shape
+    least = max(_LEAST, n // 2)
+    if X.nnz > m * (n - least + 1):
+        return None
+    for rows in (*(X[:some] for some in _GLANCES if some < m), X):
         start, stop = widest_run(rows)
         if stop - start < least:
             return None
+    if not (has_room is None or has_room()):
+        return None
     X, which = X.astype(np.float64), np.arange(start, stop)
-    rest = np.delete(np.arange(X.shape[1]), which)
-    ones = np.ones((X.shape[0], 1))
+    rest = np.delete(np.arange(n), which)
+    ones = np.ones((m, 1))
     others = scipy.sparse.csr_array(scipy.sparse.hstack([X[:, rest], ones], format="csr"))
     few = others.shape[1] <= _DENSE_UP_TO and np.prod(others.shape) <= _DENSE_ENTRIES * X.nnz
     return Levels(which, rest, X[:, which], others.toarray() if few else HalfDense(others))

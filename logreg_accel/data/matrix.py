@@ -94,8 +94,8 @@ class Matrix:
         """Return Xᵀ by rows for loops over columns: an array (n, m), or data, indices and indptr."""
         return np.ascontiguousarray(self.stored.T)
 
-    def levels(self):
-        """Return the Levels of most columns of a sparse X, or None."""
+    def levels(self, has_room=None):
+        """Return the Levels of most columns of a sparse X, or None; `has_room` tells whether they fit."""
         return None
 
     def batch(self, number, n_batches):
