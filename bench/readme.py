@@ -19,7 +19,7 @@ SHOWN = (
     "heavy-200k-60",
     "ill-1M-100",
     "mnist",
-    "a9a-l1-sparse",
+    "a9a-sparse",
 )  # three that we win, one that we lose
 
 
