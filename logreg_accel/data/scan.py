@@ -127,7 +127,7 @@ def scan(
     `memory` to a cache on disk, from which later reads take them. The same source gives the same bits with
     any `memory` that has room for what the solver and the proof keep; otherwise `solver="auto"` uses smaller
     samples or another solver. `fit` on the same rows in memory agrees to within `tol`. Where its samples have
-    the same size, as with a million rows of a hundred columns, it takes the same steps and differs by
+    the same size, as with two million rows of a hundred columns, it takes the same steps and differs by
     rounding.
 
     Parameters
