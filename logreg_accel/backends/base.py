@@ -64,6 +64,9 @@ class Backend:
 
     # -- where arrays live -----------------------------------------------------------------------------------
 
+    def expect(self, X, n_classes):
+        """Begin what fits of rows like X would have to wait for later."""
+
     def upload(self, block):
         """The block with its arrays where the passes need them, and weights in the dtype of the
         arithmetic."""

@@ -54,6 +54,7 @@ class MemoryRows(DrawnRows):
         self.nbytes = sum(block.X.nbytes for block in blocks)
         self._labels, self._weights = joined([block.y for block in blocks]), joined(weights)
         self._given = blocks
+        backend.expect(first.X, n_classes)
         self._blocks = [backend.kept(backend.upload(block)) for block in blocks]
         self.entries = sum(block.X.entries for block in self._blocks)
         if centring is not None and self._columns is not None:

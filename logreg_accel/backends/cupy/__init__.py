@@ -14,7 +14,7 @@ from ...data import Block, Matrix, compute_dtype
 from .. import linalg
 from .. import passes as p
 from ..base import Backend
-from . import arrays, bodies, looks, made, predictions, sweeps, systems
+from . import arrays, bodies, foreseen, looks, made, predictions, sweeps, systems
 from .kernels import KERNELS, POINTWISE
 from .upload import DeviceBlock, DeviceMatrix, Uploader, bytes_needed, fetch, free_bytes, padded, to_device
 
@@ -48,6 +48,11 @@ class CupyBackend(Backend):
         self.notes = []
 
     # -- where arrays live -----------------------------------------------------------------------------------
+
+    def expect(self, X, n_classes):
+        """Threads compile kernels that are not kept on disk, while the rows travel."""
+        row_entries = X.stored.nnz // max(X.shape[0], 1) if X.compressed else None
+        foreseen.compile_for(X.dtype, X.shape, n_classes if n_classes > 2 else 1, row_entries)
 
     def upload(self, block):
         """Bring a block to the device, with X where it lies or else in row-major order.

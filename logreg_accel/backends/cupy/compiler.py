@@ -1,12 +1,18 @@
-"""The kernels in kernels/cuda, compiled at first use, or loaded from where an earlier process left them."""
+"""The kernels in kernels/cuda, compiled at first use, or loaded from where an earlier process left them.
 
+What will be used can be compiled before, in threads: the compiler takes one kernel at a time on one CPU.
+"""
+
+import concurrent.futures
 import functools
 import importlib.metadata
+import threading
 
 import cupy
 
 from ...kernels import cuda
 from ...kernels.cuda import caching
+from ..threads import usable_threads
 
 REAL = {"float32": "float", "float64": "double"}
 """The CUDA C++ types of the arithmetic."""
@@ -15,17 +21,46 @@ _OPTIONS = ("-std=c++17", "-ftz=true", "--device-as-default-execution-space")  #
 _OF_COMPILERS = ("cupy", "cupy-cuda13x", "cupy-cuda12x", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
 
 
+_begun: dict = {}  # futures of what threads compile, by file, expression and capability
+_lock = threading.Lock()
+
+
 def kernel(file, expression):
     """A kernel of kernels/cuda for the current device, given its file and name with template arguments."""
     return _kernel(file, expression, cupy.cuda.Device().compute_capability)
 
 
+def begin(expressions):
+    """Have threads compile kernels, pairs of file and expression, while the caller goes on.
+
+    Errors of the compiler appear where a kernel is asked for.
+    """
+    capability = cupy.cuda.Device().compute_capability
+    with _lock:
+        for what in sorted((*pair, capability) for pair in expressions):
+            if what not in _begun:
+                _begun[what] = _threads().submit(_compiled, *what)
+
+
 @functools.cache
-def _kernel(file, expression, capability):
+def _kernel(*what):
+    begun = _begun.get(what)
+    # One that still waits for a thread is compiled in this one: others before it may never be asked for.
+    under_way = begun is not None and not begun.cancel()
+    compiled = begun.result() if under_way else _compiled(*what)
+    return cupy.RawModule(path=compiled.path).get_function(compiled.name)
+
+
+def _compiled(file, expression, capability):
+    """The kept Compiled of a kernel."""
     source = cuda.source(file)
     key = source, expression, _OPTIONS, capability, _versions()
-    compiled = caching.found(key) or caching.keep(key, *_compile(source, expression, int(capability)))
-    return cupy.RawModule(path=compiled.path).get_function(compiled.name)
+    return caching.found(key) or caching.keep(key, *_compile(source, expression, int(capability)))
+
+
+@functools.cache
+def _threads():
+    return concurrent.futures.ThreadPoolExecutor(usable_threads(), thread_name_prefix="logreg-accel-nvrtc")
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from ...data import compute_dtype
 from ...kernels.cuda import shapes
 from .. import passes as p
 from . import arrays, sweeps
-from .compiler import REAL, kernel
+from .compiler import REAL, begin, kernel
 from .workspace import Exchange, waited_for
 
 
@@ -103,6 +103,7 @@ def compile_ahead(dtype, most=8192):
     widths = range(vector, most + 1, vector)
     launches = (shapes.dense(name, dtype, 1 << 20, n) for name in shapes.PASSES for n in widths)
     expressions = sorted({launch.kernel for launch in launches if launch})
+    begin([("dense.cu", expression) for expression in expressions])
     for done, expression in enumerate(expressions, 1):
         kernel("dense.cu", expression)
         yield done, len(expressions)
