@@ -229,7 +229,9 @@ def test_ctrl_c_ends_all_models():
     ],
     ids=str,
 )
-def test_bad_input_is_refused(change, message):
+def test_bad_input_is_refused(change, message, monkeypatch):
+    if "X" not in change:  # what is wrong with X, passes over it tell
+        monkeypatch.setattr("logreg_accel.backends.base.Backend.run", None)
     given = {"X": np.arange(4.0)[:, None], "Y": np.array([[0, 1], [1, 0], [0, 1], [1, 0]]), **change}
     with pytest.raises(ValueError, match=message):
         fit_many(given.pop("X"), given.pop("Y"), **given)
