@@ -86,7 +86,7 @@ def resolve_solver(
     ----------
     solver : str or settings
     n_features, n_rows, nbytes, n_outputs : int
-        Of X, and of the outputs of the loss.
+        Shape and size of X, and the number of margins of a row.
     penalised, l1 : bool
         Whether there is a penalty, and whether it has an L1 part.
     real : int
@@ -100,7 +100,8 @@ def resolve_solver(
     gathers : bool
         Whether some columns of X can be copied into memory.
     by_levels : function () -> float
-        Products that take as long as a Newton step without the levels of a category; inf where there is none.
+        The number of products with the Hessian that take as long as a Newton step that eliminates the levels
+        of a category; inf where that is not possible.
 
     Returns
     -------

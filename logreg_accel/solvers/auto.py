@@ -12,19 +12,19 @@ from .by_levels import LEVELS_AT_ONCE
 # That limit is higher with several classes, for which newton-cg is much slower; there, one block of the
 # Hessian takes up to 200 MB.
 SAMPLE_FROM_ROWS = 50  # per feature
-SAMPLE_FROM_BYTES = 1 << 19  # for levels of a category as well
+SAMPLE_FROM_BYTES = 1 << 19  # also for steps that eliminate the levels of a category
 SAMPLE_UP_TO_FEATURES = 1000
 SAMPLE_UP_TO_FEATURES_OF_CLASSES = 5000
 
-# With several classes and a Hessian of a sample that is factored, the rows of a sample have to be few beside
-# all of them for each of the parameters: else newton-cg, with one block for all classes, is faster.
+# With several classes, factoring the Hessian of a sample pays only if there are many rows per parameter: with
+# fewer, newton-cg, which factors one block for all classes, is faster.
 SAMPLE_BY_PARAMETERS_UP_TO = 1000
 
 # newton-cholesky: with more parameters than this, newton-cg is faster where columns are well conditioned, and
-# it takes to the Hessian by itself where they are not.
+# it switches to the full Hessian by itself where they are not.
 NEWTON_UP_TO_FEATURES = 300
 
-# ... and with several classes, where its Hessian takes no longer than this times the products of a step.
+# With several classes, its Hessian may also take no longer than this share of the products of a step.
 NEWTON_UP_TO_PRODUCTS = 0.65
 
 # row-space: it takes the same time at any C, whereas lbfgs can take much longer on real data; with more rows,
@@ -32,24 +32,24 @@ NEWTON_UP_TO_PRODUCTS = 0.65
 ROW_SPACE_UP_TO_ROWS = 500
 ROW_SPACE_FROM_WIDTH = 2  # features per row
 
-# dual: beyond, conjugate gradients need fewer reads than it has epochs.
+# dual: beyond this strength, conjugate gradients need fewer reads than dual needs epochs.
 DUAL_UP_TO_STRENGTH = 10.0  # C times the mean of ‖x‖²
 
 # lbfgs: with fewer features per row than this, or with several classes, newton-cg is often faster.
 LBFGS_FROM_WIDTH = 2
 
-# working-set: with fewer columns it is as fast to fit all; with many rows a copy of some columns is large,
-# and a sample shows the curvature.
+# working-set: with fewer columns it is as fast to fit all of them; with many rows, a copy of some columns is
+# large, and the curvature of a sample serves prox-newton well.
 WORKING_SET_FROM_FEATURES = 256
 
-# prox-newton: its model is a square matrix of this size at most; beyond, working-set walks columns, and fista
-# takes over where they cannot be walked.
+# prox-newton: its model is a square matrix of at most this size. Beyond, working-set uses coordinate descent,
+# or fista where columns cannot be accessed one by one.
 PROX_NEWTON_UP_TO_SIZE = 2000
 
 
-# newton-cholesky: up to this many numbers of X, and products of a Hessian, its steps take less time than the
-# choice among solvers; `small` then also avoids the overhead of the driver. Weighting the rows for a pair of
-# classes takes as long as some products a row.
+# newton-cholesky: up to this many numbers in X and multiplications for a Hessian, its steps take less time
+# than the choice among solvers; `small` then also avoids the overhead of the driver. Weighting the rows for a
+# pair of classes takes as long as a constant number of multiplications per row.
 FEW_NUMBERS = 1 << 16
 FEW_PRODUCTS = 1 << 23
 PRODUCTS_FOR_A_PAIR = 64
@@ -77,9 +77,10 @@ def choose_solver(
     """Return the name of the solver that "auto" stands for, and the reason.
 
     `strength` is a function () -> C times the mean of ‖x‖², inf where dual coordinate ascent is not offered;
-    `seen` one () -> costs.Seen, None where nothing is known of the rows; `gathers` says whether some columns
-    of X can be copied into memory; `by_levels` is one () -> products that take as long as a Newton step
-    without the levels of a category, inf where there is none.
+    `seen` is a function () -> costs.Seen, None where nothing is known of the rows; `gathers` says whether
+    some columns of X can be copied into memory; `by_levels` is a function () -> the number of products with
+    the Hessian that take as long as a Newton step that eliminates the levels of a category, inf where that is
+    not possible.
     """
     size = n_features * n_outputs
     if l1:
@@ -130,15 +131,15 @@ def _epochs(strength):
 
 
 def _hessian_beside_products(n, K):
-    """The time of a Hessian of K classes beside that of a dozen products with it, each in ns a row.
+    """The time of a Hessian of K classes relative to that of a dozen products with it, both in ns per row.
 
-    A pair of classes takes n² flops, and bytes in proportion to n to weight a row before; a product takes
-    4·n flops for each class, and exponentials. The rates are those at which fits of generated data came out
-    in this order.
+    A block of the Hessian, one for each pair of classes, takes n² flops per row, and first a copy of the row,
+    weighted; a product takes 4·n flops for each class, and exponentials. The rates were fitted to generated
+    data such that the faster of the two methods is chosen.
     """
     return K * (n * n / 60 + 1.5 * n + 10) / (10 * n + 240)
 
 
 def products_alone(n_features, n_rows, n_outputs=1):
-    """Return the name of the solver for data of which no Hessian is made."""
+    """Return the name of the solver to use where no Hessian may be formed."""
     return "lbfgs" if n_outputs == 1 and n_features >= LBFGS_FROM_WIDTH * n_rows else "newton-cg"

@@ -1,12 +1,13 @@
-"""Blocks of a Hessian of several classes as what scales a step."""
+"""The blocks of a Hessian of several classes as a metric."""
 
 import numpy as np
 
 
 def beside_shifts(solve, ridge, k):
-    """A function r -> P⁻¹·r by blocks of k classes, exact where the weights of all are shifted together.
+    """Return a function r -> P⁻¹·r, made of `solve` for k classes, that is exact along common shifts.
 
-    There the Hessian is the ridge alone, of which blocks know nothing: it would take products to see that.
+    Along a shift of the weights of all classes together the Hessian is the ridge alone. The blocks lack that,
+    and conjugate gradients would take products to find it out.
     """
     ridge = ridge.reshape(-1, k)[:, :1]
 

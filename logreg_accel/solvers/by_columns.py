@@ -1,4 +1,4 @@
-"""Proximal Newton whose models are walked column by column, for more weights than a matrix has room for."""
+"""Proximal Newton by coordinate descent, for more weights than there is room for in a matrix."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ import numpy as np
 from .proximal import descend, fista, l1_change
 from .questions import BY_COLUMNS, CONVERGED, NOISE_FLOOR, Accept, Curvature, Evaluate
 
-_SHARE = 0.1  # of what a gradient is off by, up to which the model is solved
-_SWEEPS = 50  # of a model; those of the next one gain as much
-_NOT_BETTER = 0.1  # share of what a gradient was off by before a step of no gain that values show
+_SHARE = 0.1  # a model is solved up to this share of the subgradient's distance from zero
+_SWEEPS = 50  # sweeps over a model at most: those over the next one gain as much
+_NOT_BETTER = 0.1  # share of that distance that a step may leave whose gain is lost in the rounding of values
 
 
 @dataclass(frozen=True)
 class newton_by_columns:
-    """Proximal Newton with models that coordinate descent solves, which needs no matrix.
+    """Proximal Newton whose models are solved by coordinate descent, which needs no matrix.
 
-    Where columns cannot be walked (on a GPU, from disk, of several classes), fista takes over.
+    Where single columns cannot be accessed (on a GPU, from disk, with several classes), fista takes over.
 
     Parameters
     ----------
@@ -51,6 +51,6 @@ class newton_by_columns:
 
 
 def _off(here, l1):
-    """How far the subgradient that is nearest to zero is from it."""
+    """The subgradient of smallest norm, element by element in absolute value."""
     g = here.gradient
     return float(np.where(here.w != 0, abs(g + l1 * np.sign(here.w)), np.maximum(abs(g) - l1, 0)).max())

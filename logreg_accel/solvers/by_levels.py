@@ -10,18 +10,19 @@ from .line_search import step
 from .questions import BY_LEVELS, CONVERGED, NOISE_FLOOR, Accept, Curvature
 
 LEVELS_AT_ONCE = 25
-"""Products that a step takes in any case where a category is wide: up to so many, none is tried."""
+"""Cost of a step by levels, in products with the Hessian, up to which conjugate gradients are not tried:
+where a category is wide, they take at least as many."""
 
-_POOR = 0.1  # share of a decrement that is left after a step, from which on the next one takes a new Hessian
-_FLATTENING = 0.5  # share of a slope that the unit step may leave: a longer one gains less than a Hessian
-_MEMORY = 10  # changes of the gradient that are kept
+_POOR = 0.1  # if a step leaves a larger share of the decrement, the next one takes a new Hessian
+_FLATTENING = 0.5  # share of the slope that a unit step may leave: an exact one gains less than a Hessian
+_MEMORY = 10  # pairs of changes in w and in the gradient that are kept
 
 
 def newton_by_levels(here, start):
     """Run Newton's method from an accepted point and return the status.
 
-    A factor serves for several steps, corrected by what L-BFGS learns on the way, as long as each gains most
-    of what is left: a step then takes one read, and two with a Hessian of its own.
+    A factor of the Hessian serves several steps, corrected by L-BFGS updates, as long as each step removes
+    most of the decrement. Such a step takes one read of X; a step with a new Hessian takes two.
     """
     pairs, metric = deque(maxlen=_MEMORY), None
     while True:
@@ -48,6 +49,6 @@ def newton_by_levels(here, start):
 
 
 def metric_by_levels(here, start):
-    """v -> H⁻¹·v at a point."""
+    """Return the function v -> H⁻¹·v at a point; a generator of questions."""
     solve = yield Curvature(here.w, BY_LEVELS, margins=here.margins)
     return solve if start.n_outputs == 1 else beside_shifts(solve, np.asarray(start.ridge), start.n_outputs)

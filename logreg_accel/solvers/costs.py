@@ -11,40 +11,42 @@ from typing import NamedTuple
 import numpy as np
 
 ENTRIES_UP_TO = {"dense": 1 << 22, "sparse": 1 << 20}
-"""Numbers of X up to which costs are known: those of the numpy backend."""
+"""How many numbers X may have for the cost model, which was fitted on the numpy backend."""
 
-_CURVATURE_UP_TO = 13.0  # the logarithm, beyond which no data were seen
-_FIXED_READS = 4.0  # that a fit takes beside those of its solver, in time
-_SAMPLE_ROWS, _SAMPLE_SHARE = 50, 0.2  # of newton-subsampled, and of a Hessian on it in each read
-_SAMPLE_FROM = 1 << 16  # numbers of X times outputs, below which its calls take longer than all rows
+_CURVATURE_UP_TO = 13.0  # the largest logarithm of the curvature in the data that COSTS were fitted to
+_FIXED_READS = 4.0  # the time that a fit takes outside its solver, in reads
+_SAMPLE_ROWS, _SAMPLE_SHARE = 50, 0.2  # newton-subsampled: rows per parameter; Hessians of a sample per read
+_SAMPLE_FROM = 1 << 16  # numbers of X times outputs, below which calls for a sample take longer than all rows
 _HESSIAN_UP_TO_SIZE = 600
-_WORTH_OF_ROUNDING, _WORTH_UP_TO = 1.2, 1 << 18  # numbers of X times outputs: larger fits take a while
+# newton-cholesky may take this much longer up to this size (numbers of X times outputs), since its results
+# agree to rounding; the difference in a larger fit would be noticed.
+_WORTH_OF_ROUNDING, _WORTH_UP_TO = 1.2, 1 << 18
 # Columns of real tables can be more correlated than random ones, which costs these solvers reads, most of all
 # with more columns than rows; row-space takes the same time on any data.
 _PRICE_OF_CORRELATION = {"lbfgs": 1.2, "newton-cg": 1.15}
 _PRICE_BESIDE_ROW_SPACE = {"lbfgs": 1.5, "newton-cg": 1.5}
 _LBFGS_FROM_WIDTH = 2  # features a row
 _LBFGS_UP_TO_UNEVEN = 30.0
-"""lbfgs has one scale for all columns. Those of the sparse data behind its costs differ less than this; words
-of texts, and numbers beside the levels of a category, differ by more, which costs it many times the reads."""
+"""The largest `Seen.uneven` of sparse data for which the costs of lbfgs hold. The frequencies of words, and
+numbers beside the levels of a category, differ by more, which takes lbfgs many times as many reads."""
 _ROW_SPACE_UP_TO_ROWS = 1000
 _ROW_SPACE_FROM_WIDTH = 0.5  # features a row
 
 
 class Seen(NamedTuple):
-    """What some rows say of X.
+    """Facts about X, estimated from some rows.
 
     Attributes
     ----------
     curvature : float
         C·Σs times the mean of ‖x − x̄‖².
     apart : float
-        ‖x̄‖² beside the mean of ‖x − x̄‖².
+        ‖x̄‖² divided by the mean of ‖x − x̄‖².
     entries : int
         Numbers of X that are stored.
     layout : "dense" or "sparse"
     uneven : float
-        The largest mean square of a column beside the mean one.
+        The largest mean square of a column divided by their mean.
     """
 
     curvature: float
@@ -56,16 +58,14 @@ class Seen(NamedTuple):
 
 def known(n_rows, n_features, n_outputs, seen):
     """The facts on which the number of reads depends, with exponents in COSTS."""
-    mean = (
-        seen.curvature / 4 / max(min(n_rows, n_features), 1)
-    )  # of the eigenvalues, beside that of the penalty
+    mean = seen.curvature / 4 / max(min(n_rows, n_features), 1)  # eigenvalue, in units of the penalty's
     curvature = min(math.log1p(mean), _CURVATURE_UP_TO)
     apart = 0.0 if seen.layout == "sparse" else math.log1p(seen.apart)
     return np.array([1, math.log(n_features), math.log(n_rows), math.log(n_outputs), curvature, apart])
 
 
 def work(solver, n_rows, n_features, n_outputs, seen):
-    """The work of a read: calls, then amounts of numbers."""
+    """The amounts of work in a read, which COSTS weights: the number of calls, then of numbers processed."""
     m, n, k = n_rows, n_features, n_outputs
     pairs, size = k * (k + 1) / 2, n * k
     products = [1, m * k, seen.entries * k]

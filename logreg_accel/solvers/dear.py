@@ -1,9 +1,8 @@
-"""What "auto" stands for where reads are expensive: rows from disk take some ten times longer to read
-than from memory, and what is computed takes as long.
+"""The choice of "auto" where reads are expensive, as those of rows from disk are.
 
-So a step may compute more where that spares a read: samples are larger, and their Hessian is factored up to
-more parameters. What is chosen depends on the source alone, never on the memory that a fit may take: the
-same source gives the same bits with any memory that has room.
+There a step may compute more to save a read: samples are larger, and their Hessian is factored up to more
+parameters. The choice depends on the source alone, never on the memory that a fit may take, so that the same
+source gives the same bits with any sufficient memory.
 """
 
 import dataclasses
@@ -13,10 +12,10 @@ from .auto import SAMPLE_UP_TO_FEATURES_OF_CLASSES
 from .proximal import prox_newton
 from .subsampled import newton_subsampled
 
-FACTORED_UP_TO = 3000  # parameters; beyond, a Hessian takes longer than the reads that it spares
+FACTORED_UP_TO = 3000  # parameters; beyond, a Hessian takes longer than the reads that it saves
 _LEAST, _MOST = 12, 200  # rows of a sample for each parameter
-_OF_ALL = 0.3  # at most: who draws candidates twice as many has no sample beyond a half
-_PRODUCTS = 160  # of a sample's Hessian, beside those of one read: ten times what suits rows in memory
+_OF_ALL = 0.3  # largest share of the rows in a sample: with twice as many candidates, half would be the limit
+_PRODUCTS = 160  # cost of a sample's Hessian, in reads without the disk: ten times as many as suit memory
 # Bytes of a sample. It is held up to three times, in less than a half of the memory: a thirtieth of X has
 # room where X is four times the memory, the others where it is the least that a source takes.
 _SHARE, _BYTES = 1 / 30, 1 << 23

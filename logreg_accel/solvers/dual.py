@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from .newton import newton_cg
 from .questions import CONVERGED, Accept, Epoch, Evaluate
 
-_NEAR = 4.0  # times `tol`, a gap at which the best intercept is worth a read
+_NEAR = 4.0  # multiple of `tol` up to which a gap is worth the read that finds the best intercept
 _TELL = 10  # epochs from one accepted point to the next
-_GOOD = 1e-3  # relative gap below which Newton's method should start from the end of the epochs
-_WATCHED = 4  # epochs from which the rate is estimated
+_GOOD = 1e-3  # relative gap below which Newton's method starts where the epochs ended
+_WATCHED = 4  # number of the last epochs from which the rate is estimated
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class dual:
     """Stochastic dual coordinate ascent with an intercept that bears no penalty.
 
     Every row has a residual, a variable of the dual problem. An epoch visits the rows in random order, and
-    solves for the residual of each while all others stay; w, which is a sum over them, is kept up to date.
-    The rate depends on C·‖x‖², neither on the number of columns nor on their conditioning. The duality gap is
-    known all along, and proves the result.
+    solves for the residual of each while all others are fixed; w, which is a sum over the rows, is kept up to
+    date. The rate depends on C·‖x‖², but neither on the number of columns nor on their conditioning. The
+    duality gap, which is known after every epoch, proves the result.
 
     If more than `most` epochs would be needed, as for large C, or if epochs are not offered (a backend
     without compiled loops for them, more than two classes, no L2 penalty), Newton's method with conjugate
@@ -44,7 +44,7 @@ class dual:
             raise ValueError(f"`most` is {self.most!r}; expected a positive integer.")
 
     def bytes_beside(self, shape):
-        """Residuals and norms of the rows, before and after an epoch, and their order."""
+        """Count the residuals before and after an epoch, the norms of the rows, and their order."""
         newton = newton_cg.for_shape(shape.n_rows, shape.n_features, shape.n_outputs)
         return newton.bytes_beside(shape) + 5 * 8 * shape.n_rows
 

@@ -23,7 +23,7 @@ def near_the_optimum(start, size, solve, carries_over=CARRIES_OVER, likely=(), d
     likely : tuple
         Draws that will follow at the point that is found.
     diagonal : bool
-        Whether a point that comes of a sample has the diagonal of the Hessian.
+        Whether a Point found by means of a sample has the diagonal of the Hessian.
 
     Returns
     -------

@@ -16,13 +16,13 @@ _NUMBERS = 1 << 18
 class lbfgs:
     """L-BFGS with the diagonal of the Hessian at the start as its initial metric.
 
-    That makes the scale of the columns matter little.
+    With this metric, the scale of the columns matters little.
 
     Parameters
     ----------
     memory : int
-        Number of pairs (s, y) of changes in w and in the gradient that are kept. If some steps have not
-        sufficed, ten times as many are kept, if vectors are short.
+        Number of pairs (s, y) of changes in w and in the gradient that are kept. After 50 steps up to ten
+        times as many are kept if vectors are short.
 
     References
     ----------

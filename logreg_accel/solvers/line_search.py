@@ -81,8 +81,8 @@ def _by_reads(here, there, direction, slope, at, on):
 
 
 def _cubic_minimum(slope, other, rise):
-    """Where the cubic of two slopes, at 0 and 1, and of the rise in between is least (Nocedal and Wright,
-    eq. 3.59); 0 where it has no minimum."""
+    """The minimum of the cubic with the given slopes at 0 and 1 and the given rise between them (Nocedal and
+    Wright, eq. 3.59); 0 if it has none."""
     d1 = slope + other - 3 * rise
     square = d1 * d1 - slope * other
     if not (math.isfinite(square) and square >= 0):
@@ -109,8 +109,8 @@ def _good(here, there, direction, slope, flat):
 def ends(start, end):
     """The slopes of F at 0 and 1 on the line between two Points.
 
-    The values are known, too, but their difference loses most digits, and its rounding would get into the
-    step: L-BFGS amplifies it, and the same rows in another order gave other weights.
+    A difference of the values, which are known, too, would lose most digits. L-BFGS would amplify the
+    rounding, and the same rows in another order would give visibly different weights.
     """
     d = end.w - start.w
     return float(start.gradient @ d), float(end.gradient @ d)
@@ -152,7 +152,7 @@ def minimum(slope_and_curvature, first, last=None):
         if not low < newton < min(high, 10 * t):
             if high == math.inf:
                 newton = 4 * t
-            elif low == 0:  # where rows have no curvature, a step may be too long by a factor of 1e100
+            elif low == 0:  # where rows have no curvature, a step may be too long by orders of magnitude
                 newton, shrinks = shrinks * high, shrinks * shrinks
             else:
                 newton = min(0.5 * (low + high), math.sqrt(low) * math.sqrt(high) * 2)

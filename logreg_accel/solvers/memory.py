@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 _POINTS = 4  # the best point, the two ends of the last step, and the one being tried
-_OF_A_MODEL = 32  # vectors: points, and what a solver remembers of its last steps
-_PROVEN_UP_TO = 2000  # parameters for which a proof makes matrices
+_OF_A_MODEL = 32  # vectors of a model: points, and the changes that a solver keeps of its last steps
+_PROVEN_UP_TO = 2000  # number of parameters up to which a proof forms matrices
 _ALWAYS = 1 << 26
 """Smaller amounts are not checked: the check takes a noticeable part of the time of a small fit."""
 

@@ -6,17 +6,17 @@ import scipy.linalg
 from .questions import MATRIX, Curvature, HessianVector
 
 LOST = 1e-10
-"""Curvatures of a matrix with unit diagonal that may be rounding errors, or lost in them."""
+"""Up to this size, curvatures of a matrix with unit diagonal may be rounding errors or be hidden by them."""
 
 FLAT = 1e-26
-"""... and those that even in products with the Hessian are rounding errors."""
+"""Up to this size, curvatures are rounding errors even in products with the Hessian."""
 
 LOOKED_AT_UP_TO = 600
-"""Parameters up to which directions are computed one by one."""
+"""Number of parameters up to which directions are computed one by one."""
 
 
 def to_unit_diagonal(H):
-    """1/√ of the diagonal, 1 where it is not positive."""
+    """The scale that gives H a unit diagonal: 1/√Hⱼⱼ, or 1 where Hⱼⱼ is not positive."""
     diagonal = H.diagonal()
     return 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
 

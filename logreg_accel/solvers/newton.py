@@ -24,23 +24,24 @@ from .questions import (
 )
 
 _PER_PRODUCT = 16
-"""The Hessian costs about as much as size/16 products with it: it is made at the speed of arithmetic."""
+"""Forming the Hessian costs about as much as size/16 products with it, because a matrix product runs at the
+speed of arithmetic and a product with a vector at that of memory."""
 
 _SPARED = 0.02
 """A product that gains no more than this share of `tol` is the last one of a step. Further products would
 gain a few times as much, and a step mostly ends far below `tol`."""
 
 _SHORT = 2
-"""Number of steps that may end like that. If more are needed, the neglected directions add up."""
+"""Number of steps that may end like that. In more of them, what is neglected would add up."""
 
 _PROVEN, _MISSED = 0.25, 0.1
-"""Of `tol`, the bound at the end of a step that suffices, and its reduction if it did not: the Hessian
-changes with the margins."""
+"""Share of `tol` at which a bound on the gap ends a step, and the factor by which that share is reduced if
+the bound at the next point turned out larger, because the Hessian has changed."""
 
-_PRODUCTS = 10  # products that are tried at any size
+_PRODUCTS = 10  # products with the Hessian that are tried, however small it is
 
 _FACTORED_UP_TO = 2000  # parameters
-_USUAL = 1 / 8  # of the products that blocks cost, those of one step; the rest adds up over steps
+_USUAL = 1 / 8  # share of the cost of blocks that any step may cost in products; what is more is added up
 
 _CREEPING, _CREPT = 0.3, 3
 """Steps creep if more than this share of a decrement is left two steps later, this many times in a row. Along
@@ -242,8 +243,8 @@ def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None
 
 
 def _bound(ridge, r, z):
-    """How far F is from its minimum where its gradient is r, by strong convexity; by the preconditioner for
-    what bears no penalty."""
+    """Bound how far F is above its minimum where its gradient is r: ½·Σ rⱼ²/λⱼ by strong convexity, and with
+    the preconditioner in place of λⱼ for parameters without a penalty."""
     return 0.5 * (r @ np.divide(r, ridge, out=z.copy(), where=ridge > 0))
 
 
@@ -258,7 +259,7 @@ def worth_blocks(size, n_outputs):
 
 
 def _by_diagonal(diagonal):
-    """The function r -> r/diagonal; parameters without effect are not changed."""
+    """Return the function r -> r/diagonal, in which zeros of the diagonal count as ones."""
     inverse = 1 / np.where(diagonal > 0, diagonal, 1)
     return lambda r: inverse * r
 
@@ -267,7 +268,8 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf, surely=
     """Run Newton's method on rows in memory, and return the final Point and the last decrement.
 
     It stops when the decrement is at most `enough` times the value, or after a step from one that is at most
-    `surely` times the value: Newton's steps square it, and looking costs a Hessian. The Hessian is factored
+    `surely` times the value: Newton's step squares it, and computing it again would take another Hessian. The
+    Hessian is factored
     if there are at most `factored_up_to` parameters; otherwise its system is solved by conjugate gradients,
     until a step takes more products than the Hessian costs.
     """

@@ -14,15 +14,16 @@ from .questions import CONVERGED, MATRIX, NOISE_FLOOR, Accept, Curvature, Evalua
 _ENOUGH_DECREASE = 1e-4
 _LIFT = 1e-13
 _ROUNDS_PER_WEIGHT = 10
-_SETTLED = 1e-10  # of how far the model has fallen, what is not worth leaving a bound for
+_SETTLED = 1e-10  # share of the model's decrease that is not worth leaving a bound for
 
 
 @dataclass(frozen=True)
 class projected_newton:
     """Newton's method with weights that stay between bounds.
 
-    A step goes to the minimum of the quadratic model between the bounds, which is found in memory by an
-    active set with projected steps; the line search is that of newton-cholesky, which this is without bounds.
+    A step goes to the minimum of the quadratic model between the bounds, which an active-set method with
+    projected steps finds in memory. The line search is that of newton-cholesky, and without bounds the two
+    methods are the same.
 
     Parameters
     ----------
@@ -61,7 +62,10 @@ def held(w, gradient, lower, upper):
 
 
 def newton_step(H, gradient, free):
-    """−H⁻¹·g in the space of the free weights, 0 elsewhere; H is lifted where rounding made it indefinite."""
+    """Return −H⁻¹·g in the space of the free weights, and 0 elsewhere.
+
+    The diagonal of H is increased as far as rounding has made H indefinite.
+    """
     A, step, lift = H[np.ix_(free, free)], np.zeros(len(gradient)), _LIFT
     diagonal = A.diagonal()
     unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
@@ -82,9 +86,9 @@ def newton_step(H, gradient, free):
 def between(H, gradient, w, lower, upper):
     """The u between bounds that minimises g·(u − w) + ½·(u − w)ᵀH(u − w), by an active set.
 
-    In the space of the weights that are free, a step of Newton's method is projected back where the model
-    falls all the same, else it is cut at the first bound on its way. Where it leaves the box nowhere, the
-    weight that gains most by leaving its bound is let go.
+    In the space of the free weights, a Newton step is projected onto the box if the model decreases there,
+    and otherwise cut at the first bound on its way. If it stays within the box, the weight that gains most by
+    leaving its bound becomes free.
     """
     u, q, fallen = w.copy(), gradient.copy(), 0.0
     fixed = held(u, q, lower, upper) | (lower == upper)

@@ -13,14 +13,14 @@ from .questions import CONVERGED, DIAGONAL, MATRIX, NOISE_FLOOR, Accept, Curvatu
 
 _ENOUGH_DECREASE = 1e-4
 _SHORTENINGS, _HALVINGS = 14, 3
-_FRESH_RATE = 0.1  # what the first steps on a new sample leave of a predicted decrease
-_PROVABLE = 0.01  # of `tol`, a predicted decrease that a proof on some rows mostly confirms
-_GATHERED = 16  # reads that take as long as gathering the same rows, twice as many candidates before them
-_PER_READ, _PER_SPARSE_READ = 40, 2  # numbers in a row whose products take as long as a read of it
-_FACTORED = 12  # products of a step's systems that take as long as one number of a read
-_ROWS = 512  # of a Hessian, updated between two looks at the clock
-_LITTLE = 1e-3  # of a model's decrease, the gain of weights that are not worth their systems
-_CHEAP = 1 << 24  # multiplications of a Hessian that costs next to nothing
+_FRESH_RATE = 0.1  # share of the predicted decrease that is left after the first steps on a new sample
+_PROVABLE = 0.01  # share of `tol` at which a fit usually ends: a smaller predicted decrease is mostly proven
+_GATHERED = 16  # reads that take as long as gathering the same rows, with twice as many candidates
+_PER_READ, _PER_SPARSE_READ = 40, 2  # numbers in a row whose Hessian takes as long as a read of the row
+_FACTORED = 12  # multiplications in the systems of a step that take as long as reading one number
+_ROWS = 512  # rows of a Hessian that are updated between two checks of the deadline
+_LITTLE = 1e-3  # share of a model's decrease below which the gain of more weights is not worth a system
+_CHEAP = 1 << 24  # multiplications up to which a Hessian costs next to nothing
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class prox_newton:
     weights that are zero there are exactly zero. As in newton-subsampled, the model's Hessian is that of rows
     drawn in proportion to what they add to it. BFGS updates correct it by the gradients of all rows, at one
     read per step. When the predicted decrease exceeds 0.3 of the previous one, and a new sample costs
-    less than the steps that it spares, one is drawn, twice as large every second time. That decrease is also
-    the estimate of the distance to the optimum. Where a Hessian of all rows costs next to nothing, it makes
-    one more step at the end, which about squares what the weights are off by.
+    less than the steps that it spares, one is drawn, twice as large every second time. The predicted decrease
+    also estimates the distance to the optimum. Where a Hessian of all rows costs next to nothing, the fit
+    ends with one Newton step, which about squares the relative error of the weights.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class prox_newton:
             )
 
     def bytes_beside(self, shape):
-        """A sample and a Hessian; no factor, but copies of the part of weights that are not zero."""
+        """Count a sample and a Hessian, and copies of the part that belongs to weights that are not zero."""
         sample = shape.sample(self.rows_per_parameter * shape.size)
         return shape.vectors(12) + sample + shape.hessian(shape.size)
 
@@ -90,10 +90,10 @@ class prox_newton:
 
 
 def _pays(decrease, before, size, here, start):
-    """Whether a new sample of some rows spares more steps than it costs.
+    """Whether a new sample spares more steps than it costs.
 
-    Where rows are many it does as soon as steps are poor. Where it is a good part of them, or all, it takes
-    as long as several steps, and the last ones go on as they are.
+    While it is a small part of the rows, it does as soon as steps are poor. A sample of most rows takes as
+    long as several steps, which is too much when only a few are left.
     """
     if not decrease > POOR_RATE * before:
         return False
@@ -105,10 +105,10 @@ def _pays(decrease, before, size, here, start):
 
 
 def _steps_of_a_sample(size, p, start):
-    """How many steps take as long as a sample and its Hessian. Times are in those of a read of all rows.
+    """How many steps take as long as drawing a sample and forming its Hessian.
 
-    BLAS multiplies at many times the speed of a read from memory; sparse products do not. A step also factors
-    its model a few times.
+    The unit of all times below is a read of all rows. BLAS forms products many times faster than it reads
+    numbers from memory; sparse products do not. A step also factors parts of its model a few times.
     """
     m, entries = start.n_rows, max(start.entries, 1)
     hessian = p / _PER_READ if entries >= m * start.n_features else entries / m / _PER_SPARSE_READ
@@ -117,7 +117,7 @@ def _steps_of_a_sample(size, p, start):
 
 
 def _settled(here, start):
-    """The last step, from a point that is good enough."""
+    """Take one more Newton step from a point that is good enough, if that is cheap, and return the status."""
     if start.n_rows * len(here.w) ** 2 <= _CHEAP:
         there, decrease = yield from polished(here, start.l1)
         if there is not here:
@@ -126,16 +126,17 @@ def _settled(here, start):
 
 
 def polished(here, l1, on=None):
-    """A Newton step in the weights that are not zero, where it brings their gradient nearer to zero.
+    """Take a Newton step in the weights that are not zero, if it brings their gradient nearer to zero.
 
-    Values round where gradients do not: solvers stop before residuals prove what they could.
+    Near the optimum the rounding of F hides the progress that the gradient still shows, so that solvers stop
+    before their residuals give the best bound.
 
     Returns
     -------
     Point
-        `here` where the step was none.
+        `here` if no step was taken.
     decrease : float
-        What the step was to gain.
+        The decrease that Newton's model predicted for the step.
     """
     free = np.flatnonzero((here.w != 0) | (l1 == 0))
     if not len(free):
@@ -161,7 +162,7 @@ def polished(here, l1, on=None):
 def _on_sample(sample, w, start):
     """Run proximal Newton on rows in memory, with a new Hessian in every step, and return the final Point."""
     here = yield Evaluate(w, sample)
-    surely = math.sqrt(SOLVED)  # Newton's steps square what is left, and looking costs a Hessian
+    surely = math.sqrt(SOLVED)  # Newton's step squares the decrease, and checking that costs a Hessian
     for _ in range(MOST_STEPS):
         H = yield Curvature(here.w, MATRIX, sample)
         direction, decrease = _model(here, H, start)
@@ -177,15 +178,15 @@ def _on_sample(sample, w, start):
 
 
 def _unseen(here, H, l1):
-    """Weights of columns that no row has: nothing but L1 counts for them."""
+    """Which weights belong to columns that are zero in all rows: only the L1 penalty acts on them."""
     return (l1 > 0) & (here.gradient == 0) & (H.diagonal() == 0)
 
 
 def _model(here, H, start, unseen=False):
     """Return the step to the minimum of the quadratic model, and the decrease that the model predicts.
 
-    A sample that has not seen a column tells nothing of its weight, which it leaves; all rows tell that it
-    is to be zero.
+    The weight of a column that is zero in all rows of the sample stays as it is. Only where the column is
+    `unseen`, zero in all rows of X, is its weight set to zero.
     """
     u = start.lasso(H, here.gradient, here.w, little=_LITTLE)
     d = np.where(unseen, 0.0, u) - here.w
@@ -193,7 +194,7 @@ def _model(here, H, start, unseen=False):
 
 
 def l1_change(here, d, l1):
-    """What a step changes of Σ l1·|w|."""
+    """The change of Σ l1·|w| by a step d."""
     return float(l1 @ (abs(here.w + d) - abs(here.w)))
 
 
@@ -201,7 +202,7 @@ def descend(here, direction, l1, on=None):
     """Try the steps 1, 1/2, 1/4, 1/8, 1/64 ... until one decreases F enough.
 
     Returns a Point, or None if rounding hides any decrease. Where the loss has hardly any curvature, the
-    model's step is too long by many orders of magnitude: halvings alone would be given up on the way.
+    model's step is too long by many orders of magnitude, so that halving alone would take too many reads.
     """
     for i in range(_SHORTENINGS):
         d = direction * (0.5**i if i <= _HALVINGS else 0.125 ** (i - _HALVINGS + 1))

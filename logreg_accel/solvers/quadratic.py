@@ -5,11 +5,11 @@ from scipy.linalg import lapack
 
 from .. import clock
 
-_LIFT = 1e-10  # relative lift of the diagonal of a model
-_LEAST_LIFT = 1e-12  # ... of a system that is solved
+_LIFT = 1e-10  # relative increase of the diagonal of a model
+_LEAST_LIFT = 1e-12  # the same for a system that is solved
 _SWEEPS = 30
-_FEWER = 4  # share of the weights that leave 0 together, after so many have hindered each other
-_DOUBTFUL = 20  # steps in a row whose gain rounding could feign
+_FEWER = 4  # by which the number of weights that leave 0 together is divided after a step that gained nothing
+_DOUBTFUL = 20  # steps in a row whose gain may be due to rounding
 
 
 def lasso(H, gradient, w, l1, rounding, sweeps=None, little=0.0):
@@ -17,22 +17,22 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None, little=0.0):
 
     The method is feature-sign search. The minimum for given signs is the solution of a linear system. On the
     way there, the best of the points where a sign changes is taken, until no sign changes and no weight would
-    leave 0. Coordinate descent in Python is much slower, and converges slowly if columns are collinear, as
-    one-hot columns and an intercept are.
+    leave 0. Coordinate descent in Python would be much slower, and it converges slowly if columns are
+    collinear, as one-hot columns and an intercept are.
 
     Parameters
     ----------
     H : ndarray (p, p)
-        Its diagonal is lifted, for the time, by the rounding of its sums, which could make it indefinite if
-        columns are collinear.
+        During the call its diagonal is increased by the rounding of its sums, which could otherwise make it
+        indefinite if columns are collinear.
     gradient, w, l1 : ndarray (p,)
     rounding : float
         Relative rounding of the arithmetic in which H was summed.
     sweeps : function (H, slope, u, l1, count) or None
-        Compiled coordinate descent; it returns whether u still moved. A few of its sweeps come first, which
-        cover most of the way from a cold start.
+        Compiled coordinate descent; it returns whether u still moved. A few of its sweeps come first: from a
+        cold start they find most of the signs.
     little : float
-        Share of all that was gained: weights that leave 0 and gain no more are the last ones.
+        The search ends when weights that leave 0 gain no more than this share of the whole decrease.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None, little=0.0):
     Lee, Battle, Raina and Ng (2007), Efficient sparse coding algorithms, NIPS.
     """
     diagonal, u = H.diagonal().copy(), w.copy()
-    try:  # a copy would be of the size of the largest thing there is
+    try:  # H is changed in place because a copy of it could double the memory of the fit
         diagonal_of(H)[:] *= 1 + max(_LIFT, 200 * rounding)
         if sweeps is not None:
             slope, rows = gradient.copy(), np.ascontiguousarray(H)
@@ -59,10 +59,10 @@ def lasso(H, gradient, w, l1, rounding, sweeps=None, little=0.0):
 def feature_sign_search(H, b, l1, u, little=0.0):
     """Find the minimum of ½·uᵀHu − b·u + Σ l1·|u|, starting from u, which is overwritten.
 
-    Where rounding has made H indefinite, its diagonal is lifted in place until the part in use has a Cholesky
-    factor. Lifting the system alone and not the model would make every step a descent without end. Where
-    columns are nearly collinear, rounding alone offers one step after another: after the first of them the
-    weights at 0 are looked at, and only a few are followed.
+    Where rounding has made H indefinite, its diagonal is increased in place until the part in use has a
+    Cholesky factor. If the systems were changed and not the model, steps would descend without end. Where
+    columns are nearly collinear, steps can go on whose gains are no more than rounding: after the first of
+    them the weights at 0 are checked, and after _DOUBTFUL in a row the search ends.
     """
     curvature = H.diagonal()
     usable = curvature > 0  # otherwise no row of the sample has the column, and its weight is kept
@@ -77,7 +77,7 @@ def feature_sign_search(H, b, l1, u, little=0.0):
         active = usable & ((signs != 0) | free)
         miss = abs(np.where(active, slope + l1 * signs, 0)) / size
         done, leaving = settled or miss.max() <= enough, False
-        if done or doubtful:  # rounding may keep the misses above any limit
+        if done or doubtful:  # rounding may keep `miss` above any limit
             room = min(most, 8 + active.sum() // 2)
             worst = _zeros_that_leave(slope, l1, size, usable & ~active, room, enough)
             leaving = len(worst) > 0
@@ -99,7 +99,7 @@ def feature_sign_search(H, b, l1, u, little=0.0):
         doubtful = doubtful + 1 if gain <= eps * way @ (abs(part) @ abs(u[A]) + abs(b[A])) else 0
         if doubtful > _DOUBTFUL:
             break
-        if best is None:  # because of rounding, or of weights that left 0 together
+        if best is None:  # because of rounding, or because too many weights left 0 together
             if leaving and len(worst) == 1:
                 break
             most = max(len(worst) // _FEWER, 1) if leaving else most
@@ -118,16 +118,16 @@ def feature_sign_search(H, b, l1, u, little=0.0):
 
 
 def _zeros_that_leave(slope, l1, size, zeros, most, enough):
-    """Return the zero weights whose slopes exceed l1 most."""
+    """Return at most `most` of the zero weights, those whose slopes exceed l1 most."""
     beyond = np.where(zeros, abs(slope) - l1, 0) / size
     worst = np.argsort(-beyond)[:most]
     return worst[beyond[worst] > enough]
 
 
 def _best_on_the_way(H, solve, slope, u, l1, signs):
-    """Return the step to the minimum for given signs, the best t in (0, 1] along it, and the gain of that.
+    """Return the step to the minimum for given signs, the best t in (0, 1] along it, and the gain at t.
 
-    t is None if the model is nowhere below its value at the start.
+    t is None if none of the points that are compared lies below the start.
     """
     d = -solve(slope + l1 * signs)
     crosses = (l1 > 0) & (u * (u + d) < 0)
@@ -140,16 +140,16 @@ def _best_on_the_way(H, solve, slope, u, l1, signs):
 def cholesky(H):
     """Return a function b -> H⁻¹·b, or None where H is not positive definite.
 
-    Columns may be collinear: a step along them is long, and ends where a weight becomes zero.
+    Columns may be collinear: a step along them is long, and is cut where a weight becomes zero.
     """
-    if not len(H):  # LAPACK wants some
+    if not len(H):  # LAPACK accepts no empty matrix
         return lambda b: b
-    lifted = H.copy().T  # in the order of LAPACK, which is called straight: SciPy's way there takes longer
+    lifted = H.copy().T  # in LAPACK's order; it is called directly, since SciPy's wrapper takes longer
     diagonal_of(lifted)[:] *= 1 + _LEAST_LIFT
     factor, failed = lapack.dpotrf(lifted, lower=1, clean=0, overwrite_a=1)
     return None if failed else lambda b: lapack.dpotrs(factor, b, lower=1)[0]
 
 
 def diagonal_of(H):
-    """The diagonal of H, to be written to; indices of it would take longer to make than a small factor."""
+    """Return a writable view of the diagonal of H, which indices of its elements would be slower than."""
     return np.einsum("ii->i", H)

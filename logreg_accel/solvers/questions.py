@@ -44,27 +44,29 @@ class Start(NamedTuple):
         What the L2 penalty adds to the diagonal of the Hessian, 0 for intercepts.
     lasso : function (H, gradient, w) -> u
         `quadratic.lasso` for this problem.
-    scale, offset : ndarray (size,), float
-        Root mean squares of the columns, about; 1 for intercepts. That of the offset of the margins.
+    scale : ndarray (size,)
+        Approximate root mean squares of the columns; 1 for intercepts.
+    offset : float
+        Root mean square of the offset of the margins.
     blur : function (w, gradient) -> float
-        What F may rise by when the point is given to the user.
+        Bound on the rise of F when the point is rounded to the dtype of `coef_`.
     piled : float
-        Roundings that a sum may pile up, beside that of each of its terms.
+        Number of roundings that a sum may accumulate, beside that of each of its terms.
     tol : float
         The relative suboptimality that is wanted, by which a solver may spare evaluations.
     n_outputs : int
-        Margins of a row: w is (features and intercept) x outputs, by rows.
+        Number of margins of a row: w holds a C-ordered matrix (n_features and the intercept, n_outputs).
     with_diagonal : bool
-        Whether the diagonal of a Hessian comes with an evaluation, at no read, and for one model alone.
+        Whether an evaluation can return the diagonal of the Hessian without another read, for one model.
     gathers : bool
         Whether a draw that an evaluation announces as likely costs nothing beside that evaluation.
     by_levels : function (most) -> float
-        The number of products with the Hessian that take as long as a Curvature by levels; inf where none is
-        offered, or would factor more than `most` parameters.
+        The number of products with the Hessian that take as long as Curvature BY_LEVELS; inf where that is
+        not offered, or would factor more than `most` parameters.
     entries : int
         Numbers of X that are stored.
     cholesky : function A -> (v -> A⁻¹v, diagonal of the factor) or None
-        The fastest one for a matrix on the host, where it is not LAPACK's.
+        The fastest factorisation of a matrix on the host; None means LAPACK's.
     """
 
     w: np.ndarray
@@ -105,9 +107,9 @@ class Point(NamedTuple):
     diagonal : ndarray (size,) or None
         Diagonal of ∇²F(w), if it was asked for.
     dual : handle or None
-        Residuals that a solver keeps, which prove how far it is from the optimum.
+        Residuals that a solver keeps: dual variables from which a bound on F(w) − F* follows.
     change : Change or None
-        How margins changed since another point, if that was asked for.
+        The change of the margins since another point, if that was asked for.
     """
 
     w: np.ndarray
@@ -122,9 +124,11 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluate:
-    """-> a Point at w, out of one read of X; with the diagonal of the Hessian if that is requested, on a GPU
-    out of another read, and with what MarginChange tells of it beside a Point `since`.
-    Rows from disk gather what the `likely` Samples and Witnesses there will take, so that no draw is a read.
+    """-> a Point at w. It takes one read of X.
+
+    The Point has the diagonal of the Hessian if that is requested, which takes another read on a GPU, and the
+    answer of a MarginChange from the Point `since`. Rows from disk gather those of the `likely` Samples and
+    Witnesses during the read, so that drawing them later takes none.
     """
 
     w: np.ndarray
@@ -138,7 +142,7 @@ class Evaluate:
 class HessianVector:
     """-> ∇²F(w)·v. It takes one read.
 
-    `margins` are those of a Point at w on the same rows, if there is one, and save work.
+    `margins` are those of a Point at w on the same rows, if there is one; they need not be computed again.
     """
 
     w: np.ndarray
@@ -156,11 +160,11 @@ class Curvature:
     CLASS_MEAN : a function v -> P⁻¹·v, where P is the Hessian with the same block, the mean, for every class
     CLASS_BLOCKS : the same where P has each class's own block
     DIAGONAL : an array (size,)
-    BY_COLUMNS : a `descent.ColumnModel`, whose minimum takes no matrix; None where it is not offered
-    BY_LEVELS : as SOLVE, of several classes for v of mean zero over them; offered where `Start.by_levels` is
-        a number
+    BY_COLUMNS : a `descent.ColumnModel`, which is minimised without a matrix; None where it is not offered
+    BY_LEVELS : as SOLVE, with the levels of a category eliminated; with several classes, for a v whose mean
+        over the classes is zero; offered where `Start.by_levels` is finite
 
-    `margins` are as of a HessianVector; all but DIAGONAL are spared work by them.
+    `margins` are as in HessianVector; every form but DIAGONAL uses them.
     """
 
     w: np.ndarray
@@ -180,10 +184,10 @@ class LineMinimum:
 
 @dataclass(frozen=True)
 class Draw:
-    """-> a handle on some rows, for `on=`; None if a Sample would be most of the rows, or Witnesses are all,
-    or sums are made in float64 already, or Columns cannot be gathered where the rows are.
+    """-> a handle on what is drawn, for `on=`, or None. It takes the share of a read that it reads.
 
-    It costs the share of the rows that it reads.
+    The answer is None if a Sample would be most of the rows, if Witnesses would be all of them, if sums are
+    made in float64 already (InFloat64), or if Columns cannot be gathered where the rows are.
     """
 
     what: Sample | Witnesses | Batch | RowSpace | Columns | InFloat64
@@ -201,8 +205,8 @@ class Combine:
 class DualValue:
     """-> a bound on how far F(point) lies above its minimum, from a point of the dual problem.
 
-    It is inf if no bound is known, and costs next to no read. What would probably lie above `hope` is not
-    looked for.
+    It is inf if no bound is known, and takes next to no time. A bound that would probably lie above `hope` is
+    not computed.
     """
 
     point: Point
@@ -211,18 +215,18 @@ class DualValue:
 
 
 class Walked(NamedTuple):
-    """Where an epoch ends.
+    """The state at the end of an Epoch.
 
     Attributes
     ----------
     w : ndarray (size,)
-        Where the next one starts.
+        Where the next epoch starts.
     state : handle
-        Residuals, the dual variables.
+        The residuals, which are the dual variables.
     best : ndarray (size,)
-        w with the intercept that goes best with it, if that was asked for.
+        w with the best intercept for it, if that was asked for.
     gap : float
-        About F − F*, or a little more: of `best` if that was asked for, else of a point on the way.
+        Approximate upper bound on F − F*: at `best` if that was asked for, else at a point during the epoch.
     """
 
     w: np.ndarray
@@ -247,12 +251,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class MarginChange:
-    """-> the Change of margins between two points: largest, and least and most towards a row's own class.
+    """-> the Change of the margins between two points. It takes no read.
 
-    Where margins are unknown, any of them may have changed: inf, -inf, inf. No read.
+    That is the largest absolute change, and the least and the largest change towards the class of the row;
+    inf, -inf and inf where margins are unknown.
 
     With `in_loss`, -> how far the mean loss at `start` lies above its tangent at `end`, nan where margins are
-    unknown. It is summed row by row: a difference of values is off by the rounding of every margin.
+    unknown. It is summed row by row, because the rounding of the two mean losses can exceed their difference.
     """
 
     start: Point
@@ -267,8 +272,8 @@ class Accept:
 
     `gap` estimates F(point) − F*; None leaves the estimate to the certificate. If the estimate is `rough`,
     the gap is measured before a fit ends on it. The best point is the one with the least value or, if the
-    solver gives scores (the loss on held-out rows), the one with the least score. `proven` is a bound on
-    F(point) − F* that somebody has proven.
+    solver gives scores (the loss on held-out rows), the one with the least score. `proven` is an upper bound
+    on F(point) − F* that the solver has proven.
     """
 
     point: Point

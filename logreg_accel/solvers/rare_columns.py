@@ -1,7 +1,8 @@
-"""Steps where a sample has hardly seen some columns, as rare levels are: its optimum lies far along them.
+"""Steps for columns that are zero in nearly all rows of a sample, such as rare levels of a category.
 
-The few rows that have such a column lose their curvature there, so that Newton's method goes astray even with
-the Hessian of all rows. What a sample lacks is told by the diagonal of that Hessian.
+The optimum of the sample lies far along such a column. There the few rows that have it lose their curvature,
+so that Newton's method diverges even with the Hessian of all rows. The diagonal of that Hessian shows which
+curvature the sample lacks.
 """
 
 import math
@@ -12,9 +13,9 @@ import scipy.linalg
 from .from_sample import MOST_STEPS, SOLVED
 from .questions import DIAGONAL, MATRIX, Curvature, Evaluate
 
-_LACKS = 2.0  # times the curvature of the rows drawn, from which that of all shows a rare level
-_LIFT = 1e-10  # of a unit diagonal
-_LEAST_SHARE = 1e-4  # of a step on the sample
+_LACKS = 2.0  # a sample lacks a column if all rows have more than this multiple of its curvature there
+_LIFT = 1e-10  # added to a unit diagonal
+_LEAST_SHARE = 1e-4  # the shortest step that is tried, as a share of the step on the sample
 _SHORTER = 0.3
 _ENOUGH = 1e-4  # Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 3.6a
 
@@ -26,18 +27,22 @@ def misses(sample, here):
 
 
 def completed(H, diagonal):
-    """A function v -> H⁻¹·v, where H has what it lacks most of beside the diagonal of all rows."""
+    """Return a function v -> H⁻¹·v, where H is given the curvature that it lacks beside that of all rows."""
     seen = H.diagonal()
     return _factored(H + np.diag(np.where(diagonal > _LACKS * seen, diagonal - seen, 0)))
 
 
 def by_own_loss(sample, here):
-    """The way from a point of all rows to the minimum of what a sample makes of F there.
+    """Return the step from a point of all rows to the minimum of a model of F that a sample gives.
 
-    That is the loss of the sample, tilted such that its gradient is that of all rows (Shamir, Srebro and
-    Zhang 2014, Communication-efficient distributed optimization using an approximate Newton-type method,
-    ICML), and ½Σμⱼdⱼ², with the curvature that the sample lacks. A loss, unlike its Hessian, tells how far
-    rows without curvature are from where they have some.
+    The model is the loss of the sample plus a linear term, which makes its gradient that of all rows, plus
+    ½Σμⱼdⱼ², where μ is the curvature that the sample lacks. Unlike a quadratic model, the loss itself shows
+    how far rows without curvature are from the region where they have some.
+
+    References
+    ----------
+    Shamir, Srebro and Zhang (2014), Communication-efficient distributed optimization using an approximate
+    Newton-type method, ICML.
     """
     first = at = yield Evaluate(here.w, sample)
     lacking = np.maximum(here.diagonal - (yield Curvature(here.w, DIAGONAL, sample)), 0)
@@ -62,7 +67,7 @@ def by_own_loss(sample, here):
 
 
 def _factored(H):
-    """A function v -> H⁻¹·v; H is lifted until it is positive definite."""
+    """Return a function v -> H⁻¹·v; the diagonal of H is increased until H is positive definite."""
     diagonal = H.diagonal()
     scale, lift = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1)), _LIFT
     scaled = H * scale * scale[:, None]
@@ -73,4 +78,4 @@ def _factored(H):
             lift *= 10
         else:
             return lambda v: scale * scipy.linalg.cho_solve(factor, scale * v, check_finite=False)
-    return lambda v: scale**2 * v  # H has no finite numbers to factorise
+    return lambda v: scale**2 * v  # H has entries that are not finite

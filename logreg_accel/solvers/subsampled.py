@@ -25,12 +25,12 @@ from .questions import (
 from .rare_columns import by_own_loss, completed, misses
 
 _METRIC_UP_TO = 1000  # parameters up to which the metric is factored
-_CREPT = 3  # poor steps by metrics of all rows, after which no other helps
-_SHORTENED = 1e-3  # of a step by a fresh metric, what is left where all rows would not have it
-_FIRST_ROWS = 50  # per parameter, at most, of the first sample: it is solved by several steps
-_SAMPLE_SHARE = 0.02  # of all rows, up to which a sample has more rows than it usually needs
-# Beyond, these replace SOLVED, POOR_RATE and MOST_STEPS: with only a few rows per parameter, the optimum of a
-# sample does not carry over to all rows and need not.
+_CREPT = 3  # number of poor steps with the Hessian of all rows after which another metric cannot help
+_SHORTENED = 1e-3  # a step on a new metric that is cut below this shows that the metric lacks curvature
+_FIRST_ROWS = 50  # rows per parameter of the first sample, at most: solving it takes several Hessians
+_SAMPLE_SHARE = 0.02  # up to this share of all rows, a sample may have more rows than it usually needs
+# Above `factored_up_to` parameters, these replace SOLVED, POOR_RATE and MOST_STEPS: with only a few rows per
+# parameter, the optimum of a sample does not carry over to all rows and need not.
 _WIDE_SOLVED = 0.1
 _WIDE_POOR_RATE = 0.8
 _WIDE_STEPS = 3
@@ -45,8 +45,8 @@ class newton_subsampled:
     """Sub-sampled Newton with L-BFGS corrections.
 
     (a) A sample, with as many rows from every class, is solved by Newton's method in memory; it grows
-    fourfold while its optimum does not carry over to all rows. Where it has hardly seen some columns, it has
-    a say in the next step as well (rare_columns.py). (b) The metric is the Hessian of rows drawn in
+    fourfold while its optimum does not carry over to all rows. If some columns are zero in nearly all of its
+    rows, the next step is one of rare_columns.py. (b) The metric is the Hessian of rows drawn in
     proportion to what they add to it, factored once; to begin with, a sample of as many rows that has seen
     all columns serves. (c) L-BFGS runs on the full data with that metric, at one read per step. (d) If the
     unit step is poor, the line is minimised on stored margins, without a read (line_search.py). (e) When the
@@ -140,15 +140,15 @@ class newton_subsampled:
             if there is None:
                 if decrement <= here.rounding or (size == math.inf and not pairs):
                     return NOISE_FLOOR
-                # If even a fresh metric gives no descent, the sample has hardly seen some columns; from here
-                # on, the metric is that of all rows.
+                # If even a new metric gives no descent, some columns are zero in nearly all rows of the
+                # sample; from here on, the metric is the Hessian of all rows.
                 size, drawn, before = math.inf if drawn and not pairs else size, drawn + 1, math.inf
                 metric = yield from _metric(start, size, drawn, here)
                 pairs.clear()
                 continue
             s, y = there.w - here.w, there.gradient - here.gradient
             if drawn and not pairs and abs(s).max() < _SHORTENED * abs(direction).max():
-                crept = _CREPT + 1  # the sample does not see a direction that other rows do
+                crept = _CREPT + 1  # the sample has no curvature in a direction where other rows have some
             if s @ y > 0:
                 pairs.append((s, y))
             here, before = there, decrement
@@ -156,8 +156,8 @@ class newton_subsampled:
     def _by_all_rows(self, start, size):
         """Run Newton's method from the optimum of a sample.
 
-        That sample may be large, beside the Hessians of all rows that it spares. A warm start may be there
-        already, which some rows show.
+        That sample may be large, since each of its steps replaces a Hessian of all rows. A warm start may
+        already be close to the optimum; a sample then shows it.
         """
         here, _ = yield from near_the_optimum(start, size, _newton(start, SOLVED, MOST_STEPS))
         gap = math.inf
@@ -199,12 +199,12 @@ class newton_subsampled:
 
 
 def _beside_rare_columns(start, size):
-    """A Point of all rows near the optimum of a sample, and whether the sample has hardly seen some columns.
+    """Return a Point of all rows near the optimum of a sample, and whether the sample lacks some columns.
 
-    If so, the point is one step further, and has the diagonal of its Hessian. A sample that has seen all
-    columns is returned, too, if it has the `size` of those that are drawn for a metric: it serves nearly as
-    well, and drawing another takes as long as some steps, unless rows are gathered on the way. Otherwise None
-    takes its place.
+    If it does, the point is one step further, and has the diagonal of its Hessian. A sample that lacks none
+    is returned, too, if it has the `size` of those that are drawn for a metric: it serves nearly as well, and
+    drawing another takes as long as some steps, unless rows are gathered during evaluations. Otherwise the
+    third value is None.
     """
     solve, last = _newton(start, SOLVED, MOST_STEPS), [None]
     first, likely = min(size, _FIRST_ROWS * len(start.w)), (Sample(size, start.seed + 1),)
@@ -229,7 +229,7 @@ def _beside_rare_columns(start, size):
 
 
 def _metric(start, size, drawn, here):
-    """v -> H⁻¹·v with the Hessian at a point of rows that are drawn for it."""
+    """Return v -> H⁻¹·v, where H is the Hessian at a point on rows that are drawn for it."""
     some = size < start.n_rows
     sample = (yield Draw(Sample(size, start.seed + drawn, at=here))) if some else None
     if sample is not None and here.diagonal is not None:
@@ -240,7 +240,7 @@ def _metric(start, size, drawn, here):
 def _newton(start, enough, most_steps):
     """Return the function by which `near_the_optimum` solves a sample.
 
-    Along rows that are separated, as they may be without a penalty, steps do not square the decrement.
+    Without a penalty, rows may be separated; Newton's steps then do not square the decrement.
     """
     squares = len(start.w) <= FACTORED_UP_TO and np.any(start.ridge)
     surely = math.sqrt(enough) if squares else 0.0

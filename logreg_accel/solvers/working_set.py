@@ -1,4 +1,4 @@
-"""Working sets: with an L1 penalty most weights are zero, and few columns are needed to find the others."""
+"""Working sets: with an L1 penalty most weights are zero, so that few columns suffice to find the others."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,30 +10,31 @@ from .by_columns import newton_by_columns
 from .proximal import fista, polished, prox_newton
 from .questions import CONVERGED, NOISE_FLOOR, Accept, Columns, Draw, DualValue, Evaluate, InFloat64
 
-MODEL_UP_TO = 1000  # weights of a model that is a matrix; beyond, it is walked by columns
-_WHOLE_UP_TO = 4000  # weights of a fit to all columns by prox-newton
-_MOST = 1.5  # one column of so many is gathered at most: with more of them, all are as good
-_ADDED = 32  # columns that are gathered beside those that are there, or as many as have weights
-_FULL, _FASTER = 0.9, 3  # share of a set with weights that shows that it is far too small; then so many times
-_CLOSE = 0.9  # of its penalty, a gradient with which a column stays in the set without a weight
-_FEW = 0.1  # share of its own columns by which a set that is nearly complete grows
+MODEL_UP_TO = 1000  # weights of a model that is a matrix; beyond, coordinate descent solves the model
+_WHOLE_UP_TO = 4000  # weights up to which prox-newton fits all columns at once
+_MOST = 1.5  # at most 1/_MOST of the columns are gathered: with more of them, all may as well be fitted
+_ADDED = 32  # the least number of columns by which a set grows; otherwise as many as have weights
+_FULL, _FASTER = 0.9, 3  # if this share of a set has weights, it is far too small: it grows so many times more
+_CLOSE = 0.9  # a column without a weight stays in the set if its gradient is above this share of its penalty
+_FEW = 0.1  # a set that lacks fewer columns than this share of its own is nearly complete
 _TRIED, _ROUGH = 1e-4, 1e-3  # relative gaps of fits that only show which columns matter
-_PART = 0.01  # of what the last set gained, relatively: a gap that says as much of this one
-_SOLVED, _FINEST = 1e-10, 1e-14  # ... of those to a set that is nearly complete, before their last step
-_STEPS = 1000  # of such a fit at most
-_SLACK = 1e-6  # by which a gradient is above its penalty, relatively, without being wrong
+_PART = 0.01  # share of the last set's relative gain to which the gap of the next fit is reduced
+_SOLVED, _FINEST = 1e-10, 1e-14  # relative gaps of fits to a set that is nearly complete, before a last step
+_STEPS = 1000  # steps of a fit to a set, at most
+_SLACK = 1e-6  # relative excess of a gradient over its penalty that does not count
 
 
 @dataclass(frozen=True)
 class working_set:
     """Fits to some columns, gathered into memory, until no other one has a gradient above its penalty.
 
-    The columns whose gradients are largest beside their penalties join those with weights; these alone are
-    fitted, and one read of X then gives the gradients of all. A set grows to twice the columns with weights,
-    or four times as long as nearly all have some, and columns whose weights and gradients are small leave it.
-    So X is read a handful of times. From the optimum under another penalty, as along a path, it is read two
-    to four times. Where two thirds of the columns matter, or they cannot be gathered (on a GPU, from disk),
-    all of them are fitted at once. A fit to few columns is prox-newton's, one to many goes column by column.
+    The columns whose gradients are largest relative to their penalties join those with weights; these alone
+    are fitted, and one read of X then gives the gradients of all. A set grows to twice the number of columns
+    with weights, or to four times as long as nearly all have one, and columns without a weight and with a
+    small gradient leave it. So X is read a handful of times. From the optimum under another penalty, as along
+    a path, it is read two to four times. If two thirds of the columns matter, or if they cannot be gathered
+    (on a GPU, from disk), all of them are fitted at once. Few columns are fitted by prox-newton, many by
+    coordinate descent.
 
     References
     ----------
@@ -45,7 +46,7 @@ class working_set:
     patience: ClassVar[int] = fista.patience
 
     def bytes_beside(self, shape):
-        """The columns in float64, once more where they are walked one by one, and prox-newton's Hessian."""
+        """Count the columns in float64, twice for coordinate descent, and prox-newton's Hessian."""
         copies = 1 if shape.size <= MODEL_UP_TO else 2
         gathered = int(copies * 8 * min(shape.n_rows * shape.n_features, shape.nbytes) / _MOST)
         return shape.vectors(12) + gathered + shape.hessian(min(shape.size, _WHOLE_UP_TO))
@@ -79,7 +80,7 @@ class working_set:
 
 
 def _gap_of(kept, urgent, gained, solved):
-    """The relative gap of a fit to a set: rough while sets gain much."""
+    """Return the relative gap at which a fit to a set ends: rough while sets gain much."""
     if not urgent.any():
         return solved
     nearly = urgent.sum() <= max(_FEW * kept.sum(), 1)
@@ -87,10 +88,10 @@ def _gap_of(kept, urgent, gained, solved):
 
 
 def _fitted(here, start, kept, enough):
-    """The weights of a fit to the columns that are kept, or to all of them where most are.
+    """Return the weights of a fit to the columns that are kept, or to all columns if most of them are.
 
-    None where columns cannot be gathered, and where prox-newton would draw rows of all: the last step wants
-    a Hessian of all rows, which would take longer than all that goes before.
+    The result is None if columns cannot be gathered, or if prox-newton would draw a sample of the rows: the
+    last step takes a Hessian of all rows, which would then take longer than all steps before it.
     """
     n, k, size = start.n_features, start.n_outputs, len(here.w)
     if _MOST * kept.sum() <= n:
@@ -115,9 +116,10 @@ def _in_memory(size, proven=False):
 
 
 def _urgent(urgency, kept, most):
-    """The columns that are not kept and whose gradients are above their penalties, the worst ones of many.
+    """The columns outside the set whose gradients are above their penalties, at most `most` of them.
 
-    That the strong rule would keep more, from one penalty of a path to the next, costs more than it spares.
+    The strong rule would add more of them, from one penalty of a path to the next; that costs more than it
+    saves.
     """
     urgency = np.where(kept, 0.0, urgency)
     room = int(len(kept) / _MOST) - int(kept.sum())
@@ -125,13 +127,13 @@ def _urgent(urgency, kept, most):
     beyond = np.flatnonzero(urgency > 1 + _SLACK)
     urgent = np.zeros(len(kept), dtype=bool)
     urgent[beyond[np.argsort(-urgency[beyond], kind="stable")[:most]]] = True
-    if not (kept.any() or urgent.any()):  # all weights are zero: one column says so
+    if not (kept.any() or urgent.any()):  # all weights are zero, and a fit to one column shows it
         urgent[urgency.argmax()] = True
     return urgent
 
 
 def _on(some, start, enough, solver):
-    """The best Point of a solver on some columns, or None for all, until its relative gap is `enough`."""
+    """Return the best Point of a solver on some columns (None: on all) once its relative gap is `enough`."""
     questions, answer = solver(start), None
     best, steps = None, 0
     while True:
@@ -154,8 +156,8 @@ def _on(some, start, enough, solver):
 
 
 def _told(here, best):
-    """Accept a point with a proof from sums in float64, if these were not: its own residuals would find what
-    rounding has done to the gradient."""
+    """Accept a point with a proof from sums in float64: with float32 sums, the rounding of the gradient would
+    appear in the bound."""
     exact = yield Draw(InFloat64(rounded=False))
     if exact is None:
         return NOISE_FLOOR
