@@ -21,13 +21,13 @@ def main(argv=None):
         description="Run a Python script with scikit-learn's LogisticRegression fitted by logreg_accel.",
     )
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="say on stderr who made each fit, and why"
+        "-v", "--verbose", action="store_true", help="report on stderr which package made each fit, and why"
     )
     parser.add_argument(
         "--backend",
         choices=["auto", *BACKENDS],
         default="auto",
-        help="where X is read (default: auto, by its size)",
+        help="backend that reads X (default: auto, by its size)",
     )
     parser.add_argument(
         "-m", dest="module", action="store_true", help="SCRIPT is the name of a module, as for python -m"

@@ -10,7 +10,7 @@ from .solvers import questions as ask
 
 
 def warn(model, fitted, stacklevel):
-    """A ConvergenceWarning where the fit ended above `tol`: the solver, tol, reads, and what to try."""
+    """Give a ConvergenceWarning if the fit ended above `tol`: the solver, tol, reads, and what to try."""
     solution, solver = fitted.solution, fitted.solver
     if solution.status == driver.SEPARABLE:
         none = not np.isfinite(model.C)
@@ -44,7 +44,7 @@ def separating(model, solution):
 
 
 def _separating(model, solution, most=10):
-    """The columns that separate classes, by name where they have one."""
+    """The columns that separate classes, as words for a message: by name where they have one."""
     found = separating(model, solution)
     if found is None:
         return "some columns"

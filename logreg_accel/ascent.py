@@ -1,7 +1,7 @@
 """Dual coordinate ascent on an objective: epochs over its rows, and the bound that its residuals prove.
 
-For residuals −p towards the own class, 0 ≤ p ≤ 1, let u = C·Σ s·p·ỹ·x, which is w at the optimum. Where
-Σ s·p·ỹ is zero or there is no intercept, at any w and b::
+Let p, 0 ≤ p ≤ 1, be the negative residual of a row towards its own class, and u = C·Σ s·p·ỹ·x, which is w at
+the optimum. If Σ s·p·ỹ is zero or there is no intercept, then at any w and b::
 
     F(w, b) − F* ≤ (1/Σs)·Σ s·(ℓ(z) + ℓ*(−p) + p·z̃) + (λ/2)·‖w − u‖²
 

@@ -23,8 +23,7 @@ def slopes(objective, start, end):
 
 
 def change(objective, start, end, known=None):
-    """How margins changed from one point to another, and the mean loss with them; `known` if it is at
-    hand."""
+    """Return the Change of margins from one point to another, or `known`, with the gap of the mean loss."""
     found = known or _sweep(passes.MarginChange, objective, start, end, passes.UNKNOWN)
     return found._replace(above=found.above / objective.weight_sum)
 

@@ -25,7 +25,7 @@ from .systems import Matrix
 
 _ROUNDS = 5
 _LEFT = 1e-6  # share of the sums that may remain after a repair
-_SURE = 10  # roundings by which a bound is raised
+_SURE = 10  # a bound is raised by so many rounding errors of F
 
 
 class BoxCertificate(Certificate):
@@ -34,14 +34,14 @@ class BoxCertificate(Certificate):
     Parameters
     ----------
     penalty, start, tol, reads_left
-        As of `Certificate`.
+        As in `Certificate`.
     box : (lower, upper)
     """
 
     def __init__(self, penalty, start, tol, reads_left, box):
         super().__init__(penalty, start, tol, reads_left)
         self.box, self.separation = box, Separation(start, box)
-        self.even = False  # a bound holds one class
+        self.even = False  # points cannot be shifted: a bound may fix the weight of one class
 
     def bound(self, point, estimate=math.nan):
         self.partial, self.share = 0.0 if point.value == 0 else 1.0, 0.0
@@ -59,7 +59,7 @@ class BoxCertificate(Certificate):
         return self.partial
 
     def _metric(self, point, H, free):
-        """H in the space of some weights; directions that its rounding hides are computed one by one."""
+        """Return H in the space of free weights; directions that its rounding hides are computed singly."""
         k = self.start.n_outputs
         if k > 1:
             bare = free & (self.start.ridge + np.zeros(len(H)) == 0)
@@ -110,12 +110,12 @@ class BoxCertificate(Certificate):
         return self._with_rounding(moved + self._terms(w, v), point, metric, metric.short)
 
     def _error(self, point):
-        """About how far the gradient is off by rounding."""
+        """Return the approximate error of the gradient by rounding."""
         return duality.rounding(point.rounding / point.value, self.start.scale, point.value)
 
     def _with_rounding(self, gap, point, metric, short=0.0):
-        """The bound with what rounding may hide: of sums, whatever the signs of terms, of margins, and of a
-        solution."""
+        """Return the bound raised by what rounding may hide: of sums, for any signs of their terms, of
+        margins, and of the solution of a system."""
         error = self._error(point)
         hidden = metric.lost(point.gradient, error) + metric.cost(error, 1.0) + short
         hidden += 2 * duality.of_margins(point, self.start) ** 2

@@ -21,15 +21,15 @@ from .systems import FACTORED_UP_TO, possible
 MAX_ITER = "max_iter"
 
 _ALL_ROWS_COST = 3.0  # reads of a proof that moves all rows
-_PATIENT_FROM = 0.01  # of `tol`, the estimate below which an expensive proof is tried
+_PATIENT_FROM = 0.01  # share of `tol`: an expensive proof is tried only if the estimate is below it
 _DEAR = 240  # number of parameters above which a Hessian of all rows takes longer than some steps of a solver
-_HOPE = 4.0  # times `tol`, the largest bound without the intercept's part that is worth completing
-_GAIN = 0.25  # of a bound, the expected share below which a tighter one is worth computing
-_UNSEEN = 30.0  # times `tol`, a bound that shows that the rows do not cover some columns
+_HOPE = 4.0  # multiple of `tol` up to which a bound without the intercept's part is worth completing
+_GAIN = 0.25  # a tighter bound is worth computing if it is expected to be below this share of the known one
+_UNSEEN = 30.0  # a bound above this multiple of `tol` shows that the rows do not cover some columns
 _LOOSE, _TIGHT = 1e-6, 1e-9
 """A bound above the first is made tighter where that is cheap; for small X, the goal is the second."""
 
-_FAR = 1e3, 1e6  # by which margins of separated rows are raised
+_FAR = 1e3, 1e6  # rises of the margins of separated rows that are tried
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 
 
@@ -43,14 +43,14 @@ class Certificate:
     tol : float
         Relative suboptimality (F − F*)/F that is good enough.
     reads_left : function () -> float
-        What the budget of reads allows.
+        The number of reads that the budget allows.
 
     Attributes
     ----------
     beyond_proof : bool
         Whether a proof was tried and turned out impossible.
     rows_per_parameter : float
-        The number of rows that a proof may move in any case; it costs a Hessian over them.
+        The number of rows per parameter that a proof may move in any case; it costs a Hessian over them.
     """
 
     rows_per_parameter = witnesses.ROWS_PER_PARAMETER
@@ -99,17 +99,20 @@ class Certificate:
         return Verdict(estimate, bound, trusted)
 
     def drawn(self, question):
-        """The answer to the solver's Draw, whose rows may also suffice for a proof."""
+        """Answer the solver's Draw, and keep its rows, which may also suffice for a proof."""
         self.sample = None  # two samples would take twice the memory
         drawn = yield question
         self.sample = drawn if drawn is not None and drawn.rows.numbers is not None else None
         return drawn
 
     def expecting(self, question):
-        """An evaluation that announces the rows that a proof would draw; a step at best squares the gap.
+        """Return the evaluation, changed such that it announces the rows that a proof would draw.
 
-        Of all points that are shifts of all classes at no cost it takes the one whose means are zero: that is
-        the one to be judged. Taken at the end, it would be rounded, and beside columns far from zero F tells.
+        They are not announced if even a step that squares the gap would not make a proof possible.
+
+        Where shifting the weights of all classes together does not change F, the point is moved to the one
+        whose mean over the classes is zero, the one that the user gets. If that were done at the end, the
+        point would be rounded anew, which changes F where columns are far from zero.
         """
         if self.even:
             question = replace(question, w=without_shifts(question.w, self.start.n_outputs))
@@ -121,19 +124,18 @@ class Certificate:
         return replace(question, likely=(*question.likely, draw))
 
     def _proven_at_once(self, point, enough):
-        """The plain bound if it is small enough, otherwise inf."""
+        """Return the plain bound (`duality.plain`) if it is small enough, otherwise inf."""
         g, ridge = point.gradient, self.start.ridge
         if 0.5 * (g @ np.divide(g, ridge, out=np.zeros_like(g), where=ridge > 0)) > enough * point.value:
-            return math.inf  # out of one product
+            return math.inf  # this part of the bound takes one product
         bound = (yield ask.DualValue(point, enough * point.value)) / point.value
         return bound if bound <= enough else math.inf
 
     def _look_for_separation(self, point):
-        """Without a penalty, whether steps keep raising margins and lower none, so that F falls along them
-        forever.
+        """Find out, if there is no penalty, whether steps keep raising margins and lower none.
 
-        Some rows are then separated from the others (Albert and Anderson 1984, Biometrika 71), and F has no
-        minimum. A single step may look like that by accident.
+        F then decreases forever along them: some rows are separated from the others (Albert and Anderson
+        1984, Biometrika 71), and F has no minimum. A single step may look like that by accident.
         """
         if self.penalty.there or self.previous is None:
             return
@@ -142,7 +144,7 @@ class Certificate:
         yield from self.separation.confirm(point)
 
     def _settled(self, point):
-        """Whether the last step changed no margin by more than 1: otherwise a Newton decrement says nothing.
+        """Whether the last step changed no margin by more than 1: only then a Newton decrement is meaningful.
 
         This follows from generalised self-concordance (Bach 2010, Electronic Journal of Statistics 4). On
         nearly separable data a decrement can be orders of magnitude below the true gap.
@@ -150,9 +152,9 @@ class Certificate:
         return self.previous is not None and (yield ask.MarginChange(self.previous, point)).largest <= 1
 
     def separated(self, point):
-        """The parameters that grow without end, after an evaluation of F far along the direction.
+        """Return the parameters that grow without end, after an evaluation of F far along the direction.
 
-        Separated rows have almost no loss there, so that the other rows prove how low F* is.
+        Separated rows have almost no loss there, so that the other rows prove a lower bound of F*.
         """
         parameters = yield from self.separation.parameters(point)
         step, most, known, self.far = self.separation.along, self.separation.most, False, True
@@ -166,7 +168,7 @@ class Certificate:
         return parameters
 
     def close(self, best, verdict):
-        """The final Verdict on the best point, after the solver has ended."""
+        """Return the final Verdict on the best point, after the solver has ended."""
         bound = yield from self._last_word(best, verdict)
         if bound > self.tol and self.failed:
             verdict = verdict._replace(estimate=bound)
@@ -190,11 +192,11 @@ class Certificate:
         return bound
 
     def found(self, verdict):
-        """The verdict with the bound that `bound` had found when it was stopped."""
+        """Return the verdict with the bound that `bound` had found when it was stopped."""
         return verdict._replace(bound=min(verdict.bound, self.partial))
 
     def bound(self, point, estimate=math.nan):
-        """A bound on the relative suboptimality: at most 1, since F* is at least 0.
+        """Bound the relative suboptimality: at most 1, since F* is at least 0.
 
         After a proof that did not suffice, the next one is tried when the estimate has fallen by the factor
         that was missing. A proof that moves a share of the rows gives about the true gap divided by that
@@ -226,7 +228,7 @@ class Certificate:
         return self.partial
 
     def _repaired(self, point, estimate, enough=None):
-        """The bound from a dual point, whose residuals solve a problem of some rows or of all.
+        """Bound F − F* by a dual point whose residuals solve a problem of some rows or of all (`Repair`).
 
         More rows are drawn if columns are so rare that the drawn rows hardly cover them.
         """
@@ -253,7 +255,7 @@ class Certificate:
         return gap
 
     def _moving(self, size, share, point, goals, exactly):
-        """The bound from moving a number of rows."""
+        """Bound F − F* by moving the residuals of `size` rows."""
         self.tried = True
         known = share == 1 and self.rows is not None
         seed, sample = self.start.seed + max(self.n_iter, 0), witnesses.among(self.sample, size)
@@ -273,10 +275,11 @@ class Certificate:
         return size > (_DEAR if all_move else FACTORED_UP_TO)
 
     def _estimate(self, point, gap):
-        """F − F* from the solver's gap, or from the gradient: ‖g‖²/(2μ).
+        """Estimate F − F* from the solver's gap, or from the gradient: ‖g‖²/(2μ).
 
-        μ is λ with a penalty (strong convexity, unless the intercept's own curvature is lower), or the least
-        curvature along a step so far if that is more. The estimate can be wrong; proofs decide.
+        With a penalty, μ is λ by strong convexity, which neglects that the curvature along the intercept may
+        be lower; if the least curvature along a step so far is larger, μ is that. The estimate can be wrong;
+        proofs decide.
         """
         if gap is not None:
             return max(gap, 0.0)

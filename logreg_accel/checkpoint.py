@@ -2,9 +2,9 @@
 
 Sums are functions of the pass and the rows alone. So the log is a table, pass -> sums, to which answers are
 appended and synced. A fit that is started again asks for the same passes, finds their sums in the log, and
-ends with the same bits. If it takes another course, as after a budget was exhausted, it finds the sums that
-it asks for again and computes the rest. Row vectors are not logged; the pass that made them makes them again
-when they are needed. Drawn rows are logged by number and weight, and gathered again.
+ends with the same bits. If it takes another course, for example because a budget ended the first run, it
+finds the sums that it asks for again and computes the rest. Row vectors are not logged; the pass that made
+them makes them again when they are needed. Drawn rows are logged by number and weight, and gathered again.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _LOGGED |= {
 }
 
 _MAGIC = b"logreg_accel checkpoint 1\n"
-_MOST = 1 << 22  # bytes of the line that identifies the fit
+_MOST = 1 << 22  # largest number of bytes of the line that identifies the fit
 _HEAD = struct.Struct("<II32s")  # number of bytes, their checksum, the key
 
 
@@ -212,7 +212,7 @@ def _fields(pass_):
 
 
 def _key(*asked):
-    """A hash of the question; None if a row vector in it has no name because it was not made by this log."""
+    """A hash of what is asked; None if it holds a row vector without a name, which this log has not made."""
     known = hashlib.sha256()
     try:
         _feed(known, asked)

@@ -15,7 +15,7 @@ class Stop(Exception):
 
 
 class Deadline:
-    """A time that may change while it is kept.
+    """A time limit that may change while `keeping` it.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ class Coordinates(NamedTuple):
         w = np.asarray(w, dtype=np.float64)
         if self.dtype == np.float64:
             return w.copy()
-        most = float(np.finfo(self.dtype).max)  # a step that is too long is shortened, but not from infinity
+        most = float(np.finfo(self.dtype).max)  # a line search shortens a long step, but not an infinite one
         rounded = np.minimum(np.maximum(w, -most), most).astype(self.dtype).astype(np.float64)
         if self.centre is not None and self.fit_intercept:
             rounded[-self.n_outputs :] = w[-self.n_outputs :]
@@ -53,7 +53,7 @@ class Coordinates(NamedTuple):
         return W[: self.size // self.n_outputs].ravel()
 
     def of_columns(self, scale):
-        """A number of each column, and 1 for intercepts, as a flat point: (size,)."""
+        """Lay out a number per column, the same for every class, as a flat point; 1 for intercepts."""
         W = np.ones((self.size // self.n_outputs, self.n_outputs))
         W[: self.n_features] = np.reshape(scale, (-1, 1))
         return W.ravel()
@@ -79,11 +79,10 @@ class Coordinates(NamedTuple):
         return self._shifted(w, 1)
 
     def blur(self, w, gradient):
-        """The most that F may rise when the intercepts of `original(w)` are rounded: no curvature is above
-        1/4.
+        """Bound the rise of F when the intercepts of `original(w)` are rounded: no curvature is above 1/4.
 
-        The terms of the columns may be far larger than the intercepts, which are their sums. Those of several
-        classes are rounded once again, less their mean.
+        An intercept is a sum over the columns whose terms may be far larger than it. The intercepts of
+        several classes are rounded once more, when their mean is subtracted.
         """
         if self.centre is None or not self.fit_intercept:
             return 0.0

@@ -10,20 +10,20 @@ from .backends import columns
 from .backends.passes import CurvatureMass
 
 _DTYPES = np.float32, np.float64
-_KEPT = 6  # points after sweeps, of which one is made that is nearer to the minimum
-_LITTLE = 1e-3  # of what a model has fallen, by a sweep: the next model gains more
-_VANISHING = 1e-9  # of a curvature, the least that the intercept leaves to a column that is nearly constant
+_KEPT = 6  # points after sweeps that are kept for an extrapolation
+_LITTLE = 1e-3  # share of the model's decrease that a sweep has to gain: otherwise the next model gains more
+_VANISHING = 1e-9  # least share of its curvature that a column keeps when the intercept follows its weight
 
 
 @dataclass(frozen=True, eq=False)
 class ColumnModel:
-    """F near a point: its gradient, and XᵀDX + ridge for its Hessian, of which the diagonal is known alone.
+    """F near a point: its gradient, and its Hessian XᵀDX + ridge, of which only the diagonal is formed.
 
     Attributes
     ----------
     diagonal : ndarray (size,)
     shared : ndarray (n,)
-        XᵀD, what weights share with the intercept; (0,) without one.
+        XᵀD, the entries of the Hessian between the weights and the intercept; (0,) without one.
     """
 
     A: Any
@@ -35,18 +35,22 @@ class ColumnModel:
     sweep: Any
 
     def minimum(self, here, enough, sweeps):
-        """About the u that minimises the model plus Σ l1·|u|: coordinate descent with Anderson acceleration.
+        """Minimise the model plus Σ l1·|u| approximately: coordinate descent with Anderson acceleration.
 
-        The intercept is at its best for the other weights all the time: beside columns whose means are not
-        zero, as a coordinate of its own, it takes hundreds of sweeps.
+        At every step the intercept is the best one for the other weights. As a coordinate of its own, it
+        would take hundreds of sweeps if the means of columns are not zero.
 
         Parameters
         ----------
         here : Point
         enough : float
-            Largest change of a slope in a sweep with which it may end.
+            The iteration ends after a sweep that changes no slope by more than this.
         sweeps : int
-            The most of them.
+            Largest number of sweeps.
+
+        Returns
+        -------
+        u : ndarray (size,)
 
         References
         ----------
@@ -82,7 +86,7 @@ class ColumnModel:
         return own
 
     def _value(self, here, u, q):
-        """The model at u, less that at its point; q is D·X(u − w) without the intercept's part."""
+        """The model at u minus the model at its point; q is D·X(u − w) without the intercept's part."""
         d = u - here.w
         q = q + d[-1] * self.D if self._intercept else q
         curved = np.divide(q * q, self.D, out=np.zeros_like(q), where=self.D > 0)
@@ -91,10 +95,10 @@ class ColumnModel:
 
 
 def _extrapolated(kept):
-    """The mean of points with the weights for which their last changes cancel best, or None."""
+    """Return the weighted mean of points whose last changes cancel best, or None (Anderson acceleration)."""
     points = [np.array(part) for part in zip(*kept, strict=True)]
     changes = np.diff(points[0], axis=0)
-    products = np.einsum("in,jn->ij", changes, changes)  # of BLAS, threads would change the bits
+    products = np.einsum("in,jn->ij", changes, changes)  # the bits of BLAS would depend on its threads
     try:
         weights = np.linalg.solve(products, np.ones(len(changes)))
     except np.linalg.LinAlgError:
@@ -106,7 +110,7 @@ def _extrapolated(kept):
 
 
 def model(objective, question):
-    """The answer to a Curvature by columns: a ColumnModel, or None where columns cannot be walked."""
+    """Answer a Curvature BY_COLUMNS: a ColumnModel, or None where single columns cannot be accessed."""
     rows, margins = objective.rows, question.margins
     X = rows.columns_in_memory()
     plain = objective.loss.n_outputs == 1 and objective.models is None and margins is not None

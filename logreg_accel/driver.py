@@ -20,7 +20,7 @@ ESTIMATED = "estimated"  # only an estimate is below `tol`, and no proof is poss
 SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
 """Statuses without a warning; a noise floor above `HIGH_FLOOR` causes one."""
 
-_PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # a proof may be found
+_PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # after them, a proof is tried
 
 HIGH_FLOOR, _LOW_FLOOR = 1e-6, 1e-8
 """Relative suboptimality at which rounding should not yet have stopped a fit; Newton's method in float64."""
@@ -109,7 +109,7 @@ def _taken_on(session, solver, objective, exact, found, tol, max_iter, callback,
     except KeyboardInterrupt:  # before the first point
         return found._replace(status=INTERRUPTED)
     if exact.at.blur(more.w, np.zeros_like(more.w)) > max(found.value - more.value, tol * more.value):
-        return found._replace(n_passes=more.n_passes)  # weights that nothing holds have grown
+        return found._replace(n_passes=more.n_passes)  # weights without a penalty have only grown
     return more._replace(
         w=as_asked(more.w),
         suboptimality=min(found.suboptimality, more.suboptimality),  # it is not worse than its start
@@ -129,7 +129,7 @@ class Trial:
     objective : Objective
     start : Start
     tol, max_iter, callback
-        As of `run`.
+        As in `run`.
     """
 
     def __init__(self, session, solver, objective, start, tol, max_iter, callback):
@@ -143,7 +143,7 @@ class Trial:
         self.n_iter, self.history = -1, []  # the start is not a step
         self.best = self.accepted = None
         self.verdict, self.separating = UNKNOWN, None  # on the best point
-        self.promise, self.promised_on = start, None  # the best point, on the rows that were asked last
+        self.promise, self.promised_on = start, None  # the best point on the rows of the last evaluation
         self.least_value = self.least_norm = self.least_score = self.least_estimate = math.inf
         self.stale = self.idle = 0
         self.satisfied = self.batched = False
@@ -289,7 +289,7 @@ class Trial:
         return False
 
     def _keep_best(self, told):
-        """Keep an accepted point if it is the best so far, its suboptimality not yet known; whether it is."""
+        """Keep an accepted point if it is the best so far, before its verdict; return whether it is."""
         if told.score is None:
             better = told.point.value <= self.best.value + told.point.rounding
         else:

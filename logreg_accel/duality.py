@@ -20,11 +20,11 @@ _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
 _MARGINS = 1 << 12, 1 << 10  # rows that a plain bound uses: for a few outputs, fewer rows say as much
 _STEPS = 30
 _NO_CURVATURE = np.finfo(np.float64).tiny ** 0.5  # steps by less may overflow
-_MANY, _FEW_STEPS = 100, 6  # with many classes a step takes a factorisation; near the optimum few suffice
+_MANY, _FEW_STEPS = 100, 6  # with many classes a step takes a large factorisation, and few suffice
 
 
 def gap(penalty, w, gradient, moved, loss, fixed):
-    """The bound F(w) − F* for residuals whose sum is zero where it has to be.
+    """Return the bound on F(w) − F* that residuals prove whose sums are zero where they have to be.
 
     Without an L2 part no |v| may exceed l1: the residuals are scaled by a c ≤ 1 (Kim, Koh, Lustig, Boyd and
     Gorinevsky 2007, IEEE J. Sel. Top. Signal Process. 1, § II), which costs at most (1 − c)·loss, since ℓ* is
@@ -36,8 +36,7 @@ def gap(penalty, w, gradient, moved, loss, fixed):
     w : ndarray (size,)
         Penalised weights; zeros in the place of intercepts.
     gradient : ndarray (size,)
-        v + l2·w: the gradient of the smooth part for the residuals; what it has in place of intercepts is
-        ignored.
+        v + l2·w: the gradient of the smooth part for the residuals; its elements for intercepts are ignored.
     moved : float
         The contribution of the rows that were moved.
     loss : float

@@ -1,12 +1,12 @@
 """Newton's system where the levels of a category are eliminated.
 
-A row has one level of a category, so that among levels the Hessian has a block of k outputs for each and no
-other entries. With these blocks D, those of the other parameters A, and B between them,
+Since a row has one level of a category, the part of the Hessian that belongs to the levels is block diagonal:
+D has one block (k, k) for each level. Let A be the part of the other parameters, and B that between the two
+groups. The solution is (y, x) for a right-hand side (s, r) of the levels and the others, with
 
     S = A − Bᵀ·D⁻¹·B,   x = S⁻¹·(r − Bᵀ·D⁻¹·s),   y = D⁻¹·(s − B·x)
 
-solve the system whose right-hand side is s for the levels and r for the others: however many levels there
-are, the matrix S has the size of the others alone.
+However many levels there are, the only large matrix to factor, the Schur complement S, has the size of A.
 """
 
 import math
@@ -15,17 +15,17 @@ import numpy as np
 
 from . import clock, metric
 
-_SIZE_UP_TO = 2000  # of S
-_NUMBERS_UP_TO = 1 << 24  # of B
-_TILE = 1 << 20  # numbers that are made of rows, which the cache holds
-_COPIES = 4  # of X, which its levels and what is computed from them take
-# Nanoseconds of what a solve and a product consist of: an entry, its products with others of its row, numbers
-# that are made of a row, numbers of a system, its products, and an exponential.
+_SIZE_UP_TO = 2000  # largest size of S
+_NUMBERS_UP_TO = 1 << 24  # largest number of entries of B
+_TILE = 1 << 20  # numbers computed from a tile of rows, such that they fit the cache
+_COPIES = 4  # the memory for the levels, and for what is computed from them, as a multiple of X
+# Nanoseconds per unit of work in a solve or a product: an entry of X, a product of two entries of a row, a
+# number computed from a row, a number of a system, a multiplication in BLAS, and an exponential.
 _ENTRY, _PAIR, _MADE, _NUMBER, _IN_BLAS, _EXPONENTIAL = 1.2, 0.3, 9.0, 10.0, 0.06, 10.0
 
 
 def worth(objective, most):
-    """The number of products with the Hessian that take as long as one solve; inf where none is offered.
+    """Return the number of products with the Hessian that take as long as one solve; inf if none is possible.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def foreseen(X, backend, k, most=_SIZE_UP_TO):
 
 
 def solve(objective, question):
-    """A function v -> (∇²F)⁻¹·v; of several outputs, for v whose mean over them is zero in each feature."""
+    """Return a function v -> (∇²F)⁻¹·v; with several outputs, for a v whose mean over the outputs is zero."""
     k, found = objective.loss.n_outputs, objective.rows.columns_in_memory().levels()
     D, B, A = _sums(objective, question.margins, found)
     ridge = objective._ridge.reshape(-1, k)
@@ -73,7 +73,7 @@ def solve(objective, question):
     A, B = A[:q, :, :q].reshape(q * k, q * k), B[:, :, :q].reshape(count, k, q * k)
     A[np.diag_indices(q * k)] += ridge[own].ravel()
     D[:, range(k), range(k)] += ridge[found.which]
-    if k > 1:  # where all outputs are shifted there is the ridge alone, of which rounding leaves nothing
+    if k > 1:  # along a shift of all outputs the curvature is the ridge alone, which rounding would hide
         metric.against_shifts(A, k, range(q))
         D += np.trace(D, axis1=1, axis2=2)[:, None, None] / k**2
     inverse = np.linalg.inv(D)

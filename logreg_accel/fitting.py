@@ -33,7 +33,7 @@ class Progress(NamedTuple):
     """The callbacks of every step.
 
     callback : callable (Record, w) -> bool or None
-        The user's.
+        The user's callback.
     steps : callable w -> bool or None
         scikit-learn's callbacks.
     """
@@ -124,7 +124,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     streaming.keep_blocks(labelled, streaming.check_room(labelled, solver, loss.n_outputs))
     with backend.limit_threads():
         penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
-        # epochs of sgd continue from call to call, whichever columns are far from zero in each
+        # the state of sgd continues from call to call, and the columns far from zero differ between calls
         centring = None if isinstance(solver, sgd) else bool(model.fit_intercept)
         rows = streaming.rows_of(labelled, backend, centring)
         rows, solver = options.between_bounds(model, rows, solver, loss.n_outputs)
@@ -223,7 +223,7 @@ def state_of(model, n_features, first):
     state = getattr(model, "_state", None)
     if state is not None and state.w.size != size:
         raise ValueError(
-            f"`fit_intercept` is {model.fit_intercept}, and the calls of partial_fit before had "
+            f"`fit_intercept` is {model.fit_intercept}, and the earlier calls of partial_fit had "
             f"{not model.fit_intercept}. Set it back, or begin anew with `fit` or a clone of the model."
         )
     if state is not None:

@@ -60,7 +60,7 @@ class Verdict(NamedTuple):
     bound : float
         Proven upper bound, at most 1; inf if no proof was tried.
     trusted : bool
-        Whether the estimate has to suffice, because no proof is possible at the price of a read.
+        Whether the estimate has to suffice, because a proof would cost too many reads.
     """
 
     estimate: float

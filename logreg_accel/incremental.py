@@ -25,7 +25,7 @@ class Incremental:
     @available_if(fitting.by_batches)
     @with_callbacks
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """One epoch of mini-batches over these rows, continuing from the last call; for solver="sgd".
+        """Run one epoch of mini-batches over these rows, continuing from the last call; for solver="sgd".
 
         The penalty has the factor 1/C beside the sum over all rows seen so far, including those of an earlier
         `fit`. `save` keeps the model, but neither the number of rows it has seen nor the averages and steps
@@ -46,7 +46,8 @@ class Incremental:
         Raises
         ------
         ValueError, TypeError, RuntimeError
-            As `fit`; also no `classes` in the first call, different ones in a later call, or other labels.
+            As in `fit`; also if the first call has no `classes`, a later call has other ones, or `y` has a
+            label that is not among them.
         """
         fitting.check_parameters(self)
         if isinstance(self.class_weight, str):

@@ -10,12 +10,12 @@ import functools
 import numpy as np
 from scipy.special import xlogy
 
-_FEW_CLASSES = 7  # up to so many numbers of a row NumPy adds in order: the same bits as adding columns
-_SOME_CLASSES = 32  # longer rows are fast enough in NumPy, and need its pairwise sums
+_FEW_CLASSES = 7  # NumPy adds up to so many numbers of a row in order, with the bits of adding columns
+_SOME_CLASSES = 32  # NumPy is fast enough for longer rows, which need its pairwise sums
 
 
 class SingleOutput:
-    """Base of losses of one margin per row, where the columns of z are independent models.
+    """Base class of losses of one margin per row, where the columns of z are independent models.
 
     Derives everything else from ℓ, ∂ℓ/∂z and ∂²ℓ/∂z². A subclass defines `at_zero` (ℓ(0, y)),
     `value_residual`, `curvature` and, for the bound under an L1 penalty, `conjugate`.
@@ -220,7 +220,7 @@ def _own(z, y):
     """Whether a column is that of the row's own class, (rows, K), on the device of z."""
     if type(z) is np.ndarray:
         classes = np.arange(z.shape[1], dtype=y.dtype)
-        # In the order of z: of arrays in two orders NumPy makes others much more slowly.
+        # In the memory order of z: NumPy combines arrays of different orders much more slowly.
         return (classes[:, None] == y).T if z.flags.f_contiguous else classes == y[:, None]
     return np.cumsum(np.ones_like(z[:1]), axis=1) - 1 == y[:, None]
 

@@ -16,7 +16,7 @@ def diagonals(objective, sums):
 
 
 def _mean_matrix(objective, sums, size, ridge):
-    if not isinstance(sums, np.ndarray):  # of a large one on a device
+    if not isinstance(sums, np.ndarray):  # a large matrix stays on its device
         return objective.rows.backend.mean_matrix(sums, size, objective.weight_sum, ridge)
     H = np.ascontiguousarray(sums[:size, :size])
     H /= objective.weight_sum
@@ -37,10 +37,10 @@ def solve(objective, H):
 
 
 def against_shifts(H, k, free):
-    """Give H curvature, in place, where the weights of all k classes may be shifted together.
+    """Add curvature to H, in place, along shifts of the weights of all k classes of a feature together.
 
-    Gradients are zero along such shifts, so that steps are zero, too. `free` has the features without a
-    penalty.
+    Without a penalty H has none there. Gradients are zero along such shifts, so that steps are zero, too.
+    `free` lists the features without a penalty.
     """
     H4 = H.reshape(-1, k, len(H) // k, k)
     for j in free:

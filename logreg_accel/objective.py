@@ -68,13 +68,13 @@ class Objective:
         n_threads: int | None = None,
         offset: Any = None,
     ) -> "Objective":
-        """The logistic objective of some arrays, for an optimiser of your own.
+        """Return the logistic objective of some arrays, for an optimiser of your own.
 
         Parameters
         ----------
         X : array, frame or table (n_samples, n_features)
-        y : labels (n_samples,); the larger of two is the positive class, more have the softmax loss
-        sample_weight, offset : (n_samples,) or None; offset (n_samples, n_classes) for several classes
+        y : labels (n_samples,); of two, the larger one is the positive class; more have the softmax loss
+        sample_weight, offset : (n_samples,) or None; offset (n_samples, n_classes) for more than two classes
         C : float, inverse strength of the penalty on w, as in scikit-learn; np.inf for none
         fit_intercept : bool
         class_weight : dict, "balanced" or None
@@ -88,7 +88,7 @@ class Objective:
         Raises
         ------
         ValueError, TypeError, RuntimeError
-            As `LogisticRegression.fit`.
+            As in `LogisticRegression.fit`.
 
         Examples
         --------
@@ -187,7 +187,7 @@ class Objective:
                     return ascent.epoch(self, question)
                 case ask.Combine():
                     return self.rows.combine(question.u.reshape(-1, self.loss.n_outputs)).ravel()
-        raise TypeError(f"{type(question).__name__} is no question about rows.")
+        raise TypeError(f"{type(question).__name__} is not a question about rows.")
 
     def reads(self, question):
         """Reads of all rows that the answer costs; for a Sample, approximately."""

@@ -11,12 +11,12 @@ _SIGNS = {"+": (0.0, np.inf), "-": (-np.inf, 0.0)}
 
 
 def penalty_factors(model, n_features):
-    """The factor of the penalty of each column, (n_features,), or None for 1.
+    """Return the factor of the penalty of each column, (n_features,), or None if all are 1.
 
     Raises
     ------
     ValueError
-        The wrong length, names that are not columns, or numbers below 0 or not finite.
+        `penalty_factor` has the wrong length, names that are not columns, or numbers below 0 or not finite.
     """
     given = model.penalty_factor
     if given is None:
@@ -29,10 +29,10 @@ def penalty_factors(model, n_features):
         try:
             factors = np.asarray(to_host(given), dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"`penalty_factor` must be numbers, one a column: {error}.") from error
+            raise ValueError(f"`penalty_factor` must be numbers, one per column: {error}.") from error
     if factors.shape != (n_features,):
         raise ValueError(
-            f"`penalty_factor` has shape {factors.shape}; expected one number a column, ({n_features},)."
+            f"`penalty_factor` has shape {factors.shape}; expected one number per column, ({n_features},)."
         )
     bad = ~np.isfinite(factors) | (factors < 0)
     if bad.any():
@@ -64,7 +64,7 @@ def column_called(model, name, option):
     found = np.flatnonzero(names == name)
     if len(found) != 1:
         raise ValueError(
-            f"`{option}` names {name!r}, which is not a column of `X`; these are some: {names[:10].tolist()}."
+            f"`{option}` names {name!r}, which is not a column of `X`; columns are {names[:10].tolist()}."
         )
     return int(found[0])
 
@@ -79,9 +79,9 @@ def check_solver(solver, plain):
 
 
 def strengths(factors, scale, n_features):
-    """The factors of the L2 and of the L1 penalty of each column, two arrays (n_features,).
+    """Return the factors of the L2 and of the L1 penalty of each column, two arrays (n_features,).
 
-    The weight of a column divided by s is s·w: its penalties are s²·w² and s·|w|.
+    If a column is divided by s, its weight is multiplied by s: the penalties of that are s²·w² and s·|w|.
     """
     f = np.ones(n_features) if factors is None else factors
     s = 1.0 if scale is None else scale

@@ -27,8 +27,8 @@ class Penalty:
     Parameters
     ----------
     l2, l1 : float, or ndarray of the size of a point
-        (1 − l1_ratio) / (C · Σᵢ sᵢ) and l1_ratio / (C · Σᵢ sᵢ), the strengths relative to the *mean* loss, in
-        an array times what each weight has of them. If all are 0 (C = inf), there is no penalty.
+        (1 − l1_ratio) / (C · Σᵢ sᵢ) and l1_ratio / (C · Σᵢ sᵢ), the strengths relative to the *mean* loss; in
+        an array, these times a factor for each weight. If all are 0 (C = inf), there is no penalty.
     modulus : float or None
         The smallest l2 of a weight that is not an intercept; None means that of a single number.
 
@@ -101,7 +101,7 @@ class Penalty:
     def value(self, w):
         if not self.plain:
             return 0.5 * float((self.l2 * w * w).sum()) + float((self.l1 * abs(w)).sum())
-        squares = 0.5 * self.l2 * float((w * w).sum()) if self.l2 else 0.0  # of no weight they may overflow
+        squares = 0.5 * self.l2 * float((w * w).sum()) if self.l2 else 0.0  # 0·inf would be nan
         return squares + (self.l1 * float(abs(w).sum()) if self.l1 else 0.0)
 
     def gradient(self, w):

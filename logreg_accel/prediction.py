@@ -26,7 +26,7 @@ class Predictor:
     n_threads: Any
 
     def decision_function(self, X: Any, *, offset: Any = None) -> Any:
-        """Margins x·w + b: for two classes positive for classes_[1], for more than two classes one per class.
+        """Return the margins x·w + b of each row: positive for classes_[1] of two classes, or one per class.
 
         Parameters
         ----------
@@ -54,8 +54,7 @@ class Predictor:
         return self._told(X, *self._margins(X, offset))
 
     def predict(self, X: Any, *, offset: Any = None) -> Any:
-        """The likeliest class of each row: the class with the largest margin; for two classes, classes_[1] if
-        the margin is positive.
+        """Return the class of each row: that of the largest margin; of two, classes_[1] if it is positive.
 
         Parameters
         ----------
@@ -78,7 +77,11 @@ class Predictor:
         return looked_up(self.classes_, backend.to_host(codes), self.n_threads)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Accuracy of `predict` on X against the labels y. X and y may be on a GPU, or in a source."""
+        """Return the accuracy of `predict` on X: the share of the rows, by weight, whose label is predicted.
+
+        X, y and sample_weight are as in `fit`, also on a GPU; a source has labels of its own. Errors are
+        those of `decision_function`.
+        """
         from sklearn.metrics import accuracy_score
 
         if isinstance(X, Source):
@@ -88,7 +91,7 @@ class Predictor:
         return float(accuracy_score(as_labels(y), labels, sample_weight=as_weights(sample_weight, len(y))))
 
     def predict_proba(self, X: Any, *, prior: Any = None, offset: Any = None) -> Any:
-        """Probabilities of the classes, (n_samples, n_classes), in the order of `classes_`.
+        """Return the probabilities of the classes, (n_samples, n_classes), in the order of `classes_`.
 
         Class weights, and sampling of rows by class, change the shares of the classes in the fit, and so the
         probabilities. With `prior`, the probabilities are those for classes with these shares: margins zₖ are
@@ -121,7 +124,7 @@ class Predictor:
         return self._of_loss(X, "probabilities", prior, offset)
 
     def predict_log_proba(self, X: Any, *, prior: Any = None, offset: Any = None) -> Any:
-        """Logarithms of `predict_proba`, exact where the probability itself underflows."""
+        """Return the logarithms of `predict_proba`, accurate even where a probability underflows."""
         if isinstance(X, Source):
             return self._each(X, self.predict_log_proba, prior=prior, offset=offset)
         return self._of_loss(X, "log_probabilities", prior, offset)
@@ -132,7 +135,7 @@ class Predictor:
         """The results of a method for every chunk of a source."""
         check_is_fitted(self)
         if options.get("offset") is not None:
-            raise TypeError("`offset` is given together with a source, which has none; expected None.")
+            raise TypeError("`offset` is given together with a source, which takes none; expected None.")
         return (method(self._like_fitted(piece), **options) for piece in source.pieces(labelled=False))
 
     def _like_fitted(self, piece):
@@ -239,7 +242,7 @@ def margins_of(backend, matrix, W, n_outputs=None):
 
 
 def prior_shift(model, prior):
-    """log(priorₖ/seenₖ) of every class, (n_classes,).
+    """Return log(priorₖ/seenₖ) of every class, (n_classes,).
 
     Raises
     ------

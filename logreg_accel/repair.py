@@ -18,17 +18,17 @@ from .solvers.nearly_singular import FLAT
 from .systems import FACTORED_UP_TO, Matrix, products
 
 _ROUNDS = 8
-_NEAR = 1.01  # times a lower limit of the bound
-_DONE = 1e-3  # possible gain relative to the bound
-_FAR, _FARTHEST = 1.0, 100.0  # changes of margins: curvature is another beyond the first; the second is a cap
+_NEAR = 1.01  # a bound below this multiple of its lower limit is not improved further
+_DONE = 1e-3  # possible gain, relative to the bound, that is not worth another step
+_FAR, _FARTHEST = 1.0, 100.0  # changes of margins beyond which the Hessian is computed anew; and that count
 _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
 """Each step along which some rows are separated raises their margins by 1 and leaves a third of the
 decrement, so that such steps never end; a jump removes the loss of these rows at once."""
 _NOTHING = 1e-28  # relative decrement that counts as zero
 _EXACT = 1e-12  # relative rounding below which the arithmetic is float64
-_FINE = 1e-10  # times √F, about as its rounding is: the loss of rows whose slope may be lost in it
-_SURE = 10  # roundings by which a bound is raised
-_LITTLE = 1e-4  # of a bound, by how much it may be overstated
+_FINE = 1e-10  # times √F: bounds below this may miss the loss of rows whose slopes are lost in rounding
+_SURE = 10  # a bound is raised by so many rounding errors of F
+_LITTLE = 1e-4  # share of a bound by which it may be overstated
 
 
 class Repair:
@@ -89,7 +89,7 @@ class Repair:
         metric, stale, covered, above = None, True, None, math.nan
         for _ in range(_ROUNDS):
             residual, active = self._residual(there)
-            # A step would not change weights that were inactive before, and leave their sums unrepaired.
+            # The old matrix has no part for weights that were inactive: their sums would stay unrepaired.
             stale = stale or (covered is not None and bool((active & ~covered).any()))
             if stale:
                 covered = active
@@ -106,7 +106,7 @@ class Repair:
             if unrepaired < least:
                 least, proof = unrepaired, (metric, residual, short, there.w - self.here.w)
             farther = math.exp(min(drift, _FARTHEST))
-            spent = max(-0.5 * float(metric.curved @ step), 0.0)  # some slopes may be left as they are
+            spent = max(-0.5 * float(metric.curved @ step), 0.0)  # less than the decrement if slopes remain
             repaired = self._repaired(there, residual, step, farther * spent, metric)
             beyond = None
             if repaired(1.0) < least:
@@ -119,7 +119,7 @@ class Repair:
             near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)
             reached = least <= max(self.enough, near)
             if metric.made_up and metric.vague and decrement < self.wanted < repaired(1.0):
-                # Collinear columns have wrong signs, and would keep them; or scaling makes up for too little.
+                # Collinear columns have wrong signs and would keep them, or scaling compensates too little.
                 if not witnesses.few(self.start.n_rows, len(step)):
                     break
                 self.made_up, stale = None, True
@@ -141,10 +141,10 @@ class Repair:
             stale = stale or drift > _FAR
         if not least < math.inf:
             return least
-        # What another round's directions hide says nothing of this bound.
+        # Directions hidden in another round do not matter for the bound of this one.
         metric, residual, short, way = proof
         if not self.whole and metric.vague and metric.bounded:
-            if self.point.rounding >= _EXACT * self.point.value:  # float32 sees no slopes
+            if self.point.rounding >= _EXACT * self.point.value:  # rounding to float32 hides the slopes
                 allowed = self.l1 * self.wanted / self.point.value
                 if self.penalty.has_l1 and metric.misses(residual, self._error(), allowed):
                     return math.inf
@@ -155,7 +155,7 @@ class Repair:
         hidden = metric.lost(residual, self._error()) + 2 * duality.of_margins(self.here, self.start) ** 2
         rounded = self._rounding(metric, _LITTLE * least)
         bound = (math.sqrt(least) + math.sqrt(short) + math.sqrt(hidden + rounded)) ** 2
-        bound += float(self._error() @ abs(way))  # where rows have no curvature left, sums count by the way
+        bound += float(self._error() @ abs(way))  # without curvature, the errors of sums count linearly
         if not self.whole and self.exactly and least <= self.wanted < bound:
             return (yield from self._gap_of_exact_sums())
         return bound * (1 + _SURE * self.point.rounding / self.point.value)
@@ -168,7 +168,7 @@ class Repair:
         return float(step @ curved) > FLAT
 
     def _gap_of_exact_sums(self):
-        """The bound again, from a gradient of all rows that is summed in float64."""
+        """Compute the bound again, from a gradient of all rows that is summed in float64."""
         if not self.exactly or self.point.rounding < _EXACT * self.point.value:
             return math.inf
         rows = yield ask.Draw(ask.Witnesses(math.inf, 0))
@@ -187,7 +187,7 @@ class Repair:
         return point._replace(gradient=without_shifts(point.gradient - ridge, k) + ridge)
 
     def _unrepaired(self, there, residual, metric):
-        """The bound without a repair, inf where sums are more than rounding; and what rounding may cost."""
+        """The bound without a repair, inf if sums exceed their rounding; and what rounding may add to it."""
         some = np.where(self.fixed, abs(residual), 0.0)
         if not (some <= _SURE * self._error()).all():
             return math.inf, 0.0
@@ -286,13 +286,13 @@ class Repair:
         return metric
 
     def _error(self):
-        """About how far the gradient is off by rounding."""
+        """Return the approximate error of the gradient by rounding."""
         point = self.here if self.whole else self.point
         piled = 1.0 if self.whole else self.start.piled
         return duality.rounding(point.rounding / point.value, self.start.scale, self.point.value, piled)
 
     def _rounding(self, metric, little):
-        """The part of the bound for the rounding of the gradient, ½·εᵀH⁻¹ε; more if it is `little`."""
+        """½·εᵀH⁻¹ε for the rounding ε of the gradient, which raises the bound; `little` more may be returned."""
         if self.whole:
             return metric.cost(self._error(), 1.0)
         if self.point.rounding < _EXACT * self.point.value:

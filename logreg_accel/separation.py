@@ -13,17 +13,19 @@ from .solvers import questions as ask
 _FROM_ITER = 3
 _TWICE = 2  # a single step may look like separation by accident
 _GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's method
-_LOWERED = 1e-6  # of the largest gain of a margin, what others may lose, if that decreases
-_ROUNDED, _SEVERAL = 1e-9, 30  # ... and by rounding, at least and in roundings
+# What other margins may lose, as a share of the largest gain of one: in a series of steps where that share
+# falls, and by rounding (at least so much, and in units of the rounding of F).
+_LOWERED = 1e-6
+_ROUNDED, _SEVERAL = 1e-9, 30
 _LESS = 0.9
-_CLEAR = 1e-5  # of the largest gain, what others may lose by a step that is worth a look once no step gains
-_COUNTS = 1e-3  # share of the largest part of a direction
+_CLEAR = 1e-5  # the same for a step that is examined once no step gains any more
+_COUNTS = 1e-3  # share of the largest component of a direction above which a parameter belongs to it
 _NULL = 1e-11
 _FAR = 1e6  # gain of a margin after which the loss of a separated row has vanished
-_NOTHING = 1e-6  # of F
-_UNMOVED = 1e-2  # of the largest gain, what making up for all that others lose may move margins
+_NOTHING = 1e-6  # share of F that counts as zero
+_UNMOVED = 1e-2  # share of the largest gain by which a correction of the step may change any margin
 _NO_CURVATURE = 1e-30
-_LOOKED_AT_UP_TO = 600  # parameters
+_LOOKED_AT_UP_TO = 600  # number of parameters up to which a step is examined by means of a Hessian
 
 
 class Separation:
@@ -38,16 +40,16 @@ class Separation:
     Attributes
     ----------
     there : bool
-        Whether the steps have shown, except for rounding, that F has no minimum.
+        Whether the steps have shown, up to rounding, that F has no minimum.
     along : ndarray or None
-        The last step without its parts that move rows which it does not separate.
+        The last step, corrected such that it changes only the margins of rows that it separates.
     """
 
     def __init__(self, start, box=None):
         self.scale, self.size, self.box = start.scale, len(start.w), box
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
         self.there, self.doubted, self.along = False, _TWICE, None
-        self.clearest = _CLEAR, 0.0, None  # what others lose, the gain, and the step
+        self.clearest = _CLEAR, 0.0, None  # of the best step: the relative loss of others, the gain, the step
 
     def seen(self, step, change, relative):
         """Record a step and the Change of margins that it made, known to a relative error of `relative`."""
@@ -64,9 +66,10 @@ class Separation:
     def confirm(self, point):
         """Examine whether the last steps separate rows; a generator of questions.
 
-        Far along the last step the rows that it separates have no curvature left. If the others need not move
-        at all, hardly anything changes where the step is mended such that they stay. Where some values are
-        huge, a step may raise the rows that have them at next to no cost to the others, and no step at none.
+        Far along the last step the rows that it separates have no curvature left. If they are separated, the
+        step hardly changes when it is corrected such that the margins of all other rows stay. Small losses of
+        the others prove nothing: if some values are huge, a step may raise the margins of the rows that have
+        them while the others lose next to nothing, and yet no step leaves the others unchanged.
         """
         if self.receding >= self.doubted:
             few = self.size <= _LOOKED_AT_UP_TO
@@ -80,8 +83,8 @@ class Separation:
     def look(self, point, proven):
         """Whether a step has separated rows, once no step gains any more; a generator of questions.
 
-        Values end at a noise floor, and the last steps there may raise and lower margins as rounding has it:
-        the step that lowered the others least tells more, unless F is proven to be at its least.
+        The last steps before a noise floor are mostly rounding. So the step that lowered other margins least
+        is examined instead, unless F is proven to be at its minimum.
         """
         if self.size > _LOOKED_AT_UP_TO:
             return self.receding >= self.doubted
@@ -112,10 +115,10 @@ class Separation:
         return found
 
     def parameters(self, point):
-        """Those that grow without end, (size,) of bool; a generator of questions.
+        """The parameters that grow without end, (size,) of bool; a generator of questions.
 
         Where columns are collinear, as one-hot ones beside an intercept are, many directions separate the
-        same rows; told is the one of the fewest parameters, about: the least ‖d‖₁ in columns of one size.
+        same rows. The result is a direction of few parameters: that of the least ‖d‖₁ in scaled columns.
         """
         d = point.w if self.direction is None else self.direction
         if self.size <= _LOOKED_AT_UP_TO and self.box is None:
@@ -127,7 +130,7 @@ class Separation:
 
 
 def _sparsest(d, H, scale):
-    """The d + N·a of the least ‖scale·(d + N·a)‖₁, where the columns of N are what H maps to 0."""
+    """Return the d + N·a of least ‖scale·(d + N·a)‖₁, where the columns of N span the null space of H."""
     diagonal = H.diagonal()
     unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
     values, Q = scipy.linalg.eigh(H * unit * unit[:, None], check_finite=False)
@@ -149,21 +152,20 @@ def _sparsest(d, H, scale):
 
 
 def ended(direction, box):
-    """Which weights a bound keeps from going along a direction for ever."""
+    """Which weights a bound keeps from moving along a direction without end."""
     if box is None:
         return np.zeros(len(direction), dtype=bool)
     return ((direction < 0) & (box[0] > -np.inf)) | ((direction > 0) & (box[1] < np.inf))
 
 
 def separates(point, objective, box=None):
-    """Whether F at some point proves that a plane separates the classes while nothing bounds the weights; a
-    generator of questions.
+    """Whether the value of F at a point proves that a plane separates the classes; a generator of questions.
 
     A row on the wrong side has a loss of at least ℓ(0) with two classes, and of log 2 with more. If Σ s·ℓ is
-    below the least weight times that, every row is on its side. Then, without a penalty, F has no minimum:
-    it falls towards 0 as w grows. So it does where those weights alone tell the rows apart that have no
-    penalty, and no bound on their way. Offsets do not grow: where weights do, no more than rounding is left
-    of them.
+    below the least weight of a row times that, every row is on the right side. Then, without a penalty, F has
+    no minimum: it falls towards 0 as w grows. With penalties or bounds, the weights that have no penalty and
+    no bound on their way must separate the classes alone. Offsets do not matter: they stay the same while the
+    margins grow.
     """
     penalty, rows = objective.penalty, objective.rows
     least = rows.least_weight * min(objective.loss.at_zero, np.log(2))

@@ -13,16 +13,16 @@ from .solvers import questions as ask
 MAX_PASSES, INTERRUPTED = "max_passes", "interrupted"
 
 _FREE = ask.DualValue | ask.MarginChange
-"""Questions that are answered although the time is over: they hardly read."""
+"""Questions that are answered although the time is over, because they read next to nothing."""
 
 _OF_ROWS = ask.Evaluate | ask.HessianVector | ask.Curvature | ask.Draw | ask.Combine
 GRACE = 0.05
-"""Share of the time allowed that it may take to close a trial that has none left."""
+"""Share of `max_seconds` by which closing a trial may exceed it."""
 
 _LARGE = 1 << 21
 _LARGE_HESSIAN = 1 << 27
-"""Numbers of X, and products of a Hessian, from which on threads of BLAS are worth it: below, they gain less
-than they lose where the other cores are busy, since they spin while one of them waits for its turn."""
+"""Numbers of X, and multiplications for a Hessian, from which several threads of BLAS pay. Below, they gain
+less than they lose on a machine with other work, where all of them spin until the last one gets a core."""
 
 
 _AS_IT_IS = contextlib.nullcontext()
@@ -37,10 +37,10 @@ def _is_much(rows, question):
 class Session:
     """Answers the questions of trials, counts the reads, and stops trials when a budget is spent.
 
-    The time ends reads before they begin, and long work on the host wherever it looks at the clock. The first
-    evaluation of all rows is finished in any case, so that there is a model.
+    When the time is over, no further read begins, and long work on the host ends at its next check of the
+    clock. The first evaluation of all rows is finished in any case, so that there is a model.
 
-    Whatever is not a sum over many rows runs on one thread of BLAS, which sums in another order on several.
+    Whatever is not a sum over many rows runs on one thread of BLAS, since several would sum in another order.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ class Session:
 
     @property
     def seconds(self):
-        """Since the session began."""
+        """The time since the session began."""
         return clock.now() - self.started
 
     @property
     def reads_left(self):
-        """What the budget of reads allows."""
+        """The number of reads that the budget allows."""
         return self.max_passes - self.n_passes
 
     @property
@@ -77,7 +77,8 @@ class Session:
         return self.reads_left >= 2 and clock.now() < self.ends
 
     def run(self, trial):
-        """The Solution of a trial; what ends it is thrown into it, so that it closes in its own way."""
+        """Return the Solution of a trial. An exception that ends the trial is thrown into it, so that it can
+        close."""
         questions = trial.questions()
         step, value = questions.send, None
         with self._under_way():
@@ -99,8 +100,8 @@ class Session:
 
     @contextlib.contextmanager
     def _under_way(self):
-        """A context of work on the host: with a deadline, on one thread. What overflows becomes inf or nan,
-        which solvers and certificates take for what it is; nobody has to be warned of it."""
+        """A context for work on the host: with a deadline, on one thread, and without warnings of overflow,
+        since solvers and certificates handle inf and nan."""
         quiet = np.errstate(over="ignore", invalid="ignore")
         with clock.keeping(self.deadline), quiet, self._on_one_thread:
             self._on_one_thread.enter_context(blas_limit(1))
@@ -118,13 +119,13 @@ class Session:
         with self._threads_for(objective.rows, question):
             answer = objective.answer(question)
         self.deadline.at = before
-        if isinstance(question, ask.Draw):  # how many rows it takes is drawn, too
+        if isinstance(question, ask.Draw):  # the number of rows that it reads is random, too
             reads = 0.0 if answer is None else answer.rows.cost
         self.n_passes += reads
         return answer
 
     def _threads_for(self, rows, question):
-        """Any number of threads of BLAS for a sum over many rows, which it is up to the backend to order."""
+        """Allow BLAS several threads for a sum over many rows, whose order the backend determines."""
         many = isinstance(question, _OF_ROWS) and _is_much(rows, question)
         return self._on_any() if many else _AS_IT_IS
 

@@ -7,9 +7,10 @@ the driver starts from the beginning. So callbacks run only after the last step.
 The proof is a point of the dual problem (see `duality`) that takes no further Hessian than the H of the last
 step. Let d = H⁻¹g at the point w where that step ended, and let the residuals be moved along −d by the slopes
 that they had when H was made. Their sums are then those of the weights w − d exactly. Let a be the largest
-change of a margin since H was made, and t that of X·d; of several classes, those of differences of two. No
-probability has changed by more than a factor eᵃ. So the loss can have these residuals if eᵃ·t < 1; the
-Fenchel-Young gaps, which are Kullback-Leibler divergences between probabilities, then add up to::
+change of a margin since H was made, and t the largest element of |X·d|; with several classes, margins are
+replaced by the differences of two. No probability has changed by more than a factor eᵃ. So the loss can have
+these residuals if eᵃ·t < 1. The bound is the sum of the Fenchel-Young gaps, which are Kullback-Leibler
+divergences between probabilities::
 
     F(w) − F* ≤ ½·gᵀH⁻¹g · eᵃ/(1 − eᵃ·t)
 
@@ -57,9 +58,9 @@ def solution(block, loss, penalty, fit_intercept, rounds_to, tol, max_iter, budg
         Its L2 part is the same for all weights and there is no other.
     fit_intercept : bool
     rounds_to : dtype
-        Of the weights that the user gets.
+        Dtype of the weights that the user gets.
     tol, max_iter
-        As of `driver.run`.
+        As in `driver.run`.
     budget : Budget
         An exhausted budget is an unusual case.
     tell : callable (Record, w) -> bool or None
@@ -111,7 +112,7 @@ class _Fit:
     def __init__(self, block, loss, penalty, fit_intercept, rounds_to, tol, budget):
         X, (m, n), k = block.X.stored, block.X.shape, loss.n_outputs
         self.loss, self.y, self.tol, self.budget = loss, block.y, tol, budget
-        self.A = np.ones((n + fit_intercept, m)).T  # by columns, which are mostly longer than rows
+        self.A = np.ones((n + fit_intercept, m)).T  # column-major, since columns are mostly longer than rows
         centre = X.mean(axis=0, dtype=np.float64) if fit_intercept else None
         self.A[:, :n] = X - centre if fit_intercept else X
         self.at = Coordinates(n, k, fit_intercept, np.dtype(rounds_to), centre)
@@ -146,7 +147,7 @@ class _Fit:
 
     def _point(self, w):
         began = time.perf_counter()
-        z = (w.reshape(-1, self.loss.n_outputs).T @ self.A.T).T  # by columns, too: losses work on whole ones
+        z = (w.reshape(-1, self.loss.n_outputs).T @ self.A.T).T  # column-major: losses work on whole columns
         value, self.residual = self.loss.value_residual(z, self.y)
         self.residual *= self.s
         value = float(self.s[:, 0] @ value[:, 0]) + 0.5 * float(self.ridge @ (w * w))
@@ -192,7 +193,7 @@ class _Fit:
         A, k, p = self.A, self.loss.n_outputs, self.A.shape[1]
         H = np.empty((p, k, p, k))
         for a, b, curvature in self.loss.curvature_blocks(margins, self.y):
-            if a == b:  # BLAS takes half the time for a matrix by its own transpose
+            if a == b:  # BLAS takes half the time for the product of a matrix and its own transpose
                 B = A * np.sqrt(curvature * self.s)
                 H[:, a, :, a] = B.T @ B
             else:
@@ -218,7 +219,7 @@ class _Fit:
         return self.proven is not None
 
     def _bound(self, point):
-        """The proof above, with the rounding errors of the gradient; those of residuals come from margins."""
+        """The bound of the module's docstring, raised by the rounding of the gradient and of the margins."""
         k, W = self.loss.n_outputs, np.abs(point.w).reshape(-1, self.loss.n_outputs)
         d = self._solve(point.gradient)
         factor = math.exp(min(_reach(point.margins - self.margins), 1.0))
@@ -228,7 +229,8 @@ class _Fit:
         sizes = np.abs(self.A)
         relative = _EPS * (8 + 2 * float((sizes @ W).max()))
         error = relative * ((sizes.T @ np.abs(self.residual)).ravel() + self.ridge * W.ravel())
-        # The solution of a system leaves about its rounding, which a nearly singular H makes count.
+        # What the solution of the system leaves of g is about its rounding, which matters if H is nearly
+        # singular.
         error += _EPS * len(d) * float((np.abs(d) / self.scale).sum()) / self.scale
         inverse, _ = lapack.dtrtri(self.lower, lower=1)
         deviations = self.scale * np.sqrt(np.einsum("ij,ij->j", inverse, inverse))
@@ -256,7 +258,7 @@ class _Fit:
 
 
 def _reach(margins):
-    """The largest change of a margin or, of several classes, of a difference of two."""
+    """The largest change of a margin or, with several classes, of a difference of two margins."""
     if margins.shape[1] == 1:
         return float(np.abs(margins).max())
     return float((margins.max(axis=1) - margins.min(axis=1)).max())

@@ -20,17 +20,17 @@ from .solvers import SOLVERS, Whole, sgd, sparing, sparing_reads
 from .solvers.memory import Shape, in_units, needed
 
 _MAY_CHANGE = {"callback", "max_iter", "max_passes", "max_seconds", "n_threads", "verbose"}
-"""Parameters that a fit may go on with that are others than those it was begun with."""
+"""Parameters that may differ when a fit continues from a checkpoint."""
 
-_FOR_SOLVER = 0.42  # of the memory, beside blocks and margins
-_FEWER_ROWS = 100, 50, 25, 12  # of a sample, per parameter: some more reads, and still a handful
-_COPIES, _MARGINS = 2, 4  # of blocks, and of margins of the points that are kept, at most
+_FOR_SOLVER = 0.42  # share of the memory for the solver; the rest is for blocks and margins
+_FEWER_ROWS = 100, 50, 25, 12  # rows of a sample per parameter that are tried: a few more reads each
+_COPIES, _MARGINS = 2, 4  # largest number of copies of blocks, and of points whose margins are kept
 
 
 @contextlib.contextmanager
 def labelled_rows(model, X, y, sample_weight, offset=None):
     """A context with the rows and labels of a fit, for as long as they are read: a Labelled or a Streamed."""
-    for name in ("encoder_", "aside_", "threshold_"):  # of the fit before
+    for name in ("encoder_", "aside_", "threshold_"):  # attributes of an earlier fit
         vars(model).pop(name, None)
     if is_collection(X):
         X, y, sample_weight = source_of(X, y, sample_weight), None, None
@@ -48,32 +48,33 @@ def labelled_rows(model, X, y, sample_weight, offset=None):
 
 
 def _check_stream(model, y, sample_weight, offset):
-    """Raise for what a source brings itself, and for what it cannot be fitted with."""
+    """Raise an error for labels or weights beside a source, which has its own, and for solvers that cannot
+    read one."""
     for name, given in (("y", y), ("sample_weight", sample_weight), ("offset", offset)):
         if given is not None:
             raise TypeError(
-                f"`{name}` is given beside a source, which brings labels and weights; expected None."
+                f"`{name}` is given beside a source, which has its own labels and weights; expected None."
             )
     if model.solver == "sgd" or isinstance(model.solver, sgd):
         raise ValueError(
-            "`solver` is 'sgd', whose batches are made of rows in memory; expected another one for a source: "
+            "`solver` is 'sgd', which needs its rows in memory; expected another solver for a source: "
             "'auto' takes a handful of reads."
         )
 
 
 @contextlib.contextmanager
 def checkpointed(path, rows, model, labelled, chosen):
-    """A context in which what sums over rows gave is kept in a file, and found there by the next fit.
+    """A context in which sums over the rows are logged in a file, where the next fit finds them.
 
     Parameters
     ----------
     path : path-like or None
-        None keeps nothing.
+        With None, nothing is logged.
     rows : Rows
     model : estimator
     labelled : Labelled or Streamed
     chosen : sequence of str
-        What the backend and the solver are called.
+        The names of the backend and the solver.
     """
     if path is None:
         yield
@@ -81,7 +82,7 @@ def checkpointed(path, rows, model, labelled, chosen):
     backend, solver = map(str, chosen)
     if solver == "sgd":
         raise ValueError(
-            "`checkpoint` is given with solver 'sgd', which keeps none; expected another solver."
+            "`checkpoint` is given with solver 'sgd', which cannot keep one; expected another solver."
         )
     parameters = {
         name: repr(value) for name, value in model.get_params(deep=False).items() if name not in _MAY_CHANGE
@@ -104,7 +105,7 @@ def is_streamed(labelled):
 
 
 def check_room(labelled, solver, n_outputs, n_models=1):
-    """Bytes that a solver needs beside the blocks; MemoryError where there are not so many."""
+    """Return the bytes that a solver needs beside the blocks, or raise MemoryError if `memory` has fewer."""
     if is_streamed(labelled):
         shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
         wanted = needed(solver, shape) + (n_models - 1) * shape.beside_others()
@@ -122,17 +123,17 @@ def check_room(labelled, solver, n_outputs, n_models=1):
 
 
 def keep_blocks(labelled, beside):
-    """Let blocks stay in memory beside so many bytes that the solver of a single fit needs."""
+    """Let blocks stay in memory as far as the bytes `beside` them, for the solver of a single fit, allow."""
     if isinstance(labelled, Streamed) and isinstance(labelled.store, Store):
         labelled.store.allow(room_for_blocks(labelled.memory, beside))
 
 
 def with_room(labelled, chosen, n_outputs, asked, l1):
-    """The solver of a fit, its name and the reason: those chosen or, where "auto" was `asked`, what takes
-    fewer reads; where that needs more memory than there is, the same one with smaller samples, or what makes
-    no Hessian, if that has room.
+    """Return the solver of a fit to a source, its name and the reason.
 
-    So the same source gives the same bits with any memory but one that is too small for them.
+    If "auto" was `asked`, the solver is one that takes fewer reads than the one `chosen`. If that needs more
+    memory than there is, it gets smaller samples; if these do not fit either, a solver without a Hessian is
+    used. So the same source gives the same bits with any memory that is not too small for the first choice.
     """
     if not (is_streamed(labelled) and isinstance(asked, str) and asked == "auto"):
         return chosen
@@ -145,7 +146,7 @@ def with_room(labelled, chosen, n_outputs, asked, l1):
         if rows < getattr(chosen[0], "rows_per_parameter", 0):
             smaller = dataclasses.replace(chosen[0], rows_per_parameter=rows)
             if needed(smaller, shape) <= room:
-                return smaller, chosen[1], short + f"more than {rows} rows a parameter in a sample"
+                return smaller, chosen[1], short + f"more than {rows} rows per parameter in a sample"
     least = sparing(shape, l1)
     if needed(least, shape) > room:
         return chosen
@@ -154,7 +155,7 @@ def with_room(labelled, chosen, n_outputs, asked, l1):
 
 
 def _whole(labelled, n_outputs):
-    """The source, as what a read of it costs depends on it."""
+    """The sizes of a source, on which the cost of a read depends."""
     store = labelled.store
     m, n = store.shape
     bytes_of_entry = store.dtype.itemsize + (4 if store.kind.sparse else 0)
@@ -166,12 +167,12 @@ def _shape(labelled, n_outputs):
     m, n = labelled.store.shape
     row = labelled.store.nbytes / m
     proof = most_of_proof(labelled.store.nbytes, labelled.memory)
-    m = min(m, int(proof / row * (n + 1) * n_outputs / 2.5))  # as far as a proof goes
+    m = min(m, int(proof / row * (n + 1) * n_outputs / 2.5))  # no more rows than a proof may use
     return Shape(m, n, n_outputs, int(m * row), real=0)
 
 
 def _room(labelled, n_outputs):
-    """Bytes for a solver: a part of the memory, or what blocks and margins leave where they are few."""
+    """Bytes for a solver: a share of the memory, or more if blocks and margins leave more."""
     store = labelled.store
     beside = _COPIES * (store.nbytes + 8 * _MARGINS * store.shape[0] * n_outputs)
     return max(_FOR_SOLVER * labelled.memory, labelled.memory - beside)

@@ -13,20 +13,20 @@ from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, split, t
 from .solvers.newton import conjugate_gradients, worth_blocks
 
 FACTORED_UP_TO = 2000
-"""Parameters up to which H_S is a matrix; beyond, conjugate gradients do."""
+"""Parameters up to which H_S is formed and factored; beyond, conjugate gradients solve the systems."""
 
-_PRODUCTS = 60  # of conjugate gradients
-_BLOCKS_UP_TO = 1000  # features of a block for each class
+_PRODUCTS = 60  # largest number of products in conjugate gradients
+_BLOCKS_UP_TO = 1000  # features up to which the preconditioner has a block for each class
 _LIFT = 1e-14
-_FLAT = 1e-12  # curvature of a unit diagonal that steps leave alone where that costs little
+_FLAT = 1e-12  # with L1, steps avoid directions with less curvature than this, for a unit diagonal
 _TINY = 1e-300
-_SURE = 10  # times its error, a slope that is there
-_ABOUT, _STEPS = 0.01, 6  # of a cost, what is left open, and products until then
-_LEFT, _REFINED = 1e-6, 2  # of a decrement, what a solution may leave, and how often it is refined
+_SURE = 10  # a slope is not rounding if it exceeds its error by this factor
+_ABOUT, _STEPS = 0.01, 6  # relative error at which the iteration for a cost ends, and its steps at most
+_LEFT, _REFINED = 1e-6, 2  # share of the decrement that a solution may miss, and refinements of it at most
 
 
 def possible(penalty, size):
-    """Whether there is a way: where a matrix is too large, conjugate gradients need an L2 penalty alone."""
+    """Whether systems can be solved: without a matrix, conjugate gradients need an L2 penalty and no L1."""
     return size <= FACTORED_UP_TO or (penalty.modulus > 0 and not penalty.has_l1)
 
 
@@ -40,12 +40,12 @@ class Matrix:
     active : ndarray (p,) of bool, or None for all
     ridge : ndarray (p,)
     ridged : bool
-        Whether all weights but intercepts have a part of it.
+        Whether all weights but intercepts have a positive one.
     fixed : ndarray (p,) of bool, or None
-        With an L1 penalty, whose sums have to be zero: what others are left with is made up for by scaling
-        all residuals, so that no direction has to be taken apart.
+        With an L1 penalty, the weights whose sums have to be zero. What is left of the other sums is
+        compensated by scaling all residuals, so that no direction has to be treated separately.
     cholesky : function or None
-        As of a Start.
+        As in `Start`.
     """
 
     def __init__(self, H, rows, active, ridge, ridged, fixed=None, cholesky=None):
@@ -58,10 +58,10 @@ class Matrix:
         self.flat, self.bounded = None, True
         self.cholesky = cholesky or linalg.cholesky
         self.factor, least = _factored(self.H, self.cholesky)
-        self.vague = least <= LOST  # what some directions have may be rounding
+        self.vague = least <= LOST  # the curvature of some directions may be rounding
 
     def look_closely(self, there):
-        """Take directions apart whose curvature is but rounding; a generator of questions."""
+        """Treat directions separately whose curvature is only rounding; a generator of questions."""
         few = len(self.H) <= LOOKED_AT_UP_TO
         if self.made_up:
             basis = split(self.H, _FLAT)[0] if self.vague and few else None
@@ -74,17 +74,17 @@ class Matrix:
             self.factor = lambda v: basis @ (basis.T @ v)
 
     def solve(self, there, residual):
-        """(H_S + λ)⁻¹·residual, nan where there is no factor; a generator of questions.
+        """Return d = (H_S + λ)⁻¹·residual, nan if there is no factor; a generator of questions.
 
-        `curved` becomes H_S + λ times it, and `short` what may be had of the l that is left of `residual`:
-        ½·lᵀ(H_S + λ)⁻¹l. Where the matrix has lost digits, a product with the rows tells: margins along the
-        step cancel before they are squared.
+        It also sets `curved` to (H_S + λ)·d, and `short` to ½·lᵀ(H_S + λ)⁻¹l for what is left of `residual`,
+        l. If the matrix has lost digits, `curved` is a product with the rows, which is more accurate: margins
+        along the step cancel before they are squared.
         """
         if self.factor is None:
             self.curved, self.short = np.full(self.size, np.nan), math.inf
             return self.curved
         step = self._full(self.factor(residual[self.active]))
-        if self.made_up:  # a factor of a nearly singular matrix leaves more than rounding
+        if self.made_up:  # what the factor of a nearly singular matrix leaves exceeds rounding
             left = (residual - self.whole @ step)[self.fixed]
             step[self.fixed] += left / np.maximum(self.whole.diagonal()[self.fixed], _TINY)
             self.curved, self.short = self.whole @ step, 0.0
@@ -106,7 +106,7 @@ class Matrix:
         return step
 
     def removed(self, residual):
-        """What moving residuals along a step takes from their sums: those that are not active change too."""
+        """What moving residuals along the last step takes from their sums, those of other weights included."""
         if self.made_up:
             return np.where(self.fixed, residual, self.curved)
         if self.size == len(self.H):
@@ -114,7 +114,7 @@ class Matrix:
         return np.where(self._full(True), residual, self.curved)
 
     def misses(self, residual, error, allowed):
-        """Whether a column that no row has is left with more of a slope than scaling may make up for."""
+        """Whether a column that is zero in all rows of S has a slope that scaling cannot compensate."""
         unseen = self.whole.diagonal() <= self.ridge_of_all
         if self.made_up:
             unseen &= ~self.fixed
@@ -131,7 +131,7 @@ class Matrix:
         return self._full(self.flat @ signs)
 
     def lost(self, residual, error):
-        """What is to be had along directions without curvature: all, but nothing where the slope is error."""
+        """How far F can fall along directions without curvature: inf, or 0 if the slopes are only errors."""
         if not self.bounded:
             return 0.0 if self.ridged else math.inf
         if not self.has_flat:
@@ -140,9 +140,10 @@ class Matrix:
         return math.inf if (abs(slopes) > _SURE * errors).any() else 0.0
 
     def cost(self, error, more, little=0.0):
-        """½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, about, but for directions that are not seen.
+        """Estimate the largest ½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, from a few random signs.
 
-        Up to `little` it may be that of H_S + λ, which is no smaller and has been factored.
+        Directions without curvature are left out. If the result for H_S + λ, which is factored already, is at
+        most `little` and no smaller, it is returned.
         """
         e = (error * _signs(self.size))[:, self.active]
         cost = _most(self.factor, e)
@@ -155,10 +156,11 @@ class Matrix:
         return _most(_factored(more * (self.H - ridge) + ridge, self.cholesky)[0], e)
 
     def _refined(self, e, more):
-        """The largest eᵀ(more·H_S + λ)⁻¹e of some rows e, from the factor of H_S + λ, or None.
+        """The largest eᵀ(more·H_S + λ)⁻¹e over the rows of e, by conjugate gradients, or None.
 
-        Conjugate gradients take two steps where ridges are small: the matrices then differ by the factor
-        `more`, and along shifts of all classes by none. With ridges of all sizes another factor takes less.
+        The preconditioner is the factor of H_S + λ. If ridges are small, the two matrices differ by the
+        factor `more`, or not at all along shifts of all classes, so that two steps suffice. With ridges of
+        all sizes the iteration is given up: another factor then takes less.
         """
         known, before, step = 0.0, math.inf, np.zeros_like(e)
         for _ in range(_STEPS):
@@ -183,15 +185,16 @@ def _signs(size):
 
 
 def _most(solve, e):
-    """The largest eᵀ·solve(e) of some rows e; inf where there is no factor."""
+    """The largest eᵀ·solve(e) over the rows of e; inf if there is no factor."""
     if solve is None:
         return math.inf
     return max(float(own @ solved) for own, solved in zip(e, solve(e.T).T, strict=True))
 
 
 def _factored(H, cholesky):
-    """A function v -> H⁻¹v for v (p,) or (p, k), or None, and the least pivot of H in a unit diagonal."""
-    if not len(H):  # LAPACK wants some
+    """Return a function v -> H⁻¹v for v (p,) or (p, k), or None, and the least pivot of H scaled to a unit
+    diagonal."""
+    if not len(H):  # LAPACK accepts no empty matrix
         return lambda v: v, 1.0
     scale, lift = to_unit_diagonal(H), _LIFT
     A = H * scale
@@ -210,7 +213,7 @@ def _factored(H, cholesky):
 
 
 class Products:
-    """H_S + λ, applied. The first system is solved for all parameters, those that follow for intercepts."""
+    """H_S + λ by its products. Only the first system is solved for all parameters, others for intercepts."""
 
     bounded, flat, made_up, vague, short = False, None, False, False, 0.0
 
@@ -245,9 +248,9 @@ class Products:
 def products(there, rows, fixed, start, before=None):
     """`Products` at a point; a generator of questions.
 
-    Where those `before` took as many products as blocks of the Hessian cost, one for each class, as with
-    columns of very different scales, these take the place of a diagonal. So does the Hessian without the
-    levels of a category, where that takes few products.
+    The preconditioner is a diagonal. If the `Products` before took more products than the blocks of the
+    Hessian cost, one for each class, it is made of these blocks. If the levels of a category can be
+    eliminated from the Hessian at the cost of few products, that solve is the preconditioner.
     """
     diagonal = yield ask.Curvature(there.w, ask.DIAGONAL, rows)
     k, size, blocks = start.n_outputs, len(there.w), None

@@ -1,23 +1,23 @@
 """How many rows a proof moves.
 
-The bound is about m/(|S| − size) times the truth: the inverse of a Hessian of |S| rows is that much larger.
-It takes size² operations a row.
+The bound by a set S of rows is about m/(|S| − size) times the true gap, because the inverse of the Hessian of
+S is that much larger than that of all m rows. That Hessian takes size² operations per row.
 """
 
 import math
 
 ROWS_PER_PARAMETER = 16
-"""So many rows a proof may move, unless a certificate says otherwise."""
+"""Rows per parameter that a proof may move, unless a certificate sets another number."""
 
 FEWEST = 3
-"""Rows per parameter; with fewer, their Hessian says too little about some directions."""
+"""Rows per parameter; with fewer, their Hessian is too inaccurate in some directions."""
 
-_ALL_UP_TO = 24  # rows per parameter
-_READS = 2.5  # that a Hessian over so many times m/size rows costs, about
-_ROOM = 1.2  # how far below `tol` a proof by some rows has to be expected before it is tried
+_ALL_UP_TO = 24  # rows per parameter up to which all rows are moved
+_READS = 2.5  # the cost, in reads, up to which the Hessian of the moved rows is always worth it
+_ROOM = 1.2  # a proof by some rows is tried if its expected bound is below the goal by this factor
 _FEW = 1 << 18  # numbers of X up to which a tight bound costs next to nothing
 _TINY = 1e-300
-_WORK = 1 << 33  # multiplications up to which a Hessian of all rows is made where some did not do
+_WORK = 1 << 33  # multiplications up to which a Hessian of all rows is formed if some rows did not suffice
 
 
 def all_move(m, size):
@@ -26,12 +26,12 @@ def all_move(m, size):
 
 
 def fewest(has_l1):
-    """Rows per parameter to begin with: under L1 the residuals have to be exact."""
+    """Rows per parameter to begin with: more under L1, where the sums of residuals have to be exact."""
     return ROWS_PER_PARAMETER if has_l1 else FEWEST
 
 
 def among(sample, size):
-    """The handle on a solver's sample where so many of its rows can be moved, else None."""
+    """The handle on a solver's sample if it has at least `size` rows to move, else None."""
     return sample if sample is not None and size <= sample.rows.n_rows else None
 
 
@@ -46,27 +46,27 @@ def most_of(m, size, per_parameter):
 
 
 def reach(m, size, estimate, per_parameter):
-    """About the bound that a proof by as many rows as are worth it comes to; nan where nothing is known."""
+    """Estimate the bound that a proof by as many rows as are worth moving gives; nan if nothing is known."""
     return estimate if all_move(m, size) else estimate * max(m / most_of(m, size, per_parameter), 1.0)
 
 
 def numbers(m, size, estimate, goals, per_parameter, fewest, cheap):
-    """The numbers to try in turn; inf for all, none where too many are needed.
+    """Return the numbers of rows to try in turn; inf stands for all rows, [] for more than is worth it.
 
-    They are for the first of the goals that is to be had, so that nothing is left to be made tighter.
+    They are for the first goal that can be reached.
 
     Parameters
     ----------
     m, size : int
         Rows and parameters.
     estimate : float
-        What is to be proven, about; nan where nothing is known.
+        The approximate gap; nan if nothing is known.
     goals : sequence of float
-        Bounds that are wanted.
+        The bounds that are wanted, the preferred one first.
     per_parameter, fewest : float
-        Rows that may be moved per parameter, and that have to be.
+        The largest and the least number of rows per parameter.
     cheap : bool
-        Whether all rows cost next to nothing.
+        Whether moving all rows costs next to nothing.
     """
     if all_move(m, size):
         return [math.inf]

@@ -130,7 +130,7 @@ def test_names_and_files(tmp_path):
 @pytest.mark.parametrize(
     "factors, words",
     [
-        ([1, 2, 3], r"`penalty_factor` has shape \(3,\); expected one number a column, \(5,\)"),
+        ([1, 2, 3], r"`penalty_factor` has shape \(3,\); expected one number per column, \(5,\)"),
         ([1, 2, 3, -1, 1], "has -1.0 for column 3; expected finite numbers of at least 0"),
         ([1, 2, np.nan, 1, 1], "has nan for column 2"),
         (["a"] * 5, "`penalty_factor` must be numbers"),

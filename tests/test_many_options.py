@@ -89,7 +89,7 @@ def test_splits_know_offsets_and_names_of_columns(name):
     [
         ({"offset": [0.0, 1.0]}, "`offset` has shape"),
         ({"penalty_factor": [1.0, -1.0, 1.0, 1.0]}, "at least 0"),
-        ({"penalty_factor": [1.0]}, "expected one number a column"),
+        ({"penalty_factor": [1.0]}, "expected one number per column"),
         ({"bounds": (1, 0)}, "lower <= upper"),
         ({"bounds": (0, 1), "solver": "lbfgs"}, "cannot handle `bounds`"),
         ({"bounds": (0, 1), "l1_ratio": 0.5}, "L1 penalty"),

@@ -274,7 +274,7 @@ def test_auto_takes_what_the_memory_has_room_for():
 
 
 def test_a_smaller_sample_is_taken_before_another_solver(monkeypatch):
-    """25 rows a parameter where 91 have no room: about as few reads, and the same optimum."""
+    """25 rows per parameter where there is no room for 91: about as few reads, and the same optimum."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((141_000, 30)).astype(np.float32)
     y = (X[:, :3].sum(axis=1) + rng.logistic(size=len(X)) > 0).astype(int)
@@ -284,7 +284,7 @@ def test_a_smaller_sample_is_taken_before_another_solver(monkeypatch):
     tight = LogisticRegression(backend="numba").fit(chunked(X, y))
     assert roomy.solver_ == tight.solver_ == "newton-subsampled"
     assert (
-        "more than 25 rows a parameter" in tight.solver_.reason and "too little" not in roomy.solver_.reason
+        "more than 25 rows per parameter" in tight.solver_.reason and "too little" not in roomy.solver_.reason
     )
     assert tight.n_passes_ <= roomy.n_passes_ + 2 and tight.status_ == "converged"
     np.testing.assert_allclose(tight.coef_, roomy.coef_, atol=1e-4)

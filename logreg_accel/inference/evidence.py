@@ -163,7 +163,7 @@ def _streamed(clf, source, given, about_means):
     for name, values in given.items():
         if values is not None:
             raise TypeError(
-                f"`{name}` is given beside a source, which brings labels and weights; expected None."
+                f"`{name}` is given beside a source, which has its own labels and weights; expected None."
             )
     with contextlib.ExitStack() as undo:
         labelled = undo.enter_context(opened(source, clf.class_weight))
