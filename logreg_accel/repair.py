@@ -292,7 +292,7 @@ class Repair:
         return duality.rounding(point.rounding / point.value, self.start.scale, self.point.value, piled)
 
     def _rounding(self, metric, little):
-        """½·εᵀH⁻¹ε for the rounding ε of the gradient, which raises the bound; `little` more may be returned."""
+        """½·εᵀH⁻¹ε for the rounding ε of the gradient, or a larger number if that is at most `little`."""
         if self.whole:
             return metric.cost(self._error(), 1.0)
         if self.point.rounding < _EXACT * self.point.value:

@@ -106,7 +106,7 @@ class Matrix:
         return step
 
     def removed(self, residual):
-        """What moving residuals along the last step takes from their sums, those of other weights included."""
+        """What moving residuals along the last step takes from their sums, also those of other weights."""
         if self.made_up:
             return np.where(self.fixed, residual, self.curved)
         if self.size == len(self.H):
