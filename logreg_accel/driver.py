@@ -1,29 +1,31 @@
 """Runs solvers: a `Trial` is one model being fitted, whose questions a `Session` answers."""
 
+import functools
 import math
 import time
 
 import numpy as np
 
+from . import rounding
 from .box import BoxCertificate
 from .certificate import MAX_ITER, Certificate
 from .clock import MAX_SECONDS, Stop
-from .history import UNKNOWN, Record, Solution, norm_of
+from .history import ESTIMATED, SEPARABLE, UNKNOWN, Record, Solution, norm_of
 from .session import INTERRUPTED, MAX_PASSES, Session
 from .solvers import questions as ask
 from .solvers.nearly_singular import LOOKED_AT_UP_TO
 from .solvers.newton import newton_cholesky
 
-CALLBACK, SEPARABLE = "callback", "separable"
-ESTIMATED = "estimated"  # only an estimate is below `tol`, and no proof is possible
+CALLBACK = "callback"
 
 SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, INTERRUPTED}
 """Statuses without a warning; a noise floor above `HIGH_FLOOR` causes one."""
 
 _PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # after them, a proof is tried
 
-HIGH_FLOOR, _LOW_FLOOR = 1e-6, 1e-8
-"""Relative suboptimality at which rounding should not yet have stopped a fit; Newton's method in float64."""
+HIGH_FLOOR = 1e-6
+_FLOORS = 1e-8, HIGH_FLOOR
+"""Relative suboptimality at which rounding should not yet have stopped a fit: in float64, and in float32."""
 
 _PATIENCE = 2  # accepted points in a row without a new least value or gradient norm
 
@@ -80,17 +82,17 @@ def run(
         high = found.status == ask.NOISE_FLOOR and found.suboptimality > max(floor, tol)
         return high and not getattr(solver, "partial", False) and session.goes_on
 
-    more, exact = (tol, max_iter, callback, seed), None
-    if goes_on() and (exact := objective.answer(ask.Draw(ask.InFloat64()))) is not None:
-        found = _taken_on(session, solver, objective, exact, found, *more)
+    taken_on = functools.partial(_taken_on, session, objective, tol, max_iter, callback, seed)
     smooth = not np.any(objective.penalty.l1) and getattr(solver, "box", None) is None
     few = len(found.w) <= LOOKED_AT_UP_TO and not isinstance(solver, newton_cholesky)
-    if smooth and few and goes_on(_LOW_FLOOR) and (exact or objective.at.dtype == np.float64 or goes_on()):
-        found = _taken_on(session, newton_cholesky(), objective, exact or objective, found, *more)
-    return found
+    closely = newton_cholesky() if smooth and few else solver
+    other, rounds = closely is not solver, objective.at.dtype != np.float64
+    if rounds and goes_on() and (more := rounding.once(objective, closely, found, taken_on, goes_on)):
+        return more
+    return taken_on(closely, objective, found) if other and goes_on(_FLOORS[rounds]) else found
 
 
-def _taken_on(session, solver, objective, exact, found, tol, max_iter, callback, seed):
+def _taken_on(session, objective, tol, max_iter, callback, seed, solver, exact, found):
     """The Solution of a run that rounding stopped, continued in float64 or by another solver."""
 
     def as_asked(w):
@@ -250,10 +252,8 @@ class Trial:
         self.best = point if self.best is None else self.best
         step = norm_of(point.w - self.accepted.w) if self.accepted else 0.0
         rate = self.objective.rows.nbytes / took / 1e9
-        n_iter, n_passes, norm = max(self.n_iter, 0), self.session.n_passes, norm_of(point.gradient)
-        self.history.append(
-            Record(n_iter, n_passes, point.value, norm, math.nan, step, self.session.seconds, rate)
-        )
+        known = max(self.n_iter, 0), self.session.n_passes, point.value, norm_of(point.gradient), math.nan
+        self.history.append(Record(*known, step, self.session.seconds, rate))
         if question.diagonal and point.diagonal is None:
             raise Stop(MAX_PASSES)
         return point

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.linalg import blas
 
+SEPARABLE = "separable"
+ESTIMATED = "estimated"  # only an estimate is below `tol`, and no proof is possible
+
 
 class Record(NamedTuple):
     """One evaluation, as kept in `history_`.

@@ -174,9 +174,8 @@ class Objective:
                 case ask.Draw():
                     return self._draw(question.what)
                 case ask.LineMinimum(start, end):
-                    return line_search.minimum(
-                        between.slopes(self, start, end), *line_search.ends(start, end)
-                    )
+                    slopes = between.slopes(self, start, end)
+                    return line_search.minimum(slopes, *line_search.ends(start, end))
                 case ask.MarginChange(start, end, in_loss=in_loss):
                     return (between.above if in_loss else between.change)(self, start, end)
                 case ask.DualValue(point, hope):
@@ -266,8 +265,9 @@ class Objective:
                 rows = self.rows.of_sample(sample.rows, size)
             case ask.InFloat64(rounded):
                 rows = self.rows.in_float64(self.fit_intercept)
-                if rows is not None and not rounded:
-                    rows.rounds_to = rows.dtype
+                rows = rows.unrounded() if rows is not None and not rounded else rows
+            case ask.Unrounded():
+                rows = self.rows.unrounded()
             case ask.Columns(which):
                 penalty = self.penalty.of_some(self.at.numbers_of(which))
                 return self._on(of_columns(self.rows, which), penalty)

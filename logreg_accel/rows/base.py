@@ -1,6 +1,7 @@
 """The interface of all rows: blocks in a fixed order, sums over them, handles on row vectors."""
 
 import contextlib
+import copy
 
 import numpy as np
 
@@ -204,6 +205,14 @@ class Rows:
         """All rows with sums in float64; None if their sums are in float64 already, or if that is not
         offered."""
         return None
+
+    def unrounded(self):
+        """The same rows for points that are not rounded; None if sums are not in float64."""
+        if self.dtype != np.float64:
+            return None
+        rows = copy.copy(self)
+        rows.rounds_to = rows.dtype
+        return rows
 
     def witnesses(self, size, seed, mass=None):
         """Rows with their own weights and sums in float64, drawn by mass.

@@ -71,3 +71,7 @@ class InFloat64(NamedTuple):
     """
 
     rounded: bool = True
+
+
+class Unrounded(NamedTuple):
+    """The same rows, with points that keep the digits of float64; None if sums are not in float64."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .draws import Batch, Columns, InFloat64, RowSpace, Sample, Witnesses
+from .draws import Batch, Columns, InFloat64, RowSpace, Sample, Unrounded, Witnesses
 
 CONVERGED = "converged"
 NOISE_FLOOR = "noise floor"
@@ -190,7 +190,7 @@ class Draw:
     made in float64 already (InFloat64), or if Columns cannot be gathered where the rows are.
     """
 
-    what: Sample | Witnesses | Batch | RowSpace | Columns | InFloat64
+    what: Sample | Witnesses | Batch | RowSpace | Columns | InFloat64 | Unrounded
 
 
 @dataclass(frozen=True)
