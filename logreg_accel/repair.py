@@ -14,7 +14,7 @@ import numpy as np
 from . import duality, witnesses
 from .metric import against_shifts, without_shifts
 from .solvers import questions as ask
-from .solvers.nearly_singular import FLAT
+from .solvers.nearly_singular import noise
 from .systems import FACTORED_UP_TO, Matrix, products
 
 _ROUNDS = 8
@@ -165,7 +165,7 @@ class Repair:
         slope, and their whole loss may vanish along the step."""
         step = metric.along_flat()
         curved = yield ask.HessianVector(self.point.w, step, margins=self.point.margins)
-        return float(step @ curved) > FLAT
+        return float(step @ curved) > metric.flat.shape[1] * noise(len(step)) ** 2
 
     def _gap_of_exact_sums(self):
         """Compute the bound again, from a gradient of all rows that is summed in float64."""

@@ -1,7 +1,11 @@
 """The systems of a proof: how often they are factored, and what their solutions are worth."""
 
+import math
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from logreg_accel import LogisticRegression, systems
 from logreg_accel.systems import Matrix
@@ -68,3 +72,32 @@ def test_columns_that_no_row_has_are_missed_where_nothing_is_made_up_for():
     metric = Matrix(np.diag([1.0, 0.0]), None, None, np.zeros(2), False)
     assert metric.misses(np.array([0.0, 1e-3]), np.full(2, 1e-9), np.zeros(2))
     assert not metric.misses(np.array([1e-3, 0.0]), np.full(2, 1e-9), np.zeros(2))
+
+
+def last_digits(low, m=240):
+    """Columns a, a + 2⁻²⁰·b and a + c/2^low without a rounding error; the labels; and (a, b, c)."""
+    rng = np.random.default_rng(0)
+    parts = rng.integers(-8, 9, (3, m)).T.astype(float)
+    X = parts[:, :1] + parts * [0, 2.0**-20, 2.0**-low]
+    assert (X[:, 2] - X[:, 0] == 2.0**-low * parts[:, 2]).all()
+    y = (parts @ [0.3, 0.2, 0.5] + 2 * rng.logistic(size=m) > 0).astype(int)
+    return X, y, parts
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "newton-subsampled", "lbfgs"])
+@pytest.mark.parametrize("low", [43, 46, 48])
+def test_the_last_digits_of_columns_are_no_rounding_errors(solver, low):
+    """The Hessian loses both differences, and products with it lose the smaller one beside the other."""
+
+    def value(w, intercept):
+        return np.logaddexp(0, np.where(y == 1, -1, 1) * (parts @ w + intercept)).sum()
+
+    X, y, parts = last_digits(low)
+    alone = LogisticRegression(C=np.inf, tol=1e-12).fit(parts, y)
+    least = value(alone.coef_[0], alone.intercept_)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(solver=solver, C=np.inf, backend="numpy").fit(X, y)
+    w = np.append(math.fsum(model.coef_[0]), model.coef_[0, 1:] * [2.0**-20, 2.0**-low])
+    distance = 1 - least / value(w, model.intercept_)
+    assert distance <= min(model.suboptimality_bound_, 1e-3)

@@ -8,11 +8,15 @@ from .questions import MATRIX, Curvature, HessianVector
 LOST = 1e-10
 """Up to this size, curvatures of a matrix with unit diagonal may be rounding errors or be hidden by them."""
 
-FLAT = 1e-26
-"""Up to this size, curvatures are rounding errors even in products with the Hessian."""
-
 LOOKED_AT_UP_TO = 600
 """Number of parameters up to which directions are computed one by one."""
+
+_ROUNDED = 4 * float(np.finfo(np.float64).eps)  # times √p, the rounding of a sum of p terms
+
+
+def noise(size):
+    """The root of the curvature that rounding alone may give to a direction, for a unit diagonal."""
+    return _ROUNDED * size**0.5
 
 
 def to_unit_diagonal(H):
@@ -35,7 +39,8 @@ def directions(here, H, on=None, active=slice(None)):
     A product H·v adds up x·(c·(x·v)), where x·v cancels before it is squared. So it resolves curvatures down
     to the square of the rounding, whereas the matrix resolves them only down to the rounding. Components
     along the other directions, which are due to rounding, are first removed from the lost ones; otherwise
-    they would dominate their curvature.
+    they would dominate their curvature. A direction with a much smaller curvature than others is hidden once
+    more, by the rounding of its products with them, so it is multiplied again without them.
 
     Parameters
     ----------
@@ -49,12 +54,17 @@ def directions(here, H, on=None, active=slice(None)):
     basis, lost = split(H)
     if not lost.shape[1]:
         return basis, lost
-    lost = lost - basis @ (basis.T @ (yield from _products(here, lost, on, active)))
-    products = yield from _products(here, lost, on, active)
-    curvatures, turn = scipy.linalg.eigh(lost.T @ products, check_finite=False)
-    curved = curvatures > FLAT
-    lost = lost @ turn
-    return np.hstack([basis, lost[:, curved] / np.sqrt(curvatures[curved])]), lost[:, ~curved]
+    lost, least = lost - basis @ (basis.T @ (yield from _products(here, lost, on, active))), noise(len(H))
+    while lost.shape[1]:
+        products = yield from _products(here, lost, on, active)
+        curvatures, turn = scipy.linalg.eigh(lost.T @ products, check_finite=False)
+        largest = np.sqrt(max(curvatures[-1], 0.0))
+        curved, lost = curvatures > least * max(least, largest), lost @ turn
+        basis = np.hstack([basis, lost[:, curved] / np.sqrt(curvatures[curved])])
+        lost = lost[:, ~curved]
+        if not largest > least:
+            break
+    return basis, lost
 
 
 def solution(here, on=None):
