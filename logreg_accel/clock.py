@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from contextvars import ContextVar
+from threading import Event
 
 MAX_SECONDS = "max_seconds"
 
@@ -28,6 +29,7 @@ class Deadline:
 
 
 _deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+_called_off: ContextVar[Event | None] = ContextVar("called off", default=None)
 
 
 @contextlib.contextmanager
@@ -40,10 +42,26 @@ def keeping(deadline):
         _deadline.reset(token)
 
 
+@contextlib.contextmanager
+def until(event):
+    """A context whose work, with all fits in it, ends once an event is set, as if the time were over."""
+    token = _called_off.set(event)
+    try:
+        yield
+    finally:
+        _called_off.reset(token)
+
+
+def is_over(end):
+    """Whether a time has passed, or the work was called off."""
+    event = _called_off.get()
+    return now() > end or (event is not None and event.is_set())
+
+
 def check():
     """Raise Stop after the deadline: called between blocks of work of some hundredths of a second."""
     deadline = _deadline.get()
-    if deadline is not None and now() > deadline.at:
+    if deadline is not None and is_over(deadline.at):
         raise Stop(MAX_SECONDS)
 
 

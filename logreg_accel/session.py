@@ -74,7 +74,7 @@ class Session:
     @property
     def goes_on(self):
         """Whether the budgets allow another run."""
-        return self.reads_left >= 2 and clock.now() < self.ends
+        return self.reads_left >= 2 and not clock.is_over(self.ends)
 
     def run(self, trial):
         """Return the Solution of a trial. An exception that ends the trial is thrown into it, so that it can
@@ -111,7 +111,7 @@ class Session:
         objective = getattr(question, "on", None) or trial.objective
         reads = objective.reads(question)
         first = trial.best is None and objective is trial.objective and isinstance(question, ask.Evaluate)
-        if clock.now() > self.ends and not first and not isinstance(question, _FREE):
+        if clock.is_over(self.ends) and not first and not isinstance(question, _FREE):
             raise Stop(MAX_SECONDS)
         if trial.best is not None and reads and reads > self.reads_left:
             raise Stop(MAX_PASSES)

@@ -123,6 +123,11 @@ class Backend:
         """A context in which this backend's libraries use at most `n_threads` threads."""
         return blas_limit(self.n_threads)
 
+    @property
+    def abreast(self):
+        """How many calls `each` has under way at a time."""
+        return 1
+
     def each(self, work, count):
         """Call work(i) for all i below `count`, in any order, until the deadline."""
         for i in range(count):

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 
 from .. import driver, fitting, options, streaming
 from ..backends import get_backend
@@ -17,7 +16,8 @@ from ..objective import Objective
 from ..rows import MemoryRows
 from ..solvers import SOLVERS, newton_subsampled, resolve_solver
 from .lockstep import Lockstep
-from .start import onward, path_start, shared_rows
+from .single import OneByOne
+from .start import path_start, shared_rows
 from .table import penalty_of, weight_of
 
 _TOGETHER = {"newton-subsampled"}
@@ -32,8 +32,6 @@ _TOGETHER_WHERE_DEAR = _TOGETHER | {"newton-cholesky", "newton-cg", "lbfgs"}
 _PROOF_ROWS = 4
 """Rows per parameter that a proof may move. The Hessian of these rows serves a single model, whereas one more
 step, after which fewer rows suffice, takes a read that all models share."""
-
-_BUDGETS = {driver.MAX_PASSES, driver.MAX_SECONDS, driver.CALLBACK, driver.MAX_ITER}
 
 
 class Progress(NamedTuple):
@@ -89,7 +87,7 @@ def solve_table(template, shared, specs, callback=None, starts=None):
     together = [i for i, spec in enumerate(specs) if run.is_smooth(spec)]
     if starts is None and len(together) > 1 and run.shares_reads:
         run.in_lockstep(together)
-    run.one_by_one(starts)
+    OneByOne(run, starts).fit()
     return Outcome(run.fitted, run.n_passes)
 
 
@@ -106,7 +104,6 @@ class _Run:
         self.template, self.shared, self.specs, self.callback = template, shared, specs, callback
         self.fitted: list = [None] * len(specs)
         self.session = Lockstep(template.max_passes, template.max_seconds)
-        self.stopped = False  # by the callback: the remaining models get no time
         self.totals: dict = {}
         self.scales: dict = {}
         matrix, self.loss = shared.X, loss_of(len(shared.classes))
@@ -203,7 +200,7 @@ class _Run:
             ]
             for trial in trials:
                 trial.certificate.rows_per_parameter = _PROOF_ROWS
-            solutions = session.run_all(trials, lambda live: self._tell(len(live)))
+            solutions = session.run_all(trials, lambda live: self.tell(len(live)))
         for i, objective, solution in zip(which, objectives, solutions, strict=True):
             solution = solution._replace(w=objective.at.original(solution.w))
             choice, found = self._choice(len(which)), self.scale(self.specs[i])
@@ -219,7 +216,7 @@ class _Run:
     def _choice(self, count):
         return fitting.Choice(self.solver.name, f"{self.solver.reason}; {count} models share their reads")
 
-    def _tell(self, under_way):
+    def tell(self, under_way):
         """Report a read to the callback, which may stop all models."""
         progress = Progress(
             len(self.specs), len(self.specs) - under_way, self.session.n_passes, self.session.seconds
@@ -232,62 +229,3 @@ class _Run:
         if self.callback is not None and self.callback(progress):
             self.callback = None
             raise driver.Stop(driver.CALLBACK)
-
-    # -- one by one ------------------------------------------------------------------------------------------
-
-    def one_by_one(self, starts):
-        """Fit the rest: models that were not fitted together, and those that have no proof."""
-        order = sorted(range(len(self.specs)), key=self._place)
-        paths: dict = {}
-        for done, i in enumerate(order):
-            spec, found = self.specs[i], self.fitted[i]
-            path = paths.setdefault((spec.model, spec.l1_ratio), [])
-            if found is None or self._is_worth_another(found):
-                w = (
-                    starts[i]
-                    if starts is not None
-                    else onward(path, spec.C, self.is_smooth(spec) and self.bounds is None)
-                )
-                self.fitted[i] = self._alone(spec, w if found is None else found.solution.w, found)
-                try:
-                    self._tell(len(order) - done - 1)
-                except driver.Stop:
-                    self.session.max_seconds, self.stopped = 0.0, True
-            path.append((spec.C, self.fitted[i].solution.w))
-
-    def _place(self, i):
-        """Models in the order of their penalties."""
-        return self.specs[i].l1_ratio, self.specs[i].C
-
-    def _is_worth_another(self, found):
-        solution = found.solution
-        proven = solution.bound <= max(self.template.tol, driver.HIGH_FLOOR)
-        return not proven and solution.status not in _BUDGETS and self.session.goes_on
-
-    def _single(self, spec):
-        """The estimator of a model that is fitted alone, with the rest of the budgets."""
-        model = clone(self.template).set_params(C=spec.C, l1_ratio=spec.l1_ratio, verbose=0, callback=None)
-        model.penalty_factor, model.bounds = self.factors, self.bounds  # the names have been checked
-        session = self.session
-        if session.max_passes < math.inf:
-            model.max_passes = max(session.reads_left, 1e-9)
-        if session.max_seconds < math.inf:
-            model.max_seconds = max(session.max_seconds - session.seconds, 1e-9)
-        return model
-
-    def _alone(self, spec, start, found):
-        """A single fit, from a start or the last point."""
-        session = self.session
-        model = self._single(spec)
-        labelled, n, k = self.shared.alone(spec), self.shared.X.shape[1], self.loss.n_outputs
-        size = (n + bool(model.fit_intercept)) * k
-        w = np.zeros(size) if start is None else start
-        quiet = fitting.Progress(None, None)
-        fitted = fitting.solve(model, None, labelled, labelled.total_weight, w, quiet)
-        session.n_passes += fitted.solution.n_passes
-        if fitted.solution.status == driver.INTERRUPTED:
-            raise KeyboardInterrupt
-        if self.stopped and fitted.solution.status == driver.MAX_SECONDS:
-            fitted = fitted._replace(solution=fitted.solution._replace(status=driver.CALLBACK))
-        worse = found is not None and fitted.solution.bound > found.solution.bound
-        return found if worse else fitted

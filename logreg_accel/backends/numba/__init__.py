@@ -106,6 +106,10 @@ class NumbaBackend(NumpyBackend):
         """One thread of BLAS: lanes run beside each other, and sums on the host keep their order."""
         return blas_limit(1)
 
+    @property
+    def abreast(self):
+        return self.n_threads or usable_threads()
+
     def each(self, work, count):
         """On all threads, each with a BLAS of one thread."""
 
@@ -114,7 +118,7 @@ class NumbaBackend(NumpyBackend):
             work(i)
 
         with blas_limit(1):
-            run_lanes(in_time, count, self.n_threads or usable_threads())
+            run_lanes(in_time, count, self.abreast)
 
     def beside(self, pass_, count):
         """None for Hessians, since the sums of each may be as large as a block of rows."""
