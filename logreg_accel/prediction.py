@@ -188,7 +188,7 @@ class Predictor:
     def _remember_features(self, names, count):
         """The attributes about columns that scikit-learn expects."""
         self.n_features_in_ = count
-        if names is not None:
+        if names is not None and all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.array(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_

@@ -10,9 +10,10 @@ import pytest
 pa = pytest.importorskip("pyarrow")
 
 from logreg_accel import read_file  # noqa: E402
+from logreg_accel.data.finding import find_files  # noqa: E402
 from logreg_accel.data.gathering import looks_like_data  # noqa: E402
 from logreg_accel.data.opening import kind_of  # noqa: E402
-from logreg_accel.data.reader import TableReader, find_files  # noqa: E402
+from logreg_accel.data.reader import TableReader  # noqa: E402
 
 TEXT = "a,b,c\n1,x,2.5\n2,y,?\n,x,4\n"
 ROWS = [{"a": 1, "b": "x", "c": 2.5}, {"a": 2, "b": "y", "c": None}, {"a": None, "b": "x", "c": 4.0}]

@@ -198,6 +198,13 @@ def test_a_file_with_several_names_counts_once(shards, tmp_path):
             f"part-{i}.parquet" for i in range(3)
         ]
         np.testing.assert_array_equal(rows_of(source)[0], X)
+    os.link(tmp_path / "part-1.parquet", tmp_path / "copy.parquet")
+    for data in (tmp_path, [tmp_path / "part-0.parquet", tmp_path / "*.parquet", tmp_path]):
+        names = [os.path.basename(part.name) for part in scan(data, **COLUMNS).parts]
+        assert sorted(names) == ["copy.parquet", "part-0.parquet", "part-2.parquet"]
+    os.unlink(tmp_path / "copy.parquet")
+    twice = scan([tmp_path / "part-0.parquet"] * 2, **COLUMNS)
+    assert len(twice.parts) == 2  # as often as it is named itself
     os.symlink(tmp_path / "nowhere", tmp_path / "part-3.parquet")
     with pytest.raises(FileNotFoundError, match="part-3"):
         rows_of(scan(tmp_path / "*.parquet", **COLUMNS))

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 
 from .. import load
+from ..data.finding import find_files
 from ..data.opening import kind_of
-from ..data.reader import find_files
 from ..data.tables import ARROW, SUFFIXES, harmless, plain, table_writer
 from ..persistence.writing import write_whole
 from ..table import LeftOut, Levels

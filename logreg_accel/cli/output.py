@@ -13,7 +13,7 @@ import stat
 import sys
 import textwrap
 
-from ..data.reader import find_files
+from ..data.finding import find_files
 from ..data.tables import without_commands
 from ..persistence.writing import check_writable
 from . import UsageError

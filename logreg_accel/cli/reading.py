@@ -8,9 +8,10 @@ import numpy as np
 
 from .. import TableEncoder
 from ..data.files import read_files
+from ..data.finding import find_files
 from ..data.gathering import Tables, with_places
 from ..data.opening import kind_of
-from ..data.reader import TABLES, find_files
+from ..data.reader import TABLES
 from ..data.tables import has_pyarrow
 from ..table.labels import as_known, labels_of, weights_of
 from ..table.stream import types_of

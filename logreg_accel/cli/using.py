@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import read_file, scan
+from ..data.finding import find_files
 from ..data.frames import chained
 from ..data.gathering import Tables
-from ..data.reader import find_files
 from ..table.labels import labels_of
 from . import UsageError
 from .quality import best_threshold

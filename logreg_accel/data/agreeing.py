@@ -62,20 +62,24 @@ def like_first(chunk, where, first):
 _CALLED = {"y": "target", "weight": "weight"}
 
 
-def check_rows(chunk, where, start, labelled):
-    """Raise ValueError for rows that cannot be used."""
-    m = chunk.X.shape[0]
+def check_shapes(chunk, where, start):
+    """Raise ValueError for labels or weights that are not one a row."""
     if chunk.X.ndim != 2:
         raise ValueError(f"{where!r} has X of shape {chunk.X.shape}; expected two dimensions.")
-    if not m or not chunk.X.shape[1]:
-        return
+    m = chunk.X.shape[0]
     for name in ("y", "weight"):
         one = getattr(chunk, name)
-        if one is not None and one.shape != (m,):
+        if m and one is not None and one.shape != (m,):
             raise ValueError(
                 f"{where!r}, from row {start} on: {m} rows of X and a {_CALLED[name]} of shape "
                 f"{one.shape}; expected one a row."
             )
+
+
+def check_rows(chunk, where, start, labelled):
+    """Raise ValueError for rows that cannot be used."""
+    if not all(chunk.X.shape):
+        return
     if labelled and chunk.y is None:
         raise ValueError(
             f"{where!r} has no labels; `target` names their column, and chunks are pairs (X, y)."

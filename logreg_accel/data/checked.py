@@ -4,7 +4,7 @@ used."""
 import os
 from typing import NamedTuple
 
-from .agreeing import check_rows, like_first, matrix_of
+from .agreeing import check_rows, check_shapes, like_first, matrix_of
 from .chunks import Chunk, Missing
 
 _VANISHED = "the file has vanished since `scan`"
@@ -70,6 +70,7 @@ def pieces_of(number, part, pattern, labelled=True, stamps=None):
     for chunk in _read(part):
         if not labelled:
             chunk = chunk._replace(y=None, weight=None)
+        check_shapes(chunk, part.name, start)
         if chunk.X.shape[0]:
             chunk = chunk._replace(X=matrix_of(chunk.X).stored)
         chunk = pattern.fitted(chunk, f"{part.name}, from row {start} on" if start else part.name)

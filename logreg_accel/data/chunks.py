@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .convert import as_array, to_host, to_table
+from .convert import as_array, names_of, to_host, to_table
 from .files import find_column
 from .rounded import rounded
 
@@ -123,13 +123,16 @@ def in_pieces(X, y, s, where):
 
 def of_arrays(X, y=None, weight=None, *, where):
     X = to_table(X)
-    whole = rounded(X)
-    names = [str(name) for name in X.columns] if hasattr(X, "columns") else None
+    whole, names = rounded(X), names_of(X)
     y, weight = (None if v is None else np.asarray(to_host(v)) for v in (y, weight))
-    if getattr(X, "shape", (1,))[0] == 0:
-        return Chunk(np.asarray(X), y, weight, names)
+    if _is_empty(X):
+        return Chunk(X if hasattr(X, "tocsr") else np.asarray(X), y, weight, names)
     try:
         X = as_array(X)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{where}: {error}") from error
     return Chunk(X, y, weight, names, (X.dtype.name,), rounded=whole)  # in any byte order
+
+
+def _is_empty(X):
+    return not len(X) if isinstance(X, list | tuple) else tuple(getattr(X, "shape", ())[:1]) == (0,)

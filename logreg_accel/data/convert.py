@@ -174,6 +174,12 @@ def to_table(X):
         ) from error
 
 
+def names_of(X):
+    """The names of the columns of a frame or table; None without any."""
+    names = getattr(X, "column_names", getattr(X, "columns", None))  # Arrow's columns are their values
+    return None if names is None else list(names)
+
+
 def to_host(vector):
     """Convert y or weights to something that NumPy accepts.
 

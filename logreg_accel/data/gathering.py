@@ -7,8 +7,9 @@ import re
 
 import numpy as np
 
+from .finding import find_files
 from .opening import Unfit, some_of
-from .reader import TableReader, find_files
+from .reader import TableReader
 
 
 class Tables:

@@ -5,7 +5,6 @@ is the parser; this module detects the format of a file and makes errors underst
 """
 
 import contextlib
-import glob
 import io
 import os
 import re
@@ -23,38 +22,6 @@ _CONVERSION = re.compile(
     re.DOTALL,
 )
 _FIELDS = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
-
-
-def find_files(patterns):
-    """The files that paths, patterns such as "part-*.csv" and folders stand for, in the order of their names.
-
-    A file that a pattern or a folder finds by links, too, is taken once: its rows would count twice.
-
-    Raises
-    ------
-    FileNotFoundError
-        Nothing is there.
-    """
-    found = []
-    for pattern in map(os.fspath, patterns):
-        if os.path.isdir(pattern):
-            inside = sorted(name for name in os.listdir(pattern) if not name.startswith((".", "_")))
-            paths = _once(path for name in inside if os.path.isfile(path := os.path.join(pattern, name)))
-        else:
-            paths = [pattern] if os.path.exists(pattern) else _once(sorted(glob.glob(pattern)))
-        if not paths:
-            told = "no such file" + ("; in a pattern, [[] stands for a bracket" if "[" in pattern else "")
-            raise FileNotFoundError(2, told, pattern)
-        found += paths
-    return found
-
-
-def _once(paths):
-    """Of each file one path, in their order: that which is no link, where there is one."""
-    paths, names = list(paths), {}
-    for path in sorted(paths, key=os.path.islink):
-        names.setdefault(os.path.realpath(path), path)
-    return [path for path in paths if names[os.path.realpath(path)] is path]
 
 
 class TableReader:

@@ -14,8 +14,9 @@ import numpy as np
 
 from . import files
 from .chunks import BATCH, CHUNK, Chunk, Wanted, in_pieces, of_arrays, of_batch
+from .finding import find_files
 from .opening import is_packed, kind_of
-from .reader import TABLES, TableReader, find_files
+from .reader import TABLES, TableReader
 from .rounded import beyond, rounded_texts
 from .svmlight import lines_of
 
@@ -274,10 +275,18 @@ def _reader_of(dataset, fragment, columns):
 
 
 def _called(data, name):
-    for i, given in enumerate(data()):
+    chunks = data()
+    if not hasattr(chunks, "__iter__"):
+        raise TypeError(
+            f"{name}: calling it gave {type(chunks).__name__}; expected an iterator over (X, y) or "
+            "(X, y, weight) chunks."
+        )
+    for i, given in enumerate(chunks):
         if not isinstance(given, tuple | list) or not 1 <= len(given) <= 3:
             raise TypeError(
                 f"{name}: chunk {i} is {type(given).__name__}; expected a tuple (X, y) or (X, y, weight), "
                 "or (X,) for predictions."
             )
-        yield of_arrays(*given, where=f"{name}, chunk {i}")
+        chunk = of_arrays(*given, where=f"{name}, chunk {i}")
+        if chunk.X.shape[0]:  # an empty chunk tells neither columns nor types
+            yield chunk

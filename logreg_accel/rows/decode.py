@@ -140,6 +140,8 @@ def _weights(piece):
     if s is None:
         return None
     try:
+        if np.iscomplexobj(s):
+            raise TypeError("they are complex")
         s = np.asarray(s).astype(np.float64)
         bad = ~np.isfinite(s) | (s < 0)
     except (TypeError, ValueError) as error:

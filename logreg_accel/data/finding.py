@@ -1,0 +1,49 @@
+"""The files that names, patterns and folders stand for."""
+
+import glob
+import os
+
+
+def find_files(patterns):
+    """The files that paths, patterns such as "part-*.csv" and folders stand for, in the order of their names.
+
+    A file that patterns or folders find twice, by links of any kind or because they overlap, is taken once:
+    its rows would count twice. Files that are named themselves are taken as often as they are named.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there.
+    """
+    found = []
+    for pattern in map(os.fspath, patterns):
+        if os.path.isdir(pattern):
+            inside = sorted(name for name in os.listdir(pattern) if not name.startswith((".", "_")))
+            paths = [path for name in inside if os.path.isfile(path := os.path.join(pattern, name))]
+        elif os.path.exists(pattern):
+            found.append(pattern)
+            continue
+        else:
+            paths = sorted(glob.glob(pattern))
+        if not paths:
+            told = "no such file" + ("; in a pattern, [[] stands for a bracket" if "[" in pattern else "")
+            raise FileNotFoundError(2, told, pattern)
+        found += _once(paths, set(map(_file_of, found)))
+    return found
+
+
+def _once(paths, known):
+    """Of each file that is not known one path, in their order: that which is no link, where there is one."""
+    names = {}
+    for path in sorted(paths, key=os.path.islink):
+        names.setdefault(_file_of(path), path)
+    return [path for path in paths if names[_file_of(path)] is path and _file_of(path) not in known]
+
+
+def _file_of(path):
+    """What all names of a file have in common; a link to nothing is told when it is opened."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return path
+    return status.st_dev, status.st_ino
