@@ -81,6 +81,10 @@ def test_sparse_sources(shards, tmp_path, monkeypatch):
     X, labels, _ = rows_of(scan(folder / "s-*.svm"))
     np.testing.assert_allclose(X, sparse.toarray(), rtol=1e-14)
     np.testing.assert_array_equal(labels, y)
+    (tmp_path / "0.svm").write_text("1\n0\n")  # rows without entries, in a file of their own
+    (tmp_path / "1.svm").write_bytes((folder / "s-0.svm").read_bytes())
+    X, labels, _ = rows_of(scan(tmp_path / "*.svm"))
+    assert not X[:2].any() and X.shape == (M // 3 + 2, N) and labels[:2].tolist() == [1, 0]
     arrays = {"data": sparse.data, "indices": sparse.indices, "indptr": sparse.indptr}
     np.savez(tmp_path / "a.npz", **arrays, shape=(M, N), y=y)
     np.testing.assert_array_equal(rows_of(scan(tmp_path / "a.npz"))[0], sparse.toarray())

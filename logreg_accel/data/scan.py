@@ -144,11 +144,12 @@ def scan(
         Columns to leave out.
     memory : str or int
         Memory that a fit may use in addition to what the process uses already: "4GB", "800MB", or bytes.
-        Arrow holds a page of every column of a Parquet file at a time, which counts. On top come some hundred
-        megabytes that the streaming engine of polars takes for a lazy frame, however many rows there are (and
-        more if the query sorts, joins or groups them); and in `LogisticRegressionCV` what scikit-learn takes
-        for a splitter other than StratifiedKFold and for scores other than the default one,
-        "neg_log_loss" and the "roc_auc" of two classes.
+        Arrow holds a page of every column of a Parquet file at a time, which counts. On top comes what polars
+        holds for a lazy frame, however many rows there are: several row groups as they are unpacked (files of
+        small ones keep to the budget), and more if the query sorts, joins or groups; columns that are used as
+        they are take less if `data` names the files themselves. In `LogisticRegressionCV`, what scikit-learn
+        takes comes on top for a splitter other than StratifiedKFold and for scores other than the default
+        one, "neg_log_loss" and the "roc_auc" of two classes.
     cache : path or None
         A folder on a local disk where the blocks stay, so that the next fit on the same inputs need not
         decode them; None uses a temporary file in `TMPDIR`, which is removed afterwards.

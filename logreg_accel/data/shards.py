@@ -220,7 +220,9 @@ def _npz(path, wanted):
 
 
 def _svmlight(path, wanted):
-    """The lines in ranges of bytes; there are as many columns as the last entry shows, or more."""
+    """The lines in ranges of bytes; there are as many columns as the last entry shows, or more:
+    one where there is no entry.
+    """
     if wanted != Wanted():
         raise ValueError(
             f"{path!r} is an svmlight file with the target in front of each line, whose columns have no "
@@ -229,7 +231,7 @@ def _svmlight(path, wanted):
     size = os.path.getsize(path)
     step = size if is_packed(path) else CHUNK  # packed files are read whole
     for offset in range(0, max(size, 1), max(step, 1)):
-        X, y = lines_of(path, 0, offset, step if step < size else -1)
+        X, y = lines_of(path, 1, offset, step if step < size else -1)
         yield Chunk(X, y, types=(str(X.dtype),), open_ended=True)
 
 
