@@ -101,6 +101,8 @@ class BoxCertificate(Certificate):
                 break
             free = free | endless
             metric = yield from self._metric(point, H, free)
+        else:
+            return math.inf
         unit = np.where(self.start.scale > 0, self.start.scale, 1.0)
         enough = _SURE * self._error(point) + _LEFT * (abs(g) / unit).max() * unit
         if not (np.where(free, abs(g + curved), 0.0) <= enough).all():

@@ -207,7 +207,7 @@ class Certificate:
             return self.partial
         self.exact = point if point.rounding < _EXACT * point.value else None
         if self.exact is None and self.rows is not None and self.reads_left() >= 1:
-            self.exact = yield ask.Evaluate(point.w, self.rows)
+            self.exact = _with_loss((yield ask.Evaluate(point.w, self.rows)))
         if self.exact is not None:  # otherwise values are not precise enough to be compared
             above = max(self.exact.value - self.lower, 0.0) + 4 * duality.rounding_of(self.exact, self.start)
             self.partial, self.share = min(1.0, above / duality.value_of(point, self.exact)), self.lower_share
@@ -266,7 +266,7 @@ class Certificate:
             repair.here = self.exact
         gap = yield from repair.gap()
         if share == 1 and rows is not None:
-            self.rows, self.exact = rows, repair.here
+            self.rows, self.exact = rows, _with_loss(repair.here)
         return gap
 
     def _is_dear(self, size):
@@ -292,3 +292,8 @@ class Certificate:
         squared = float(point.gradient @ point.gradient)
         curvature = max(self.penalty.modulus, self.least_curvature if self.n_iter > 1 else 0.0)
         return squared / (2 * curvature) if curvature > 0 else math.inf if squared else 0.0
+
+
+def _with_loss(point):
+    """Return the point, or None where exact sums leave no loss, and so no share of it."""
+    return point if point.value > 0 else None

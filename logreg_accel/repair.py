@@ -83,6 +83,8 @@ class Repair:
         factored = len(self.point.w) <= FACTORED_UP_TO
         if self.here is None:
             self.here = self.point if self.rows is None else (yield ask.Evaluate(self.point.w, self.rows))
+        if self.here.value == 0:  # rows without loss have no residuals to move
+            return math.inf
         self.here, self.point = self._unshifted(self.here), self._unshifted(self.point)
         self.tilt = 0.0 if self.whole else self.point.gradient - self.here.gradient
         there, before, first, least = self.here, math.inf, math.inf, math.inf
@@ -270,8 +272,7 @@ class Repair:
         """How far G has fallen already, a lower limit of every bound; 0 if it is not computed."""
         if self.penalty.has_l1 or there is self.here:
             return 0.0
-        d = there.w - self.here.w
-        return self.here.value - there.value - float((self.tilt * d).sum())
+        return self.here.value - there.value - float((self.tilt * (there.w - self.here.w)).sum())
 
     def _smooth(self, there):
         return there.value - float((self.l1 * abs(there.w)).sum())
@@ -287,8 +288,7 @@ class Repair:
 
     def _error(self):
         """Return the approximate error of the gradient by rounding."""
-        point = self.here if self.whole else self.point
-        piled = 1.0 if self.whole else self.start.piled
+        point, piled = (self.here, 1.0) if self.whole else (self.point, self.start.piled)
         return duality.rounding(point.rounding / point.value, self.start.scale, self.point.value, piled)
 
     def _rounding(self, metric, little):

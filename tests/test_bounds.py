@@ -197,3 +197,15 @@ def test_what_cannot_be_combined():
     assert (
         LogisticRegression(bounds=(0, 1), solver=solvers.projected_newton()).fit(X, y).status_ == "converged"
     )
+
+
+def test_a_proof_that_bounds_leave_endless_says_nothing():
+    """Every round of the repair frees more weights, and none is the last."""
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((12, 15)).round(1), rng.integers(0, 4, 12)
+    y[:4] = range(4)
+    sign = rng.choice(["+", "-", "0"], 15)
+    limits = np.where(sign == "+", 0, -np.inf), np.where(sign == "-", 0, np.inf)
+    with pytest.warns(ConvergenceWarning, match="separable"):
+        clf = LogisticRegression(C=np.inf, fit_intercept=False, bounds=limits).fit(X, y)
+    assert clf.suboptimality_bound_ <= 1 and clf.status_ == "separable"

@@ -158,3 +158,15 @@ def test_what_cannot_be_combined():
     H = A.T @ (A * (p * (1 - p))[:, None])
     bread = np.linalg.inv(H + np.diag(np.append(0, 10 * clf.scale_**2 * [0, 1, 2, 1, 1])))
     np.testing.assert_allclose(result.bse, np.sqrt((bread @ H @ bread).diagonal()), rtol=1e-7)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_tiny_sparse_columns_without_zeros_are_standardized(backend):
+    """Their arithmetic is float64 already when their means are taken off."""
+    rng = np.random.default_rng(0)
+    X = (1e-30 * rng.standard_normal((60, 3))).astype(np.float32)
+    y = (X[:, 0] + 1e-30 * rng.standard_normal(60) > 0).astype(int)
+    clf = LogisticRegression(standardize=True, C=0.5, backend=backend).fit(scipy.sparse.csr_array(X), y)
+    np.testing.assert_allclose(clf.scale_, X.astype(np.float64).std(axis=0), rtol=1e-12)
+    scaled = LogisticRegression(C=0.5).fit(StandardScaler().fit_transform(X.astype(np.float64)), y)
+    np.testing.assert_allclose(clf.coef_ * clf.scale_, scaled.coef_, rtol=1e-4)

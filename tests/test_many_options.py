@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold
 
 from logreg_accel import LogisticRegression, LogisticRegressionCV, fit_many, logistic_regression_path
@@ -106,3 +108,15 @@ def test_refusals(given, told):
     own |= {"l1_ratios": [given["l1_ratio"]]} if "l1_ratio" in given else {}
     with pytest.raises(ValueError, match=told):
         LogisticRegressionCV(**own).fit(X, y, **offset)
+
+
+def test_rows_whose_loss_underflows_prove_nothing_and_break_nothing():
+    """Far out along the direction that separates them, float64 leaves no loss at all."""
+    X = [[0.0, 0.3034684, 0.3687547, -0.7784402], [0.0, 1.0047703, -1.3675472, -0.06118263]]
+    X = scipy.sparse.csr_array(np.array([*X, [0.0, -0.01833192, 0.43507907, -1.432688]], dtype=np.float32))
+    weights = [9.83723128e-06, 1.06619424e-01, 1.89067991e-08]
+    options = {"standardize": True, "fit_intercept": False, "backend": "numba", "tol": 1e-6}
+    given = {"Cs": [6563.0, np.inf], "l1_ratio": 0.5, "sample_weight": weights, **options}
+    with pytest.warns(ConvergenceWarning, match="separable"):
+        path = logistic_regression_path(X, [1, 2, 0], **given)
+    assert [model.status_ for model in path.models] == ["converged", "separable"]

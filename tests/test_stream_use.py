@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 from sklearn.datasets import dump_svmlight_file
 
-from logreg_accel import LogisticRegression, load, scan
+from logreg_accel import LogisticRegression, LogisticRegressionCV, load, scan
 from logreg_accel.cli import main
 
 NAMES = list("abc")
@@ -148,3 +148,23 @@ def test_a_chunk_unlike_the_first_is_told_with_its_row():
 def test_a_cache_is_the_name_of_a_folder():
     with pytest.raises(TypeError, match="`cache` is True; expected the name of a folder"):
         scan(lambda: iter([]), cache=True)
+
+
+def test_a_callable_may_write_every_chunk_into_the_same_arrays():
+    rng = np.random.default_rng(0)
+    X, s = rng.standard_normal((500, 3)), rng.random(500)
+    y = (X[:, 0] + rng.standard_normal(500) > 0).astype(int)
+
+    def reused():
+        chunk = np.empty((50, 3)), np.empty(50, dtype=int), np.empty(50)
+        for start in range(0, 500, 50):
+            for array, given in zip(chunk, (X, y, s), strict=True):
+                array[:] = given[start : start + 50]
+            yield chunk
+
+    clf, whole = LogisticRegression().fit(scan(reused)), LogisticRegression().fit(X, y, s)
+    np.testing.assert_allclose(clf.coef_, whole.coef_, rtol=1e-6)
+    chosen, alike = (LogisticRegressionCV(Cs=[0.1, 1.0], tol=1e-12) for _ in range(2))
+    alike.fit(X, y, s)
+    np.testing.assert_allclose(chosen.fit(scan(reused)).scores_, alike.scores_, rtol=1e-6)
+    assert chosen.score(scan(reused)) == pytest.approx(chosen.score(X, y, s))

@@ -174,7 +174,9 @@ class _Squares:
 
 
 def centred(X, centre):
-    """X − 1cᵀ, for c where X lies."""
+    """Return X − 1cᵀ, for c where X lies; if X is centred already, of the numbers that it stores."""
+    if isinstance(X, Centred | CentredRows):
+        X = X.base
     if not X.compressed:
         return Centred(X, centre)
     return (MovedRows if X.has_all(centre) else CentredRows)(X, centre)

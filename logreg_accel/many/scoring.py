@@ -166,8 +166,8 @@ def score_of_source(model, source):
     for piece in source.pieces():
         backend, part = model._margins(model._like_fitted(piece))
         margins.append(backend.to_host(part))
-        labels.append(np.asarray(piece.chunk.y))
-        weights += [] if piece.chunk.weight is None else [np.asarray(piece.chunk.weight)]
+        labels.append(np.array(piece.chunk.y))  # a callable may write its next chunk over this one
+        weights += [] if piece.chunk.weight is None else [np.array(piece.chunk.weight)]
     y = np.concatenate(labels)
     rows = np.empty((len(y), 0))
     known = HeldOut(backend, rows, np.concatenate(margins), model.classes_, model.coef_, model.intercept_)

@@ -176,6 +176,9 @@ class _Cutter:
             if stop < X.shape[0] or self.filled >= self._full(X):
                 self.flush()
             start = stop
+        if self.parts:  # what waits for more rows: a callable may write its next chunk over this one
+            X, codes, s = self.parts[-1]
+            self.parts[-1] = X.copy(), codes, s
 
     def _full(self, X):
         return p.BLOCK if self.store.kind.sparse else p.rows_of_block(self.store.kind, X.shape[1])
