@@ -287,7 +287,7 @@ def test_all_columns_with_gaps_are_told_where_nothing_is_encoded(tmp_path, capsy
     code, _, err = run(*given, capsys=capsys)
     assert code == 3 and "with NaN or inf: 'b' (1 rows), 'c' (2 rows). --encode auto takes" in err
     code, _, err = run(*given, "--memory", "100MB", capsys=capsys)
-    assert code == 3 and "a missing value in column 'b', row 3; so have columns 'c' near it" in err
+    assert code == 3 and "a missing value in column 'b', row 3; nearby, so have columns 'c'" in err
     assert not (tmp_path / "m.npz").exists()
 
 

@@ -253,7 +253,7 @@ BAD_Y = {
     "too short": (Y[:-1], "inconsistent numbers of samples"),
     "empty": (Y[:0], "0 sample"),
     "two columns": (np.column_stack([Y, Y]), "1d array"),
-    "None": (None, "requires y to be passed.*one label a row"),
+    "None": (None, "requires y to be passed.*one label per row"),
     "infinite": (np.where(Y, np.inf, 0.0), "infinity"),
     "no date": (np.where(Y, np.datetime64("2020-01-01"), np.datetime64("NaT")), "NaT"),
     "missing text": (np.where(Y, "a", None), "missing label"),

@@ -58,7 +58,7 @@ def test_refusals():
         inference(clf, X, y, vcov={"CRV3": groups})
     with pytest.raises(ValueError, match="a single group, 7: clustered errors need two"):
         inference(clf, X, y, vcov={"CRV1": np.full(300, 7)})
-    with pytest.raises(ValueError, match=r"shape \(299,\); expected one a row, \(300,\)"):
+    with pytest.raises(ValueError, match=r"shape \(299,\); expected one per row, \(300,\)"):
         inference(clf, X, y, vcov={"CRV1": groups[1:]})
     with pytest.raises(ValueError, match="no label in row 4"):
         inference(clf, X, y, vcov={"CRV1": np.where(np.arange(300) == 4, np.nan, groups)})

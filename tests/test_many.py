@@ -221,7 +221,7 @@ def test_ctrl_c_ends_all_models():
         ({"Y": np.array([[0, 0], [1, 0], [0, 0], [1, 0]])}, "column 1 only"),
         ({"Y": np.zeros((3, 2))}, "has shape"),
         ({"Y": np.full((4, 2), np.nan)}, "missing labels alone"),
-        ({"sample_weight": [1, 1]}, "one weight a row"),
+        ({"sample_weight": [1, 1]}, "one weight per row"),
         ({"sample_weight": [1, 0, 1, 0]}, "at least two are needed"),
         ({"class_weight": {5: 1.0}}, "labels that are not in `y`"),
         ({"tol": -1}, "`tol` is -1"),

@@ -169,7 +169,7 @@ def test_predictions_take_it():
 @pytest.mark.parametrize(
     "offset, words",
     [
-        (np.zeros(239), r"`offset` has shape \(239,\); expected one number a row, \(240,\)"),
+        (np.zeros(239), r"`offset` has shape \(239,\); expected one number per row, \(240,\)"),
         (np.zeros((240, 3)), r"`offset` has shape \(240, 3\)"),
         (np.where(np.arange(240) == 7, np.nan, 0), "not finite, first in row 7"),
         (np.where(np.arange(240) == 7, np.inf, 0), "not finite, first in row 7"),
@@ -183,7 +183,7 @@ def test_offsets_that_are_refused(offset, words):
     with pytest.raises(ValueError, match=words):
         LogisticRegression().fit(X, y, offset=right).predict(X, offset=offset)
     X, y, _, _ = problem(3)
-    with pytest.raises(ValueError, match=r"expected one number a row and class, \(240, 3\)"):
+    with pytest.raises(ValueError, match=r"expected one number per row and class, \(240, 3\)"):
         LogisticRegression().fit(X, y, offset=right)
 
 

@@ -362,7 +362,7 @@ def test_damage_below_a_fit_under_way(npy, short_of_memory):
 def test_a_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     for source in (scan(lambda: [], cache=tmp_path / "file"), scan(__file__, cache=tmp_path / "file")):
-        with pytest.raises(OSError, match="`cache` cannot be used .*; expected a folder that may be written"):
+        with pytest.raises(OSError, match="`cache` cannot be used .*; expected a writable folder"):
             LogisticRegression().fit(source)
 
 

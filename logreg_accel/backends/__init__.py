@@ -18,8 +18,8 @@ __all__ = ["BACKENDS", "Backend", "Choice", "backends", "get_backend", "unusable
 
 BACKENDS = {"numpy": "NumpyBackend", "numba": "NumbaBackend", "cupy": "CupyBackend"}
 
-# From this size on, the compiled loops save more over a fit than importing Numba and loading its compiled
-# code costs. Below it, NumPy wins.
+# From this size on, compiled loops save more time over a fit than importing Numba and loading its compiled
+# code takes. Below it, NumPy is faster.
 NUMBA_FROM_BYTES = 32 << 20
 # The same after `logreg-accel doctor --warm` has compiled the loops. Below it, calling them takes as long as
 # they save.
@@ -63,7 +63,7 @@ def unusable(name):
 
 
 def _numba_problem():
-    """Only an import can tell: an installed Numba may refuse the installed NumPy."""
+    """Return why Numba cannot run, which only an import shows: it may refuse the installed NumPy."""
     try:
         importlib.import_module("logreg_accel.kernels.cpu")
     except Exception as error:  # also if LLVM lacks a library, or two versions do not match
@@ -103,7 +103,7 @@ def get_backend(
     upload : bool
         Whether "auto" may send X to a GPU, which does not pay for a single pass.
     work : int or None
-        `Matrix.work`, where it is not `nbytes`.
+        `Matrix.work`, if it differs from `nbytes`.
 
     Returns
     -------

@@ -9,8 +9,8 @@ from .passes import Pass
 class Walk(NamedTuple):
     """The result of an epoch.
 
-    w : (n + 1,), float64 on the host, the multiplier of the intercept last
-    state : array (rows, 2): p, the size of a row's residual, and ‖x‖²
+    w : (n + 1,), float64 on the host; its last element is the multiplier of the constraint by the intercept
+    state : array (rows, 2): p, the absolute residual of a row, and ‖x‖²
     gap : float, Σ s·(the gap of a row); approximate, or exact after `settle`
     intercept : float, the best one for w after `settle`, otherwise the multiplier
     """
@@ -23,7 +23,7 @@ class Walk(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DualEpoch(Pass):
-    """-> a Walk: one visit to every row, in an order drawn with a seed.
+    """-> a Walk: one visit of every row, in an order drawn with a seed.
 
     strength : float, C
     intercept : whether there is one
@@ -43,8 +43,8 @@ class DualEpoch(Pass):
 
 @dataclass(frozen=True, eq=False)
 class DualGap(Pass):
-    """-> Σ s·(the gap of a row), and C·Σ s·p·ỹ·x (n,), for residuals whose sum is made zero beside an
-    intercept.
+    """-> Σ s·(the gap of a row), and C·Σ s·p·ỹ·x (n,); with an intercept, the residuals are changed such that
+    their sum is zero.
 
     margins : those of the point that is judged
     """

@@ -65,10 +65,10 @@ class Backend:
     # -- where arrays live -----------------------------------------------------------------------------------
 
     def expect(self, X, n_classes):
-        """Begin what fits of rows like X would have to wait for later."""
+        """Start work that fits of rows like X would otherwise have to wait for, such as compiling kernels."""
 
     def upload(self, block):
-        """The block with its arrays where the passes need them, and weights in the dtype of the
+        """Return the block with its arrays where the passes need them, and weights in the dtype of the
         arithmetic."""
         return block._replace(sample_weight=self.in_arithmetic(block.sample_weight, block.X))
 
@@ -77,7 +77,7 @@ class Backend:
         return block
 
     def written_out(self, X):
-        """A matrix that will be read many times: less its centre, if it has one, in an array of its own."""
+        """Return a matrix that will be read many times; its centre, if any, is subtracted in a copy."""
         return X if X.centre is None else X.astype(X.dtype)
 
     def of_model(self, block, model):
@@ -91,7 +91,7 @@ class Backend:
         return None if weights is None else weights.astype(compute_dtype(X.dtype), copy=False)
 
     def free_bytes(self, X):
-        """Bytes that a fit may use beside a matrix that is not uploaded yet; None if unknown."""
+        """Bytes that a fit may use in addition to a matrix that is not uploaded yet; None if unknown."""
         return available_memory()
 
     def to_host(self, array):
@@ -136,7 +136,7 @@ class Backend:
 
     def beside(self, pass_, count):
         """This backend with a share of its threads, for a caller that runs a pass on `count` blocks at a
-        time; None if that gains nothing or is not safe.
+        time; None if that gains nothing or takes too much memory.
         """
         return None
 
@@ -217,7 +217,7 @@ class Backend:
         return codes.astype(np.min_scalar_type(n_classes - 1))
 
     def probabilities(self, what, loss, Z):
-        """The function "probabilities" or "log_probabilities" of the loss, applied to margins: (m, K)."""
+        """Apply the method `what` of the loss, "probabilities" or "log_probabilities", to margins: (m, K)."""
         return getattr(loss, what)(Z)
 
     # -- drawing rows ----------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ class Backend:
     def class_totals(self, y, s, n_classes):
         """Rows of each class, and sums of their weights s, or None for ones, on the host."""
 
-        def sums(vectors, dtype=None):  # which are copied to the host together
+        def sums(vectors, dtype=None):  # the sums are copied to the host together
             return self.to_host(np.concatenate([v.sum(dtype=dtype, keepdims=True) for v in vectors]))
 
         those = [y == code for code in range(n_classes)]
@@ -269,8 +269,11 @@ class Backend:
         return linalg.factor(H, rounding)
 
     def cholesky(self, A):
-        """A function v -> A⁻¹v for v (p,) or (p, k), and the diagonal of the factor of A (p, p), which is
-        symmetric, all on the host; None unless A is positive definite."""
+        """Factor a symmetric A (p, p) on the host.
+
+        Returns a function v -> A⁻¹v for v (p,) or (p, k), and the diagonal of the Cholesky factor; None
+        unless A is positive definite.
+        """
         return linalg.cholesky(A)
 
     def row_gram(self, X):

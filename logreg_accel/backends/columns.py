@@ -1,13 +1,13 @@
-"""Coordinate descent over the columns of X: a sweep in plain arrays, which compiled ones agree with."""
+"""Coordinate descent over the columns of X: a sweep in array code, the reference of the compiled one."""
 
 import numpy as np
 
 
 def sweep(A, columns, shared, D, curvature, l1, ridge, slope, w, u, q):
-    """One sweep over some columns, which the intercept follows, if there is one; changes u and q.
+    """Minimise a model over some columns, one after the other; changes u and q in place.
 
     The model is slope·(u − w) + ½·(u − w)ᵀ(XᵀDX + ridge)(u − w) + Σ l1·|u|, and q is D·X(u − w) without the
-    intercept's part.
+    intercept's part. The intercept, if there is one, is minimised again after every column.
 
     Parameters
     ----------
@@ -17,12 +17,13 @@ def sweep(A, columns, shared, D, curvature, l1, ridge, slope, w, u, q):
         XᵀD; (0,) without an intercept.
     D, q : ndarray (m,)
     curvature, l1, ridge, slope, w, u : ndarray (size,)
-        `curvature` is the diagonal of XᵀDX + ridge, less what the intercept takes of it, and ΣD.
+        `curvature` is the diagonal of XᵀDX + ridge when the intercept follows each weight; its last element
+        is ΣD.
 
     Returns
     -------
     float
-        The largest change of a slope by that of its own weight.
+        The largest change of a slope by the change of its own weight.
     """
     most, intercept = 0.0, len(shared) > 0 and curvature[-1] > 0
     total = slope[-1] + q.sum()

@@ -20,7 +20,7 @@ def above(xp, mass, scale, even, bar, seed, numbers=None):
 
 
 def keys(seed):
-    """Two numbers that a seed, a sequence of integers, comes to."""
+    """Two numbers made of a seed, a sequence of integers."""
     return _state(tuple(map(int, seed)))
 
 
@@ -40,7 +40,7 @@ def uniforms(numbers, seed):
     """
     before, after = keys(seed)
     x = numbers.astype(np.uint32)
-    if numbers.dtype.itemsize > 4:  # rows beyond 2^32 have other keys
+    if numbers.dtype.itemsize > 4:  # the bits of a number beyond 2^32 change the keys
         x ^= (numbers >> 32).astype(np.uint32) * np.uint32(0x9E3779B9)
     x ^= before
     x ^= x >> np.uint32(16)

@@ -14,7 +14,7 @@ from ..data import compute_dtype
 from . import grams
 from . import passes as p
 
-FAR = 100.0  # a lead of a row's own class beyond which its loss is nothing
+FAR = 100.0  # a row whose own class leads by more than this has no loss
 
 
 def loss_gradient(backend, pass_, block):

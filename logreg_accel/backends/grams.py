@@ -4,19 +4,19 @@ import numpy as np
 
 from .. import clock
 
-_WIDE = 2048  # bytes of a tile per column: with more columns a tile's share is made in blocks
-_BLOCK_WORK = 1 << 31  # products in a block, some hundredths of a second
+_WIDE = 2048  # bytes of a tile per column: if there are fewer, the contribution of a tile is made in blocks
+_BLOCK_WORK = 1 << 31  # multiplications in a block, which take some hundredths of a second
 
 
 def add_together(H, X, first, blocks):
-    """A tile's share of all blocks (a, b, weights) of H by one product, for a tile of few numbers."""
+    """Add a tile's contribution to all blocks (a, b, weights) of H by one product, for a small tile."""
     blocks = list(blocks)
     a, b = np.array([pair[:2] for pair in blocks]).T + first
     H[:, a, :, b] += X.weighted_grams(np.concatenate([weighted for *_, weighted in blocks], axis=1))
 
 
 def add(backend, H, X, curvature, positive):
-    """A tile's share of all of a block H but its last row."""
+    """Add a tile's contribution to all of a block H except its last row."""
     m, n = X.shape
     clock.check()
     H[:n, n] += X.weighted_sum(curvature)

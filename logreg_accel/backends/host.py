@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 
 _CACHE = ("inactive_file", "active_file"), ("total_inactive_file", "total_active_file")
-"""What a control group counts as used and gives back when asked; in version 1 with the groups below it."""
+"""Memory that a control group counts as used but can free; in version 1, that of the groups below it too."""
 
 
 def available_memory(proc=Path("/proc"), groups=Path("/sys/fs/cgroup")):
-    """Bytes that may be taken without swapping or being killed; None where nobody says.
+    """Bytes that can be allocated without swapping or being killed; None if that is unknown.
 
-    The least of what the machine has to give and of what the limits of control groups, as those of a
-    container, leave. psutil, which knows the machine alone, would be one more dependency.
+    This is the least of the machine's free memory and of what the limits of control groups (containers have
+    such limits) leave. psutil would be one more dependency, and it knows only about the machine.
     """
     known = [_of_machine(proc), *_of_groups(proc, groups)]
     return min((max(value, 0) for value in known if value is not None), default=None)
@@ -21,14 +21,14 @@ def _of_machine(proc):
     for line in _lines(proc / "meminfo"):
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
-    try:  # elsewhere than on Linux all of it
+    try:  # systems other than Linux report only the total
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
 
 
 def _of_groups(proc, groups):
-    """What the limit of each group that holds this process leaves, of either version of control groups."""
+    """What the limit of each group that contains this process leaves, for both versions of control groups."""
     for line in _lines(proc / "self" / "cgroup"):
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -38,7 +38,7 @@ def _of_groups(proc, groups):
 
 
 def _along(root, path, limit, usage):
-    """Of a group and all above it; inside a container the first ones may not be there."""
+    """The same for a group and all groups above it, some of which a container may not see."""
     group = root / path.lstrip("/")
     for folder in (group, *(parent for parent in group.parents if parent.is_relative_to(root))):
         most, used = _number(folder / limit), _number(folder / usage)
@@ -49,7 +49,7 @@ def _along(root, path, limit, usage):
 
 
 def _number(path):
-    """The number in a file; None where there is none, or "max"."""
+    """The number in a file; None if there is no file, or if it says "max"."""
     lines = _lines(path)
     return int(lines[0]) if lines and lines[0].isdigit() else None
 

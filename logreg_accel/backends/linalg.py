@@ -54,7 +54,7 @@ def factor(H, rounding):
         solve = first_factor(lifted, host_cholesky, rounding)
 
     def solve_scaled(v):
-        if v.ndim == 1:  # which BLAS does on one thread anyway
+        if v.ndim == 1:  # BLAS does that on one thread anyway
             return scale * solve(scale * v)
         with blas_limit(1):
             return (scale * solve((scale * v.T).T).T).T
@@ -68,7 +68,7 @@ def host_cholesky(A):
     Raises LinAlgError unless A is positive definite.
     """
     if len(A) > _WHOLE:
-        factor = _blocked_cholesky(A).T, False  # as LAPACK wants it: Fortran's order
+        factor = _blocked_cholesky(A).T, False  # transposed, since LAPACK expects Fortran's order
         return lambda v: scipy.linalg.cho_solve(factor, v, check_finite=False)
     found = cholesky(A, overwrite=True)
     if found is None:
@@ -78,7 +78,7 @@ def host_cholesky(A):
 
 def cholesky(A, overwrite=False):
     """See `Backend.cholesky`."""
-    # cho_factor and cho_solve look for the types of their arguments, which takes longer than a small matrix.
+    # cho_factor and cho_solve inspect their arguments, which takes longer than factoring a small matrix.
     lower, failed = lapack.dpotrf(A.T, lower=1, clean=0, overwrite_a=overwrite)
     if failed:
         return None
@@ -86,7 +86,7 @@ def cholesky(A, overwrite=False):
 
 
 def _blocked_cholesky(A):
-    """Return L, in the lower triangle of A, with a look at the clock before each block."""
+    """Return L, in the lower triangle of A; the deadline is checked before each block."""
     for columns in slices(len(A), _BLOCK):
         left = A[columns, : columns.start]
         L = A[columns, columns] = np.linalg.cholesky(A[columns, columns] - left @ left.T)
@@ -103,9 +103,9 @@ def pivoted_cholesky(A):
     Returns
     -------
     L : ndarray (m, rank)
-        A = LLᵀ; row pivots[j] of it has zeros beyond column j.
+        A = LLᵀ; row pivots[j] of L has zeros beyond column j.
     pivots : ndarray (m,)
-        Rows that depend on those before come last.
+        The order of the rows; those that depend linearly on earlier ones come last.
     """
     m = len(A)
     if m > _WHOLE // 2:
@@ -119,7 +119,7 @@ def pivoted_cholesky(A):
 
 
 def _blocked_pivoted_cholesky(A):
-    """As LAPACK's dpstrf, on the lower triangle of A, with a look at the clock before each block."""
+    """As LAPACK's dpstrf, on the lower triangle of A; the deadline is checked before each block."""
     m, pivots = len(A), np.arange(len(A))
     rest = A.diagonal().copy()
     least = m * np.finfo(np.float64).eps * rest.max()
@@ -141,7 +141,7 @@ def _blocked_pivoted_cholesky(A):
 
 
 def _swap(A, j, p):
-    """Exchange rows and columns j < p of a symmetric A, of which the lower triangle alone is there."""
+    """Exchange rows and columns j < p of a symmetric A, of which only the lower triangle is stored."""
     if j == p:
         return
     A[[j, p], :j] = A[[p, j], :j]
@@ -152,7 +152,7 @@ def _swap(A, j, p):
 
 
 def first_factor(lifted, cholesky, lift):
-    """The first factor that there is of lifted(lift), where lifts grow."""
+    """Return the factor of lifted(lift) for the smallest lift for which it exists; lifts grow tenfold."""
     while True:
         try:
             return cholesky(lifted(lift))

@@ -1,13 +1,13 @@
 """The passes of inference and their generic bodies, for standard errors and marginal effects.
 
-Beside those of `passes`::
+In addition to those of `passes`, there are::
 
     Moments          Σ s·ℓ, its gradient and Hessian, and Σ (s·r)ₐ·(s·r)_b·xxᵀ, the meat of a sandwich
     JeffreysScore    Σ h·(½ − P(y = 1))·x, with h = s·P(y = 1)·P(y = 0)·‖Aᵀx‖² the leverage of a row
     GroupScores      Σ s·r·x over the rows of every group
     Effects          sums of products of probabilities times x, and of changes of probabilities
     ColumnMoments    Σ s·x and Σ s·x² of every column
-    ZeroOne          which columns hold zeros and ones alone
+    ZeroOne          which columns contain only zeros and ones
     Intercepts       Σ s·ℓ and its derivatives where margins are an offset plus an intercept; no read
     ClassTotals      weights and numbers of rows of each class, or group; no read
 """
@@ -25,7 +25,7 @@ from .passes import Hessian, Pass
 
 
 class Totals(NamedTuple):
-    """What a pass of Moments gives, float64 on the host; matrices in the order of W.ravel()."""
+    """The result of a Moments pass, float64 on the host; matrices are in the order of W.ravel()."""
 
     value: Any
     gradient: Any
@@ -75,7 +75,7 @@ class GroupScores(Pass):
 
 
 class EffectSums(NamedTuple):
-    """What a pass of Effects gives, float64 on the host, for K classes.
+    """The result of an Effects pass, float64 on the host, for K classes.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class ZeroOne(Pass):
 
 @dataclass(frozen=True, eq=False)
 class Intercepts(Pass):
-    """-> Totals of the intercepts b (k,) alone, beside the rows' offset."""
+    """-> Totals of a model with intercepts b (k,) alone, in addition to the rows' offset."""
 
     combine = staticmethod(_added)
     reads = 0
@@ -126,8 +126,8 @@ class Intercepts(Pass):
 
 @dataclass(frozen=True, eq=False)
 class ClassTotals(Pass):
-    """-> Σ s of the rows of each class, and how many of them have a positive weight: (2, classes), host;
-    `codes`, a row vector, in place of those of y."""
+    """-> Σ s of the rows of each class, and how many of them have a positive weight, (2, classes) on the
+    host. `codes`, a row vector, replaces the codes in y."""
 
     vectors = ("codes",)
     reads = 0
@@ -168,7 +168,7 @@ def moments(backend, pass_, block):
 
 
 def _mirrored(H):
-    """Fill in the blocks that follow by symmetry, and lay (n + 1, k, n + 1, k) out as a matrix."""
+    """Fill in the blocks that follow by symmetry, and return H (n + 1, k, n + 1, k) as a matrix."""
     n, k = H.shape[0] - 1, H.shape[1]
     for a in range(k):
         for b in range(a, k):
@@ -178,7 +178,7 @@ def _mirrored(H):
 
 
 def jeffreys_score(backend, pass_, block):
-    """Leverages of a tile's rows by one product, and what they add to the score."""
+    """The gradient of Jeffreys' penalty, with the leverages of a tile's rows by one product."""
     W, A = _cast(backend, pass_.W, block), _cast(backend, pass_.A, block)
     G = backend.xp.zeros(W.shape[0])
     for _, X, part in tiles(backend, block):

@@ -4,12 +4,12 @@ from .base import Backend
 
 
 class NumpyBackend(Backend):
-    """Runs everywhere; the best choice for small data, for which loading compiled loops does not pay."""
+    """Runs everywhere, and is the best choice for small data, where loading compiled loops does not pay."""
 
     name = "numpy"
 
     def kept(self, block):
-        """BLAS on all places is faster than SciPy's products where many hold an entry."""
+        """Return a sparse X that is nearly dense as a dense array, since BLAS is faster on it than SciPy."""
         return block._replace(X=block.X.densified()) if block.X.is_half_dense else block
 
     def take(self, block, rows, weights):

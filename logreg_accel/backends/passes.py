@@ -1,5 +1,4 @@
-"""Passes: what may be asked of the rows, each a value that names a formula, its columns and what else is
-wanted.
+"""Passes: the sums over rows that can be requested, each a value with a formula, its weights and options.
 
 A pass takes W (n + 1, k), float64 on the host, the intercept in the last row, and gives *sums over rows*: no
 averaging, no penalty. With the margins Z = X·W[:-1] + W[-1]::
@@ -14,10 +13,10 @@ averaging, no penalty. With the margins Z = X·W[:-1] + W[-1]::
     Margins          Z, a row vector
     RowSquares       Σⱼ scaleⱼ·xᵢⱼ², a row vector
 
-and these, without X, from row vectors that are at hand::
+and these, without X, from known row vectors::
 
     Line             the two derivatives of Σ s·ℓ along z0 + t·(z1 − z0)
-    MarginChange     how far z1 is from z0, and how far each row went towards its own class
+    MarginChange     how far z1 is from z0, and how far the rows moved towards their own class
     CurvatureMass    Σ over outputs of s·curvature, a row vector
     WeightSum        Σ s of the rows that a model trains on
 
@@ -30,8 +29,8 @@ from typing import Any, ClassVar, NamedTuple
 
 
 class Model(NamedTuple):
-    """One of several models that share a read: the column of the codes, the split that it trains on, and the
-    weight of each class (a number a code), None for ones."""
+    """One of several models that share a read: the column of its codes in y, the split that it trains on, and
+    the weight of each class, by code, or None for ones."""
 
     target: int = 0
     split: int | None = None
@@ -39,13 +38,13 @@ class Model(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What a LossGradient gives.
+    """The result of a LossGradient.
 
     value : (models,), float64 on the host
     gradient : (n + 1, k), float64 on the host
     margins : row vector (rows, k), or None
     diagonal : (n + 1, k) of the Hessian, or None
-    change : Change of margins, where the backend has found it on the way, or None
+    change : Change of margins, if the backend has computed it in passing, or None
     """
 
     value: Any
@@ -56,12 +55,11 @@ class Sums(NamedTuple):
 
 
 class RowVector:
-    """A number, or k, for every row, kept with the rows: who holds it may hand it back to them, and nothing
-    else.
+    """A handle on one number, or k numbers, for every row: solvers can only pass it back to the rows.
 
     Parameters
     ----------
-    parts : list of arrays (rows of a block, k), where the backend has them
+    parts : list of arrays (rows of a block, k), where the backend keeps them
     """
 
     def __init__(self, parts):
@@ -70,12 +68,12 @@ class RowVector:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """What all passes have in common."""
+    """The base class of all passes."""
 
-    reads: ClassVar[int] = 1  # of X
-    of_rows: ClassVar[bool] = False  # whether it gives a row vector
+    reads: ClassVar[int] = 1  # number of reads of X
+    of_rows: ClassVar[bool] = False  # whether the result is a row vector
     vectors: ClassVar[tuple] = ()  # names of the fields that are row vectors
-    combine: ClassVar[Any] = sum  # of what several blocks give
+    combine: ClassVar[Any] = sum  # how the results of several blocks are combined
 
     def for_block(self, i):
         """The pass over block i, with that block's part of every row vector."""
@@ -86,7 +84,7 @@ class Pass:
         return self._with_vectors(lambda part: part[start:stop])
 
     def made(self):
-        """The pass, whose row vectors are all made: some of them are only when they are first needed."""
+        """The pass with all its row vectors computed: some are otherwise computed when first needed."""
         for name in self.vectors:
             if (vector := getattr(self, name)) is not None:
                 _ = vector.parts
@@ -103,7 +101,7 @@ class Pass:
 
 
 def joined(pass_, parts, join_rows):
-    """What a pass gives over all rows, from what it gives over parts; `join_rows` joins row vectors."""
+    """The result of a pass over all rows, from its results over parts; `join_rows` joins row vectors."""
     if pass_.of_rows:
         return join_rows(parts)
     if not isinstance(parts[0], Sums):
@@ -126,11 +124,11 @@ class Change(NamedTuple):
     Attributes
     ----------
     largest : float
-        max |z1 − z0| or, of several classes, of differences of two: shifts of all of them are no change.
+        max |z1 − z0|; with several classes, of a difference of two margins, since shifting all is no change.
     least, most : float
-        In favour of a row's own class, over the rows of positive weight, where a row's loss is not nothing.
+        The changes in favour of a row's own class, over the rows of positive weight that have a loss.
     above : float
-        As of AboveTangent, where that was found on the way; else nan.
+        The result of AboveTangent, if that was computed in passing; else nan.
     """
 
     largest: float = 0.0
@@ -140,16 +138,16 @@ class Change(NamedTuple):
 
 
 UNKNOWN = Change(math.inf, -math.inf, math.inf)
-"""Where margins are not kept: nothing may rest on how they change."""
+"""The Change where margins are not kept: any of them may have changed."""
 
 
 @dataclass(frozen=True, eq=False)
 class LossGradient(Pass):
-    """-> Sums out of one sweep; with `keep_margins` also the margins, with `diagonal` that of the Hessian.
+    """-> Sums from one sweep; with `keep_margins` also the margins, with `diagonal` that of the Hessian.
 
     models : tuple of Model, one for each loss.n_outputs columns of W; None for the block's only target.
-    since : margins at another point; a backend that waits for a device tells how they changed.
-    wanted : tuple of draws that may follow, for rows that gather them as they read; no kernel looks at it.
+    since : margins at another point; a backend that waits for a device computes their change in passing.
+    wanted : tuple of draws that may follow, for Rows that gather rows while they read; kernels ignore it.
     """
 
     vectors = ("since",)
@@ -166,8 +164,8 @@ class LossGradient(Pass):
 class HessianVector(Pass):
     """-> the Hessian of the sum at W applied to V (n + 1, k).
 
-    margins : those at W, which spare a product where they are at hand; a body that reads X once anyway may
-    leave them.
+    margins : those at W, if they are known, which saves a product; a kernel that reads X once anyway may
+    ignore them.
     """
 
     vectors = ("margins",)
@@ -180,7 +178,7 @@ class HessianVector(Pass):
 
 @dataclass(frozen=True, eq=False)
 class _OfCurvature(Pass):
-    """margins : as of HessianVector."""
+    """margins : as in HessianVector."""
 
     vectors = ("margins",)
     W: Any
@@ -258,7 +256,7 @@ class MarginChange(Pass):
 
 @dataclass(frozen=True, eq=False)
 class AboveTangent(Pass):
-    """-> Σ s·(ℓ(z0) − ℓ(z1) − ∂ℓ(z1)·(z0 − z1)), float64 (1,): row by row, where sums of ℓ would cancel."""
+    """-> Σ s·(ℓ(z0) − ℓ(z1) − ∂ℓ(z1)·(z0 − z1)), float64 (1,): row by row, since sums of ℓ would cancel."""
 
     reads = 0
     vectors = ("start", "end")
@@ -270,7 +268,7 @@ class AboveTangent(Pass):
 
 @dataclass(frozen=True, eq=False)
 class CurvatureMass(Pass):
-    """-> row vector (rows,): what a row's curvatures and its weight come to."""
+    """-> row vector (rows,): the sum of a row's curvatures times its weight."""
 
     reads = 0
     of_rows = True

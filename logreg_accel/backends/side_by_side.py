@@ -1,5 +1,5 @@
-"""Several models side by side as columns of one W: `beside` joins passes of one formula, `parted` takes their
-sums apart."""
+"""Several models side by side as columns of one W: `beside` joins passes of one formula, `parted` separates
+their sums."""
 
 from dataclasses import replace
 
@@ -11,10 +11,10 @@ _COLUMNS = ("W", "V")
 
 
 def beside(passes):
-    """One pass in place of several with the same formula, loss and rows: their columns side by side."""
+    """Return one pass for several with the same formula, loss and rows, with their columns side by side."""
     first = passes[0]
     if not isinstance(first, LossGradient | HessianVector | Diagonal):
-        raise TypeError(f"{type(first).__name__} is not made for several models at once.")
+        raise TypeError(f"{type(first).__name__} cannot be computed for several models at once.")
     # Margins of many models are as large as X.
     known = {"margins": None}
     if isinstance(first, LossGradient):

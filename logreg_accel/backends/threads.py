@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
-_LOOKED_UP = 1 << 16  # places of a lane, which stay in the cache as they are widened
+_LOOKED_UP = 1 << 16  # numbers that a lane looks up: converted to a wider type, they stay in the cache
 
 
 def available_threads():
@@ -60,16 +60,16 @@ class _BlasThreads:
     def lift(self, n_threads):
         """Take a limit back."""
         with self.lock:
-            if n_threads in self.limits:  # Ctrl-C may come before it was
+            if n_threads in self.limits:  # Ctrl-C may arrive before it was added
                 self.limits.remove(n_threads)
             self._set()
 
     def _set(self):
-        """Set what the limits come to, unless it is set already: a call takes longer than a short product."""
+        """Set the smallest limit, unless it is set already: a call takes longer than a short product."""
         least = min(self.limits, default=math.inf)
         if least == self.in_force:
             return
-        self.in_force = None  # until all is done: Ctrl-C may come in between
+        self.in_force = None  # until all is done, since Ctrl-C may arrive in between
         for library, count in self.before.items():
             # threadpoolctl 3.8 lets the first thread that sets OpenBLAS be the only one, for as long as it
             # lives; the limits here are those of all threads.
@@ -157,7 +157,7 @@ def run_lanes(work, n_lanes, n_threads):
         while not stop.is_set() and (lane := next(lanes)) < n_lanes:
             work(lane)
 
-    # A copy of the context each: of the deadline, and of what NumPy does about numbers that are not finite.
+    # Each thread gets a copy of the context, with the deadline and NumPy's handling of overflows.
     helpers = [_shared_pool().submit(contextvars.copy_context().run, worker) for _ in range(n_threads - 1)]
     try:
         worker()
@@ -169,15 +169,15 @@ def run_lanes(work, n_lanes, n_threads):
         # lanes of another fit.
         started = [helper for helper in helpers if not helper.cancel()]
         wait(started)
-        work = None  # the pool's queue keeps helpers that were called off, and with them all that lanes know
+        work = None  # the pool's queue keeps cancelled helpers, and through them all data of the lanes
     for helper in started:
         helper.result()
 
 
 def looked_up(table, places, n_threads=None):
-    """table[places] for places (m,) in a small table, by threads where they are many.
+    """Return table[places] for places (m,) in a small table, by several threads if there are many.
 
-    NumPy would widen all places first, and have the pages of the result made by one thread.
+    NumPy would convert all places to a wider type first, and one thread would touch all pages of the result.
     """
     if len(places) < _LOOKED_UP or table.dtype.hasobject:
         return table[places]
@@ -185,7 +185,7 @@ def looked_up(table, places, n_threads=None):
 
     def lane(i):
         some = slice(i * _LOOKED_UP, (i + 1) * _LOOKED_UP)
-        np.take(table, places[some], out=found[some], mode="clip")  # the other modes copy what they give
+        np.take(table, places[some], out=found[some], mode="clip")  # the other modes copy their result
 
     run_lanes(lane, -(-len(places) // _LOOKED_UP), threads)
     return found

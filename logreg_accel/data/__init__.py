@@ -60,7 +60,7 @@ class Block(NamedTuple):
     sample_weight : array (rows,) or None
         In the arithmetic of X; None stands for ones.
     splits : array (rows, ⌈splits/8⌉) of uint8, or None
-        Bit j % 8 of number j // 8 says whether split j trains on the row.
+        Bit j % 8 of byte j // 8 says whether split j trains on the row.
     offset : array (rows, 1) or (rows, outputs), or None
         Added to the margins, float64.
     """
@@ -96,7 +96,7 @@ class Labelled(NamedTuple):
 
     @property
     def class_shares(self):
-        """Shares of the classes in the weights, and without those of classes, (2, n_classes)."""
+        """Shares of the classes in the row weights, with and without `class_weight`, (2, n_classes)."""
         shares = shares_of_classes(self.block.y, self.block.sample_weight, len(self.classes), self.counts)
         if self.class_weights is None:
             return np.array([shares, shares])
@@ -104,7 +104,7 @@ class Labelled(NamedTuple):
         return np.array([shares, plain / plain.sum()])
 
     def fingerprint(self):
-        """What tells these rows and labels from others."""
+        """A fingerprint that distinguishes these rows and labels from others."""
         X, y, s, _, offset = self.block
         stored = [X.stored]
         if X.compressed:
@@ -132,7 +132,7 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None, offse
     sample_weight : array-like (n_samples,), number or None
     class_weight : dict, "balanced" or None
     classes : ndarray or None
-        All labels, sorted, of which y may lack some; None takes those found in y.
+        All labels, sorted, not all of which have to occur in y; None takes those found in y.
     offset : array-like (n_samples,), of more than two classes also (n_samples, n_classes), or None
 
     Returns
@@ -154,7 +154,7 @@ def as_labelled(X, y, sample_weight=None, class_weight=None, classes=None, offse
     if len(y) != X.shape[0]:
         raise ValueError(
             "Found input variables with inconsistent numbers of samples: "
-            f"`X` has {X.shape[0]} rows and `y` {len(y)}. Give one label a row."
+            f"`X` has {X.shape[0]} rows and `y` {len(y)}. Give one label per row."
         )
     if given is None:
         classes, codes, counts = found or encode_labels(y)

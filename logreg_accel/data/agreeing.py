@@ -8,7 +8,7 @@ from .sparse import as_csr
 
 
 def like_first(chunk, where, first):
-    """The chunk with its columns in the order of the first one's; ValueError where they are others."""
+    """Return the chunk with its columns in the order of the first one's; raise ValueError for others."""
     origin, like = first
     if (chunk.names is None) != (like.names is None):
         raise ValueError(
@@ -72,7 +72,7 @@ def check_shapes(chunk, where, start):
         if m and one is not None and one.shape != (m,):
             raise ValueError(
                 f"{where!r}, from row {start} on: {m} rows of X and a {_CALLED[name]} of shape "
-                f"{one.shape}; expected one a row."
+                f"{one.shape}; expected one per row."
             )
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from .opening import head_of
 
 _BUFFER = 1 << 16  # bytes of a column that are read at once
-_PAGES = 2_300_000  # bytes of a page and a dictionary, which most writers end at a megabyte each
+_PAGES = 2_300_000  # bytes of a page and a dictionary, each of which most writers limit to a megabyte
 
 
 def schema_of(path, kind):
@@ -27,11 +27,11 @@ def table_of(path, kind, columns=None):
 
 
 def batches_of(path, kind, columns, rows):
-    """Record batches in the order of the rows; those of Parquet have so many rows at most."""
+    """Record batches in the order of the rows; those of Parquet have at most `rows` rows."""
     import pyarrow.parquet
 
     if kind == "parquet":
-        # As it comes, Arrow holds a whole row group, packed, and threads hold columns of their own.
+        # With its defaults, Arrow would hold a whole compressed row group, and each thread a column.
         file = pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
         return file.iter_batches(rows, columns=columns, use_threads=False)
     file = _open_feather(path)
@@ -41,9 +41,9 @@ def batches_of(path, kind, columns, rows):
 
 
 def room_of(path, columns):
-    """Bytes that `batches_of` takes for some columns of a Parquet file, beside the batches.
+    """Bytes that `batches_of` takes for some columns of a Parquet file, in addition to the batches.
 
-    Of each column, Arrow holds a page and the dictionary, packed and unpacked.
+    Of each column, Arrow holds a page and the dictionary, compressed and decompressed.
     """
     import pyarrow.parquet
 

@@ -19,7 +19,7 @@ _FAR = {"float32": 30.0, "float64": 1e4}
 """Distances from zero, in standard deviations, beyond which a column is far; rounding grows as their
 square."""
 _EXTREME = 1e15
-"""Numbers this large or small have squares near the limits of float32."""
+"""Numbers above the first or below the second have squares near the limits of float32."""
 
 
 class Centred(Matrix):
@@ -237,7 +237,7 @@ def _look_at(X, xp, to_host):
         some, largest = some.astype(np.float64, copy=False), np.maximum(most, -least)
         mean = np.where((some == some[:1]).all(axis=0), some[:1].sum(axis=0), some.mean(axis=0))
         some = some - mean
-        some -= some.mean(axis=0)  # the rounding error of the mean, for columns far from zero
+        some -= some.mean(axis=0)  # again: for columns far from zero, the first mean was rounded
         deviation = np.sqrt(np.einsum("ij,ij->j", some, some) / max(size, 1))
         if scale is None:
             scale = np.sqrt(mean * mean + deviation * deviation)
@@ -245,8 +245,8 @@ def _look_at(X, xp, to_host):
 
 
 def spread_of(X):
-    """The mean of ‖x − x̄‖² over some rows, ‖x̄‖² beside it, "dense" or "sparse", and the largest mean square
-    of a column beside the mean one.
+    """Return the mean of ‖x − x̄‖² over some rows, ‖x̄‖² relative to it, "dense" or "sparse", and the largest
+    mean square of a column relative to their mean.
 
     For a sparse X, x̄ counts as zero.
     """
@@ -276,8 +276,9 @@ def centre_of(columns, dtype, intercept):
     Returns
     -------
     ndarray (n_features,) or None
-        Zeros for columns that are not far from zero. Constant ones count as far if they are large, or if the
-        others need a centre in any case: a weight of theirs is a second intercept in other units.
+        Zeros for columns that are not far from zero. Constant columns count as far if they are large, or if
+        other columns need a centre in any case: the weight of a constant column is a second intercept in
+        other units.
     """
     constant = columns.deviation == 0
     with np.errstate(invalid="ignore", over="ignore"):

@@ -20,13 +20,13 @@ class Piece(NamedTuple):
 
 
 def stamp(path):
-    """The facts that change when a file changes."""
+    """Facts about a file that change when it changes."""
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns]
 
 
 def stamps_of(part):
-    """The stamps of the files of a part. Raises FileNotFoundError where one has vanished."""
+    """The stamps of the files of a part. Raises FileNotFoundError if one has vanished."""
     try:
         return [stamp(path) for path in part.paths]
     except FileNotFoundError as error:
@@ -34,13 +34,13 @@ def stamps_of(part):
 
 
 def check_unchanged(part, stamps):
-    """Raise ValueError where the files of a part have changed since their stamps were taken."""
+    """Raise ValueError if the files of a part have changed since their stamps were taken."""
     if stamps_of(part) != stamps:
         raise ValueError(f"{part.name!r} has changed while it was read. Fit again when it is complete.")
 
 
 class Pattern:
-    """The first rows from which types are known, which all others have to match.
+    """The first rows with known types, which all other rows have to match.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Pattern:
         self.first = first
 
     def fitted(self, chunk, where):
-        """The chunk with its columns in the order of the first one's; ValueError where they are others."""
+        """Return the chunk with its columns in the order of the first one's; raise ValueError for others."""
         chunk = chunk if self.first is None else like_first(chunk, where, self.first)
         if self.first is None or not self.first[1].types:  # without rows, types are unknown
             y, s = (None if v is None else v[:1] for v in (chunk.y, chunk.weight))
@@ -61,12 +61,12 @@ class Pattern:
 
 
 def pieces_of(number, part, pattern, labelled=True, stamps=None):
-    """The pieces of one part, those without rows left out. Errors as `Source.pieces`.
+    """Yield the pieces of one part, except those without rows. Errors are those of `Source.pieces`.
 
     `stamps` are those of its files when the first part was opened; None takes them now.
     """
     stamps, start = stamps_of(part) if stamps is None else stamps, 0
-    check_unchanged(part, stamps)  # before what it has become is taken for a fault of the rows
+    check_unchanged(part, stamps)  # first, or else the change would be reported as an error in the rows
     for chunk in _read(part):
         if not labelled:
             chunk = chunk._replace(y=None, weight=None)
@@ -90,7 +90,7 @@ def _read(part):
             start += chunk.X.shape[0]
     except Missing as missing:
         (column, *others), row = missing.args
-        also = f"; so have columns {', '.join(map(repr, others[:20]))} near it" if others else ""
+        also = f"; nearby, so have columns {', '.join(map(repr, others[:20]))}" if others else ""
         raise ValueError(
             f"{part.name!r} has a missing value in column {column!r}, row {start + row}{also}. Drop those "
             "rows or fill them in, or give an `encoder`."

@@ -31,7 +31,7 @@ class Chunk(NamedTuple):
     open_ended : bool
         Whether a sparse X may have more columns than occur here.
     rounded : Counter or None
-        How many whole numbers of each column float64 has not.
+        For each column, how many integers float64 cannot represent.
     """
 
     X: Any

@@ -10,10 +10,10 @@ from .levels import levels_of
 from .matrix import Matrix, kind_of
 from .pieces import gram_bounds, runs_of
 
-_SPARSE_WORK = 4  # relative to as many bytes of a dense X
-_TILES = 32  # by which tiles are larger than those of a dense X
-_KEPT_UP_TO = 1 << 25  # bytes of entries
-_DENSE_AT_MOST = 2  # times the bytes of compressed rows
+_SPARSE_WORK = 4  # time of a pass relative to a dense X of the same size in bytes
+_TILES = 32  # factor by which tiles are larger than those of a dense X
+_KEPT_UP_TO = 1 << 25  # bytes of entries up to which copies are kept
+_DENSE_AT_MOST = 2  # largest size of a dense copy relative to the compressed rows
 
 
 class CompressedRows(Matrix):
@@ -37,12 +37,12 @@ class CompressedRows(Matrix):
 
     @property
     def keeps_copies(self):
-        """Whether there is memory for copies of the entries, which products are faster with."""
+        """Whether copies of the entries, which make products faster, are small enough to be kept."""
         return self.stored.data.nbytes <= _KEPT_UP_TO
 
     @property
     def row_bytes(self):
-        """A part of a mean row: SciPy's products have a fixed cost, and gain nothing from small tiles."""
+        """A fraction of a mean row: SciPy's products have a fixed cost, and gain nothing from small tiles."""
         return self.nbytes // max(_TILES * self.shape[0], 1) + 1
 
     def between(self, start, stop, step=1):
@@ -101,8 +101,10 @@ class CompressedRows(Matrix):
         return self._levels
 
     def transposed_product(self, R):
-        """In float64, since SciPy adds one entry after the other; the copy that it would make for each
-        product is kept if it is small."""
+        """Compute Xᵀ·R in float64, since SciPy adds one entry after the other.
+
+        The copy of X in float64 that SciPy would make for each product is kept if it is small.
+        """
         if self._in_float64 is None and self.keeps_copies:
             self._in_float64 = self.astype(np.float64).T
         X = self.T if self._in_float64 is None else self._in_float64
@@ -155,7 +157,7 @@ class CompressedRows(Matrix):
 
     @property
     def is_half_dense(self):
-        """Whether a dense copy is small, and no larger than this beside the copy that products keep."""
+        """Whether a dense copy is small, and no larger than this matrix with the copy that products keep."""
         dense = math.prod(self.shape) * self.dtype.itemsize
         return dense <= min(_DENSE_AT_MOST * self.nbytes, _KEPT_UP_TO)
 

@@ -226,7 +226,7 @@ def refuse_masked(array, name):
 
 
 def _with_dense_columns(X):
-    """A pandas frame whose sparse columns are dense, as others beside them are; anything else unchanged."""
+    """Make the sparse columns of a pandas frame dense, if it has other columns; else return X unchanged."""
     kinds = getattr(X, "dtypes", None)
     if not hasattr(kinds, "items"):
         return X
@@ -235,7 +235,7 @@ def _with_dense_columns(X):
 
 
 def _as_frame(X, name="X"):
-    """Frames and tables as narwhals has them; anything else is returned unchanged."""
+    """Wrap frames and tables by narwhals; anything else is returned unchanged."""
     import narwhals as nw
 
     try:

@@ -78,12 +78,14 @@ def read_file(
 
 
 def read_files(paths, **reading):
-    """`read_file` of several files with the same columns, their rows one file after the other.
+    """Read several files with the same columns as one Table, their rows one file after the other.
+
+    Parameters are those of `read_file`.
 
     Raises
     ------
     OSError, ValueError
-        As `read_file`; files have different columns.
+        As in `read_file`; also if the files have different columns.
     """
     import scipy.sparse
 

@@ -25,7 +25,7 @@ class Tables:
     Raises
     ------
     OSError, ValueError
-        As `TableReader`; the files have different columns.
+        As in `TableReader`; also if the files have different columns.
     """
 
     may_be_empty = False
@@ -66,7 +66,7 @@ class Tables:
         near = near or [other for other in self.names if other.lower() == name.lower()]
         hint = f" Did you mean {near[0]!r}?" if near else ""
         if looks_like_data(self.names):
-            hint += " Its first line may be a row: --no-header gives the columns the numbers from 0 on."
+            hint += " Its first line may be a row: with --no-header, columns are numbered from 0 on."
         raise ValueError(f"{self.name!r} has no column {name!r}.{hint} It has: {some_of(self.names)}.")
 
     def read(self, types, columns=None):
@@ -95,7 +95,7 @@ class Tables:
         return self._joined(tables)
 
     def batches(self, types, columns=None, most=1 << 16, locate=True):
-        """Pairs (number of the file, record batch of at most so many rows), in the order of the rows.
+        """Yield pairs (number of the file, record batch of at most `most` rows), in the order of the rows.
 
         A column has one type in all batches: that in the first file, for text that of its first block. The
         error about a value of another type names its line, for which the file is read again, unless `locate`
@@ -106,7 +106,7 @@ class Tables:
         Unfit
             A value in a text does not fit `types`, or the types of the first block.
         ValueError
-            As `read`.
+            As in `read`.
         """
         columns = self.names if columns is None else columns
         self._rows = [0] * len(self.readers)
@@ -124,7 +124,7 @@ class Tables:
             raise ValueError(f"{self.name!r} has a header and no rows.")
 
     def as_written(self, names):
-        """A function count -> columns of the next `count` rows, by name, as text if files are text."""
+        """Return a function count -> columns of the next `count` rows, by name; of text files, as text."""
         import pyarrow as pa
 
         batches, left = self.batches(dict.fromkeys(names, "text"), list(names)), []
@@ -140,7 +140,7 @@ class Tables:
 
     @staticmethod
     def _careful(reader, columns, most, locate):
-        """The batches of a file; on one thread Arrow knows the line of an error."""
+        """Yield the batches of a file; an error names its line, which Arrow knows only on one thread."""
         try:
             yield from reader.batches(columns, most)
         except Unfit:

@@ -1,19 +1,19 @@
-"""Weighted Gram matrices of compressed rows whose columns are filled very differently, as those of a table:
-numbers stand in every row, most levels of a category in a few."""
+"""Weighted Gram matrices of compressed rows whose columns have very different densities, as in an encoded
+table: numbers have an entry in every row, most levels of a category only in a few."""
 
 import numpy as np
 
 from .matrix import Matrix
 
 DENSE_BELOW = 12
-"""Rows per entry of a column up to which BLAS on all its places is faster than SciPy's sparse product."""
+"""Rows per entry of a column up to which BLAS on the dense column is faster than SciPy's sparse product."""
 
 
 class HalfDense:
     """A sparse X as a dense array of its fuller columns beside compressed rows of the others.
 
-    A product of two columns takes as many operations as they share rows, or one a row in BLAS. Either of
-    them alone would treat the one kind of columns like the other.
+    A product of two sparse columns takes one operation for each entry that they share. A dense one in BLAS
+    takes one for each row, but a much faster one. Neither suits both kinds of columns.
 
     Parameters
     ----------

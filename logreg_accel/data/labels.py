@@ -7,7 +7,7 @@ from .convert import is_numpy_like, refuse_masked, to_host
 from .stored import looks_at
 
 _MOST_IN_TABLE = 1 << 16
-_MOST = 1 << 62  # a float beyond may be no int64
+_MOST = 1 << 62  # a float beyond this may not fit into int64
 
 
 def as_labels(y, on_device=False):
@@ -20,7 +20,7 @@ def as_labels(y, on_device=False):
     """
     if y is None:
         raise ValueError(
-            "This estimator requires y to be passed, but the target y is None: give `y`, one label a row."
+            "This estimator requires y to be passed, but the target y is None: give `y`, one label per row."
         )
     from sklearn.utils import column_or_1d
 
@@ -56,7 +56,7 @@ def encode_labels(y):
     codes : array (n_samples,)
         Of the smallest sufficient unsigned integer type, on the device of y.
     counts : sequence of int (n_classes,) or None
-        Rows of each class, if they were counted on the way.
+        Rows of each class, if they were counted in passing.
 
     Raises
     ------
@@ -90,8 +90,8 @@ def encode_labels(y):
         if len({isinstance(label, str) for label in y.tolist()}) > 1:
             kinds = ", ".join(sorted({type(label).__name__ for label in y.tolist()}))
             raise ValueError(
-                f"Unknown label type: `y` has labels of types {kinds}, which have no common order; make all "
-                "of them texts, such as by list(map(str, y))."
+                f"Unknown label type: `y` has labels of types {kinds}, which have no common order; convert "
+                "all of them to text, such as by list(map(str, y))."
             )
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
@@ -146,7 +146,7 @@ def _whole_numbers(y):
 
 
 def _close_together(y):
-    """As `_whole_numbers`, of labels that a table of all numbers between them takes: nothing is sorted."""
+    """As `_whole_numbers`, for labels so close together that a table of their range replaces a sort."""
     if not isinstance(y, np.ndarray):
         return None
     low, high = y.min().item(), y.max().item()

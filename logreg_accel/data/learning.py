@@ -18,18 +18,19 @@ class LabelBook:
     def __init__(self, given=None):
         self.given, self.codes, self.kind, self.origin = given, {}, None, None
         self.found, self.rows = [], {}
-        self.settled = None  # the first part after one that had two classes
+        self.settled = None  # the part before which two classes were known
         self.part = None
 
     def codes_of(self, y, piece, rows=None):
-        """Codes (rows,) of the labels of a piece; `rows` are their numbers in the part, if they are not those
-        from `piece.start` on.
+        """Return the codes (rows,) of the labels of a piece.
+
+        `rows` are the numbers of the rows in the part, if they are not those from `piece.start` on.
 
         Raises
         ------
         ValueError
-            A label is missing, of another kind than the others, or new after two were known; the message
-            names file and row.
+            A label is missing, is of another kind than the others, or is new after two were known; the
+            message names file and row.
         """
         if (
             piece.part != self.part
@@ -66,7 +67,7 @@ class LabelBook:
         ):
             advice = "Drop those rows, or name it in `classes`."
             if self.given is None:
-                advice = f"If it is a class, scan(..., classes={[*known, label]}) says so."
+                advice = f"If it is a class, use scan(..., classes={[*known, label]})."
             raise ValueError(
                 f"{piece.where!r} has the label {label!r} in row {row}, which is not among {known}, those "
                 f"{'given' if self.given is not None else 'of the files before'}. {advice}"
@@ -147,7 +148,7 @@ class Totals:
         np.minimum.at(self.least, codes[positive], weights[positive])
 
     def merge(self, codes, totals):
-        """Add the totals of a part whose labels have these codes, each once."""
+        """Add the totals of a part, whose labels have these codes, all different."""
         k = max(int(codes.max()) + 1, len(self.rows))
         rows, sums, most, least = totals
         self.rows, self.sums = _longer(self.rows, k, 0), _longer(self.sums, k, 0.0)
@@ -158,12 +159,12 @@ class Totals:
         self.least[codes] = np.minimum(self.least[codes], least)
 
     def of_classes(self, places):
-        """The same in the order of the classes: rows, sums, most, least of those that are positive."""
+        """Rows, sum, largest and least positive weight of each class, in the order of the classes."""
         order = np.argsort(places)
         return tuple(values[order] for values in self.in_order_of_coming())
 
     def in_order_of_coming(self):
-        """Rows, sums, most, least of those that are positive, by code."""
+        """Rows, sum, largest and least positive weight of each class, in order of first occurrence."""
         return self.rows, self.sums, self.most, self.least
 
 

@@ -1,4 +1,4 @@
-"""The levels of a category among the columns of a sparse X: columns of which no row has two."""
+"""The levels of a category among the columns of a sparse X: columns of which a row has at most one entry."""
 
 from typing import Any, NamedTuple
 
@@ -7,10 +7,12 @@ import scipy.sparse
 
 from .half_dense import HalfDense
 
-_LEAST = 64  # levels
-_GLANCES = 64, 4096  # rows, among which words of a text show that they are no levels
-_DENSE_UP_TO = 64  # other columns ...
-_DENSE_ENTRIES = 4  # ... and their numbers, beside the entries of X
+_LEAST = 64  # least number of levels
+_GLANCES = 64, 4096  # rows that are examined first: in them, words of a text already share rows
+# The other columns are a dense array if they are at most so many, and have no more numbers than this multiple
+# of the entries of X.
+_DENSE_UP_TO = 64
+_DENSE_ENTRIES = 4
 
 
 class Levels(NamedTuple):
@@ -21,11 +23,11 @@ class Levels(NamedTuple):
     which : ndarray of int (L,)
         Columns that are levels.
     rest : ndarray of int (n − L,)
-        The other ones.
+        The other columns.
     entries : csr_array (m, L)
-        Of the levels.
+        The columns that are levels.
     others : ndarray (m, n − L + 1) or HalfDense
-        The other columns, and one of ones.
+        The other columns, and a column of ones.
     """
 
     which: np.ndarray
@@ -38,9 +40,12 @@ class Levels(NamedTuple):
 
         Returns
         -------
-        diagonal : (L, P), among the levels
-        across : (L, n − L + 1, P)
-        among : (n − L + 1, n − L + 1, P), among the others
+        diagonal : ndarray (L, P)
+            Of each level with itself; two levels share no row.
+        across : ndarray (L, n − L + 1, P)
+            Between the levels and the others.
+        among : ndarray (n − L + 1, n − L + 1, P)
+            Between the others.
         """
         levels = self.entries[rows]
         diagonal = levels.power(2).T @ C
@@ -55,15 +60,16 @@ class Levels(NamedTuple):
 
     @property
     def at_once(self):
-        """Whether `grams` are of all rows only."""
+        """Whether `grams` can only be computed for all rows at once."""
         return not isinstance(self.others, np.ndarray)
 
 
 def widest_run(X):
-    """The longest run of columns next to each other, (start, stop), of which no row of a csr_array has two.
+    """Return the longest run of adjacent columns, (start, stop), of which no row has two; X is a csr_array.
 
-    Encoders put the levels of a category next to each other. Any columns that share no row would do, but the
-    best choice of them is a hard problem, and rare levels of several categories, taken first, would hide it.
+    Encoders put the levels of a category next to each other. Any set of columns that share no row would do,
+    but finding the largest set is a hard problem, and a greedy search would collect rare levels of several
+    categories in place of one wide category.
     """
     width, indices = X.shape[1], X.indices
     if not width:
@@ -72,15 +78,15 @@ def widest_run(X):
     follows[X.indptr[:-1][np.diff(X.indptr) > 0]] = False
     before = np.full(width, -1)
     np.maximum.at(before, indices[follows], indices[np.flatnonzero(follows) - 1])
-    first = np.maximum.accumulate(before) + 1  # of the run that ends with a column
+    first = np.maximum.accumulate(before) + 1  # for each column, the start of the longest run that ends there
     last = int((np.arange(width) - first).argmax())
     return int(first[last]), last + 1
 
 
 def levels_of(X, has_room=None):
-    """The Levels of a csr_array, or None unless most of its columns are those of one category.
+    """Return the Levels of a csr_array, or None unless most of its columns are levels of one category.
 
-    Memory is asked for last, by has_room(): asking takes longer than most other checks.
+    The function has_room() is called last, since finding out the free memory takes longer than most checks.
     """
     m, n = X.shape
     least = max(_LEAST, n // 2)

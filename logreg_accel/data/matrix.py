@@ -12,10 +12,10 @@ import numpy as np
 from .pieces import gram_bounds, runs_of
 from .stored import compute_dtype, is_on_device, storage_dtype
 
-_LEAST_COLUMNS = 512  # of a tile of columns: fewer take longer to gather than to multiply
-_FEW_NUMBERS = 1 << 16  # products up to here take as long as the calls
-_SUMMED_ROWS = 256  # in float32, before float64
-_VERY_FEW_COLUMNS = 3  # for whose products BLAS takes longer than for one column after the other
+_LEAST_COLUMNS = 512  # columns of a tile at least: fewer take longer to gather than to multiply
+_FEW_NUMBERS = 1 << 16  # numbers up to which a product takes no longer than its calls
+_SUMMED_ROWS = 256  # rows that are summed in float32 before the sum is added up in float64
+_VERY_FEW_COLUMNS = 3  # columns up to which BLAS takes longer than products of one column after the other
 
 
 class Matrix:
@@ -36,7 +36,7 @@ class Matrix:
     centre : array (n_features,) or None
         Subtracted from every row before it is used; kernels read X as stored.
     piled : float
-        Rounding errors of float32 that sums over rows may accumulate, in addition to that of each term.
+        Number of rounding errors of float32 that a sum over rows may accumulate, beside that of each term.
     """
 
     compressed = False
@@ -91,7 +91,7 @@ class Matrix:
         return type(self)(self.stored[:, which])
 
     def walked(self):
-        """Return Xᵀ by rows for loops over columns: an array (n, m), or data, indices and indptr."""
+        """Return Xᵀ, row-major, for loops over columns: an array (n, m), or data, indices and indptr."""
         return np.ascontiguousarray(self.stored.T)
 
     def levels(self, has_room=None):

@@ -43,7 +43,7 @@ class Unfit(ValueError):
 
 
 class Layout(NamedTuple):
-    """How the lines of a text table read."""
+    """The format of the lines of a text table."""
 
     separator: str
     names: list
@@ -172,13 +172,13 @@ def layout_of(path, separator=None, header=True, encoding="utf-8"):
     text = decode().decode(head)
     if _ARFF.match(text):
         raise ValueError(
-            f"{path!r} is an ARFF file; expected a table. The lines after its line @data are one without a "
-            "header; the lines with @attribute name its columns."
+            f"{path!r} is an ARFF file; expected a table. The lines after its line @data are a table without "
+            "a header; the lines with @attribute name its columns."
         )
     if _JSON.match(text):
         raise ValueError(
             f"{path!r} holds JSON; expected a table as text, Parquet or Feather. pandas.read_json(PATH, "
-            "lines=True).to_parquet(NEW) makes one of a file with one object per line."
+            "lines=True).to_parquet(NEW) converts a file with one object per line."
         )
     if separator is None:
         separator = "\t" if suffix_of(path) == ".tsv" else _sniffed(text)
@@ -195,7 +195,7 @@ def layout_of(path, separator=None, header=True, encoding="utf-8"):
 
 
 def some_of(names, most=20, width=40):
-    """Names of columns for a message; a first line that is no header may hold a text of any length."""
+    """Names of columns for a message, shortened, since a first line that is no header may have any text."""
     some = [name if len(name) <= width else f"{name[:width]}..." for name in map(str, names[:most])]
     return ", ".join(some) + (f" and {len(names) - most} more" if len(names) > most else "")
 
@@ -224,7 +224,7 @@ def _sniffed(text):
 
 @contextlib.contextmanager
 def text_of(path, encoding="utf-8"):
-    """A context for reading a text file, in which errors name the file and the place that is not text."""
+    """A context for reading a text file, in which errors name the file and the line that is not text."""
     start = head_of(path, 1 << 16)
     plain = encoding.lower() in ("utf-8", "utf8")
     wide = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32"}
@@ -232,8 +232,8 @@ def text_of(path, encoding="utf-8"):
     for mark, name in wide.items():
         if plain and start.startswith(mark):
             raise ValueError(
-                f"{path!r} is text in {name}; expected UTF-8: iconv -f {name} -t UTF-8 OLD > NEW makes it "
-                f"so, and --encoding {name} reads it."
+                f"{path!r} is text in {name}; expected UTF-8: iconv -f {name} -t UTF-8 OLD > NEW converts "
+                f"it, and --encoding {name} reads it."
             )
     if plain and b"\0" in start:
         refuse_no_text(path)
@@ -255,7 +255,7 @@ def refuse_no_text(path):
         for number, line in enumerate(io.BufferedReader(file) if not hasattr(file, "peek") else file, 1):
             if b"\0" in line:
                 raise ValueError(
-                    f"{path!r} has a NUL byte in line {number}, as damaged files have and text in UTF-16; "
+                    f"{path!r} has a NUL byte in line {number}, as damaged files and text in UTF-16 have; "
                     "expected text in UTF-8."
                 )
             try:
@@ -263,7 +263,7 @@ def refuse_no_text(path):
             except UnicodeDecodeError as fault:
                 raise ValueError(
                     f"{path!r} has the byte 0x{line[fault.start]:02x} in line {number}, which is no UTF-8. "
-                    "If it is text in Latin-1, iconv -f LATIN1 -t UTF-8 OLD > NEW makes it so, and "
+                    "If it is text in Latin-1, iconv -f LATIN1 -t UTF-8 OLD > NEW converts it, and "
                     "--encoding LATIN1 reads it."
                 ) from None
 

@@ -15,7 +15,7 @@ PIECE = 1 << 12
 BLOCK = 1 << 23
 """Approximate size of a block in bytes; sums are added block by block, so that their bits depend on it."""
 
-_GAP = 1  # pieces
+_GAP = 1  # longest gap between two runs, in pieces, over which they are read as one
 _ALIGNED = 64
 WORD = np.dtype("<u8")
 FACTORS = np.random.PCG64(20_240_229).random_raw(PIECE // WORD.itemsize) | np.uint64(1)
@@ -82,7 +82,7 @@ def section(buffer, place):
 
 
 def packed(kind, n_features, parts):
-    """The buffer of rows that come as a list of (X, codes, weights), and how many rows and entries it has."""
+    """Pack a list of (X, codes, weights) into one buffer; return it and its numbers of rows and entries."""
     rows = sum(X.shape[0] for X, _, _ in parts)
     entries = sum(X.nnz for X, _, _ in parts) if kind.sparse else 0
     places, size = kind.sections(n_features, rows, entries)
@@ -121,7 +121,7 @@ def unpacked(kind, n_features, rows, entries, buffer):
 
 
 def beside(kind, rows, buffer):
-    """Codes, and weights or None, in a buffer or at its front."""
+    """Return the codes, and the weights or None, that are at the front of a buffer."""
     places, _ = kind.sections(0, rows, 0)
     return section(buffer, places["y"]), section(buffer, places["s"]) if kind.weighted else None
 

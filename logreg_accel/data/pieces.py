@@ -1,7 +1,7 @@
 """Where rows are cut: blocks of a product of all rows with all rows, runs of a batch."""
 
 _RUNS = 4
-_GRAM_BLOCKS, _GRAM_ROWS = 16, 64  # of X·Xᵀ at most, and rows of each at least
+_GRAM_BLOCKS, _GRAM_ROWS = 16, 64  # blocks of rows of X·Xᵀ at most, and rows in each at least
 
 
 def gram_bounds(m):

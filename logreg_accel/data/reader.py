@@ -16,7 +16,7 @@ from .opening import Unfit, give_back, kind_of, layout_of, open_unpacked, text_o
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "#N/A", "<NA>")
 TABLES = ("text", "parquet", "feather")
 _INDEX = re.compile(r"__index_level_\d+__")  # row numbers that pandas writes beside the columns of a frame
-_BLOCK, _OF_A_COLUMN = 1 << 19, 128  # bytes of text that are parsed at once, at least, and for each column
+_BLOCK, _OF_A_COLUMN = 1 << 19, 128  # bytes of text parsed at once: at least, and per column
 _CONVERSION = re.compile(
     r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to (\S+): invalid value '(.*)'",
     re.DOTALL,
@@ -35,11 +35,11 @@ class TableReader:
     separator : str or None
         One character between the fields of a line; None detects it.
     header : bool
-        Whether the first line of a text has the names; without them, columns are called "0", "1", ...
+        Whether the first line of a text has the names of the columns, which are otherwise "0", "1", ...
     missing : sequence of str
         Texts that stand for a missing value, besides `MISSING`.
     encoding : str
-        Of text.
+        The encoding of a text.
 
     Attributes
     ----------
@@ -93,10 +93,10 @@ class TableReader:
         return self._careful(lambda: binary.table_of(self.path, self.kind, columns)).select(columns)
 
     def batches(self, columns=None, rows=1 << 16, **reading):
-        """Record batches in the order of the rows, for tables that memory does not hold; may be called again.
+        """Yield record batches in the order of the rows, for tables that do not fit into memory.
 
-        Types of text columns are those given by `typed`, else those of the first block: a later value of
-        another type is an error that names it. Batches of Parquet have so many rows at most.
+        The types of text columns are those given by `typed`, else those of the first block: a later value of
+        another type is an error that names it. Batches of Parquet have at most `rows` rows.
         """
         columns = list(self.names if columns is None else columns)
         if self.kind != "text":
@@ -109,7 +109,7 @@ class TableReader:
             with text_of(self.path, self.encoding), self._open() as file:
                 import pyarrow.csv
 
-                # Arrow holds some twenty blocks; one has to have room for a row.
+                # Arrow holds many blocks at a time, and each must have room for a row.
                 size = max(_BLOCK, _OF_A_COLUMN * len(self.names))
                 read, count = pyarrow.csv.open_csv, 0
                 try:
@@ -124,7 +124,7 @@ class TableReader:
                     raise ValueError(message) from error
 
     def located(self, columns, rows):
-        """As `batches`. Errors about a value name its line, which is known after a read without threads."""
+        """As `batches`, but errors about a value name its line, which only a read without threads knows."""
         try:
             yield from self.batches(columns, rows)
         except Unfit:
@@ -158,8 +158,8 @@ class TableReader:
         with text_of(self.path, self.encoding):
             with contextlib.suppress(ValueError, EOFError):
                 return self._parsed(columns, self.layout.quoted)
-            # Line ends inside quotes, which the head of the file did not show, need the slower way; so does
-            # the number of the line in which something is wrong.
+            # The slower way handles line ends inside quotes, which the head of the file did not show, and
+            # finds out the line of an error.
             try:
                 return self._parsed(columns, True, use_threads=False)
             except EOFError as error:
@@ -179,7 +179,7 @@ class TableReader:
     def _named(table, columns):
         no_text = [name for name, kind in zip(columns, table.schema.types, strict=True) if kind == "binary"]
         if no_text:
-            raise ValueError(f"column {no_text[0]!r} is no text")
+            raise ValueError(f"column {no_text[0]!r} is not text")
         return table.rename_columns(columns)
 
     def _options(self, columns=(), quoted=True, **reading):
@@ -218,7 +218,7 @@ class TableReader:
             expected = {"double": "a number", "bool": "true or false"}.get(kind, kind)
             return (
                 f"{self.path!r} has {value!r} in column {self.names[int(column)]!r}{line}; "
-                f"expected {expected}. If it stands for a missing value, --na {value!r} says so."
+                f"expected {expected}. If it stands for a missing value, use --na {value!r}."
             )
         if found := _FIELDS.search(message):
             row, expected, got = found.groups()
@@ -234,11 +234,11 @@ class TableReader:
     # -- Parquet and Feather -----------------------------------------------------------------------------
 
     def schema(self):
-        """Names and types of the columns of a binary file."""
+        """Return the names and types of the columns of a binary file."""
         return self._careful(lambda: binary.schema_of(self.path, self.kind))
 
     def room(self, columns):
-        """Bytes that reading batches of some columns takes, beside those of the batches."""
+        """Return the bytes that reading batches of some columns takes, in addition to the batches."""
         return self._careful(lambda: binary.room_of(self.path, columns)) if self.kind == "parquet" else 0
 
     def _careful(self, read):

@@ -14,10 +14,10 @@ import numpy as np
 from .stored import is_on_device
 
 MISSING = {"<NA>", "nan", "NaT"}  # as strings
-_SCANS = 6  # of all labels, beyond which hashing them takes less
-_FROM = 64  # labels: with fewer, anything is fast
-_LOOKED_AT = 1000  # labels, a sample that mostly has all classes
-_AT_ONCE = 4096  # labels
+_SCANS = 6  # scans of all labels beyond which hashing them takes less time
+_FROM = 64  # labels: with fewer, any method is fast
+_LOOKED_AT = 1000  # labels of a sample, which usually has all classes
+_AT_ONCE = 4096  # labels that are looked up at a time
 _ARROW_STRINGS = "string", "large_string", "string_view", "dictionary"
 _POLARS_STRINGS = "String", "Categorical", "Enum"
 

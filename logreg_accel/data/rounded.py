@@ -19,19 +19,19 @@ _LONG = re.compile(r"\s*[-+]?\d{16,}\s*")
 
 
 def rounded(X):
-    """How many numbers of each column float64 rounds: a Counter by name, or by position without names.
+    """Count the numbers of each column that float64 rounds: a Counter by name, or by position without names.
 
     Parameters
     ----------
     X : array, sparse matrix, frame, table or dict of arrays
-        Before it is converted; arrays on a device give none.
+        The user's input before it is converted; for arrays on a device nothing is counted.
     """
     counts = {name: _count(values) for name, values in _whole(X)}
     return Counter({name: count for name, count in counts.items() if count})
 
 
 def beyond(columns):
-    """The names of float64 columns, of a dict, with a number that may have been rounded to it."""
+    """The names of those float64 columns of a dict that have a number which may have been rounded."""
     return [
         name
         for name, values in columns.items()
@@ -40,19 +40,19 @@ def beyond(columns):
 
 
 def rounded_texts(column):
-    """How many whole numbers of an Arrow column of text float64 rounds."""
+    """Count the integers of an Arrow column of text that float64 rounds."""
     long = (text for text in column.to_pylist() if text and _LONG.fullmatch(text))
     return sum(abs(float(text)) == math.inf or int(float(text)) != int(text) for text in long)
 
 
 def warn_rounded(counts):
-    """A DataConversionWarning if `rounded` has counted some."""
+    """Give a DataConversionWarning if `rounded` has counted any numbers."""
     if counts:
         listed = ", ".join(f"{name!r} ({count:,})" for name, count in list(counts.items())[:5])
         warnings.warn(
             "Integers beyond 2**53 are rounded to float64 in some rows (their number in brackets) of these "
-            f"columns: {listed}{', ...' if len(counts) > 5 else ''}. Identifiers are no features: leave them "
-            "out, or treat them as levels. From times, subtract a common time near to all of them.",
+            f"columns: {listed}{', ...' if len(counts) > 5 else ''}. Identifiers are not features: leave "
+            "them out, or treat them as levels. From times, subtract a common time near to all of them.",
             DataConversionWarning,
             stacklevel=3,
         )

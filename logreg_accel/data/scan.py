@@ -14,7 +14,7 @@ from .shards import parts_of, refuse_without_labels
 
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _LEAST_MEMORY = 96_000_000
-_LEAST_TO_READ = 85_000_000  # beside pages: Arrow itself, chunks, blocks under way, what allocators keep
+_LEAST_TO_READ = 85_000_000  # bytes beside pages: Arrow itself, chunks, blocks being made, freed memory
 
 
 class Source:
@@ -23,15 +23,15 @@ class Source:
     Attributes
     ----------
     memory : int
-        Bytes.
+        Bytes that a fit may use.
     cache : str or None
     progress : callable (Piece) or None
         Called with every piece of the first read.
     client : distributed.Client, int or None
-        Of a cluster whose workers read the parts.
+        A cluster whose workers read the parts.
     """
 
-    encoder = None  # of tables that are encoded
+    encoder = None  # a source of tables that are encoded has a TableEncoder
 
     def __init__(self, data, wanted, memory, cache, classes, client=None):
         self.data, self.wanted = data, wanted
@@ -56,7 +56,7 @@ class Source:
         }
 
     def learn(self):
-        """Learn everything that has to be known of all rows before the first read."""
+        """Learn what has to be known about all rows before the first read."""
 
     def parts_to_read(self):
         """The parts as workers read them, each by itself; after `learn`."""
@@ -66,10 +66,10 @@ class Source:
         """The results of `learn` that a cache of the rows keeps, as JSON values."""
 
     def recall(self, kept):
-        """Take what `learned` gave."""
+        """Restore the results that `learned` returned."""
 
     def check_room(self):
-        """MemoryError where reading the files takes more memory than there is, before they are read."""
+        """Raise MemoryError, before anything is read, if reading the files takes more than `memory`."""
         for part in self.parts:
             least = part.room() + _LEAST_TO_READ
             if least > self.memory:
@@ -80,7 +80,7 @@ class Source:
                 )
 
     def pieces(self, labelled=True):
-        """Pieces in order, every one checked against the first.
+        """Yield pieces in order, each checked against the first.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Source:
             column); a file has changed while it was read; there are no rows.
         """
         parts, pattern, rows = parts_of(self.data, self.wanted), Pattern(), 0
-        stamps = [stamps_of(part) for part in parts]  # or rows of before and after a change make a model
+        stamps = [stamps_of(part) for part in parts]  # rows of before and after a change must not be mixed
         self.check_room()
         if labelled and self.wanted.target is None:
             refuse_without_labels(self.parts)
@@ -121,14 +121,14 @@ def scan(
     layout: dict | None = None,
     client: Any = None,
 ) -> Source:
-    """Rows that need not fit into memory; `fit` and the predictions accept them as X.
+    """Make a source of rows that need not fit into memory; `fit` and the predictions accept it as X.
 
     The first read decodes and checks the rows, learns the labels and writes the blocks that do not fit into
     `memory` to a cache on disk, from which later reads take them. The same source gives the same bits with
     any `memory` that has room for what the solver and the proof keep; otherwise `solver="auto"` uses smaller
-    samples or another solver. `fit` on the same rows in memory agrees to within `tol`. Where its samples have
-    the same size, as with two million rows of a hundred columns, it takes the same steps and differs by
-    rounding.
+    samples or another solver. `fit` on the same rows in memory agrees to within `tol`. If its samples have
+    the same size, as with two million rows of a hundred columns, it takes the same steps, and the result
+    differs only by rounding.
 
     Parameters
     ----------
@@ -144,12 +144,12 @@ def scan(
         Columns to leave out.
     memory : str or int
         Memory that a fit may use in addition to what the process uses already: "4GB", "800MB", or bytes.
-        Arrow holds a page of every column of a Parquet file at a time, which counts. On top comes what polars
-        holds for a lazy frame, however many rows there are: several row groups as they are unpacked (files of
-        small ones keep to the budget), and more if the query sorts, joins or groups; columns that are used as
-        they are take less if `data` names the files themselves. In `LogisticRegressionCV`, what scikit-learn
-        takes comes on top for a splitter other than StratifiedKFold and for scores other than the default
-        one, "neg_log_loss" and the "roc_auc" of two classes.
+        This includes the page of every column that Arrow holds while it reads a Parquet file. It does not
+        include what polars holds for a lazy frame, however many rows there are: several decompressed row
+        groups (which stay within the budget if they are small), and more if the query sorts, joins or groups;
+        columns that are used unchanged take less if `data` names the files themselves. Nor does it include,
+        in `LogisticRegressionCV`, what scikit-learn takes for a splitter other than StratifiedKFold and for
+        scores other than the default one, "neg_log_loss" and the "roc_auc" of two classes.
     cache : path or None
         A folder on a local disk where the blocks stay, so that the next fit on the same inputs need not
         decode them; None uses a temporary file in `TMPDIR`, which is removed afterwards.

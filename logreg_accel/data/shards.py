@@ -29,9 +29,9 @@ class Part(NamedTuple):
     name : str
     read : function () -> iterator of Chunk
     paths : tuple of str
-        The files that it is read from; none where that is not known.
+        The files that it is read from; empty if they are not known.
     room : function () -> int
-        Bytes that reading takes, beside the chunks.
+        Bytes that reading takes, in addition to the chunks.
     """
 
     name: str
@@ -48,7 +48,7 @@ def parts_of(data, wanted):
     FileNotFoundError
         No file has the name or fits the pattern.
     TypeError, ValueError
-        `data` is nothing that can be read in chunks.
+        `data` cannot be read in chunks.
     """
     if isinstance(data, list) and data and all(isinstance(part, Part) for part in data):
         return data
@@ -137,9 +137,9 @@ def _of_table(path, wanted):
 
 
 def _rounded_text(path, names):
-    """How many whole numbers of some columns of a text file float64 has not; reads these columns again.
+    """Count the integers in some columns of a text file that float64 rounds; reads these columns again.
 
-    Arrow parses them as float64, which does not show any more what was written.
+    Arrow parses the columns as float64, in which the original numbers are no longer visible.
     """
     counts = Counter()
     for batch in TableReader(path).typed(dict.fromkeys(names, "text")).batches(names):
@@ -159,8 +159,8 @@ def _beside(column, name, paths):
     found = find_files([column] if isinstance(column, str | os.PathLike) else column)
     if len(found) != len(paths):
         raise ValueError(
-            f"`{name}` stands for {len(found)} files and `data` for {len(paths)}; expected one beside "
-            "each, in the order of their names."
+            f"`{name}` stands for {len(found)} files and `data` for {len(paths)}; expected one for each, "
+            "in the order of their names."
         )
     return found
 
@@ -193,12 +193,13 @@ def _vector(column, path, rows):
 
 
 def _npz(path, wanted):
-    """`X`, or what scipy.sparse.save_npz writes, beside named vectors; the labels are `y` if nothing is
-    said.
+    """Return the part of an .npz file: `X`, or the arrays that scipy.sparse.save_npz writes, and vectors.
+
+    The labels are `y` unless `target` names another vector.
     """
     target, names = wanted.target or "y", {"data", "indices", "indptr", "shape"}
     if wanted.features or wanted.drop:
-        raise ValueError(f"{path!r} is an .npz file, whose columns have no names to take or to drop.")
+        raise ValueError(f"{path!r} is an .npz file, whose columns have no names to select or to drop.")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -220,8 +221,9 @@ def _npz(path, wanted):
 
 
 def _svmlight(path, wanted):
-    """The lines in ranges of bytes; there are as many columns as the last entry shows, or more:
-    one where there is no entry.
+    """Return the part of an svmlight file, read in ranges of bytes.
+
+    There are at least as many columns as the last entry shows, and at least one.
     """
     if wanted != Wanted():
         raise ValueError(
@@ -263,9 +265,9 @@ def _fragment(dataset, i, fragment, wanted):
 
 
 def _reader_of(dataset, fragment, columns):
-    """What reads a fragment that is a whole table with these columns, as the dataset has them; or None.
+    """Return a TableReader for a fragment that is a whole file with the columns of the dataset, or None.
 
-    Arrow's scanner holds row groups as they are packed and batches ahead, whatever it is told.
+    Arrow's scanner would hold compressed row groups and read batches ahead, whatever its options are.
     """
     if kind_of(fragment.path) != "parquet":
         return None

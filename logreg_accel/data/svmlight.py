@@ -7,25 +7,25 @@ import numpy as np
 
 from .opening import open_unpacked
 
-_LINES = 1 << 12  # that are parsed at once where a bad one is looked for
-_WIDE = 2**31 - 2  # columns, since a part of the lines does not show how many there are
+_LINES = 1 << 12  # lines that are parsed at once in a search for a bad one
+_WIDE = 2**31 - 2  # columns that are allowed, since some of the lines do not show how many there are
 
 
 def lines_of(path, least_features=0, offset=0, length=-1):
-    """X in compressed rows and y, integers where all are, of the lines that begin in a range of bytes.
+    """Return X in compressed rows, and y (of integers, if all are), of the lines that begin in a byte range.
 
     Parameters
     ----------
     path : str
     least_features : int
-        There are as many as the last entry shows, or so many.
+        The least number of columns; entries further right make more of them.
     offset, length : int
-        The range, of a file that is not packed; the default is all.
+        The byte range, of a file that is not compressed; the default is the whole file.
 
     Raises
     ------
     ValueError
-        A line is something else; the message has its number.
+        A line is not in the format; the message has its number.
     """
     try:
         X, y = _parsed(path, offset, length)
@@ -56,7 +56,7 @@ def _of(file, **range_):
 
 
 def _first_bad(path, offset):
-    """Where the first line that cannot be read is, and its error; None if each can be read by itself."""
+    """Return place and error of the first line that cannot be read; None if each can be read by itself."""
     number = end = 0
     try:
         with open_unpacked(path) as file:
@@ -67,7 +67,7 @@ def _first_bad(path, offset):
                     return next(((f", line {at}", error) for at, error in errors if error), None)
                 number += len(some)
     except (OSError, EOFError):
-        return None  # a packed file that is cut short has no such line
+        return None  # in a truncated compressed file, no line is to blame
     return None
 
 

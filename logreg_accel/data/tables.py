@@ -19,7 +19,7 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ARROW = (".parquet", ".feather", ".arrow")
 SUFFIXES = (*SEPARATORS, *ARROW)
 _COMMAND = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_FORMULA = re.compile(r"[=+\-@\t\r\n].", re.DOTALL)  # what a spreadsheet runs; it shows a lone sign
+_FORMULA = re.compile(r"[=+\-@\t\r\n].", re.DOTALL)  # run by spreadsheets as a formula, unlike a lone sign
 
 
 def open_table(path, kind):
@@ -33,8 +33,9 @@ def open_table(path, kind):
 def table_writer(path, suffix):
     """A function (file, parts) that writes rows to a binary file in the format of a suffix, part by part.
 
-    A part is a dict of named columns, arrays of NumPy or Arrow, the same in all. .npy takes the probabilities
-    alone. In text, labels that a spreadsheet would take for a formula are written as `harmless` makes them.
+    A part is a dict of named columns, arrays of NumPy or Arrow, with the same names in all parts. An .npy
+    file gets the probabilities alone. In text, labels that a spreadsheet would take for a formula are written
+    as `harmless` returns them.
 
     Raises
     ------
@@ -85,7 +86,7 @@ def _write_probabilities(file, parts):
 
 
 def harmless(value):
-    """A value as it goes into a CSV file: text that begins like a formula has an apostrophe before it.
+    """Return a value as it is written to a CSV file: text that begins like a formula gets an apostrophe.
 
     Numbers are unchanged, also as text. Control characters of terminals are escaped.
     """
@@ -101,7 +102,7 @@ def harmless(value):
 
 
 def without_commands(text, command=_COMMAND):
-    """A text in which characters that command a terminal are spelt out, such as \\x1b."""
+    """Return a text with the control characters of terminals escaped, such as \\x1b."""
     return command.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -122,7 +123,8 @@ def _write_lines(stream, columns, separator, header):
         if not isinstance(column, np.ndarray) or column.dtype.kind in "OU":
             returns = returns or any("\r" in str(label) for label in set(values[-1]))
             values[-1] = map(harmless, values[-1])
-    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # which leaves a carriage return bare
+    # QUOTE_MINIMAL would not quote a carriage return.
+    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
     writer = csv.writer(stream, delimiter=separator, lineterminator="\n", quoting=quoting)
     if header:
         writer.writerow(map(harmless, columns))
@@ -243,7 +245,7 @@ def _getter(reader):
 
 
 def _without_decimals(column):
-    """Numbers from databases, as integers where they are integers."""
+    """Convert decimal numbers, as databases write them, to integers if all of them are integers."""
     import pyarrow as pa
 
     if not pa.types.is_decimal(column.type):

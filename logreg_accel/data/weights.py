@@ -96,7 +96,7 @@ def as_weights(sample_weight, n_samples, on_device=False):
         refuse_masked(sample_weight, "sample_weight")
     s = _as_real(sample_weight)
     if s.shape != (n_samples,):
-        raise ValueError(f"`sample_weight` has shape {s.shape}; expected one weight a row, ({n_samples},).")
+        raise ValueError(f"`sample_weight` has shape {s.shape}; expected one weight per row, ({n_samples},).")
     look = weighed(s)
     if look.strange is not None:
         found = f"{float(s[look.strange])} in row {look.strange}"
@@ -110,7 +110,7 @@ def as_weights(sample_weight, n_samples, on_device=False):
 
 
 def as_offset(offset, n_samples, n_classes):
-    """Convert an offset to float64 (n_samples, 1), of several classes (n_samples, n_classes); None if it is.
+    """Convert an offset to float64 (n_samples, 1), or (n_samples, n_classes); None remains None.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def as_offset(offset, n_samples, n_classes):
     if n_classes == 2 and offset.shape == (n_samples, 1):
         offset = offset[:, 0]
     if offset.shape != expected:
-        what = "one number a row" if n_classes == 2 else "one number a row and class"
+        what = "one number per row" if n_classes == 2 else "one number per row and class"
         raise ValueError(f"`offset` has shape {offset.shape}; expected {what}, {expected}.")
     bad = ~np.isfinite(offset)
     if bad.any():
@@ -143,7 +143,7 @@ def _as_real(sample_weight, name="sample_weight"):
         there = looks_at(given)
         return given.astype(np.float64, copy=False) if there is None else there.in_float64(given)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"`{name}` must be real numbers, one a row: {error}.") from error
+        raise ValueError(f"`{name}` must be real numbers, one per row: {error}.") from error
 
 
 def shares_of_classes(codes, s, n_classes, counts=None):

@@ -276,7 +276,9 @@ def codes_of_groups(groups, n_rows):
     """
     groups = np.asarray(to_host(groups))
     if groups.shape != (n_rows,):
-        raise ValueError(f"The groups of `vcov` have shape {groups.shape}; expected one a row, ({n_rows},).")
+        raise ValueError(
+            f"The groups of `vcov` have shape {groups.shape}; expected one per row, ({n_rows},)."
+        )
     missing = [i for i, label in enumerate(groups.tolist()) if label is None or label != label]
     if missing:
         raise ValueError(

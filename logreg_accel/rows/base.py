@@ -39,7 +39,7 @@ class Rows:
     nbytes : int
         Bytes that a read moves.
     entries : int
-        Numbers of X that the work of a read is in proportion to, at most.
+        Upper bound of the numbers of X that a read processes, to which its time is proportional.
     least_weight : float
         A lower bound on the positive sᵢ.
     in_memory : bool
@@ -111,9 +111,9 @@ class Rows:
 
     def _over_blocks(self, pass_, blocks):
         """Add the results of the blocks one after the other, so that only few are held at a time."""
-        pass_ = pass_.made()  # on the way, a read of their own would wait for the buffers of this one
+        pass_ = pass_.made()  # during this read, making them in another one would wait for its buffers
         adding, vectors = self._adding(pass_), []
-        # the error about sums that are not finite names the place; after an error, blocks are released
+        # The error about sums that are not finite names the place; after an error, blocks are released.
         with np.errstate(invalid="ignore", over="ignore"), _closing(self._parts(pass_, blocks)) as parts:
             for part in parts:
                 if pass_.of_rows:
@@ -149,7 +149,7 @@ class Rows:
         return RowVector(parts)
 
     def reads(self, kind, loss=None, diagonal=False):
-        """Reads of all rows that the sum of a kind of pass costs."""
+        """The number of reads of all rows that a kind of pass costs."""
         return self.share * self.backend.reads(kind, loss, diagonal)
 
     def offers(self, kind, loss):
@@ -157,7 +157,7 @@ class Rows:
         return False
 
     def columns_in_memory(self):
-        """X where it lies in the host's memory as one matrix, whose columns can be walked; else None."""
+        """X if it is one matrix in host memory, whose columns can be accessed one by one; else None."""
         return None
 
     def exactly_weighted(self):
@@ -175,8 +175,8 @@ class Rows:
         return RowVector([self.backend.xp.asarray(part) for part in parts])
 
     def deviations(self, intercept):
-        """Standard deviations of the columns in the weights of the rows, 1 for constant ones; one read."""
-        raise TypeError(f"`standardize` is not offered for {type(self).__name__}; scale the columns before.")
+        """Standard deviations of the columns, with the weights of the rows; 1 for constant ones. One read."""
+        raise TypeError(f"`standardize` is not offered for {type(self).__name__}; scale the columns first.")
 
     # -- other rows ------------------------------------------------------------------------------------------
 

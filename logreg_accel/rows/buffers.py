@@ -48,7 +48,7 @@ class Buffers:
 
 
 def trim():
-    """Return free memory from the allocator to the system: memory budgets count it as used."""
+    """Return free memory from the allocator to the system, since memory limits would count it as used."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)

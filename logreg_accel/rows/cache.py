@@ -21,10 +21,10 @@ from .streamed import Streamed
 
 _FORMAT = 3
 RESIDENT = 0.33
-"""Of the memory that reading leaves, for blocks that stay."""
+"""Share of the memory, without that for reading, that blocks may take at first."""
 
 TOGETHER = 0.9
-"""Of the memory, for blocks that stay and what else is needed, once that is known."""
+"""Share of the memory for blocks together with what else is needed, once that is known."""
 
 _BESIDE = 12 * p.BLOCK  # buffers into which blocks are read, readers of tables, what the allocator keeps
 
@@ -53,7 +53,7 @@ def make(cache):
         with tempfile.TemporaryFile(dir=cache):
             pass
     except OSError as error:
-        told = f"`cache` cannot be used ({error.strerror}); expected a folder that may be written"
+        told = f"`cache` cannot be used ({error.strerror}); expected a writable folder"
         raise type(error)(error.errno, told, cache) from error
 
 

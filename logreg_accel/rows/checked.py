@@ -10,7 +10,7 @@ from ..data import packed as p
 
 INDEX = "index.npz"
 
-_PIECES = 256  # that are read before they are checked, so that they still are in the cache then
+_PIECES = 256  # pieces that are read before they are checked, few enough to be in the CPU's cache then
 
 
 class Damaged(OSError):
@@ -59,13 +59,13 @@ def read_at(file, buffer, offset):
 
 
 def read_whole(file, buffer, offset, sums, nbytes):
-    """Fill a buffer from a file that so many bytes are read from; errors as `read_pieces`."""
+    """Fill a buffer from a file, of which `nbytes` are read in all; errors are those of `read_pieces`."""
     if _compiled(nbytes):
         from ..backends.numba import kernels
 
         if kernels.read_checked(file, offset, buffer.view(p.WORD), p.FACTORS, sums):
             return len(buffer)
-    # also to find out what is wrong
+    # Also after a failed compiled read, to find out what is wrong.
     return read_pieces(file, buffer, offset, np.arange(len(sums)), sums, checksums_for(nbytes))
 
 
@@ -99,7 +99,7 @@ def read_pieces(file, buffer, offset, wanted, sums, checksums):
                 raise Damaged(f"it ends {len(part) - count} bytes too early")
             done += count
         if (checksums(buffer, pieces) != sums[pieces]).any():
-            raise Damaged("its checksum is another one")
+            raise Damaged("its checksum does not match")
     return done
 
 

@@ -1,5 +1,5 @@
-"""The first read of a source: its rows are decoded, checked, cut into blocks, and kept in a cache if there is
-one."""
+"""The first read of a source: its rows are decoded, checked and cut into blocks, which a cache keeps if there
+is one."""
 
 import contextlib
 import os
@@ -21,12 +21,12 @@ from .streamed import Streamed
 
 @contextlib.contextmanager
 def opened(source, class_weight=None):
-    """A context with the blocks of a source, found in its cache or decoded; a Streamed.
+    """A context with the blocks of a source, found in its cache or decoded: a Streamed.
 
     Raises
     ------
     ValueError, TypeError, OSError
-        As `Source.pieces`; or the cache cannot be written.
+        As in `Source.pieces`; also if the cache cannot be written.
     """
     found = None if source.cache is None else cache.found(source)
     streamed = found or _decoded(source)
@@ -94,14 +94,14 @@ def _decoded(source):
 
 
 class Decoder:
-    """Makes blocks of pieces, and learns labels and weights on the way.
+    """Makes blocks of pieces, and learns labels and weights in passing.
 
     Attributes
     ----------
     store : Store or None
         The destination of the blocks; to be set before the first piece.
     rounded : Counter
-        How many whole numbers of each column float64 has not.
+        For each column, how many integers float64 cannot represent.
     """
 
     def __init__(self, book, totals, store=None):
@@ -114,7 +114,7 @@ class Decoder:
         return 0 if self.cutter is None else self.cutter.width
 
     def add(self, piece):
-        """Decode a piece. Errors as `LabelBook.codes_of`, or for weights."""
+        """Decode a piece. Raises ValueError for labels (`LabelBook.codes_of`) or weights it cannot use."""
         if self.cutter is None:
             self.cutter, self.names = _Cutter(self.store), piece.chunk.names
         X, s = piece.chunk.X, _weights(piece)
@@ -149,14 +149,14 @@ def _weights(piece):
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(
-            f"{piece.where!r} has the weight {s[row]} in row {piece.start + row}; expected finite ones of "
+            f"{piece.where!r} has the weight {s[row]} in row {piece.start + row}; expected finite weights of "
             "at least 0."
         )
     return s
 
 
 class _Cutter:
-    """Cuts the rows of each part into blocks, by the size of a row alone, whatever the memory."""
+    """Cuts the rows of each part into blocks, which depend on the size of a row but not on the memory."""
 
     def __init__(self, store):
         self.store, self.part, self.parts, self.filled, self.width = store, None, [], 0, 0

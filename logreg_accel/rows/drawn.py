@@ -24,7 +24,7 @@ class DrawnRows(Rows):
         The memory of these rows in addition to the rows they were drawn from.
     """
 
-    gathered_bytes = 0  # share of the rows of a stream that a large draw may take
+    gathered_bytes = 0
 
     _norms = None
 
@@ -65,7 +65,7 @@ class DrawnRows(Rows):
         if (1 if by_norms else 2) * size >= self.n_rows:
             return None
         rows = self._drawn(("draw", size, seed, mass, by_norms), self._choice(size, seed, mass, by_norms))
-        if by_norms and self._norms is None:  # the draw was in a log
+        if by_norms and self._norms is None:  # the draw was in a checkpoint, so no norms were computed
             self._norms = self.scaled_norms()
         return rows
 
@@ -96,7 +96,7 @@ class DrawnRows(Rows):
         """Rows in memory, from chosen rows, weights and cost and, if available, their blocks."""
         if self.log is not None:
             rows, weights, cost = self.log.drawn(asked, self._about(), choose)
-            blocks = []  # gathered in the same way as by a resumed fit
+            blocks = []  # so that a fit with a log and a resumed fit gather rows in the same way
         else:
             rows, weights, cost, *blocks = choose()
         found = self._gathered(blocks[0] if blocks else self._take(rows, weights), cost=cost)
@@ -159,22 +159,22 @@ class DrawnRows(Rows):
 
 
 def candidates(size, seed):
-    """The number of candidates of a draw by mass: twice as many rows as it takes."""
+    """The candidates of a draw by mass, `Wanted`: twice as many rows as it takes."""
     return Wanted(2 * int(size), (seed, int(size)))
 
 
 def moved(size, seed):
-    """The rows that a proof moves; a larger set contains each smaller one, so that they are known in
-    advance."""
+    """The rows that a proof moves, `Wanted`: a larger set contains each smaller one, so that one announcement
+    suffices."""
     return Wanted(int(size), (seed, 3))
 
 
 def in_float64(rows):
-    """The same rows in memory, whose sums are made in float64.
+    """The same rows in memory, with sums in float64.
 
-    A few gathered ones are converted at once, not by every pass, and so are all of a small sparse X: its
-    products are so cheap that converting would be most of a pass. All rows would take twice their memory
-    otherwise, and rows of a source have only what their budget leaves.
+    A few gathered rows are converted once instead of by every pass. So are all rows of a small sparse X,
+    whose products are so fast that the conversion would be most of a pass. Other rows are not, because a copy
+    in float64 may take twice their memory, and a source has only what its budget leaves.
     """
     if rows.dtype != np.float64:
         if _is_few(rows):

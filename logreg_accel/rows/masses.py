@@ -14,10 +14,10 @@ class Masses:
 
     Parameters
     ----------
-    parts : iterable of arrays (rows of a block,) of the backend's, anew on every iteration
+    parts : iterable of arrays (rows of a block,) of the backend, which can be iterated repeatedly
     backend : Backend
     numbers : ndarray (m,) or None
-        The numbers of the rows, if these are some of all rows in one array; None counts from `start`.
+        The numbers of the rows, if these are only some of all rows, in one array; None counts from `start`.
     start : int
         Number of the first row.
     labels : Labels or None

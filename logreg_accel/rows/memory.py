@@ -81,7 +81,7 @@ class MemoryRows(DrawnRows):
             self.rounds_to, self.dtype = self.dtype, np.dtype(np.float64)
 
     def in_float64(self, intercept):
-        """See `Rows.in_float64`; beside an intercept columns are centred."""
+        """See `Rows.in_float64`; with an intercept, columns are centred."""
         return None if self.dtype == np.float64 else self.about_means(intercept)
 
     def deviations(self, intercept):
@@ -92,7 +92,7 @@ class MemoryRows(DrawnRows):
         return np.sqrt(np.where(variance > rounding * rounding, variance, 1.0))
 
     def about_means(self, intercept):
-        """All rows in float64, beside an intercept less the means of all columns, near ones too."""
+        """All rows in float64; with an intercept, the means of all columns are subtracted."""
         rows, centre = copy.copy(self), np.zeros(self.n_features)
         if intercept and self._columns is not None:
             centre[self._columns.which] = self._columns.mean
@@ -135,7 +135,7 @@ class MemoryRows(DrawnRows):
         return rows
 
     def first_nonfinite(self):
-        """On the host if X came from there."""
+        """See `Rows.first_nonfinite`; X is examined on the host if it came from there."""
         start = 0
         for given, block in zip(self._given, self._blocks, strict=True):
             found = (block if given.X.on_device else given).X.first_nonfinite()
@@ -179,10 +179,10 @@ class MemoryRows(DrawnRows):
         ]
         return SomeRows(self, blocks, share=sum(part.X.shape[0] for part in blocks) / self.n_rows)
 
-    # -- small parts of the rows, for who must see them ------------------------------------------------------
+    # -- small parts of the rows, for callers that need their values -----------------------------------------
 
     def evenly_spaced(self, most):
-        """The numbers of up to so many rows of positive weight, evenly spaced."""
+        """The numbers of at most `most` rows of positive weight, evenly spaced."""
         there = None if self._weights is None else positive_rows(self._weights)
         total = self.n_rows if there is None else len(there)
         count = min(total, most)
@@ -194,11 +194,11 @@ class MemoryRows(DrawnRows):
         return self._some(self._labels, rows)
 
     def weights(self, rows=slice(None)):
-        """Weights of some rows, on the host; None where all are one."""
+        """Weights of some rows, on the host; None if all weights are one."""
         return None if self._weights is None else self._some(self._weights, rows)
 
     def _some(self, array, rows):
-        """On the host, of an array there or on a device."""
+        """Some rows of an array on the host or on a device, on the host."""
         if not is_on_device(array):
             return array[rows]
         some = array[rows] if isinstance(rows, slice) else self.backend.picked(array, rows)
@@ -246,7 +246,7 @@ class SomeRows(MemoryRows):
         Reads of all rows that drawing these took.
     """
 
-    in_memory = False  # its labels are where the backend has them
+    in_memory = False  # labels are where the backend keeps them
 
     def __init__(self, drawn_from, blocks, share=0.0, cost=0.0):
         n_rows = sum(block.X.shape[0] for block in blocks)
@@ -257,7 +257,7 @@ class SomeRows(MemoryRows):
         self.least_weight, self.n_classes = drawn_from.least_weight, drawn_from.n_classes
         self.drawn_from, self.cost = drawn_from, cost
         self._blocks = blocks
-        self._columns = None  # those of all rows are looked at
+        self._columns = None  # the statistics of all rows are used
         self._of_models = {}
 
     def first_nonfinite(self):
@@ -270,7 +270,7 @@ class SomeRows(MemoryRows):
         All questions about one model are then answered as in a single fit.
         """
         if model not in self._of_models:
-            if not self._of_models:  # to be read many times: centred rows take the place of X
+            if not self._of_models:  # these rows will be read many times: they are centred once
                 self._blocks = [b._replace(X=self.backend.written_out(b.X)) for b in self._blocks]
             rows = copy.copy(self)
             rows._of_models, rows.numbers = {}, None  # a reference cycle would keep all of them
@@ -279,7 +279,7 @@ class SomeRows(MemoryRows):
         return self._of_models[model]
 
     def scaled_norms(self):
-        """For gathered rows on a device, the sums of squares that scale the norms stay there."""
+        """See `DrawnRows.scaled_norms`; on a device, the sums of squares that scale the norms stay there."""
         if self.backend.on_device and len(self._blocks) == 1 and not self.share:
             return self.sum(RowSquares())
         return super().scaled_norms()

@@ -14,7 +14,7 @@ from .masses import Masses
 from .sampling import LEAST_MASS, UNIFORM
 
 _LOWER = 0.75  # share of the expected bar, since the mass of the other blocks is not known yet
-_MORE = 1.15  # times the rows of a block that a draw is expected to take
+_MORE = 1.15  # rows that are gathered per row that a draw is expected to take
 _LEAST_BAR = 1e-30
 _STEP = 1 << 14  # rows
 

@@ -13,14 +13,14 @@ from ..backends.drawing import uniforms
 from .masses import Each, Masses, at
 
 UNIFORM = 0.1  # share of a sample that is spread evenly, which limits the weights of rows
-LEAST_MASS = 1e-25  # of all rows: a smaller mass is negligible, and its inverse may overflow float32
-_SURE = 8  # times the mass of others, which makes the rows of a rare class certain
+LEAST_MASS = 1e-25  # least total mass: a smaller one is negligible, and its inverse may overflow float32
+_SURE = 8  # multiple of the other rows' mass that makes the rows of a rare class certain to be drawn
 _MARGIN = 1 + 1e-5  # margin above a bar within which rounding decides
 
 
 def by_class(labels, size, n_classes, seed, backend):
-    """Equally many rows from every class, or all rows of a rare class; within a class in proportion to the
-    weights s.
+    """Draw equally many rows from every class, or all rows of a rare class; within a class in proportion to
+    the weights s.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ def by_class(labels, size, n_classes, seed, backend):
 
 
 def by_targets(beside, size, n_classes, seed, backend):
-    """Rows for several targets: the mass of a row is larger if its classes are rare, on average over targets.
+    """Draw rows for several targets: rows of rare classes have more mass, averaged over the targets.
 
-    As `by_class`, except that `beside` is the argument of Labels, with y (rows, targets), and that the sums
-    of weights of classes are not exact.
+    Arguments and results are those of `by_class`, except that `beside` is the argument of Labels, with y
+    (rows, targets), and that the sums of weights of classes are not exact.
     """
     xp, counts = backend.xp, 0
     for y, _ in beside():
@@ -78,7 +78,7 @@ def by_targets(beside, size, n_classes, seed, backend):
 
 
 def by_mass(mass, size, seed, backend, numbers=None):
-    """Rows drawn by their mass, mixed with an even share.
+    """Draw rows in proportion to their mass, mixed with an even share.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def by_mass(mass, size, seed, backend, numbers=None):
     seed : sequence of int
     backend : Backend
     numbers : ndarray (m,) or None
-        Of the rows, where these are some of them.
+        Numbers of the rows, if these are only some of all rows.
 
     Returns
     -------
@@ -104,11 +104,11 @@ def _masses(mass, backend, numbers=None):
 
 
 def draw(mass, size, seed, backend, uniform=0.0):
-    """The `size` rows of largest priority, ascending, and their weights; rows without mass are not drawn.
+    """Return the `size` rows of largest priority, ascending, and their weights; none of them lacks mass.
 
-    `uniform` of the total mass is spread evenly. Only priorities above a bar are considered; the bar is set
-    so that somewhat more than `size` rows are expected to pass, and lowered until enough do. If all masses
-    are negligible or overflow, rows are drawn evenly.
+    The share `uniform` of the total mass is spread evenly. Only priorities above a bar are considered; the
+    bar is set so that somewhat more than `size` rows are expected to pass, and lowered until enough do. If
+    all masses are negligible or overflow, rows are drawn evenly.
     """
     masses, size = _masses(mass, backend), int(size)
     bar = 1 / (size + 4 * np.sqrt(size) + 16)

@@ -10,7 +10,7 @@ from .memory import MemoryRows
 def of_columns(rows, which):
     """Rows with some columns, by ascending numbers, in float64; None on a device, or for other kinds of rows.
 
-    The centre stays subtracted, so that a point of these columns is a part of a point of all columns.
+    The centre remains subtracted, so that a point of these columns is a part of a point of all columns.
     """
     on_device = rows.backend.on_device or not isinstance(rows, MemoryRows)
     if on_device or any(block.X.on_device for block in rows._given):

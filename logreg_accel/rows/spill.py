@@ -96,8 +96,10 @@ class Parts:
 
 
 def joined(parts, shape, room, folder):
-    """An array made of parts that come one after the other: in memory or, if it is larger than `room` bytes,
-    in a file without a name, of which memory only has to hold the pages that are looked at.
+    """Join parts that arrive one after the other into one array.
+
+    It is in memory or, if it is larger than `room` bytes, in a file without a name, of which only the pages
+    that are accessed are in memory.
     """
     first = next(parts)
     parts, size = itertools.chain([first], parts), first.dtype.itemsize * int(np.prod(shape))

@@ -20,7 +20,7 @@ from .buffers import Buffers
 from .checked import Damaged, checksums_for, forget, read_pieces, read_whole, write
 
 AT_ONCE = 3
-"""Blocks that are read, or worked on, at a time; each has a buffer."""
+"""Number of blocks that are read or processed at a time; each has a buffer."""
 
 
 class Store:
@@ -79,7 +79,7 @@ class Store:
         return self.nbytes * (4 if self.kind.sparse else 1)
 
     def add(self, part, buffer, rows, entries):
-        """Append a block: to memory while there is room, and to the file where it has to be found again."""
+        """Append a block: to memory while there is room; to the file if it does not fit, or for a cache."""
         i, size = len(self.sizes), len(buffer)
         self.parts.append(part)
         self.layouts.append((rows, entries))
@@ -93,7 +93,7 @@ class Store:
         self.offsets.append(self._written(buffer))
 
     def _written(self, buffer):
-        """Where in the file a block has been written to."""
+        """Write a block to the end of the file, and return its offset there."""
         end = os.lseek(self.file, 0, os.SEEK_END)
         try:
             write(self.file, buffer)
@@ -102,7 +102,7 @@ class Store:
             raise OSError(
                 error.errno,
                 f"cannot write the cache of blocks to {where} ({error.strerror}) after {end / 1e9:.3g} GB; "
-                "`cache` names a folder on a disk with more room",
+                "set `cache` to a folder on a disk with more room",
             ) from error
         return end
 
@@ -112,7 +112,7 @@ class Store:
         self.allowance = max(self.allowance, room - held)
 
     def limit(self, room):
-        """Keep at most so many bytes of blocks in memory, and write those to the file that have to leave."""
+        """Keep at most `room` bytes of blocks in memory, and write those that have to leave to the file."""
         self.allowance = room
         for i in sorted(self.resident):
             if not self._has_room(self.sizes[i]):
@@ -205,7 +205,7 @@ class Store:
         return found
 
     def let_go(self):
-        """Free the memory of buffers that nobody reads into."""
+        """Free the memory of buffers that are not in use."""
         self._buffers.let_go()
 
     def bytes_of(self, rows):
@@ -231,8 +231,7 @@ class Store:
         return numbers, max((self.sizes[i] for i in numbers if i not in self.resident), default=0)
 
     def _filled(self, i, size):
-        """The bytes of a block in a buffer of at least that size; None if the block is in memory, or now
-        is."""
+        """Read a block into a buffer of at least that size; None if the block is, or now stays, in memory."""
         if i in self.resident:
             return None
         if self._has_room(self.sizes[i]):

@@ -19,25 +19,25 @@ from .store import AT_ONCE
 from .tree import ByPart
 
 WITNESSES = 16_000_000
-"""Bytes of the rows of a proof that are always allowed; fewer rows make it looser, and may cost a step."""
+"""Bytes that the rows of a proof may always take; with fewer rows it is looser, and may cost a step."""
 
-_OF_ALL, _OF_MEMORY = 120, 24  # parts, one of which the rows of a proof may be beyond that
+_OF_ALL, _OF_MEMORY = 120, 24  # beyond that, divisors of the source and of the memory that limit the rows
 
 GATHERED = 1_000_000
 """Bytes of rows that are gathered for a proof during a pass."""
 
-_LOOKED_AT = 512  # rows
-VECTORS = 0.125  # of the memory, for margins and other numbers a row
+_LOOKED_AT = 512  # rows from which statistics of columns are computed
+VECTORS = 0.125  # share of the memory for row vectors, such as margins
 
 
 def evenly(m, most):
-    """Up to so many of m numbers, evenly spaced."""
+    """At most `most` of the numbers below m, evenly spaced."""
     count = min(m, most)
     return (np.arange(count) * m + m // 2) // max(count, 1)
 
 
 def most_of_proof(nbytes, memory):
-    """Largest size in bytes of the rows of a proof: of larger sources more, as a proof in memory takes them.
+    """Largest size in bytes of the rows of a proof, which grows with the source, as for rows in memory.
 
     It is the same for any memory above a fifth of the source.
     """
@@ -52,10 +52,10 @@ class StreamRows(DrawnRows):
     streamed : Streamed or Relabelled
     backend : Backend
     centring : bool or None
-        As of `MemoryRows`.
+        As in `MemoryRows`.
     """
 
-    in_memory = True  # for a few rows at a time
+    in_memory = True  # a few rows at a time are
     gathers = True
     _numbers = None  # of the blocks; None for all
     _passed = Passed()
@@ -81,11 +81,11 @@ class StreamRows(DrawnRows):
             self.rounds_to, self.dtype = self.dtype, np.dtype(np.float64)
 
     def in_float64(self, intercept):
-        """See `Rows.in_float64`; beside an intercept columns are centred."""
+        """See `Rows.in_float64`; with an intercept, columns are centred."""
         return None if self.dtype == np.float64 else self.about_means(intercept)
 
     def about_means(self, intercept):
-        """All rows in float64, beside an intercept less the means of all columns, near ones too."""
+        """All rows in float64; with an intercept, the means of all columns are subtracted."""
         rows, centre = copy.copy(self), np.zeros(self.n_features)
         if intercept:
             centre[self._columns.which] = self._columns.mean
@@ -115,7 +115,7 @@ class StreamRows(DrawnRows):
                 yield self._block(X, *streamed.beside(codes, s))
 
     def _parts(self, pass_, blocks):
-        """Several blocks at a time if the backend can; rows for draws are gathered on the way."""
+        """Process several blocks at a time if the backend can, and gather rows for draws in passing."""
         if not pass_.reads:
             yield from super()._parts(pass_, blocks)
             return
@@ -145,7 +145,7 @@ class StreamRows(DrawnRows):
         trim()
 
     def _streams(self):
-        """For every block, who knows the labels of its rows."""
+        """For every block, the Streamed or Relabelled that knows the labels of its rows."""
         return self.streamed.of_blocks()
 
     def _block(self, X, y, s, splits=None):
@@ -168,7 +168,7 @@ class StreamRows(DrawnRows):
         return self.dtype.name, self._subtracted
 
     def _adding(self, pass_):
-        """Added in the order of a tree over parts, as on any number of workers."""
+        """Sums are added in the order of a tree over parts, as on any number of workers."""
         return ByPart(pass_, self.store.parts)
 
     def _held(self, part):
@@ -179,7 +179,7 @@ class StreamRows(DrawnRows):
 
     def row_vector(self, values):
         ends = np.cumsum([rows for rows, _ in self.store.layouts])[:-1]
-        parts = (np.ascontiguousarray(part) for part in np.split(values, ends))  # not so if one number is all
+        parts = (np.ascontiguousarray(part) for part in np.split(values, ends))  # a broadcast vector is not
         return self._vector([self._held(self.backend.xp.asarray(part)) for part in parts])
 
     def to_host(self, vector, rows=None):
@@ -197,7 +197,7 @@ class StreamRows(DrawnRows):
         block = self._block(X, y, None, splits)
         return [self.backend.take(block, np.arange(len(rows)), weights)]
 
-    # -- a few rows that are gathered once, for who must see them --------------------------------------------
+    # -- a few rows that are gathered once, for callers that need their values -------------------------------
 
     def evenly_spaced(self, most):
         """The numbers of evenly spaced rows, up to a count; rows without weight are left out."""
@@ -221,7 +221,7 @@ class StreamRows(DrawnRows):
         return self._looked_at(rows).y
 
     def weights(self, rows):
-        """Weights of some rows; None where all are one."""
+        """Weights of some rows; None if all weights are one."""
         return self._looked_at(rows).sample_weight
 
     def combination(self, rows, a):

@@ -11,7 +11,7 @@ from ..data import Block, compute_dtype
 
 
 class Streamed(NamedTuple):
-    """Blocks with their labels; in place of `data.Labelled` where X is a source.
+    """Blocks with their labels, in place of `data.Labelled` if X is a source.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Streamed(NamedTuple):
     factors : ndarray (n_classes,) or None
         Class weights.
     rounded : dict or None
-        How many whole numbers of each column float64 has not.
+        For each column, how many integers float64 cannot represent.
     """
 
     store: Any
@@ -70,14 +70,14 @@ class Streamed(NamedTuple):
 
     @property
     def class_shares(self):
-        """Shares of the classes in the weights, and without those of classes, (2, n_classes)."""
+        """Shares of the classes in the row weights, with and without `class_weight`, (2, n_classes)."""
         sums = self.totals[1]
         weighted = self._factors * sums
         return np.array([weighted / weighted.sum(), sums / sums.sum()])
 
     @property
     def least_weight(self):
-        """The smallest positive sᵢ, beside the scale."""
+        """The smallest positive sᵢ, without the scale."""
         least = np.where(self._factors > 0, self._factors * self.totals[3], np.inf)
         return float(least.min()) / self.weight_scale
 
@@ -86,12 +86,12 @@ class Streamed(NamedTuple):
         return itertools.repeat(self)
 
     def at(self, rows):
-        """Who knows the labels of some rows."""
+        """The object that knows the labels of some rows."""
         return self
 
     def beside(self, codes, s):
-        """Class codes, weights in float64 or None, and no split bits, of rows with these in their block."""
-        y = np.take(self.places, codes, mode="clip")  # the other modes copy what they give
+        """Class codes, weights in float64 or None, and no split bits, from what a block has of some rows."""
+        y = np.take(self.places, codes, mode="clip")  # the other modes copy their result
         if not self.weighted:
             return y, None, None
         weights = self._factors[y] if s is None else s if self.factors is None else s * self.factors[y]
@@ -113,7 +113,7 @@ class Streamed(NamedTuple):
         return codes, weights
 
     def fingerprint(self):
-        """What tells these rows and labels from others."""
+        """A fingerprint that distinguishes these rows and labels from others."""
         known = hashlib.sha256(repr((self.store.kind, self.store.shape, self.classes.tolist())).encode())
         for layout, sums in zip(self.store.layouts, self.store.sums, strict=True):
             known.update(repr(layout).encode() + sums.tobytes())
@@ -130,15 +130,16 @@ class Relabelled(NamedTuple):
         Where X is.
     classes : ndarray
     memory, taken : int
-        Bytes for a fit, and those that labels and weights of all rows take beside them.
+        Bytes for a fit, and the bytes that labels and weights of all rows take in addition.
     labels : function (rows) -> codes, weights or None, split bits or None
-        Of a slice of rows, or of rows by number; made for each block anew, since weights take eight bytes.
+        For a slice of rows, or for rows by number. It is called for each block on every read, since keeping
+        the weights of all rows would take eight bytes per row.
     weights : (total, largest, least positive), or None
-        Facts about the weights; None where all are one.
+        Facts about the weights; None if all are one.
     rows : slice or ndarray
-        Those for whose labels `beside` is asked.
+        The rows whose labels `beside` returns.
     class_shares : ndarray (2, n_classes) or None
-        As of `Labelled`, of one model.
+        As in `Labelled`, for one model.
     """
 
     store: Any
@@ -152,7 +153,7 @@ class Relabelled(NamedTuple):
 
     @property
     def block(self):
-        """The facts about X, as of `Streamed`."""
+        """The facts about X, as in `Streamed`."""
         return Block(self.store, None)
 
     @property
@@ -161,7 +162,7 @@ class Relabelled(NamedTuple):
 
     @property
     def weight_scale(self):
-        """As of `Streamed`, like the other properties."""
+        """As in `Streamed`, like the other properties."""
         return 2.0 ** (np.frexp(self.weights[1])[1] - 1) if self.weighted and self.weights[1] else 1.0
 
     @property
@@ -184,6 +185,6 @@ class Relabelled(NamedTuple):
         return self._replace(rows=rows)
 
     def beside(self, codes, s):
-        """Class codes, weights or None, and split bits or None, whatever the block has."""
+        """Class codes, weights or None, and split bits or None, in place of those in the block."""
         y, s, splits = self.labels(self.rows)
         return y, s if s is None else s / self.weight_scale, splits

@@ -1,4 +1,4 @@
-"""Sums added in the order of a binary tree over parts: the same bits, whoever adds them and when."""
+"""Sums added in the order of a binary tree over parts: the same bits, whichever worker adds them and when."""
 
 from ..backends.passes import joined
 
@@ -32,7 +32,7 @@ class Tree:
             level, i = min(self.nodes)
             self.add(
                 self.nodes.pop((level, i)), i >> 1, level + 1
-            )  # parts beyond the last one, or empty ones
+            )  # a missing node is a part beyond the last one, or without rows
         return next(iter(self.nodes.values()), None)
 
 
@@ -43,11 +43,11 @@ class InOrder:
         self.pass_, self.sums = pass_, None
 
     def add(self, sums):
-        """Add those of the next block."""
+        """Add the sums of the next block."""
         self.sums = sums if self.sums is None else joined(self.pass_, [self.sums, sums], None)
 
     def total(self):
-        """All that were added, or None."""
+        """The sum of all blocks that were added, or None."""
         return self.sums
 
 

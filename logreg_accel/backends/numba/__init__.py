@@ -38,7 +38,6 @@ class NumbaBackend(NumpyBackend):
         return lanes.layout(X)
 
     def take(self, block, rows, weights):
-        """Rows of a row-major X on all threads: most of the time goes to the system, for fresh pages."""
         X = block.X
         if X.compressed or X.centre is not None:  # which have ways of their own
             return Backend.take(self, block, rows, weights)

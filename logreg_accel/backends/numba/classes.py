@@ -10,8 +10,8 @@ from ...losses import Multinomial
 from .. import passes as p
 from . import kernels, lanes
 
-_TILE_ROWS = 256  # margins of all classes stay in the cache
-_MOST_BYTES = 1 << 16  # of the margins of a tile
+_TILE_ROWS = 256  # rows of a tile, so that the margins of all classes stay in the cache
+_MOST_BYTES = 1 << 16  # largest size of the margins of a tile
 
 
 class _Job:
@@ -34,7 +34,7 @@ class _Job:
         return np.ascontiguousarray(W, dtype=self.dtype)
 
     def empty(self, wanted=True):
-        """A number for every row and class, the classes side by side."""
+        """A new array with a number for every row and class, the classes of a row being neighbours."""
         return np.empty((self.m, self.k) if wanted else (0, self.k), dtype=self.dtype)
 
     def scratch(self):

@@ -1,8 +1,8 @@
 """The passes of dual coordinate ascent, by the loops of kernels/cpu/dual.py.
 
-One thread walks: rows that are visited at once do not see what the others change. Two partitions with sums
-that are added up now and then diverged on text, and with steps halved for safety took more than twice the
-epochs.
+One thread visits all rows, because rows that are visited at the same time would not see each other's changes.
+Two partitions whose sums are exchanged now and then diverged on text; with steps halved for safety, they took
+more than twice as many epochs.
 """
 
 import numpy as np
@@ -12,9 +12,9 @@ from ...losses import Logistic
 from .. import ascent
 from . import kernels
 
-_VISITS = 1 << 22  # numbers of X between two looks at the clock
-_RUN = 4  # rows
-_SHARE = 0.1  # of the mean ‖x‖² or 1/C, the strength of the augmented Lagrangian
+_VISITS = 1 << 22  # numbers of X that are read between two checks of the deadline
+_RUN = 4  # adjacent rows that are visited in order
+_SHARE = 0.1  # strength of the augmented Lagrangian, relative to the mean ‖x‖² or 1/C
 
 
 def _epoch(backend, pass_, block, job):
@@ -46,7 +46,7 @@ def _order(m, rng):
 
 
 def _first_state(backend, pass_, block, job, w):
-    """The first p and ‖x‖², and the w that belongs to these p, which replaces the one given."""
+    """Return the first p and ‖x‖², and the w that belongs to these p, which replaces the given one."""
     loops, state = kernels.loops("dual"), np.zeros((block.X.shape[0], 2))
     loops.squares(job.A, len(w) - 1, state)
     if w.any():
@@ -72,7 +72,7 @@ def _gap(backend, pass_, block, job):
     loops, s = kernels.loops("dual"), _weights(block)
     z = np.ascontiguousarray(pass_.margins[:, 0])
     negative = positive = 1.0
-    if pass_.intercept:  # the larger side is made as light as the other
+    if pass_.intercept:  # the residuals of the heavier class are scaled down to the sum of the other one
         sides = loops.sides(job.y, s, pass_.state)
         negative, positive = (min(sides) / side if side > 0 else 1.0 for side in sides)
     w = np.zeros(len(pass_.W))

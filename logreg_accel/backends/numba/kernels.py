@@ -11,11 +11,11 @@ from .. import passes as p
 from . import lanes, many
 from .lanes import loops
 
-_MOST_OUTPUTS = 8  # of independent models: beyond, BLAS on a tile wins
-_MOST_SOFTMAX_WEIGHTS = 500_000  # beyond, BLAS on a tile wins
+_MOST_OUTPUTS = 8  # outputs of independent models; with more, BLAS on a tile is faster
+_MOST_SOFTMAX_WEIGHTS = 500_000  # weights of a softmax model; with more, BLAS on a tile is faster
 _LINE_LANE_ROWS = 16384
 _MIRRORED_ROWS = 512
-_PIECES_AT_ONCE = 64  # half of a common L2 cache
+_PIECES_AT_ONCE = 64  # pieces of half the size of a common L2 cache together
 
 
 def lasso_sweeps(H, slope, u, l1, sweeps):
@@ -41,12 +41,12 @@ def checksums(words, factors, pieces):
 
 
 def read_checked(file, offset, words, factors, sums):
-    """Fill words from a file, without Python in between; False if they are not those that were written."""
+    """Fill words from a file, without returning to Python; False if checksums do not match."""
     return loops("checksums").read(file, offset, words, factors, sums, _PIECES_AT_ONCE)
 
 
 class _Job(NamedTuple):
-    """What the loops of a dense or sparse pass are called with."""
+    """The arguments of the loops of a dense or sparse pass."""
 
     loops: Any  # kernels.cpu.passes or softmax
     A: Any
@@ -66,7 +66,7 @@ class _Job(NamedTuple):
 
     @classmethod
     def for_pass(cls, layout, pass_, block, A):
-        """None where the outputs are too many for the loops."""
+        """The job of a pass over a block; None if there are too many outputs for the loops."""
         X, (rows, k), dtype = block.X, pass_.W.shape, compute_dtype(block.X.dtype)
         softmax = isinstance(getattr(pass_, "loss", None), Multinomial)
         if k * (rows - 1) > _MOST_SOFTMAX_WEIGHTS if softmax else k > _MOST_OUTPUTS:
@@ -79,7 +79,7 @@ class _Job(NamedTuple):
 
 
 def with_job(layout):
-    """A decorator for kernels of one layout: they are called with a job, and decline where there is none."""
+    """A decorator for kernels of one layout: they are called with a job, and decline if there is none."""
 
     def decorate(kernel):
         def run(backend, pass_, block, A):
@@ -201,12 +201,11 @@ KERNELS[p.HessianVector, Multinomial, "rows"] = _rows(hessian_vector)
 KERNELS[p.Hessian, Logistic, "sparse"] = KERNELS[p.MeanHessian, Logistic, "sparse"] = _sparse(sparse_hessian)
 
 
-# -- pointwise formulas of the generic bodies
-# -------------------------------------------------------------------
+# -- pointwise formulas of the generic bodies ----------------------------------------------------------------
 
 
 def _softmax(name, Z, s, *more):
-    """What a loop of kernels/cpu/softmax.py returns, and what it makes of Z (rows, K)."""
+    """Run a loop of kernels/cpu/softmax.py, and return its result and its output for Z (rows, K)."""
     Z = np.array(Z.T, order="C")
     weights = np.empty(0, dtype=Z.dtype) if s is None else np.ascontiguousarray(s[:, 0], dtype=Z.dtype)
     work = np.empty((5, Z.shape[1]), dtype=Z.dtype)
@@ -240,7 +239,7 @@ POINTWISE = {
 
 
 def _sum(backend, job, loop):
-    """Σ over lanes of what loop(start, stop, out) adds to out (k, n + 1); back as (n + 1, k)."""
+    """Sum over lanes what loop(start, stop, out) adds to out (k, n + 1); returned as (n + 1, k)."""
     k, n = job.W.shape
     sums = np.zeros((job.lanes, k, n + 1))
     backend.run_lanes(lambda i, start, stop: loop(start, stop, sums[i]), job.bounds)

@@ -10,18 +10,18 @@ from ..passes import Hessian, OwnHessians
 
 LANE_BYTES = 2 << 20  # smaller lanes cost more in Python calls than they gain in balance
 MOST_LANES = 64
-_LANE_ROWS = 16  # fewer take longer to add up than to read
-_LANE_RUN = 250  # rows of a column-major X: shorter runs of a column are no use to a prefetch
+_LANE_ROWS = 16  # rows of a lane at least: the sums of fewer take longer to add up than their rows to read
+_LANE_RUN = 250  # rows of a column-major X: in shorter runs of a column, prefetching does not help
 _SWEEP_ROWS = 65536
-_SPARSE_LANE_BYTES = 1 << 20  # a second thread takes some time to come and go
+_SPARSE_LANE_BYTES = 1 << 20  # bytes of a sparse lane at least: starting a second thread takes some time
 _ROW_TILE_BYTES = 1 << 18  # half of a common L2 cache
 _ROW_TILE_ROWS = 1024  # so that the vectors beside the tile stay in the L1 cache
 _COLUMN_TILE_BYTES = 1 << 22  # longer runs of each column outweigh the L2 cache
-_COLUMN_TILE_ROWS = (256, 4096)  # at least, at most
+_COLUMN_TILE_ROWS = (256, 4096)  # at least and at most
 _SPARSE_TILE_ROWS = 1024
-_HESSIAN_WORK = 1 << 25  # products of two entries
-_HESSIANS_BYTES = 1 << 28  # sums of lanes that wait to be added
-_BITS = {"float16": np.uint16, "bfloat16": np.int16}  # how kernels/cpu/storage.py wants them
+_HESSIAN_WORK = 1 << 25  # products of two entries between two checks of the deadline
+_HESSIANS_BYTES = 1 << 28  # largest size of the sums of all lanes together
+_BITS = {"float16": np.uint16, "bfloat16": np.int16}  # as kernels/cpu/storage.py expects them
 _STORED = {
     "float64",
     "float32",
@@ -44,9 +44,9 @@ def loops(name):
 
 
 def layout(X):
-    """ "rows", "columns" or "sparse", and what the loops take of X; None if there is no loop for it.
+    """Return "rows", "columns" or "sparse", and X as the loops take it; None if there is no loop for it.
 
-    The loops take X by rows, or a tuple: Xᵀ by rows, or data, indices and indptr of a sparse X.
+    The loops take a row-major X, or a tuple: Xᵀ of a column-major X; data, indices and indptr of a sparse X.
     """
     if X.compressed:
         entries = _entries(X.stored)
@@ -74,7 +74,7 @@ def _long_rows(X):
         X = np.lib.stride_tricks.as_strided(X, (X.shape[0], row // item), X.strides)
     X = X.view(_BITS.get(name, X.dtype))
     X.flags.writeable = (
-        False  # else Numba compiles every loop twice, for arrays that may be written and that may not
+        False  # otherwise, Numba would compile every loop twice: for writable and for read-only arrays
     )
     return X
 
@@ -95,7 +95,7 @@ def _unsigned(a):
 
 
 def tile_rows(layout, X, beside=0):
-    """Rows of a tile; `beside` are bytes that a row takes there beside X."""
+    """Rows of a tile; `beside` is the number of bytes that a row takes there in addition to X."""
     if layout == "sparse":
         return _SPARSE_TILE_ROWS
     row = X.shape[1] * X.dtype.itemsize
@@ -106,10 +106,11 @@ def tile_rows(layout, X, beside=0):
 
 
 def count(X, outputs=1):
-    """Lanes of rows, whose sums for all outputs take at most half of a dense X together, or twice a sparse X.
+    """The number of lanes. Their sums for all outputs take at most half of a dense X, or twice a sparse X.
 
-    A lane of a dense X has 16 rows at least, or 250 by columns, one of a sparse X 25 entries a feature. Those
-    of a sparse X, whose passes are short, are a power of two: of three, one of two threads would have two.
+    A lane of a row-major X has at least 16 rows, one of a column-major X 250 rows, and one of a sparse X 25
+    entries per feature. For a sparse X, whose passes are short, the number is a power of two: of three lanes,
+    one of two threads would get two.
     """
     in_x = X.nbytes // (8 * X.shape[1] * outputs)
     if not X.compressed:
@@ -127,9 +128,10 @@ def rows_count(vector):
 
 
 def hessian_count(X, pass_):
-    """Lanes for a Hessian: each has a sum of its own, and enough rows to be worth one.
+    """The number of lanes for a Hessian, each of which has a sum of its own and enough rows to be worth it.
 
-    Two are worth it sooner than more of them: they halve the time, where each of the others adds a sum.
+    Two lanes need fewer rows than more of them, since they halve the time, whereas each further lane gains
+    less and takes another sum.
     """
     m, n = X.shape
     worth = max(min(2, m // max(n, 1)), m // max(8 * n, 1))
@@ -137,12 +139,12 @@ def hessian_count(X, pass_):
 
 
 def groups_count(X, pass_):
-    """Lanes for sums by group: each has sums of its own."""
+    """The number of lanes for sums by group, each of which has sums of its own."""
     return max(1, min(count(X), _HESSIANS_BYTES // pass_.nbytes))
 
 
 def hessian_rows(X):
-    """Rows of a sparse X whose share of a Hessian takes some hundredths of a second."""
+    """The number of rows of a sparse X whose contribution to a Hessian takes some hundredths of a second."""
     return max(1, int(_HESSIAN_WORK / (X.stored.data.size / X.shape[0] + 1) ** 2))
 
 
@@ -162,6 +164,7 @@ def bounds(X, lanes):
     if not X.compressed or lanes == 1:
         return even(X.shape[0], lanes)
     indptr, entries = X.stored.indptr, X.stored.data.size
-    shares = np.array([entries * i // lanes for i in range(1, lanes)], dtype=indptr.dtype)  # else all is cast
+    # In another dtype, searchsorted would convert all of indptr.
+    shares = np.array([entries * i // lanes for i in range(1, lanes)], dtype=indptr.dtype)
     inner = np.searchsorted(indptr, shares)
     return [0, *(int(row) for row in inner), X.shape[0]]

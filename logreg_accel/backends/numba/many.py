@@ -1,8 +1,8 @@
 """Passes over many models: products by BLAS on a tile, compiled lines between them, one read of X.
 
-Columns are cut into a few blocks as wide as BLAS wants them, and all of them go over a tile of X while it is
-in cache. With blocks of one fixed width, a model would have the same bits whichever models are fitted beside
-it, but the blocks would have to be narrow, at half the speed.
+The columns of W are cut into a few blocks, wide enough for BLAS to be fast, and all blocks are multiplied by
+a tile of X while it is in cache. With blocks of one fixed width, a model would have the same bits whichever
+models are fitted beside it; but such blocks would have to be narrow, which takes twice the time.
 """
 
 from typing import NamedTuple
@@ -19,13 +19,13 @@ from . import lanes
 from .lanes import loops
 
 _WIDTH = 64  # columns of a block, at most
-_SUMMED_ROWS = 256  # in float32, before float64
-_TILE_BYTES, _TILE_ROWS = 1 << 18, (256, 1024)  # with its margins in the L2 cache
+_SUMMED_ROWS = 256  # rows that are summed in float32 before the sum is added up in float64
+_TILE_BYTES, _TILE_ROWS = 1 << 18, (256, 1024)  # so that a tile and its margins stay in the L2 cache
 _SPARSE_TILE_ROWS = 256
 
 
 class _Table(NamedTuple):
-    """The models of a block of columns, as the loops want them."""
+    """The models of a block of columns, as the loops take them."""
 
     columns: slice
     target: np.ndarray
@@ -41,7 +41,7 @@ class _Tile(NamedTuple):
     lo, q : int
         The first row, and the number of rows.
     X : Matrix or None
-        In the arithmetic of the pass; None where loops take the entries of a sparse X.
+        In the arithmetic of the pass; None if loops take the entries of a sparse X.
     codes : ndarray (targets, q)
     lines : ndarray (splits, q)
         The weight of each row in a split.
@@ -74,7 +74,7 @@ class _Job:
         self.tables = [self._table(*some) for some in self._blocks(len(pass_.models))]
 
     def _blocks(self, models):
-        """First and last models of blocks of about one width; one block where loops take a sparse X."""
+        """First and last models of blocks of about equal width; one block if loops take a sparse X."""
         most = models if self.sparse else max(_WIDTH // self.per_model, 1)
         bounds = lanes.even(models, -(-models // most))
         return zip(bounds, bounds[1:], strict=False)
@@ -92,7 +92,7 @@ class _Job:
         )
 
     def columns(self, W):
-        """W (n + 1, k) in the form that is multiplied: for a dense X weights by rows, and intercepts."""
+        """W (n + 1, k) in the form that is multiplied: for a dense X, weights (k, n) and intercepts."""
         if self.sparse:
             return np.ascontiguousarray(W, dtype=self.dtype)
         columns = W.T.astype(self.dtype)
@@ -129,7 +129,7 @@ class _Job:
         return lines
 
     def margins(self, tile, W, columns):
-        """(columns, q) of a block."""
+        """The margins (columns, q) of a block of columns."""
         if self.sparse:
             Z = np.empty((self.k, tile.q), dtype=self.dtype)
             loops("many").sparse_margins(self.A, W, tile.lo, tile.q, Z)
@@ -141,10 +141,10 @@ class _Job:
         return Z
 
     def add(self, tile, R, columns, G, squared=False):
-        """G += R·X, X squared first where that is asked for, and the sums of R.
+        """Add R·X (with `squared`, X is squared first) and the sums of R to G.
 
-        Of a dense X, G is (k, n + 1) and sums in float32 go over few rows: see `Matrix.transposed_product`.
-        Of a sparse X it is (n + 1, k).
+        For a dense X, G is (k, n + 1), and sums in float32 are over few rows, as in
+        `Matrix.transposed_product`. For a sparse X, it is (n + 1, k).
         """
         if self.sparse:
             loops("many").sparse_gradient(self.A, R, squared, tile.lo, tile.q, G)
@@ -166,7 +166,7 @@ class _Job:
     # -- all rows --------------------------------------------------------------------------------------------
 
     def run(self, of_tile, counts=1):
-        """Σ over all rows of what of_tile adds: value (models,), and `counts` sums of (n + 1, k)."""
+        """Sum over all rows what of_tile adds to value (models,) and to `counts` arrays (n + 1, k)."""
         n_lanes = lanes.count(self.X, self.k * counts)
         values = np.zeros((n_lanes, len(self.pass_.models)))
         n = self.X.shape[1] + 1
@@ -230,7 +230,7 @@ def diagonal(job, pass_):
 
 
 def _add_squares(job, tile, table, Z, D):
-    """D += the diagonal's share of a tile, from margins."""
+    """Add a tile's contribution to the diagonal D, from its margins."""
     loops("many").curvatures(Z, tile.codes, tile.lines, *table[1:], tile.q, job.work(tile.q))
     job.add(tile, Z, table.columns, D, squared=True)
 

@@ -9,11 +9,11 @@ from ..threads import blas_limit
 from . import kernels, lanes
 
 _TILE_BYTES = 1 << 19
-_MOST_COLUMNS = 512  # beyond, a product by blocks is nearly all that takes time
+_MOST_COLUMNS = 512  # with more columns, the product takes nearly all of the time in any case
 
 
 def totals(backend, pass_, block, stored):
-    """Totals in float64, of rows less their centre where they have one."""
+    """Totals in float64, of rows from which their centre, if any, is subtracted."""
     X, (size, outputs) = block.X, pass_.W.shape
     layout, A = lanes.layout(X)
     n = size - 1
@@ -38,7 +38,7 @@ def totals(backend, pass_, block, stored):
             value += loop(A, lo, q, *given, beside, gradient, *scaled)
             for which in range(1 + pass_.meat):
                 part = scaled[which][:q]
-                sums[which] += np.matmul(part.T, part, out=product)  # one array on both sides: syrk
+                sums[which] += np.matmul(part.T, part, out=product)  # of one array, for which BLAS has syrk
         parts[i] = m.Totals(np.array([value]), gradient[:, None], sums[0], sums[1] if pass_.meat else None)
 
     with blas_limit(1):
@@ -47,7 +47,7 @@ def totals(backend, pass_, block, stored):
 
 
 def _vector(values):
-    """Float64 as the loop takes them, empty for None."""
+    """Convert values to float64, as the loop takes them; None becomes an empty array."""
     return np.empty(0) if values is None else np.ascontiguousarray(values, dtype=np.float64).ravel()
 
 
