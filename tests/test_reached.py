@@ -5,7 +5,10 @@ import pytest
 
 from logreg_accel import LogisticRegression
 from logreg_accel.coordinates import Coordinates
+from logreg_accel.objective import Objective
 from logreg_accel.rounding import one_by_one
+from logreg_accel.solvers import by_signs
+from logreg_accel.solvers.questions import Evaluate
 
 
 def powers(m):
@@ -32,6 +35,38 @@ def test_what_all_classes_have_in_common_is_not_rounded():
     codes = np.digitize(told, [19.9, 20, 20.1])
     clf = LogisticRegression(C=np.inf, solver="newton-subsampled", backend="numpy").fit(X, codes)
     assert clf.suboptimality_bound_ <= 1e-6
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-8])
+@pytest.mark.parametrize("case", ["powers", "a common factor"])
+def test_steps_under_l1_do_not_creep(case, tol):
+    """Models lose the curvature along nearly collinear columns: a thousand steps and more were taken."""
+    X, told = powers(300)
+    X, C = X.astype(np.float64), 1.0
+    if case == "a common factor":
+        rng = np.random.default_rng(0)
+        common = 1e5 * (1 + 0.01 * rng.standard_normal((300, 1)))
+        X, C = common * rng.uniform(0.5, 2, 4) + 1e-2 * rng.standard_normal((300, 4)), 1e4
+    y = told > 20 if case == "powers" else X[:, 0] - X[:, 1] * (X[:, 0].mean() / X[:, 1].mean()) > 0
+    intercept = case == "powers"
+    clf = LogisticRegression(
+        C=C, l1_ratio=0.9, solver="prox-newton", tol=tol, fit_intercept=intercept, backend="numpy"
+    )
+    clf.fit(X, y)
+    assert clf.status_ == "converged" and clf.n_iter_[0] <= 60
+
+
+def test_a_step_of_signs_ends_where_it_has_to():
+    """... at a weight that becomes zero, exactly, where it would gain less beyond."""
+    X, told = powers(50)
+    objective = Objective.from_arrays(X[:, :2].astype(np.float64) - 20, told > 20, C=1e3, fit_intercept=False)
+    l1, here = np.array([0.0, 1e6]), objective.answer(Evaluate(np.array([1.0, 1e-3])))
+    questions, answer = by_signs.step(here, l1), None
+    with pytest.raises(StopIteration) as end:
+        while True:
+            answer = objective.answer(questions.send(answer))
+    step, decrement = end.value.value
+    assert here.w[1] + step[1] == 0 and decrement > 0
 
 
 def test_rounding_one_by_one_is_nearer_than_rounding_each():

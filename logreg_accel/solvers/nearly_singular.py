@@ -33,6 +33,22 @@ def split(H, lost=LOST):
     return scale[:, None] * Q[:, seen] / np.sqrt(values[seen]), scale[:, None] * Q[:, ~seen]
 
 
+def loses(H):
+    """Whether a curvature of a matrix is lost, and parameters are so few that it may be looked for."""
+    if not 0 < len(H) <= LOOKED_AT_UP_TO:
+        return False
+    scale = to_unit_diagonal(H)
+    return scipy.linalg.eigvalsh(H * scale * scale[:, None], check_finite=False)[0] <= LOST
+
+
+def creep(decrements, share):
+    """Whether more than a share of a decrement is left two steps later, three times in a row."""
+    last = decrements[-5:]
+    return len(last) == 5 and all(
+        after > share * before for before, after in zip(last, last[2:], strict=False)
+    )
+
+
 def directions(here, H, on=None, active=slice(None)):
     """Directions along which H is the identity, and those without curvature; a generator of questions.
 

@@ -9,7 +9,7 @@ import numpy as np
 from .by_class import beside_shifts
 from .by_levels import LEVELS_AT_ONCE, newton_by_levels
 from .line_search import ENOUGH_FLATTENING, NEWTON_FLATTENING, step
-from .nearly_singular import LOOKED_AT_UP_TO, solution
+from .nearly_singular import LOOKED_AT_UP_TO, creep, solution
 from .questions import (
     CLASS_BLOCKS,
     CLASS_MEAN,
@@ -43,9 +43,9 @@ _PRODUCTS = 10  # products with the Hessian that are tried, however small it is
 _FACTORED_UP_TO = 2000  # parameters
 _USUAL = 1 / 8  # share of the cost of blocks that any step may cost in products; what is more is added up
 
-_CREEPING, _CREPT = 0.3, 3
-"""Steps creep if more than this share of a decrement is left two steps later, this many times in a row. Along
-separated rows an exact step leaves 1/e."""
+_CREEPING = 0.3
+"""Share of a decrement that is left two steps later where steps creep. Along separated rows an exact step
+leaves 1/e."""
 
 _MEAN_UP_TO = 1000
 _MEAN_UP_TO_PER_CLASS = 300
@@ -87,7 +87,7 @@ def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
     that hides directions, steps end or creep along them; from there on these directions are computed one by
     one.
     """
-    decrements, crept, closely = [], 0, False
+    decrements, closely = [], False
     while True:
         there = None
         if not closely:
@@ -100,8 +100,7 @@ def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
         if there is None:
             return NOISE_FLOOR
         decrements.append(0.5 * (here.gradient @ solve(here.gradient)))
-        crept = crept + 1 if decrements[-1] > _CREEPING * min(decrements[-3:-2], default=math.inf) else 0
-        closely = closely or (crept >= _CREPT and len(here.w) <= LOOKED_AT_UP_TO)
+        closely = closely or (creep(decrements, _CREEPING) and len(here.w) <= LOOKED_AT_UP_TO)
         here = there
         gap = 0.5 * (here.gradient @ solve(here.gradient)) if early else decrements[-1]
         if (yield Accept(here, gap=gap)):

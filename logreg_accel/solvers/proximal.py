@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from .. import clock
-from . import quadratic
+from . import by_signs, quadratic
 from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
+from .nearly_singular import creep
 from .questions import CONVERGED, DIAGONAL, MATRIX, NOISE_FLOOR, Accept, Curvature, Draw, Evaluate, Sample
 
 _ENOUGH_DECREASE = 1e-4
@@ -20,6 +21,7 @@ _PER_READ, _PER_SPARSE_READ = 40, 2  # numbers in a row whose Hessian takes as l
 _FACTORED = 12  # multiplications in the systems of a step that take as long as reading one number
 _ROWS = 512  # rows of a Hessian that are updated between two checks of the deadline
 _LITTLE = 1e-3  # share of a model's decrease below which the gain of more weights is not worth a system
+_CREEPING = 0.7  # share of a decrease that is left two steps later where models lose directions
 _CHEAP = 1 << 24  # multiplications up to which a Hessian costs next to nothing
 
 
@@ -65,6 +67,7 @@ class prox_newton:
         size = self.rows_per_parameter * len(start.w)
         here, size = yield from near_the_optimum(start, size, lambda sample, w: _on_sample(sample, w, start))
         H, drawn, before = None, 0, math.inf
+        decreases, closely, left = [], False, 0.0
         while True:
             fresh = H is None
             if fresh:
@@ -72,10 +75,16 @@ class prox_newton:
                 sample = yield Draw(Sample(size, start.seed + drawn, at=here))
                 H = yield Curvature(here.w, MATRIX, on=sample)
             direction, decrease = _model(here, H, start, _unseen(here, H, l1))
-            if (yield Accept(here, gap=decrease)):
+            if (yield Accept(here, gap=max(decrease, left))):
                 return (yield from _settled(here, start))
             there = yield from descend(here, direction, l1)
-            if there is None:
+            decreases.append(decrease)
+            closely = closely or (
+                (there is None or creep(decreases, _CREEPING)) and by_signs.worth(here, H, l1)
+            )
+            if closely:
+                there, left = yield from _by_signs(there or here, l1)
+            if there is None or there is here:
                 if decrease <= here.rounding or (fresh and size == math.inf):
                     return NOISE_FLOOR
                 size, H, before = math.inf if fresh else size, None, math.inf
@@ -87,6 +96,13 @@ class prox_newton:
                 _bfgs(H, there.w - here.w, there.gradient - here.gradient)
                 before = decrease
             here = there
+
+
+def _by_signs(here, l1):
+    """The Point after a step for the signs of the weights, or `here` if it gains nothing; the decrement."""
+    step, decrement = yield from by_signs.step(here, l1)
+    there = (yield from descend(here, step, l1)) if step.any() else None
+    return there or here, decrement
 
 
 def _pays(decrease, before, size, here, start):
