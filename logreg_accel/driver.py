@@ -23,9 +23,8 @@ SATISFIED = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, ask.PARTIAL, CALLBACK, I
 
 _PROVABLE = {ask.NOISE_FLOOR, ask.STALLED, MAX_ITER, MAX_PASSES, MAX_SECONDS}  # after them, a proof is tried
 
-HIGH_FLOOR = 1e-6
-_FLOORS = 1e-8, HIGH_FLOOR
-"""Relative suboptimality at which rounding should not yet have stopped a fit: in float64, and in float32."""
+HIGH_FLOOR, _LOW_FLOOR = 1e-6, 1e-8
+"""Relative suboptimality at which rounding should not yet have stopped a fit; Newton's method in float64."""
 
 _PATIENCE = 2  # accepted points in a row without a new least value or gradient norm
 
@@ -86,10 +85,10 @@ def run(
     smooth = not np.any(objective.penalty.l1) and getattr(solver, "box", None) is None
     few = len(found.w) <= LOOKED_AT_UP_TO and not isinstance(solver, newton_cholesky)
     closely = newton_cholesky() if smooth and few else solver
-    other, rounds = closely is not solver, objective.at.dtype != np.float64
-    if rounds and goes_on() and (more := rounding.once(objective, closely, found, taken_on, goes_on)):
-        return more
-    return taken_on(closely, objective, found) if other and goes_on(_FLOORS[rounds]) else found
+    more = goes_on() and rounding.once(objective, closely, found, taken_on, goes_on)
+    if more or closely is solver or not goes_on(_LOW_FLOOR):
+        return more or found
+    return taken_on(closely, objective, found) if goes_on() or objective.at.dtype == np.float64 else found
 
 
 def _taken_on(session, objective, tol, max_iter, callback, seed, solver, exact, found):

@@ -25,7 +25,7 @@ _ENDED = CONVERGED, ESTIMATED, NOISE_FLOOR  # statuses that depend on how near t
 
 def once(objective, solver, found, taken_on, goes_on):
     """The Solution of a run that rounding stopped, continued with weights that are rounded at its end alone;
-    None where there are no sums in float64.
+    None where there are no sums in float64, or all weights keep their digits.
 
     Parameters
     ----------
@@ -37,6 +37,8 @@ def once(objective, solver, found, taken_on, goes_on):
     goes_on : function () -> bool
         Whether budgets allow another run from `found`.
     """
+    if objective.at.dtype == np.float64:
+        return None
     exact = objective.answer(Draw(InFloat64())) or objective
     free = exact.answer(Draw(Unrounded()))
     if free is None:
