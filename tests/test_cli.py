@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import importlib
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from sklearn.datasets import dump_svmlight_file
 from sklearn.metrics import confusion_matrix
 
 from logreg_accel import LogisticRegression, load
+from logreg_accel.cli.parser import EXAMPLES, command_line
 from logreg_accel.data import files
 
 
@@ -252,6 +254,15 @@ def test_columns_are_matched_by_name(tmp_path, capsys):
 
 def _frame():
     return pytest.importorskip("pandas").DataFrame(X, columns=NAMES)
+
+
+@pytest.mark.parametrize("verb", EXAMPLES)
+def test_the_help_of_every_verb_has_an_example_that_parses(verb, capsys):
+    parsed = command_line().parse_args([verb, *EXAMPLES[verb].split()])
+    assert callable(getattr(importlib.import_module(f"logreg_accel.cli.{parsed.module}"), parsed.verb))
+    with pytest.raises(SystemExit):
+        command_line().parse_args([verb, "--help"])
+    assert f"logreg-accel {verb} {EXAMPLES[verb]}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_is_quick_to_import():

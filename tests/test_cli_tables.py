@@ -277,7 +277,7 @@ def test_bad_tables_are_told_and_nothing_is_written(tmp_path, capsys, case):
     path, model = write(tmp_path / "x.csv", names, rows), tmp_path / "m"
     code, out, err = run("train", path, "--target", "label", "--model", model, capsys=capsys)
     assert code == 3 and re.search(words, err) and not model.exists() and out == "", err
-    assert "fault of the program" not in err
+    assert "error in the program" not in err
 
 
 def test_all_columns_with_gaps_are_told_where_nothing_is_encoded(tmp_path, capsys):
@@ -285,7 +285,7 @@ def test_all_columns_with_gaps_are_told_where_nothing_is_encoded(tmp_path, capsy
     path = write(tmp_path / "x.csv", ["a", "b", "y", "c"], rows)
     given = ["train", path, "--target", "y", "--model", tmp_path / "m.npz", "--encode", "none"]
     code, _, err = run(*given, capsys=capsys)
-    assert code == 3 and "with NaN or inf: 'b' (1 rows), 'c' (2 rows). --encode auto takes" in err
+    assert code == 3 and "with NaN or inf: 'b' (1 rows), 'c' (2 rows). --encode auto encodes" in err
     code, _, err = run(*given, "--memory", "100MB", capsys=capsys)
     assert code == 3 and "a missing value in column 'b', row 3; nearby, so have columns 'c'" in err
     assert not (tmp_path / "m.npz").exists()
@@ -342,7 +342,7 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
         (["train", "x", "--model", "m", "--penalty", "l1"], "--l1-ratio"),
         (["train", "x", "--model", "m", "--n_jobs", "2"], "--threads"),
         (["train", "x", "--model", "m", "--tharget", "2"], "did you mean --target?"),
-        (["train", "x", "--model", "m", "--solver", "saga"], "auto takes what suits"),
+        (["train", "x", "--model", "m", "--solver", "saga"], "auto chooses what suits"),
         (["train", "TABLE", "--model", "m"], "--target is missing.*perhaps --target label"),
     ],
 )

@@ -102,11 +102,11 @@ def test_documents_that_are_none():
     document = model_of()[0].to_dict()
     for change, words in (
         ({"version": 2}, "version 2; expected"),
-        ({"coef": [[1.0, "x"]]}, "`coef` of the document is no array of numbers"),
+        ({"coef": [[1.0, "x"]]}, "`coef` of the document is not an array of numbers"),
         ({"coef": [[1.0], [2.0]]}, r"`coef` has shape \(2, 1\)"),
         ({"intercept": [float("inf")]}, "not finite"),
         ({"classes": ["a", "a"]}, "two different"),
-        ({"classes": "ab"}, "`classes` of the document is no list"),
+        ({"classes": "ab"}, "`classes` of the document is not a list"),
         ({"link": "probit"}, "link 'probit'"),
         ({"features": ["a"]}, "1 names for 5 features"),
     ):

@@ -125,7 +125,7 @@ def test_names_of_outputs_are_refused(tmp_path):
     encoder = TableEncoder().fit(frame)
     model = LogisticRegression().fit(encoder.transform(frame), np.arange(400) % 2)
     model.encoder_ = encoder
-    with pytest.raises(ValueError, match="column 'label', as an output"):
+    with pytest.raises(ValueError, match="column 'label', the name of an output"):
         model.to_onnx(tmp_path / "model.onnx")
     with pytest.raises(ValueError, match="'margin', which is a name of the result"):
         model.to_sql("t")

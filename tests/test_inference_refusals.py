@@ -92,7 +92,7 @@ def test_refusals():
         result.get_margeff(["sex"])
     with pytest.raises(ValueError, match="`dummies` has True"):
         result.get_margeff([True])
-    with pytest.raises(TypeError, match="`other` is a int; expected what `inference` gives"):
+    with pytest.raises(TypeError, match="`other` is a int; expected a result of `inference`"):
         result.lr_test(5)
     with pytest.raises(TypeError, match="`y` is None; expected the labels"):
         inference(clf, X)
@@ -107,7 +107,7 @@ def test_other_data_than_the_fits_are_refused(tmp_path):
     clf = fitted(X, y, s)
     with pytest.raises(ValueError, match="`X` has 299 rows, and the fit had 300"):
         inference(clf, X[1:], y[1:], s[1:])
-    with pytest.raises(ValueError, match="weights add up to 300, and those of the fit did to"):
+    with pytest.raises(ValueError, match="weights add up to 300, those of the fit to"):
         inference(clf, X, y)
     with pytest.raises(ValueError, match="standard errors from the optimum of these rows"):
         inference(clf, X[::-1], y, s)

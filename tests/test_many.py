@@ -220,7 +220,7 @@ def test_ctrl_c_ends_all_models():
         ({"Y": np.array([[0, 0], [1, 2], [0, 0], [1, 2]])}, "column 0 only"),
         ({"Y": np.array([[0, 0], [1, 0], [0, 0], [1, 0]])}, "column 1 only"),
         ({"Y": np.zeros((3, 2))}, "has shape"),
-        ({"Y": np.full((4, 2), np.nan)}, "missing labels alone"),
+        ({"Y": np.full((4, 2), np.nan)}, "only missing labels"),
         ({"sample_weight": [1, 1]}, "one weight per row"),
         ({"sample_weight": [1, 0, 1, 0]}, "at least two are needed"),
         ({"class_weight": {5: 1.0}}, "labels that are not in `y`"),

@@ -9,7 +9,7 @@ _FOLDER = Path(__file__).parent
 def source(name):
     """The text of a .cu file with this folder's headers in place of their #include lines.
 
-    CuPy's cache of compiled kernels is keyed by the source text and does not see what included files hold.
+    A cache of compiled kernels is keyed by this text, which therefore has to contain the included files.
     """
     text = (_FOLDER / name).read_text(encoding="utf-8")
 

@@ -1,9 +1,9 @@
-"""Compiled kernels on disk, so that a process after the first one asks no compiler.
+"""The cache of compiled kernels on disk, so that only the first process needs the compiler.
 
-CuPy keeps what it compiles, too, but has its compiler loaded and asked before it looks, in every process, and
-cannot be imported where its folder cannot be made. Here a kernel is two files, written whole or not at all:
-machine code as CuPy loads it, and beside it what the kernel is called there and the code's checksum. What
-does not agree counts as missing. Where nothing can be written, a folder of this process's own serves.
+CuPy has such a cache, too, but loads and calls its compiler in every process before it looks there, and
+cannot be imported if its folder cannot be created. Here a kernel is two files, each written whole or not at
+all: machine code as CuPy loads it, and the kernel's name in it with the code's checksum. Files that do not
+match count as missing. If nothing can be written, a temporary folder of this process is used.
 """
 
 import functools
@@ -23,7 +23,7 @@ class Compiled(NamedTuple):
 
 
 def folder():
-    """Where compiled kernels are kept; None where neither the environment nor the system knows a home."""
+    """The folder of compiled kernels; None if neither the environment nor the system has a home folder."""
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:
@@ -32,7 +32,7 @@ def folder():
 
 
 def found(key):
-    """The Compiled of a key, whose repr tells it from others; None where it is not kept, or damaged."""
+    """The Compiled of a key, which its repr identifies; None if there is none, or if it is damaged."""
     kept = folder()
     if kept is None:
         return None
@@ -41,13 +41,13 @@ def found(key):
         told = json.loads(about.read_text(encoding="utf-8"))
         if hashlib.sha256(code.read_bytes()).hexdigest() == told["sha256"]:
             return Compiled(str(code), told["name"])
-    except (OSError, ValueError, KeyError, TypeError):  # of a file cut short: whatever JSON makes of it
+    except (OSError, ValueError, KeyError, TypeError):  # a truncated file may have any JSON value
         pass
     return None
 
 
 def keep(key, name, machine_code):
-    """Write a kernel down for later processes, or for this one alone; its Compiled."""
+    """Keep a kernel for later processes or, if that is impossible, for this one; return its Compiled."""
     told = json.dumps({"name": name, "sha256": hashlib.sha256(machine_code).hexdigest()})
     for place in (folder, _of_this_process):
         kept = place()
@@ -78,7 +78,7 @@ def _files(kept, key):
 
 
 def _replace(path, content):
-    """Write a file under a name of its own first: who reads meanwhile finds the old one, or none."""
+    """Write a file under a temporary name first, so that readers find the old one or none meanwhile."""
     handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -25,27 +25,27 @@ _BYTES = {"double": 8, "float": 4, "Half": 2, "BFloat16": 2, "signed char": 1, "
 _BYTES |= {"short": 2, "unsigned short": 2, "int": 4, "unsigned": 4, "long long": 8, "unsigned long long": 8}
 _DOTS = {"LossGradient": 1, "HessianVector": 2, "ProductAt": 1, "Diagonal": 1, "Margins": 1}  # per output
 PASSES = tuple(_DOTS)
-# instructions a use of a number takes beside its multiply-add
+# Instructions that the use of a number takes in addition to its multiply-add.
 _CONVERSIONS = {"Half": 1, "BFloat16": 1, "signed char": 2, "unsigned char": 1}
 _CONVERSIONS |= {"short": 1, "unsigned short": 1}
-_AS_DOUBLES = {"int", "unsigned"}  # numbers that the compiler keeps as what it converted them to
+_AS_DOUBLES = {"int", "unsigned"}  # storage types whose converted numbers the compiler keeps
 MOST_OUTPUTS = 16
-MOST_COLUMNS = 24_576  # of numbers of the arithmetic that take one register; of float64 half as many
+MOST_COLUMNS = 24_576  # largest number of columns in float32 arithmetic; half as many in float64
 
-# What a dense kernel may be; `_mapping` chooses.
+# The possible mappings of a dense kernel, from which `_mapping` chooses.
 _LANES = (1, 2, 4, 8, 16, 32, *range(64, 513, 32))  # threads that share a row: of a warp, or a whole block
-_ROWS = (8, 4, 2, 1)  # rows under way at once in a group of lanes
-_LANE_COLUMNS = 32  # most floats that a lane of columns.cu keeps of a row, beside their sums
-_COLUMNS_WARPS = 16  # most warps of it that share rows: more have no registers
-_BLOCK_WARPS = 4  # where a row needs a warp or less: small blocks leave no registers idle
-_ENOUGH_IN_FLIGHT = 80 << 10  # bytes of a multiprocessor
-_ENOUGH_WARPS = 12  # fewer leave the multiprocessor idle whenever some wait
-_LANES_OF_PARTS = 16  # where a lane reads a row in parts: fewer lanes touch every line of memory twice
+_ROWS = (8, 4, 2, 1)  # rows that a group of lanes processes at once
+_LANE_COLUMNS = 32  # largest number of floats that a lane of columns.cu keeps of a row, beside their sums
+_COLUMNS_WARPS = 16  # largest number of its warps that share rows: for more there are no registers
+_BLOCK_WARPS = 4  # warps of a block if a row needs a warp or less: small blocks leave no registers idle
+_ENOUGH_IN_FLIGHT = 80 << 10  # bytes in flight per multiprocessor beyond which more do not help
+_ENOUGH_WARPS = 12  # with fewer warps, a multiprocessor is idle whenever some of them wait
+_LANES_OF_PARTS = 16  # least number of lanes that read a row in parts: fewer read each line of memory twice
 
-# Slices of rows, a block each: 512 or more where there are rows for it, so that the last round of blocks
-# costs little (an H200 runs 132 to 800 at once); up to 4,096 as long as what each leaves is under 1 % of what
-# it reads. A slice takes some steps at least, and no more rows to a float32 accumulator than keep its
-# rounding below that of the margins: very long X has more slices.
+# Slices of rows, one for each thread block: 512 or more if there are enough rows, so that the last round of
+# blocks costs little (an H200 runs 132 to 800 blocks at once); up to 4,096 as long as the sums of a slice are
+# under 1 % of what it reads. A slice has some steps at least, and so few rows per float32 accumulator that
+# its rounding is below that of the margins: a very long X has more slices.
 _SLICES = (512, 4096)
 _SLICE_ROWS = 256
 _LEAST_STEPS = 4
@@ -59,11 +59,11 @@ _SPARSE_BLOCKS = 2048  # an H200 runs 1,056 at once
 class Launch(NamedTuple):
     """A kernel and how to start it.
 
-    kernel : name expression; grid, block : numbers of blocks and of threads in one; slice_rows : rows of one
-    block.
-    vector : columns of one load: what the row stride, X's first column and the number of columns read are
-    multiples of.
-    rows, lanes : rows under way at once in a group of threads, and the threads that share a row.
+    kernel : name expression; grid, block : number of blocks, and of threads in a block; slice_rows : rows of
+    a block.
+    vector : columns of one load, of which the row stride, the offset of X's first column and the number of
+    columns read are multiples.
+    rows, lanes : rows that a group of threads processes at once, and threads that share a row.
     """
 
     kernel: str
@@ -98,12 +98,12 @@ def padded(n, itemsize):
 
 
 def dense(name, dtype, m, n, outputs=1, vector=None):
-    """The launch of a dense pass, or None where no kernel fits and the generic body has to do.
+    """The launch of a dense pass, or None if no kernel fits and the generic body is needed.
 
     Parameters
     ----------
-    name : one of PASSES; "ProductAt" is "HessianVector" of margins at hand
-    dtype : name of X's storage dtype, as NumPy says it
+    name : one of PASSES; "ProductAt" is "HessianVector" with known margins
+    dtype : NumPy's name of X's storage dtype
     m, n : rows, and columns that are read
     outputs : columns of W
     vector : columns of one load; None for 16 bytes
@@ -129,7 +129,7 @@ def dense(name, dtype, m, n, outputs=1, vector=None):
 
 
 def columns(name, dtype, m, n, outputs=1):
-    """The launch of a dense pass over X by columns, or None where no kernel fits; as `dense` has it."""
+    """The launch of a dense pass over a column-major X, or None if no kernel fits; see `dense`."""
     if dtype not in STORAGE or outputs > 1 or name == "ProductAt":
         return None
     storage, real = STORAGE[dtype]
@@ -149,7 +149,7 @@ def _expression(kernel, *template):
 
 
 def _steps(m, chunk, rows, itemsize, words):
-    """Steps of `chunk` rows that a slice of m rows has; `rows` of a step meet in one accumulator."""
+    """The number of steps, of `chunk` rows, in a slice of m rows; `rows` of a step share an accumulator."""
     slices = min(max(m * itemsize // (_SLICE_ROWS * 4 * words), _SLICES[0]), _SLICES[1])
     return min(max(-(-m // (chunk * slices)), _LEAST_STEPS), _MOST_TERMS // rows)
 
@@ -168,7 +168,7 @@ class _Mapping(NamedTuple):
 
 @functools.lru_cache(maxsize=256)
 def _mapping(n, storage, words, outputs, dots, vector):
-    """The mapping that reads fastest by `_cycles_per_byte`; None where no thread has registers enough.
+    """The mapping that is fastest by `_cycles_per_byte`; None if threads have too few registers for any.
 
     Parameters
     ----------
@@ -201,13 +201,13 @@ def _mapping(n, storage, words, outputs, dots, vector):
 
 
 def _registers(one, storage, words, outputs, dots):
-    """About what a thread needs, fitted to what NVIDIA's compiler reports; the tests hold it to that.
+    """The approximate number of registers of a thread, fitted to what NVIDIA's compiler reports.
 
-    A thread keeps, for each of its columns, the sums, where they are `held` the weights, and the rows under
-    way with their products.
+    A thread keeps, for each of its columns, the sums, the weights if they are `held`, and the rows in
+    progress with their products. Tests compare the formula with the compiler.
     """
     columns, owned = one.packs * one.vector, max(1, one.rows // min(one.lanes, 32))
-    # addresses, counters, what the formulas take
+    # addresses, counters, temporaries of the formulas
     others = words * (20 + 4 * dots) if outputs == 1 else words * (48 + 2 * (dots + outputs))
     others += 4 * _CONVERSIONS.get(storage, 0)
     sums = columns * outputs * words
@@ -219,19 +219,19 @@ def _registers(one, storage, words, outputs, dots):
 
 
 def _resident_warps(registers, warps):
-    """How many warps of such threads a multiprocessor holds, in whole blocks; 0 if registers do not suffice.
+    """The number of such warps that a multiprocessor runs, in whole blocks; 0 if registers do not suffice.
 
-    It has four parts with 512 registers a lane each, given out by eights. More than 16 warps gain nothing.
+    It has four parts, each with 512 registers per lane, allocated in units of eight. More than 16 warps gain
+    nothing.
     """
     fit = 4 * (512 // (-(-registers // 8) * 8)) if registers <= 255 else 0
     return min(fit, 16) // warps * warps
 
 
 def _cycles_per_byte(one, n, storage, words, outputs, dots, resident):
-    """An estimate that ranks mappings: what latency allows, and what the instructions take, added up.
+    """An estimate that ranks mappings: the sum of the times by latency and by the number of instructions.
 
-    Its best of the 180 variants that were timed on an H100, at eight widths in float32, is 0.7 % slower than
-    the fastest on average, which is how far two runs of one kernel lay apart.
+    bench/gpu/gpu_variants.py times all mappings, with which this estimate was compared.
     """
     columns, lanes = one.packs * one.vector, min(one.lanes, 32)
     owned = max(1, one.rows // lanes)
@@ -247,7 +247,7 @@ def _cycles_per_byte(one, n, storage, words, outputs, dots, resident):
         raised = one.vector if _BYTES[storage] == 1 else 0
         instructions += one.packs * dots * (one.vector * words // 4 + 3 + raised)
     latency = instructions + (0 if one.held else 40 * one.packs)
-    if one.lanes > 32:  # all wait at the barrier, and none of them loads
+    if one.lanes > 32:  # all wait at the barrier, during which none of them loads
         instructions += 2 * one.warps * dots + 15
         latency = 100 + max(1, one.warps / 4) * latency
 
@@ -260,7 +260,7 @@ def _cycles_per_byte(one, n, storage, words, outputs, dots, resident):
 
 @functools.lru_cache(maxsize=64)
 def sparse(name, dtype, m, entries, outputs=1):
-    """Kernel and grid of a pass over compressed rows, in blocks of `THREADS`; None where none fits.
+    """Kernel and grid of a pass over compressed rows, in blocks of `THREADS`; None if no kernel fits.
 
     Parameters
     ----------
@@ -285,14 +285,14 @@ def sparse(name, dtype, m, entries, outputs=1):
 
 
 def sum_slices(real, slices, numbers):
-    """Kernel, grid and block of the sum over slices of so many numbers each.
+    """Kernel, grid and block of the sum over slices, each of which has `numbers` numbers.
 
-    A thread adds about eight slices, or more where a block cannot have more threads.
+    A thread adds about eight slices, or more if a block cannot have more threads.
     """
     warps = min(32, _power_of_two_above(-(-slices * SUMMED // 256)))
     return f"sum_slices<{real}>", -(-numbers // SUMMED), 32 * warps
 
 
 def _power_of_two_above(x):
-    """The smallest one that is at least x."""
+    """The smallest power of two that is at least x."""
     return 1 << (x - 1).bit_length()

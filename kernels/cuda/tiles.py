@@ -1,7 +1,7 @@
 """How a pass of many outputs maps to threads: the template arguments of outputs.cu and its launch.
 
-As in `shapes`, the order in which sums are added depends on the layout of X alone. How many tiles are under
-way depends on the device as well, and changes no sum.
+As in `shapes`, the order in which sums are added depends on the layout of X alone. The number of tiles in
+flight also depends on the device, and changes no sum.
 """
 
 import functools
@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 from .shapes import STORAGE
 
-COLUMNS = 32  # of W that one launch takes at most
-_HALF = 16  # that one tensor core's product has
+COLUMNS = 32  # columns of W that one launch takes at most
+_HALF = 16  # columns in one product of a tensor core
 _WARPS = 8
-_SLICES = 528  # a block each: four rounds of the 132 multiprocessors of an H200
+_SLICES = 528  # slices, one for each block: four rounds of the 132 multiprocessors of an H200
 _SLICE_ROWS = (4, 8192)  # tiles of a slice at least, and its rows at most
 _STAGES = (2, 6)
 _STATIC = 5 << 10  # bytes of shared memory that a block takes beside the dynamic part
 
-# What registers allow, (outputs / 16, products of a row / 16) -> rows of: blocks of 8 columns a warp at most,
-# rows of a tile that warps share, whether weights wait in registers, blocks of a multiprocessor. What fits
-# is told by NVIDIA's compiler, and the tests hold it to that.
+# The mappings for which there are enough registers, (outputs / 16, products of a row / 16) -> rows of: blocks
+# of 8 columns per warp at most, rows of a tile that warps share, whether weights stay in registers, blocks
+# per multiprocessor. Tests compare the registers with what NVIDIA's compiler reports.
 _LIMITS = {
     (1, 1): ((4, 32, True, 2), (16, 16, True, 1), (22, 8, False, 1)),
     (2, 2): ((2, 32, True, 2), (4, 16, True, 1), (13, 16, False, 1)),
@@ -38,10 +38,10 @@ _PASSES = {  # name -> (kernel's, products of a row for an output)
 class Launch(NamedTuple):
     """A kernel and how to start it; see `shapes.Launch`.
 
-    rows_of_weights : that it reads, margins' before products'
-    tile_bytes, other_bytes : of shared memory, for each tile under way and for the rest
-    least_bytes : of shared memory that the end takes
-    resident : blocks of a multiprocessor, if there is shared memory for them
+    rows_of_weights : number of rows of weights that it reads, those for margins before those for products
+    tile_bytes, other_bytes : shared memory for each tile in flight, and for the rest
+    least_bytes : shared memory that the end of the kernel takes
+    resident : blocks per multiprocessor, if there is shared memory for them
     """
 
     kernel: str
@@ -67,25 +67,25 @@ class _Mapping(NamedTuple):
 
 
 def widest(name, dtype, n):
-    """Columns of W that one launch may take: 32, 16, or 0 where rows are too wide or of another type."""
+    """Columns of W that one launch may take: 32, 16, or 0 if rows are too wide or of another type."""
     if STORAGE.get(dtype, (0, 0))[1] != "float":
         return 0
     return next((16 * halves for halves in (2, 1) if _mapping(name, n, halves)), 0)
 
 
 def outputs(name, dtype, m, n, columns, vector, classes=1, side_by_side=False):
-    """The launch of a pass with so many columns of W, or None.
+    """The launch of a pass with some columns of W, or None.
 
     Parameters
     ----------
     name : "LossGradient", "HessianVector", "ProductsAt", "Diagonal" or "Margins"
     dtype : name of X's storage dtype
     m, n : rows, and columns of X that are read
-    columns : of W
+    columns : number of columns of W
     vector : columns of X in one copy
-    classes : columns of W that softmax makes one model of; 1 for the logistic loss
+    classes : columns of W of one softmax model; 1 for the logistic loss
     side_by_side : bool
-        Whether the columns are models, whose sums shall not depend on how many share the launch.
+        Whether the columns are models, whose sums must not depend on how many share the launch.
 
     Returns
     -------
@@ -129,12 +129,12 @@ def pitch(columns, itemsize):
 
 
 def stages(launch, of_block, of_multiprocessor):
-    """Tiles under way and bytes of dynamic shared memory on a device; None where too few tiles fit.
+    """Tiles in flight and bytes of dynamic shared memory on a device; None if too few tiles fit.
 
     Parameters
     ----------
     launch : Launch
-    of_block, of_multiprocessor : bytes of shared memory that the device has
+    of_block, of_multiprocessor : bytes of shared memory that the device has for each
     """
     fewest, most = _STAGES
     shared = of_multiprocessor // launch.resident
@@ -147,7 +147,7 @@ def stages(launch, of_block, of_multiprocessor):
 
 @functools.lru_cache(maxsize=256)
 def _mapping(name, n, halves):
-    """The first that has room for n columns, with as few warps across a row as it takes."""
+    """The first mapping that has room for n columns, with as few warps across a row as possible."""
     blocks = -(-n // 8)
     for most, rows, held, resident in _LIMITS[halves, halves * _PASSES[name][1]]:
         for across in (1, 2, 4, 8) if resident > 1 else (8,):

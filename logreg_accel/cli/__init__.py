@@ -41,12 +41,12 @@ def main(argv=None):
         codes = {UsageError: USAGE, OSError: IO}
         codes |= dict.fromkeys((ValueError, TypeError, MemoryError), BAD_DATA)
         code = next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
-        hint = "" if code != 1 else " (this is a fault of the program; --debug shows where)"
+        hint = "" if code != 1 else " (this is an error in the program; --debug shows where)"
         return _fail(f"{_in_words(error) if code != 1 else f'{type(error).__name__}: {error}'}{hint}", code)
 
 
 def _in_words(error):
-    """An error's message; of a file, without the number that the system gave it."""
+    """An error's message; for a file, without the number of the system's error."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return error

@@ -90,8 +90,8 @@ def _tell_of_predictions(output, rows, labels):
     changed = [harmless(label) for label in labels if harmless(label) != label]
     if changed and not (output and output.lower().endswith(ARROW)):
         print(
-            f"labels that a spreadsheet would run have an apostrophe before them, such as {changed[0]}; "
-            ".parquet and --json take them as they are",
+            f"labels that a spreadsheet would run as formulas have got an apostrophe in front, such as "
+            f"{changed[0]}; .parquet and --json keep them as they are",
             file=sys.stderr,
         )
 
@@ -121,7 +121,7 @@ def evaluate(options):
             raise UsageError(f"{options.file[0]}: --target is missing; expected the column of the labels")
         every.add(part.y, part.probability, part.label)
         _add_to_groups(groups, part, classes)
-        if options.report:  # whose curves are drawn of all rows
+        if options.report:  # its curves need all rows
             kept.append(part._replace(kept=None))
     measured, bins, groups = every.measures(), every.calibration(), _largest(groups)
     confusion = every.confusion.tolist()

@@ -12,7 +12,7 @@ from .output import print_facts, print_table
 from .plan import bases
 from .reading import without_names
 
-_PROFILES = 30  # coefficients; each takes some ten searches for a maximum
+_PROFILES = 30  # coefficients up to which profiles are computed; each takes some ten searches
 _WITHOUT = {
     "inference": None,
     "cv": None,
@@ -60,7 +60,7 @@ def error_bars(options, model, rows, X, warn):
             warnings.simplefilter("always")
             result = without_names(lambda: inference(model, X, rows.y, rows.weight, vcov=options.inference))
     except (ValueError, MemoryError) as error:
-        warn(f"no error bars: {error}", always=True)  # which were asked for
+        warn(f"no error bars: {error}", always=True)  # always, since they were requested
         return None
     for warning in caught:
         if "valid feature names" not in str(warning.message):

@@ -31,7 +31,7 @@ def bench(options):
     }
     if not options.json and not options.quiet:
         print_table(
-            f"Loss and gradient by numba, X of {options.gigabytes:g} GB, beside a plain read of X",
+            f"Loss and gradient by numba, X of {options.gigabytes:g} GB, compared with a plain read of X",
             HEADINGS,
             cells(rows),
         )
@@ -62,7 +62,7 @@ def cells(rows):
 
 
 def measure(features, dtype, layout, gigabytes, repeats):
-    """Measure one line of the table: jobs on the same X, run in turns, each counted by its fastest run."""
+    """Measure one line of the table: jobs on the same X, run in turns; the fastest run of each counts."""
     X, y = _matrix(features, dtype, layout, gigabytes)
     w = np.random.default_rng(1).standard_normal(features + 1) / np.sqrt(features) / 100
     ours = Objective.from_arrays(X, y, C=np.inf, backend="numba")

@@ -26,7 +26,7 @@ class _Scorer:
 
 
 def _area(y, p, classes, sample_weight):
-    """nan where the rows do not have all classes."""
+    """The area under the ROC curve; nan if the rows do not have all classes."""
     if len(np.unique(y)) < len(classes):
         return float("nan")
     given = p[:, 1] if len(classes) == 2 else p
@@ -66,7 +66,7 @@ def choose(options, model, X, y, weight, progress):
 
 
 def fit_the_best(options, model, source, progress):
-    """Fit a model to a source with the C that `choose` would set, while its rows are loaded; as `choose`."""
+    """Fit a model to a source with the C that `choose` would set, while its rows are loaded; see `choose`."""
     search, scorer = _search(options, model, progress)
     best = search.set_params(refit="1se" if options.one_se else True).fit(source).best_estimator_
     rows = _rows(search, scorer)

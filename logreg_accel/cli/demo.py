@@ -81,11 +81,11 @@ class _Shown:
     def backends(self, runs, rows):
         self.table(f"Every backend, {rows:,} rows, newton-cholesky", BACKENDS, backend_rows(runs))
         self.sentence(
-            "The first fit of a process compiles code that is not on disk yet; its time is shown apart."
+            "The first fit of a process compiles code that is not on disk yet; its time is shown separately."
         )
 
 
-# -- words, which the page has, too --------------------------------------------------------------------------
+# -- sentences and rows that the page has, too ---------------------------------------------------------------
 
 AT_THE_OPTIMUM = 1e-9
 RACE = ["", "seconds", "steps", "reads of X", "(F - F*)/F*"]
@@ -106,7 +106,7 @@ def race_rows(runs):
 
 
 def verdict(runs):
-    """How many times faster, and how many times closer to the optimum, ours is than each of the others."""
+    """How many times faster, and closer to the optimum, logreg_accel is than each of the others."""
     ours, *others = runs
     told = [
         f"{_times(run['seconds'] / ours['seconds'], 'faster', 'slower')} than {run['who']} and "

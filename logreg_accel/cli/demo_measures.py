@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import LogisticRegression, LogisticRegressionCV, backends, scan, solvers
 
-_FLOOR = 1e-12  # of a suboptimality that is judged in float64 from the coefficients of another arithmetic
+_FLOOR = 1e-12  # smallest suboptimality that is meaningful for rounded coefficients
 _BLOCK = 1 << 16
 _SHORT = 1.0  # seconds beyond which a fit is not repeated
 
@@ -25,7 +25,7 @@ def generated(m, n):
 
 
 def real():
-    """{name: (X, y, what it is)} of data sets that come with scikit-learn."""
+    """{name: (X, y, description)} of data sets that come with scikit-learn."""
     from sklearn.datasets import load_breast_cancer, load_digits
 
     return {
@@ -60,7 +60,7 @@ def race(X, y, working):
             ours = who == "logreg_accel"
             times, model = [], None
             while len(times) <= ours or (len(times) < 3 + ours and times[-1] < _SHORT):
-                model, seconds = _timed(make(), X, y)  # our first fit may wait for a compiler
+                model, seconds = _timed(make(), X, y)  # the first fit may wait for a compiler
                 times.append(seconds)
         runs.append(
             {
@@ -158,7 +158,7 @@ def streamed(X, y, megabytes, working):
 
 
 def every_backend(X, y, working):
-    """The same fit on every usable backend, compared with NumPy's; compilation is timed apart."""
+    """The same fit on every usable backend, compared with NumPy's; compilation is timed separately."""
     runs, reference = [], None
     for name in (name for name, why in backends().items() if why is None):
         data = _on_gpu(X) if name == "cupy" else X

@@ -27,7 +27,7 @@ def check_output(option, path, inputs=(), suffixes=()):
     Parameters
     ----------
     option : str
-        Where the path was given, for the message.
+        The option that has the path, for the message.
     path : str
     inputs : sequence of str
         Files that are read; the output must not be one of them under any name.
@@ -50,7 +50,7 @@ def check_output(option, path, inputs=(), suffixes=()):
 
 
 def check_drawing(option, path, inputs=(), suffixes=(".html", ".htm")):
-    """As `check_output`, for a file with figures, if one is asked for."""
+    """As `check_output`, for a file with figures, if one is requested."""
     if path is None:
         return
     check_output(option, path, inputs, suffixes)
@@ -70,7 +70,7 @@ def same_file(one, other):
     """Whether two paths, or open files by number, are one regular file, through links of any kind."""
     try:
         return os.path.samefile(one, other) and stat.S_ISREG(os.stat(one).st_mode)
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return False
 
 
@@ -220,7 +220,7 @@ def shown(line):
 
 
 def name_of(column):
-    """The name of a column of a table, in words if it is empty, as in tables of R's that Arrow has read."""
+    """The name of a column of a table; a description if it is empty, as in tables that R has written."""
     return column.name or "(no name)"
 
 

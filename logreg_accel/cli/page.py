@@ -9,12 +9,12 @@ from ..persistence.writing import write_whole
 from .output import name_of
 from .quality import HEADINGS, calibration, measure, quality
 
-_POINTS = 400  # of a curve; a screen shows no more
-_CLASSES = 6  # whose curves are drawn
+_POINTS = 400  # points of a curve; a screen shows no more
+_CLASSES = 6  # classes whose curves are drawn
 
 
 class Sample(NamedTuple):
-    """Labelled rows, and what the model says of them."""
+    """Labelled rows, and the model's predictions for them."""
 
     y: Any
     probability: Any
@@ -128,7 +128,7 @@ def _confusion(page, samples, classes, most=20):
 
 
 def _curves(samples, classes):
-    """(name, hits, scores) of each curve: one a sample for two classes, else one a class."""
+    """(name, hits, scores) of each curve: one per sample for two classes, else one per class."""
     if len(classes) == 2:
         for name, sample in samples.items():
             yield name, sample.y == classes[1], np.asarray(sample.probability)[:, 1]
@@ -139,7 +139,7 @@ def _curves(samples, classes):
 
 
 def _thin(*curves):
-    """The same points of several curves, about as dense as a screen can show."""
+    """The same points of several curves, thinned out to what a screen can show."""
     way = np.cumsum(np.hypot(*(np.diff(curve, prepend=curve[0]) for curve in curves[:2])))
     places = np.unique(np.searchsorted(way, np.linspace(0, way[-1], _POINTS)).clip(0, len(way) - 1))
     return [curve[places] for curve in curves]

@@ -4,8 +4,19 @@ from . import values
 from .suggestions import Parser
 from .training import DATA, REPORT, SAME_TARGET, add_layout, add_train
 
-_THRESHOLD = "probability from which the second class is predicted (default: that of the model)"
+_THRESHOLD = "probability from which the second class is predicted (default: that of the model, or 0.5)"
 _MODEL = "model that train has saved"
+EXAMPLES = {
+    "train": "customers.csv --target churned --model churn.npz",
+    "predict": "march.csv --model churn.npz --output predicted.csv",
+    "evaluate": "march.csv --model churn.npz --target churned",
+    "inspect": "churn.npz",
+    "doctor": "--warm",
+    "bench": "--features 64,1024 --gigabytes 0.5",
+    "demo": "--rows 200000 --output demo.html",
+    "examples": "newton softmax --output scripts",
+}
+"""The arguments of the example at the end of a verb's help."""
 
 
 def command_line():
@@ -22,7 +33,8 @@ def command_line():
     verbs = parser.add_subparsers(dest="verb", metavar="VERB")
 
     def verb(name, module, text, quiet=False):
-        sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        example = f"Example: logreg-accel {name} {EXAMPLES[name]}"
+        sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=example)
         sub.set_defaults(module=module)
         sub.add_argument("--json", action="store_true", help="print one JSON object to stdout")
         if quiet:
@@ -55,7 +67,7 @@ def _add_models(verb):
         "--keep",
         metavar="COLUMN,...",
         default="",
-        help="columns of FILE to write beside the predictions; all writes every one",
+        help="columns of FILE to write beside the predictions (default: none); all means every column",
     )
     predict.add_argument(
         "--threshold",
@@ -92,8 +104,8 @@ def _add_measurements(verb):
     doctor.add_argument(
         "--warm",
         action="store_true",
-        help="compile Numba's loops now (about two minutes), and kernels where there is a GPU; "
-        "backend='auto' then takes numba from 2 MiB of X on",
+        help="compile Numba's loops now, and kernels if there is a GPU, which takes minutes; backend='auto' "
+        "then uses numba from 2 MiB of X on (without --warm: from 32 MiB on)",
     )
 
     bench = verb(
@@ -111,14 +123,14 @@ def _add_measurements(verb):
         type=values.list_of(values.one_of("float32", "float64", "float16", "int8", "uint8")),
         default=["float32"],
         metavar="NAME,...",
-        help="how X is stored: float32 (the default), float64, float16, int8, uint8",
+        help="how X is stored: some of float32, float64, float16, int8, uint8 (default: float32)",
     )
     bench.add_argument(
         "--layout",
         type=values.list_of(values.one_of("C", "F")),
         default=["C"],
         metavar="C,F",
-        help="C: by rows (the default), F: by columns",
+        help="C: row-major, F: column-major, or both (default: C)",
     )
     bench.add_argument(
         "--gigabytes", type=values.positive, default=1.0, metavar="GB", help="size of the matrix (default: 1)"
@@ -126,7 +138,9 @@ def _add_measurements(verb):
     bench.add_argument(
         "--repeats", type=values.count, default=9, metavar="N", help="how often each is measured (default: 9)"
     )
-    bench.add_argument("--output", metavar="OUT.svg", help="draw the roofline (needs the extra [report])")
+    bench.add_argument(
+        "--output", metavar="OUT.svg", help="draw the roofline into this file (needs the extra [report])"
+    )
 
     demo = verb(
         "demo",

@@ -11,7 +11,7 @@ from ..table.values import all_different, is_text, numbers_of, texts_of
 from .output import name_of
 
 _WIDTH = 78
-_SHARES = 6  # classes that are named
+_SHARES = 6  # number of classes that are named
 _DIGITS = r"(\d{1,3}([, ']?\d{3})*(\.\d+)?|\d{1,3}([. ']?\d{3})*(,\d+)?)"  # 1,234.5 or 1.234,5
 _SIGNED = re.compile(rf"[-+]?[$€£]?\s*[-+]?{_DIGITS}\s*[%$€£]?")
 _RARE, _MANY_CLASSES, _APART, _SOME, _SHOWN = 0.02, 20, 1e3, 20_000, 100
@@ -58,7 +58,7 @@ def bases(encoder):
 
 
 def _count(column):
-    """How many levels are apart."""
+    """How many levels have a column of their own."""
     return len(column.levels) + (column.base is not None)
 
 
@@ -165,7 +165,7 @@ def _nearly_numbers(column, texts):
     else:
         yield (
             f"{column.name}: most values are numbers, but {others[0]!r} is not, so that they are {taken}; "
-            f"--na {others[0]!r} takes it as missing"
+            f"--na {others[0]!r} treats it as missing"
         )
 
 

@@ -1,4 +1,4 @@
-"""How good a model is on labelled rows, beside the base rate; the definitions are those of scikit-learn."""
+"""The quality of a model on labelled rows and that of the base rate, by scikit-learn's definitions."""
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def quality(y, proba, labels, classes):
 def calibration(y, proba, classes):
     """Rows, mean probability and share of hits in ten bins of probability, without empty bins.
 
-    For two classes, of the second; for several, of the likeliest.
+    The probability is that of the second of two classes, or of the likeliest of several.
     """
     return Tally(classes).add(y, proba, y).calibration()
 

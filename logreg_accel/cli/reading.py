@@ -20,8 +20,8 @@ from .plan import tell
 
 
 class Rows(NamedTuple):
-    """Features, names of their columns or None, labels, weights, rows held out, an encoder if any, and the
-    columns that are no features: that of the labels first.
+    """Features, names of their columns or None, labels, weights, held-out rows, an encoder if there is one,
+    and the columns that are not features, that of the labels first.
     """
 
     X: Any
@@ -39,7 +39,7 @@ def listed(text):
 
 
 def columns_aside(options, find=str):
-    """The columns that options take from the features, that of the labels first; none without labels."""
+    """The columns that the options exclude from the features, that of the labels first; [] without labels."""
     if options.target is None:
         return []
     return [find(name) for name in (options.target, *filter(None, [options.weight]), *listed(options.drop))]
@@ -163,8 +163,8 @@ def refuse_gaps(X, names, error):
     if columns:
         more = f" and {len(columns) - 20} more" if len(columns) > 20 else ""
         raise ValueError(
-            f"{error} Columns with NaN or inf: {', '.join(columns[:20])}{more}. --encode auto takes missing "
-            "values as they are, --drop leaves columns out."
+            f"{error} Columns with NaN or inf: {', '.join(columns[:20])}{more}. --encode auto encodes "
+            "missing values, --drop leaves columns out."
         ) from error
 
 

@@ -37,7 +37,7 @@ def run(model, fit, warn):
         except KeyboardInterrupt:
             if not hasattr(model, "coef_"):
                 raise
-            outcome.interrupted = True  # the best model so far is worth keeping
+            outcome.interrupted = True  # the best model so far is kept
     for warning in caught:
         warn(str(warning.message))
     if model is not None:

@@ -9,17 +9,17 @@ from typing import ClassVar
 class Parser(argparse.ArgumentParser):
     """An `argparse.ArgumentParser` with suggestions for scikit-learn's names and misspelt options."""
 
-    made: ClassVar[dict] = {}  # of all verbs: the top one reports what no verb knows
+    made: ClassVar[dict] = {}  # the parsers of all verbs, since the top one reports unknown options
 
     def __init__(self, *given, **named):
         super().__init__(*given, **named)
         self.made[self.prog] = self
 
     def error(self, message):
-        """Print one line and exit: the usage of a verb with many options would push it out of sight."""
+        """Print one line and exit: the usage of a verb with many options would hide the message."""
         self.exit(
             2,
-            f"{self.prog}: error: {message}{self._hint(message)}\n{self.prog} --help shows what there is.\n",
+            f"{self.prog}: error: {message}{self._hint(message)}\n{self.prog} --help lists the options.\n",
         )
 
     def _hint(self, message):

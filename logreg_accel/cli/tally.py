@@ -6,9 +6,9 @@ import numpy as np
 
 BINS = 10
 _PENDING = 1 << 17  # rows that are sorted at a time
-_MOST = 1 << 19  # different probabilities, of all classes together
-_LEAST = 1 << 12  # of one class
-_BITS = 52  # of the fraction of a float64
+_MOST = 1 << 19  # distinct probabilities that are kept, for all classes together
+_LEAST = 1 << 12  # distinct probabilities of one class that are kept at least
+_BITS = 52  # bits of the fraction of a float64
 
 
 class Tally:
@@ -53,7 +53,7 @@ class Tally:
         return self
 
     def absorb(self, other):
-        """Add what another one has counted."""
+        """Add the counts of another Tally."""
         self.confusion += other.confusion
         self.losses, self.squares = self.losses + other.losses, self.squares + other.squares
         self.bins += other.bins
@@ -109,9 +109,10 @@ def _share(part, whole):
 class Ranks:
     """How many rows of a class, and of the others, have each probability.
 
-    Memory would grow with the rows if every probability were kept: when there are more than `most` different
-    ones, they are rounded to as many bits as leave half of that, near 1 by their distance from it. A rounded
-    area differs by no more than the share of pairs of rows whose probabilities have become equal.
+    If every probability were kept, memory would grow with the rows. So when there are more than `most`
+    distinct ones, they are rounded to so few bits that half of that remain; those near 1 are rounded in their
+    distance from 1. An area then differs by no more than the share of pairs of rows whose probabilities have
+    become equal.
     """
 
     def __init__(self, most):
@@ -150,7 +151,7 @@ class Ranks:
 
 
 def rounded(values, bits):
-    """Probabilities with so many bits of their fraction, or of that of their distance from 1."""
+    """Round probabilities to `bits` bits of their fraction, or of that of their distance from 1."""
     if bits == _BITS:
         return values
     near_one = values > 0.5
@@ -159,7 +160,7 @@ def rounded(values, bits):
 
 
 def _together(values, counts):
-    """Different values, ascending, and the sums of their counts."""
+    """The distinct values, ascending, and the sums of their counts."""
     order = np.argsort(values, kind="stable")
     values = values[order]
     first = np.flatnonzero(np.diff(values, prepend=-np.inf))

@@ -147,7 +147,7 @@ def _model(options, progress):
 
 
 def _sample(model, X, y):
-    """Labelled rows, and what the model says of them."""
+    """Labelled rows, and the model's predictions for them."""
     found = score(model, X)
     return page.Sample(np.asarray(y), found.probability, found.label)
 
@@ -159,7 +159,7 @@ def _check(options, model):
     check_drawing("--report", options.report, [*inputs, options.model])
     if options.solver != "auto" and options.solver not in solvers.SOLVERS:
         theirs = options.solver in ("saga", "sag", "liblinear", "newton")
-        hint = "; auto takes what suits the data and the penalty" if theirs else ""
+        hint = "; auto chooses what suits the data and the penalty" if theirs else ""
         raise UsageError(f"--solver {options.solver}: expected auto, {', '.join(solvers.SOLVERS)}{hint}")
     if options.backend != "auto" and options.backend not in BACKENDS:
         raise UsageError(f"--backend {options.backend}: expected auto, {', '.join(BACKENDS)}")
@@ -167,7 +167,7 @@ def _check(options, model):
         raise UsageError(f"--backend {options.backend} cannot run here: {reason}")
     bars.check(options, model)
     if options.test_size and options.valid:
-        raise UsageError("--valid and --test-size both say which rows are held out; give one of them")
+        raise UsageError("--valid and --test-size both determine the rows held out; give one of them")
     choosing.check(options)
     try:
         check_parameters(model)

@@ -37,8 +37,8 @@ def _add_table(group):
         "--encode",
         choices=["auto", "none"],
         default="auto",
-        help="what to do with text, categories and missing values: auto encodes them as numbers and says how "
-        "(the default); none accepts only columns of numbers",
+        help="what to do with text, categories and missing values: auto encodes them as numbers and reports "
+        "how; none accepts only columns of numbers (default: auto)",
     )
     group.add_argument(
         "--categorical", metavar="COLUMN,...", help="columns of numbers to treat as categories"
@@ -50,7 +50,8 @@ def _add_table(group):
         "--min-count",
         type=values.count,
         metavar="N",
-        help="pool the levels of a column that fewer than N rows have",
+        help="pool the levels of a column that fewer than N rows have (default: a hundredth of the rows, at "
+        "most 5)",
     )
     group.add_argument("--scale", action="store_true", help="divide numbers by their standard deviation")
 
@@ -61,7 +62,7 @@ def _add_held_out(group):
         type=values.share,
         default=0.0,
         metavar="SHARE",
-        help="share of the rows to hold out for a test (0 to 1)",
+        help="share of the rows to hold out for a test, below 1 (default: 0)",
     )
     group.add_argument(
         "--valid", metavar="FILE", nargs="+", help="measure the model on the rows of these files"
@@ -70,8 +71,8 @@ def _add_held_out(group):
         "--threshold",
         type=values.threshold_or_rule,
         metavar="P",
-        help="probability from which the second class is predicted, kept in the model: a number, or f1 or "
-        "youden, which choose the best one on the rows held out, or on all rows if none are",
+        help="probability from which the second class is predicted, kept in the model (default: 0.5): a "
+        "number; or f1 or youden, which choose the best one on the rows held out or else on all rows",
     )
     group.add_argument("--report", metavar="OUT.html", help=REPORT)
 
@@ -81,8 +82,8 @@ def _add_penalty(group):
         "--C",
         type=values.strengths,
         metavar="C|C,...|auto",
-        help="inverse of the regularization strength (default: 1); inf for no penalty; with --cv several to "
-        "choose from, or auto for 10 from 1e-4 to 1e4",
+        help="inverse of the regularization strength (default: 1, with --cv auto); inf for no penalty; with "
+        "--cv several values to choose from, or auto for 10 values from 1e-4 to 1e4",
     )
     group.add_argument(
         "--cv", type=values.count, metavar="N", help="choose C by N-fold cross-validation: the least log loss"
@@ -97,7 +98,7 @@ def _add_penalty(group):
         type=float,
         default=0.0,
         metavar="R",
-        help="0 for the L2 penalty (the default), 1 for L1, between them elastic net",
+        help="0 for the L2 penalty, 1 for L1, a number between them for the elastic net (default: 0)",
     )
 
 
@@ -107,7 +108,7 @@ def _add_fit(group):
         "--class-weight",
         type=values.class_weight,
         metavar="balanced|LABEL=W,...",
-        help="weights of the classes; balanced: in inverse proportion to their sizes",
+        help="weights of the classes (default: 1 for each); balanced: in inverse proportion to their sizes",
     )
     group.add_argument(
         "--solver",
@@ -118,14 +119,21 @@ def _add_fit(group):
     group.add_argument(
         "--dtype", choices=["float32", "float64"], help="convert the features (default: as stored)"
     )
-    group.add_argument("--threads", type=values.count, metavar="N", help="use at most N CPU threads")
+    group.add_argument(
+        "--threads", type=values.count, metavar="N", help="use at most N CPU threads (default: all)"
+    )
     group.add_argument("--seed", type=values.seed, default=0, metavar="N", help=_SEED)
     group.add_argument("--tol", type=float, default=1e-8, help=_TOL)
     group.add_argument("--max-iter", type=values.count, default=1000, metavar="N", help=_MAX_ITER)
     group.add_argument(
-        "--max-passes", type=values.positive, metavar="N", help="read the data at most N times"
+        "--max-passes",
+        type=values.positive,
+        metavar="N",
+        help="read the data at most N times (default: no limit)",
     )
-    group.add_argument("--max-seconds", type=values.positive, metavar="S", help="stop after S seconds")
+    group.add_argument(
+        "--max-seconds", type=values.positive, metavar="S", help="stop after S seconds (default: no limit)"
+    )
     group.add_argument(
         "--strict",
         action="store_true",
@@ -154,7 +162,7 @@ def _add_errors(group):
         "--inference",
         choices=["iid", "HC0", "HC1"],
         help="keep standard errors, p-values and intervals with the model, for inspect (needs --C inf); the "
-        "levels of a column are compared with its first one",
+        "levels of a column are then compared with its first one",
     )
     group.add_argument(
         "--firth",
@@ -167,7 +175,7 @@ def _add_errors(group):
 def add_layout(sub):
     """Options for reading text tables."""
     sub.add_argument(
-        "--sep", type=values.separator, metavar="CHARACTER", help="what separates fields (default: detected)"
+        "--sep", type=values.separator, metavar="CHARACTER", help="field separator (default: detected)"
     )
     sub.add_argument(
         "--no-header",
@@ -194,4 +202,4 @@ class _Names(str):
         from ..solvers import SOLVERS
 
         names = ["auto", *(SOLVERS if self == "%solvers" else BACKENDS)]
-        return f"{', '.join(names[:-1])} or {names[-1]}"
+        return f"{', '.join(names[:-1])} or {names[-1]} (default: auto)"

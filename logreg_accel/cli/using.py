@@ -16,7 +16,7 @@ from .reading import is_table, known_labels, layout, types_to_use, without_names
 
 
 class Scored(NamedTuple):
-    """Some rows: probabilities (rows, classes), what is said of them, labels or None, and columns that are
+    """Some rows: probabilities (rows, classes), predicted labels, true labels or None, and columns that are
     kept, by name, as Arrow arrays.
     """
 
@@ -29,7 +29,7 @@ class Scored(NamedTuple):
 def scored(options, model, target=None, keep=(), say=lambda text: None, files=None):
     """Yield Scored, batch by batch, with labels if a target is named.
 
-    With `files`, other files than those of the options, without a threshold.
+    With `files`, these are read in place of those of the options, and there is no threshold.
     """
     if files:
         options = argparse.Namespace(**{**vars(options), "file": files, "threshold": None})
@@ -70,7 +70,7 @@ def probabilities(model, X):
 
 
 def predicted(model, X, probability, threshold=None):
-    """Predict classes: the second one from the threshold on, if there is one, otherwise the likeliest."""
+    """Predict classes: with a threshold, the second one from there on; otherwise the most likely one."""
     threshold = getattr(model, "threshold_", None) if threshold is None else threshold
     if threshold is None:
         return without_names(lambda: model.predict(X))
@@ -84,8 +84,8 @@ def score(model, X, threshold=None, y=None, kept=None):
 
 
 def threshold_of(wanted, model, known):
-    """The threshold that --threshold asks for: a number, or the best one on rows whose (labels,
-    probabilities) are known.
+    """The threshold of --threshold: a number, or the best one on the rows whose (labels, probabilities) are
+    `known`.
     """
     if len(model.classes_) != 2:
         raise ValueError(f"--threshold {wanted} needs two classes; there are {len(model.classes_)}.")

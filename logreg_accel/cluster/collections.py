@@ -10,7 +10,7 @@ _MEMORY = 4_000_000_000
 
 
 class Partition:
-    """A partition of Dask collections: read on a worker, where the pool has placed its values.
+    """A partition of Dask collections, read on the worker where the pool has placed its values.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Partition:
         self.key, self.name, self.values = key, name, values
 
     def __getstate__(self):
-        return {"key": self.key, "name": self.name}  # their computation is left to the client and Dask
+        return {"key": self.key, "name": self.name}  # the client and Dask compute the values
 
     def __call__(self):
         yield of_arrays(*self.values, where=self.name)
@@ -50,7 +50,7 @@ def source_of(X, y, sample_weight=None):
     TypeError
         y is in memory.
     ValueError
-        Their partitions differ from those of X, or there is no client.
+        The partitions of y differ from those of X, or there is no client.
     """
     client = _client()
     values, key = [], uuid.uuid4().hex
@@ -65,7 +65,7 @@ def source_of(X, y, sample_weight=None):
         values.append(_partitions(given, X if given is not X else None))
         if len(values[-1]) != len(values[0]):
             raise ValueError(
-                f"`{name}` has {len(values[-1])} partitions and `X` {len(values[0])}; expected as many."
+                f"`{name}` has {len(values[-1])} partitions and `X` {len(values[0])}; expected equally many."
             )
     parts = []
     for i, own in enumerate(zip(*values, strict=True)):
@@ -75,7 +75,7 @@ def source_of(X, y, sample_weight=None):
 
 
 def _partitions(given, like):
-    """The Delayed of every run of rows."""
+    """The Delayed of every partition of the rows."""
     if hasattr(given, "chunks"):
         if given.ndim == 2 and len(given.chunks[1]) > 1:
             given = given.rechunk({1: -1})
@@ -93,6 +93,6 @@ def _client():
         return get_client()
     except (ImportError, ValueError) as error:
         raise ValueError(
-            "`X` is a Dask collection, and there is no Client, whose workers a fit runs on: "
+            "`X` is a Dask collection, and there is no Client on whose workers the fit could run: "
             "`from distributed import Client; Client()` makes one (pip install 'logreg-accel[dask]')."
         ) from error

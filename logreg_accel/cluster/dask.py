@@ -34,7 +34,7 @@ class DaskPool:
         partitions = [part.read for part in _parts_in(args) if isinstance(part.read, Partition)]
         values = [self.client.compute(value) for partition in partitions for value in partition.values]
         keys = [(partition.key, len(partition.values)) for partition in partitions]
-        asked = dumps((function, args))  # not to be understood by other code, which _run is to notice first
+        asked = dumps((function, args))  # _run compares versions before it loads this
         return self.client.submit(_run, code(), asked, keys, *values, workers=[worker], pure=False, retries=0)
 
     def gather(self, handles, timeout):
@@ -58,8 +58,7 @@ class DaskPool:
             self.client.cancel(handles, force=True)
 
     def workers(self):
-        """Determined by changes in the scheduler's reports, not by its times: its clock may differ from
-        ours."""
+        """See `parts`. Ages follow from changes in the scheduler's reports, since its clock may differ."""
         now = time.monotonic()
         if now - self.looked > _FRESH:
             found = self.client.scheduler_info(n_workers=-1)["workers"]
@@ -93,7 +92,7 @@ class DaskPool:
 
 
 def _parts_in(args):
-    """The parts that a worker is told how to read."""
+    """The parts in the arguments of a call."""
     found = []
     for value in args:
         if isinstance(value, dict):

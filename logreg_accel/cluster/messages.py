@@ -12,15 +12,15 @@ class Plan(NamedTuple):
     Attributes
     ----------
     token : str
-        Names the source.
+        Identifies the source.
     first : (str, Chunk)
         The place and the columns that all chunks have to match.
     classes : ndarray or None
         The given classes.
     memory : int
-        Bytes of one worker.
+        Bytes that one worker may use.
     folder : str or None
-        For blocks that do not fit into memory.
+        The folder for blocks that do not fit into memory.
     """
 
     token: str
@@ -35,17 +35,18 @@ class Summary(NamedTuple):
 
     Attributes
     ----------
-    names, kind, width, layouts : of its blocks
+    names, kind, width, layouts
+        Those of its blocks.
     labels : ndarray
         The labels that occur, sorted.
     codes, rows : ndarray
         The code of each in the blocks of the part, and the first row that has it.
     totals : tuple of ndarray
-        Rows, and sums, largest and least positive of the weights, of each label.
+        Rows of each label, and the sum, the largest and the least positive of their weights.
     digest : bytes
         Distinguishes the part from others.
     rounded : Counter
-        How many whole numbers of each column float64 has not.
+        For each column, how many integers float64 cannot represent.
     """
 
     names: Any
@@ -69,7 +70,7 @@ class View(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """A row vector: its name, and the pass that computes it, also again."""
+    """A row vector: its name, and the pass that computes it, again if it is lost."""
 
     key: int
     view: View
@@ -77,7 +78,7 @@ class Recipe(NamedTuple):
 
 
 class ClassMasses(NamedTuple):
-    """Masses that are a number of each class, times the weights."""
+    """Masses that are a number for each class, times the weights."""
 
     each: np.ndarray
 

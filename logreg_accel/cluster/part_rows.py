@@ -15,7 +15,7 @@ class PartRows(StreamRows):
     ----------
     shelf : Shelf
     parts : list of int
-        Those that have rows.
+        The parts that have rows.
     shared : (Streamed, int)
         Common facts of all parts, without a store; and the number of features.
     view : View

@@ -3,7 +3,7 @@
 A pool has four calls::
 
     submit(worker, function, args) -> handle     runs function(*args, n_threads=...) there
-    gather(handles, timeout) -> [(handle, outcome)]    finished ones: a value, a Failed, or LOST
+    gather(handles, timeout) -> [(handle, outcome)]    of finished calls: a value, a Failed, or LOST
     cancel(handles)                              their results are no longer needed
     workers() -> {worker: seconds since it was last heard of}
 """
@@ -19,8 +19,8 @@ SILENT = 30.0
 """Seconds without a sign of life after which a worker is given up."""
 
 _PATIENCE = 120.0  # seconds to wait for a first worker
-_TRIES = 6  # of one part, in one question
-_POLL = 0.2  # seconds
+_TRIES = 6  # how often a part is tried in one question
+_POLL = 0.2  # seconds between two looks at the workers
 
 LOST = object()
 """The outcome of a call on a worker that died."""
@@ -122,8 +122,8 @@ class PartsOnWorkers:
         if tries[worst] > _TRIES:
             raise ClusterError(
                 f"workers ended {tries[worst]} times while they had {self.parts[worst].name!r} and "
-                f"{len(mine) - 1} more parts. Do they run out of memory? `memory` is what a fit may take on "
-                "each of them; more and smaller files are shared out more finely."
+                f"{len(mine) - 1} more parts. Do they run out of memory? `memory` is what a fit may use on "
+                "each worker; more and smaller files can be distributed more evenly."
             )
         return mine
 
@@ -172,7 +172,7 @@ class PartsOnWorkers:
             if time.monotonic() > deadline:
                 raise ClusterError(
                     f"no worker has answered for {_PATIENCE:.0f} s. Start some and fit again; with "
-                    "`checkpoint` the fit continues where it was."
+                    "`checkpoint` the fit continues where it stopped."
                 )
             time.sleep(_POLL)
 

@@ -18,7 +18,7 @@ except ImportError:  # joblib before 1.6 has its own copy
     from joblib.externals import cloudpickle
 
 _BEAT = 1.0  # seconds between signs of life
-_START = 60.0  # seconds that a process may take until the first one
+_START = 60.0  # seconds that a process may take until its first sign of life
 
 
 class Processes:

@@ -23,7 +23,7 @@ from .parts import PartsOnWorkers
 
 @contextlib.contextmanager
 def opened(source, class_weight=None):
-    """A context with the parts of a source on its workers; a Streamed. Errors as `rows.opened`."""
+    """A context with the parts of a source on its workers: a Streamed. Errors are those of `rows.opened`."""
     source.learn()
     pool, own = pool_of(source.client)
     plan = Plan(uuid.uuid4().hex, None, source.classes, source.memory, source.cache)
@@ -133,7 +133,7 @@ class StoreOfParts:
         return [found[i] for i in numbers]
 
     def numbered(self):
-        """The number of the first row of every part, as its argument."""
+        """The number of the first row of every part, for methods that take it as an argument."""
         return dict(enumerate(self.starts[:-1].tolist()))
 
 
@@ -147,7 +147,7 @@ class ClusterRows(StreamRows):
     """
 
     read_again = 0.0
-    gathers = False  # workers send drawn rows and no others
+    gathers = False  # workers send only rows that are drawn
 
     def __init__(self, streamed, backend, centring=None):
         store = streamed.store
@@ -160,10 +160,10 @@ class ClusterRows(StreamRows):
         return View(self.dtype, self._subtracted, self.backend.name)
 
     def blocks(self):
-        raise TypeError("The rows of a cluster do not come here.")
+        raise TypeError("The rows of a cluster stay on its workers.")
 
     def _beside(self):
-        raise TypeError("The labels of a cluster do not come here.")
+        raise TypeError("The labels of a cluster stay on its workers.")
 
     def _over_blocks(self, pass_, blocks):
         pass_ = pass_._with_vectors(lambda vector: vector.parts)

@@ -69,7 +69,7 @@ def peek(part, n_threads=None):
 
 
 def forget(token, n_threads=None):
-    """Release everything that is kept of a source."""
+    """Release everything that is kept for a source."""
     with _lock:
         shelf = _shelves.pop(token, None)
         if shelf is not None:
@@ -94,7 +94,7 @@ class Shelf:
     # -- parts -----------------------------------------------------------------------------------------------
 
     def read(self, number, part, digest=None):
-        """Decode a part, unless it is there; ValueError if it has changed."""
+        """Decode a part, unless it is there already; raise ValueError if it has changed."""
         if number in self.summaries:
             return
         decoder = Decoder(LabelBook(self.plan.classes), Totals())
@@ -137,7 +137,7 @@ class Shelf:
         return Summary(*about, labels, codes, rows, totals, known.digest(), decoder.rounded)
 
     def summary(self, numbers):
-        """Of every part: a Summary."""
+        """The Summary of every part."""
         return {i: self.summaries[i] for i in numbers}
 
     # -- sums ------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class Shelf:
             return rows._over_blocks(pass_, rows.blocks if pass_.reads else rows._without_x)
 
     def _vector(self, recipe, numbers, shared):
-        """A row vector over the blocks of some parts, computed again where it is missing."""
+        """A row vector over the blocks of some parts; what is missing is computed again."""
         lacking = [i for i in numbers if (recipe.key, i) not in self.vectors]
         if lacking:
             self._sums(lacking, shared, recipe.view, recipe.pass_, recipe.key)
@@ -196,7 +196,7 @@ class Shelf:
         return best, found + start
 
     def numbers(self, rows, wanted, asked):
-        """A row vector or masses, of some rows or (None) of all."""
+        """A row vector or masses, for some rows or (None) for all."""
         parts = self._masses(rows, asked).parts
         to_host = rows.backend.to_host
         if wanted is None:

@@ -1,4 +1,4 @@
 """Small scripts that show one thing each; `logreg-accel examples` lists them and writes them out.
 
-They are no modules: nothing imports them, and the tests run every one as it stands.
+They are not modules: nothing imports them, and the tests run each of them unchanged.
 """

@@ -12,9 +12,9 @@ def descend(step, steps=15, x=1.0):
     return np.array(points)
 
 
-# Every step multiplies the distance from the minimum, −3/14, by 1 − 14·step. Below 1/14 that factor is
-# positive and x creeps towards the minimum; up to 2/14 it is negative and x jumps from side to side; beyond,
-# its size is more than one, and x flies away.
+# Every step multiplies the distance from the minimum, −3/14, by 1 − 14·step. If the step is below 1/14, that
+# factor is positive and x approaches the minimum from one side; up to 2/14 it is negative and x oscillates
+# around the minimum; beyond, its absolute value is more than one, and x diverges.
 paths = {step: descend(step) for step in (0.03, 0.13, 0.15)}
 for step, points in paths.items():
     print(f"step {step}: x = {points[-1]:.4f} after {len(points) - 1} steps; the minimum is at {-3 / 14:.4f}")

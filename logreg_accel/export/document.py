@@ -13,7 +13,7 @@ _NUMBERS = {"type": "array", "items": {"type": "number"}, "minItems": 1}
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "A linear classifier",
-    "description": "Margins are coef·x + intercept, one of two classes and one a class of more. "
+    "description": "Margins are coef·x + intercept: one for two classes, one per class for more. "
     "link 'logit': P(classes[1]) = 1/(1 + exp(-margin)); 'softmax': P(classes[k]) = exp(margin_k)/sum of "
     "exp(margin) over all classes.",
     "type": "object",
@@ -30,8 +30,7 @@ SCHEMA: dict[str, Any] = {
         "classes_dtype": {"type": "string"},
         "parameters": {"type": "object"},
         "encoder": {
-            "description": "What makes the features of the columns of a table, as TableEncoder.to_dict tells "
-            "of it.",
+            "description": "How the columns of a table become features, in the form of TableEncoder.to_dict.",
             "type": "object",
             "required": ["columns", "names", "sparse"],
         },
@@ -83,10 +82,10 @@ def plain_labels(classes):
 def from_dict(estimator, document):
     """See `Exports.from_dict`."""
     if not isinstance(document, dict):
-        raise ValueError(f"`document` is a {type(document).__name__}; expected what `to_dict` gives.")
+        raise ValueError(f"`document` is a {type(document).__name__}; expected a result of `to_dict`.")
     missing = [name for name in SCHEMA["required"] if name not in document]
     if missing:
-        raise ValueError(f"`document` lacks {', '.join(map(repr, missing))}; expected what `to_dict` gives.")
+        raise ValueError(f"`document` lacks {', '.join(map(repr, missing))}; expected a result of `to_dict`.")
     if document["format"] != FORMAT or document["version"] != VERSION:
         raise ValueError(
             f"`document` is of format {document['format']!r}, version {document['version']!r}; expected "
@@ -122,13 +121,13 @@ def _numbers(document, name):
     try:
         return np.array(document[name], dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"`{name}` of the document is no array of numbers: {error}.") from error
+        raise ValueError(f"`{name}` of the document is not an array of numbers: {error}.") from error
 
 
 def _classes(document):
     labels = document["classes"]
     if not isinstance(labels, list) or not all(isinstance(label, str | int | float) for label in labels):
-        raise ValueError("`classes` of the document is no list of text, numbers or booleans.")
+        raise ValueError("`classes` of the document is not a list of text, numbers or booleans.")
     try:
         classes = np.array(labels, dtype=document.get("classes_dtype"))
     except (TypeError, ValueError) as error:

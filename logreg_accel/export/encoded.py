@@ -30,7 +30,7 @@ class LevelTerm(NamedTuple):
     ----------
     name : str
     levels : tuple of str
-        Others are rare, or no level; an empty text is missing.
+        Any other text counts as rare, or as no level; an empty one is missing.
     weights : ndarray (levels, outputs)
     other, missing : ndarray (outputs,)
     """

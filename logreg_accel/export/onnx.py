@@ -82,7 +82,7 @@ def _of_table(model, helper, types):
     inputs, nodes, constants, sums = [], [], {"/axis": np.array([1], dtype=np.int64)}, []
     for i, term in enumerate(terms_of(model)):
         if term.name in ("label", "probabilities", "margins"):
-            raise ValueError(f"The table has a column {term.name!r}, as an output is called; rename it.")
+            raise ValueError(f"The table has a column {term.name!r}, the name of an output; rename it.")
         at = f"/{i}/"
         number = isinstance(term, NumberTerm)
         kind = types.DOUBLE if number else types.STRING

@@ -58,8 +58,8 @@ def from_sklearn(estimator, model):
     check_is_fitted(model)
     if len(model.classes_) > 2 and _against_the_rest(model):
         raise ValueError(
-            "`model` has one margin for each class against the rest, whose probabilities are no softmax; fit "
-            "it with the multinomial loss."
+            "`model` has one margin for each class against the rest, whose probabilities are not a softmax; "
+            "fit it with the multinomial loss."
         )
     if len(model.classes_) > 2 and len(model.coef_) == 1 or len(model.classes_) < 2:
         raise ValueError(

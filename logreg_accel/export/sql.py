@@ -6,7 +6,7 @@ from .document import plain_labels
 from .encoded import NumberTerm, terms_of
 
 _LARGEST = 1.7976931348623157e308
-"""The largest number. NULL is not at most that, nor is NaN in databases that put it above all numbers."""
+"""The largest number. Neither NULL nor, in databases that sort NaN above all numbers, NaN is at most that."""
 
 _BLANKS = " \t\n\r\v\f\u00a0\u2003\u3000"
 _FARTHEST = 700
@@ -128,7 +128,7 @@ def _number(value):
 
 def _name(name):
     if "\x00" in name:
-        raise ValueError(f"{name!r} is no name in SQL.")
+        raise ValueError(f"{name!r} is not a name in SQL.")
     return '"' + name.replace('"', '""') + '"'
 
 

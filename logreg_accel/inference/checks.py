@@ -49,7 +49,7 @@ def refuse_other_rows(clf, labelled):
         )
     if abs(labelled.total_weight - weight) > 1e-9 * weight:
         raise ValueError(
-            f"The weights add up to {labelled.total_weight:.10g}, and those of the fit did to {weight:.10g}. "
+            f"The weights add up to {labelled.total_weight:.10g}, those of the fit to {weight:.10g}. "
             "Give the `sample_weight` of the fit."
         )
 
@@ -96,10 +96,10 @@ def refuse_unfit(clf, evidence, names, ridge):
 
 
 def refuse_collinear(evidence, names):
-    """Raise ValueError where columns are combinations of those before them.
+    """Raise ValueError if columns are linear combinations of those before them.
 
     If columns are independent at zero coefficients but not at those of the fit, the fit has separated all
-    rows in which they differ. To check that takes a read.
+    rows in which they differ. Finding that out takes a read.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def refuse_collinear(evidence, names):
 
 
 def _dependent(layout, information, names):
-    """Columns that are combinations of others in some class, each with these others (none if it is zero)."""
+    """Columns that are combinations of others in a class, each with these others (none for a zero column)."""
     found = {}
     for first in range(0, len(information), layout.each):
         own = slice(first, first + layout.each)
@@ -141,7 +141,7 @@ def _dependent(layout, information, names):
 
 
 def _combinations(H, names):
-    """The same of one class."""
+    """The same for one class."""
     unit = 1 / np.sqrt(np.where(H.diagonal() > 0, H.diagonal(), 1))
     scaled = H * unit * unit[:, None]
     _, _, rank, _ = scipy.linalg.lapack.dpstrf(np.array(scaled), tol=_COLLINEAR, lower=1)

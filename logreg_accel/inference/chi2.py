@@ -15,7 +15,7 @@ class Test(NamedTuple):
 
 
 def quantile(alpha):
-    """How many standard errors an interval that covers 1 − alpha reaches to each side."""
+    """The number of standard errors to each side of an interval with coverage 1 − alpha."""
     if not (np.isscalar(alpha) and np.isreal(alpha) and 0 < alpha < 1):
         raise ValueError(f"`alpha` is {alpha!r}; expected a number between 0 and 1.")
     return -ndtri(alpha / 2)
@@ -32,7 +32,7 @@ def wald(R, r, theta, V):
     Raises
     ------
     ValueError
-        There are no restrictions, some are zero or depend on others, or r is not one number for each.
+        There are no restrictions, some are zero or depend on others, or r is not one number per restriction.
     """
     if not len(R):
         raise ValueError("`R` is empty; expected names of columns, or a row for every restriction.")

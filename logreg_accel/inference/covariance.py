@@ -9,7 +9,7 @@ KINDS = "iid", "HC0", "HC1"
 
 
 class Covariance(NamedTuple):
-    """A covariance of the free parameters, for rows as the sums see them.
+    """A covariance of the free parameters, for the rows of the sums, which may be centred.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Covariance(NamedTuple):
 
 
 def inverse(H):
-    """H⁻¹ of a symmetric, positive definite H, scaled to a unit diagonal on the way."""
+    """H⁻¹ of a symmetric, positive definite H, which is scaled to a unit diagonal for the factorisation."""
     unit = 1 / np.sqrt(H.diagonal())
     factor = scipy.linalg.cho_factor(H * unit * unit[:, None], lower=True, check_finite=False)
     inverted = scipy.linalg.cho_solve(factor, np.eye(len(H)), check_finite=False)
@@ -42,7 +42,7 @@ def inverse(H):
 
 
 def covariance(evidence, kind, ridge, scores=None):
-    """The Covariance of some kind.
+    """Return the Covariance of a kind.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ def _small_sample(kind, n, p, groups):
 class Penalised:
     """The penalised information A = H + λ over the weights of all classes, and its inverse.
 
-    The penalty is on the weights of all classes; results are about those less the base's. Scores of the free
-    parameters are enough, since the scores of all classes add up to zero.
+    The penalty applies to the weights of all classes, but the parameters are differences from those of the
+    base. Scores of the free parameters suffice, since the scores of all classes add up to zero.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class Penalised:
         if layout.intercept and k > 1:  # intercepts may be shifted together
             A[n * k :, n * k :] += A[n * k :, n * k :].trace() / k**2
         self.inverted, self.contrasts = inverse(A), layout.contrasts()[:, :size]
-        # D maps weights to parameters, and its transpose scores of parameters to those of all weights
+        # D maps weights to parameters; its transpose maps scores of parameters to those of all weights.
         self.gradient = self.contrasts.T @ evidence.gradient
         self.gradient[weights] += ridge * evidence.W.ravel()[weights]
 

@@ -43,19 +43,19 @@ class MarginalEffects(Table):
         return np.stack([self.margeff - reach, self.margeff + reach], axis=-1)
 
     def summary_frame(self, backend: str | None = None):
-        """`to_frame`, by the name that statsmodels has for it."""
+        """`to_frame` under statsmodels' name."""
         return self.to_frame(backend)
 
 
 def zero_one_columns(rows):
-    """The columns that have both zeros and ones and nothing else; one read."""
+    """The columns that contain both zeros and ones, and no other numbers; one read."""
     with rows.backend.limit_threads():
         others, ones = rows.sum(moments.ZeroOne())
     return np.flatnonzero((others == 0) & (ones > 0) & (ones < rows.n_rows))
 
 
 def average_effects(evidence, covariance, switched):
-    """Effects (n, K) of every column on every probability, and their standard errors; one read.
+    """Return the effects (n, K) of every column on every probability, and their standard errors; one read.
 
     With probabilities Pₖ and w̄ = Σ_q P_q·w_q, the derivative of Pₖ with respect to column j is
     Pₖ·(w_kj − w̄_j). The mean of these and its derivatives with respect to the weights are sums of products
@@ -66,7 +66,7 @@ def average_effects(evidence, covariance, switched):
     ----------
     evidence : Evidence
     covariance : ndarray (p, p)
-        Of the free parameters, of rows as the sums see them.
+        Of the free parameters, for the rows of the sums.
     switched : sequence of int
     """
     rows, layout = evidence.rows, evidence.layout

@@ -18,17 +18,17 @@ from ..rows import MemoryRows, StreamRows, opened
 class Layout(NamedTuple):
     """Which parameters a model has, and in which order.
 
-    The order is that of the tables: class after class but the base, in each the intercept and then the
-    features. Where there are more than two classes, parameters are those less the base's own.
+    The order is that of the tables: all classes but the base, each with its intercept first and then its
+    features. With more than two classes, parameters are differences from those of the base.
 
     Attributes
     ----------
     n_features, n_outputs : int
     intercept : bool
     base : int or None
-        The code of the base class; None of two classes, whose margin is one.
+        The code of the base class; None for two classes, which have a single margin.
     centre : ndarray (n_features,) or None
-        What is subtracted from every row where sums are made.
+        The vector that is subtracted from every row in the sums.
     """
 
     n_features: int
@@ -48,17 +48,17 @@ class Layout(NamedTuple):
         return self.n_features + self.intercept
 
     def of_output(self, a):
-        """Where the parameters of one class stand in W.ravel()."""
+        """The places of the parameters of one class in W.ravel()."""
         rows = np.arange(self.n_features)
         return (np.append(self.n_features, rows) if self.intercept else rows) * self.n_outputs + a
 
     @property
     def places(self):
-        """Where all of them stand in W.ravel()."""
+        """The places of all parameters in W.ravel()."""
         return np.concatenate([self.of_output(a) for a in self.outputs])
 
     def contrasts(self):
-        """The matrix that makes parameters of W.ravel(), (free, all)."""
+        """The matrix that maps W.ravel() to the parameters, (free, all)."""
         D = np.zeros((len(self.places), (self.n_features + 1) * self.n_outputs))
         D[np.arange(len(D)), self.places] = 1
         if self.base is not None:
@@ -67,7 +67,7 @@ class Layout(NamedTuple):
         return D
 
     def original(self, covariance):
-        """A covariance of the parameters of rows as they are, from that of centred rows: b = b_c − cᵀw."""
+        """The covariance of parameters for the original rows, from that for centred ones: b = b_c − cᵀw."""
         if self.centre is None or not self.intercept:
             return covariance
         each, C = self.each, np.array(covariance)
@@ -87,15 +87,15 @@ class Evidence(NamedTuple):
         In float64.
     loss : Logistic or Multinomial
     W : ndarray (n + 1, k)
-        The point, of rows as the sums see them.
+        The point, for the rows of the sums.
     layout : Layout
     scale : float
-        The factor that takes the weights of the rows to the user's.
+        The factor that turns the weights of the rows into the user's.
     value : float
         Σ s·ℓ.
     gradient : ndarray (p,)
     information, meat : ndarray (size, size)
-        Of all of W.ravel(); the meat is None where it was not asked for.
+        Matrices over W.ravel(); the meat is None if it was not requested.
     totals : ndarray (2, classes)
         Σ s and the number of rows of positive weight of each class.
     """
@@ -180,7 +180,7 @@ def _streamed(clf, source, given, about_means):
 
 
 def _refuse_other_columns(clf, labelled):
-    """Raise ValueError where a source has other classes or columns than the fit had."""
+    """Raise ValueError if a source has other classes or columns than the fit had."""
     if labelled.classes.tolist() != clf.classes_.tolist():
         raise ValueError(
             f"The source has the classes {labelled.classes.tolist()[:10]}, and the fit had "
@@ -213,7 +213,7 @@ def gather(clf, rows, scale, base, meat):
     loss, intercept = loss_of(len(clf.classes_)), bool(clf.fit_intercept)
     W = np.vstack([clf.coef_.T, clf.intercept_[None]]).astype(np.float64)
     if rows.centre is not None and intercept:
-        W[-1] += rows.centre.astype(np.longdouble) @ W[:-1]  # products cancel, of columns far from zero
+        W[-1] += rows.centre.astype(np.longdouble) @ W[:-1]  # for columns far from zero, products cancel
     layout = Layout(rows.n_features, loss.n_outputs, intercept, base, rows.centre)
     with rows.backend.limit_threads():
         sums = rows.sum(moments.Moments(W, loss, meat=meat))

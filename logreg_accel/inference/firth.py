@@ -105,7 +105,7 @@ def firth(
     if intervals not in ("profile", "wald"):
         raise ValueError(f"`intervals` is {intervals!r}; expected 'profile' or 'wald'.")
     check_number("max_iter", max_iter, "an integer of at least 1", lambda v: v >= 1, int | np.integer)
-    if y is not None:  # a source brings its labels along
+    if y is not None:  # a source has its own labels
         _refuse_more_classes(encoded(y)[0])
     start = _start(X, y, sample_weight, offset, fit_intercept, backend, n_threads)
     _refuse_more_classes(start.classes_)
@@ -155,7 +155,7 @@ def _start(X, y, sample_weight, offset, fit_intercept, backend, n_threads):
     arguments."""
     parameters = {"fit_intercept": fit_intercept, "backend": backend, "n_threads": n_threads}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # any start is good
+        warnings.simplefilter("ignore", ConvergenceWarning)  # an inexact start suffices
         model = LogisticRegression(tol=1e-6, standardize=not isinstance(X, Source), **parameters)
         return model.fit(X, y, sample_weight, offset=offset)
 
@@ -169,7 +169,7 @@ def _refuse_more_classes(classes):
 
 
 def _null(likelihood, evidence):
-    """The maximum of ℓ* where all coefficients but the intercept are zero."""
+    """The maximum of ℓ* with all coefficients except the intercept fixed at zero."""
     layout, (negative, positive) = evidence.layout, evidence.totals[0]
     theta = np.zeros(layout.each)
     if layout.intercept:

@@ -1,4 +1,4 @@
-"""The likelihood times Jeffreys' prior, and its maximum, also where linear combinations are held fixed."""
+"""The likelihood times Jeffreys' prior, and its maximum, also with linear combinations held fixed."""
 
 import math
 from collections import deque
@@ -16,7 +16,7 @@ _NEAR = 1e-7
 """Distance from the maximum, in standard errors, that ends a search."""
 
 _SETTLED = 1e-6
-"""The distance that ends a search where rounding keeps its steps from getting shorter."""
+"""The distance that ends a search if rounding prevents its steps from getting shorter."""
 
 _PAIRS = 12
 _ROUNDING = 64 * np.finfo(np.float64).eps
@@ -79,9 +79,9 @@ class Jeffreys:
         In float64.
     loss : Logistic
     layout : Layout
-        θ is the free parameters of rows as the sums see them.
+        Its free parameters, for the rows of the sums, are θ.
     scale : float
-        Of the user's weights, in those of the rows.
+        The factor that turns the weights of the rows into the user's.
     max_iter : int
 
     References
@@ -161,7 +161,7 @@ class Jeffreys:
         return Maximum(here.theta, here.value, np.full(len(R), np.nan), here.root, False, self.max_iter)
 
     def _uphill(self, here, step):
-        """The first point along a step, halved again and again, that is no worse; `here` if none is."""
+        """The first point along a step, halved repeatedly, that is no worse; `here` if none is."""
         for i in range(_HALVINGS):
             there = self.point_at(here.theta + 0.5**i * step)
             lost = here.value - there.value

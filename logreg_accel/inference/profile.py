@@ -12,7 +12,7 @@ from .results import Inference
 from .tables import P_VALUE, Table
 
 _CLOSE = 1e-7
-"""What the root of the likelihood ratio may be off by at an end of an interval."""
+"""Largest error of the root of the likelihood ratio at an end of an interval."""
 
 _TRIALS = 60
 
@@ -48,8 +48,8 @@ class FirthInference(Inference):
 
     @property
     def pvalues(self) -> np.ndarray:
-        """p-values of the penalised likelihood ratio of every coefficient; with intervals="wald"
-        2·Φ(−|z|)."""
+        """p-values by the penalised likelihood ratio of every coefficient; 2·Φ(−|z|) with
+        intervals="wald"."""
         if self.intervals == "wald":
             return 2 * ndtr(-abs(self.zvalues))
         return np.array([self.lr_test(name).pvalue for name in self.exog_names])

@@ -71,7 +71,7 @@ class Inference:
 
     @property
     def llnull(self) -> float:
-        """The log-likelihood of a model with an intercept alone."""
+        """The log-likelihood of a model with only an intercept."""
         if callable(self._llnull):  # it takes reads
             self._llnull = self._llnull()
         return self._llnull
@@ -192,7 +192,7 @@ class Inference:
             Different rows, equal numbers of parameters, a penalty, or a larger model that fits worse.
         """
         if not isinstance(other, Inference):
-            raise TypeError(f"`other` is a {type(other).__name__}; expected what `inference` gives.")
+            raise TypeError(f"`other` is a {type(other).__name__}; expected a result of `inference`.")
         self._refuse_tests("lr_test")
         other._refuse_tests("lr_test")
         if abs(self.nobs - other.nobs) > 1e-9 * self.nobs or self.outcomes != other.outcomes:
@@ -204,7 +204,7 @@ class Inference:
         df, statistic = round(large.edf - small.edf), 2 * (large.llf - small.llf)
         if df == 0 or statistic < -1e-6 * abs(small.llf):
             raise ValueError(
-                "`other` is neither nested in this model nor this one in it: "
+                "Neither of the models is nested in the other one: "
                 + ("both have as many parameters." if df == 0 else "the one with more parameters fits worse.")
             )
         return Test(max(statistic, 0.0), chi2(statistic, df), df)
@@ -218,8 +218,8 @@ class Inference:
         Parameters
         ----------
         dummies : "auto", or a sequence of names or numbers of columns
-            Columns that are changed from 0 to 1. "auto" means those with only zeros and ones, which costs a
-            read to find out; () means none.
+            Columns that are changed from 0 to 1. "auto" means those with only zeros and ones, which a read
+            finds out; () means none.
 
         Returns
         -------

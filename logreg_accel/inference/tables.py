@@ -120,7 +120,7 @@ def number(value, heading=""):
 
 
 def as_text(rows):
-    """Lines of a table whose first row are the headings, between rules."""
+    """The lines of a table, with rules; its first row has the headings."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     widths[0] = max(widths[0], _WIDTH - sum(max(w + 2, 12) for w in widths[1:]))
     widths[1:] = [max(w + 2, 12) for w in widths[1:]]
@@ -132,7 +132,7 @@ def as_text(rows):
 
 
 def as_html(rows):
-    """A table whose first row are the headings."""
+    """A table in HTML; its first row has the headings."""
 
     def line(cells, tag):
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
@@ -142,7 +142,7 @@ def as_html(rows):
 
 
 def frame_of(columns, backend=None):
-    """A frame of some columns, of the library asked for or the first that is installed."""
+    """A frame of some columns, of the requested library or the first one that is installed."""
     import narwhals as nw
 
     known = ("pandas", "polars", "pyarrow")

@@ -1,4 +1,4 @@
-"""scikit-learn's LogisticRegressionCV, fitted by this package's where both mean the same."""
+"""scikit-learn's LogisticRegressionCV, fitted by that of this package if both mean the same."""
 
 import functools
 
@@ -10,7 +10,7 @@ from ..many.cv import LogisticRegressionCV
 from . import hooks
 from .replacing import in_place_of
 
-_TOL = 1e-14  # scikit-learn's own is a gradient's, which can be small far from the optimum and large near it
+_TOL = 1e-14  # scikit-learn's is about a gradient, which can be small far from the optimum and large near it
 
 _ATTRIBUTES = (
     *("C_", "l1_ratio_", "Cs_", "l1_ratios_", "scores_", "coefs_paths_", "n_iter_"),
@@ -20,7 +20,7 @@ _SMOOTH = {"lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"}
 
 
 def patch(log, backend):
-    """Replace the method `fit` of scikit-learn's class; `log` is told who fits."""
+    """Replace the method `fit` of scikit-learn's class; `log` records which package makes each fit."""
     peer = sklearn.linear_model.LogisticRegressionCV
     if not hasattr(peer.fit, "original"):
         fitted = functools.partial(_fitted, backend=backend)
@@ -76,7 +76,7 @@ def _why_not_liblinear(model, y):
 
 def _fitted(model, X, y, sample_weight, backend):
     class_weight = model.class_weight
-    if isinstance(class_weight, str):  # scikit-learn's go by all rows, ours by those of each split
+    if isinstance(class_weight, str):  # scikit-learn balances by all rows, not by those of each split
         classes, s = np.unique(y), {} if sample_weight is None else {"sample_weight": sample_weight}
         weights = compute_class_weight(class_weight, classes=classes, y=y, **s)
         class_weight = dict(zip(classes.tolist(), weights.tolist(), strict=True))

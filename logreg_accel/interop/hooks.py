@@ -33,13 +33,13 @@ class _NoCallbacks:
 
 
 def with_callbacks(method: _Method) -> _Method:
-    """The method as it is: what those versions do."""
+    """Return the method unchanged, for those versions."""
     return method
 
 
 CallbackSupportMixin = _NoCallbacks
 
-if not TYPE_CHECKING:  # a checker of types sees methods as they are written
+if not TYPE_CHECKING:  # type checkers see the methods as they are written
     try:
         from sklearn.callback import CallbackSupportMixin, with_callbacks
 

@@ -15,11 +15,11 @@ _UNFINISHED = {
     "saga": "The max_iter was reached which means the coef_ did not converge",
     "liblinear": "Liblinear failed to converge, increase the number of iterations",
 }
-"""How the warning of each solver begins, by which scripts filter it."""
+"""The beginning of each solver's warning, which scripts use as a filter."""
 
 
 def tell_unfinished(solver, solution, stacklevel):
-    """A ConvergenceWarning in the words of scikit-learn's solver, followed by what is known here."""
+    """Give a ConvergenceWarning that begins like that of scikit-learn's solver, with what is known here."""
     words = _UNFINISHED[solver].format(n_iter=solution.n_iter, loss=solution.value)
     warnings.warn(
         f"{words}. (Fitted by logreg_accel: {solution.n_iter} steps ended at an estimated relative "

@@ -22,16 +22,16 @@ _LOG = logging.getLogger("logreg_accel")
 _SMOOTH = {"lbfgs", "newton-cg", "newton-cholesky", "sag", "saga"}
 _SHARES = {"l2": 0.0, "l1": 1.0, None: 0.0}
 _NARROW = {"liblinear", "sag", "saga"}
-"""Solvers that take indices of 32 bits alone."""
+"""Solvers that accept only 32-bit indices."""
 
 _TIGHTEST = 1e-14
 _ATTRIBUTES = ("coef_", "intercept_", "classes_", "n_iter_", "n_features_in_", "feature_names_in_")
 
 
 class _Fit(LogisticRegression):
-    """Ours, which says in scikit-learn's words that `max_iter` ended a fit."""
+    """This package's estimator, with scikit-learn's warning if `max_iter` ended a fit."""
 
-    asked = "lbfgs"  # the solver that scikit-learn would have taken
+    asked = "lbfgs"  # the solver that scikit-learn would have used
     gradient_asked = 0.0  # scikit-learn's `tol`
 
     def _finish(self, fitted):
@@ -76,7 +76,7 @@ def patch_sklearn(backend: str = "auto") -> None:
     peer = sklearn.linear_model.LogisticRegression
     if getattr(peer.fit, "backend", None) == backend:
         return
-    unpatch_sklearn()  # another backend was asked for
+    unpatch_sklearn()  # in case it was patched with another backend
     fitted = functools.partial(_fitted, backend=backend)
     told = functools.partial(messages.tell_deprecated, shares=_SHARES, stacklevel=2)
     peer.fit = in_place_of(peer.fit, _LOG, _why_not, fitted, _ATTRIBUTES, told)
@@ -107,7 +107,7 @@ def _why_not(model, X, y, params):
     if model.max_iter == 0:
         return "max_iter=0 takes no step"
     if model.solver in _NARROW and _has_wide_indices(X):
-        return f"solver={model.solver!r} refuses indices of 64 bits"
+        return f"solver={model.solver!r} refuses 64-bit indices"
     if model.solver not in _SMOOTH | {"liblinear"}:
         return f"solver={model.solver!r}"
     if penalty not in _SHARES and penalty not in ("deprecated", "elasticnet"):

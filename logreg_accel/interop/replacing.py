@@ -1,4 +1,4 @@
-"""A method `fit` in place of scikit-learn's, which still gets the fits that would mean another thing here."""
+"""A method `fit` in place of scikit-learn's, which still makes fits that would mean something else here."""
 
 import functools
 import time
@@ -16,15 +16,15 @@ def in_place_of(original, log, why_not, fitted, names, finish):
     ----------
     original : function
     log : Logger
-        Is told who fits.
+        Records which package makes each fit.
     why_not : function (estimator, X, y, params) -> str or None
         Why a fit would have a different meaning here.
     fitted : function (estimator, X, y, sample_weight) -> model
-        Fits ours.
+        Fits the estimator of this package.
     names : sequence of str
         The attributes that the estimator takes from the model.
     finish : function (estimator) -> None
-        What comes after that.
+        Called after the attributes were set.
     """
 
     @functools.wraps(original)

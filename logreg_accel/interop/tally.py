@@ -10,7 +10,7 @@ class Tally:
     Attributes
     ----------
     fits, seconds : dict of str -> int or float
-        Of fits made "here" and "there", by scikit-learn.
+        Number and time of fits made "here", and "there", by scikit-learn.
     """
 
     def __init__(self):
@@ -18,14 +18,14 @@ class Tally:
         self.fits, self.seconds = {"here": 0, "there": 0}, {"here": 0.0, "there": 0.0}
 
     def add(self, where, began):
-        """A fit that was made "here" or "there" and began at a time of time.perf_counter."""
+        """Count a fit that was made "here" or "there" and began at a time of time.perf_counter."""
         took = time.perf_counter() - began
         with self.lock:
             self.fits[where] += 1
             self.seconds[where] += took
 
     def summary(self):
-        """One line, without the time saved: nobody measured what scikit-learn would have taken."""
+        """One line, without the time saved, since the time that scikit-learn would take is not measured."""
         here, there = self.fits["here"], self.fits["there"]
         if not here and not there:
             return "no fits of LogisticRegression in this process"
@@ -42,4 +42,4 @@ def _fits(count):
 
 
 TALLY = Tally()
-"""Of all patched classes."""
+"""The Tally of all patched classes."""

@@ -1,4 +1,4 @@
-"""What to give in place of scikit-learn's parameters that do not exist here, for messages."""
+"""Replacements for scikit-learn's parameters that do not exist here, for messages."""
 
 import functools
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _PARAMETERS = {
 
 
 def with_hints(init: _Init) -> _Init:
-    """An `__init__` whose errors about scikit-learn's parameters say what to give in their place."""
+    """Wrap an `__init__` such that errors about scikit-learn's parameters name their replacements."""
 
     @functools.wraps(init)
     def checked(self, *args, **parameters):

@@ -88,7 +88,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
     (1.0, (5, 1, 4))
     """
 
-    # Weights of `score` are the scorer's, which has to ask for them; a request here would be a second one.
+    # The weights of `score` go to the scorer, which requests them itself; a request here would conflict.
     __metadata_request__score = {"sample_weight": UNUSED}
 
     def __init__(
@@ -188,7 +188,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         return self
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, **params: Any) -> float:
-        """The score of X and y, or of a source, by `scoring`; `params` are routed to the scorer."""
+        """Return the score of X and y, or of a source, by `scoring`; `params` are routed to the scorer."""
         if isinstance(X, Source):
             return score_of_source(self, X)
         given = {} if sample_weight is None else {"sample_weight": sample_weight}
@@ -209,7 +209,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         )
 
     def _margins(self, X, offset=None):
-        """Margins in float64: in float32, probabilities near 1 would be 1, and their logarithms 0."""
+        """Return margins in float64: in float32, probabilities near 1 would be 1, and their logarithms 0."""
         backend, margins = super()._margins(X, offset)
         return backend, margins.astype(np.float64)
 

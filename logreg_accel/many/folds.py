@@ -16,7 +16,7 @@ from .scoring import held_out_margins, margins_by_block
 from .solve import solve_table
 from .table import Spec, class_factors
 
-_MARGINS = 0.25  # of the memory, for margins of held-out rows
+_MARGINS = 0.25  # share of the memory for margins of held-out rows
 
 
 def models_of(shared, n_splits, class_weight):
@@ -50,7 +50,7 @@ class Folds:
         The time of fitting and of scoring.
     n_passes : float
     partition : bool
-        Whether the test sets hold every row once.
+        Whether the test sets contain every row exactly once.
     """
 
     def __init__(self, callback, template, shared, split, specs, shape):
@@ -188,9 +188,9 @@ class Folds:
         return self._absent[split]
 
     def _centred(self, W):
-        """Weights (..., rows, k), of several classes with intercepts of mean zero, as those of a fit.
+        """Return weights (..., rows, k), with the intercepts of several classes at mean zero, as in a fit.
 
-        The other weights stay as they are: under an L1 penalty, a shift would cost them their zeros.
+        The other weights are not shifted: under an L1 penalty, those that are zero would not remain zero.
         """
         if self.k > 1 and self.template.fit_intercept:
             W = np.array(W)

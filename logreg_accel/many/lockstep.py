@@ -13,9 +13,9 @@ from ..objective import Objective
 from ..session import GRACE, MAX_PASSES, Session
 from ..solvers import questions as ask
 
-_LADDER = 1.25  # between numbers of rows that are drawn for proofs
-_SHARED = 2  # metrics that a model takes from models like it
-_KEPT = 8  # bytes for every row of all, of draws that are kept for the trials that come to them later
+_LADDER = 1.25  # ratio of successive numbers of rows that are drawn for proofs, so that trials share draws
+_SHARED = 2  # number of metrics that a model shares with similar models
+_KEPT = 8  # bytes, per row of all rows, of the draws that are kept for trials that need them later
 
 
 class _UnderWay:
@@ -28,7 +28,7 @@ class _UnderWay:
 
     @property
     def objective(self):
-        """What the question is about."""
+        """The objective that the question is about."""
         return getattr(self.question, "on", None) or self.trial.objective
 
     def told(self, answer):
@@ -41,13 +41,14 @@ class _UnderWay:
 class _Common:
     """The Hessian of drawn rows that some models share; each penalty only adds to its diagonal.
 
-    The first of them to ask for it says at which point: their margins are about as near to each other as to
-    it. A model that asks again and again has a split unlike the others; it gets metrics of its own.
+    It is computed at the point of the first model that asks for it, since the margins of all of them are
+    close to each other. A model that keeps asking for new metrics has a split unlike the others, and then
+    gets metrics of its own.
 
     Parameters
     ----------
     runs : list of list of Objective
-        Of one target, each under nearly one penalty.
+        Each list has models of one target with nearly equal penalties.
     """
 
     def __init__(self, runs):
@@ -72,11 +73,11 @@ class _Common:
         return self.shared[i]
 
     def has(self, on):
-        """Whether an objective is one of those of drawn rows that are shared."""
+        """Whether an objective is one of the shared ones on drawn rows."""
         return any(on is own for own in self.shared.values())
 
     def solve(self, question):
-        """v -> H⁻¹·v of a shared objective, by the sums that the first question gave."""
+        """Return v -> H⁻¹·v for a shared objective, from the sums that answered the first question."""
         on = question.on
         if on not in self.solves:
             if self.sums is None:
@@ -135,7 +136,7 @@ class Lockstep(Session):
                     return
                 one.told(self._answer(one.trial, one.question))
             except StopIteration as end:
-                one.solution, one.question, one.value = end.value, None, None  # they would keep drawn rows
+                one.solution, one.question, one.value = end.value, None, None  # references to drawn rows
                 return
             except Stop as stop:
                 if one.questions.gi_frame is None:

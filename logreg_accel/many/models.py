@@ -98,7 +98,7 @@ def fitted_model(template, shared, spec, fitted):
 
 
 def done(status, suboptimality, tol):
-    """Whether models were finished or, if a budget ended them, came as near; arrays of one shape."""
+    """Whether models were finished, or were close enough when a budget ended; arrays of one shape."""
     near = suboptimality <= max(tol, driver.HIGH_FLOOR)
     return near | np.isin(status.astype(str), list(driver.SATISFIED))
 

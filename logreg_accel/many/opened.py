@@ -10,9 +10,9 @@ from ..rows.cache import room_at_first, room_for_blocks
 from ..rows.stream import most_of_proof
 from .table import Shared
 
-_PROOF = 3  # copies of the rows of a proof: as they are stored, and in float64
-_LEAST = 80_000_000  # beside these numbers of every row
-_SPLITS = 2  # bytes for each row: which splits train on it
+_PROOF = 3  # memory for the rows of a proof, as stored and in float64, relative to their size as stored
+_LEAST = 80_000_000  # least number of bytes in addition to labels, splits and weights of every row
+_SPLITS = 2  # bytes per row for the splits that train on it
 
 
 @contextlib.contextmanager
@@ -24,14 +24,14 @@ def opened(template, X, y, sample_weight=None, offset=None, read=None):
     template : LogisticRegression
     X : array, frame, table, sparse matrix, or Source
     y : labels; None takes those of a source
-    sample_weight, offset : as of `LogisticRegression.fit`
+    sample_weight, offset : as in `LogisticRegression.fit`
     read : function (y, n_samples) -> codes, classes, split bits or None
         Reads the given labels; None expects one label per row.
 
     Raises
     ------
     ValueError, TypeError
-        As `LogisticRegression.fit`; or a source whose rows are on workers.
+        As in `LogisticRegression.fit`; also for a source whose rows are on workers.
     """
     read = read or one_target
     if not isinstance(X, Source) and not is_collection(X):
@@ -63,7 +63,7 @@ def one_target(y, n_samples):
     """Class codes and classes from one label per row."""
     classes, codes, _ = encoded(y)
     if len(codes) != n_samples:
-        raise ValueError(f"`X` has {n_samples} rows and `y` {len(codes)}. Give one label a row.")
+        raise ValueError(f"`X` has {n_samples} rows and `y` {len(codes)}. Give one label per row.")
     return codes, classes, None
 
 
@@ -76,5 +76,5 @@ def _check(template, X):
         )
     if template.standardize:
         raise TypeError(
-            "`standardize` is not offered for rows that are read block by block; scale the columns before."
+            "`standardize` is not offered for rows that are read block by block; scale the columns first."
         )

@@ -88,7 +88,7 @@ def logistic_regression_path(
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        As `LogisticRegression.fit`, before the first read.
+        As in `LogisticRegression.fit`, before the first read.
 
     Examples
     --------

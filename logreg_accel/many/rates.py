@@ -22,10 +22,10 @@ def accuracy(margins, y, s):
 
 
 def roc_auc(margins, y, s):
-    """The share of pairs of a row of each class in which that of class 1 has the larger margin; equal ones
-    count half. None for rows of one class, or of three.
+    """The area under the ROC curve, None if there are not exactly two classes; parameters as in `accuracy`.
 
-    Parameters as of `accuracy`.
+    It is the share of pairs (a row of class 0, a row of class 1) in which the row of class 1 has the larger
+    margin; pairs of equal margins count half.
     """
     z = margins[:, 0]
     if margins.shape[1] > 1 or not np.isfinite(z).all():
@@ -45,11 +45,11 @@ def roc_auc(margins, y, s):
 
 
 def _below(sums, below, above):
-    """For each number of `above`, the sum over those of ascending `below` that are less, and half the equal
-    ones'."""
+    """For each number of `above`, the sum over smaller numbers of `below`, which ascend, plus half of the
+    equal ones."""
     first = sums[np.searchsorted(below, above, side="left")]
     return 0.5 * (first + sums[np.searchsorted(below, above, side="right")])
 
 
 RATES = {None: accuracy, "accuracy": accuracy, "roc_auc": roc_auc}
-"""By what `scoring` calls them."""
+"""The functions by the names that `scoring` has for them."""

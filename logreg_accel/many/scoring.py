@@ -48,9 +48,9 @@ def held_out_margins(backend, X, tests, columns, n_outputs):
 
 
 def margins_by_block(backend, store, split, columns, n_outputs):
-    """For every block of a store, how many rows it has, and of those that splits hold out: the split, their
-    positions in its test set, their places in the block, and margins by the split's W (n + 1, k) in
-    `columns`."""
+    """Yield, for every block of a store, its number of rows, and for each split that holds out some of them:
+    the split, their positions in its test set, their places in the block, and their margins by the split's W
+    (n + 1, k) in `columns`."""
     counts = [rows for rows, _ in store.layouts]
     with contextlib.closing(store.blocks()) as blocks, backend.limit_threads():
         for (X, *_), held_out in zip(blocks, split.of_blocks(counts, columns), strict=True):
@@ -100,7 +100,7 @@ class Scoring:
             found = [self.rate(margins[:, own], *mine) for own in columns]
             if None not in found:
                 return found
-        # a user's own scorer may look at the rows; the others only see labels and margins
+        # A user's own scorer may read the rows; the others only use labels and margins.
         seen = callable(self.given) and self.X is not None
         rows = _safe_indexing(self.X, test) if seen else np.empty((len(test), 0))
         y = self.classes[codes[test]] if self.y is None else _safe_indexing(self.y, test)
@@ -113,7 +113,7 @@ class Scoring:
         return scores
 
     def losses(self, margins, y):
-        """The losses (rows, models) of which the mean is minus the score, where it is such a mean.
+        """The losses (rows, models) whose mean is minus the score, for scores that are such a mean.
 
         Probabilities are clipped as scikit-learn's log_loss clips them.
         """
@@ -151,7 +151,7 @@ class Scoring:
         early."""
         if not self.by_loss:
             k, copied, test = loss_of(len(self.classes)).n_outputs, copy.copy(self), split.test(0)
-            copied.scorer = copy.deepcopy(self.scorer)  # a scorer that keeps state shall not see this call
+            copied.scorer = copy.deepcopy(self.scorer)  # the state of a scorer must not contain this call
             try:
                 zeros = np.zeros((len(test), k)), np.zeros((shared.X.shape[1] + 1, k))
                 copied.of(backend, test, *zeros, shared.codes)

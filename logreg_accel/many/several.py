@@ -60,7 +60,7 @@ def fit_many(
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        As `LogisticRegression.fit`, before the first read; also if the columns have different sets of labels.
+        As in `LogisticRegression.fit`, before the first read; also if the columns have different labels.
 
     Warns
     -----
@@ -98,11 +98,11 @@ def targets_of(Y, n_samples):
     if Y.ndim != 2 or len(Y) != n_samples or not Y.size:
         raise ValueError(
             f"`Y` has shape {Y.shape} and `X` {n_samples} rows; expected ({n_samples}, n_targets): "
-            "a label a row in every column."
+            "one label per row in every column."
         )
     known = _known(Y)
     if not known.any():
-        raise ValueError("`Y` has missing labels alone; expected at least two classes in every column.")
+        raise ValueError("`Y` has only missing labels; expected at least two classes in every column.")
     there = Y[known]
     if there.dtype.kind == "O" and len(set(map(type, there))) == 1:  # as in columns with missing values
         there = np.array(there.tolist())

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from .table import packed
 
-_ROWS = 1 << 18  # rows that are looked at together
+_ROWS = 1 << 18  # rows that are processed together
 
 
 class Split:
@@ -82,9 +82,9 @@ def _ascending(test):
 
 
 def split_of(cv, shared, X, y, routed):
-    """The Split by a `cv` as of scikit-learn, with `routed` arguments for the splitter.
+    """Return the Split by a `cv` as in scikit-learn, with `routed` arguments for the splitter.
 
-    X and y are what the user gave; None for the rows of a source, whose splitter sees labels alone.
+    X and y are what the user gave; None for the rows of a source, whose splitter gets only labels.
     """
     m = len(shared.codes)
     if y is not None:
@@ -126,7 +126,7 @@ def split_by(splits, n_samples):
 
 
 def stratified(folds, codes, n_classes):
-    """The Split that scikit-learn's StratifiedKFold makes, in two bytes for each row instead of a hundred.
+    """Return the Split that scikit-learn's StratifiedKFold makes, in two bytes per row instead of a hundred.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def stratified(folds, codes, n_classes):
     ends = np.cumsum([0, *counts[by_appearance]])
     fold, random = np.empty(m, dtype=np.min_scalar_type(count)), check_random_state(folds.random_state)
     for code, first, last in zip(by_appearance, ends, ends[1:], strict=False):
-        # scikit-learn deals the sorted labels to the folds like cards: this is what the class puts into each.
+        # scikit-learn deals the sorted labels to the folds in turn: this is how many of the class each gets.
         own = -((np.arange(count) - last) // count) + (np.arange(count) - first) // count
         of_class = np.arange(count, dtype=fold.dtype).repeat(own)
         if folds.shuffle:

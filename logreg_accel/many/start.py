@@ -2,9 +2,9 @@
 
 Models of one target with nearly equal penalties, such as those of the splits of a cross-validation, have
 optima that are closer to each other than the optimum of a sample is to any of them. So one start, found on
-all rows of the sample, serves all of them, and the Hessian there is their common metric. Where Hessians are
-dear, neighbours on the path share one, too, up to what their penalties add: a step more is a read that all
-models have together.
+all rows of the sample, serves all of them, and the Hessian there is their common metric. If Hessians take
+long, neighbours on a path share one as well, except for the diagonal of their penalties: the further steps
+that this may cost are reads that all models share.
 """
 
 import math
@@ -19,9 +19,9 @@ from ..solvers.subsampled import FACTORED_UP_TO
 from .lockstep import of_all_splits
 
 _FIRST_ROWS = 50  # rows per parameter, at most, of the sample on which paths are followed
-_MOST_ROWS = 400  # rows per parameter of the sample that refines the ends, and of the first metric
-_LEAST_SHARE = 8  # rows of all per drawn row
-_HESSIANS = 3  # Hessians of samples of such a size: at most two steps, and the metric
+_MOST_ROWS = 400  # rows per parameter, at most, of the sample that refines the ends, and of the first metric
+_LEAST_SHARE = 8  # at most one row of so many is drawn
+_HESSIANS = 3  # Hessians of samples of that size: at most two steps, and the metric
 _SOLVED = 1e-3  # decrement relative to the loss: the optimum of the sample is further from that of all rows
 _STEPS = 20
 _NEAR = 4.0  # change of any row's margin, up to which neighbours share a Hessian
@@ -55,7 +55,7 @@ def path_start(session, objectives, seed, rows_per_parameter):
         Objectives with the same `rows` and loss.
     seed : int
     rows_per_parameter : int
-        Of the metrics.
+        Rows of the metrics.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def path_start(session, objectives, seed, rows_per_parameter):
     rows, size = objectives[0].rows, objectives[0].size
     paths = list(_paths(objectives).values())
     starts = [[np.zeros(size) for _ in path] for path in paths]
-    near: list = []  # stretches of paths whose models share a Hessian
+    near: list = []  # sections of paths whose models share a Hessian
     farthest = _NEAR if rows_per_parameter > _cheap_rows(objectives) else 0.0
 
     def drawn(per_parameter):
@@ -108,7 +108,7 @@ def path_start(session, objectives, seed, rows_per_parameter):
 
 
 def onward(path, C, straight):
-    """Extrapolates the model of C from its path: on the line through the last two models in log C.
+    """Extrapolate the model of C from its path, on the line through the last two models in log C.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def _strength(objective):
 
 
 def _answered(questions):
-    """The point that a generator of questions about a sample finds."""
+    """Answer the questions of a generator about a sample, and return the point that it finds."""
     answer = None
     while True:
         try:

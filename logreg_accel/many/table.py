@@ -39,13 +39,13 @@ class Shared(NamedTuple):
     weights : ndarray (m,), float64, or None
         As the user gave them.
     splits : ndarray (m, ⌈splits/8⌉) of uint8, or None
-        As of `Block`: which rows each split trains on.
+        As in `Block`: which rows each split trains on.
     classes : ndarray (n_classes,)
     offset : ndarray (m, 1) or (m, n_classes), or None
     memory : int or None
-        Bytes that a fit may use if rows are read block by block, beside these numbers of every row.
+        Bytes that a fit may use if rows are read block by block, in addition to the arrays above.
     taken : int
-        The bytes that those take.
+        The bytes that these arrays take.
     """
 
     X: Any
@@ -153,8 +153,8 @@ def class_factors(shared, model, class_weight, where):
     totals = shared.class_totals(model)
     if (totals > 0).sum() < 2:
         raise ValueError(
-            f"In {where} there are rows of positive weight to train on of the classes "
-            f"{shared.classes[totals > 0].tolist()} alone, out of {shared.classes.tolist()}; "
+            f"In {where} the rows of positive weight to train on have only the classes "
+            f"{shared.classes[totals > 0].tolist()}, out of {shared.classes.tolist()}; "
             "at least two are needed. Use another split (StratifiedKFold), or leave it out."
         )
     if class_weight is None:

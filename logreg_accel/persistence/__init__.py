@@ -1,7 +1,7 @@
 """Saving and loading of fitted models: one .npz file without pickle, with a JSON header and a checksum.
 
-`save` writes nothing that `load` would refuse, and a file completely or not at all. `load` takes any file and
-raises ValueError for what `save` cannot have written.
+`save` writes nothing that `load` would refuse, and a file completely or not at all. `load` can be given any
+file, and raises ValueError if `save` cannot have written it.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A header and arrays in one .npz file: a zip of .npy members without compression, readable by `numpy.load`.
 
-The members are `header` (UTF-8 JSON as bytes), the arrays, and `sha256`, a digest of all of them. What is
-read is bounded by the size of the file, whatever the file says of itself.
+The members are `header` (UTF-8 JSON as bytes), the arrays, and `sha256`, a digest of all of them. No more
+bytes are read than the file has, whatever sizes it declares.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from .writing import write_whole
 FORMAT = "logreg_accel"
 SCHEMA = 1
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_LONGEST_LIST = 1 << 20  # bytes of a zip's list of its members; that of a model takes some hundred
+_LONGEST_LIST = 1 << 20  # bytes of the directory of a zip file; that of a model has some hundred
 
 
 def save_arrays(path, header, arrays):
@@ -101,9 +101,9 @@ class _Careful(io.FileIO):
 
 
 def _read_members(file):
-    """The arrays of a zip file by name; none is compressed, so that all are at most as long as it."""
+    """The arrays of a zip file by name; none is compressed, so that they are no longer than the file."""
     with zipfile.ZipFile(file) as archive:
-        file.most = file.size  # the list is read
+        file.most = file.size  # the directory has been read
         members = archive.infolist()
         packed = [info.filename for info in members if info.compress_type != zipfile.ZIP_STORED]
         if packed:

@@ -1,4 +1,4 @@
-"""A fitted model as plain values and arrays, and the checked way back from untrusted ones."""
+"""Conversion of a fitted model to plain values and arrays, and back, with checks of untrusted values."""
 
 import dataclasses
 import inspect
@@ -31,7 +31,7 @@ def pack(model):
     Raises
     ------
     ValueError
-        A parameter holds what JSON cannot.
+        A parameter has a value that JSON cannot represent.
     """
     params = {name: value for name, value in model.get_params(deep=False).items() if _is_plain(value)}
     if dataclasses.is_dataclass(model.solver):
@@ -94,7 +94,7 @@ def unpack(estimator, header, arrays):
     """
     try:
         for name, kind in _HEADER.items():
-            _require(isinstance(header[name], kind), f"its {name!r} is no {kind.__name__}")
+            _require(isinstance(header[name], kind), f"its {name!r} is not a {kind.__name__}")
         _require(header["kind"] == "model", f"it is a {header['kind']!r}")
         model = estimator(**_parameters(estimator, header["params"]))
         check_parameters(model)
@@ -184,7 +184,7 @@ def _set_arrays(model, arrays, classes):
 
 
 def _set_use(model, header):
-    """Set what the command line keeps with a model: how tables are encoded, and how labels are found."""
+    """Set what the command line keeps with a model: encoder, threshold, columns aside, error bars."""
     if "encoder" in header:
         model.encoder_ = TableEncoder.from_dict(header["encoder"])
         count = model.encoder_.n_features_out_
@@ -196,10 +196,10 @@ def _set_use(model, header):
     if "aside" in header:
         model.aside_ = header["aside"]
         right = isinstance(model.aside_, list) and {str} == set(map(type, model.aside_))
-        _require(right, "its columns beside the features are not one text or more")
+        _require(right, "its columns beside the features are not one or more texts")
     if "inference" in header:
         model.inference_ = _from_json(header["inference"])
-        _require(_is_inference(model.inference_), "its error bars are no table")
+        _require(_is_inference(model.inference_), "its error bars are not a table")
 
 
 def _is_inference(kept):

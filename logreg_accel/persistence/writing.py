@@ -35,7 +35,7 @@ def write_whole(path, write):
 
 
 def check_writable(path):
-    """Raise the OSError now that `write_whole` would raise after the work.
+    """Raise early the OSError that `write_whole` would raise after the work.
 
     A file is created and removed again, the only check that finds read-only disks, quotas and missing
     permissions alike.
@@ -51,7 +51,7 @@ def check_writable(path):
 
 
 def _status(path):
-    """The status behind all links, or None if nothing is there; OSError for an impossible path."""
+    """The status of the file at the end of all links, or None if there is none; OSError for invalid paths."""
     try:
         return os.stat(path)
     except FileNotFoundError:
@@ -69,15 +69,16 @@ def _replaceable(path, old):
 
 
 def _check_access(path):
-    """Raise OSError if the file may not be written, since a rename would replace it all the same."""
+    """Raise OSError if the file may not be written, since a rename would replace it nevertheless."""
     if not os.access(path, os.W_OK):
         raise PermissionError(f"{path} may not be written; change its permissions or name another file")
 
 
 # -- the temporary file --------------------------------------------------------------------------------------
 #
-# Its name is made from a hash of the file's, so that it is short for a name of any length, and so that the
-# next save finds what a killed one left. The lock tells that from one under way: it ends with its process.
+# Its name contains a hash of the file's name, so that it is short for a name of any length, and so that the
+# next save finds the file of a killed one. The lock distinguishes that from the file of a save in progress,
+# because a lock ends with its process.
 
 
 @contextlib.contextmanager

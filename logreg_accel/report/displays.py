@@ -7,7 +7,7 @@ import numpy as np
 
 from .drawing import COLOURS, INK, MUTED, axes_of
 
-_FLOOR = 1e-16  # what is drawn of a suboptimality of zero on a logarithmic axis
+_FLOOR = 1e-16  # a suboptimality of zero is drawn here on a logarithmic axis
 
 
 class ConvergenceDisplay:
@@ -84,7 +84,7 @@ class ConvergenceDisplay:
                 label=f"proven at the end: {self.bound:.1e}",
             )
         if self.tol:
-            ax.axhline(self.tol, color=MUTED, linestyle="--", linewidth=1, label=f"asked for: {self.tol:g}")
+            ax.axhline(self.tol, color=MUTED, linestyle="--", linewidth=1, label=f"requested: {self.tol:g}")
         ax.set(yscale="log", xlabel="reads of X", ylabel="(F − F*) / F")
         ax.legend()
         return self
@@ -116,7 +116,7 @@ class ForestDisplay:
         feature_names: Any = None,
         ax: Any = None,
     ) -> Any:
-        """Draw the largest coefficients of a fitted estimator, or with intervals those with the largest |z|.
+        """Draw the largest coefficients of a fitted estimator or, with intervals, those with the largest |z|.
 
         Parameters
         ----------

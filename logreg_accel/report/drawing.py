@@ -14,7 +14,7 @@ _DASHES = [
     ":",
     (0, (5, 1)),
     (0, (3, 1, 1, 1)),
-]  # so that no line is known by its colour alone
+]  # so that lines can also be distinguished without colours
 INK, MUTED, FAINT = "#1a1a1b", "#767678", "#d9d9db"
 
 _VARIABLES = {
@@ -43,7 +43,7 @@ _numbers = itertools.count()
 
 
 def axes_of(ax=None):
-    """The axes to draw on: those given, or new ones of pyplot, as scikit-learn's Displays have them."""
+    """The axes to draw on: the given ones, or new ones of pyplot, as in scikit-learn's Displays."""
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -52,7 +52,7 @@ def axes_of(ax=None):
 
 
 def draw(plot, label, width=4.8, height=3.5):
-    """The SVG of a figure for a page; `label` says what it shows to those who do not see it."""
+    """The SVG of a figure for a page; `label` describes it for screen readers."""
     return _for_a_page(drawn(plot, width, height), label)
 
 

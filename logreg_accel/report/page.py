@@ -59,7 +59,7 @@ def page(title, *parts):
 
 
 def section(heading, *parts):
-    """A heading and what is below it; nothing where there is nothing below it."""
+    """A heading and the parts below it; nothing if there are no parts."""
     told = "\n".join(filter(None, parts))
     return f"<section><h2>{html.escape(heading)}</h2>\n{told}</section>" if told else ""
 
@@ -69,7 +69,7 @@ def paragraph(text, kind=None):
 
 
 def cards(facts):
-    """Numbers to be seen first: (value, what it is)."""
+    """The most important numbers, large: pairs (value, description)."""
     items = "".join(
         f"<li><b>{html.escape(value)}</b><span>{html.escape(name)}</span></li>" for value, name in facts
     )
@@ -82,7 +82,7 @@ def bullets(sentences, kind=None):
 
 
 def figures(*pairs):
-    """Figures side by side where there is room: (SVG, caption)."""
+    """Figures, pairs (SVG, caption), side by side if there is room."""
     drawn = "".join(
         f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>" for svg, caption in pairs
     )
@@ -90,13 +90,13 @@ def figures(*pairs):
 
 
 def beside(*parts):
-    """Parts side by side where there is room, below each other on a narrow screen."""
+    """Parts side by side if there is room, one below the other on a narrow screen."""
     told = "\n".join(filter(None, parts))
     return f'<div class="beside">{told}</div>' if told else ""
 
 
 def table(caption, headings, rows, words=False):
-    """A table whose first column names the row; `words` sets the other columns to the left."""
+    """A table whose first column names the row; `words` aligns the other columns to the left."""
     head = "".join(
         f'<th scope="col">{html.escape(cell)}</th>' if cell else "<td></td>" for cell in map(str, headings)
     )

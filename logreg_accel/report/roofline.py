@@ -6,7 +6,7 @@ from .drawing import COLOURS, INK, drawn
 def roofline(report):
     """The measurements of `bench` as SVG.
 
-    It shows GFLOP/s over FLOP per byte of X, below the roofs set by memory and by arithmetic.
+    It shows GFLOP/s against FLOP per byte of X, below the limits by memory and by arithmetic.
 
     Parameters
     ----------

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, fields
 
 @dataclass(frozen=True)
 class Number:
-    """A column of numbers: value / scale; the median for a missing number, which another column marks.
+    """A column of numbers: value / scale, with the median in place of missing numbers.
 
-    `missing` says whether there is that other column, which is so if training rows lack a value.
+    If `missing`, another column marks the missing numbers; that is so if training rows lack a value.
     """
 
     name: str
@@ -33,8 +33,8 @@ class Number:
 
 @dataclass(frozen=True)
 class Levels:
-    """A column of levels: a column of zeros and ones for each, one for all those pooled, one for missing
-    values, and none for `base`, the level that the others are compared with, if there is one."""
+    """A column of levels: a column of zeros and ones for each, one for all pooled levels, and one for missing
+    values. The level `base`, if there is one, has no column: the others are compared with it."""
 
     name: str
     levels: tuple
@@ -57,9 +57,9 @@ class Levels:
         """Raise ValueError for what `learn` cannot have made."""
         known = self.known
         if not all(type(level) is str for level in known) or len(set(known)) < len(known):
-            raise ValueError(f"the levels of column {self.name!r} are no different texts")
+            raise ValueError(f"the levels of column {self.name!r} are not distinct texts")
         if type(self.missing) is not bool:
-            raise ValueError(f"what is missing in column {self.name!r} is neither true nor false")
+            raise ValueError(f"`missing` of column {self.name!r} is neither true nor false")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class LeftOut:
     def check(self):
         """Raise ValueError for what `learn` cannot have made."""
         if type(self.why) is not str:
-            raise ValueError(f"the reason to leave out column {self.name!r} is no text")
+            raise ValueError(f"the reason to leave out column {self.name!r} is not a text")
 
 
 _KINDS = {"number": Number, "levels": Levels, "left out": LeftOut}
@@ -96,7 +96,7 @@ def unpack(values):
         `pack` cannot have made them.
     """
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise ValueError("its columns are no list of objects")
+        raise ValueError("its columns are not a list of objects")
     columns = [_unpacked(dict(value)) for value in values]
     if len({column.name for column in columns}) < len(columns):
         raise ValueError("it has two columns of one name")
@@ -116,7 +116,7 @@ def _unpacked(value):
     if kind is Levels:
         for name in ("levels", "pooled"):
             if not isinstance(value[name], list):
-                raise ValueError(f"the {name} of column {value['name']!r} are no list")
+                raise ValueError(f"the {name} of column {value['name']!r} are not a list")
             value[name] = tuple(value[name])
     column = kind(**value)
     column.check()

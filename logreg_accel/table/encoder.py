@@ -14,7 +14,7 @@ from .facts import Room, facts_of
 from .learning import learn_all
 from .rows import Counts, encode_table, slots_of, workers
 
-_DENSE = 0.3  # share of entries from which the matrix is dense; as that of scikit-learn's ColumnTransformer
+_DENSE = 0.3  # share of entries from which the matrix is dense, as in scikit-learn's ColumnTransformer
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -127,7 +127,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 failed[name] = error
 
         with workers() as pool:
-            each = pool.map if memory is None else map  # columns that share a limit are processed one by one
+            each = pool.map if memory is None else map  # columns with a common limit are processed in turn
             for number, table in enumerate(tables):
                 if not number:
                     names = table.schema.names
@@ -242,7 +242,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     def source(self, tables, wanted, memory, cache=None, classes=None):
         """The rows of `data.gathering.Tables`, encoded, as a source; see `scan`."""
-        from .stream import TableSource  # which needs the numbers that were learned here
+        from .stream import TableSource  # imports this module
 
         return TableSource(tables, wanted, memory, cache, classes, self)
 
@@ -270,7 +270,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             raise ValueError("it is no encoder")
         columns, names = kinds.unpack(values["columns"]), values["names"]
         if not isinstance(names, list) or not all(type(name) is str for name in names):
-            raise ValueError("its names of columns are no list of texts")
+            raise ValueError("its names of columns are not a list of texts")
         if type(values["sparse"]) is not bool or not {column.name for column in columns} <= set(names):
             raise ValueError("its columns are not those of its table")
         encoder = cls(sparse_output=values["sparse"])

@@ -20,7 +20,7 @@ class Room:
         self.columns: list = []
 
     def check(self):
-        """Make the column with most texts give up if all together have too many."""
+        """Make the column with the most texts give up if all columns together have too many."""
         if self.texts is not None and sum(len(facts.counts) for facts in self.columns) > self.texts:
             max(self.columns, key=lambda facts: len(facts.counts)).give_up()
 
@@ -121,7 +121,7 @@ class LevelFacts(Facts):
         Raises
         ------
         ValueError
-            They are levels, and too many.
+            The column was chosen to be levels, and has too many.
         """
         different, self.counts = len(self.counts), {}
         if self.chosen or different <= 0.9 * self.there:

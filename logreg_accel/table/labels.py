@@ -7,7 +7,7 @@ import numpy as np
 from .values import is_number, is_text, numbers_of, texts_of
 
 _MOST_LABELS = 1 << 15
-_FEW_LABELS = 20  # distinct numbers that may be names of classes
+_FEW_LABELS = 20  # distinct numbers up to which they may be names of classes
 
 
 def labels_of(name, column, place):
@@ -35,11 +35,11 @@ def labels_of(name, column, place):
             else column.to_numpy()
         )
         whole = values.dtype.kind == "f" and (values == np.rint(values)).all() and (abs(values) < 2**53).all()
-        if not whole and values.dtype.kind == "f":  # which scikit-learn would take for a quantity
+        if not whole and values.dtype.kind == "f":  # scikit-learn would take them for a quantity
             return values.astype(str) if len(np.unique(values)) <= _FEW_LABELS else values
         return values.astype(np.int64) if whole else values
     codes, texts = texts_of(column)
-    texts = np.array([*texts.fill_null("").to_pylist(), ""], dtype=str)  # the last for missing ones, code -1
+    texts = np.array([*texts.fill_null("").to_pylist(), ""], dtype=str)  # code -1, missing, takes the last
     absent = (texts == "")[codes]
     _refuse_lacking(name, "label", np.flatnonzero(absent), len(column), place)
     return texts[codes]
@@ -51,7 +51,7 @@ def weights_of(name, column, place):
     Raises
     ------
     ValueError
-        Some are missing, negative or no numbers.
+        Some are missing, negative or not numbers.
     """
     weights = numbers_of(name, column)
     _refuse_lacking(name, "weight", np.flatnonzero(np.isnan(weights)), len(weights), place)
@@ -69,7 +69,7 @@ class LabelFacts:
     Attributes
     ----------
     counts : dict
-        Rows of each value as the column has it.
+        Number of rows of each value, as it stands in the column.
     """
 
     def __init__(self, name):
@@ -100,12 +100,12 @@ class LabelFacts:
             )
 
     def coder(self, place):
-        """The Coder, which makes the labels of the column.
+        """The Coder that turns values of the column into labels.
 
         Raises
         ------
         ValueError
-            Some rows have none.
+            Some rows have no label.
         """
         import pyarrow as pa
 
@@ -123,7 +123,7 @@ class Coder(NamedTuple):
     counts: np.ndarray
 
     def __call__(self, column):
-        """Labels of some rows, which have no other values."""
+        """The labels of some rows, all of whose values are known."""
         import pyarrow.compute as pc
 
         column = column if column.type == self.values.type else column.cast(self.values.type)

@@ -16,7 +16,7 @@ _DATE = re.compile(
     rf"|\d{{1,2}}[-/. ]{_MONTH}[-/., ]+\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}})$",
     re.IGNORECASE,
 )
-_MANY_NUMBERS = 10  # distinct numbers in a text column above which it is more than a scale of grades
+_MANY_NUMBERS = 10  # distinct numbers in a text column above which they are not just grades
 _MANY_DATES = 31
 _WIDE = 1e15  # range of integers beyond those of amounts and of times in microseconds
 
@@ -26,7 +26,7 @@ class NoValue(ValueError):
 
 
 def learn_all(gathered, failed, settings, each=map):
-    """The results of `learn` for all columns; one error names all those that cannot be used.
+    """Return the results of `learn` for all columns; one error names all columns that cannot be used.
 
     `gathered` has Facts by name, `failed` the errors of columns without facts; `each` is `map`, or that of a
     pool of threads.
@@ -60,7 +60,7 @@ def learn_all(gathered, failed, settings, each=map):
 def learn(facts, settings):
     """Number, Levels or LeftOut for a column whose Facts are known.
 
-    `settings` has `min_count`, `max_levels`, `numeric` and `drop_first` as `TableEncoder` has.
+    `settings` has the `min_count`, `max_levels`, `numeric` and `drop_first` of `TableEncoder`.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def _levels(facts, settings):
             f"(--drop), or pool rare levels: --min-count {_enough(counts, settings.max_levels)} is enough"
         )
     if not kept and not missing:
-        return LeftOut(name, f"none of its {different:,} values comes {least} times (--min-count)")
+        return LeftOut(name, f"none of its {different:,} values occurs {least} times (--min-count)")
     base, pooled = None, tuple(sorted(counts.keys() - set(kept)))
     if settings.drop_first and kept:
         base, *kept = kept
@@ -150,9 +150,9 @@ def _refuse_numbers(name, counts, there):
     if words and len(numbers) > _MANY_NUMBERS and rows >= (0.5 if measured else 0.9) * there:
         few = ", ".join(map(repr, words[:3]))
         raise ValueError(
-            f"column {name!r} has mixed types: {rows:,} numbers, and {there - rows:,} values that are none, "
-            f"such as {few}. If these stand for missing values, --na {words[0]!r} says so; "
-            f"--categorical {name!r} takes all as levels; --drop leaves the column out"
+            f"column {name!r} has mixed types: {rows:,} numbers, and {there - rows:,} values that are not, "
+            f"such as {few}. If these stand for missing values, use --na {words[0]!r}; "
+            f"--categorical {name!r} treats all values as levels; --drop leaves the column out"
         )
 
 

@@ -15,7 +15,7 @@ from ..data.sparse import below_each_other
 from .columns import Number
 from .values import numbers_of, texts_of
 
-_BATCH = 1 << 16  # rows that are encoded together, so that columns that are being written stay in the cache
+_BATCH = 1 << 16  # rows that are encoded together, so that the columns being written stay in the cache
 
 
 @dataclass
@@ -55,7 +55,7 @@ def slots_of(column):
 
 
 def workers():
-    """Threads for work on parts of a table, to be used as a context."""
+    """A pool of threads for work on parts of a table, to be used as a context."""
     return ThreadPoolExecutor(min(os.cpu_count() or 1, 8))
 
 
@@ -72,7 +72,7 @@ def encode_table(used, table, sparse):
 
 
 def _encode_rows(used, table, sparse, start):
-    """What `encode_batch` returns for the rows of a table from `start` on, in one or more parts."""
+    """Yield the results of `encode_batch` for the rows of a table from `start` on, in one or more parts."""
     given, encoded = table.slice(start, _BATCH).combine_chunks(), []
     for batch in given.to_batches():  # several where their texts are longer than 2 GiB
         encoded.append(encode_batch(used, batch, sparse, start))
@@ -138,7 +138,7 @@ def _fill_levels(column, given, places, values, offset, counts, start):
 
 
 def _found(column, texts):
-    """The numbers of texts among those known, -1 for others; which are empty."""
+    """The numbers of texts among the known ones, -1 for others; and which texts are empty."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

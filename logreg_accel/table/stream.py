@@ -16,7 +16,7 @@ from .columns import Levels, Number
 from .labels import LabelFacts, weights_of
 from .rows import Counts, encode_batch
 
-_SHARE = 4  # of the memory, one part for what is learned
+_SHARE = 4  # one part of so many of the memory is for what is learned
 _HEAD = 20_000  # rows that are examined for suspicious values
 
 
@@ -30,7 +30,7 @@ class TableSource(Source):
     tables : Tables
     encoder : TableEncoder
     coder : Coder or None
-        Of the labels, after `learn`.
+        The Coder of the labels, after `learn`.
     head : pyarrow.Table or None
         The first rows, after `learn`.
     on_learned : function
@@ -91,10 +91,10 @@ class TableSource(Source):
             except Unfit as unfit:
                 if unfit.name in self._forced:
                     raise
-                types = self.tables.wider(unfit)  # and from the beginning: texts of numbers were not kept
+                types = self.tables.wider(unfit)  # start again, since the texts of numbers were not kept
 
     def _check_unchanged(self):
-        """Raise ValueError where files are no longer what they were when they were first learned from."""
+        """Raise ValueError if files have changed since they were first learned from."""
         if self._stamps is None:
             self._stamps = [stamps_of(part) for part in self.parts]
         for part, stamps in zip(self.parts, self._stamps, strict=True):
@@ -135,15 +135,15 @@ class TableSource(Source):
             self.classes = self.coder.classes[0]
 
     def learned(self):
-        """What a cache of the rows keeps of `learn`."""
+        """The results of `learn` that a cache of the rows keeps."""
         return self.encoder.to_dict()
 
     def recall(self, kept):
-        """Take what `learned` gave."""
+        """Restore the results that `learned` returned."""
         self.encoder = type(self.encoder).from_dict(kept)
 
     def parts_to_read(self):
-        """Each file with the encoder and the labels that were learned of all."""
+        """Each file with the encoder and the labels that were learned from all files."""
         return [part._replace(read=partial(_chunks, self._only(i))) for i, part in enumerate(self.parts)]
 
     def _only(self, number):
@@ -173,8 +173,8 @@ class TableSource(Source):
         self._check_unchanged()
 
     def encoded(self, beside, types):
-        """Triples (matrix, record batch, number of the file): what the encoder makes of a batch that has the
-        columns which it reads and those `beside`, of these types.
+        """Yield triples (matrix, record batch, number of the file): batches, read with these types, of the
+        columns that the encoder needs and of those `beside`, and their encoding.
         """
         used, self.counts = self.encoder.matched(self._features)
         here = set(self._features)
@@ -190,13 +190,13 @@ class TableSource(Source):
             start += batch.num_rows
 
     def _most(self):
-        """Rows that are encoded at once."""
+        """The number of rows that are encoded at once."""
         slots = len(self.encoder.columns_) if self.encoder.sparse_ else self.encoder.n_features_out_
         return max(BATCH // (8 * max(slots, 1)), 1)
 
 
 def _nothing():
-    """What is done where nobody waits for what was learned."""
+    """The default of `on_learned`."""
 
 
 def _chunks(source):
@@ -205,7 +205,7 @@ def _chunks(source):
 
 
 def types_of(encoder):
-    """How text columns are to be read for an encoder: numbers as numbers, levels as they are written."""
+    """The types of text columns for an encoder: numbers as numbers, levels as text, as they are written."""
     kinds = {column.name: column for column in encoder.columns_}
     numbers = {name: column.kind for name, column in kinds.items() if isinstance(column, Number)}
     return numbers | {name: "text" for name, column in kinds.items() if isinstance(column, Levels)}

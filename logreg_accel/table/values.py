@@ -23,7 +23,7 @@ def numbers_of(name, column, start=0):
     Raises
     ------
     ValueError
-        Some are no numbers, or infinite.
+        Some are not numbers, or are infinite.
     """
     import pyarrow as pa
 
@@ -40,13 +40,13 @@ def numbers_of(name, column, start=0):
     if len(infinite):
         raise ValueError(
             f"column {name!r} has {len(infinite)} infinite values, the first in row {start + infinite[0]} "
-            "(counted from 0 without the header); say that they are missing (--na inf), or leave it out"
+            "(counted from 0 without the header); declare them missing (--na inf), or leave it out"
         )
     return values
 
 
 def all_different(values):
-    """Whether no value comes twice."""
+    """Whether no value occurs twice."""
     ordered = np.sort(values)
     return bool((ordered[1:] != ordered[:-1]).all())
 
@@ -54,7 +54,7 @@ def all_different(values):
 def texts_of(column):
     """A column as a dictionary array: (codes with -1 for missing, texts without blanks around them).
 
-    Texts may come twice; an empty one is missing.
+    Texts may occur twice in the dictionary; an empty one is missing.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

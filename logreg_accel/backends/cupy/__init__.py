@@ -22,7 +22,7 @@ __all__ = ["CupyBackend", "bytes_needed", "free_bytes", "probe", "synchronize"]
 
 _LEAST_TILE_BYTES = 1 << 20
 _HESSIANS = (p.Hessian, p.MeanHessian, p.OwnHessians)
-_FACTORED_ON_HOST = 768  # rows of a matrix: up to here calls and copies cost more than the arithmetic
+_FACTORED_ON_HOST = 768  # size of a matrix up to which calls and copies take longer than the arithmetic
 
 
 class CupyBackend(Backend):
@@ -50,7 +50,7 @@ class CupyBackend(Backend):
     # -- where arrays live -----------------------------------------------------------------------------------
 
     def expect(self, X, n_classes):
-        """Threads compile kernels that are not kept on disk, while the rows travel."""
+        """See `Backend.expect`: threads compile kernels that are not on disk yet, while X is uploaded."""
         row_entries = X.stored.nnz // max(X.shape[0], 1) if X.compressed else None
         foreseen.compile_for(X.dtype, X.shape, n_classes if n_classes > 2 else 1, row_entries)
 
@@ -99,7 +99,7 @@ class CupyBackend(Backend):
         return fetch(array, self.n_threads) if isinstance(array, cupy.ndarray) else cupy.asnumpy(array)
 
     def together(self, *vectors):
-        """One copy, and one wait."""
+        """See `Backend.together`: all vectors come in one copy, with one wait."""
         words = cupy.asnumpy(cupy.concatenate([arrays.contiguous(v).view(np.uint32) for v in vectors]))
         parts = np.split(words, np.cumsum([v.nbytes // 4 for v in vectors[:-1]]))
         return tuple(part.view(v.dtype) for part, v in zip(parts, vectors, strict=True))
@@ -123,7 +123,7 @@ class CupyBackend(Backend):
     def layout(self, X):
         if X.compressed:
             return "sparse", None
-        by_rows = getattr(X, "by_rows", True)  # before an upload it has none
+        by_rows = getattr(X, "by_rows", True)  # a matrix that is not uploaded yet has no such attribute
         return ("dense" if by_rows else "columns"), None
 
     def reads(self, kind, loss=None, diagonal=False):
@@ -131,11 +131,10 @@ class CupyBackend(Backend):
         return kind.reads + bool(diagonal and (kind, type(loss), "dense") in self.kernels)
 
     def generic(self, pass_, block):
-        """Run a pass on rows that are made for it, or a generic body; one of a single model like any other.
+        """Run a body of made.py or bodies.py or, if they have none, the generic one.
 
-        If their temporaries do not fit into memory, tiles are smaller.
-
-        Small Hessians are copied to the host at once, so that all further work with them costs a single wait.
+        If the temporaries do not fit into memory, tiles are made smaller. Small Hessians are copied to the
+        host at once, so that all further work with them takes a single wait.
         """
         models = getattr(pass_, "models", None)
         if models is not None and len(models) == 1 and hasattr(pass_, "loss"):
@@ -197,8 +196,7 @@ class CupyBackend(Backend):
     # -- linear algebra --------------------------------------------------------------------------------------
 
     def factor(self, H, rounding):
-        """See `linalg.factor`; small matrices are copied to the host, where a solution is one call instead of
-        four."""
+        """See `linalg.factor`; small matrices are copied to the host, where a solve takes fewer calls."""
         if len(H) <= _FACTORED_ON_HOST:
             return linalg.factor(cupy.asnumpy(H), rounding)
         return systems.factor(H, rounding)
@@ -211,7 +209,7 @@ class CupyBackend(Backend):
         return systems.diagonals(matrices)
 
     def mean_matrix(self, sums, size, weight, ridge):
-        """As `metric.hessian` makes a matrix, from sums on the device."""
+        """Compute the matrix of `metric.hessian` from sums on the device."""
         return systems.mean_matrix(sums, size, weight, ridge)
 
     def against_shifts(self, H, k, features):
@@ -224,7 +222,7 @@ class CupyBackend(Backend):
 
 
 def _outputs(codes):
-    """Margins of a row, by its codes: a wait where they lie on the device."""
+    """The number of margins of a row, by the largest code, which takes a wait if codes are on the device."""
     highest = 0 if codes is None or not len(codes) else int(codes.max())
     return highest + 1 if highest > 1 else 1
 

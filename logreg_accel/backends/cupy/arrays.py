@@ -13,10 +13,9 @@ _SUMMING_BLOCKS = 64
 
 
 def by_rows(X, columns, dtype=None, rows=None, out=None):
-    """A copy of X (m, n) with rows of so many columns, zeros beyond its own, wherever its numbers lie.
+    """A row-major copy of X (m, n) of any strides, padded with zeros to a number of columns.
 
-    `dtype` is one of the arithmetic, if not X's own; `rows` are numbers of some rows, of any integer type:
-    those of LAPACK's pivots have 32 bits.
+    `dtype` is float32, float64 or that of X; `rows` are the numbers of the rows to copy, of any integer type.
     """
     rows = None if rows is None else row_numbers(rows)
     m, n = len(X) if rows is None else rows.size, X.shape[1]
@@ -43,7 +42,7 @@ def contiguous(array):
 
 
 def in_type(array, dtype):
-    """As `contiguous`, in a dtype of the arithmetic or in its own."""
+    """As `contiguous`, in float32, float64 or the array's own dtype."""
     if array.dtype == dtype and array.flags.c_contiguous and aligned(array):
         return array
     if array.dtype != dtype and array.dtype.name not in shapes.STORAGE:
@@ -53,7 +52,7 @@ def in_type(array, dtype):
 
 
 def aligned(array):
-    """Whether addresses are multiples of the item size; loads of misaligned numbers fail."""
+    """Whether all addresses are multiples of the item size; loads of misaligned numbers fail."""
     return not any(place % array.itemsize for place in (array.data.ptr, *array.strides))
 
 
@@ -68,7 +67,7 @@ def taken(array, rows):
 
 
 def of_classes(each, y, s):
-    """each[y], times s where there are weights; in float64 with them. `each` lies on the host."""
+    """each[y], times the weights s, if any, and then in float64. `each` is on the host."""
     real = np.dtype(np.float32 if s is None else np.float64)
     weight = REAL[real.name if s is None else s.dtype.name]
     out = cupy.empty(len(y), dtype=real)
@@ -86,10 +85,10 @@ def product(a, b, c):
 
 
 def add_matrix(matrix, total, first, sign=1, outputs=1, a=0, b=0):
-    """Add the first rows and columns of a matrix to a total in float64, which is overwritten if `first`.
+    """Add the leading part of a matrix to a total in float64, which is overwritten if `first`.
 
-    Those of two outputs go to their places in the total of all, (n·outputs, n·outputs), twice where the two
-    are not the same.
+    The block of outputs a and b is added at its place in the total of all outputs, (n·outputs, n·outputs),
+    and if a and b differ, also at its place below the diagonal.
     """
     n, columns = len(total) // outputs, matrix.shape[1]
     places = np.int32(outputs), np.int32(a), np.int32(b)
@@ -104,7 +103,7 @@ def add_row(Z, row):
 
 
 def add(Z, numbers):
-    """Add numbers of float64 on the device to those of Z, in place; neither has gaps."""
+    """Add float64 numbers on the device to Z, in place; both arrays are contiguous."""
     _start(f"add<{REAL[Z.dtype.name]}>", Z.size, Z, numbers, np.int64(Z.size))
 
 
@@ -144,7 +143,7 @@ def total(vector):
 
 
 def squared(array):
-    """The squares of the numbers of an array without gaps, in the arithmetic."""
+    """The squares of the numbers of a contiguous array, in the dtype of the arithmetic."""
     out = cupy.empty(array.shape, dtype=compute_dtype(array.dtype))
     types = f"{shapes.STORAGE[array.dtype.name][0]}, {REAL[out.dtype.name]}"
     _start(f"squared<{types}>", array.size, array, np.int64(array.size), out)
@@ -152,7 +151,7 @@ def squared(array):
 
 
 def row_numbers(rows):
-    """Numbers of rows as kernels take them."""
+    """Row numbers in the dtype that kernels take."""
     as_they_are = isinstance(rows, cupy.ndarray) and rows.dtype == np.int64
     return contiguous(rows if as_they_are else cupy.asarray(rows, dtype=np.int64))
 

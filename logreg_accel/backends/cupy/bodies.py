@@ -1,8 +1,8 @@
-"""Passes over rows that no kernel reads whole, of several classes, sparse or with an offset: products by
-cuBLAS or by the kernels of sparse rows, formulas by kernels.
+"""Passes that no single kernel computes: several classes, sparse rows, offsets.
 
-The generic bodies do the same with a dozen more of CuPy's own kernels for every tile, which CuPy compiles at
-first use. Sums over a tile are copied to the host and added there.
+Products are those of cuBLAS or of the kernels for sparse rows, and formulas are kernels. The generic bodies
+would use a dozen more of CuPy's own kernels for every tile, which CuPy compiles at first use. Sums over a
+tile are copied to the host and added there.
 """
 
 import itertools
@@ -26,7 +26,7 @@ def run(backend, pass_, block):
     body, X = _BODIES.get(type(pass_)), block.X
     if body is None or not X.shape[0] or type(X) is CentredRows:
         return None
-    if block.offset is not None and block.offset.shape[1] != pass_.W.shape[1]:  # of models side by side
+    if block.offset is not None and block.offset.shape[1] != pass_.W.shape[1]:  # several models side by side
         return None
     if body is not margins and not _of_one_model(pass_, block):
         return None
@@ -37,8 +37,8 @@ def run(backend, pass_, block):
 
 
 def _of_one_model(pass_, block):
-    """Whether the formulas of a pass are those of one model, with codes that their kernels read."""
-    if type(pass_.loss) is Logistic:  # whose other passes have kernels; it has no classes to go through
+    """Whether a pass is about one model, with codes that the kernels of its formulas can read."""
+    if type(pass_.loss) is Logistic:
         here = block.X.compressed or block.offset is not None or type(pass_) in (Moments, GroupScores)
         if type(pass_) in _OF_CLASSES or not here:
             return False
@@ -49,9 +49,9 @@ def _of_one_model(pass_, block):
 
 
 def _pieces(backend, pass_, block, copies=1):
-    """Tiles of the rows: the pass over each, its rows as they are multiplied, its part of the block.
+    """Yield, for tiles of the rows, the pass over it, its X as it is multiplied, and its part of the block.
 
-    `copies` says how many arrays like these rows are made beside them, where they are dense.
+    `copies` is the number of arrays as large as a dense tile that the caller makes in addition.
     """
     X = block.X
     columns = padded(compute_dtype(X.dtype), X.shape[1] + 1) * copies
@@ -62,8 +62,8 @@ def _pieces(backend, pass_, block, copies=1):
 
 
 def _in_arithmetic(X):
-    """The rows in the type of the arithmetic, less their centre: themselves where they are that."""
-    if X.compressed:  # whose kernels convert what they read
+    """X in the dtype of the arithmetic, less its centre; X itself if it is that already."""
+    if X.compressed:  # the kernels for sparse rows convert what they read
         return X if X.centre is None else X.moved
     real, n = compute_dtype(X.dtype), X.shape[1]
     if X.centre is None and X.dtype == real:
@@ -91,7 +91,7 @@ def _margins_at(X, W, part):
 
 
 def _margins_of(pass_, X, part):
-    """The margins at W, which may be at hand."""
+    """The margins at W, which may be known already."""
     at_hand = pass_.margins is not None
     return arrays.contiguous(pass_.margins) if at_hand else _margins_at(X, pass_.W, part)
 
@@ -118,7 +118,7 @@ def _diagonal_of(backend, pass_, Z, X, part):
 
 
 def loss_gradient(backend, pass_, block):
-    """Loss and gradient, and the diagonal where it is wanted."""
+    """Loss and gradient, and the diagonal of the Hessian if it is requested."""
     parts = []
     for _, X, part in _pieces(backend, pass_, block, 1 + pass_.diagonal):
         Z = _margins_at(X, pass_.W, part)
@@ -161,8 +161,8 @@ def _one_below_the_other(parts):
 def hessian(backend, pass_, block):
     """The Hessian of all outputs.
 
-    Between two classes the curvature of a row is minus the product of their probabilities: so dense rows are
-    made anew once for each class, and not for each pair.
+    Between two classes the curvature of a row is minus the product of their probabilities. So the scaled copy
+    of dense rows is made once for each class, and not for each pair.
     """
     k, n = pass_.loss.n_outputs, block.X.shape[1]
     total, first = cupy.empty(((n + 1) * k,) * 2, dtype=np.float64), True
@@ -207,7 +207,7 @@ def own_hessians(backend, pass_, block):
 
 
 def moments(backend, pass_, block):
-    """Loss, gradient and Hessian, and the sums of the outer products of scores where they are wanted."""
+    """Loss, gradient and Hessian, and the sums of the outer products of scores if they are requested."""
     W, loss, k, n = pass_.W, pass_.loss, pass_.loss.n_outputs, block.X.shape[1]
     sums = backend.run(p.LossGradient(W, loss, keep_margins=True), block)
     at = p.Hessian(W, loss, None, sums.margins)
@@ -241,7 +241,7 @@ def group_scores(backend, pass_, block):
 
 
 def _square(X, part, roots):
-    """The Gram matrix of the rows, with a 1 behind them, times a number each."""
+    """The Gram matrix of the rows [x, 1], each times a number."""
     if X.compressed:
         return _product(X, roots, roots)
     rooted = _times(part.X, roots)
@@ -249,14 +249,14 @@ def _square(X, part, roots):
 
 
 def _product(X, one, other):
-    """The same of two numbers for each row: of dense rows these are made already."""
+    """The product of rows [x, 1] times one number and times another; dense rows are scaled already."""
     if X.compressed:
         return X.full_gram(arrays.times(one, other)[:, None])
     return one.T @ other
 
 
 def _times(X, roots):
-    """Dense rows with a 1 behind them, times a number each."""
+    """Dense rows [x, 1], each times a number."""
     return rows_anew(X, padded(compute_dtype(X.dtype), X.shape[1] + 1), roots=roots)
 
 

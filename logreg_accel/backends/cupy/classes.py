@@ -1,7 +1,7 @@
 """Sweeps over the margins of several classes by the kernels of kernels/cuda/classes.cu, one launch each.
 
-As array code a formula is a dozen of CuPy's kernels, and those that reduce over classes take long to
-compile.
+In array code a formula would be a dozen of CuPy's own kernels, and those that reduce over classes take long
+to compile.
 """
 
 import cupy
@@ -17,7 +17,7 @@ from .sweeps import block_count, vectors
 
 
 def _takes(Z, y=None):
-    """Whether the kernels take these margins, and these codes where they need them."""
+    """Whether the kernels take these margins and, if they need codes, these codes."""
     return Z.shape[0] > 0 and (y is None or (y.dtype == np.uint8 and y.ndim == 1))
 
 
@@ -58,8 +58,8 @@ def _of_rows(name, Z, s, *more):
 
 
 def roots(Z, s, own=False, shares=False, mean=False):
-    """What rows are times for a Hessian: see softmax_roots of the kernels; (K, m) of classes, (1, m) of the
-    mean, None of what is not asked for."""
+    """The factors of the rows in a Hessian (see softmax_roots in the kernels): (K, m) for classes, (1, m) for
+    the mean, None for those that are not requested."""
     Z, s = vectors(Z, s)
     (m, k), wanted = Z.shape, (own, shares, mean)
     sizes = (k, m), (k, m), (1, m)
@@ -69,7 +69,7 @@ def roots(Z, s, own=False, shares=False, mean=False):
 
 
 def curvature_mass(backend, pass_, block, stored):
-    """What the curvatures of a row and its weight come to, of one model."""
+    """The sum of a row's curvatures times its weight, for one model."""
     if pass_.models or not _takes(pass_.margins):
         return None
     Z, s = vectors(pass_.margins, block.sample_weight)
@@ -79,7 +79,7 @@ def curvature_mass(backend, pass_, block, stored):
 
 
 def _between(name, count, pass_, block, *more):
-    """What a kernel leaves of two sets of margins for each block, on the host; or None."""
+    """The results of a kernel over two sets of margins for each thread block, on the host; or None."""
     if pass_.models or not _takes(pass_.start, block.y):
         return None
     start, end, s = vectors(pass_.start, pass_.end, block.sample_weight)
@@ -95,7 +95,7 @@ def line(backend, pass_, block, stored):
 
 
 def above_tangent(backend, pass_, block, stored):
-    """What the losses lie above their tangents."""
+    """How far the losses lie above their tangents."""
     sums = _between("above", 1, pass_, block)
     return None if sums is None else sums.sum(axis=0)
 

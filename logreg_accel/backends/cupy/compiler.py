@@ -1,6 +1,7 @@
-"""The kernels in kernels/cuda, compiled at first use, or loaded from where an earlier process left them.
+"""The kernels in kernels/cuda, compiled at first use, or loaded from the cache of an earlier process.
 
-What will be used can be compiled before, in threads: the compiler takes one kernel at a time on one CPU.
+Kernels that will be needed can be compiled ahead by several threads, since the compiler uses one CPU for one
+kernel.
 """
 
 import concurrent.futures
@@ -45,14 +46,14 @@ def begin(expressions):
 @functools.cache
 def _kernel(*what):
     begun = _begun.get(what)
-    # One that still waits for a thread is compiled in this one: others before it may never be asked for.
+    # A kernel that still waits for a thread is compiled here, since those before it may never be needed.
     under_way = begun is not None and not begun.cancel()
     compiled = begun.result() if under_way else _compiled(*what)
     return cupy.RawModule(path=compiled.path).get_function(compiled.name)
 
 
 def _compiled(file, expression, capability):
-    """The kept Compiled of a kernel."""
+    """The Compiled of a kernel, from the cache if it is there."""
     source = cuda.source(file)
     key = source, expression, _OPTIONS, capability, _versions()
     return caching.found(key) or caching.keep(key, *_compile(source, expression, int(capability)))
@@ -67,7 +68,7 @@ def _threads():
 def _versions():
     """The versions of CuPy and NVRTC, as far as they are known without loading a large library.
 
-    An NVRTC that was installed without pip has none; what another one of those compiled is as good.
+    An NVRTC that was installed without pip has no version here; code compiled by another one works as well.
     """
     versions = []
     for name in _OF_COMPILERS:
@@ -87,7 +88,7 @@ def _compile(source, expression, capability):
     try:
         nvrtc.addNameExpression(program, expression)
         nvrtc.compileProgram(program, (f"-arch={kind}_{max(known, default=capability)}", *_OPTIONS))
-        # getCUBIN leaves out the last byte, a zero, which the driver finds behind CuPy's bytes in memory
+        # getCUBIN omits the last byte, a zero, which the driver reads beyond the end of CuPy's bytes.
         return nvrtc.getLoweredName(program, expression), read(program) + b"\0"
     except nvrtc.NVRTCError as error:
         raise RuntimeError(f"{expression}: {error}\n{nvrtc.getProgramLog(program)}") from None

@@ -96,7 +96,7 @@ class DeviceCSR(CompressedRows):
         return self._of_own_entries(lambda data, indices: entries.moved(data, indices, centre))
 
     def _of_own_entries(self, function):
-        """Other numbers, of entries and their columns, in the places of this part's own."""
+        """A matrix with the same pattern, whose entries are function(data, columns) of this part's own."""
         first, last = int(self.indptr[0]), int(self.indptr[-1])
         data, indices = self.data[first:last], self.indices[first:last]
         return DeviceCSR(function(data, indices), indices, entries.shifted(self.indptr, first), self.shape[1])

@@ -14,8 +14,8 @@ from .workspace import Exchange, waited_for
 def run(name, block, W, V=None, keep_margins=False, since=None, at=None):
     """Run a pass with a kernel: its Sums, or None if there is no such kernel.
 
-    How the margins of one output changed since others is found on the way, without a second wait. `at` has
-    those of W where they are at hand, which spares half of the products with V.
+    The change of the margins of one output `since` others is computed in passing, without a second wait. `at`
+    has the margins at W if they are known, which saves half of the products with V.
     """
     X, k = block.X, W.shape[1]
     if X.shape[0] == 0:

@@ -1,4 +1,4 @@
-"""Compressed rows out of others, and sums in fixed point as numbers, by kernels/cuda/entries.cu."""
+"""Gathering of compressed rows, and conversion of sums in fixed point, by kernels/cuda/entries.cu."""
 
 import cupy
 import numpy as np
@@ -11,9 +11,9 @@ _MOST_BLOCKS = 8192
 
 
 def of_rows(X, rows):
-    """Where rows of X, by their numbers, begin among their entries, and these: data and columns.
+    """Gather rows of X by their numbers: indptr, data and columns of their entries.
 
-    How many there are is known once the lengths of the rows have come to the host.
+    The number of entries is known once the lengths of the rows are on the host, which takes a wait.
     """
     rows = row_numbers(rows)
     lengths, count = cupy.empty(rows.size, dtype=np.int64), np.int64(rows.size)
@@ -27,7 +27,7 @@ def of_rows(X, rows):
 
 
 def shifted(indptr, first):
-    """Where rows begin, counted from the first one's beginning."""
+    """The offsets of rows, counted from that of the first one."""
     if first == 0:
         return indptr
     out = cupy.empty(indptr.size, dtype=np.int64)

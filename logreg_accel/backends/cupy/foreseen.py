@@ -1,8 +1,8 @@
-"""Which kernels a fit of some rows will ask for, to be compiled in threads while the rows travel.
+"""The kernels that a fit will need, to be compiled by threads while X is uploaded.
 
-A fit asks for them one by one, and each takes the compiler a noticeable part of a second. The tables name
-those of the solvers that "auto" takes; any other kernel is compiled when it is asked for, and what is named
-here in vain costs a thread the time.
+A fit requests them one by one, and compiling each takes a noticeable part of a second. The tables list the
+kernels of the solvers that "auto" chooses. Any other kernel is compiled when it is requested; a listed kernel
+that is not needed only costs a thread some time.
 """
 
 import functools
@@ -13,7 +13,7 @@ from .compiler import REAL, begin
 
 _WORDS = {1: "unsigned char", 2: "unsigned short", 4: "unsigned", 8: "unsigned long long"}
 
-# {stored} and {real} are the types of X and of the arithmetic, {entry} and {word} unsigned ones as large.
+# {stored} and {real} are the types of X and of the arithmetic, {entry} and {word} unsigned types as large.
 _ANY = {
     "arrays.cu": (
         "of_classes<float, float>",
@@ -48,7 +48,7 @@ _DENSE = {
     "made.cu": ("made_rows<{stored}, {real}, true>", "made_rows<{stored}, double, true>"),
     "squares.cu": ("column_squares<{stored}, {real}>", "row_squares<{stored}, {real}>"),
 }
-_IN_FLOAT32 = {  # and then, of a sample, in float64
+_IN_FLOAT32 = {  # for an X in float32, whose samples are computed in float64
     "arrays.cu": ("copied<float, double>", "copied<unsigned, unsigned>"),
 }
 _DENSE_IN_FLOAT32 = {
@@ -90,10 +90,9 @@ def compile_for(dtype, shape, outputs, row_entries=None):
 
     Parameters
     ----------
-    dtype : of X
-    shape : of X
-    outputs : margins of a row
-    row_entries : stored entries of a row; None for a dense X
+    dtype, shape : those of X
+    outputs : number of margins of a row
+    row_entries : number of stored entries of a row; None for a dense X
     """
     m, n = shape
     if m and dtype.name in shapes.STORAGE:

@@ -16,7 +16,7 @@ from .sweeps import block_count
 
 _LABELS = {name: label for name, (label, _) in shapes.STORAGE.items() if "16" not in name or "int" in name}
 _CODES = {1: "unsigned char", 2: "unsigned short"}
-_MOST_RANGE = 4096  # of labels of more than two classes
+_MOST_RANGE = 4096  # largest range of the labels of more than two classes
 
 
 class Weights(NamedTuple):
@@ -30,8 +30,8 @@ class Weights(NamedTuple):
 
 
 def two_labels(y):
-    """The least and the greatest label, codes of labels (m,) of these two, how many are the greatest, and how
-    many are neither: by two launches and one wait. None of labels without a kernel."""
+    """Return the least and the greatest label, codes (m,) for these two, the number of rows of the greatest,
+    and the number of rows of neither. Two launches, one wait. None if there is no kernel for the labels."""
     label = _LABELS.get(y.dtype.name)
     if label is None or not isinstance(y, cupy.ndarray) or y.device != cupy.cuda.Device():
         return None
@@ -48,7 +48,7 @@ def two_labels(y):
 
 
 def class_totals(y, s, n_classes):
-    """Rows of each class and sums of their weights, on the host; None where there is no kernel."""
+    """Rows of each class and sums of their weights, on the host; None if there is no kernel."""
     sums = _class_sums(y, s, n_classes)
     return None if sums is None else (sums[0].astype(np.int64), sums[1])
 
@@ -60,7 +60,7 @@ def _weights_and_rows(backend, pass_, block, stored):
     sums = _class_sums(codes, s, pass_.n_classes)
     if sums is not None:
         return sums[[1, 2]]
-    codes, s = cupy.asnumpy(codes), None if s is None else cupy.asnumpy(s)  # of groups, which came from there
+    codes, s = cupy.asnumpy(codes), None if s is None else cupy.asnumpy(s)  # groups came from the host
     totals = np.bincount(codes, s, pass_.n_classes)
     return np.array([totals, totals if s is None else np.bincount(codes, s > 0, pass_.n_classes)])
 
@@ -76,9 +76,9 @@ def _class_sums(y, s, n_classes):
 
 
 def several_labels(y, least, most):
-    """Classes on the host and codes of whole labels between these two, which are more than two.
+    """Classes on the host and codes on the device of integer labels in a range, with more than two classes.
 
-    A launch and a wait for which labels there are, and a launch for the codes.
+    It takes a launch and a wait to find out which labels occur, and a launch for the codes.
     """
     if not most - least <= _MOST_RANGE or least != round(least):
         return None
@@ -87,7 +87,7 @@ def several_labels(y, least, most):
     shape, m = ((block_count(len(y)),), (shapes.THREADS,)), np.int64(len(y))
     kernel("labels.cu", f"label_presence<{label}>")(*shape, (y, low, np.int32(size - 1), m, seen))
     seen = cupy.asnumpy(seen)
-    classes = np.flatnonzero(seen[:-1]).astype(dtype) + low  # which wraps around as it should
+    classes = np.flatnonzero(seen[:-1]).astype(dtype) + low  # wraps around correctly for unsigned types
     if seen[-1] or not 2 < len(classes) <= len(y) // 2:
         return None
     kind = np.min_scalar_type(len(classes) - 1)
@@ -98,15 +98,15 @@ def several_labels(y, least, most):
 
 
 def in_float64(s):
-    """Weights in float64 on the current device; those of another one come by way of the host, as labels
-    do."""
+    """Weights in float64 on the current device; from another device they are copied through the host, as
+    labels are."""
     if s.device != cupy.cuda.Device():
         s = cupy.asarray(cupy.asnumpy(s))
     return arrays.in_type(s, np.dtype(np.float64))
 
 
 def weights(s):
-    """The Weights of a vector of float64 that has some."""
+    """The Weights of a float64 vector with at least one element."""
     if s.dtype != np.float64 or s.ndim != 1 or not len(s):
         return None
     s, blocks = arrays.contiguous(s), block_count(len(s))
@@ -124,7 +124,7 @@ def weights(s):
 
 
 def positive_rows(s, count):
-    """The numbers of the rows, so many, that have a positive weight."""
+    """The numbers of the rows with a positive weight, of which there are `count`."""
     s, blocks = arrays.contiguous(s), block_count(len(s))
     rows, left, size = cupy.empty(count, dtype=np.int64), cupy.empty(blocks), np.int64(len(s))
     each = np.int64(-(-len(s) // blocks))
@@ -134,7 +134,7 @@ def positive_rows(s, count):
 
 
 def scaled(s, scale, real):
-    """Weights of float64 by a scale; zero where they are that in the arithmetic of the passes."""
+    """Weights in float64 divided by a scale; zero where they are zero in the arithmetic of the passes."""
     s, out = arrays.contiguous(s), cupy.empty(len(s), dtype=np.float64)
     launch = kernel("labels.cu", f"scaled_weights<{REAL[real.name]}>")
     arguments = s, np.float64(scale), np.int64(len(s)), out

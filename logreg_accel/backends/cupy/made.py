@@ -17,7 +17,7 @@ from .compiler import REAL, kernel
 from .upload import DeviceMatrix, padded
 from .workspace import Workspace
 
-_ROWS = shapes.THREADS // 32  # that a block makes at once
+_ROWS = shapes.THREADS // 32  # rows that a thread block transforms at once
 _MOST_BLOCKS = 8192
 
 
@@ -93,7 +93,7 @@ def _ranges(backend, m, columns):
 
 
 def rows_anew(X, columns, s=None, Z=None, weights=None, roots=None):
-    """The rows anew, times the roots of their curvatures where margins are given, or weights for them; or
+    """Make new rows, times the square roots of their curvatures at margins Z, or at those of `weights`, or
     times `roots`."""
     (m, n), stored, real = X.shape, stored_rows(X), compute_dtype(X.dtype)
     rooted = weights is not None or roots is not None

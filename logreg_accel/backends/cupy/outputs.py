@@ -15,7 +15,7 @@ from . import arrays
 from .compiler import kernel
 from .workspace import Exchange, waited_for
 
-_FIRST_WITH_TENSOR_CORES = 80  # compute capability, as CuPy writes it
+_FIRST_WITH_TENSOR_CORES = 80  # compute capability 8.0, as CuPy writes it
 _ONE = (p.Model(),)
 
 
@@ -149,7 +149,7 @@ class _Plan:
             self.summed.fetch(stream)
 
     def answer(self):
-        """Values and gradient, once the stream has been waited for; None of a pass without sums."""
+        """Values and gradient, after the stream has finished; None for a pass without sums."""
         if self.summed is None:
             return None
         gradient = np.empty((len(self.gradient) + 1, self.k))
@@ -158,7 +158,7 @@ class _Plan:
 
 
 def loss_gradient(backend, pass_, block, stored):
-    """Loss and gradient; the diagonal, where it is wanted, is a read of its own."""
+    """Loss and gradient; the diagonal, if requested, is a read of its own."""
     sums = run("LossGradient", pass_, block, pass_.keep_margins)
     if sums is None or not pass_.diagonal:
         return sums
@@ -166,7 +166,7 @@ def loss_gradient(backend, pass_, block, stored):
 
 
 def hessian_vector(backend, pass_, block, stored):
-    """The Hessian times vectors, of margins at hand or not."""
+    """The Hessian times vectors, whether the margins are known or not."""
     sums = run("HessianVector", pass_, block)
     return None if sums is None else sums.gradient
 

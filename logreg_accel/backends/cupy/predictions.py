@@ -12,26 +12,26 @@ _CODES = {1: "unsigned char", 2: "unsigned short", 4: "unsigned"}
 
 
 def takes(Z):
-    """Whether the kernels read these margins, or what their loss makes of them."""
+    """Whether the kernels can read these margins or probabilities."""
     return Z.size > 0 and Z.dtype.name in REAL
 
 
 def all_finite(Z):
-    """Whether all margins are finite: a number to wait for."""
+    """Whether all margins are finite, which takes a wait."""
     found = cupy.zeros(1, dtype=np.int32)
     _launch("pointwise.cu", "nonfinite", Z, (*_steps(Z), *_sizes(Z), found))
     return not int(found[0])
 
 
 def likeliest(Z, n_classes):
-    """The codes of the classes that margins tell."""
+    """The codes of the classes with the largest margins."""
     codes = cupy.empty(len(Z), dtype=np.min_scalar_type(n_classes - 1))
     _launch("pointwise.cu", "likeliest", Z, (*_steps(Z), *_sizes(Z), codes), _CODES[codes.itemsize])
     return codes
 
 
 def probabilities(what, loss, Z):
-    """Probabilities of the classes or their logarithms; None of a loss without a kernel."""
+    """Probabilities of the classes or their logarithms; None for a loss without a kernel."""
     if type(loss) not in (Logistic, Multinomial) or Z.shape[1] != loss.n_outputs:
         return None
     (m, k), (row, column), logarithms = Z.shape, _steps(Z), np.bool_(what == "log_probabilities")
@@ -44,7 +44,7 @@ def probabilities(what, loss, Z):
 
 
 def _steps(Z):
-    """Numbers from row to row, and from column to column."""
+    """The strides of rows and columns, in elements."""
     steps = [np.int64(stride // Z.itemsize) for stride in Z.strides]
     return steps if Z.ndim == 2 else (*steps, np.int64(1))
 

@@ -13,7 +13,7 @@ from .workspace import Exchange, waited_for
 def run(name, block, W, V=None, keep_margins=False, since=None, at=None):
     """Run a pass with a kernel of kernels/cuda/sparse.cu: its Sums, or None if there is no such kernel.
 
-    How margins changed `since` others is left to a sweep, and those `at` hand are made again.
+    `since` and `at` are ignored: a sweep computes the change of margins, and known margins are recomputed.
     """
     X, m, k = block.X, block.X.shape[0], W.shape[1]
     if m == 0 or k > shapes.MOST_OUTPUTS:
@@ -39,9 +39,9 @@ def _bound(name, X, k, heaviest, V):
 
 
 class _Plan:
-    """The buffers that the numbers of a pass over a matrix go through.
+    """The buffers of a pass over a matrix.
 
-    It does not hold the matrix, whose workspace holds it.
+    It does not refer to the matrix, whose workspace refers to the plan.
     """
 
     def __init__(self, name, X, k):
@@ -72,7 +72,7 @@ class _Plan:
             self.summed.fetch(stream)
 
     def answer(self, X, bound):
-        """Values and gradient, once the stream has been waited for."""
+        """Values and gradient, after the stream has finished."""
         if self.summed is None:
             return None, None
         n, k, here = self.n, self.k, self.summed.here

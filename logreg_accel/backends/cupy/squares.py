@@ -1,6 +1,6 @@
-"""Sums of squares of X by rows, of a dense one with the kernels of kernels/cuda/squares.cu.
+"""Sums of squares of a dense X by rows and by columns, with the kernels of kernels/cuda/squares.cu.
 
-They read the rows where they lie; rows that are centred are made anew, some at a time.
+They read X in place; centred rows are copied tile by tile.
 """
 
 import cupy
@@ -13,7 +13,7 @@ from .compiler import REAL, kernel
 from .made import rows_anew, stored_rows, tiles
 from .upload import DeviceMatrix, padded
 
-_SLICE_ROWS = 256  # whose squares add up in the arithmetic of the pass
+_SLICE_ROWS = 256  # rows whose squares are added up in the arithmetic of the pass
 _MOST_BLOCKS = 8192
 
 
@@ -45,7 +45,7 @@ def row_squares(backend, pass_, block, stored):
 def add_by_group(X, R, codes, out):
     """Add Σ [xᵢ, 1]·Rᵢ over the rows of every group to out (groups, n + 1, k), for their codes on the host.
 
-    Group by group in the order of the rows, where atomic additions would come in any order.
+    Rows are added group by group in their order; the order of atomic additions would vary between runs.
     """
     order, groups = np.argsort(codes, kind="stable"), len(out)
     begins = np.searchsorted(codes[order], np.arange(groups + 1))
@@ -76,7 +76,7 @@ def _of_rows(pass_, X):
 
 
 def _scale(pass_, X, squares):
-    """What each column's squares are times: a function gives their sums where the pass does not say it."""
+    """The scale of each column: that of the pass or, if it has none, from sums that a function returns."""
     (m, n), real = X.shape, compute_dtype(X.dtype)
     if pass_.scale is not None:
         return cupy.asarray(pass_.scale, dtype=real)

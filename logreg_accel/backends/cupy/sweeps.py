@@ -17,7 +17,7 @@ _MAX_BLOCKS = 1024
 
 
 def block_count(size):
-    """Blocks of a sweep over so many numbers."""
+    """The number of thread blocks of a sweep over `size` numbers."""
     return max(1, min(_MAX_BLOCKS, -(-size // shapes.THREADS)))
 
 
@@ -28,14 +28,14 @@ def _launch(name, first, *arguments):
 
 
 def _of_blocks(name, count, first, *arguments):
-    """What a kernel leaves for each block, on the host (blocks, count)."""
+    """The results of a kernel for each thread block, on the host (blocks, count)."""
     out = cupy.empty((block_count(first.size), count), dtype=np.float64)
     _launch(name, first, *arguments, np.int64(first.size), out)
     return cupy.asnumpy(out)
 
 
 def total_mass(mass):
-    """Σ mass in float64, and how many are positive; None of a vector without a kernel."""
+    """Σ mass in float64, and how many are positive; None if there is no kernel for the vector."""
     if mass.dtype.name not in REAL or not mass.size:
         return None
     total, count = _of_blocks("mass_total", 2, arrays.contiguous(mass)).sum(axis=0)
@@ -43,7 +43,7 @@ def total_mass(mass):
 
 
 def rows_above(mass, scale, even, bar, seed, numbers=None):
-    """As `drawing.above`; None where there is no kernel."""
+    """As `drawing.above`; None if there is no kernel."""
     if mass.dtype.name not in REAL or not mass.size or _beyond_32_bits(mass, numbers):
         return None
     real, passes = mass.dtype.type, cupy.empty(mass.shape, dtype=bool)
@@ -54,8 +54,8 @@ def rows_above(mass, scale, even, bar, seed, numbers=None):
 
 
 def rows_of_share(mass, uniform, share, seed, numbers=None, codes=None):
-    """As `Backend.rows_of_share`, by three launches and one wait; None where there is no kernel, or where
-    more rows pass than there is room for, which is next to impossible."""
+    """As `Backend.rows_of_share`, by three launches and one wait; None if there is no kernel, or if more rows
+    pass than there is room for, which is next to impossible."""
     strange = codes is not None and (codes.dtype != np.uint8 or codes.ndim != 1)
     if strange or mass.dtype.name not in REAL or not mass.size or _beyond_32_bits(mass, numbers):
         return None
@@ -83,12 +83,12 @@ def rows_of_share(mass, uniform, share, seed, numbers=None, codes=None):
 
 
 def _beyond_32_bits(mass, numbers):
-    """Whether rows have numbers whose keys are other than those that the kernels make."""
+    """Whether row numbers exceed 32 bits: their keys differ from those that the kernels compute."""
     return (mass.size - 1 if numbers is None else int(numbers.max(initial=0))) >= 2**32
 
 
 def vectors(*those):
-    """Row vectors as kernels take them: without gaps, in the arithmetic of the first."""
+    """Row vectors as kernels take them: contiguous, in the dtype of the first one."""
     return [None if a is None else arrays.in_type(a, those[0].dtype) for a in those]
 
 
@@ -103,14 +103,14 @@ def curvatures(backend, loss, Z, y, s, U=None):
 
 
 def curvature_mass(backend, pass_, block, stored):
-    """The curvatures as a vector, of one model."""
+    """The curvatures times the weights, a vector, for one model."""
     s = None if block.sample_weight is None else block.sample_weight[:, None]
     result = None if pass_.models else curvatures(backend, pass_.loss, pass_.margins, block.y, s)
     return None if result is None else result[0][:, 0]
 
 
 def _of_one_output(pass_):
-    """Whether the margins of a sweep between two points are those that a kernel takes."""
+    """Whether a kernel takes the margins of a sweep between two points."""
     return not pass_.models and pass_.start.shape[1] == 1 and pass_.start.size > 0
 
 
@@ -124,7 +124,7 @@ def margin_change(backend, pass_, block, stored):
 
 
 def begin_change(stream, start, end, block):
-    """Begin to find how margins changed; who has waited for the stream hands the result to `change_of`."""
+    """Start computing the change of margins; after the stream has finished, `change_of` returns it."""
     start, end, s = vectors(start, end, block.sample_weight)
     answer = Exchange(blocks=(4 * block_count(start.size), np.float64))
     far, size = start.dtype.type(FAR), np.int64(start.size)
@@ -141,7 +141,7 @@ def change_of(answer):
 
 
 def above_tangent(backend, pass_, block, stored):
-    """What the losses of one model lie above their tangents."""
+    """How far the losses of one model lie above their tangents."""
     if not _of_one_output(pass_):
         return None
     start, end, s = vectors(pass_.start, pass_.end, block.sample_weight)

@@ -1,7 +1,8 @@
 """Symmetric systems on the device: matrices out of sums, factored by cuSOLVER with the same bits every time.
 
-CuPy's own functions would be compiled at first use: for scaling a matrix, for the zeros above a factor, and
-for a look at what cuSOLVER reports, which takes a second alone. So cuSOLVER is called as they call it.
+CuPy's own functions would compile several kernels at first use: for scaling a matrix, for the zeros above a
+factor, and for the check of cuSOLVER's status, which alone takes the compiler long. So cuSOLVER is called
+directly.
 """
 
 import cupy
@@ -21,7 +22,7 @@ def diagonals(matrices):
 
 
 def mean_matrix(sums, size, weight, ridge):
-    """sums / weight, of the first `size` rows and columns, plus a ridge (size,) on the diagonal."""
+    """The first `size` rows and columns of sums / weight, plus a ridge (size,) on the diagonal."""
     columns = sums.shape[1]
     H = sums if columns == size else cupy.empty((size, size), dtype=np.float64)
     ridge = cupy.asarray(ridge, dtype=np.float64)
@@ -30,7 +31,7 @@ def mean_matrix(sums, size, weight, ridge):
 
 
 def against_shifts(H, k, features):
-    """As `metric.against_shifts`, of a matrix on the device."""
+    """As `metric.against_shifts`, for a matrix on the device."""
     if len(features):
         there = cupy.asarray(np.asarray(features, dtype=np.int32))
         launch = kernel("systems.cu", "against_shifts")
@@ -38,7 +39,7 @@ def against_shifts(H, k, features):
 
 
 def factor(H, rounding):
-    """As `linalg.factor`, of a matrix on the device."""
+    """As `linalg.factor`, for a matrix on the device."""
     scaled, scale = cupy.empty_like(H), cupy.empty(len(H), dtype=np.float64)
 
     def lifted(lift):
@@ -58,8 +59,8 @@ def _raising_cholesky(A):
 
 
 def cholesky(A):
-    """As `Backend.cholesky`, of a matrix on the device, which is overwritten."""
-    # Here, because loading it takes long, and most fits need none.
+    """As `Backend.cholesky`, for a matrix on the device, which is overwritten."""
+    # Imported here, because loading the libraries takes long and most fits do not need them.
     from cupy_backends.cuda.libs import cublas, cusolver
 
     p, handle, info = len(A), cupy.cuda.device.get_cusolver_handle(), cupy.empty(1, dtype=np.int32)
@@ -72,7 +73,7 @@ def cholesky(A):
         return None
 
     def solve(v):
-        columns = cupy.asarray(np.ascontiguousarray(v.T))  # as Fortran has them
+        columns = cupy.asarray(np.ascontiguousarray(v.T))  # in Fortran's order
         count = 1 if v.ndim == 1 else v.shape[1]
         cusolver.dpotrs(handle, lower, p, count, A.data.ptr, p, columns.data.ptr, p, info.data.ptr)
         return cupy.asnumpy(columns).T

@@ -14,10 +14,10 @@ from . import arrays
 from .csr import DeviceCSR
 from .workspace import Workspace
 
-_STAGE_BYTES = 32 << 20  # size of each of two pinned buffers: the CPU fills one while the other is in transit
-_FETCHED_BYTES = 4 << 20  # the same on the way back, where filling fresh memory takes as long as travelling
-_LARGE_BYTES = 32 << 20  # what comes back in several pieces
-_SPARE_BYTES = 64 << 20  # for libraries and the other allocations of a pass
+_STAGE_BYTES = 32 << 20  # size of each of two pinned buffers: the CPU fills one while the other is copied
+_FETCHED_BYTES = 4 << 20  # the same for copies to the host, where touching new memory takes as long as a copy
+_LARGE_BYTES = 32 << 20  # size from which on arrays are copied to the host in several pieces
+_SPARE_BYTES = 64 << 20  # memory for libraries and the other allocations of a pass
 _SMALLER = {8: "float32", 4: "float16"}
 
 
@@ -33,14 +33,14 @@ class DeviceBlock(NamedTuple):
 
 
 class DeviceMatrix(Matrix):
-    """A dense X on the device, by rows or by columns.
+    """A dense X on the device, row-major or column-major.
 
-    Products of matrices are those of `wide`: of a slice of it cuBLAS would get a copy.
+    Matrix products use `wide`, because CuPy would copy a slice of it for cuBLAS.
 
     Parameters
     ----------
     wide : cupy.ndarray (m, columns)
-        All n columns and, where X lies by rows, the zeros that pad every row.
+        All n columns and, in a row-major X, the zeros that pad every row.
     n : int
     workspace : Workspace or None
         Views of its rows share it.
@@ -53,14 +53,14 @@ class DeviceMatrix(Matrix):
 
     @functools.cached_property
     def by_rows(self):
-        """Whether the numbers of a row are neighbours; else those of a column are."""
+        """Whether X is row-major; otherwise it is column-major."""
         return self.shape[1] == 1 or self.stored.strides[1] == self.stored.itemsize
 
     @functools.cached_property
     def layout(self):
-        """Numbers from row to row, and columns of one load: what a launch depends on besides the shape.
+        """The properties on which a launch depends besides the shape.
 
-        By columns: numbers from column to column, and None.
+        They are the stride of rows and the number of columns of a load; by columns their stride, and None.
         """
         itemsize = self.stored.itemsize
         if not self.by_rows:
@@ -108,8 +108,8 @@ class Uploader:
     ----------
     n_threads : int or None
     n_outputs : function () -> int
-        Margins per row, which will take device memory in addition to X; asked for where X does not lie there
-        by rows.
+        The number of margins of a row, which take device memory in addition to X. It is called only if X is
+        not row-major on the device.
     notes : list of str
         Messages for the user are appended to it.
     """
@@ -118,14 +118,14 @@ class Uploader:
         self.n_threads, self.n_outputs, self.notes = n_threads, n_outputs, notes
 
     def dense(self, matrix, by_columns=False):
-        """Return X on the device: where it is if it lies there by rows.
+        """Return X on the device; in place if it is there and row-major.
 
-        `by_columns` is whether the same holds of columns that have kernels, if they have one output.
+        With `by_columns`, a column-major X for which there are kernels of one output is used in place, too.
         """
         m, n = matrix.shape
         X, dtype = matrix.stored, matrix.dtype
         if not matrix.on_device:
-            # CUDA knows neither foreign byte orders nor long double.
+            # CUDA supports neither foreign byte orders nor long double.
             dtype = dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)
             columns = padded(dtype, n)
             self._check_room(matrix, columns, dtype.itemsize)
@@ -145,7 +145,7 @@ class Uploader:
         size = m * columns * X.itemsize / 1e6
         self.notes.append(
             f"X was copied on the GPU ({size:.3g} MB): it is stored neither by rows nor by few columns"
-            + ("" if in_place else ", or at addresses that are no multiples of its item size")
+            + ("" if in_place else ", or at addresses that are not multiples of its item size")
         )
         return DeviceMatrix(arrays.by_rows(X, columns), n)
 
@@ -225,7 +225,7 @@ class Uploader:
 def fetch(array, n_threads=None):
     """Bring an array to the host; a large one through two alternating pinned buffers.
 
-    One call would copy through pageable memory, and one thread would have the pages of the result made.
+    A single call would copy through pageable memory, and one thread would touch all pages of the result.
     """
     here = array.flags.c_contiguous and array.device == cupy.cuda.Device()
     if array.nbytes < _LARGE_BYTES or not here:
@@ -236,7 +236,7 @@ def fetch(array, n_threads=None):
     stages = [cupyx.empty_pinned(_FETCHED_BYTES, dtype=np.uint8) for _ in range(2)]
     travelled = [cupy.cuda.Event(disable_timing=True) for _ in stages]
     threads = n_threads or usable_threads()
-    cupy.cuda.get_current_stream().synchronize()  # which may still be writing the array
+    cupy.cuda.get_current_stream().synchronize()  # it may still be writing the array
     stream = cupy.cuda.Stream(non_blocking=True)
 
     def begin(i):

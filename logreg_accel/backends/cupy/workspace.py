@@ -1,11 +1,12 @@
-"""Plans and buffers of passes over a matrix, used again at every evaluation.
+"""Plans and buffers of passes over a matrix, reused at every evaluation.
 
-The time of an evaluation over few rows is the time of its calls. So everything that stays the same is
+The time of an evaluation over few rows is the time of its calls. So everything that does not change is
 prepared once: the kernels, their launches, the addresses of their arguments. An evaluation then fills a
-buffer of page-locked memory, and takes one copy in, two launches, one copy out and one wait.
+buffer of page-locked memory, and takes one copy to the device, two launches, one copy back and one wait.
 
-A CUDA graph would turn the first four into one call. It lost: its addresses are fixed, while the margins that
-a solver keeps are elsewhere each time; it cannot be recorded on the default stream; and it would save little.
+A CUDA graph would turn the first four into one call. But its addresses are fixed, whereas the margins that a
+solver keeps are at another address each time; it cannot be recorded on the default stream; and it would save
+little.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import cupyx
 import numpy as np
 
 _MOST_PLANS = 16
-"""Batches of unequal sizes have plans of their own, and an evaluation does not depend on them."""
+"""The largest number of plans that are kept: batches of different sizes have plans of their own."""
 _ALIGNMENT = 16
 
 
@@ -33,7 +34,7 @@ class Workspace:
         self._scratch = None
 
     def plan(self, key, make):
-        """The plan of a key, by `make` when it is first asked for; None where there is none."""
+        """The plan of a key, made by `make` when it is first requested; None if there is none."""
         if key not in self._plans:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
@@ -44,14 +45,14 @@ class Workspace:
     def scratch(self, nbytes):
         """Device memory for intermediate numbers, shared by all plans, which run one at a time."""
         if self._scratch is None or self._scratch.size < nbytes:
-            self._plans.clear()  # they hold views of the smaller one
+            self._plans.clear()  # they have views of the smaller buffer
             self._scratch = None
             self._scratch = cupy.empty(nbytes, dtype=np.uint8)
         return self._scratch
 
 
 class Exchange:
-    """Arrays in page-locked memory, `here`, and their twins on the device, `there`, which travel together.
+    """Arrays in page-locked memory, `here`, and copies on the device, `there`; all are copied in one call.
 
     Parameters
     ----------
@@ -74,17 +75,17 @@ class Exchange:
         )
 
     def clear(self):
-        """Begin to fill the device's with zeros."""
+        """Start filling the arrays on the device with zeros."""
         self._there.data.memset_async(0, self._there.nbytes)
 
     def send(self, stream):
-        """Begin to copy what is here to the device."""
+        """Start copying `here` to the device."""
         here, there, nbytes = self._copy
         kind = cupy.cuda.runtime.memcpyHostToDevice
         cupy.cuda.runtime.memcpyAsync(there, here, nbytes, kind, stream.ptr)
 
     def fetch(self, stream):
-        """Begin to copy what is there; it is here when the stream has been waited for."""
+        """Start copying `there` to the host; it is complete when the stream has finished."""
         here, there, nbytes = self._copy
         kind = cupy.cuda.runtime.memcpyDeviceToHost
         cupy.cuda.runtime.memcpyAsync(here, there, nbytes, kind, stream.ptr)
@@ -92,7 +93,10 @@ class Exchange:
 
 @contextlib.contextmanager
 def waited_for():
-    """The current stream; at the end its work is done, also after an interruption: buffers are used again."""
+    """A context with the current stream, which has finished at its end, even after an interruption.
+
+    Otherwise buffers could be reused while copies are in progress.
+    """
     stream = cupy.cuda.get_current_stream()
     try:
         yield stream
