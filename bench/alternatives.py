@@ -2,12 +2,15 @@
 
 python bench/alternatives.py [--gigabytes 0.5] [--output FILE.json]
 
-    four rows, a quarter apart   what the library runs
-    four neighbouring rows       the same loops, rows i .. i + 3: up to 256 features the four streams share a
-    page one row at a time            w and the gradient are loaded for every row
-    one row, no tile             dot, sigma and gradient of a row before the next: no vector of margins to
-    vectorise exp over prange                       one row at a time, with Numba's own threads instead of
-    lanes on a pool BLAS on a tile               the generic body of the backends, threaded over lanes
+    four rows, a quarter apart   the loops of the library
+    four neighbouring rows       the same loops, rows i .. i + 3, whose four streams share a page up to 256
+                                 features
+    one row at a time            w and the gradient are loaded for every row
+    one row, no tile             dot, sigma and gradient of a row before the next: there is no vector of
+    margins
+                                 over which exp could be vectorised
+    prange                       one row at a time, with Numba's own threads instead of lanes on a pool
+    BLAS on a tile               the generic body of the backends, threaded over lanes
     plain NumPy                  X @ w, the formulas, X.T @ r, each over the whole of X
 """
 
@@ -165,7 +168,7 @@ def jobs_for(X, y, n_threads):
     expected = jobs["plain NumPy"]()
     for name, job in jobs.items():
         if m % _WHOLE == 0 and not np.abs(job() - expected).max() <= 1e-6 * m:  # of Σ|residual·x|
-            raise AssertionError(f"{name} gives another gradient")
+            raise AssertionError(f"{name} gives a different gradient")
     return jobs
 
 
@@ -179,7 +182,7 @@ def main():
     rows = []
     for n in map(int, options.features.split(",")):
         X, y = _matrix(n, np.dtype(np.float32), "C", options.gigabytes)
-        whole = len(X) // _WHOLE * _WHOLE or len(X)  # the losers take whole tiles only
+        whole = len(X) // _WHOLE * _WHOLE or len(X)  # the alternatives only process whole tiles
         X, y = X[:whole], y[:whole]
         seconds = fastest({**plain_reads(X), **jobs_for(X, y, usable_threads())}, options.repeats)
         read = min(seconds.pop(name) for name in plain_reads(X))

@@ -1,4 +1,4 @@
-"""Which solver is fastest where, and what "auto" takes: python bench/auto.py [--seconds N] [--output FILE]
+"""Which solver is fastest where, and which "auto" chooses: python bench/auto.py [--seconds N] [--output FILE]
 [--append] [--fit FILE] [--backends] [--quick]
 
 Fits every solver to random data: two and several classes, dense (columns of one size or over decades, about
@@ -31,11 +31,11 @@ _STRENGTHS = [0.01, 0.1, 1.0, 10.0, 100.0]
 _MOST = 2.5e6  # numbers of X times classes: a fit takes up to a second
 _REACHED = 1e-5
 _ROUNDS = 2
-_GIVEN_UP = 8  # times the fastest, after which a solver is not timed again
+_GIVEN_UP = 8  # a solver that takes so many times as long as the fastest is not timed again
 
 
 def problem(rng):
-    """X, y, C and what is told of them."""
+    """X, y, C and their description."""
     m = int(np.exp(rng.uniform(np.log(50), np.log(200_000))))
     n = int(np.exp(rng.uniform(np.log(2), np.log(rng.choice([600, 600, 4_000])))))
     K = int(rng.choice([2, 2, 3, 5, 10, 20]))
@@ -66,7 +66,7 @@ def problem(rng):
 
 
 def _common(X, rng):
-    """What some factors add to all columns, so that those are alike, as columns of real tables are."""
+    """The contribution of some common factors to all columns, which correlates them as in real tables."""
     m, n = X.shape
     n_factors = int(rng.integers(1, 4 + n // 8))
     loadings = rng.exponential(size=n_factors) * 2 * rng.standard_normal((n, n_factors))
@@ -74,14 +74,14 @@ def _common(X, rng):
 
 
 def timed(X, y, C, **settings):
-    """Seconds of the processor, and the fit."""
+    """CPU seconds, and the fit."""
     start = time.process_time()
     clf = LogisticRegression(C=C, tol=1e-6, max_seconds=20, n_threads=1, **settings).fit(X, y)
     return time.process_time() - start, clf
 
 
 def runs_of(X, y, C, solvers):
-    """solver -> seconds of the fastest fit and reads, of those that got there."""
+    """solver -> seconds of the fastest fit and its reads, for solvers that reached the tolerance."""
     runs = {}
     for _ in range(_ROUNDS):
         for solver in solvers:
@@ -97,7 +97,7 @@ def runs_of(X, y, C, solvers):
 
 
 def case(X, y, C, about):
-    """The runs of one problem, and what "auto" takes there."""
+    """The runs of one problem, and the choice of "auto"."""
     labelled = as_labelled(X, y)
     k, seen = (about["classes"] if about["classes"] > 2 else 1), seen_of(C, labelled)
     shape = about["rows"], about["features"], k
@@ -122,7 +122,7 @@ def show(one):
 
 
 def summary(cases):
-    """How many times the fastest solver's time "auto" takes."""
+    """Print the time of "auto" as a multiple of that of the fastest solver."""
     for name, of in (
         ("two classes, dense", lambda one: one["classes"] == 2 and not one["sparse"]),
         ("several, dense", lambda one: one["classes"] > 2 and not one["sparse"]),
@@ -162,14 +162,14 @@ def _fitted(solver, cases):
     B = np.array([costs.work(solver, *shape) for shape in shapes]) * n_reads[:, None]
     t = np.array([one["runs"][solver]["seconds"] for one in cases])
     weight = 1 / t
-    for _ in range(8):  # towards errors of the logarithm
+    for _ in range(8):  # reweighted, so that errors of the logarithm are minimised
         rates, _ = scipy.optimize.nnls(B * weight[:, None], t * weight)
         weight = 1 / np.sqrt(t * np.maximum(B @ rates, t / 5))
     return [float(f"{a:.3f}") for a in exponents], [float(f"{c:.3g}") for c in rates]
 
 
 def backends():
-    """numpy beside numba, whose loops are compiled by then."""
+    """Compare numpy with numba, after its loops were compiled."""
     rng = np.random.default_rng(0)
     for K in (2, 4):
         for m, n in ((569, 30), (3_000, 30), (5_000, 60), (5_000, 120), (20_000, 40), (20_000, 120)):
@@ -198,7 +198,7 @@ def measured(seconds, seed):
 
 
 def _of_four_digits(value):
-    """What a results file keeps."""
+    """A number as the results file keeps it."""
     if isinstance(value, dict):
         return {key: _of_four_digits(each) for key, each in value.items()}
     if isinstance(value, list):

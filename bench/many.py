@@ -1,13 +1,13 @@
 """Many models at once against one fit after the other: python bench/many.py [--cases A|B] [--scale SHARE]
 
 Grids of 5 folds and 10 values of C, 45 values of C, and 100 targets, at a proven relative suboptimality of
-1e-6; with `--data FOLDER` also real texts, as bench/race knows them. "single" are our own fits of some of
-these models, one after the other on the rows that train, times how many of those there are, by what "auto"
-takes for each. "others" are packages that are installed (glum, skglm for L1, scikit-learn) on some C's of
-the first model, tightened likewise, times how many models there are (`many_peers.py`). "sklearn" is
-LogisticRegressionCV on the first fold alone, times 5. Their tolerances are tightened from 1e-4 until the
-worst model is within 1e-6; what has not ended after --limit seconds is cut off, and the table tells it.
-Results are merged by case into bench/results/many.json; `--table` only writes the table of bench/README.md.
+1e-6; with `--data FOLDER` also real texts, those of bench/race. "single" is the time of our own fits of some
+of these models with solver="auto", one after the other on their training rows, scaled to all models. "others"
+is the time of installed packages (glum, skglm for L1, scikit-learn) for some values of C of the first model,
+scaled to all models (`many_peers.py`). "sklearn" is LogisticRegressionCV on the first fold alone, times 5.
+The tolerances of the others are tightened from 1e-4 until their worst model is within 1e-6; a fit that takes
+more than --limit seconds is cut off, and the table says so. Results are merged by case into
+bench/results/many.json; `--table` only writes the table of bench/README.md.
 """
 
 import argparse
@@ -127,9 +127,9 @@ def together(shared, specs, runs=2):
 
 
 def one_by_one(X, Y, shared, specs, most=10):
-    """Our own single fits of some models, on the rows that train, and what all would take."""
+    """Our own single fits of some models, on their training rows, and the time that all would take."""
     each = len(specs) // most
-    # one of every `each`, and never the same place: models of a target lie by strength
+    # One model of every `each`, at varying places, since the models of a target are sorted by strength.
     some = specs[:most] if len(specs) == 50 else [specs[each * i + i % each] for i in range(most)]
     wall = cpu = 0.0
     trains = slice(None) if shared.splits is None else first_fold(shared)
@@ -158,7 +158,7 @@ def sklearns(X, y, shared, outcome, limit):
 
 
 def others(X, Y, shared, specs, outcome, limit, most=5):
-    """Other packages on some models of the first target and split, and what all would take."""
+    """Other packages on some models of the first target and split, and the time that all would take."""
     own = [i for i, spec in enumerate(specs) if spec.model == specs[0].model]
     own = own[:: -(-len(own) // most)]
     trains = slice(None) if shared.splits is None else first_fold(shared)
@@ -196,7 +196,7 @@ def told(peer):
 
 
 def told_of(others):
-    """What other packages took, in one cell."""
+    """The times of other packages, in one cell."""
     cells = [(name, *told(found)) for name, found in others.items() if "failed" not in found]
     return "; ".join(f"{name} {seconds}" + (f", {worst}" if worst else "") for name, seconds, worst in cells)
 

@@ -1,7 +1,8 @@
-"""Paths of C by other packages, made tighter until they are as near to the optimum as ours are proven to be.
+"""Paths of C by other packages, with ever tighter tolerances until they are as accurate as ours.
 
-Each peer is a function (X, y, Cs, l1_ratio, tol) -> weights (n + 1, len(Cs)), the intercept last, and walks
-the path in its own way. It runs in a process of its own, which is ended where it takes too long.
+Each peer is a function (X, y, Cs, l1_ratio, tol) -> weights (n + 1, len(Cs)), the intercept last, which
+follows the path by the package's own method. It runs in a process of its own, which is ended if it takes too
+long.
 """
 
 import functools
@@ -19,7 +20,7 @@ _START = 30.0  # seconds for a process to start and to receive X
 
 
 def by_glum(X, y, Cs, l1_ratio, tol):
-    """What its GeneralizedLinearRegressorCV does for every fold."""
+    """The path that its GeneralizedLinearRegressorCV follows for every fold."""
     import glum
 
     alphas = 1 / (np.asarray(Cs) * len(y))
@@ -98,18 +99,18 @@ def by_sklearns_cv(X, y, Cs, split, tol):
 
 PEERS = {"glum": by_glum, "skglm": by_skglm, "celer": by_celer, "sklearn": by_sklearn}
 _ONLY_L1 = {"skglm", "celer"}
-_MOST_COLUMNS = {"glum": 10_000}  # its Hessian has the square of them
+_MOST_COLUMNS = {"glum": 10_000}  # its Hessian has the square of that many entries
 
 
 def of(l1_ratio, columns):
-    """The peers that are installed, know the penalty and have memory for so many columns."""
+    """The peers that are installed, support the penalty and have memory for that many columns."""
     names = [name for name in PEERS if name not in _ONLY_L1 or l1_ratio == 1]
     names = [name for name in names if columns <= _MOST_COLUMNS.get(name, columns)]
     return [name for name in names if importlib.util.find_spec(name)]
 
 
 def within(seconds, peer):
-    """Seconds and weights of a peer, or the name of what it raised; None where it did not end in time."""
+    """Seconds and weights of a peer, or the message of its exception; None if it did not end in time."""
     context = multiprocessing.get_context("spawn")  # threads of BLAS and OpenMP do not survive a fork
     here, there = context.Pipe(duplex=False)
     child = context.Process(target=_answer, args=(there, peer), daemon=True)
@@ -149,14 +150,14 @@ def value(X, y, w, C, l1_ratio):
 
 
 class Problem(NamedTuple):
-    """A path, and what is known of it.
+    """A path, and the facts that are known about it.
 
     Attributes
     ----------
     least : list of float
         Proven lower bounds on the objective at each C.
     models : int
-        What seconds are scaled to: so many models like these.
+        The number of models like these to which seconds are scaled.
     """
 
     X: Any
@@ -168,7 +169,7 @@ class Problem(NamedTuple):
 
 
 def race(problem, goal, limit):
-    """What each peer took on the path of a problem, as `tightened` tells it."""
+    """The results of `tightened` for each peer on the path of a problem."""
     names = of(problem.l1_ratio, problem.X.shape[1])
     return {
         name: tightened(functools.partial(PEERS[name], *problem[:4]), problem, goal, limit) for name in names
@@ -179,8 +180,8 @@ def tightened(peer, problem, goal, limit):
     """Seconds that a peer takes for all models, and its worst suboptimality, at the first tolerance that
     reaches the goal.
 
-    After `limit` seconds, all tolerances together, the call under way is cut off; `cut_off` are the seconds
-    that it had, scaled like the others.
+    After `limit` seconds for all tolerances together, the call in progress is cut off; `cut_off` is the time
+    that it had taken, scaled like the others.
     """
     spent, found = 0.0, {}
     X, y, Cs, l1_ratio, least, models = problem

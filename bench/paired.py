@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def child(folder, clock):
-    """Fit the cases that come by name, one a line, and tell the seconds and the reads of each."""
+    """Fit the cases that are named on the input, one per line, and print seconds and reads of each."""
     sys.path.insert(0, str(Path(__file__).parent))
     from race.problems import CASES, load
 

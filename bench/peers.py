@@ -198,7 +198,7 @@ def arguments(words=None):
     parser.add_argument(
         "--peers",
         help="names of contestants, or their beginnings, separated by commas; all by default. 'ours', "
-        "which the rest is set against, always races",
+        "with which the rest is compared, always races",
     )
     parser.add_argument("--rows-scale", type=float, default=1.0, help="share of the rows")
     parser.add_argument(

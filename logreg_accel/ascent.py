@@ -16,7 +16,7 @@ import numpy as np
 
 from .backends.ascent import DualEpoch, DualGap
 from .backends.passes import RowVector
-from .solvers.questions import Walked
+from .solvers.questions import EpochEnd
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
@@ -38,7 +38,7 @@ def epoch(objective, question):
     pass_ = DualEpoch(objective.at.columns(question.w), objective.loss, *settings, question.state)
     w, state, gap, intercept = objective.rows.exactly_weighted().sum(pass_)
     best = objective.at.flat(np.append(w[:-1], intercept)[:, None])
-    return Walked(objective.at.flat(w[:, None]), RowVector([state]), best, gap / objective.weight_sum)
+    return EpochEnd(objective.at.flat(w[:, None]), RowVector([state]), best, gap / objective.weight_sum)
 
 
 def bound(objective, point):

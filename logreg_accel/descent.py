@@ -124,4 +124,4 @@ def model(objective, question):
     shared = X.transposed_product(D[:, None])[:, 0] if objective.fit_intercept else np.zeros(0)
     ridge = np.broadcast_to(objective._ridge, diagonal.shape)
     sweep = rows.backend.column_sweep or columns.sweep
-    return ColumnModel(X.walked(), D, diagonal, l1, ridge, shared, sweep)
+    return ColumnModel(X.column_arrays(), D, diagonal, l1, ridge, shared, sweep)

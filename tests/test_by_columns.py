@@ -1,4 +1,4 @@
-"""More weights under an L1 penalty than a matrix has room for: models are walked column by column."""
+"""More weights under an L1 penalty than a matrix has room for: coordinate descent solves the models."""
 
 import importlib
 
@@ -169,7 +169,7 @@ def test_the_same_bits_on_any_number_of_threads(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["classes", "far"])
-def test_where_columns_cannot_be_walked(kind, monkeypatch):
+def test_where_columns_cannot_be_accessed_one_by_one(kind, monkeypatch):
     """Accelerated gradients take over."""
     monkeypatch.setattr(working_set, "MODEL_UP_TO", 4)
     X, y = problem(m=200, n=30)

@@ -92,13 +92,13 @@ def test_what_residuals_prove_holds_far_from_the_optimum(dtype, intercept):
     least = driver.run(dual(), exact, w, tol=1e-13).value
     state, bounds = None, []
     for seed in range(8):
-        walked = objective.answer(ask.Epoch(w, state, seed, settle=True))
-        w, state = walked.w, walked.state
-        point = objective.answer(ask.Evaluate(walked.best))._replace(dual=state)
+        end = objective.answer(ask.Epoch(w, state, seed, settle=True))
+        w, state = end.w, end.state
+        point = objective.answer(ask.Evaluate(end.best))._replace(dual=state)
         bounds.append(objective.answer(ask.DualValue(point)))
         truth = exact.answer(ask.Evaluate(point.w)).value - least
         assert truth - 1e-13 <= bounds[-1] <= 40 * truth + 1e-9
-        assert walked.gap == pytest.approx(bounds[-1], rel=0.5, abs=1e-9)
+        assert end.gap == pytest.approx(bounds[-1], rel=0.5, abs=1e-9)
     assert bounds[-1] < 1e-3 * bounds[0]
     rng = np.random.default_rng(3)  # at any other point and with any residuals of the box, too
     for _ in range(20):

@@ -8,8 +8,7 @@
     break_even   fits from host arrays on every backend, by size
     upload       host to device
     models       fits of other sizes, of softmax and of sparse rows; predictions
-    evaluations  loss and gradient at one point: ours, two cuBLAS products, the tiled generic body, PyTorch,
-    JAX
+    evaluations  loss and gradient at one point: ours, cuBLAS (two products), generic body, PyTorch and JAX
     sweep        variants of our kernel's launch, to tune kernels/cuda/shapes.py by; only if asked for
 
 All is set against the fastest plain read of the same bytes, measured in the same run. Every section runs in a

@@ -63,10 +63,10 @@ def median(timer, repeats, warm_up=2):
 class Contestant(NamedTuple):
     """One way to do an evaluation.
 
-    run : starts the work and returns what holds its result; answer : result -> (Σℓ or None, gradient) on the
-    host; None for a
-    bare kernel, whose time is what the device saw and not the caller; wait : result -> None, until it is
-    there; checks : what the gradient is held to, "gradient" or "hessian_vector".
+    run : starts the work and returns an object with its result
+    answer : result -> (Σℓ or None, gradient) on the host; None for a bare kernel, which is timed on the
+    device wait : result -> None, waits until it is there checks : the expected result with which the gradient
+    is compared, "gradient" or "hessian_vector"
     """
 
     run: Any
@@ -111,9 +111,9 @@ class Race:
     def run(self, nbytes, best_read, repeats, warm_up=3):
         """Medians, and who failed or was wrong, and why.
 
-        Beside a median stand GB/s, the share of the best read and the ratio to "ours". Turns are taken from
-        the last to the first who entered: right after 20 ms of two products, evaluations of short kernels
-        were up to 0.4 ms slower than after one another.
+        Each median is accompanied by GB/s, the share of the best read and the ratio to "ours". Contestants
+        take turns from the last to the first that entered: evaluations of short kernels are slower right
+        after the long products of others than after one another.
         """
         times = {name: [] for name in self.lanes}
         for _ in range(warm_up + repeats):

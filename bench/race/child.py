@@ -27,9 +27,10 @@ _PAUSE = (
 
 
 def objective(X, y, w, b, C, l1_ratio=0.0):
-    """C·Σ log(1 + exp(−ỹ·(x·w + b))) + (1 − l1_ratio)·½‖w‖² + l1_ratio·‖w‖₁ in float64, whatever X is stored
-    as: X (m, n), y (m,)
-    of 0 and 1, w (n,); with w (K, n) the softmax loss of y from 0 to K − 1."""
+    """C·Σ log(1 + exp(−ỹ·(x·w + b))) + (1 − l1_ratio)·½‖w‖² + l1_ratio·‖w‖₁ in float64, for any X.
+
+    X (m, n), y (m,) of 0 and 1, w (n,); with w (K, n) the softmax loss of y from 0 to K − 1.
+    """
     w, b = np.atleast_2d(np.asarray(w, dtype=np.float64)), np.ravel(np.asarray(b, dtype=np.float64))
     rows = max(1, (1 << 22) // max(X.shape[1], 1))
     sums = []

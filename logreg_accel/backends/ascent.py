@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from .passes import Pass
 
 
-class Walk(NamedTuple):
+class EpochResult(NamedTuple):
     """The result of an epoch.
 
     w : (n + 1,), float64 on the host; its last element is the multiplier of the constraint by the intercept
@@ -23,7 +23,7 @@ class Walk(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class DualEpoch(Pass):
-    """-> a Walk: one visit of every row, in an order drawn with a seed.
+    """-> an EpochResult: one visit of every row, in an order drawn with a seed.
 
     strength : float, C
     intercept : whether there is one

@@ -11,7 +11,7 @@ def sweep(A, columns, shared, D, curvature, l1, ridge, slope, w, u, q):
 
     Parameters
     ----------
-    A : `Matrix.walked` of X
+    A : `Matrix.column_arrays` of X
     columns : ndarray of int
     shared : ndarray (n,)
         XᵀD; (0,) without an intercept.

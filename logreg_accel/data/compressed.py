@@ -90,7 +90,7 @@ class CompressedRows(Matrix):
             self._by_columns = CompressedRows(type(self.stored)(parts, shape=self.shape[::-1]))
         return self._by_columns
 
-    def walked(self):
+    def column_arrays(self):
         X = self.by_columns().stored
         return X.data, *(a.view(f"u{a.itemsize}") for a in (X.indices, X.indptr))
 

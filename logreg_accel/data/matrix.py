@@ -90,7 +90,7 @@ class Matrix:
         """Return a copy of some columns."""
         return type(self)(self.stored[:, which])
 
-    def walked(self):
+    def column_arrays(self):
         """Return Xᵀ, row-major, for loops over columns: an array (n, m), or data, indices and indptr."""
         return np.ascontiguousarray(self.stored.T)
 

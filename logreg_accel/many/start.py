@@ -74,7 +74,7 @@ def path_start(session, objectives, seed, rows_per_parameter):
         session.n_passes += 0.0 if sample is None else sample.cost
         return sample
 
-    def walk(sample, p, enough, most_steps, onward):
+    def follow(sample, p, enough, most_steps, onward):
         first = None
         for i, alike in enumerate(paths[p]):
             on = of_all_splits([objectives[j] for j in alike], sample)
@@ -92,9 +92,9 @@ def path_start(session, objectives, seed, rows_per_parameter):
         return [np.zeros(size) for _ in objectives]
     try:
         with clock.keeping(session.deadline):
-            rows.backend.each(lambda p: walk(sample, p, _SOLVED, _STEPS, onward=True), len(paths))
+            rows.backend.each(lambda p: follow(sample, p, _SOLVED, _STEPS, onward=True), len(paths))
             if wider and size <= FACTORED_UP_TO and (sample := drawn(rows_per_parameter)) is not None:
-                rows.backend.each(lambda p: walk(sample, p, 0.0, 1, onward=False), len(paths))
+                rows.backend.each(lambda p: follow(sample, p, 0.0, 1, onward=False), len(paths))
     except Stop:
         pass  # models that were not reached start at zero
     for runs in near:

@@ -19,7 +19,7 @@ class dual:
     Every row has a residual, a variable of the dual problem. An epoch visits the rows in random order, and
     solves for the residual of each while all others are fixed; w, which is a sum over the rows, is kept up to
     date. The rate depends on C·‖x‖², but neither on the number of columns nor on their conditioning. The
-    duality gap, which is known after every epoch, proves the result.
+    duality gap, which is last after every epoch, proves the result.
 
     If more than `most` epochs would be needed, as for large C, or if epochs are not offered (a backend
     without compiled loops for them, more than two classes, no L2 penalty), Newton's method with conjugate
@@ -49,23 +49,23 @@ class dual:
         return newton.bytes_beside(shape) + 5 * 8 * shape.n_rows
 
     def __call__(self, start):
-        walked, here, gaps = None, None, []
+        last, here, gaps = None, None, []
         for number in range(1, self.most + 1):
-            w, state = (start.w, None) if walked is None else (walked.w, walked.state)
+            w, state = (start.w, None) if last is None else (last.w, last.state)
             settle = number % _TELL == 1 or self._expected(gaps) <= _NEAR * start.tol * here.value
             ended = yield Epoch(w, state, start.seed + number, settle)
             if ended is None:
                 break
-            walked = ended
-            gaps.append(walked.gap)
+            last = ended
+            gaps.append(last.gap)
             if here is not None and self._left(gaps, start.tol * here.value) > self.most - number:
                 break
-            if number % _TELL == 1 or (settle and walked.gap <= start.tol * here.value):
-                here = (yield Evaluate(walked.best))._replace(dual=walked.state)
-                if (yield Accept(here, gap=walked.gap)):
+            if number % _TELL == 1 or (settle and last.gap <= start.tol * here.value):
+                here = (yield Evaluate(last.best))._replace(dual=last.state)
+                if (yield Accept(here, gap=last.gap)):
                     return CONVERGED
-        if here is not None and walked.gap <= _GOOD * here.value:
-            start = start._replace(w=walked.best)
+        if here is not None and last.gap <= _GOOD * here.value:
+            start = start._replace(w=last.best)
         n_features = len(start.w) // start.n_outputs
         newton = newton_cg.for_shape(start.n_rows, n_features, start.n_outputs)
         return (yield from newton(start))

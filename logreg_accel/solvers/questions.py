@@ -214,7 +214,7 @@ class DualValue:
     on: Any = None
 
 
-class Walked(NamedTuple):
+class EpochEnd(NamedTuple):
     """The state at the end of an Epoch.
 
     Attributes
@@ -237,7 +237,7 @@ class Walked(NamedTuple):
 
 @dataclass(frozen=True)
 class Epoch:
-    """-> Walked: one visit of dual coordinate ascent to every row; None where that is not offered.
+    """-> EpochEnd: one visit of dual coordinate ascent to every row; None where that is not offered.
 
     It takes one read, and another one if `settle` asks for `best`. The first epoch has no state and starts
     from the residuals at w.

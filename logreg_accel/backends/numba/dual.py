@@ -32,10 +32,10 @@ def _epoch(backend, pass_, block, job):
         negative, positive = loops.sides(y, s, state)
         w[-1] += kappa * C * (positive - negative)
     if not pass_.settle:
-        return ascent.Walk(w, state, gap, w[-1])
+        return ascent.EpochResult(w, state, gap, w[-1])
     z = _margins(backend, pass_, block, w)
     b = loops.best_intercept(y, s, z, w[-1]) if pass_.intercept else 0.0
-    return ascent.Walk(w, state, loops.gap(y, s, z, b, 1.0, 1.0, state), b)
+    return ascent.EpochResult(w, state, loops.gap(y, s, z, b, 1.0, 1.0, state), b)
 
 
 def _order(m, rng):
