@@ -147,9 +147,7 @@ def with_room(labelled, chosen, n_outputs, asked, l1):
             smaller = dataclasses.replace(chosen[0], rows_per_parameter=rows)
             if needed(smaller, shape) <= room:
                 return smaller, chosen[1], short + f"more than {rows} rows per parameter in a sample"
-    least = sparing(shape, l1)
-    if needed(least, shape) > room:
-        return chosen
+    least = sparing(shape, l1)  # if it does not fit either, `check_room` says how much memory it needs
     name = next(name for name, kind in SOLVERS.items() if isinstance(least, kind))
     return least, name, short + "its Hessian"
 
