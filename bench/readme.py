@@ -120,7 +120,7 @@ def race():
     limits = [run["limit"] for run in results["runs"] if run["status"] == "timed out"]
     return (
         "The race: seconds of the fastest setting that reaches a relative suboptimality of 1e-6, "
-        "C = 1 where nothing else is said, against whatever peer was fastest; "
+        "C = 1 where nothing else is said, beside the fastest peer; "
         f"fits were ended after {min(limits):.2g} to {max(limits):.2g} s "
         f"({machine_line(results['machine'])}; {raced}). "
         "Full tables: `python bench/peers.py`, pictures: `bench/results/peers`.\n\n"
@@ -255,8 +255,8 @@ def larger_than_memory():
         f"and {first['reads']:.2f} reads. Decoding the files and writing their blocks takes "
         f"{first['first read, seconds']:.0f} s; the other reads run at {min(later):.1f} to {max(later):.1f} "
         f"GB/s, where a plain read from the disk has {plain:.1f}, since the system keeps what it has read. "
-        f"The next fit finds the blocks, and takes {found['seconds']:.0f} s. Killed after "
-        f"{told['killed after, seconds']:.0f} s, the first fit goes on for {resumed['seconds']:.0f} s; its "
+        f"The next fit finds the blocks, and takes {found['seconds']:.0f} s. A first fit that is killed after "
+        f"{told['killed after, seconds']:.0f} s and called again takes {resumed['seconds']:.0f} s more, and its "
         f"weights {'have the same bits' if told['the same bits'] else 'DIFFER'}. The process takes up to "
         f"{peak:.2f} GB, libraries included. The suboptimality is {first['suboptimality']:.0e}; "
         f"scikit-learn's SGDClassifier reaches {epochs[-1][1]:.0e} in {epochs[-1][0]:.0f} s and "
