@@ -15,12 +15,7 @@ RESULTS = ROOT / "bench" / "results"
 PICTURE = RESULTS / "peers" / "slower.svg"
 BEGIN = "<!-- figures: written by bench/readme.py from bench/results, not by hand -->"
 END = "<!-- end of figures -->"
-SHOWN = (
-    "heavy-200k-60",
-    "ill-1M-100",
-    "mnist",
-    "a9a-sparse",
-)  # three that we win, one that we lose
+SHOWN = ("heavy-200k-60", "ill-1M-100", "mnist", "a9a-sparse")  # three that we win, one that we lose
 
 
 def table(headings, rows):
