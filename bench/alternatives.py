@@ -6,8 +6,7 @@ python bench/alternatives.py [--gigabytes 0.5] [--output FILE.json]
     four neighbouring rows       the same loops, rows i .. i + 3, whose four streams share a page up to 256
                                  features
     one row at a time            w and the gradient are loaded for every row
-    one row, no tile             dot, sigma and gradient of a row before the next: there is no vector of
-    margins
+    one row, no tile             dot, sigma and gradient of a row before the next, without a vector of margins
                                  over which exp could be vectorised
     prange                       one row at a time, with Numba's own threads instead of lanes on a pool
     BLAS on a tile               the generic body of the backends, threaded over lanes

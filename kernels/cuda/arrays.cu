@@ -1,8 +1,8 @@
-// Arrays out of others: all of a matrix or some rows, whose numbers lie in any order (strided, reversed, by
-// columns, at addresses that are no multiples of their size), in the same type or another one; and numbers of
-// rows out of numbers of rows.
+// Copies and combinations of arrays: all or some rows of a matrix with any layout (strided, reversed,
+// column-major, at addresses that are not multiples of the item size), in the same type or another one; and
+// arithmetic on vectors with a number per row.
 //
-// CuPy does all this, too, by kernels that it has to compile at first use, a second for some.
+// CuPy can do all this, too, but by kernels that it has to compile at first use.
 
 #include "common.cuh"
 #include "blocks.cuh"
@@ -25,9 +25,9 @@ struct As<Same, Same> {
     __device__ static Same number(Same x) { return x; }
 };
 
-// X begins `first` bytes from `memory`; its rows and columns lie row_bytes and column_bytes apart. to: m rows
-// of `columns`, zeros beyond n; row i is that of number rows[i], or i if there are none. Numbers travel
-// through a tile in shared memory, so that loads and stores are both of neighbours.
+// X begins `first` bytes from `memory`; row_bytes and column_bytes are its strides. to: m rows of `columns`,
+// zeros beyond n; row i is row rows[i] of X, or row i if rows is null. Numbers pass through a tile in shared
+// memory, so that both loads and stores are contiguous.
 template <class From, class To>
 __global__ void copied(const unsigned char* memory, long long first, long long row_bytes,
                        long long column_bytes, const long long* rows, long long m, long long n, To* to,
@@ -35,7 +35,7 @@ __global__ void copied(const unsigned char* memory, long long first, long long r
     SHARED_ARRAY(To, tile, 32 * 33);
     const unsigned char* const X = memory + first;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    // the direction in which neighbours lie is that of a warp's lanes
+    // the lanes of a warp follow the direction with the smaller stride
     const bool by_rows = (column_bytes < 0 ? -column_bytes : column_bytes) <=
                          (row_bytes < 0 ? -row_bytes : row_bytes);
     const long long across = (columns + 31) / 32, tiles = (m + 31) / 32 * across;
@@ -64,7 +64,7 @@ __global__ void picked(const Word* vector, const long long* rows, long long m, W
     for (long long i = first_of_grid(); i < m; i += threads_of_grid()) out[i] = vector[rows[i]];
 }
 
-// out[i] = each[y[i]], times s[i] where there are weights.
+// out[i] = each[y[i]], times s[i] unless s is null.
 template <class Real, class Weight>
 __global__ void of_classes(const unsigned char* y, const Real* each, const Weight* s, long long m,
                            Real* out) {
@@ -72,14 +72,15 @@ __global__ void of_classes(const unsigned char* y, const Real* each, const Weigh
         out[i] = s ? each[y[i]] * Real(s[i]) : each[y[i]];
 }
 
-// out[i] = a[i] * b[i] * c[i] of vectors of their own types.
+// out[i] = a[i] * b[i] * c[i]; each vector has its own type.
 template <class B, class C>
 __global__ void product(const double* a, const B* b, const C* c, long long m, double* out) {
     for (long long i = first_of_grid(); i < m; i += threads_of_grid()) out[i] = a[i] * b[i] * c[i];
 }
 
-// total += sign * the first n rows and columns of a matrix, which are those of outputs a and b, and of b and
-// a, in a total whose row i * outputs + a is that of number i of output a. At first it holds nothing.
+// total += sign * the first n rows and columns of a matrix, the block of outputs a and b, and also its block
+// of b and a. Row i * outputs + a of the total belongs to parameter i of output a. The first call overwrites
+// the total.
 template <class Real>
 __global__ void add_matrix(const Real* matrix, int columns, int n, double sign, int outputs, int a, int b,
                            bool first, double* total) {
@@ -102,14 +103,14 @@ __global__ void add_row(Real* Z, long long count, int outputs, const Real* row) 
     for (long long e = first_of_grid(); e < count; e += threads_of_grid()) Z[e] += row[e % outputs];
 }
 
-// Z += numbers, as many as Z has.
+// Z += numbers, an array of the same size.
 template <class Real>
 __global__ void add(Real* Z, const double* numbers, long long count) {
     for (long long e = first_of_grid(); e < count; e += threads_of_grid()) Z[e] += Real(numbers[e]);
 }
 
-// The sums of the columns of a matrix of `count` numbers. out: of each of the first `threads` threads, a
-// multiple of the columns, the numbers of its column that it has added up.
+// Partial sums of the columns of a matrix of `count` numbers. `threads` is a multiple of the number of
+// columns; out[t]: the sum of the numbers that thread t has added up, all of one column.
 template <class Real>
 __global__ void column_sums(const Real* matrix, long long count, int threads, double* out) {
     const long long t = first_of_grid();
@@ -119,7 +120,7 @@ __global__ void column_sums(const Real* matrix, long long count, int threads, do
     out[t] = sum;
 }
 
-// The same of the largest magnitudes.
+// The same for the largest magnitudes.
 template <class Real>
 __global__ void column_reach(const Real* matrix, long long count, int threads, double* out) {
     const long long t = first_of_grid();

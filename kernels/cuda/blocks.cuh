@@ -1,12 +1,12 @@
-// Kernels whose blocks have one size, and what the numbers of such a block come to.
+// Kernels with a fixed block size, and reductions over such a block.
 
 constexpr unsigned kThreads = 256;
 
-// Sweeps go from a thread's first number on in steps of all threads.
+// In sweeps, a thread goes from its first number on in steps of the number of all threads.
 __device__ inline long long first_of_grid() { return (long long)blockIdx.x * kThreads + threadIdx.x; }
 __device__ inline long long threads_of_grid() { return (long long)gridDim.x * kThreads; }
 
-// A number of each thread of a block, joined two by two: a tree of fixed shape. All threads get the result.
+// Combines a number of each thread of a block pairwise, in a tree of fixed shape. All threads get the result.
 template <class T, class Join>
 __device__ inline T joined_by_block(T value, Join join) {
     SHARED_ARRAY(T, parts, kThreads);
@@ -25,7 +25,7 @@ __device__ inline double added_by_block(double value) {
     return joined_by_block(value, [](double a, double b) { return a + b; });
 }
 
-// The same of several numbers. out: kValues numbers a block.
+// The same for several numbers. out: kValues numbers per block.
 template <int kValues, class Join>
 __device__ inline void block_joined(double (&value)[kValues], double* out, Join join) {
 #pragma unroll
@@ -40,7 +40,7 @@ __device__ inline void block_sum(double (&value)[kValues], double* out) {
     block_joined(value, out, [](double a, double b) { return a + b; });
 }
 
-// The larger one, the smaller one; NaN stays.
+// The larger one and the smaller one of two numbers; NaN is kept.
 struct Larger {
     template <class T>
     __device__ T operator()(T best, T x) const {
@@ -54,7 +54,7 @@ struct Smaller {
     }
 };
 
-// What the threads before this one have, and in `all` what all of them have.
+// The sum over the threads before this one, and in `all` the sum over all threads.
 __device__ inline unsigned before_in_block(unsigned own, unsigned& all) {
     SHARED_ARRAY(unsigned, sums, kThreads);
     sums[threadIdx.x] = own;

@@ -1,12 +1,12 @@
-// Sweeps over the margins of several classes, which read no X: the formulas of the softmax loss, a thread a
-// row.
+// Sweeps over the margins of several classes, which do not read X: the formulas of the softmax loss, with one
+// thread per row.
 //
-// With e = exp(z - max z) <= 1 sums run over the other classes: 1 - p would lose its digits as the fit gets
-// good. exp is computed anew for every use: a row of classes has no bound, so that what is kept of it would
-// have to lie in memory.
+// With e = exp(z - max z) <= 1, sums run over the other classes, because 1 - p would lose its digits as the
+// fit gets good. exp is computed again for every use: the number of classes is not bounded, so that stored
+// values would have to be in memory.
 //
-// z, u and what is written of rows: `classes` numbers a row. y: codes; s: row weights, or null. Results of a
-// block go out to be added in order: no atomics, the same bits on every run.
+// z, u and results per row: `classes` numbers per row. y: codes; s: row weights, or null. Results of a block
+// are written out to be added in order: no atomics, the same bits on every run.
 
 #include "common.cuh"
 #include "blocks.cuh"
@@ -15,7 +15,7 @@
 #define FOR_EACH_ROW(i, m) \
     for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; \
          i += (long long)gridDim.x * kThreads)
-// Not unrolled: copies of exp would be most of the code, and of the time that it takes to compile.
+// Not unrolled, because copies of exp would be most of the code and take most of the compile time.
 #define FOR_EACH_CLASS(c, first, classes) _Pragma("unroll 1") for (int c = first; c < classes; ++c)
 
 // One row: its margins as a function of the class.
@@ -57,13 +57,13 @@ __device__ inline Softmax<Real, Margins> softmax_of(Margins z, int classes) {
     return Softmax<Real, Margins>(z, classes);
 }
 template <class Real>
-struct Row {  // margins as they lie in memory
+struct Row {  // margins that are contiguous in memory
     const Real* z;
     __device__ Real operator()(int c) const { return z[c]; }
 };
 
-// The curvature applied to u is the same for u less any number; less that of the likeliest class no digits
-// cancel.
+// The curvature applied to u does not change if a number is subtracted from u; with u of the most likely
+// class subtracted, no digits cancel.
 template <class Real, class Margins, class Vector>
 struct Product {
     const Softmax<Real, Margins>& row;
@@ -78,14 +78,14 @@ struct Product {
 };
 
 template <class Real>
-struct Apart {  // margins that lie a step from one another
+struct Apart {  // margins with a stride
     const Real* z;
     long long step;
     __device__ Real operator()(int c) const { return z[c * step]; }
 };
 
-// Probabilities of the classes, or their logarithms: beside the 1 of the largest margin the sum of the others
-// would be rounded away.
+// Probabilities of the classes, or their logarithms. The sum is over the other classes: added to the 1 of the
+// largest margin, they would be rounded away.
 template <class Real>
 __global__ void softmax_probabilities(const Real* z, long long between, long long step, bool logarithms,
                                       long long m, int classes, Real* out) {
@@ -120,9 +120,9 @@ __global__ void softmax_curvatures(const Real* z, const Real* s, long long m, in
     }
 }
 
-// What rows are times, so that their products are Hessians, a vector of m each: of every class, the root of
-// its own curvature in `own`, and in `shares` that whose product for two classes is minus their curvature; in
-// `mean` the root of the mean curvature. Each may be null.
+// Factors by which rows are multiplied so that their Gram matrices are Hessians, vectors of m: for every
+// class, `own` has the square root of its own curvature, and `shares` a factor whose product for two classes
+// is minus their curvature; `mean` has the square root of the mean curvature. Each may be null.
 template <class Real>
 __global__ void softmax_roots(const Real* z, const Real* s, long long m, int classes, Real* own,
                               Real* shares, Real* mean) {

@@ -1,16 +1,16 @@
-// A pass over dense rows that are stored by columns, where they lie, with one read of X.
+// A pass over a dense column-major X, in place, with one read of X.
 //
-//     A lane owns one of 32 neighbouring rows, so that a warp loads 32 neighbouring numbers of a column. What
-//     belongs to a row stays in its lane, and no step of the loop adds up over lanes: the sums of a column's
-//     lanes meet at the end of a slice. Few columns belong to one warp, and the block's warps take turns with
-//     the rows (kShared false); more of them are shared out among the warps, which add up their products of
-//     the same rows through shared memory, with one barrier a step.
+//     A lane owns one of 32 adjacent rows, so that a warp loads 32 adjacent numbers of a column. All
+//     numbers of a row stay in its lane, and no step of the loop adds up over lanes: the sums of a column's
+//     lanes are added at the end of a slice. If there are few columns, a warp has all of them, and the
+//     block's warps take turns with the rows (kShared false); more columns are divided among the warps,
+//     which add up their products of the same rows through shared memory, with one barrier per step.
 //
 //     load columns -> products, column by column -> sum over warps -> pointwise formula
 //     -> own sum += factor * number
 //
-// Slices, arguments and what a block leaves are those of dense.cu, but for `stride`: numbers from column to
-// column.
+// Slices, arguments and results of a block are those of dense.cu, except that `stride` is the distance of
+// columns, in numbers.
 
 #include "common.cuh"
 #include "pointwise.cuh"
@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(32 * kWarps)
     }
     if constexpr (!Pass::kSums) return;
 
-    // What the block leaves: sums over lanes, then over the warps that had rows of their own, in a fixed
+    // The results of the block: sums over lanes, then over the warps that had rows of their own, in a fixed
     // order.
     Real* slice_sums = sums + (long long)blockIdx.x * n;
     SHARED_ARRAY(Real, warp_sums, kShared ? 1 : kWarps * kColumns);

@@ -1,5 +1,5 @@
-// What all kernels share: numbers as they are stored, vector loads, sums over lanes. Needs no header of
-// CUDA's: those are not part of every installation of CuPy.
+// Common parts of all kernels: storage types, vector loads, sums over lanes. No header of CUDA is needed,
+// since those are not part of every installation of CuPy.
 
 #ifdef __CUDACC_RTC__
 #define SHARED_ARRAY(T, name, size) __shared__ T name[size]
@@ -21,7 +21,7 @@ __device__ inline double widen(double x) { return x; }
 __device__ inline float widen(float x) { return x; }
 __device__ inline float widen(signed char x) { return float(x); }
 __device__ inline float widen(unsigned char x) { return float(x); }
-// whole numbers of more bits are computed with as doubles
+// integers of more bits are converted to doubles
 __device__ inline double widen(short x) { return double(x); }
 __device__ inline double widen(unsigned short x) { return double(x); }
 __device__ inline double widen(int x) { return double(x); }
@@ -50,11 +50,11 @@ __device__ inline float widen(BFloat16 x) { return float_of(unsigned(x.bits) << 
 
 // How a kernel reads the numbers of a storage type: as they are, or in units.
 //
-// Bytes are not converted at all. A byte b as the lowest bits of a float is b * 2^-149, exactly, and
-// multiply-adds take such numbers as fast as any other: a permutation of bytes and a multiply-add, where a
-// conversion costs four instructions, one of them at an eighth of the rate. What they are multiplied with is
-// raised by 2^80 and the product lowered by 2^69, so that no digit is lost for weights and factors between
-// 2^-57 and 2^47.
+// Bytes are not converted at all. A byte b as the lowest bits of a float is b * 2^-149, exactly, and a
+// multiply-add takes such a number as fast as any other. That is a permutation of bytes and a multiply-add,
+// whereas a conversion takes four instructions, one of them at an eighth of the rate. The other factor is
+// multiplied by 2^80 and the product by 2^69, so that no digit is lost for weights and factors between 2^-57
+// and 2^47.
 template <class Storage>
 struct Units {
     static constexpr bool kTiny = false;
@@ -77,7 +77,7 @@ struct TinyUnits {
     __device__ static float lowered(float x) { return x * 0x1p69f; }
     __device__ static float multiply_add(float x, float y, float sum) {
 #ifdef __CUDACC_RTC__
-        // CuPy's -ftz=true would take x for zero
+        // CuPy's -ftz=true would treat x as zero
         asm("fma.rn.f32 %0, %1, %2, %0;" : "+f"(sum) : "f"(x), "f"(y));
         return sum;
 #else
@@ -90,11 +90,11 @@ struct Units<unsigned char> : TinyUnits {};
 template <>
 struct Units<signed char> : TinyUnits {};
 
-// Number `i` of a word, in its units, by one instruction or by another one.
+// Number `i` of a word, in its units, by one of two instructions.
 //
-// Numbers of less than 32 bits wait in words for their second use: 16 bytes take 4 registers, and 16 as
-// floats. The compiler would rather keep what it converted them to the first time, in memory where registers
-// do not suffice. That the other instruction gives the same, but for a sign, it does not know.
+// Numbers of less than 32 bits are kept in words until their second use: 16 bytes take 4 registers, as floats
+// 16. The compiler would keep the converted numbers of the first use, in memory if registers do not suffice.
+// With another instruction for the second use it cannot know that the result is the same except for the sign.
 template <class T>
 struct FromWord;
 template <>
@@ -104,7 +104,7 @@ struct FromWord<unsigned char> {
     __device__ static float again(unsigned word, int i) { return float_of(__byte_perm(0, word, 0x0004 + i)); }
 };
 template <>
-struct FromWord<signed char> {  // by way of b + 128, which has no sign
+struct FromWord<signed char> {  // through b + 128, which is not negative
     using Bytes = FromWord<unsigned char>;
     static constexpr int kAgain = 1;
     __device__ static float first(unsigned word, int i) {
@@ -161,8 +161,8 @@ struct FromWord<short> : FromWholeWord<short> {};
 template <>
 struct FromWord<unsigned short> : FromWholeWord<unsigned short> {};
 
-// A vector that is loaded at once: 16 bytes at most, so the address must be a multiple of its size. `at`
-// gives one number in its units, `again` that times kAgain, `number` what it is.
+// A vector that is loaded at once: 16 bytes at most, with an address that is a multiple of its size. `at`
+// returns one number in its units, `again` that times kAgain, `number` its value.
 template <class T, int kSize, bool kWords = sizeof(T) < 4 && sizeof(T) * kSize >= 4>
 struct alignas(sizeof(T) * kSize < 16 ? sizeof(T) * kSize : 16) Pack {
     static constexpr int kAgain = 1;
@@ -202,10 +202,10 @@ __device__ inline Pack<T, kSize> load(const T* from) {
     return *reinterpret_cast<const Pack<T, kSize>*>(from);
 }
 
-// Sums of kRows x kValues numbers over kLanes neighbouring lanes, transposed on the way: at every step a lane
+// Sums of kRows x kValues numbers over kLanes adjacent lanes, by a transposed reduction: at every step a lane
 // keeps one half of the rows and gives the other half to its partner. Lane l ends with the sums of rows l *
-// kRows / kLanes onwards, one of them where there are more lanes than rows. Eight rows over 32 lanes take 9
-// shuffles, not 40.
+// kRows / kLanes onwards, one of them if there are more lanes than rows. Eight rows over 32 lanes take 9
+// shuffles instead of 40.
 template <int kOffset, int kRows, int kAll, int kValues, class Real>
 __device__ inline void transposed_sum(Real (&dots)[kAll][kValues], int lane) {
     if constexpr (kOffset > 0) {

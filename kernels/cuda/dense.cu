@@ -1,20 +1,20 @@
 // A pass over dense rows that reads each row from device memory once and uses it twice: for its products with
-// the weights, and, scaled by the pointwise formula between, for its share of the sum. In between the row
-// waits in registers.
+// the weights and, scaled by the result of the pointwise formula, for its contribution to the sum. In between
+// the row stays in registers.
 //
 //     kLanes threads share a row: a power of two up to 32 inside a warp, or all 32 * kWarps threads of the
 //     block. Each owns kPacks vectors of kVector columns: their weights, their part of the sum, their part of
-//     the rows. kRows rows are under way at once: their loads fly together, and a sum over lanes is cheaper
-//     for many rows than for one. With fewer than 32 lanes a row, 32 / kLanes rows lie side by side in a
-//     warp, so that its loads are contiguous.
+//     the rows. kRows rows are processed at once: their loads are in flight together, and a sum over lanes is
+//     cheaper for many rows than for one. With fewer than 32 lanes per row, a warp has 32 / kLanes adjacent
+//     rows, so that its loads are contiguous.
 //
 //     load rows -> products, lane by lane -> sum over lanes; now a lane owns some rows' margins
-//     -> pointwise formula, once a row -> every lane of a row gets its factor
+//     -> pointwise formula, once per row -> every lane of a row gets its factor
 //     -> own columns of the sum += factor * row
 //
-// A block takes one slice of rows. How rows are cut into slices depends on the shape of X alone (shapes.py),
-// a slice's sums leave as they are, and sum_slices adds them in order, in double: the same bits on every run.
-// No atomics. Row numbers and offsets are 64-bit: 2.1M x 1024 is already past 2^31.
+// A block processes one slice of rows. How rows are cut into slices depends on the shape of X alone
+// (shapes.py). The sums of each slice are written out, and sum_slices adds them in order, in double: the same
+// bits on every run, without atomics. Row numbers and offsets are 64-bit: 2.1M x 1024 is already past 2^31.
 
 #include "common.cuh"
 #include "pointwise.cuh"
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
             }
     };
 
-    // what the sums are in (the squares of numbers in units would be zero), and what is added up
+    // the unit of the sums (squares of numbers in units would be zero), and what is added up
     using Sum = typename Choose<Pass::kSquares, Units<Real>, Units<Storage>>::type;
     constexpr Real kSign = Pass::kSquares ? 1 : Pack<Storage, kVector>::kAgain;
     auto term = [](const Pack<Storage, kVector>& pack, int v) {
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
         else
             return pack.again(v);
     };
-    // many outputs have no registers for doubles
+    // with many outputs there are no registers for doubles
     using Total = typename Choose<kOutputs == 1, double, Real>::type;
     Real sum[kOutputs][kPacks * kVector] = {};
     Total value_total[kOutputs] = {}, factor_total[kOutputs] = {};
@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
         Real dots[kRows][kDots] = {};
 #pragma unroll
         for (int c = 0; c < kPacks; ++c) {
-            // else all weights are fetched ahead, into registers that are not there
+            // otherwise the compiler loads all weights ahead, for which there are no registers
             if constexpr (!kHeld) keep_order();
 #pragma unroll
             for (int d = 0; d < kDots; ++d) {
@@ -214,7 +214,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
     }
     if constexpr (!Pass::kSums) return;
 
-    // What the block leaves: sums over its lanes and warps, in a fixed order.
+    // The results of the block: sums over its lanes and warps, in a fixed order.
     Real* slice_sums = sums + (long long)blockIdx.x * kOutputs * n;
     if constexpr (kWholeBlock) {
 #pragma unroll
@@ -272,10 +272,10 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
     }
 }
 
-// out = what the slices left, added up in double: `columns` sums, then `extras` totals. A block takes kSummed
-// neighbouring numbers, the fewest that fill what memory is read in: few numbers keep few blocks busy, and
-// the slices are many. A thread takes one number of every blockDim.x / kSummed-th slice; what the threads
-// have is added in order.
+// out = the results of the slices, added up in double: `columns` sums, then `extras` totals. A block adds up
+// kSummed adjacent numbers, the fewest that fill a memory transaction, since few numbers keep only few blocks
+// busy and there are many slices. A thread takes one number of every blockDim.x / kSummed-th slice; the sums
+// of the threads are added in order.
 template <class Real>
 __global__ void sum_slices(const Real* __restrict__ sums, const double* __restrict__ totals, long long slices,
                            int columns, int extras, double* __restrict__ out) {

@@ -1,17 +1,17 @@
-// Compressed rows out of others (some rows, or other numbers in their places) for the kernels of sparse.cu;
-// and their sums in fixed point as numbers.
+// Compressed rows made of others (some of the rows, or the same pattern with other numbers) for the kernels
+// of sparse.cu; and conversion of their sums from fixed point.
 
 #include "common.cuh"
 #include "blocks.cuh"
 
-// How many entries rows have, by their numbers.
+// The number of entries of each of some rows.
 __global__ void row_lengths(const long long* indptr, const long long* rows, long long count,
                             long long* lengths) {
     for (long long i = first_of_grid(); i < count; i += threads_of_grid())
         lengths[i] = indptr[rows[i] + 1] - indptr[rows[i]];
 }
 
-// The entries of rows by their numbers, a warp a row; begins: where each goes.
+// Copies the entries of some rows, one warp per row; begins: the offset of each in the result.
 template <class Storage>
 __global__ void taken_entries(const Storage* data, const int* indices, const long long* indptr,
                               const long long* rows, const long long* begins, long long count,
@@ -31,7 +31,7 @@ __global__ void shifted(const long long* indptr, long long first, long long coun
     for (long long i = first_of_grid(); i < count; i += threads_of_grid()) out[i] = indptr[i] - first;
 }
 
-// Entries in float64 less the centre of their column.
+// Entries in float64, minus the centre of their column.
 template <class Storage>
 __global__ void moved(const Storage* data, const int* indices, const double* centre, long long count,
                       double* out) {
@@ -39,8 +39,8 @@ __global__ void moved(const Storage* data, const int* indices, const double* cen
         out[e] = double(widen(data[e])) - centre[indices[e]];
 }
 
-// Sums (n, outputs) in fixed point as numbers, in columns of a matrix of `columns`; exponents, shifts: those
-// of sparse.cu.
+// Converts sums (n, outputs) from fixed point, into columns of a matrix with `columns` columns; exponents and
+// shifts are those of sparse.cu.
 __global__ void unfixed(const long long* sums, const int* exponents, const int* shifts, int n, int outputs,
                         int columns, double* out) {
     for (long long e = first_of_grid(); e < (long long)n * outputs; e += threads_of_grid()) {
@@ -50,8 +50,8 @@ __global__ void unfixed(const long long* sums, const int* exponents, const int* 
     }
 }
 
-// A Gram matrix (n, n) whose upper triangle is given in fixed point, as the first rows and columns of out
-// (n + 1, n + 1); behind them the weighted sums of the columns and the sum of the weights.
+// out (n + 1, n + 1): a Gram matrix (n, n), whose upper triangle is given in fixed point; its last row and
+// column have the weighted sums of the columns and the sum of the weights.
 __global__ void unfixed_gram(const long long* sums, const int* exponents, int shift, const double* border,
                              const double* corner, int n, double* out) {
     const long long size = n + 1;

@@ -1,12 +1,12 @@
-// What is learned of labels and weights before the first pass: which classes there are, the code of each
-// label, how many rows and how much weight a class has, whether weights are what they may be.
+// Examination of labels and weights before the first pass: which classes there are, the code of each label,
+// the number of rows and the weight of each class, and whether weights are valid.
 //
-// Results of a block go out to be put together in order: no atomics, the same bits on every run.
+// Results of a block are written out to be combined in order: no atomics, the same bits on every run.
 
 #include "common.cuh"
 #include "blocks.cuh"
 
-// The least and the greatest label among those that a block sees. out: two of each block.
+// The least and the greatest label among the rows of a block. out: two numbers of each block.
 template <class Label>
 __global__ void label_range(const Label* y, long long m, Label* out) {
     Label least = y[0], most = y[0];
@@ -22,8 +22,8 @@ __global__ void label_range(const Label* y, long long m, Label* out) {
     }
 }
 
-// Codes of labels of two values, the least and the greatest of those in `ranges`. told: both of them, in
-// eight bytes each; then, for each block, how many are the greatest, and how many are neither.
+// Codes of labels of two values, the least and the greatest in `ranges`. told: both values, in eight bytes
+// each; then, for each block, the number of rows with the greatest one, and the number with neither.
 template <class Label>
 __global__ void label_codes(const Label* y, const Label* ranges, long long m, unsigned char* codes,
                             double* told) {
@@ -48,8 +48,8 @@ __global__ void label_codes(const Label* y, const Label* ranges, long long m, un
     }
 }
 
-// How many rows a class has, their weights, and how many of those are positive, class by class; s is null for
-// ones. out: three numbers of each block for each class.
+// For each class, the number of rows, the sum of their weights, and the number of positive weights; s is null
+// for ones. out: three numbers of each block for each class.
 template <class Real>
 __global__ void class_totals(const unsigned char* y, const Real* s, long long m, int classes, double* out) {
     for (int code = 0; code < classes; ++code) {
@@ -65,9 +65,9 @@ __global__ void class_totals(const unsigned char* y, const Real* s, long long m,
     }
 }
 
-// Which labels there are, by how far they are above the least one, which no label is by more than `range`.
-// seen, of zeros: ones of those that are there; behind them, whether a label is no whole number above it.
-// Many threads write the same 1 to a place at once, which is as good as one of them.
+// Which labels occur, by their distance from the least one, which is at most `range`. seen, initially zeros,
+// gets a 1 for each label that occurs; its last element says whether a label is not an integer in this range.
+// Many threads may write the same 1 to an element at once, which is harmless.
 template <class Label>
 __global__ void label_presence(const Label* y, Label least, int range, long long m, unsigned char* seen) {
     for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
@@ -77,15 +77,15 @@ __global__ void label_presence(const Label* y, Label least, int range, long long
     }
 }
 
-// codes[i]: that of a label, which `code` has by how far it is above the least one.
+// codes[i]: the code of a label, which `code` has by the label's distance from the least one.
 template <class Label, class Code>
 __global__ void label_lookup(const Label* y, Label least, const Code* code, long long m, Code* codes) {
     for (long long i = first_of_grid(); i < m; i += threads_of_grid())
         codes[i] = code[int(Label(y[i] - least))];
 }
 
-// Of weights: the first row whose weight is no number, infinite or negative, or m; the largest, their sum,
-// the least positive one, and how many are positive. out: those five of each block.
+// Of weights: the first row whose weight is NaN, infinite or negative, or m; the largest weight, the sum, the
+// least positive weight, and the number of positive weights. out: these five of each block.
 __global__ void weights_look(const double* s, long long m, double* out) {
     constexpr double kMost = 1.7976931348623157e308;
     double strange = double(m), largest = 0, least = kMost, sums[2] = {};
@@ -104,7 +104,7 @@ __global__ void weights_look(const double* s, long long m, double* out) {
         for (int k = 0; k < 5; ++k) out[5 * blockIdx.x + k] = told[k];
 }
 
-// How many weights are positive among the block_rows of each block, and which rows those are, in order.
+// The number of positive weights among the block_rows rows of each block, and their rows, in order.
 __global__ void positive_count(const double* s, long long m, long long block_rows, double* counts) {
     const long long begin = blockIdx.x * block_rows, end = begin + block_rows < m ? begin + block_rows : m;
     double count[1] = {};
@@ -128,7 +128,7 @@ __global__ void positive_rows(const double* s, long long m, long long block_rows
     }
 }
 
-// out[i] = s[i] / scale, or zero where the arithmetic of the passes would have a zero.
+// out[i] = s[i] / scale, or zero if that is zero in the arithmetic of the passes.
 template <class Real>
 __global__ void scaled_weights(const double* s, double scale, long long m, double* out) {
     for (long long i = first_of_grid(); i < m; i += threads_of_grid()) {
@@ -137,9 +137,9 @@ __global__ void scaled_weights(const double* s, double scale, long long m, doubl
     }
 }
 
-// The codes of one of several models, which are column `target` of y, and what its rows count: s, or 1 where
-// it is null, of those with bit `split` of their splits, if it is not negative, times the weights of their
-// classes, if those are not null. weights is null where all count one.
+// The codes of one of several models, which are column `target` of y, and the weights of its rows: s, or 1 if
+// s is null, for rows with bit `split` of their splits (for all rows if `split` is negative), times the
+// weights of their classes unless these are null. weights is null if all are one.
 template <class Real>
 __global__ void model_rows(const unsigned char* y, int targets, int target, const unsigned char* splits,
                            int split_bytes, int split, const Real* s, const Real* of_classes, long long m,

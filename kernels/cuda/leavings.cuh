@@ -1,9 +1,9 @@
-// What a block of outputs.cu leaves of its slice of rows: sums over its groups of warps and over its lanes,
-// always in the same order.
+// The results of a block of outputs.cu for its slice of rows: sums over its groups of warps and over its
+// lanes, always in the same order.
 
-// A group's sums lie with its warps' lanes as a tensor core has them, `column` being that of a block of 8.
-// The groups take turns: each adds its own to those before it in shared memory, and the last one writes
-// `columns` rows of n.
+// A group's sums are distributed over its warps' lanes as a tensor core returns them; `column` is that of a
+// block of 8. The groups take turns: each adds its own sums to those before it in shared memory, and the last
+// one writes `columns` rows of n.
 template <int kGroups, int kTiles, int kBlocks, class Column>
 __device__ inline void leave_sums(const float (&sum)[kTiles][kBlocks][4], int group, int g, int t,
                                   int columns, int n, Column column, int pitch, float* group_sums,

@@ -1,21 +1,20 @@
-// Rows made anew for what reads them next: less their centre, in the arithmetic of the pass, times the roots
-// of their curvatures.
+// Transformed copies of rows: minus their centre, in the arithmetic of the pass, times the square roots of
+// their curvatures.
 //
-//     kRoots   X~ = root * [X - 1c^T, 1], whose products by cuBLAS are a Hessian: root = sqrt(s * curvature)
-//              of one output, or a number of each row that is given
+//     kRoots   X~ = root * [X - 1c^T, 1], whose Gram matrix by cuBLAS is a Hessian: root is
+//              sqrt(s * curvature) of one output, or a given number for each row
 //     else     X~ = X - 1c^T, for the kernels of dense.cu
 //
 // A warp makes a row, so that the curvature of a row is computed by as many lanes as share its numbers, and
-// loads are neighbours.
+// loads are contiguous.
 
 #include "common.cuh"
 #include "blocks.cuh"
 #include "pointwise.cuh"
 
-// stride: numbers of X from row to row. centre: n, or null; z: margins, or null, and then they are made of
-// the weights w, n and an intercept; s: weights of rows, or null; roots: what rows are times, or null where
-// they come of those. columns: numbers of a row of out, zeros
-// beyond those above.
+// stride: distance of X's rows, in numbers. centre: n, or null; z: margins, or null if they are computed from
+// the weights w, n and an intercept; s: weights of rows, or null; roots: the factors of the rows, or null if
+// they are computed from z and s. columns: numbers of a row of out, zeros beyond those above.
 template <class Storage, class Real, bool kRoots>
 __global__ void made_rows(const Storage* X, long long stride, long long m, int n, const double* centre,
                           const Real* z, const Real* w, const Real* s, const Real* roots, int columns,

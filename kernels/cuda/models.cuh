@@ -1,14 +1,13 @@
-// The passes of outputs.cu as formulas on a row: which numbers stand in front of them, and the factors that
-// scale the row in the sum.
+// The passes of outputs.cu as formulas on a row: their inputs, and the factors that scale the row in the sum.
 
-// What a pass does: which numbers stand in front of the formula, and what is summed.
+// A pass: the inputs of its formula, and what is summed.
 struct Gradients {
     static constexpr bool kMargins = true, kProducts = false, kLoss = true, kSquares = false, kSums = true;
 };
 struct Products {  // margins, and products with vectors
     static constexpr bool kMargins = true, kProducts = true, kLoss = false, kSquares = false, kSums = true;
 };
-struct ProductsAt {  // of margins that are at hand
+struct ProductsAt {  // with known margins
     static constexpr bool kMargins = false, kProducts = true, kLoss = false, kSquares = false, kSums = true;
 };
 struct Diagonals {
@@ -18,14 +17,14 @@ struct OnlyMargins {
     static constexpr bool kMargins = true, kProducts = false, kLoss = false, kSquares = false, kSums = false;
 };
 
-enum Loss { kLogistic, kSoftmax, kSoftmaxes };  // of models side by side; of one model; of several
+enum Loss { kLogistic, kSoftmax, kSoftmaxes };  // models side by side; one model; several models
 
-// A model: the column of its codes, the bit that says who trains, or -1.
+// A model: the column of its codes, and the bit that says which rows it trains on, or -1.
 struct Model {
     int target, split;
 
     __device__ int code(const unsigned char* codes) const { return codes[target]; }
-    // What a row counts: nothing where it does not train, and times the weight of its class where there is
+    // The weight of a row: zero if the model does not train on it, times the weight of its class if there is
     // one.
     __device__ float weight(float w, const unsigned char* bits, const float* of_classes, int code) const {
         if (split >= 0) w = bits[split / 8] >> split % 8 & 1 ? w : 0.0f;

@@ -1,6 +1,6 @@
 // A pass over dense rows for up to 32 outputs, which reads each row from device memory once: softmax, or
-// models side by side that each have codes, rows and weights of their own. Products are those of tensor cores
-// (tensor.cuh), as good as float32's.
+// models side by side that each have their own codes, rows and weights. Products are made by tensor cores
+// (tensor.cuh), with the accuracy of float32.
 //
 //     A block takes one slice of rows, tile by tile, through a ring of tiles in shared memory that copies
 //     fill ahead of it. kAcross warps share kRows rows of a tile; the block's kWarps / kAcross groups have
@@ -9,9 +9,9 @@
 //     tile -> products of the warp's columns -> shared memory, added up over the warps -> pointwise formula,
 //     eight lanes a row -> factors to shared memory -> own columns of the sum += factors^T * tile
 //
-// Where the order of sums matters, everything depends on the layout of X alone, and a column of W on no
-// other: a model's sums have the same bits whoever shares the pass. Slices' sums leave as they are;
-// sum_slices (dense.cu) adds them in double.
+// The order of sums depends on the layout of X alone, and a column of W does not affect others: a model's
+// sums have the same bits whichever models share the pass. The sums of each slice are written out; sum_slices
+// (dense.cu) adds them in double.
 
 #include "common.cuh"
 #include "pointwise.cuh"
@@ -21,11 +21,11 @@
 #include "leavings.cuh"
 
 // X: as in dense.cu. weights: kTiles * 16 rows of n for each of margins and products, then as many intercepts
-// each. y: `targets` codes a row; splits: `split_bytes` bytes a row, or null; s: row weights, or null;
-// class_weights: a number for each code of each model, or null. columns: those in use; of `models` models
-// with `classes` columns each. known: margins at hand, `columns` a row; margins: where to put them, or null.
-// stages: tiles of the ring. sums: per slice, `columns` rows of n. totals: per slice, as many values and sums
-// of factors.
+// each. y: `targets` codes per row; splits: `split_bytes` bytes per row, or null; s: row weights, or null;
+// class_weights: a number for each code of each model, or null. columns: the number in use, of `models`
+// models with `classes` columns each. known: known margins, `columns` per row; margins: where to write them,
+// or null. stages: tiles of the ring. sums: per slice, `columns` rows of n. totals: per slice, as many values
+// and sums of factors.
 template <class Pass, Loss kLoss, class Storage, int kPiece, int kTiles, int kBlocks, int kRows, int kWarps,
           int kAcross, bool kHeld, int kResident>
 __global__ void __launch_bounds__(32 * kWarps, kResident)
@@ -110,11 +110,11 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
     for (int i = 0; i < stages - 1; ++i) begin_tile(i, i);
     for (int tile = 0, stage = 0, ahead = stages - 1; tile < tiles; ++tile) {
         wait_for_all_but(stages - 2);
-        group_meets();  // the tile is there for all, and nobody reads the one before it
+        group_meets();  // the tile is complete, and no thread still reads the one before it
         begin_tile(tile + stages - 1, ahead);
         ahead = stage;
 
-        // what the formula wants of the rows, asked for early
+        // the numbers of the rows that the formula needs are loaded early
         float weight[kTurns][kPer], at_hand[kTurns][kPer];
         int code[kTurns][kPer];
         const int base = tile * kTileRows + group * kRows;
@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
                 const int k = row_lane + 8 * j;
                 weight[turn][j] = at_hand[turn][j] = 0.0f;
                 code[turn][j] = 0;
-                const int model = kLoss == kSoftmax ? 0 : k;  // the only one is told to all lanes
+                const int model = kLoss == kSoftmax ? 0 : k;  // a single model's number goes to all lanes
                 if (Pass::kSums && there && (kLoss == kSoftmax ? j == 0 : k < models)) {
                     const float* of_classes =
                         class_weights ? class_weights + model * (kLoss == kLogistic ? 2 : classes) : nullptr;
@@ -234,7 +234,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
                                          factor, value);
 #pragma unroll
                 for (int j = 0; j < kPer; ++j) {
-                    if (is_row) {  // where the margins were that this lane alone has read
+                    if (is_row) {  // overwrites margins that only this lane has read
                         z_of(0, r)[row_lane + 8 * j] = factor[j];
                         value_total[j] += value[j];
                         factor_total[j] += factor[j];
@@ -288,7 +288,7 @@ __global__ void __launch_bounds__(32 * kWarps, kResident)
     }
     if constexpr (!Pass::kSums) return;
 
-    // What the block leaves.
+    // The results of the block.
     wait_for_copies<0>();
     __syncthreads();
     leave_sums<kGroups>(sum, group, g, t, columns, n, column, kColumns, reinterpret_cast<float*>(memory),

@@ -1,15 +1,15 @@
-// Passes over margins, which read no X: between two matrix products, along a line, and what predictions
-// make of them. The latter take margins whose rows and columns lie `row` and `column` numbers apart.
+// Passes over margins, which do not read X: between two matrix products, along a line, and for predictions.
+// The latter take margins whose rows and columns have the strides `row` and `column`.
 //
-// Losses and sums are added in double: each thread its rows in order, each block a tree of fixed shape, and
-// block sums go out to be added in order. No atomics: the same bits on every run.
+// Losses and sums are added in double: each thread adds its rows in order, each block in a tree of fixed
+// shape, and block sums are written out to be added in order. No atomics: the same bits on every run.
 
 #include "common.cuh"
 #include "blocks.cuh"
 #include "pointwise.cuh"
 
-// sigma, the error and the loss of all margins, each read once: as array code, a dozen kernels over vectors
-// of m. What stands between cuBLAS's two products where dense.cu has no kernel.
+// The residuals and losses of all margins, each read once, between cuBLAS's two products where dense.cu has
+// no kernel. In array code they would be a dozen kernels over vectors of m.
 template <class Real>
 __global__ void logistic_residual(const Real* z, const unsigned char* y, const Real* s, long long m,
                                   Real* residual, double* block_losses) {
@@ -40,7 +40,7 @@ __global__ void logistic_line(const Real* z0, const Real* z1, const unsigned cha
     block_sum(sums, block_sums);
 }
 
-// Whether a margin is no number or infinite; nobody writes `found`, which is zero, where all are finite.
+// Whether any margin is NaN or infinite; `found`, initially zero, is not written if all are finite.
 template <class Real>
 __global__ void nonfinite(const Real* z, long long row, long long column, long long m, int outputs,
                           int* found) {
@@ -51,7 +51,7 @@ __global__ void nonfinite(const Real* z, long long row, long long column, long l
         }
 }
 
-// The class of the largest margin, the first of those; of one margin, whether it is positive.
+// The class of the (first) largest margin; for a single margin, whether it is positive.
 template <class Real, class Code>
 __global__ void likeliest(const Real* z, long long row, long long column, long long m, int outputs,
                           Code* codes) {

@@ -1,5 +1,5 @@
-// The pointwise formulas of the logistic loss, for one row: what stands between a row's margins and its share
-// of a sum.
+// The pointwise formulas of the logistic loss, for one row: from its margins to the factor that scales it in
+// a sum.
 //
 // With t = exp(-|z|) <= 1 and the margin signed by its class, z~ = z for y = 1 and -z for y = 0:
 //
@@ -7,10 +7,10 @@
 //     residual   -+ (z~ > 0 ? t : 1) / (1 + t)      (- for y = 1; never sigma(z) - 1, which loses all digits)
 //     curvature  t / (1 + t)^2
 //
-// to within two units in the last place: fast-math versions would be the largest error of the whole pass. exp
-// is CUDA's own. In float, where few columns leave the formulas most of the time of a pass, what is known of
-// the arguments spares the rest: 1 + t lies in [1, 2], so that a division needs no special cases
-// (`over_normal`: none of a divisor near 1), and log1p(t) on [0, 1] is one polynomial.
+// to within two units in the last place; the error of fast-math versions would be the largest of the whole
+// pass. exp is CUDA's own. In float, the formulas take most of the time of a pass with few columns, so that
+// they make use of the range of their arguments: 1 + t is in [1, 2], so that a division needs no special
+// cases (`over_normal`, for a divisor near 1), and log1p(t) on [0, 1] is one polynomial.
 
 __device__ inline double over_normal(double a, double b) { return a / b; }
 __device__ inline float over_normal(float a, float b) {
@@ -58,9 +58,9 @@ __device__ inline Real logistic_curvature(Real z) {
     return t * share * share;
 }
 
-// A pass is its pointwise formula. From the products of a row with kDots vectors come, for each of K outputs,
-// a factor that scales the row in the sum (kSums) and, for the loss, a value. kSquares sums the row's squares
-// instead. kAt takes the margins behind the products: they are at hand.
+// A pass is its pointwise formula. From the products of a row with kDots vectors it computes, for each of K
+// outputs, a factor that scales the row in the sum (kSums) and, for the loss, a value. With kSquares, the
+// row's squares are summed instead. With kAt, known margins follow the products.
 
 template <int K>
 struct LossGradient {
@@ -94,7 +94,7 @@ struct HessianVector {  // the first K products are margins, the rest the produc
 };
 
 template <int K>
-struct ProductAt {  // as HessianVector, of margins at hand
+struct ProductAt {  // as HessianVector, with known margins
     static constexpr int kOutputs = K, kDots = K;
     static constexpr bool kSums = true, kSquares = false, kAt = true;
     template <class Real>

@@ -1,17 +1,17 @@
-// The pointwise formulas of the softmax loss, for one row whose margins lie with eight neighbouring lanes:
-// lane l has columns l, l + 8, ... of one or several models, each of `classes` neighbouring columns. `model`
-// is that of each of a lane's columns, or -1. Model i's code and weight, and the loss, lie with lane i % 8,
-// in place i / 8; those of an only model with all lanes.
+// The pointwise formulas of the softmax loss, for one row whose margins are distributed over eight adjacent
+// lanes: lane l has columns l, l + 8, ... of one or several models, each of `classes` adjacent columns.
+// `model` is that of each of a lane's columns, or -1. Model i's code and weight, and the loss, are in lane i
+// % 8, at place i / 8; those of a single model are in all lanes.
 //
-// With e = exp(z - max z) <= 1, sums run over the other classes: 1 - p would lose its digits as the fit gets
-// good.
+// With e = exp(z - max z) <= 1, sums run over the other classes, because 1 - p would lose its digits as the
+// fit gets good.
 
 template <int kSize, bool kOne>
 struct SoftmaxRow {
     int lane;        // of the eight
     int in_all, classes;
     int model[kSize];
-    float z[kSize];  // less the largest one of the model, after `exponentials`
+    float z[kSize];  // minus the largest one of the model, after `exponentials`
     float e[kSize];
 
     __device__ static float sum(float x) {
@@ -91,8 +91,8 @@ struct SoftmaxRow {
         }
     }
 
-    // The product with u is the same for u less any number; less that of the likeliest class no digits
-    // cancel.
+    // The product does not change if a number is subtracted from u; with u of the most likely class
+    // subtracted, no digits cancel.
     __device__ void product(const float (&weight)[kSize], const float (&u)[kSize], float (&factor)[kSize]) {
         exponentials();
         for (int i = 0; i < models(); ++i) {

@@ -2,19 +2,19 @@
 // share a row, form its products, apply the pointwise formula, and go over its entries again, which are in
 // the L1 cache by then, to add them to the sums of their columns.
 //
-// Those sums are met from all sides, so additions are atomic; and so that their order does not matter they
-// are additions of integers: a term of column j counts in units of 2^-(exponents[j] + shifts[k]), chosen by
-// the host so that all terms of a column together stay below 2^62. Rounding a term to its unit then errs by
-// less than 2^-62 of the largest sum that the column could have, which is below the rounding of the term
-// itself but where columns hold millions of numbers of twelve decades. The same bits on every run, at one
-// 64-bit addition for each entry and output. Rows, entries and offsets are 64-bit, columns 32-bit.
+// All threads add to those sums, so additions are atomic; and in order that their order does not matter, they
+// are additions of integers: a term of column j is rounded to a multiple of 2^-(exponents[j] + shifts[k]),
+// chosen by the host so that all terms of a column together stay below 2^62. The rounding error of a term is
+// then less than 2^-62 of the largest sum that the column could have, which is below the rounding of the term
+// itself unless columns have millions of numbers over twelve decades. The same bits on every run, for one
+// 64-bit addition per entry and output. Rows, entries and offsets are 64-bit, columns 32-bit.
 
 #include "common.cuh"
 #include "blocks.cuh"
 #include "pointwise.cuh"
 
-// A term as an integer in units of 2^-exponent; negative ones as their complement, which is how they are
-// subtracted.
+// A term as an integer in units of 2^-exponent; negative ones in two's complement, so that adding them
+// subtracts.
 __device__ inline unsigned long long fixed(double term, int exponent) {
     return (unsigned long long)llrint(scalbn(term, exponent));
 }
@@ -27,7 +27,7 @@ __device__ inline unsigned long long bits_of(double x) {
     return word.bits;
 }
 
-// A row's entries, scaled by the factors of its outputs, to the sums (n rows of kOutputs).
+// Adds a row's entries, scaled by the factors of its outputs, to the sums (n rows of kOutputs).
 template <int kOutputs, bool kSquares, int kLanes, class Storage, class Real>
 __device__ inline void add_row(const Storage* data, const int* indices, long long begin, long long end,
                                int lane, const Real (&factor)[kOutputs], const int* exponents,
@@ -43,7 +43,7 @@ __device__ inline void add_row(const Storage* data, const int* indices, long lon
 }
 
 // weights: n rows of kDots, then kDots intercepts. s: row weights, or null for ones. margins: kOutputs rows
-// of m, or null. sums: n rows of kOutputs, zeros at first. totals: per block, kOutputs values and kOutputs
+// of m, or null. sums: n rows of kOutputs, initially zeros. totals: per block, kOutputs values and kOutputs
 // sums of factors.
 template <class Pass, class Storage, class Real, int kLanes>
 __global__ void __launch_bounds__(kThreads)
@@ -96,8 +96,7 @@ __global__ void __launch_bounds__(kThreads)
     if constexpr (Pass::kSums) block_sum(total, totals);
 }
 
-// The product of the transposed matrix with factors (m rows of kOutputs): what `sparse` adds, of factors that
-// are given.
+// The product of the transposed matrix with given factors (m rows of kOutputs), added as in `sparse`.
 template <int kOutputs, class Storage, class Real, int kLanes>
 __global__ void __launch_bounds__(kThreads)
     transposed(const Storage* __restrict__ data, const int* __restrict__ indices,
@@ -138,8 +137,9 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-// What the host chooses exponents by: of every column the largest magnitude, as the bits of a double (which
-// order as integers do), and the number of entries; of all rows the largest squared norm, as bits.
+// The bounds from which the host computes the exponents: for every column, the largest magnitude, as the bits
+// of a double (which are ordered like integers), and the number of entries; for all rows, the largest squared
+// norm, as bits.
 template <class Storage>
 __global__ void __launch_bounds__(kThreads)
     reaches(const Storage* __restrict__ data, const int* __restrict__ indices,

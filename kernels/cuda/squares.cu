@@ -1,13 +1,12 @@
 // Sums of the squares of dense rows: over each column, and over each row with a scale for every column; and
-// weighted sums of rows by groups.
-// sum_slices of dense.cu adds up what the slices of the first leave.
+// weighted sums of rows by groups. sum_slices of dense.cu adds up the slices of the first.
 
 #include "common.cuh"
 #include "blocks.cuh"
 
-// A block takes a slice of rows and kThreads columns: the grid has one dimension, whose size bounds neither,
-// where a second one ends at 2^16 blocks. `lanes` threads, a power of two, go along a row, the others take
-// rows of their own. sums: per slice, n numbers.
+// A block takes a slice of rows and kThreads columns. The grid has one dimension, because a second one would
+// be limited to 2^16 blocks. `lanes` threads, a power of two, share a row; the others take rows of their own.
+// sums: per slice, n numbers.
 template <class Storage, class Real>
 __global__ void column_squares(const Storage* X, long long stride, long long m, int n, int lanes,
                                int slice_rows, Real* sums) {
@@ -30,14 +29,14 @@ __global__ void column_squares(const Storage* X, long long stride, long long m, 
     }
 }
 
-// scale[j] = m / squares[j], the inverse of a column's mean square, or 0 of a column of zeros.
+// scale[j] = m / squares[j], the inverse of a column's mean square, or 0 for a column of zeros.
 template <class Real>
 __global__ void inverse_means(const double* squares, long long m, int n, Real* scale) {
     for (long long j = first_of_grid(); j < n; j += threads_of_grid())
         scale[j] = squares[j] > 0 ? Real(m / squares[j]) : Real(0);
 }
 
-// norms[i] = sum over j of scale[j] * X[i, j]^2, a warp a row.
+// norms[i] = sum over j of scale[j] * X[i, j]^2, one warp per row.
 template <class Storage, class Real>
 __global__ void row_squares(const Storage* X, long long stride, long long m, int n, const Real* scale,
                             Real* norms) {
@@ -56,8 +55,8 @@ __global__ void row_squares(const Storage* X, long long stride, long long m, int
     }
 }
 
-// out[g] (n + 1, k) += the sum of [row, 1] times each of its k numbers of R over the rows of a group, which
-// are those of `order` from begins[g] on. A block takes a group, a thread some of its columns.
+// out[g] (n + 1, k) += the sum of [row, 1] times each of its k numbers of R over the rows of group g, which
+// are the elements of `order` from begins[g] on. A block processes a group, a thread some of its columns.
 template <class Real>
 __global__ void group_sums(const Real* X, long long stride, int n, const Real* R, int k,
                            const long long* order, const long long* begins, long long groups, double* out) {

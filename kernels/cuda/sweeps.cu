@@ -1,12 +1,15 @@
-// Sweeps over vectors with a number a row, which read no X and would be a dozen kernels each as array code.
+// Sweeps over vectors with a number per row, which do not read X; each would be a dozen kernels in array
+// code.
 //
-// Results of a block go out to be put together in order on the host: no atomics, the same bits on every run.
+// Results of a block are written out to be combined in order on the host: no atomics, the same bits on every
+// run.
 
 #include "common.cuh"
 #include "blocks.cuh"
 #include "pointwise.cuh"
 
-// The product rounded by itself: who draws rows compares numbers that are the same on every backend.
+// The product, rounded without being fused into an addition: draws of rows compare numbers that have to be
+// the same on every backend.
 __device__ inline float rounded_product(float x, float y) {
 #ifdef __CUDACC_RTC__
     return __fmul_rn(x, y);
@@ -22,7 +25,7 @@ __device__ inline double rounded_product(double x, double y) {
 #endif
 }
 
-// The sum of the masses, and how many are positive.
+// The sum of the masses, and the number of positive ones.
 template <class Real>
 __global__ void mass_total(const Real* mass, long long m, double* block_sums) {
     const long long stride = (long long)gridDim.x * kThreads;
@@ -34,7 +37,7 @@ __global__ void mass_total(const Real* mass, long long m, double* block_sums) {
     block_sum(sums, block_sums);
 }
 
-// What decides whether a row passes the bar by its hash: that of logreg_accel/backends/drawing.py.
+// Whether a row passes the bar by its hash, which is that of logreg_accel/backends/drawing.py.
 template <class Real>
 struct Draw {
     Real scale, even;
@@ -54,7 +57,7 @@ struct Draw {
     }
 };
 
-// Which rows pass. numbers: those of the rows, or null where they are counted from 0.
+// Which rows pass. numbers: the numbers of the rows, or null if they are counted from 0.
 template <class Real>
 __global__ void mass_above(const Real* mass, const unsigned* numbers, Real scale, Real even, float bar,
                            unsigned before, unsigned after, long long m, bool* passes) {
@@ -64,11 +67,11 @@ __global__ void mass_above(const Real* mass, const unsigned* numbers, Real scale
         passes[i] = draw.passes(mass[i], numbers ? numbers[i] : unsigned(i));
 }
 
-// The two kernels below follow mass_total in as many blocks, and nobody waits for the total in between: the
-// rows that pass where the masses are divided by their sum and `uniform` of it is spread evenly. A block has
-// neighbouring rows, so that those that pass go out in order.
+// The two kernels below follow mass_total, with the same number of blocks and without a wait for the total.
+// They find the rows that pass when the masses are divided by their sum and the share `uniform` of it is
+// spread evenly. A block has adjacent rows, so that those that pass are written in order.
 
-// The sums that mass_total left, added up in every block in the same order.
+// The total of the block sums of mass_total, added up in every block in the same order.
 struct Total {
     double mass, count;
 
@@ -86,7 +89,7 @@ struct Total {
     }
 };
 
-// How many rows of each block pass.
+// The number of rows of each block that pass.
 template <class Real>
 __global__ void mass_passing(const Real* mass, const unsigned* numbers, const double* block_sums,
                              double uniform, float bar, unsigned before, unsigned after, long long m,
@@ -99,8 +102,8 @@ __global__ void mass_passing(const Real* mass, const unsigned* numbers, const do
     block_sum(count, block_counts);
 }
 
-// The first `room` of them with their masses and, where `codes` is not null, their codes; told: the sum of
-// all masses, how many rows have any, and how many pass.
+// The first `room` of them with their masses and, unless `codes` is null, their codes; told: the sum of all
+// masses, the number of rows with positive mass, and the number that pass.
 template <class Real>
 __global__ void mass_taken(const Real* mass, const unsigned* numbers, const double* block_sums,
                            double uniform, float bar, unsigned before, unsigned after, long long m,
@@ -141,7 +144,7 @@ __global__ void mass_taken(const Real* mass, const unsigned* numbers, const doub
         told[0] = total.mass, told[1] = total.count, told[2] = double(place);
 }
 
-// Curvatures times weights, and times u where that is not null.
+// Curvatures times weights, and times u unless that is null.
 template <class Real>
 __global__ void logistic_curvatures(const Real* z, const Real* s, const Real* u, long long m, Real* out) {
     const long long stride = (long long)gridDim.x * kThreads;
@@ -159,8 +162,9 @@ __device__ inline double above_tangent(Real start, Real end, bool positive, Real
     return double(weight * ((there.loss - here.loss) - here.residual * (start - end)));
 }
 
-// How margins changed: the largest change, less the least and the most in favour of the row's own class, and
-// how far losses lie above their tangents. See `margin_change` of logreg_accel/backends/generic.py.
+// How margins changed: the largest change, minus the least and the largest change in favour of the row's own
+// class, and how far losses lie above their tangents. See `margin_change` in
+// logreg_accel/backends/generic.py.
 template <class Real>
 __global__ void logistic_change(const Real* start, const Real* end, const unsigned char* y, const Real* s,
                                 Real far, long long m, double* block_results) {

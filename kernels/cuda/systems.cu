@@ -1,4 +1,4 @@
-// Symmetric matrices out of sums, before they are factored: a kernel for each step, since CuPy would have to
+// Symmetric matrices made of sums, before they are factored: a kernel for each step, since CuPy would have to
 // compile half a dozen of its own.
 
 #include "common.cuh"
@@ -13,13 +13,13 @@ __global__ void mean_matrix(const double* sums, int columns, int size, double we
     }
 }
 
-// Curvature for shifts of all k weights of some features together, one for each block: the mean of the
-// diagonal, over k, in every place.
+// Adds curvature along shifts of all k weights of a feature together, one feature per block: the mean of its
+// diagonal elements, divided by k, is added to each element of its (k, k) block.
 __global__ void against_shifts(double* H, int size, int k, const int* features) {
     double* const block = H + (long long)features[blockIdx.x] * k * (size + 1);
     double trace = 0;
     for (int a = 0; a < k; ++a) trace += block[(long long)a * (size + 1)];
-    __syncthreads();  // before any of it changes
+    __syncthreads();  // all have read before any element changes
     for (int e = threadIdx.x; e < k * k; e += kThreads)
         block[(long long)(e / k) * size + e % k] += trace / ((double)k * k);
 }

@@ -1,14 +1,14 @@
-// Tensor cores in TF32, with what it takes to lose no digits of float32, and copies to shared memory that go
-// on while a kernel computes. Both want sm_80.
+// Tensor cores in TF32, used such that no digits of float32 are lost, and asynchronous copies to shared
+// memory. Both need sm_80.
 //
-// A TF32 number has 11 digits. A float is the sum of two of them to within 2^-21 of itself, and of the
-// product of two floats three of the four partial products are worth adding. Storage types of 16 and 8 bits
-// are one such number each.
+// A TF32 number has 11 binary digits. A float is the sum of two of them with a relative error of 2^-21, and
+// of the product of two floats, three of the four partial products are worth adding. Numbers of 16 and 8 bits
+// are one TF32 number each.
 //
-// Sums of a tensor core are cut off, not rounded: they are taken from it after a few products and added as
-// floats are.
+// Tensor cores truncate sums instead of rounding them. So sums are taken from them after a few products and
+// added up in float.
 
-// What the first number of a pair stands for, and what is left of it.
+// A number as a pair: the nearest representable one, and the rest.
 struct Split {
     unsigned high, low;
 };
@@ -19,15 +19,15 @@ __device__ inline unsigned bits_of(float x) {
     } word = {x};
     return word.bits;
 }
-// `high` is the nearest TF32; the last 13 bits of `low` are not looked at by a tensor core. To round them,
-// too, would make numbers of what is none: the addition carries into the exponent of NaN, which here is lost
-// from `high` alone.
+// `high` is the nearest TF32 number; a tensor core ignores the last 13 bits of `low`. They are not rounded,
+// because the addition would carry into the exponent of a NaN and make it a number, which here happens to
+// `high` alone.
 __device__ inline Split split(float x) {
     const unsigned high = (bits_of(x) + 0x1000u) & 0xffffe000u;
     return {high, bits_of(x - float_of(high))};
 }
 
-// A number as it is stored as float: exact, and in TF32 if it has 16 bits or fewer.
+// A stored number as a float: exact, and a TF32 number if it has 16 bits or fewer.
 __device__ inline float as_float(float x) { return x; }
 __device__ inline float as_float(Half x) { return widen(x); }
 __device__ inline float as_float(BFloat16 x) { return widen(x); }
@@ -36,7 +36,7 @@ __device__ inline float as_float(signed char x) {
     return float_of(0x4b000000u | ((unsigned(x) & 0xffu) ^ 0x80u)) - 8388736.0f;
 }
 
-// sum (16 x 8) += a (16 x 8) * b (8 x 8), each spread over the lanes of a warp: with g = lane / 4 and
+// sum (16 x 8) += a (16 x 8) * b (8 x 8), each distributed over the lanes of a warp: with g = lane / 4 and
 // t = lane % 4, a lane has
 //     a: (g, t) (g + 8, t) (g, t + 4) (g + 8, t + 4)     b: (t, g) (t + 4, g)
 //     sum: (g, 2t) (g, 2t + 1) (g + 8, 2t) (g + 8, 2t + 1)
@@ -52,7 +52,7 @@ __device__ inline void multiply_add(float (&sum)[4], const unsigned (&a)[4], con
 #endif
 }
 
-// Begins to copy kBytes to shared memory: 16, 8 or 4 in the background, fewer at once. Both addresses are
+// Starts copying kBytes to shared memory: 16, 8 or 4 bytes asynchronously, fewer at once. Both addresses are
 // multiples of kBytes.
 template <int kBytes>
 __device__ inline void copy_in_background(char* to, const char* from) {
@@ -72,7 +72,7 @@ __device__ inline void copy_in_background(char* to, const char* from) {
     }
 }
 
-// Rows in pieces of some bytes, as the threads of a group take them: one after the other.
+// Rows in pieces of some bytes, which the threads of a group take in turn.
 struct Pieces {
     int of_a_row, own_row, own_piece, more_rows, more_pieces;
 
@@ -83,7 +83,7 @@ struct Pieces {
           more_rows(threads / of_a_row),
           more_pieces(threads % of_a_row) {}
 
-    // Begins to copy this thread's pieces of some rows, which are `stride` bytes apart, to shared memory.
+    // Starts copying this thread's pieces of some rows, which are `stride` bytes apart, to shared memory.
     template <int kPiece, int kPitch>
     __device__ void copy(char* to, const char* from, long long stride, int rows) const {
         for (int row = own_row, piece = own_piece; row < rows; row += more_rows, piece += more_pieces) {
@@ -106,7 +106,7 @@ __device__ inline void end_of_copies() {
 #endif
 }
 
-// Waits until at most kLater groups of copies of this thread, the latest ones, are still under way.
+// Waits until at most kLater groups of copies of this thread, the latest ones, are still in progress.
 template <int kLater>
 __device__ inline void wait_for_copies() {
 #ifndef __CUDACC_RTC__
@@ -116,7 +116,7 @@ __device__ inline void wait_for_copies() {
 #endif
 }
 
-// The same for a number that the compiler does not know, up to 4.
+// The same for a number of groups, up to 4, that is not a compile-time constant.
 __device__ inline void wait_for_all_but(int later) {
     if (later <= 0)
         wait_for_copies<0>();

@@ -19,7 +19,7 @@ class dual:
     Every row has a residual, a variable of the dual problem. An epoch visits the rows in random order, and
     solves for the residual of each while all others are fixed; w, which is a sum over the rows, is kept up to
     date. The rate depends on C·‖x‖², but neither on the number of columns nor on their conditioning. The
-    duality gap, which is last after every epoch, proves the result.
+    duality gap, which is known after every epoch, proves the result.
 
     If more than `most` epochs would be needed, as for large C, or if epochs are not offered (a backend
     without compiled loops for them, more than two classes, no L2 penalty), Newton's method with conjugate
