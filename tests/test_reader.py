@@ -1,8 +1,10 @@
 """Tables as they come: how they are packed, separated and spelt; what is said if they cannot be read."""
 
 import bz2
+import gc
 import gzip
 import lzma
+import warnings
 import zipfile
 
 import pytest
@@ -51,6 +53,16 @@ def test_text_is_read_however_it_is_packed(tmp_path, name):
     assert pa.Table.from_batches(reader.batches()).to_pylist() == ROWS
     twice = [pa.Table.from_batches(reader.batches(["c", "a"])).to_pylist() for _ in range(2)]
     assert twice[0] == twice[1] == [{"c": row["c"], "a": row["a"]} for row in ROWS]
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_no_file_stays_open(tmp_path, name):
+    PACKED[name](tmp_path / name, TEXT.encode())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        TableReader(tmp_path / name).read()
+        gc.collect()
+    assert not told
 
 
 @pytest.mark.parametrize("separator", [",", "\t", ";", "|", " "])

@@ -62,19 +62,19 @@ def open_unpacked(path):
     ValueError
         It is a zip file without a table, or needs a library that is not installed.
     """
-    file = open(path, "rb")
-    kind = _packing_of(file)
+    with open(path, "rb") as file:
+        kind = _packing_of(file)
     if kind is None:
-        return file
+        return open(path, "rb")
     if kind == "zip":
-        return _only_member(path, file)
+        return _only_member(path)
     if kind == "zst":
-        return _unpacked_by_arrow(path, file)
+        return _unpacked_by_arrow(path)
     import bz2
     import gzip
     import lzma
 
-    return {"gzip": gzip, "bz2": bz2, "lzma": lzma}[kind].open(file)
+    return {"gzip": gzip, "bz2": bz2, "lzma": lzma}[kind].open(path)  # by name: a file would stay open
 
 
 def is_packed(path):
@@ -87,9 +87,9 @@ def _packing_of(file):
     return next((kind for mark, kind in _PACKED.items() if file.peek(8).startswith(mark)), None)
 
 
-def _only_member(path, file):
+def _only_member(path):
     try:
-        archive = zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path!r} is a damaged zip file ({error}).") from error
     names = [name for name in archive.namelist() if not name.endswith("/") and "__MACOSX/" not in name]
@@ -105,14 +105,14 @@ def _only_member(path, file):
     return archive.open(names[0])
 
 
-def _unpacked_by_arrow(path, file):
+def _unpacked_by_arrow(path):
     try:
         import pyarrow
     except ImportError as error:
         raise ValueError(
             f"{path!r} is packed by zstd, which needs pyarrow: pip install 'logreg-accel[arrow]'."
         ) from error
-    return pyarrow.CompressedInputStream(file, "zstd")
+    return pyarrow.CompressedInputStream(os.fspath(path), "zstd")
 
 
 def kind_of(path):
