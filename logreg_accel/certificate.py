@@ -132,12 +132,12 @@ class Certificate:
         return bound if bound <= enough else math.inf
 
     def _look_for_separation(self, point):
-        """Find out, if there is no penalty, whether steps keep raising margins and lower none.
+        """Find out, where weights have no penalty, whether steps keep raising margins and lower none.
 
         F then decreases forever along them: some rows are separated from the others (Albert and Anderson
         1984, Biometrika 71), and F has no minimum. A single step may look like that by accident.
         """
-        if self.penalty.there or self.previous is None:
+        if not self.separation.possible or self.previous is None:
             return
         change = yield ask.MarginChange(self.previous, point)
         self.separation.seen(point.w - self.previous.w, change, point.rounding / point.value)
@@ -157,7 +157,8 @@ class Certificate:
         Separated rows have almost no loss there, so that the other rows prove a lower bound of F*.
         """
         parameters = yield from self.separation.parameters(point)
-        step, most, known, self.far = self.separation.along, self.separation.most, False, True
+        step, most, self.far = self.separation.along, self.separation.most, True
+        known = self.separation.total  # that no bound is below 1
         for gain in _FAR if step is not None else ():
             far = yield ask.Evaluate(point.w + gain / most * step)
             bound = (yield from self.bound(far)) if far.value <= point.value * (1 + self.tol) else 1.0

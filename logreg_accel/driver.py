@@ -146,8 +146,7 @@ class Trial:
         self.verdict, self.separating = UNKNOWN, None  # on the best point
         self.promise, self.promised_on = start, None  # the best point on the rows of the last evaluation
         self.least_value = self.least_norm = self.least_score = self.least_estimate = math.inf
-        self.stale = self.idle = 0
-        self.satisfied = self.batched = False
+        self.stale, self.idle, self.satisfied, self.batched = 0, 0, False, False
 
     def questions(self):
         """A generator of all questions of this trial, which returns the Solution."""
@@ -164,8 +163,9 @@ class Trial:
         try:
             if status == ask.NOISE_FLOOR:
                 self.verdict = yield from self.certificate.close(self.best, self.verdict)
-                if (yield from self.certificate.separation.look(self.best, self.verdict.bound <= self.tol)):
-                    status = SEPARABLE
+            if self.may_recede and status in (ask.NOISE_FLOOR, ask.CONVERGED):
+                proven, separation = self.verdict.bound <= self.tol, self.certificate.separation
+                status = SEPARABLE if (yield from separation.look(self.best, proven)) else status
             if status == SEPARABLE:
                 self.separating = yield from self.certificate.separated(self.best)
             if status != ask.NOISE_FLOOR:

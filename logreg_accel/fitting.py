@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from . import ascent, clock, driver, elimination, options, small, streaming
+from . import ascent, clock, driver, elimination, one_sided, options, small, streaming
 from .backends import Choice, get_backend
 from .data import compute_dtype, spread_of
 from .data.sparse import conversion
@@ -135,7 +135,8 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
         penalty = options.by_weight(penalty, factors, scale, n, loss.n_outputs, model.fit_intercept)
         objective = Objective(rows, loss, penalty, model.fit_intercept)
         with streaming.checkpointed(checkpoint, rows, model, labelled, (chosen, name)):
-            solution = driver.run(
+            run = one_sided.run if one_sided.possible(solver, objective) else driver.run
+            solution = run(
                 continued(solver) if continued else solver,
                 objective,
                 objective.at.centred(start),

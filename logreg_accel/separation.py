@@ -18,18 +18,19 @@ _GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's 
 _LOWERED = 1e-6
 _ROUNDED, _SEVERAL = 1e-9, 30
 _LESS = 0.9
+_FEW = 0.1  # the same for the last step of a fit, which is examined if it still gains
 _CLEAR = 1e-5  # the same for a step that is examined once no step gains any more
 _COUNTS = 1e-3  # share of the largest component of a direction above which a parameter belongs to it
 _NULL = 1e-11
 _FAR = 1e6  # gain of a margin after which the loss of a separated row has vanished
 _NOTHING = 1e-6  # share of F that counts as zero
-_UNMOVED = 1e-2  # share of the largest gain by which a correction of the step may change any margin
+_UNMOVED = 1e-4  # share of the largest gain that other margins may lose by a corrected step
 _NO_CURVATURE = 1e-30
 _LOOKED_AT_UP_TO = 600  # number of parameters up to which a step is examined by means of a Hessian
 
 
 class Separation:
-    """Watches the steps of a fit without a penalty.
+    """Watches the steps of a fit some of whose weights have no penalty.
 
     Parameters
     ----------
@@ -39,6 +40,10 @@ class Separation:
 
     Attributes
     ----------
+    possible : bool
+        Whether any weight of a column has no penalty.
+    total : bool
+        Whether F was seen to fall towards nothing.
     there : bool
         Whether the steps have shown, up to rounding, that F has no minimum.
     along : ndarray or None
@@ -46,9 +51,12 @@ class Separation:
     """
 
     def __init__(self, start, box=None):
-        self.scale, self.size, self.box = start.scale, len(start.w), box
+        self.scale, self.size, self.box = start.scale + np.zeros(len(start.w)), len(start.w), box
+        self.held = (start.ridge + start.l1 + np.zeros(self.size)) > 0
+        self.possible = not self.held.any() or not self.held[: start.n_features * start.n_outputs].all()
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
-        self.there, self.doubted, self.along = False, _TWICE, None
+        self.there, self.doubted, self.along, self.goes_on = False, _TWICE, None, False
+        self.total = False
         self.clearest = _CLEAR, 0.0, None  # of the best step: the relative loss of others, the gain, the step
 
     def seen(self, step, change, relative):
@@ -57,7 +65,8 @@ class Separation:
         before, self.most = self.lost, change.most
         self.lost = -change.least / change.most if change.most > 0 else np.inf
         nothing = max(_ROUNDED, _SEVERAL * relative if self.size <= _LOOKED_AT_UP_TO else 0.0)
-        endless = change.most > _GAIN and not ended(step, self.box).any()
+        endless = change.most > _GAIN and not ended(self._free(step), self.box).any()
+        self.goes_on = endless and self.lost <= _FEW
         if endless and self.lost < self.clearest[0]:
             self.clearest = self.lost, self.most, step
         recedes = endless and (self.lost <= nothing or self.lost <= min(_LOWERED, _LESS * before))
@@ -78,24 +87,31 @@ class Separation:
 
     def seen_in(self, point, objective):
         """Whether steps, or F at a point, have shown that F has no minimum; a generator of questions."""
-        return self.there or (yield from separates(point, objective, self.box))
+        self.total = yield from separates(point, objective, self.box)
+        return self.there or self.total
 
     def look(self, point, proven):
-        """Whether a step has separated rows, once no step gains any more; a generator of questions.
+        """Whether a step has separated rows, once a fit has ended; a generator of questions.
 
         The last steps before a noise floor are mostly rounding. So the step that lowered other margins least
-        is examined instead, unless F is proven to be at its minimum.
+        is examined instead. If F is proven to be at its minimum, the last step is: it still raises the
+        margins of rows whose loss falls forever.
         """
         if self.size > _LOOKED_AT_UP_TO:
             return self.receding >= self.doubted
         if not self.receding:
-            if proven or self.clearest[-1] is None:
+            if proven and not self.goes_on or self.clearest[-1] is None and not proven:
                 return False
-            self.lost, self.most, self.direction = self.clearest
+            if not proven:
+                self.lost, self.most, self.direction = self.clearest
         return (yield from self._separates(point))
 
+    def _free(self, direction):
+        """The part of a direction along which no penalty grows: the weights that have one come to rest."""
+        return np.where(self.held, 0.0, direction)
+
     def _separates(self, point):
-        step = self.direction
+        step = self._free(self.direction)
         far = yield ask.Evaluate(point.w + min(_FAR, 1 / max(self.lost, 1 / _FAR)) / self.most * step)
         if far.value <= _NOTHING * point.value:
             return True
@@ -103,15 +119,19 @@ class Separation:
         slope = yield ask.HessianVector(far.w, step)
         diagonal = H.diagonal()
         resting = (step == 0) & (ended(np.ones(self.size), self.box) | ended(-np.ones(self.size), self.box))
+        resting |= self.held
         seen = (diagonal > _NO_CURVATURE * self.scale**2) & ~resting
         unit = seen / np.sqrt(np.where(seen, diagonal, 1))
         values, Q = scipy.linalg.eigh(H * unit * unit[:, None], check_finite=False)
         some = values > _NULL * values[-1]
         mended = unit * (Q[:, some] @ ((unit * slope) @ Q[:, some] / values[some]))
-        change = yield ask.MarginChange(point, (yield ask.Evaluate(point.w - mended)))
-        found = change.largest <= _UNMOVED * self.most and not ended(step - mended, self.box).any()
+        along = step - mended
+        change = yield ask.MarginChange(point, (yield ask.Evaluate(point.w + along)))
+        found = (
+            change.most > 0 and change.least >= -_UNMOVED * change.most and not ended(along, self.box).any()
+        )
         if found:
-            self.along = step - mended
+            self.along, self.most = along, change.most
         return found
 
     def parameters(self, point):
@@ -120,11 +140,12 @@ class Separation:
         Where columns are collinear, as one-hot ones beside an intercept are, many directions separate the
         same rows. The result is a direction of few parameters: that of the least ‖d‖₁ in scaled columns.
         """
-        d = point.w if self.direction is None else self.direction
+        d = self._free(point.w if self.direction is None else self.direction)
         if self.size <= _LOOKED_AT_UP_TO and self.box is None:
             # At the point separated rows have no curvature left: H there would hide what separates them.
             H = yield ask.Curvature(np.zeros(self.size), ask.MATRIX)
-            d = _sparsest(d, H, self.scale)
+            free = np.flatnonzero(~self.held)
+            d[free] = _sparsest(d[free], H[np.ix_(free, free)], self.scale[free])
         step = np.where(ended(d, self.box), 0.0, abs(d * self.scale))
         return step > _COUNTS * step.max(initial=0)
 

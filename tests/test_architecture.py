@@ -51,13 +51,14 @@ ROOMS = {
     "certificate": set("duality history metric repair separation solvers systems witnesses".split()),
     "driver": {"box", "certificate", "clock", "history", "rounding", "separation", "session", "solvers"},
     "rounding": {"history", "metric", "solvers"},
+    "one_sided": set("backends driver history objective penalty separation session solvers".split()),
     "session": {"backends", "clock", "solvers"},
     "small": {"backends", "clock", "coordinates", "driver", "history", "metric", "session", "solvers"},
     "checkpoint": {"backends"},
     "cluster": {"backends", "data", "rows"},
     "streaming": {"__init__", "checkpoint", "cluster", "data", "rows", "solvers"},
     "fitting": set("options ascent backends clock data driver elimination history losses".split())
-    | set("objective penalty small solvers streaming".split()),
+    | set("objective one_sided penalty small solvers streaming".split()),
     "interop": {"data", "driver", "estimator", "many"},
     "many": set(
         "backends clock data driver estimator fitting interop losses objective options penalty".split()

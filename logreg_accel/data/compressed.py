@@ -113,6 +113,11 @@ class CompressedRows(Matrix):
     def squared(self):
         return self._with_data(self.stored.data * self.stored.data)
 
+    def sides(self, R):
+        x, r = self.stored.data, R.sum(axis=1)
+        above, below, size = ((x > 0) * 1.0, (x < 0) * 1.0, abs(x.astype(np.float64)))
+        return self._with_data(above).T @ R, self._with_data(below).T @ R, self._with_data(size).T @ r
+
     def weighted_gram(self, c, positive):
         parts = self._half_dense or HalfDense(self.stored)
         if parts.nbytes <= _KEPT_UP_TO:

@@ -136,6 +136,11 @@ class Matrix:
         """Return X with every number squared."""
         return Matrix(self.stored * self.stored)
 
+    def sides(self, R):
+        """Compute (X > 0)ᵀ·R, (X < 0)ᵀ·R and |X|ᵀ·r for the sums r of R's rows, in float64."""
+        X, r = self.stored, R.sum(axis=1)
+        return (X > 0).T @ R, (X < 0).T @ R, abs(X.astype(np.float64)).T @ r
+
     def weighted_gram(self, c, positive):
         """Compute Xᵀ·diag(c)·X for c (rows, 1); `positive` states that no c is negative."""
         X, n = self.stored, self.shape[1]

@@ -127,6 +127,15 @@ class MemoryRows(DrawnRows):
     def columns_in_memory(self):
         return self._blocks[0].X if len(self._blocks) == 1 and not self.backend.on_device else None
 
+    def without(self, gone):
+        """The same rows, some of which (n_rows,) weigh nothing; their sum of weights stays what it was."""
+        rows, s = copy.copy(self), np.where(gone, 0.0, 1.0 if self._weights is None else self._weights)
+        parts = np.split(s, np.cumsum([block.X.shape[0] for block in self._given])[:-1])
+        rows._given = [b._replace(sample_weight=part) for b, part in zip(self._given, parts, strict=True)]
+        rows._weights, rows.counts, rows._norms, least = s, None, None, s[s > 0].min(initial=np.inf)
+        rows._blocks, rows.least_weight = [self.backend.upload(b) for b in rows._exactly_weighted()], least
+        return rows
+
     def exactly_weighted(self):
         if self._weights is None:
             return self
@@ -255,8 +264,7 @@ class SomeRows(MemoryRows):
             self, drawn_from.backend, n_rows, drawn_from.n_features, drawn_from.dtype, weight_sum, share
         )
         self.least_weight, self.n_classes = drawn_from.least_weight, drawn_from.n_classes
-        self.drawn_from, self.cost = drawn_from, cost
-        self._blocks = blocks
+        self.drawn_from, self.cost, self._blocks = drawn_from, cost, blocks
         self._columns = None  # the statistics of all rows are used
         self._of_models = {}
 

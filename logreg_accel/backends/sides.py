@@ -1,0 +1,76 @@
+"""The pass that finds columns which separate a class by themselves, and its body in array code."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .passes import Pass
+
+_FIRST_ROWS, _GROWTH = 64, 4
+
+
+class Sides(NamedTuple):
+    """What a pass of ColumnSides gives.
+
+    Attributes
+    ----------
+    above, below : ndarray (n, n_classes)
+        Rows of each class where a column is above zero, and below it.
+    size : ndarray (n,)
+        Σ |x| of every column.
+    seen : int
+        Rows that were counted: the count ends where no column is left that separates.
+    """
+
+    above: Any
+    below: Any
+    size: Any
+    seen: int
+
+    @property
+    def against(self):
+        """Rows of (up, down) that a growing weight moves away from their class, (n, n_classes) each: those of
+        the class that have the other sign, and those of other classes that have the same one."""
+        others = (part.sum(axis=1, keepdims=True) - part for part in (self.above, self.below))
+        above, below = others
+        return self.below + above, self.above + below
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnSides(Pass):
+    """-> Sides, of the rows of positive weight.
+
+    which : (n,) of bool, the columns that are asked about.
+    """
+
+    n_classes: int
+    which: Any
+
+    @staticmethod
+    def combine(parts):
+        """The Sides over all parts."""
+        return Sides(*(sum(each) for each in zip(*parts, strict=True)))
+
+
+def column_sides(backend, pass_, block):
+    """Rows are counted in pieces that grow, so that columns of which none separates cost next to nothing."""
+    (m, n), codes = block.X.shape, np.arange(pass_.n_classes)
+    found, start, rows = Sides(*np.zeros((2, n, len(codes))), np.zeros(n), 0), 0, _FIRST_ROWS
+    while start < m and _may_separate(found, pass_.which):
+        stop = min(start + rows, m)
+        of_class = (block.y[start:stop, None] == codes).astype(np.float64)
+        if block.sample_weight is not None:
+            of_class *= block.sample_weight[start:stop, None] > 0
+        sides = block.X.between(start, stop).sides(of_class)
+        found = ColumnSides.combine([found, Sides(*sides, stop - start)])
+        start, rows = stop, min(rows * _GROWTH, max(backend.tile_bytes // block.X.row_bytes, _FIRST_ROWS))
+    return found
+
+
+def _may_separate(found, which):
+    up, down = found.against
+    return bool(which.any()) and not (up[which].all() and down[which].all())
+
+
+BODIES = {ColumnSides: column_sides}

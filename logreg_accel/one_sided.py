@@ -1,0 +1,192 @@
+"""Fits where columns without a penalty separate rows by themselves, as a level does that one class has alone.
+
+Along the weight of a column whose signs agree with the classes, F falls forever, and the rows that have it
+end without a loss. A solver needs a step for every factor e by which that loss falls, and hundreds of
+products if there are many such levels. One look at the signs of X finds them. The other rows are then fitted
+alone, which takes what an ordinary fit takes, and what is proven of them holds for all: inf F is theirs.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import driver
+from .backends.passes import Margins
+from .backends.sides import ColumnSides
+from .history import ESTIMATED, SEPARABLE, norm_of
+from .objective import Objective
+from .penalty import Penalty
+from .separation import ended
+from .session import INTERRUPTED
+from .solvers import questions as ask
+
+_LEAD = 40.0  # of a typical row that a column separates: less than a rounding is left of its loss
+_LENGTHENED = 10.0  # times, as often as some rows have a column so little that their loss is still there
+_ROUNDS, _LONGEST, _EVALUATIONS = 20, 8, 3
+_NOTHING, _SMALL = 1e-14, 0.1  # of all rows, and of `tol`
+_ENDS = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, SEPARABLE}
+
+
+class Apart(NamedTuple):
+    """What is left of an objective without the rows that columns separate by themselves.
+
+    Attributes
+    ----------
+    rest : Objective or None
+        Of the other rows; None if no weight separates rows or all rows are separated.
+    start : ndarray (size,)
+        Weights that are far out, but where some classes of their rows compete on.
+    far : ndarray (size,)
+        Weights that separate rows from all other classes, which the rest does without.
+    reads : float
+        Reads of X that this took.
+    """
+
+    rest: Any
+    start: Any
+    far: Any
+    reads: float
+
+
+def run(solver, objective, w0, *, max_passes=None, callback=None, **limits):
+    """`driver.run` on the rows that no column separates by itself, where `possible`.
+
+    Parameters
+    ----------
+    solver, objective, w0, max_passes, callback, limits
+        As of `driver.run`.
+
+    Returns
+    -------
+    Solution
+        Of status "separable" if there are such columns, unless a budget was exhausted.
+    """
+    rest, start, far, reads = _apart(objective, getattr(solver, "box", None))
+    if max_passes is not None:
+        max_passes = max(max_passes - reads - bool(far.any()), 1.0)
+    if rest is None:
+        begin = w0 if far.any() else w0 + start  # where all rows are separated, a step or two show it
+        found = driver.run(solver, objective, begin, max_passes=max_passes, callback=callback, **limits)
+    else:
+        tell = callback and (lambda record, w: callback(record, w + far))
+        begin = np.where(far == 0, w0 + start, 0.0)
+        found = driver.run(solver, rest, begin, max_passes=max_passes, callback=tell, **limits)
+        found = _of_all(found, objective, far, limits["tol"])
+    later = [record._replace(n_passes=record.n_passes + reads) for record in found.history]
+    found = found._replace(n_passes=found.n_passes + reads, history=later)
+    named = (far != 0) | (start != 0)
+    if not named.any() or found.status not in _ENDS:
+        return found
+    also = named if found.separating is None else named | found.separating
+    return found._replace(status=SEPARABLE, separating=also)
+
+
+def possible(solver, objective):
+    """Whether rows can be counted, and weights of columns grow without a penalty.
+
+    An offset would be part of the margins that tell which rows a column has.
+    """
+    rows, partial = objective.rows, getattr(solver, "partial", False)
+    here = rows.in_memory and not rows.backend.on_device and rows.offset_scale is None
+    return here and not partial and bool(_free(objective).any())
+
+
+def _free(objective):
+    """Which columns have no penalty, (n_features,). Those far from zero have no zeros and do not count."""
+    penalty, at = objective.penalty, objective.at
+    held = (np.zeros(at.size) + penalty.l1 + penalty.l2).reshape(-1, at.n_outputs)[: at.n_features] > 0
+    return ~held.any(axis=1) & (np.zeros(at.n_features) == (0 if at.centre is None else at.centre))
+
+
+def _apart(objective, box):
+    """Columns that separate, then those that separate what is left of the rows, and so on."""
+    at, rows, free, rest = objective.at, objective.rows, _free(objective), None
+    start, far, reads = np.zeros(at.size), np.zeros(at.size), 0.0
+    for _ in range(_ROUNDS):
+        sides = rows.sum(ColumnSides(max(at.n_outputs, 2), free))
+        reads += sides.seen / max(rows.n_rows, 1)
+        toward = _directions(sides, free, at, box)
+        alone = _decide(sides, toward)
+        start += at.flat(np.where(alone, 0.0, toward))
+        if not alone.any():
+            break
+        step, reads = at.flat(np.where(alone, toward, 0.0)), reads + 1
+        lead = _lead(objective, rows, step)
+        far = _LENGTHENED * far + _long_enough(lead) * step  # the rows before must not fall back
+        rows = rows.without(lead > 0)
+        if not rows.least_weight < np.inf:
+            return Apart(None, start, far, reads)
+        rest, free = _on(objective, rows, far), free & (toward[:-1] == 0).all(axis=1)
+    return Apart(rest, start, far, reads)
+
+
+def _directions(sides, free, at, box):
+    """Weights (n + 1, k) that move no row away from its class: none has the sign for that."""
+    there, k = sides.above.sum(axis=1) + sides.below.sum(axis=1), at.n_outputs
+    up, down = ((against == 0) & (free & (there > 0))[:, None] for against in sides.against)
+    length = np.divide(_LEAD * there, sides.size, out=np.zeros(len(there)), where=sides.size > 0)
+    W = np.zeros((len(there) + 1, k))
+    W[:-1] = length[:, None] * (up.astype(float) - down)[:, -k:]  # of two classes, towards the second one
+    return at.columns(np.where(ended(at.flat(W), box), 0.0, at.flat(W)))
+
+
+def _decide(sides, toward):
+    """Which columns (n + 1, 1) leave no competition to the class of any row that has them."""
+    W = toward[:-1] if toward.shape[1] > 1 else np.append(np.zeros_like(toward[:-1]), toward[:-1], axis=1)
+    own = np.eye(W.shape[1], dtype=bool)
+    others = np.where(own, -np.inf, W[:, None]).max(axis=2), np.where(own, np.inf, W[:, None]).min(axis=2)
+    above, below = (sides.above == 0) | (W > others[0]), (sides.below == 0) | (W < others[1])
+    alone = (toward[:-1] != 0).any(axis=1) & above.all(axis=1) & below.all(axis=1)
+    return np.append(alone, False)[:, None]
+
+
+def _lead(objective, rows, step):
+    """How far a step moves each row (m,) towards its class, away from all others."""
+    Z = rows.to_host(rows.sum(Margins(objective.at.columns(step))))
+    return objective.loss.lead(Z, rows.labels()).min(axis=1)
+
+
+def _long_enough(lead):
+    """The multiple of a step after which next to nothing is left of the loss of the rows that it moves."""
+    lead, m = lead[lead > 0].astype(np.float64), len(lead)
+    times = _LENGTHENED ** np.arange(_LONGEST)
+    left = (np.exp(-t * lead).sum() / m for t in times)
+    return next((t for t, loss in zip(times, left, strict=True) if loss <= _NOTHING), times[-1])
+
+
+def _on(objective, rows, far):
+    """The objective on other rows, where weights that are far stay at 0: their columns are empty there."""
+    penalty, none = objective.penalty, np.zeros(len(far))
+    held = Penalty(penalty.l2 + (far != 0), penalty.l1 + none, penalty.modulus)
+    return Objective(rows, objective.loss, held, objective.fit_intercept)
+
+
+def _of_all(found, objective, far, tol):
+    """The Solution for all rows, where one for the rest is known.
+
+    What the rest is above its minimum, and what is left of the other rows, is what F is above its infimum.
+    """
+    reads = 0
+    while reads < _EVALUATIONS:
+        try:
+            point, reads = objective.answer(ask.Evaluate(found.w + far)), reads + 1
+        except KeyboardInterrupt:
+            return found._replace(w=found.w + far, suboptimality=1.0, bound=1.0, status=INTERRUPTED)
+        left = max(point.value - found.value, 0.0)
+        if left <= _SMALL * tol * point.value:
+            break
+        far = _LENGTHENED * far
+
+    def beside(known):
+        return min((known * found.value + left) / point.value, 1.0) if point.value > 0 else known
+
+    last = found.history[-1]._replace(value=point.value)
+    return found._replace(
+        w=point.w,
+        value=point.value,
+        gradient_norm=norm_of(point.gradient),
+        suboptimality=beside(found.suboptimality),
+        bound=beside(found.bound),
+        history=[*found.history[:-1], last],
+        n_passes=found.n_passes + reads,
+    )
