@@ -23,6 +23,7 @@ from .solvers import questions as ask
 _LEAD = 40.0  # of a typical row that a column separates: less than a rounding is left of its loss
 _LENGTHENED = 10.0  # times, as often as some rows have a column so little that their loss is still there
 _ROUNDS, _LONGEST, _EVALUATIONS = 20, 8, 3
+_LEAST = 1e-20  # mean size of a column's numbers, below which weights would leave the range of float32
 _NOTHING, _SMALL = 1e-14, 0.1  # of all rows, and of `tol`
 _ENDS = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, SEPARABLE}
 
@@ -123,8 +124,9 @@ def _apart(objective, box):
 def _directions(sides, free, at, box):
     """Weights (n + 1, k) that move no row away from its class: none has the sign for that."""
     there, k = sides.above.sum(axis=1) + sides.below.sum(axis=1), at.n_outputs
-    up, down = ((against == 0) & (free & (there > 0))[:, None] for against in sides.against)
-    length = np.divide(_LEAD * there, sides.size, out=np.zeros(len(there)), where=sides.size > 0)
+    seen = free & (sides.size > _LEAST * there)
+    up, down = ((against == 0) & seen[:, None] for against in sides.against)
+    length = np.divide(_LEAD * there, sides.size, out=np.zeros(len(there)), where=seen)
     W = np.zeros((len(there) + 1, k))
     W[:-1] = length[:, None] * (up.astype(float) - down)[:, -k:]  # of two classes, towards the second one
     return at.columns(np.where(ended(at.flat(W), box), 0.0, at.flat(W)))
