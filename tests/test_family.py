@@ -3,6 +3,9 @@
 `python tests/family FIRST LAST` prints the table of any seeds, `python tests/family --show SEED` one problem.
 """
 
+import dataclasses
+
+import numpy as np
 import pytest
 from family.judge import FAULTS, Truth, judge, judged
 from family.problems import problem
@@ -51,10 +54,14 @@ def test_the_truth_is_known(found):
 
 
 def test_rows_that_are_nearly_without_a_loss_do_not_spoil_a_proof():
-    """Steps along which they are separated raise their margins by 1 for ever: each was too long to prove."""
+    """Steps along which they are separated raise their margins by 1 for ever: each was too long to prove.
+
+    In float64, since coefficients of float32 are rounded by more.
+    """
     given = problem(54035)
+    given = dataclasses.replace(given, X=given.X.astype(np.float64))
     found = judge(given, Truth(given), {"solver": "newton-cholesky", "tol": 1e-10, "backend": "numpy"})
-    assert found.status == "converged" and found.least <= found.bound <= 1e-10
+    assert found.status == "separable" and found.least <= found.bound <= 1e-10
 
 
 @pytest.mark.parametrize(
