@@ -25,7 +25,6 @@ from .systems import Matrix
 
 _ROUNDS = 5
 _LEFT = 1e-6  # share of the sums that may remain after a repair
-_SURE = 10  # a bound is raised by so many rounding errors of F
 
 
 class BoxCertificate(Certificate):
@@ -104,7 +103,7 @@ class BoxCertificate(Certificate):
         else:
             return math.inf
         unit = np.where(self.start.scale > 0, self.start.scale, 1.0)
-        enough = _SURE * self._error(point) + _LEFT * (abs(g) / unit).max() * unit
+        enough = duality.SURE * self._error(point) + _LEFT * (abs(g) / unit).max() * unit
         if not (np.where(free, abs(g + curved), 0.0) <= enough).all():
             return math.inf
         change = yield ask.MarginChange(point, (yield ask.Evaluate(w + step)))
@@ -121,7 +120,7 @@ class BoxCertificate(Certificate):
         error = self._error(point)
         hidden = metric.lost(point.gradient, error) + metric.cost(error, 1.0) + short
         hidden += 2 * duality.of_margins(point, self.start) ** 2
-        return (math.sqrt(gap) + math.sqrt(hidden)) ** 2 * (1 + _SURE * np.finfo(np.float64).eps)
+        return (math.sqrt(gap) + math.sqrt(hidden)) ** 2 * (1 + duality.SURE * np.finfo(np.float64).eps)
 
     def _last_word(self, best, verdict):
         if verdict.bound <= self.tol:

@@ -30,7 +30,6 @@ _LOOSE, _TIGHT = 1e-6, 1e-9
 """A bound above the first is made tighter where that is cheap; for small X, the goal is the second."""
 
 _FAR = 1e3, 1e6  # rises of the margins of separated rows that are tried
-_EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 
 
 class Certificate:
@@ -206,7 +205,7 @@ class Certificate:
         self.partial, self.share, self.tried = 0.0 if point.value == 0 else 1.0, 0.0, False
         if not 0 < point.value < math.inf:
             return self.partial
-        self.exact = point if point.rounding < _EXACT * point.value else None
+        self.exact = point if point.rounding < duality.EXACT * point.value else None
         if self.exact is None and self.rows is not None and self.reads_left() >= 1:
             self.exact = _with_loss((yield ask.Evaluate(point.w, self.rows)))
         if self.exact is not None:  # otherwise values are not precise enough to be compared

@@ -16,6 +16,8 @@ import numpy as np
 import scipy.linalg
 import scipy.special
 
+EXACT = 1e-12  # relative rounding below which the arithmetic is float64
+SURE = 10  # rounding errors by which a bound is raised, and up to which a sum counts as zero
 _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
 _MARGINS = 1 << 12, 1 << 10  # rows that a plain bound uses: for a few outputs, fewer rows say as much
 _STEPS = 30

@@ -114,8 +114,8 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     if model.verbose:
         say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
     began = clock.now()
-    if chosen == "numpy" and _plainly(model, labelled, name, start, continued, checkpoint):
-        found = _shortly(
+    if chosen == "numpy" and _is_small(model, labelled, name, start, continued, checkpoint):
+        found = _solve_small(
             model, labelled, loss, total_weight, progress, [conversion(X, matrix.stored), HEADINGS]
         )
         if found is not None:
@@ -151,7 +151,7 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     return Fitted(solution, chosen, Choice(name, reason), scale)
 
 
-def _plainly(model, labelled, name, start, continued, checkpoint):
+def _is_small(model, labelled, name, start, continued, checkpoint):
     """Whether `small` applies: few numbers, only an L2 penalty, no warm start and no checkpoint."""
     if name != "newton-cholesky" or streaming.is_streamed(labelled) or model.C == math.inf:
         return False
@@ -161,7 +161,7 @@ def _plainly(model, labelled, name, start, continued, checkpoint):
     return not start.any() and small.suits(labelled.block, loss_of(len(labelled.classes)).n_outputs)
 
 
-def _shortly(model, labelled, loss, total_weight, progress, headings):
+def _solve_small(model, labelled, loss, total_weight, progress, headings):
     """The Solution of `small`, or None."""
     budget = small.Budget(clock.now(), model.max_passes or math.inf, model.max_seconds or math.inf)
     return small.solution(

@@ -25,9 +25,7 @@ _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
 """Each step along which some rows are separated raises their margins by 1 and leaves a third of the
 decrement, so that such steps never end; a jump removes the loss of these rows at once."""
 _NOTHING = 1e-28  # relative decrement that counts as zero
-_EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 _FINE = 1e-10  # times √F: bounds below this may miss the loss of rows whose slopes are lost in rounding
-_SURE = 10  # a bound is raised by so many rounding errors of F
 _LITTLE = 1e-4  # share of a bound by which it may be overstated
 
 
@@ -146,7 +144,7 @@ class Repair:
         # Directions hidden in another round do not matter for the bound of this one.
         metric, residual, short, way = proof
         if not self.whole and metric.vague and metric.bounded:
-            if self.point.rounding >= _EXACT * self.point.value:  # rounding to float32 hides the slopes
+            if self.point.rounding >= duality.EXACT * self.point.value:  # float32 hides the slopes
                 allowed = self.l1 * self.wanted / self.point.value
                 if self.penalty.has_l1 and metric.misses(residual, self._error(), allowed):
                     return math.inf
@@ -160,7 +158,7 @@ class Repair:
         bound += float(self._error() @ abs(way))  # without curvature, the errors of sums count linearly
         if not self.whole and self.exactly and least <= self.wanted < bound:
             return (yield from self._gap_of_exact_sums())
-        return bound * (1 + _SURE * self.point.rounding / self.point.value)
+        return bound * (1 + duality.SURE * self.point.rounding / self.point.value)
 
     def _is_seen_by_others(self, metric):
         """Whether rows outside S have losses that S does not show: nearly separated rows have almost no
@@ -171,7 +169,7 @@ class Repair:
 
     def _gap_of_exact_sums(self):
         """Compute the bound again, from a gradient of all rows that is summed in float64."""
-        if not self.exactly or self.point.rounding < _EXACT * self.point.value:
+        if not self.exactly or self.point.rounding < duality.EXACT * self.point.value:
             return math.inf
         rows = yield ask.Draw(ask.Witnesses(math.inf, 0))
         exact = yield ask.Evaluate(self.point.w, rows)
@@ -191,7 +189,7 @@ class Repair:
     def _unrepaired(self, there, residual, metric):
         """The bound without a repair, inf if sums exceed their rounding; and what rounding may add to it."""
         some = np.where(self.fixed, abs(residual), 0.0)
-        if not (some <= _SURE * self._error()).all():
+        if not (some <= duality.SURE * self._error()).all():
             return math.inf, 0.0
         return self._gap(there, 0.0), metric.cost(some, 1.0) if some.any() else 0.0
 
@@ -295,6 +293,6 @@ class Repair:
         """½·εᵀH⁻¹ε for the rounding ε of the gradient, or a larger number if that is at most `little`."""
         if self.whole:
             return metric.cost(self._error(), 1.0)
-        if self.point.rounding < _EXACT * self.point.value:
+        if self.point.rounding < duality.EXACT * self.point.value:
             return 0.0
         return metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows), little)

@@ -1,4 +1,4 @@
-"""Weights rounded to the dtype of the coefficients, such that margins change as little as they can."""
+"""Rounding of weights to the dtype of the coefficients, such that margins change as little as possible."""
 
 import numpy as np
 import scipy.linalg
@@ -18,20 +18,20 @@ from .solvers.questions import (
     Unrounded,
 )
 
-_LIFT = 1e-13  # of a unit diagonal, beside which rounding errors of the Hessian are small
+_LIFT = 1e-13  # added to a unit diagonal; the rounding errors of the Hessian are smaller
 
 _ENDED = CONVERGED, ESTIMATED, NOISE_FLOOR  # statuses that depend on how near the weights are
 
 
 def once(objective, solver, found, taken_on, goes_on):
-    """The Solution of a run that rounding stopped, continued with weights that are rounded at its end alone;
-    None where there are no sums in float64, or all weights keep their digits.
+    """Return the Solution of a run that rounding stopped, continued with weights that are rounded only at the
+    end; None if there are no sums in float64, or if coefficients are float64.
 
     Parameters
     ----------
     objective : Objective
     solver : callable Start -> generator of questions
-        That continues.
+        The solver that continues.
     found : Solution
     taken_on : function (solver, objective, Solution) -> Solution
     goes_on : function () -> bool
@@ -53,19 +53,19 @@ def once(objective, solver, found, taken_on, goes_on):
 
 
 def nearest(w, free, exact):
-    """A solver whose only step goes from its start to rounded weights near w, where they are better.
+    """Return a solver whose only step goes from its start to rounded weights near w, if they are better.
 
     Parameters
     ----------
     w : ndarray (size,)
     free, exact : Objective
-        Points of the first are not rounded; those of the second, of which the start is one, are.
+        Points of the first are not rounded; those of the second, such as the start, are.
     """
 
     def solve(start):
         best, aim = (yield Evaluate(start.w)), w
         if start.n_outputs > 1 and not (np.any(start.ridge) or np.any(start.l1)):
-            aim = without_shifts(w, start.n_outputs)  # what all classes have in common may be large
+            aim = without_shifts(w, start.n_outputs)  # a common shift of all classes may be large
         tried = [exact.at.rounded(aim)]
         if len(aim) <= LOOKED_AT_UP_TO:
             tried.append(one_by_one(exact.at, aim, (yield Curvature(aim, MATRIX, on=free))))
@@ -79,10 +79,10 @@ def nearest(w, free, exact):
 
 
 def one_by_one(at, w, H):
-    """Weights that are rounded one after another, the later ones moved to where H wants them for the earlier.
+    """Round weights one after another, and move the rest to the minimum of ½·dᵀHd for the errors made so far.
 
-    The columns of w may be nearly collinear: then errors that are rounded on their own add up along them, and
-    only together can they cancel. Weights whose errors cost most go first. Those that are zero stay so.
+    If columns are nearly collinear, errors of weights that are rounded independently add up along them; here
+    they can cancel. Weights whose errors cost most are rounded first. Weights that are zero remain zero.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def test_two_classes(name, on_device, solver, dtype):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_few_wide_rows_from_the_host_choose_a_solver(name, n_classes):
-    """Which asks what kernels there are before the rows are uploaded."""
+    """The choice asks which kernels there are before the rows are uploaded."""
     X, _, _, _ = draw(500, 512, "float32")
     y = np.argmax(X[:, :n_classes] + np.random.default_rng(0).gumbel(size=(500, n_classes)), axis=1)
     model = LogisticRegression(backend=name, tol=1e-4).fit(X, y)
@@ -58,7 +58,7 @@ def test_softmax(name, on_device, solver):
 
 @pytest.mark.parametrize("far", [False, True])
 def test_sparse_rows_in_float64(name, far):
-    """As proofs read some of them, with columns that are moved or none."""
+    """Proofs read some of the rows like this, with or without centred columns."""
     X, y, s, W = draw(300, N, "float32", weighted=True)
     X[:, 1:] *= np.random.default_rng(1).random((300, N - 1)) < 0.4
     centre = np.where(np.arange(N) == 0, 0.5, 0) if far else np.zeros(N)

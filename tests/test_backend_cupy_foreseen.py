@@ -1,4 +1,4 @@
-"""The kernels that a fit asks for are those that threads compiled while its rows travelled."""
+"""The kernels that a fit requests are those that threads compiled while its rows were uploaded."""
 
 import concurrent.futures
 import importlib
@@ -56,7 +56,7 @@ def test_what_a_fit_asks_for_was_foreseen(compiler, kind, n_classes):
 
 
 def test_a_kernel_that_still_waits_is_compiled_by_who_asks(compiler, monkeypatch):
-    """Whatever is before it, and whether or not the threads ever come to it."""
+    """Whichever kernels are before it, and whether or not a thread ever gets to it."""
     occupied = concurrent.futures.ThreadPoolExecutor(1)
     release, begun = threading.Event(), threading.Event()
     monkeypatch.setattr(compiler, "_threads", lambda: occupied)

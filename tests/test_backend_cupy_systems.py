@@ -1,4 +1,4 @@
-"""Systems on a GPU, or the stand-in for one: matrices out of sums, and their factors."""
+"""Systems on a GPU, or the stand-in for one: matrices made of sums, and their factors."""
 
 import importlib
 
@@ -62,7 +62,7 @@ def test_a_factor_solves_over_decades_of_scale(name, on_device, shape):
 
 
 def test_a_singular_matrix_is_lifted(name, on_device):
-    """A column that no row has is one of its reasons."""
+    """One cause is a column that is zero in all rows."""
     backend, H = on_device(name), positive(rank=5)
     H[3] = H[:, 3] = 0
     x = backend.factor(backend.xp.asarray(H), 1e-10)(H @ np.ones(P))
@@ -73,7 +73,7 @@ def test_a_singular_matrix_is_lifted(name, on_device):
 
 
 def test_a_matrix_from_the_host(name, on_device):
-    """As proofs factor one: it stays as it is, and where it is not positive definite, that is told."""
+    """Proofs factor such a matrix: it is not changed, and None is returned unless it is positive definite."""
     backend, A = on_device(name), positive()
     kept, v = A.copy(), np.random.default_rng(1).standard_normal((P, 2))
     solve, diagonal = backend.cholesky(A)

@@ -1,4 +1,4 @@
-"""What nobody waits for on a GPU once our kernels are kept: templates of CuPy's, which it would compile."""
+"""Once our kernels are in the cache, no fit on a GPU waits for CuPy to compile a template of its own."""
 
 import functools
 import importlib
@@ -53,7 +53,7 @@ def test_predictions_of_rows_on_the_device_take_none(asked, n_classes, name):
 
 @pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
 def test_weights_on_the_device_take_none(asked, solver):
-    """Some of which are zero."""
+    """Some of the weights are zero."""
     X, y, s = problem(2, weighted=True)
 
     def fit():
@@ -65,7 +65,7 @@ def test_weights_on_the_device_take_none(asked, solver):
 
 @pytest.mark.parametrize("kind", [np.int64, np.float32, np.uint8])
 def test_labels_of_several_classes_on_the_device_take_none(asked, kind):
-    """Neither do weights of float32, which are brought to float64."""
+    """Nor do float32 weights, which are converted to float64."""
     X, y, s = problem(7, weighted=True)
     sums = []
 
@@ -96,7 +96,7 @@ def test_dense_rows_of_several_classes_take_none(asked, place, solver):
 
 @pytest.mark.parametrize("n_classes, solver", [(2, "newton-subsampled"), (4, "newton-cholesky")])
 def test_systems_on_the_device_take_none(asked, monkeypatch, n_classes, solver):
-    """As they are where parameters are many."""
+    """Systems of many parameters are solved there."""
     X, y, s = problem(n_classes, weighted=True)
 
     def fit():
@@ -137,7 +137,7 @@ def test_sparse_rows_take_none(asked, n_classes, weighted, solver):
     ],
 )
 def test_offsets_take_none(asked, solver, n_classes, sparse):
-    """By which float32 is read in float64."""
+    """With an offset, float32 rows are read in float64."""
     X, y, s = problem(n_classes, weighted=True)
     X = scipy.sparse.csr_array(X * (np.random.default_rng(0).random(X.shape) < 0.3)) if sparse else X
     offset = (
@@ -162,7 +162,7 @@ def test_columns_far_from_zero_take_none(asked, solver, n_classes):
     [(2, True, "auto"), (2, False, "lbfgs"), pytest.param(4, True, "auto", marks=pytest.mark.slow)],
 )
 def test_many_models_take_none(asked, n_classes, weighted, solver):
-    """Their proofs gather rows, which are centred in float64, and take them for one model after the other."""
+    """Their proofs gather rows, which are centred in float64, and use them for one model after the other."""
     X, y, s = problem(n_classes, weighted)
     Y = np.stack([y, np.roll(y, 1)], axis=1)
     several = functools.partial(fit_many, X, Y, C=[0.1, 1.0], sample_weight=s, tol=1e-6)

@@ -230,7 +230,7 @@ def test_doctor(capsys):
 
 
 def test_doctor_compiles_ahead_and_says_so(capsys, monkeypatch, tmp_path):
-    """On the stand-in of one small fit: all of them take minutes."""
+    """One small fit stands in for all fits, which would take minutes."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("logreg_accel.cli.doctor._fits", lambda *what: None)
     code, out, told = run("doctor", "--warm", "--json", capsys=capsys)

@@ -1,4 +1,4 @@
-"""What the command line remembers of the columns that are no features."""
+"""A model remembers the columns that were not features, for later files on the command line."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What `solver="auto"` takes where X is a source: more is computed where that spares a read."""
+"""The choice of `solver="auto"` for a source: it computes more where that saves a read."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def sparse(m, n, entries, k=1):
 
 
 def choice(whole, l1=False):
-    """What auto takes for rows in memory, and for the source."""
+    """The solvers that "auto" chooses for rows in memory and for the source."""
     usual = resolve_solver("auto", whole.n_features, whole.n_rows, whole.nbytes, False, whole.n_outputs, l1)
     return usual[0], sparing_reads(usual, whole)[0]
 
@@ -88,7 +88,7 @@ def test_many_parameters_under_an_l1_penalty_have_no_hessian():
 
 
 def test_a_sample_under_an_l1_penalty_is_none_of_most_rows():
-    """Half of the rows are none: the fit would begin without a sample."""
+    """A sample of half of the rows is refused: the fit would begin without one."""
     usual, dear = choice(dense(60_000, 100, 8), l1=True)
     assert isinstance(usual, prox_newton) and 2 * usual.rows_per_parameter * 808 >= 60_000
     assert 12 <= dear.rows_per_parameter <= 0.3 * 60_000 / 808
@@ -115,7 +115,7 @@ def test_wide_rows_take_a_part_of_the_reads_and_have_the_same_optimum():
 
 
 def test_the_choice_depends_on_the_source_alone(monkeypatch):
-    """With any memory that has room; a solver that is asked for is left as it is."""
+    """It is the same for any sufficient memory; a solver that the user names is not changed."""
     X, y = one_hot(20_000, 450)
     chosen = []
     monkeypatch.setattr(streaming, "check_room", lambda labelled, solver, k: chosen.append(solver) or 0)
@@ -157,7 +157,7 @@ def test_a_fit_with_samples_of_one_size_takes_the_same_path_from_a_source(seed):
 
 
 def test_proofs_of_large_sources_move_more_rows(monkeypatch):
-    """Otherwise they fail at points that are proven in memory, and the solver has to go on."""
+    """Otherwise proofs would fail at points that are proven in memory, and the solver would continue."""
     monkeypatch.setattr("logreg_accel.rows.stream.WITNESSES", 40_000)
     X, y = many_rows(10, 1)
     in_memory = LogisticRegression(backend="numba").fit(X, y).n_passes_

@@ -1,4 +1,4 @@
-"""Raw tables: full columns of any scale beside levels that a few rows have, in Hessians and in proofs."""
+"""Raw tables: dense columns of any scale beside rare levels, in Hessians and in proofs."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_a_hessian_of_sparse_rows_is_that_of_dense_ones(levels):
 
 
 def test_the_work_of_a_hessian_counts_entries():
-    """BLAS starts threads for large products alone, and they spin where other cores are busy."""
+    """BLAS starts threads for large products only, since they spin while other cores are busy."""
     X = table(3000, 2, 400)
     question = ask.Curvature(np.zeros(X.shape[1] + 1), ask.SOLVE)
     for given, much in ((X, True), (scipy.sparse.csr_array(X), False)):
@@ -103,7 +103,7 @@ def test_proofs_of_raw_columns_take_blocks_of_classes():
 
 @pytest.mark.parametrize("share, dense", [(0.6, True), (0.15, False)])
 def test_numpy_keeps_a_sample_as_it_would_keep_all_rows(share, dense):
-    """The Hessian of a thin sample takes its fuller columns alone to BLAS; a dense copy is read whole."""
+    """The Hessian of a sparse sample uses BLAS only for its fuller columns; a dense copy is read whole."""
     rng = np.random.default_rng(5)
     X = rng.standard_normal((900, 20)) * (rng.random((900, 20)) < share)
     objective = Objective.from_arrays(scipy.sparse.csr_array(X), rng.random(900) < 0.4, backend="numpy")

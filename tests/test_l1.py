@@ -70,7 +70,7 @@ def test_the_quadratic_model_is_solved(name):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_model_is_left_where_weights_gain_little(seed, monkeypatch):
-    """Fewer systems for nearly all of the decrease: a step of the fit takes another model afterwards."""
+    """Fewer systems give nearly all of the decrease: the next step of the fit has a new model anyway."""
     rng = np.random.default_rng(seed)
     A = rng.standard_normal((200, 60)) * np.logspace(-2, 0, 60)
     A[:, ::3] += 0.9 * A[:, 1::3]
@@ -87,7 +87,8 @@ def test_a_model_is_left_where_weights_gain_little(seed, monkeypatch):
 
 
 def test_a_new_sample_is_drawn_where_it_spares_steps():
-    """Of many rows it is cheap; of nearly all of them it takes several steps, and few are left."""
+    """A sample of many rows is cheap; one of nearly all rows takes as long as several steps, of which few
+    are left."""
     here = Point(np.ones(100), 0.5, np.zeros(100), 1e-12)
     start = Start(here.w, n_rows=10**6, n_features=99, entries=99 * 10**6, tol=1e-6)
     few = start._replace(n_rows=20_000, entries=10 * 20_000)

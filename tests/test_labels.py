@@ -49,7 +49,7 @@ def test_strings_of_pandas_and_arrow_are_labels(kind):
 @pytest.mark.parametrize("kind", ["list", "tuple", "object", "U", "U0", "category", "str", "arrow", "polars"])
 @pytest.mark.parametrize("order", ["mixed", "sorted"])
 def test_strings_of_any_kind_have_the_classes_and_codes_of_a_sort(kind, order):
-    """And counts; unused categories, and classes that a look at some labels misses, change nothing."""
+    """So are the counts; unused categories, and classes that a sample of the labels lacks, change nothing."""
     names = np.array(["b", "ä", "abc", "c"], dtype=object)[np.random.default_rng(0).integers(0, 3, 5000)]
     names[4321] = "c"
     names = np.sort(names) if order == "sorted" else names

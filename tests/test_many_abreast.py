@@ -1,4 +1,4 @@
-"""Models that are fitted beside each other, each by a thread: with the same bits, and called off together."""
+"""Models that are fitted at the same time, each by a thread: with the same bits, and stopped together."""
 
 import threading
 

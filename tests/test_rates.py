@@ -1,4 +1,4 @@
-"""Scores that are made without scikit-learn are those that it makes."""
+"""Scores that are computed without scikit-learn have its values."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from logreg_accel.many.rates import accuracy, roc_auc
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("digits", [1, 6])
 def test_rates_are_those_of_scikit_learn(weighted, dtype, digits):
-    """With equal margins and weights of zero; sums of m weights round by m units in the last place."""
+    """Also with equal margins and zero weights; a sum of m weights is rounded by up to m units in the last
+    place."""
     rng = np.random.default_rng(digits)
     for m in (2, 3, 50, 400):
         z, y = rng.standard_normal(m).astype(dtype).round(digits), rng.permutation(np.arange(m) % 2)

@@ -29,7 +29,7 @@ def test_weights_of_nearly_collinear_columns_are_rounded_together(solver, C):
 
 
 def test_what_all_classes_have_in_common_is_not_rounded():
-    """Without a penalty it may be far larger than what differs between them."""
+    """Without a penalty, a common shift of the weights may be far larger than their differences."""
     X, told = powers(400)
     X[:, 3] = 1.7e9 + np.arange(400)
     codes = np.digitize(told, [19.9, 20, 20.1])

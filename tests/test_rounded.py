@@ -1,4 +1,4 @@
-"""Whole numbers that float64 has not are told of by column, wherever X comes from, and nothing else is."""
+"""Integers that float64 cannot represent are reported by column, for any kind of X, and nothing else is."""
 
 import warnings
 
@@ -60,7 +60,7 @@ def test_arrays_have_the_numbers_of_columns(layout):
 
 
 def test_sources_tell_the_sum_of_all_files(tmp_path):
-    """Also where the cache is found, and on workers."""
+    """Also if the cache is found, and on workers."""
     for i in range(2):
         FRAME.assign(y=Y).to_parquet(tmp_path / f"{i}.parquet")
     files = {"data": tmp_path / "*.parquet", "target": "y", "cache": tmp_path / "cache"}
@@ -87,7 +87,7 @@ def test_text_is_told_of_as_it_is_written(tmp_path, suffix, monkeypatch):
 
 
 def test_labels_beyond_are_kept_apart(tmp_path):
-    """Two that float64 has as one."""
+    """Two labels that are equal in float64."""
     labels = (1 << 53) + Y
     FRAME[["x"]].assign(y=labels).to_parquet(tmp_path / "0.parquet")
     model = LogisticRegression().fit(scan(tmp_path / "0.parquet", target="y"))

@@ -179,7 +179,7 @@ def test_faults_of_text_name_the_line(shards, tmp_path):
 
 @pytest.mark.parametrize("name, opened", [("a.svm", open), ("a.svm.gz", gzip.open), ("a.svm.xz", lzma.open)])
 def test_faults_of_svmlight_name_the_line(tmp_path, name, opened, monkeypatch):
-    """In any range of bytes, of packed files too, which are read whole."""
+    """In any range of bytes, and in compressed files, which are read whole."""
     monkeypatch.setattr("logreg_accel.data.shards.CHUNK", 1000)
     monkeypatch.setattr("logreg_accel.data.svmlight._LINES", 7)
     lines = ["# a comment", *(f"{i % 2} 1:{i} 3:0.5" for i in range(300))]

@@ -78,7 +78,7 @@ def arrays(folder, n, budget, classes=2):
 
 
 def tables(folder, parts, town=True):
-    """Each is one group of rows, of which Arrow keeps much more than a batch if it is let."""
+    """Write tables of one row group each, of which Arrow would keep much more than a batch by default."""
     rng, m = np.random.default_rng(0), 700_000
     for i in range(parts):
         frame = pd.DataFrame(rng.standard_normal((m, 12)), columns=list("abcdefghijkl"))
@@ -96,7 +96,7 @@ def one_table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two_tables(tmp_path_factory):
-    """Their pattern, and the file of a model of some of their rows."""
+    """The pattern of the tables, and the file of a model of some of their rows."""
     folder = tmp_path_factory.mktemp("two")
     pattern = tables(folder, 2, town=False)
     some = pd.read_parquet(folder / "0.parquet")[:1000]
@@ -108,7 +108,7 @@ def two_tables(tmp_path_factory):
     "n, megabytes", [(30, 140), *(pytest.param(n, 200, marks=pytest.mark.slow) for n in (10, 100))]
 )
 def test_the_budget_of_memory_holds(tmp_path, n, megabytes):
-    """For data of four times the budget, and 10 % more at most."""
+    """For data of four times the budget, the process grows by at most 10 % more than the budget."""
     budget = megabytes * 1_000_000
     assert peak_of(arrays(tmp_path, n, budget), budget) <= 1.1 * budget
 
@@ -122,7 +122,7 @@ def test_the_budget_of_memory_holds(tmp_path, n, megabytes):
     ],
 )
 def test_the_budget_of_memory_holds_for_a_cross_validation(tmp_path, n, classes, what):
-    """Folds, labels, scores and margins of all rows included."""
+    """This includes folds, labels, scores and margins of all rows."""
     budget = 200_000_000
     assert peak_of(arrays(tmp_path, n, budget, classes), budget, what) <= 1.1 * budget
 
@@ -150,7 +150,7 @@ def test_the_least_budget_that_is_told_of_tables_holds(one_table):
     ],
 )
 def test_the_budget_holds_for_predictions(two_tables, what):
-    """Of more rows than it has room for, however many they are."""
+    """The predictions are of more rows than the budget has room for."""
     budget, (pattern, model) = 120_000_000, two_tables
     assert peak_of(pattern, budget, what, model) <= 1.1 * budget
 

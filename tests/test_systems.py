@@ -1,4 +1,4 @@
-"""The systems of a proof: how often they are factored, and what their solutions are worth."""
+"""The systems of a proof: how often they are factored, and how accurate their solutions are."""
 
 import math
 import warnings
@@ -46,7 +46,7 @@ def by_solving(H, ridge, error, more, active):
 @pytest.mark.parametrize("one_ridge", [True, False])
 @pytest.mark.parametrize("seed", range(20))
 def test_what_errors_cost_with_other_rows_follows_from_one_factor(factored, seed, one_ridge):
-    """A second one is made where ridges have all sizes, so that a few products do not tell."""
+    """A second one is computed only if ridges have all sizes, for which a few products do not suffice."""
     H, ridge, error, more, active = system(seed, one_ridge)
     cost = Matrix(H, None, active, ridge, True).cost(error, more)
     exact = by_solving(H, ridge, error, more, active)

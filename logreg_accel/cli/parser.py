@@ -44,7 +44,9 @@ def command_line():
 
     add_train(verb)
     _add_models(verb)
-    _add_measurements(verb)
+    _add_doctor(verb)
+    _add_bench(verb)
+    _add_demo(verb)
     _add_examples(verb)
     return parser
 
@@ -96,8 +98,8 @@ def _add_models(verb):
     )
 
 
-def _add_measurements(verb):
-    """Verbs about this machine."""
+def _add_doctor(verb):
+    """The verb about this machine."""
     doctor = verb(
         "doctor", "doctor", "show which backends are usable on this machine, and why the others are not"
     )
@@ -108,6 +110,9 @@ def _add_measurements(verb):
         "then uses numba from 2 MiB of X on (without --warm: from 32 MiB on)",
     )
 
+
+def _add_bench(verb):
+    """The verb that compares an evaluation with a plain read."""
     bench = verb(
         "bench", "bench", "measure how close an evaluation comes to the speed of a plain read", quiet=True
     )
@@ -142,6 +147,9 @@ def _add_measurements(verb):
         "--output", metavar="OUT.svg", help="draw the roofline into this file (needs the extra [report])"
     )
 
+
+def _add_demo(verb):
+    """The verb that shows what the package does."""
     demo = verb(
         "demo",
         "demo",

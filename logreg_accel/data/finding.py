@@ -5,10 +5,10 @@ import os
 
 
 def find_files(patterns):
-    """The files that paths, patterns such as "part-*.csv" and folders stand for, in the order of their names.
+    """Return the files of paths, patterns such as "part-*.csv" and folders, in the order of their names.
 
-    A file that patterns or folders find twice, by links of any kind or because they overlap, is taken once:
-    its rows would count twice. Files that are named themselves are taken as often as they are named.
+    A file that patterns or folders find twice, because of links or because they overlap, is taken only once.
+    Files that are named themselves are taken as often as they are named.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def find_files(patterns):
 
 
 def _once(paths, known):
-    """Of each file that is not known one path, in their order: that which is no link, where there is one."""
+    """Return a path for each file that is not known, in their order, and not a link if there is another."""
     names = {}
     for path in sorted(paths, key=os.path.islink):
         names.setdefault(_file_of(path), path)
@@ -41,7 +41,7 @@ def _once(paths, known):
 
 
 def _file_of(path):
-    """What all names of a file have in common; a link to nothing is told when it is opened."""
+    """An identifier that all names of a file share; for a broken link, its path, which fails when opened."""
     try:
         status = os.stat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Fits models one by one, each from its neighbours on the path of penalties, or some beside each other."""
+"""Separate fits of models, each started from its neighbours on the path of penalties, some in parallel."""
 
 import itertools
 import math
@@ -13,16 +13,16 @@ from .start import onward
 _BUDGETS = {driver.MAX_PASSES, driver.MAX_SECONDS, driver.CALLBACK, driver.MAX_ITER}
 
 _COPIES, _MATRICES, _FACTORED = 3, 6, 4096
-"""What a fit takes beside X, roughly: copies of X, and matrices of the parameters, up to so many of them."""
+"""Approximate memory of a fit beside X: copies of X, matrices, and their largest size in parameters."""
 
 
 class OneByOne:
     """Fits the rest of a table: models that were not fitted together, and those that have no proof.
 
     Models of equal penalty, such as those of the splits of a cross-validation, do not depend on each other.
-    As many as there are threads, and memory for them, are fitted at a time, each by one thread, since a fit
-    leaves other threads idle between its passes; those that remain take all threads, one after the other. A
-    budget of passes is spent in a fixed order, one model at a time.
+    As many as there are threads and as memory allows are fitted at the same time, each by one thread, since a
+    fit leaves other threads idle between its passes. The remaining ones use all threads, one after the other.
+    With a budget of passes, models are fitted one at a time, so that it is spent in a fixed order.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class OneByOne:
         self.run, self.starts = run, starts
         self.paths: dict = {}
         self.done = 0
-        self.stopped = False  # by the callback: the remaining models get no time
+        self.stopped = False  # whether the callback has stopped all fits: the remaining ones get no time
         self.called_off = threading.Event()
         self.telling = threading.Lock()
 
@@ -60,12 +60,12 @@ class OneByOne:
             try:
                 passes[at] = self._fit_next(which[at], 1)
             except BaseException:
-                self.called_off.set()  # for the fits on other threads
+                self.called_off.set()  # ends the fits on other threads
                 raise
 
         if beside:
             self.run.backend.each(fit, beside)
-            session.n_passes = before + sum(passes)  # in this order, whichever ended first
+            session.n_passes = before + sum(passes)  # the order must not depend on which fit ended first
         for i in which[beside:]:
             self._fit_next(i, self.run.template.n_threads)
 
@@ -124,7 +124,7 @@ class OneByOne:
         return model
 
     def _alone(self, spec, start, found, n_threads):
-        """The result and the passes of a single fit, from a start or the last point."""
+        """Return the result of a single fit, from a start or the last point, and its passes."""
         run = self.run
         model = self._single(spec, n_threads)
         labelled, n, k = run.shared.alone(spec), run.shared.X.shape[1], run.loss.n_outputs

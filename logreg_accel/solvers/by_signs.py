@@ -1,8 +1,7 @@
-"""Newton steps for the signs of the weights, where columns are so nearly collinear that models lose some.
+"""Newton steps for given signs of the weights, for columns so nearly collinear that models lose directions.
 
-The model of a step under an L1 penalty is solved with its diagonal lifted by more than the rounding of its
-sums. Along directions whose curvature is below that it loses it, and its steps are too short by orders of
-magnitude.
+The model of a step under an L1 penalty is solved with its diagonal increased by more than the rounding of its
+sums. Along directions with less curvature than that, its steps are too short by orders of magnitude.
 """
 
 import numpy as np
@@ -18,13 +17,13 @@ def worth(here, H, l1):
 
 
 def step(here, l1):
-    """The Newton step of the weights that are not zero, up to the best of the points where one becomes zero.
+    """Return the Newton step of the weights that are not zero, cut at the best point where one becomes zero.
 
     Returns
     -------
     step : ndarray (size,)
     decrement : float
-        What the whole step would gain if all weights kept their signs.
+        The decrease by the whole step if all weights kept their signs.
     """
     free, moved = _free(here, l1), np.zeros_like(here.w)
     if not len(free):
@@ -44,5 +43,5 @@ def step(here, l1):
 
 
 def _free(here, l1):
-    """The numbers of the weights that are not zero, or need not become zero."""
+    """The numbers of the weights that are not zero or have no L1 penalty."""
     return np.flatnonzero((here.w != 0) | (l1 == 0))
