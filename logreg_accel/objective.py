@@ -27,7 +27,6 @@ class Objective:
     tolerance means the same for any number of rows. Points are flat float64 vectors [w, b] of shape
     (n_features + 1,), or [w] without an intercept; with K outputs (softmax) they are the rows of a matrix
     (n_features + 1, K), one after the other. Two calls at one point give the same bits.
-
     `to_pass` turns a question into a pass, `from_sums` its sums into the answer; `answer` does both.
 
     Parameters
@@ -122,6 +121,11 @@ class Objective:
         ----------
         w : array (size,)
 
+        Returns
+        -------
+        value : float
+        gradient : ndarray (size,), float64
+
         Raises
         ------
         ValueError
@@ -131,20 +135,15 @@ class Objective:
         return point.value, point.gradient
 
     def hessian_vector(self, w: ArrayLike, v: ArrayLike) -> np.ndarray:
-        """∇²F(w)·v, float64 (size,), in one read of X. Errors as `value_and_gradient`.
-
-        Parameters
-        ----------
-        w, v : array (size,)
-        """
+        """Return ∇²F(w)·v, float64 (size,), for w and v (size,); one read. Errors as `value_and_gradient`."""
         return self.answer(ask.HessianVector(np.asarray(w), np.asarray(v)))
 
     def diagonal(self, w: ArrayLike) -> np.ndarray:
-        """The diagonal of ∇²F(w), float64 (size,), in one read of X. Errors as `value_and_gradient`."""
+        """Return the diagonal of ∇²F(w), float64 (size,); one read of X. Errors as `value_and_gradient`."""
         return self.answer(ask.Curvature(np.asarray(w), ask.DIAGONAL))
 
     def hessian(self, w: ArrayLike) -> np.ndarray:
-        """∇²F(w), float64 (size, size), in one read of X. Errors as `value_and_gradient`."""
+        """Return ∇²F(w), float64 (size, size), in one read of X. Errors as `value_and_gradient`."""
         return self.answer(ask.Curvature(np.asarray(w), ask.MATRIX))
 
     def margins(self, w: ArrayLike) -> np.ndarray:

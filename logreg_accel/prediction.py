@@ -6,17 +6,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .backends import get_backend
-from .backends.passes import Margins
 from .backends.threads import looked_up
-from .data import Block, Matrix, as_labels, as_matrix, as_offset, as_weights, centred
+from .data import Matrix, as_labels, as_matrix, as_offset, as_weights
 from .data.convert import named, to_table
 from .data.rounded import rounded, warn_rounded
 from .data.scan import Source
 from .interop.hooks import array_api_dispatches, in_namespace_of
 from .losses import loss_of
-
-_FAR = 100.0
-"""Size of an intercept beyond which float32 loses significant digits of a margin."""
+from .margins import margins_of
 
 
 class Predictor:
@@ -59,6 +56,8 @@ class Predictor:
         Parameters
         ----------
         X : array, frame, table or sparse matrix (n_samples, n_features)
+        offset : (n_samples,), (n_samples, n_classes) or None
+            As in `decision_function`.
 
         Returns
         -------
@@ -67,7 +66,7 @@ class Predictor:
         Raises
         ------
         NotFittedError, ValueError, TypeError
-            As `decision_function`.
+            As in `decision_function`.
         """
         if isinstance(X, Source):
             return self._each(X, self.predict, offset=offset)
@@ -79,8 +78,20 @@ class Predictor:
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict` on X: the share of the rows, by weight, whose label is predicted.
 
-        X, y and sample_weight are as in `fit`, also on a GPU; a source has labels of its own. Errors are
-        those of `decision_function`.
+        Parameters
+        ----------
+        X : array, frame, table or sparse matrix (n_samples, n_features), or a source with labels
+        y : (n_samples,) labels; None for a source
+        sample_weight : (n_samples,) or None
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As in `decision_function`; also labels or weights that cannot be used.
         """
         from sklearn.metrics import accuracy_score
 
@@ -104,6 +115,8 @@ class Predictor:
         prior : "data", float, array (n_classes,) or None
             Shares of the classes among the rows to predict: "data" stands for those of the fit without
             `class_weight`, a number for the share of classes_[1] of two classes; None makes no correction.
+        offset : (n_samples,), (n_samples, n_classes) or None
+            As in `decision_function`.
 
         Returns
         -------
@@ -112,7 +125,7 @@ class Predictor:
         Raises
         ------
         NotFittedError, ValueError, TypeError
-            As `decision_function`; also shares that are not positive or do not add up to 1, or a model
+            As in `decision_function`; also shares that are not positive or do not add up to 1, or a model
             without `class_shares_`.
 
         References
@@ -124,7 +137,22 @@ class Predictor:
         return self._of_loss(X, "probabilities", prior, offset)
 
     def predict_log_proba(self, X: Any, *, prior: Any = None, offset: Any = None) -> Any:
-        """Return the logarithms of `predict_proba`, accurate even where a probability underflows."""
+        """Return the logarithms of `predict_proba`, accurate even where a probability underflows.
+
+        Parameters
+        ----------
+        X, prior, offset
+            As in `predict_proba`.
+
+        Returns
+        -------
+        ndarray (n_samples, n_classes)
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As in `predict_proba`.
+        """
         if isinstance(X, Source):
             return self._each(X, self.predict_log_proba, prior=prior, offset=offset)
         return self._of_loss(X, "log_probabilities", prior, offset)
@@ -225,22 +253,6 @@ class Predictor:
         return backend, margins if margins.shape[1] > 1 else margins[:, 0]
 
 
-def margins_of(backend, matrix, W, n_outputs=None):
-    """The margins (m, k) of models with `n_outputs` columns of W (n + 1, k) each, on the backend's device."""
-    block = backend.upload(Block(matrix, None))
-    if np.abs(W[-1]).max() > _FAR:  # for columns far from zero, where margins cancel
-        block = block._replace(X=centred(block.X, backend.xp.zeros(matrix.shape[1])))
-    margins = backend.run(Margins(W), block)
-    if not backend.all_finite(margins):
-        _refuse_nonfinite(block.X if matrix.on_device else matrix)
-        these = np.flatnonzero(~np.isfinite(margins).all(axis=1))
-        X = backend.to_host(block.X.take(these).to_dense())
-        models = np.split(W, W.shape[1] // (n_outputs or W.shape[1]), axis=1)
-        huge = np.hstack([_huge_margins(X, of_model) for of_model in models])
-        margins[these] = backend.xp.asarray(huge, dtype=margins.dtype)
-    return margins
-
-
 def prior_shift(model, prior):
     """Return log(priorₖ/seenₖ) of every class, (n_classes,).
 
@@ -271,26 +283,3 @@ def prior_shift(model, prior):
             "and 1 together."
         )
     return np.log(shares) - np.log(seen[0])
-
-
-def _refuse_nonfinite(X):
-    found = X.first_nonfinite()
-    if found is not None:
-        raise ValueError(
-            f"Input `X` contains {found[2]}: first at row {found[0]}, column {found[1]}; "
-            "NaN and inf cannot be classified."
-        )
-
-
-def _huge_margins(X, W):
-    """Margins that overflow X's arithmetic, in float64 and scaled: ±inf at worst, never nan.
-
-    With several classes the largest margin is subtracted, which does not change probabilities.
-    """
-    X = X.astype(np.float64)
-    scale = np.abs(X).max(axis=1, keepdims=True)
-    z = X / scale @ W[:-1]
-    if z.shape[1] > 1:
-        z -= z.max(axis=1, keepdims=True)
-    with np.errstate(over="ignore"):
-        return z * scale + W[-1]

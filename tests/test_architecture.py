@@ -63,8 +63,9 @@ ROOMS = {
     "many": set(
         "backends clock data driver estimator fitting interop losses objective options penalty".split()
     )
-    | set("cluster prediction report rows session solvers streaming".split()),
-    "prediction": {"backends", "data", "interop", "losses"},
+    | set("cluster margins prediction report rows session solvers streaming".split()),
+    "margins": {"backends", "data"},
+    "prediction": {"backends", "data", "interop", "losses", "margins"},
     "table": {"data"},
     "persistence": {"backends", "fitting", "history", "solvers", "table"},
     "estimator": {

@@ -153,5 +153,5 @@ def test_a_document_brings_its_encoder_along(scored):
     with pytest.raises(ValueError, match="`encoder` of the document makes"):
         LogisticRegression.from_dict(document)
     document["encoder"] = {"columns": 1}
-    with pytest.raises(ValueError, match="`encoder` of the document is invalid: it is no encoder"):
+    with pytest.raises(ValueError, match="`encoder` of the document is invalid: it is not an encoder"):
         LogisticRegression.from_dict(document)

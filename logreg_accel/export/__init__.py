@@ -52,6 +52,10 @@ class Exports:
         row x elsewhere, compute the margins coef·x + intercept and apply the link that `link` names. A table
         encoder (`encoder_`) is included in the form of `TableEncoder.to_dict`.
 
+        Returns
+        -------
+        dict
+
         Raises
         ------
         ValueError
@@ -66,7 +70,16 @@ class Exports:
 
     @classmethod
     def from_dict(cls, document: dict) -> Self:
-        """The fitted model from the result of `to_dict`, directly or through JSON; `status_` is "imported".
+        """Return the fitted model of a document, whose `status_` is "imported".
+
+        Parameters
+        ----------
+        document : dict
+            The result of `to_dict`, directly or through JSON.
+
+        Returns
+        -------
+        LogisticRegression
 
         Raises
         ------

@@ -188,7 +188,10 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         return self
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, **params: Any) -> float:
-        """Return the score of X and y, or of a source, by `scoring`; `params` are routed to the scorer."""
+        """Return the score of X and y, or of a source, by `scoring`; `params` are routed to the scorer.
+
+        X, y and sample_weight are as in `LogisticRegression.score`. The result is a float.
+        """
         if isinstance(X, Source):
             return score_of_source(self, X)
         given = {} if sample_weight is None else {"sample_weight": sample_weight}

@@ -10,7 +10,7 @@ from sklearn.utils import _safe_indexing
 
 from ..estimator import LogisticRegression
 from ..losses import loss_of
-from ..prediction import margins_of
+from ..margins import margins_of
 from .rates import RATES
 
 _CHUNK = 1 << 18

@@ -110,7 +110,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return self.learn([as_arrow(X)])
 
     def learn(self, tables: Any, memory: int | None = None) -> Self:
-        """`fit` for a table in pieces: an iterable of Arrow tables or batches with the same columns.
+        """Learn, like `fit`, from a table in pieces: an iterable of Arrow tables or batches of equal columns.
 
         `memory` limits the bytes that are kept of the pieces. If the distinct numbers of a column need more,
         its median is approximate; otherwise it is exact. If the texts of a column need more and nearly all of
@@ -235,7 +235,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """The names of the columns of the matrix: "name", "name=level", "name (rare)", "name (missing)"."""
+        """Return the names of the matrix's columns: "name", "name=level", "name (rare)", "name (missing)".
+
+        Parameters
+        ----------
+        input_features : ignored
+
+        Returns
+        -------
+        ndarray of str, objects (n_features_out_,)
+        """
         check_is_fitted(self)
         names = [name for column in self.columns_ for name in column.features]
         return np.array(names, dtype=object)
@@ -249,7 +258,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     # -- JSON --------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict:
-        """The fitted encoder as JSON values."""
+        """Return the fitted encoder as a dict of JSON values; `from_dict` is the inverse."""
         check_is_fitted(self)
         return {
             "columns": kinds.pack(self.columns_),
@@ -259,15 +268,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
-        """The fitted encoder from the result of `to_dict`.
+        """Return the fitted encoder of `values`, a result of `to_dict`.
 
         Raises
         ------
         ValueError
-            `to_dict` cannot have made this.
+            `to_dict` cannot have made these values; the message says why.
         """
         if not isinstance(values, dict) or values.keys() != {"columns", "names", "sparse"}:
-            raise ValueError("it is no encoder")
+            raise ValueError("it is not an encoder")
         columns, names = kinds.unpack(values["columns"]), values["names"]
         if not isinstance(names, list) or not all(type(name) is str for name in names):
             raise ValueError("its names of columns are not a list of texts")
