@@ -131,7 +131,7 @@ class Certificate:
         return bound if bound <= enough else math.inf
 
     def _look_for_separation(self, point):
-        """Find out, where weights have no penalty, whether steps keep raising margins and lower none.
+        """Find out, if weights have no penalty, whether steps keep raising margins and lower none.
 
         F then decreases forever along them: some rows are separated from the others (Albert and Anderson
         1984, Biometrika 71), and F has no minimum. A single step may look like that by accident.
@@ -157,7 +157,7 @@ class Certificate:
         """
         parameters = yield from self.separation.parameters(point)
         step, most, self.far = self.separation.along, self.separation.most, True
-        known = self.separation.total  # that no bound is below 1
+        known = self.separation.total  # F* is then known to be 0, so that no bound is below 1
         for gain in _FAR if step is not None else ():
             far = yield ask.Evaluate(point.w + gain / most * step)
             bound = (yield from self.bound(far)) if far.value <= point.value * (1 + self.tol) else 1.0

@@ -1,9 +1,10 @@
-"""Fits where columns without a penalty separate rows by themselves, as a level does that one class has alone.
+"""Fits where single columns without a penalty separate rows, such as a level that only one class has.
 
-Along the weight of a column whose signs agree with the classes, F falls forever, and the rows that have it
-end without a loss. A solver needs a step for every factor e by which that loss falls, and hundreds of
-products if there are many such levels. One look at the signs of X finds them. The other rows are then fitted
-alone, which takes what an ordinary fit takes, and what is proven of them holds for all: inf F is theirs.
+If the signs of a column agree with the classes, F decreases forever along its weight, and the loss of the
+rows with entries in it tends to zero. A solver needs a step for every factor e by which that loss falls, and
+hundreds of products if there are many such levels. One look at the signs of X finds these columns. The other
+rows are then fitted alone, in the time of an ordinary fit, and the bound on their F holds for all rows: inf F
+is the same.
 """
 
 from typing import Any, NamedTuple
@@ -20,25 +21,25 @@ from .separation import ended
 from .session import INTERRUPTED
 from .solvers import questions as ask
 
-_LEAD = 40.0  # of a typical row that a column separates: less than a rounding is left of its loss
-_LENGTHENED = 10.0  # times, as often as some rows have a column so little that their loss is still there
+_LEAD = 40.0  # margin of a typical row that a column separates: its loss is then less than a rounding error
+_LENGTHENED = 10.0  # factor by which steps are lengthened while rows with small entries still have a loss
 _ROUNDS, _LONGEST, _EVALUATIONS = 20, 8, 3
-_LEAST = 1e-20  # mean size of a column's numbers, below which weights would leave the range of float32
-_NOTHING, _SMALL = 1e-14, 0.1  # of all rows, and of `tol`
+_LEAST = 1e-20  # mean size of a column's numbers below which weights would exceed the range of float32
+_NOTHING, _SMALL = 1e-14, 0.1  # a loss per row, and a share of `tol`, that do not count
 _ENDS = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, SEPARABLE}
 
 
 class Apart(NamedTuple):
-    """What is left of an objective without the rows that columns separate by themselves.
+    """An objective without the rows that single columns separate.
 
     Attributes
     ----------
     rest : Objective or None
-        Of the other rows; None if no weight separates rows or all rows are separated.
+        The objective of the other rows; None if no column separates rows, or if all rows are separated.
     start : ndarray (size,)
-        Weights that are far out, but where some classes of their rows compete on.
+        Large weights of columns whose rows still have a loss, since several classes remain possible.
     far : ndarray (size,)
-        Weights that separate rows from all other classes, which the rest does without.
+        Large weights of columns that separate their rows from all other classes; zero in `rest`.
     reads : float
         Reads of X that this took.
     """
@@ -50,23 +51,23 @@ class Apart(NamedTuple):
 
 
 def run(solver, objective, w0, *, max_passes=None, callback=None, **limits):
-    """`driver.run` on the rows that no column separates by itself, where `possible`.
+    """Run `driver.run` on the rows that no single column separates; see `possible`.
 
     Parameters
     ----------
     solver, objective, w0, max_passes, callback, limits
-        As of `driver.run`.
+        As in `driver.run`.
 
     Returns
     -------
     Solution
-        Of status "separable" if there are such columns, unless a budget was exhausted.
+        Its status is "separable" if there are such columns, unless a budget was exhausted.
     """
     rest, start, far, reads = _apart(objective, getattr(solver, "box", None))
     if max_passes is not None:
         max_passes = max(max_passes - reads - bool(far.any()), 1.0)
     if rest is None:
-        begin = w0 if far.any() else w0 + start  # where all rows are separated, a step or two show it
+        begin = w0 if far.any() else w0 + start  # if all rows are separated, a step or two show it
         found = driver.run(solver, objective, begin, max_passes=max_passes, callback=callback, **limits)
     else:
         tell = callback and (lambda record, w: callback(record, w + far))
@@ -83,9 +84,10 @@ def run(solver, objective, w0, *, max_passes=None, callback=None, **limits):
 
 
 def possible(solver, objective):
-    """Whether rows can be counted, and weights of columns grow without a penalty.
+    """Whether rows are accessible, and some weights of columns have no penalty.
 
-    An offset would be part of the margins that tell which rows a column has.
+    Offsets are not supported, since they would be part of the margins that show which rows a column
+    separates.
     """
     rows, partial = objective.rows, getattr(solver, "partial", False)
     here = rows.in_memory and not rows.backend.on_device and rows.offset_scale is None
@@ -93,14 +95,14 @@ def possible(solver, objective):
 
 
 def _free(objective):
-    """Which columns have no penalty, (n_features,). Those far from zero have no zeros and do not count."""
+    """Which columns have no penalty, (n_features,). Columns far from zero have no zeros and do not count."""
     penalty, at = objective.penalty, objective.at
     held = (np.zeros(at.size) + penalty.l1 + penalty.l2).reshape(-1, at.n_outputs)[: at.n_features] > 0
     return ~held.any(axis=1) & (np.zeros(at.n_features) == (0 if at.centre is None else at.centre))
 
 
 def _apart(objective, box):
-    """Columns that separate, then those that separate what is left of the rows, and so on."""
+    """Find columns that separate rows, then those that separate some of the remaining rows, and so on."""
     at, rows, free, rest = objective.at, objective.rows, _free(objective), None
     start, far, reads = np.zeros(at.size), np.zeros(at.size), 0.0
     for _ in range(_ROUNDS):
@@ -113,7 +115,7 @@ def _apart(objective, box):
             break
         step, reads = at.flat(np.where(alone, toward, 0.0)), reads + 1
         lead = _lead(objective, rows, step)
-        far = _LENGTHENED * far + _long_enough(lead) * step  # the rows before must not fall back
+        far = _LENGTHENED * far + _long_enough(lead) * step  # rows of earlier rounds must stay separated
         rows = rows.without(lead > 0)
         if not rows.least_weight < np.inf:
             return Apart(None, start, far, reads)
@@ -122,7 +124,7 @@ def _apart(objective, box):
 
 
 def _directions(sides, free, at, box):
-    """Weights (n + 1, k) that move no row away from its class: none has the sign for that."""
+    """Weights (n + 1, k) that move no row away from its class, judged by the signs of the columns."""
     there, k = sides.above.sum(axis=1) + sides.below.sum(axis=1), at.n_outputs
     seen = free & (sides.size > _LEAST * there)
     up, down = ((against == 0) & seen[:, None] for against in sides.against)
@@ -133,7 +135,7 @@ def _directions(sides, free, at, box):
 
 
 def _decide(sides, toward):
-    """Which columns (n + 1, 1) leave no competition to the class of any row that has them."""
+    """Which columns (n + 1, 1) separate all of their rows from every other class."""
     W = toward[:-1] if toward.shape[1] > 1 else np.append(np.zeros_like(toward[:-1]), toward[:-1], axis=1)
     own = np.eye(W.shape[1], dtype=bool)
     others = np.where(own, -np.inf, W[:, None]).max(axis=2), np.where(own, np.inf, W[:, None]).min(axis=2)
@@ -143,13 +145,13 @@ def _decide(sides, toward):
 
 
 def _lead(objective, rows, step):
-    """How far a step moves each row (m,) towards its class, away from all others."""
+    """By how much a step increases the lead of each row's own class over all others, (m,)."""
     Z = rows.to_host(rows.sum(Margins(objective.at.columns(step))))
     return objective.loss.lead(Z, rows.labels()).min(axis=1)
 
 
 def _long_enough(lead):
-    """The multiple of a step after which next to nothing is left of the loss of the rows that it moves."""
+    """The multiple of a step after which the rows that it moves have next to no loss."""
     lead, m = lead[lead > 0].astype(np.float64), len(lead)
     times = _LENGTHENED ** np.arange(_LONGEST)
     left = (np.exp(-t * lead).sum() / m for t in times)
@@ -157,16 +159,16 @@ def _long_enough(lead):
 
 
 def _on(objective, rows, far):
-    """The objective on other rows, where weights that are far stay at 0: their columns are empty there."""
+    """The objective on other rows, in which the weights of `far` stay at 0, since their columns are empty."""
     penalty, none = objective.penalty, np.zeros(len(far))
     held = Penalty(penalty.l2 + (far != 0), penalty.l1 + none, penalty.modulus)
     return Objective(rows, objective.loss, held, objective.fit_intercept)
 
 
 def _of_all(found, objective, far, tol):
-    """The Solution for all rows, where one for the rest is known.
+    """Return the Solution for all rows, from the one for the rest.
 
-    What the rest is above its minimum, and what is left of the other rows, is what F is above its infimum.
+    The gap of F is that of the rest plus the loss that the separated rows still have.
     """
     reads = 0
     while reads < _EVALUATIONS:

@@ -30,7 +30,7 @@ _LOOKED_AT_UP_TO = 600  # number of parameters up to which a step is examined by
 
 
 class Separation:
-    """Watches the steps of a fit some of whose weights have no penalty.
+    """Watches the steps of a fit in which some weights have no penalty.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Separation:
     possible : bool
         Whether any weight of a column has no penalty.
     total : bool
-        Whether F was seen to fall towards nothing.
+        Whether a point has proven that F falls towards 0.
     there : bool
         Whether the steps have shown, up to rounding, that F has no minimum.
     along : ndarray or None
@@ -107,7 +107,7 @@ class Separation:
         return (yield from self._separates(point))
 
     def _free(self, direction):
-        """The part of a direction along which no penalty grows: the weights that have one come to rest."""
+        """The part of a direction without penalties: weights that have one converge."""
         return np.where(self.held, 0.0, direction)
 
     def _separates(self, point):

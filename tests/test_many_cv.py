@@ -184,7 +184,7 @@ def test_paths_of_several_classes_are_the_weights_of_single_fits(l1_ratio, fit_i
 
 def test_a_class_that_a_split_lacks():
     X, y = load_iris(return_X_y=True)
-    with pytest.raises(ValueError, match="split 0 of `cv` .* alone"):
+    with pytest.raises(ValueError, match="split 0 of `cv` .* only the classes"):
         LogisticRegressionCV(cv=KFold(2)).fit(X[:100], y[:100])
     clf = LogisticRegressionCV(Cs=[0.1], cv=KFold(3)).fit(X, y)  # each split trains on two classes of three
     assert np.isfinite(clf.scores_).all() and clf.coef_.shape == (3, 4)

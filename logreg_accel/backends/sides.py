@@ -1,4 +1,4 @@
-"""The pass that finds columns which separate a class by themselves, and its body in array code."""
+"""The pass that finds single columns which separate a class, and its body in array code."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,16 +11,16 @@ _FIRST_ROWS, _GROWTH = 64, 4
 
 
 class Sides(NamedTuple):
-    """What a pass of ColumnSides gives.
+    """The result of a ColumnSides pass.
 
     Attributes
     ----------
     above, below : ndarray (n, n_classes)
-        Rows of each class where a column is above zero, and below it.
+        The number of rows of each class in which a column is above zero, and below it.
     size : ndarray (n,)
         Σ |x| of every column.
     seen : int
-        Rows that were counted: the count ends where no column is left that separates.
+        The number of rows that were examined; that ends when no column can separate a class any more.
     """
 
     above: Any
@@ -30,8 +30,8 @@ class Sides(NamedTuple):
 
     @property
     def against(self):
-        """Rows of (up, down) that a growing weight moves away from their class, (n, n_classes) each: those of
-        the class that have the other sign, and those of other classes that have the same one."""
+        """The numbers of rows that an increasing and a decreasing weight move away from their class, each
+        (n, n_classes): rows of the class with the other sign, and rows of other classes with the same one."""
         others = (part.sum(axis=1, keepdims=True) - part for part in (self.above, self.below))
         above, below = others
         return self.below + above, self.above + below
@@ -41,7 +41,7 @@ class Sides(NamedTuple):
 class ColumnSides(Pass):
     """-> Sides, of the rows of positive weight.
 
-    which : (n,) of bool, the columns that are asked about.
+    which : (n,) of bool, the columns in question.
     """
 
     n_classes: int
@@ -54,7 +54,7 @@ class ColumnSides(Pass):
 
 
 def column_sides(backend, pass_, block):
-    """Rows are counted in pieces that grow, so that columns of which none separates cost next to nothing."""
+    """Count rows in growing pieces, so that next to no time is spent if no column separates a class."""
     (m, n), codes = block.X.shape, np.arange(pass_.n_classes)
     found, start, rows = Sides(*np.zeros((2, n, len(codes))), np.zeros(n), 0), 0, _FIRST_ROWS
     while start < m and _may_separate(found, pass_.which):

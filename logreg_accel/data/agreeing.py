@@ -63,7 +63,7 @@ _CALLED = {"y": "target", "weight": "weight"}
 
 
 def check_shapes(chunk, where, start):
-    """Raise ValueError for labels or weights that are not one a row."""
+    """Raise ValueError for labels or weights that are not one per row."""
     if chunk.X.ndim != 2:
         raise ValueError(f"{where!r} has X of shape {chunk.X.shape}; expected two dimensions.")
     m = chunk.X.shape[0]

@@ -15,8 +15,8 @@ def as_arrow(X):
     TypeError
         X is sparse, or not a table.
     ValueError
-        pyarrow is not installed, X is no table, two columns have one name, or one has values of several
-        types.
+        pyarrow is not installed, X is not a table, two columns have one name, or a column has values of
+        several types.
     """
     try:
         import pyarrow as pa

@@ -74,7 +74,7 @@ def open_unpacked(path):
     import gzip
     import lzma
 
-    return {"gzip": gzip, "bz2": bz2, "lzma": lzma}[kind].open(path)  # by name: a file would stay open
+    return {"gzip": gzip, "bz2": bz2, "lzma": lzma}[kind].open(path)  # a file object would stay open
 
 
 def is_packed(path):

@@ -128,7 +128,7 @@ class MemoryRows(DrawnRows):
         return self._blocks[0].X if len(self._blocks) == 1 and not self.backend.on_device else None
 
     def without(self, gone):
-        """The same rows, some of which (n_rows,) weigh nothing; their sum of weights stays what it was."""
+        """The same rows, in which those in `gone` (n_rows,) have weight zero; `weight_sum` is unchanged."""
         rows, s = copy.copy(self), np.where(gone, 0.0, 1.0 if self._weights is None else self._weights)
         parts = np.split(s, np.cumsum([block.X.shape[0] for block in self._given])[:-1])
         rows._given = [b._replace(sample_weight=part) for b, part in zip(self._given, parts, strict=True)]
