@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 if numba.config.DISABLE_JIT:
-    raise ImportError("NUMBA_DISABLE_JIT is set, and loops that are not compiled are of no use; unset it")
+    raise ImportError("NUMBA_DISABLE_JIT is set, and loops that are not compiled are too slow; unset it")
 
 with caching.in_folder():
     from . import (

@@ -1,8 +1,8 @@
-"""Where compiled code is kept on disk, and that this never ends a fit.
+"""The cache of compiled code on disk, whose failures never end a fit.
 
-Numba takes compiled code again when the *file* of a function is unchanged, even if a file that it was
-compiled from has changed. So the cache lies in a folder named by a fingerprint of all files here: a new
-version never runs old code. Where there is no such folder, loops are compiled anew in every process.
+Numba reuses compiled code as long as the *file* of a function is unchanged, even if another file that it was
+compiled from has changed. So the cache is in a folder named by a fingerprint of all files here: a new version
+never runs old code. If there can be no such folder, loops are compiled anew in every process.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from numba.core.runtime import rtsys
 
 
 def _cache_folder(package=Path(__file__).parent):
-    """The folder's name; None where neither the environment nor the system knows a home."""
+    """The folder's name; None if neither the environment nor the system has a home folder."""
     sources = b"".join(path.read_bytes() for path in sorted(package.glob("*.py")))
     fingerprint = hashlib.sha256(sources).hexdigest()[:16]
     try:
@@ -27,7 +27,7 @@ def _cache_folder(package=Path(__file__).parent):
 
 
 def _takes_files(folder):
-    """Create the folder and try it: a full disk still takes empty files."""
+    """Create the folder and write to it: on a full disk, empty files can still be created."""
     try:
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
@@ -53,25 +53,25 @@ def in_folder():
 
 
 def forgive(dispatcher):
-    """Have a function's cache load what it can and save what it can."""
+    """Make a function's cache ignore files that it cannot load, and failures to save."""
     cache = dispatcher._cache  # Numba has no public name for it
     load, save = getattr(cache, "_load_overload", cache.load_overload), cache.save_overload
 
     def load_overload(signature, context):
-        """Numba's own first learns all that may be compiled, which takes as long as its import does.
+        """Load without what Numba does first: it registers all types, which takes as long as its import.
 
-        Code that was compiled needs Numba's runtime alone, and a compilation learns the rest by itself.
+        Compiled code only needs Numba's runtime, and a compilation registers the rest by itself.
         """
         try:
             rtsys.initialize(context)
             return load(signature, context)
-        except Exception:  # of a damaged file: whatever pickle or LLVM makes of it
+        except Exception:  # pickle and LLVM may raise anything for a damaged file
             with contextlib.suppress(OSError):
                 cache.flush()
             return None
 
     def save_overload(*arguments):
-        with contextlib.suppress(OSError):  # the disk is full by now, or the folder is gone
+        with contextlib.suppress(OSError):  # the disk may be full, or the folder removed
             save(*arguments)
 
     cache.load_overload, cache.save_overload = load_overload, save_overload

@@ -27,8 +27,8 @@ def of_pieces(words, factors, pieces, sums):
 
 @njit(nogil=True, cache=CACHE, error_model="numpy")
 def read(file, offset, words, factors, sums, at_once):
-    """Fill words from a file, `at_once` pieces at a time, whose checksums are compared while they still are
-    in the processor's cache; False as soon as anything is not as it was written.
+    """Fill words from a file, `at_once` pieces at a time, whose checksums are compared while the pieces are
+    still in the processor's cache; False as soon as a checksum does not match or the file ends too early.
     """
     size, address, done = len(factors), words.ctypes.data, 0
     for first in range(0, len(sums), at_once):

@@ -1,14 +1,14 @@
-"""Passes of the softmax loss over a sparse X, whose entries meet the weights of all classes side by side.
+"""Passes of the softmax loss over a sparse X, in which an entry is multiplied by the weights of all classes.
 
-The first use of an entry goes by rows: it meets a vector of weights, the margins of a row stay in the cache.
-The second one goes by columns, through a transposed copy of X: the sums of a column stay in registers and
-the residuals, (m, k), in the cache, where by rows every entry would take k float64 sums of its column out of
-memory and back, and every lane would have all of them. A column belongs to one thread alone, so its sum has
-the same bits at any number of threads.
+The first use of an entry goes by rows: it is multiplied by a vector of weights, and the margins of a row stay
+in the cache. The second use goes by columns, through a transposed copy of X: the sums of a column stay in
+registers and the residuals, (m, k), in the cache. By rows, every entry would load and store k float64 sums of
+its column, and every lane would need sums of its own. A column belongs to one thread, so its sum has the same
+bits at any number of threads.
 
 Shapes: A = (data, indices, indptr) as in sparse.py, of X or of its transposed copy; y (m,) codes, s (m,)
 weights or empty for ones, W and V (n + 1, k), the intercepts last; known and kept (k, m) or empty; R (m, k)
-what a row multiplies in the second use, from `scratch` work.
+the factors of the rows in the second use, work from `scratch`.
 """
 
 import numpy as np
@@ -18,11 +18,11 @@ from . import softmax
 from .sparse import ENTRIES
 from .storage import LOOP, load
 
-_SUMMED = 256  # entries in the arithmetic, before float64
+_SUMMED = 256  # entries that are summed in the arithmetic before the sum is added up in float64
 
 
 def scratch(k, tile, dtype):
-    """What a lane works in: two matrices of the margins of a tile, and five vectors of its rows."""
+    """The scratch memory of a lane: two matrices of the margins of a tile, and five vectors of its rows."""
     return (
         np.empty((k, tile), dtype),
         np.empty((k, tile), dtype),
@@ -35,7 +35,7 @@ def scratch(k, tile, dtype):
 def _add(A, e, stop, R, squared, z):
     """z[c] += Σ x·R[j, c], or Σ x²·R[j, c], of the entries x from e to below stop, j the index of each.
 
-    Four at a time: z is in memory, and one entry would wait until the sums of the last one are there.
+    Four entries at a time: z is in memory, and a single entry would wait for the sums of the last one.
     """
     data, indices, _ = A
     zero = R.dtype.type(0)

@@ -1,10 +1,10 @@
-"""What passes do with a tile of a dense, column-major X, which is what pandas and polars hand over.
+"""The tile primitives of a dense, column-major X, the layout of pandas and polars.
 
-A is Xᵀ by rows, (n, at least m). A tile is tall, some hundreds of rows, so that each column gives a run that
-is worth a prefetch; four columns go at a time. Margins are built up column by column, z += x_j·w_j, and the
-gradient is a dot product for each column.
+A is Xᵀ by rows, (n, at least m). A tile is tall, some hundreds of rows, so that its part of each column is
+long enough for prefetching; four columns are processed at a time. Margins are added up column by column,
+z += x_j·w_j, and the gradient is a dot product for each column.
 
-Shapes as in rows.py, but for A and the first row of the tile, lo.
+Shapes are as in rows.py, except for A and the first row of the tile, lo.
 """
 
 from numba import njit

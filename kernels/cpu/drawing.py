@@ -1,4 +1,4 @@
-"""Sweeps over the masses of rows that priority sampling makes, each over the rows [start, stop) of one lane.
+"""The sweeps of priority sampling over the masses of rows, each over the rows [start, stop) of one lane.
 
 The hash and the comparison are those of logreg_accel/backends/drawing.py, where they are a dozen array
 operations.

@@ -1,17 +1,17 @@
-"""Coordinate ascent on the dual of the logistic loss with an L2 penalty, and what a point of the dual proves.
+"""Coordinate ascent on the dual of the logistic loss with an L2 penalty, and the gap at a point of the dual.
 
 A row has one number p in [0, 1]: its residual is −p towards its own class, and w = C·Σ s·p·ỹ·x is kept up to
-date. With the margin m = ỹ·(x·w + b) and q = C·s·(‖x‖² + κ), its own problem is solved where the margin t and
-the p that belongs to it agree::
+date. With the margin m = ỹ·(x·w + b) and q = C·s·(‖x‖² + κ), the problem of a single row is solved by the
+margin t for which::
 
     t = m + q·(σ(−t) − p)
 
-The right side falls in t and the left one rises: Newton's method, kept between the margins of the largest and
-the least change of p. In terms of t there is no logarithm, and p cannot leave its bounds (Yu, Huang and Lin
-2011, Machine Learning 85, solve for p).
+The new p is σ(−t). The right side decreases in t and the left side increases, so Newton's method finds t,
+safeguarded by the margins of the largest and the least change of p. In terms of t there is no logarithm, and
+p cannot leave its bounds (Yu, Huang and Lin 2011, Machine Learning 85, solve for p).
 
-Nothing penalises b, so that Σ s·p·ỹ has to be 0: an augmented Lagrangian, in which b is the multiplier and κ
-the strength. liblinear and others have a penalised intercept instead, which is another problem.
+Since b is not penalised, Σ s·p·ỹ has to be 0. An augmented Lagrangian achieves that, in which b is the
+multiplier and κ the strength. liblinear and others penalise the intercept, which is another problem.
 
 A is an array (m, n) of rows, or data, indices and indptr, the last two unsigned. y (m,) codes 0 or 1, s (m,)
 weights or empty for ones.
@@ -28,8 +28,8 @@ ENTRIES = {**LOOP, "fastmath": {"contract"}}
 INLINE = {name: value for name, value in ENTRIES.items() if name != "cache"}
 DENSE = {**INLINE, "fastmath": {"contract", "reassoc"}}
 
-_STEPS = 20  # of Newton's method in one row; one or two are usual
-_SMALL = 0.1  # a step of the margin along which σ is as good as straight
+_STEPS = 20  # steps of Newton's method for one row at most; one or two are usual
+_SMALL = 0.1  # a step of the margin so short that Newton's method needs no further one
 
 
 def dot(A, i, w):
@@ -37,7 +37,7 @@ def dot(A, i, w):
 
 
 def add(A, i, d, w):
-    """w += d·X[i]; the last entry of w, for b, is left."""
+    """w += d·X[i]; the last entry of w, for b, is not changed."""
 
 
 def square(A, i, n):
@@ -124,7 +124,7 @@ def _miss(t):
 
 @njit(nogil=True, **POLYNOMIAL)
 def _solved(m, q, p):
-    """The p of a row's own problem, and the row's gap before."""
+    """The p that solves the problem of a row, and the row's gap before."""
     new, curvature = _miss(m)
     off = abs(new - p)
     gap = 0.5 * off * off / curvature if off < 0.5 * curvature else off
@@ -147,10 +147,10 @@ def _solved(m, q, p):
 
 @njit(**ENTRIES)
 def epoch(A, y, s, C, kappa, order, state, w):
-    """One visit to each of some rows: state[:, 0] = p and w (n + 1,), its last entry b, are changed.
+    """Visit each of some rows once; changes state[:, 0] = p and w (n + 1,), whose last entry is b.
 
-    state[:, 1] are the ‖x‖²; `kappa` is 0 where there is no b. Returns about what the duality gap was, in
-    units of the loss: the sum of what each row's own gap was when it was visited.
+    state[:, 1] are the ‖x‖²; `kappa` is 0 if there is no b. Returns the approximate duality gap, in units of
+    the loss: the sum of the gap that each row had when it was visited.
     """
     n, total = w.size - 1, 0.0
     for k in range(order.size):
@@ -205,7 +205,7 @@ def combine(A, y, s, negative, positive, state, w):
 
 @njit(**ENTRIES)
 def best_intercept(y, s, z, b):
-    """The b that is best beside the margins z (m,), by Newton's method from a b that is near."""
+    """The best b for the margins z (m,) without an intercept, by Newton's method from a b nearby."""
     for _ in range(_STEPS):
         slope, curvature = 0.0, 0.0
         for i in range(z.size):

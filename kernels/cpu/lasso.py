@@ -1,7 +1,8 @@
 """Coordinate descent on a quadratic model with an L1 penalty, for a Hessian H and for columns of X.
 
-Of a matrix H its sweeps are where the search for signs starts. Of columns there is no H: with the slopes D of
-the residuals, H = XᵀDX + ridge, and q = D·X(u − w) without the intercept's part is kept up to date, (m,).
+For a matrix H, the search for signs starts from the result of its sweeps. For columns of X, H = XᵀDX + ridge
+is not formed, where D are the derivatives of the residuals; instead q = D·X(u − w), (m,), without the
+intercept's part, is kept up to date.
 """
 
 import numpy as np
@@ -28,10 +29,10 @@ def _shrunk(x, by):
 
 @njit(nogil=True, cache=CACHE)
 def lasso_sweeps(H, slope, u, l1, sweeps):
-    """Sweeps over all coordinates, of which every other one leaves zeros alone (Friedman, Hastie and
-    Tibshirani 2010, § 2.6). Returns whether the last one moved any.
+    """Run sweeps over all coordinates, every other one without the zeros (Friedman, Hastie and Tibshirani
+    2010, § 2.6), and return whether the last one moved any coordinate.
 
-    slope is the model's gradient at u without the l1 part; both are changed.
+    slope is the model's gradient at u without the l1 part; slope and u are changed.
     """
     moved = False
     for sweep in range(sweeps):
@@ -107,11 +108,11 @@ def _move_of(A, j, step, D, q):
 
 @njit(**ENTRIES)
 def column_sweep(A, columns, shared, D, curvature, l1, ridge, slope, w, u, q):
-    """One sweep over some columns, which the intercept follows, if there is one.
+    """One sweep over some columns; the intercept, if there is one, is minimised again after each of them.
 
-    Returns the largest change of a slope by that of its own weight. `slope` is the model's gradient at w
-    without the l1 part, and `shared` XᵀD, empty without an intercept. A is Xᵀ by rows: an array (n, m), or
-    data, indices and indptr.
+    Returns the largest change of a slope by the change of its own weight. `slope` is the model's gradient at
+    w without the l1 part, and `shared` is XᵀD, empty without an intercept. A is Xᵀ by rows: an array (n, m),
+    or data, indices and indptr.
     """
     most, total, last = 0.0, 0.0, u.size - 1
     intercept = shared.size > 0 and curvature[last] > 0

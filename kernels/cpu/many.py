@@ -1,12 +1,12 @@
-"""Many models on a tile: their pointwise lines, and the two products of a sparse X with all of their columns.
+"""Many models on a tile: their pointwise formulas, and the products of a sparse X with all of their columns.
 
-Dense products are BLAS's, whatever is at the ends of a block of columns. With a sparse X the columns of all
-models lie side by side, so that an entry of X, once it is there, meets a vector of numbers: one model at a
-time, an entry costs a random access to the weights and one to the sums.
+Dense products are BLAS's. With a sparse X the columns of all models are contiguous, so that an entry of X is
+multiplied by a vector: for one model at a time, an entry would take a random access to the weights and one to
+the sums.
 
-Shapes: Z and U (columns, q), the columns of a model together; codes (targets, q), lines (splits, q) what
-each row counts in a split; target and line (models,); factors (models, classes), what a class counts, empty
-where all count one; A = (data, indices, indptr) as in sparse.py.
+Shapes: Z and U (columns, q), the columns of a model together; codes (targets, q); lines (splits, q), the
+weight of each row in a split; target and line (models,); factors (models, classes), the weight of each class,
+empty if all are one; A = (data, indices, indptr) as in sparse.py.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from .storage import LOOP, load
 
 @njit(**LOOP)
 def _weights(codes, line, factor, q, counts):
-    """counts[i] becomes what row i counts in a model."""
+    """counts[i] becomes the weight of row i in a model."""
     for i in range(q):
         counts[i] = line[i] * factor[codes[i]]
 
@@ -34,7 +34,7 @@ def counted(bits, split, lo, line):
 
 @njit(**LOOP)
 def add_products(parts, G):
-    """G (columns, n + 1), but for its last column, += the sum of parts (some, columns, n)."""
+    """G (columns, n + 1), except its last column, += the sum of parts (some, columns, n)."""
     for part in parts:
         for j in range(part.shape[0]):
             for f in range(part.shape[1]):
@@ -81,7 +81,7 @@ def curvatures(Z, codes, lines, target, line, factors, q, work):
 
 @njit(**LOOP)
 def softmax_residuals(Z, codes, lines, target, line, factors, q, work, value):
-    """The same of softmax: a model has as many rows of Z as classes; work (6, q)."""
+    """The same for softmax: a model has as many rows of Z as classes; work (6, q)."""
     k = Z.shape[0] // target.size
     for j in range(target.size):
         y, s = codes[target[j]], lines[line[j]]

@@ -1,7 +1,7 @@
-"""Tiles of rows, scaled for the two Gram matrices of a sandwich out of one read of X, for the logistic loss.
+"""Tiles of rows, scaled for the two Gram matrices of a sandwich from one read of X, for the logistic loss.
 
-The products themselves are BLAS's: a loop over pairs of columns reaches a fraction of its speed. What is made
-here still lies in the cache when it gets there. The ones of the intercept stand beside the columns, so that
+The products themselves are BLAS's, since a loop over pairs of columns reaches only a fraction of its speed.
+The scaled tiles are still in the cache when BLAS reads them. They have a column for the intercept, so that
 one product gives the last row and column, too.
 """
 

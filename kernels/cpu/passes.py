@@ -1,9 +1,10 @@
 """One read of X for every pass of the logistic loss, written once for row-major, column-major and sparse X.
 
-A lane walks its rows, from start to below stop, tile by tile. For every tile and output: margins; the
-pointwise formula on the whole tile (pointwise.py); Xᵀ times its result, while the tile is still in the cache.
-Sums leave a tile as float64. How X is stored decides which primitives are compiled in: A is an array (m, n)
-of rows (rows.py), a tuple of one array, Xᵀ by rows (columns.py), or data, indices and indptr (sparse.py).
+A lane processes its rows, from start to below stop, tile by tile. For every tile and output it computes the
+margins; the pointwise formula on the whole tile (pointwise.py); and Xᵀ times its result, while the tile is
+still in the cache. The sums of tiles are added up in float64. The storage of X decides which primitives are
+compiled in: A is an array (m, n) of rows (rows.py), a tuple of one array, Xᵀ by rows (columns.py), or data,
+indices and indptr (sparse.py).
 
 Shapes: y (m,) codes 0 or 1, s (m,) weights or empty for ones, W (k, n) one output a row, b (k,), work from
 `scratch`, kept and known (k, m) or empty, gradient (k, n + 1) float64, its last column for b.
@@ -18,7 +19,7 @@ from .pointwise import curvature, loss_residual
 from .storage import LOOP
 
 INLINE = {name: value for name, value in LOOP.items() if name != "cache"}
-"""Of the choices below: Numba would cache them in this folder, by the fingerprint of this file alone."""
+"""Options of the functions below that choose primitives: Numba would cache these by this file alone."""
 
 
 def tile_margins(A, lo, w, b, q, z):
@@ -61,9 +62,9 @@ def _tile_squares(A, lo, c, q, g, diagonal):
 
 
 def scratch(W, tile):
-    """What a call of a pass works in: sums of n, and two vectors for the rows of a tile.
+    """The scratch memory of a pass: sums of n, and two vectors for the rows of a tile.
 
-    It is made in Python: np.empty in compiled code costs half a second of compiling a pass.
+    It is allocated in Python, because np.empty in compiled code makes compiling a pass take longer.
     """
     return np.empty(W.shape[1], W.dtype), np.empty(tile, W.dtype), np.empty(tile, W.dtype)
 
@@ -72,8 +73,8 @@ def scratch(W, tile):
 def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient, diagonal):
     """value[c] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty.
 
-    Unless it is None, diagonal[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]², too: what a solver that scales its steps asks
-    for first.
+    Unless diagonal is None, also diagonal[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]², which a solver that scales its steps
+    requests first.
     """
     g, z, values = work
     tile = z.size

@@ -8,13 +8,12 @@ Numba's np.exp and np.log1p are scalar calls where Intel's SVML is absent, and a
 would cost more than reading X. Both are polynomials here, float32 or float64 after the type of z:
 
 - exp: x = k·ln 2 + r with |r| ≤ ln 2/2, a Taylor polynomial in r, then k added to the exponent's bits. k
-comes from
-  adding 1.5·2^23 (2^52 for float64), which leaves round(x/ln 2) in the low bits: no conversion to integer, so
-  a NaN stays one. The fast-math flag `reassoc` would cancel that addition: these functions do without.
-- log1p(t) = 2·artanh(u), u = t/(2 + t) ≤ 1/3: an odd series in u, exact for small t, with nothing carried
-from row to
-  row. (A running product Π(1 + t) with one log per tile is a chain of dependent operations, a multiplication
-  and an addition a row, that no vector shortens, and it needs a second form for weighted rows.)
+  comes from adding 1.5·2^23 (2^52 for float64), which leaves round(x/ln 2) in the low bits: no conversion to
+  integer, so a NaN remains one. The fast-math flag `reassoc` would cancel that addition, so these functions
+  do not have it.
+- log1p(t) = 2·artanh(u), u = t/(2 + t) ≤ 1/3: an odd series in u, exact for small t, in which rows do not
+  depend on each other. (A running product Π(1 + t) with one log per tile is a chain of dependent operations,
+  which cannot be vectorised, and it needs a second form for weighted rows.)
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
-"""What passes do with a tile of a dense, row-major X.
+"""The tile primitives of a dense, row-major X.
 
-Four rows go at a time, so that w and the gradient are loaded once for four. They are not neighbours but a
-quarter of the tile apart, four clean streams for the prefetcher: four adjacent rows of 256 floats share one
-page, and there two threads read more slowly than one row at a time. `prange` over rows loses as well, and it
-aborts the process when two Python threads enter it, dies after fork, and its bits depend on the number of
-threads; BLAS on a tile leaves the pointwise formula to a dozen NumPy calls; without a tile, exp is evaluated
-one row at a time. bench/alternatives.py measures them.
+Four rows are processed at a time, so that w and the gradient are loaded once for four. They are a quarter of
+the tile apart, which gives the prefetcher four separate streams: four adjacent rows of 256 floats share one
+page, and two threads then read them more slowly than one row at a time. `prange` over rows is slower as well,
+aborts the process when two Python threads enter it, does not survive a fork, and its bits depend on the
+number of threads; BLAS on a tile leaves the pointwise formula to a dozen NumPy calls; without a tile, exp is
+evaluated one row at a time. bench/alternatives.py measures them.
 
 Shapes: T (q, at least n: rows may be padded or part of a wider table), w (n,), z, r and c (at least q,),
 gradient and diagonal (n + 1,) float64, their last entry for the intercept.
@@ -16,8 +16,8 @@ from numba import njit
 from .storage import LOOP, load
 
 SUMMED_ROWS = 256
-"""Rows that are added up in the arithmetic of a tile, before float64: where rows repeat, the rounding of such
-sums is on one side and grows with their number."""
+"""Rows that are summed in the arithmetic of a tile before the sum is added up in float64: if rows repeat, the
+rounding errors of such sums have one sign and grow with their number."""
 
 
 @njit(**LOOP)
@@ -101,7 +101,7 @@ def tile_squares(T, c, q, g, diagonal):
 
 @njit(**LOOP)
 def read(A, start, stop):
-    """The sum of the rows of the lane: the plain read that passes are measured against."""
+    """The sum of the rows of the lane: the plain read with which passes are compared."""
     total = A.dtype.type(0)
     h = (stop - start) // 4
     for i in range(start, start + h):

@@ -4,14 +4,14 @@ With e = exp(z − max z) and p = e/Σe::
 
     ℓ = log Σ exp z − z_y      ∂ℓ/∂z = p − 1{y}      ∂²ℓ/∂z²·u = p·(u − Σ p·u)      its diagonal p·(1 − p)
 
-Rows lie side by side, so that they fill vectors where classes are few. Sums leave out the term that would
-cost digits: that of the own class in ∂ℓ/∂z and of the greatest margin in 1 − p, and u is taken from that of
-the greatest margin. NumPy's dozen calls a tile take as long as one of the two products with X (10 classes,
-784 features).
+The rows of a tile are contiguous in Z, so that they fill vectors even if there are few classes. Sums leave
+out the term that would lose digits: that of the row's own class in ∂ℓ/∂z, and that of the largest margin in
+1 − p; of u, its value at the largest margin is subtracted. In NumPy the formulas are a dozen calls per tile,
+which take as long as one of the two products with X.
 
-The passes go as in rows.py, and four outputs at a time: 16 products for every 8 numbers that are loaded. BLAS
-on a tile, which the generic body calls, packs what it multiplies, and does 47 GFlop/s of 107 with ten
-columns: a Hessian product of 15,690 x 784 with ten classes takes it 8.4 ms on two threads, these loops 4.5.
+The passes process rows as in rows.py, and four outputs at a time: 16 products for every 8 numbers that are
+loaded. BLAS on a tile, which the generic body calls, first copies its operands into packed blocks, which
+takes a large part of the time if there are few columns.
 
 Shapes as in passes.py, but y are codes of the classes, and value is (1,).
 """

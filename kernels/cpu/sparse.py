@@ -1,19 +1,18 @@
-"""What passes do with a tile of a sparse X in compressed rows, and the loop over pairs of entries that makes
-a Hessian.
+"""The tile primitives of a sparse X in compressed rows, and the loop over pairs of entries for a Hessian.
 
-The entries of a tile are read for its margins, and again, while they are in the cache, to be added up. The
-sums of a lane are float64 from the first addition on: what the entries of a column meet is scattered, so an
-accumulator of float32 would save nothing but half of its cache.
+The entries of a tile are read for its margins, and again, while they are in the cache, for the sums. The sums
+of a lane are float64 from the first addition on: additions to columns are scattered, so float32 accumulators
+would only halve the cache that they take.
 
-One entry follows the other from row to row, in one loop without a count of its own: short rows end where
-nobody foresees it, and what is left to do there is waited for. In long rows a margin has four sums, since one
-would wait for each addition before the next.
+Short rows are processed one entry after the other in a simple loop: its end is mispredicted anyway, and a
+remainder loop would be mispredicted again. In long rows a margin has four sums, since a single one would wait
+for each addition before the next.
 
-Indices are unsigned: for signed ones Numba asks of each whether it counts from the end, which takes longer
-than the sum. `reassoc` would let the compiler gather short rows into vectors, which costs more than it saves.
+Indices are unsigned: for signed ones Numba checks whether each counts from the end, which takes longer than
+the sum. With `reassoc`, the compiler would gather short rows into vectors, which costs more than it saves.
 
-Shapes as in rows.py, but for A = (data (nnz,), indices (nnz,), indptr (m + 1,)), the last two unsigned, and
-the first row of the tile, lo.
+Shapes are as in rows.py, except for A = (data (nnz,), indices (nnz,), indptr (m + 1,)), the last two
+unsigned, and the first row of the tile, lo.
 """
 
 import numpy as np
@@ -23,7 +22,7 @@ from .pointwise import curvature
 from .storage import LOOP, load
 
 ENTRIES = {**LOOP, "fastmath": {"contract"}}
-LONG = 32  # entries of a mean row, beyond which four sums are worth a loop for the rest
+LONG = 32  # mean number of entries of a row beyond which four sums are worth a loop for the remainder
 
 
 @njit(**ENTRIES)

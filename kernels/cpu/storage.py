@@ -1,9 +1,8 @@
 """Numbers of X in the dtype of the arithmetic, converted in registers, each time they are used.
 
-float16 and bfloat16 have no type in Numba on the CPU. They come as their bits, in uint16 and int16, and only
-ever with float32 arithmetic (true 16-bit integers come with float64). Converting a tile once into scratch,
-for both products, lost: the scratch goes through the cache three times (at 256 features 28 against 44 M
-rows/s of float16, 39 against 62 of int8).
+float16 and bfloat16 have no type in Numba on the CPU. They are passed as their bits, in uint16 and int16, and
+only with float32 arithmetic (true 16-bit integers are passed with float64). Converting a tile only once, into
+scratch memory for both products, is slower, because the scratch goes through the cache three times.
 """
 
 import platform
@@ -34,9 +33,8 @@ def half_by_instruction(x, like):
 
 
 def half_by_bits(x, like):
-    """The exponent moves from 5 bits to 8 by a multiplication with 2^112, exact for subnormal numbers too;
-    inf and NaN
-    are told by their exponent of all ones."""
+    """The exponent grows from 5 bits to 8 by a multiplication with 2^112, which is exact for subnormal
+    numbers, too; inf and NaN are recognised by their exponent of all ones."""
     h = np.int32(x)
     bits = np.int32((h & np.int32(0x7FFF)) << np.int32(13))
     bits = np.int32(bits | np.int32(0x7F800000)) if bits >= np.int32(0x0F800000) else bits
@@ -46,7 +44,7 @@ def half_by_bits(x, like):
 
 
 def has_half_instruction():
-    """Without one, LLVM calls a library function that Numba does not link."""
+    """Whether the CPU has one: without it, LLVM calls a library function that Numba does not link."""
     features = llvmlite.binding.get_host_cpu_features()
     return bool(features.get("f16c")) or platform.machine() in ("aarch64", "arm64")
 
