@@ -6,7 +6,7 @@ still in the cache. The sums of tiles are added up in float64. The storage of X 
 compiled in: A is an array (m, n) of rows (rows.py), a tuple of one array, Xᵀ by rows (columns.py), or data,
 indices and indptr (sparse.py).
 
-Shapes: y (m,) codes 0 or 1, s (m,) weights or empty for ones, W (k, n) one output a row, b (k,), work from
+Shapes: y (m,) codes 0 or 1, s (m,) weights or empty for ones, W (k, n) one output per row, b (k,), work from
 `scratch`, kept and known (k, m) or empty, gradient (k, n + 1) float64, its last column for b.
 """
 
