@@ -59,6 +59,17 @@ def test_arrays_have_the_numbers_of_columns(layout):
         LogisticRegression().fit(np.asarray(FRAME), Y)  # rounded by who made it
 
 
+def test_frames_whose_columns_are_numbered():
+    """Fewer rows than columns, so that a number of a column would be no row."""
+    frame = pd.DataFrame(np.arange(48).reshape(6, 8))
+    frame[7] += (1 << 60) + 1
+    frame[9] = np.linspace(-1, 1, 6) ** 2
+    assert rounded(frame) == {7: sum(int(float(value)) != value for value in frame[7].tolist())}
+    model = LogisticRegression().fit(frame[[0, 1, 9]], Y[:6])
+    source = scan(lambda: [(frame[[0, 1, 9]][:4], Y[:4]), (frame[[0, 1, 9]][4:], Y[4:6])])
+    np.testing.assert_allclose(LogisticRegression().fit(source).coef_, model.coef_, rtol=1e-5, atol=1e-12)
+
+
 def test_sources_tell_the_sum_of_all_files(tmp_path):
     """Also if the cache is found, and on workers."""
     for i in range(2):

@@ -265,7 +265,7 @@ def columns_of_int64(X):
     if isinstance(frame, nw.DataFrame):
         for name, dtype in frame.schema.items():
             if dtype in (nw.Int64, nw.UInt64):
-                yield name, np.asarray(frame[name].to_numpy())
+                yield name, np.asarray(frame.get_column(name).to_numpy())
 
 
 def _frame_to_array(frame, name):
