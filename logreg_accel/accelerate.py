@@ -19,6 +19,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="python -m logreg_accel.accelerate",
         description="Run a Python script with scikit-learn's LogisticRegression fitted by logreg_accel.",
+        epilog="Example: python -m logreg_accel.accelerate -v train.py --epochs 3",
     )
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="report on stderr which package made each fit, and why"
@@ -32,8 +33,8 @@ def main(argv=None):
     parser.add_argument(
         "-m", dest="module", action="store_true", help="SCRIPT is the name of a module, as for python -m"
     )
-    parser.add_argument("script", metavar="SCRIPT")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="for the script")
+    parser.add_argument("script", metavar="SCRIPT", help="the script to run")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
     options = parser.parse_args(argv)
     if options.verbose:
         logging.basicConfig(format="%(name)s: %(message)s")

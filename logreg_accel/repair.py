@@ -19,8 +19,8 @@ from .systems import FACTORED_UP_TO, Matrix, products
 
 _ROUNDS = 8
 _NEAR = 1.01  # a bound below this multiple of its lower limit is not improved further
-_DONE = 1e-3  # possible gain, relative to the bound, that is not worth another step
-_FAR, _FARTHEST = 1.0, 100.0  # changes of margins beyond which the Hessian is computed anew; and that count
+_DONE = 1e-3  # share of a bound that repairing its sums may add without a dual point of its own
+_FAR, _FARTHEST = 1.0, 100.0  # changes of margins: beyond the first, H is stale; the second is a cap
 _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
 """Each step along which some rows are separated raises their margins by 1 and leaves a third of the
 decrement, so that such steps never end; a jump removes the loss of these rows at once."""

@@ -78,7 +78,10 @@ def test_a_year_as_a_name_does_not_hide_what_was_meant(tmp_path, capsys):
     file = tmp_path / "x.csv"
     file.write_text("size,town,2024\n1.5,a,0\n2.5,b,1\n")
     code, _, err = run("train", file, "--target", "2023", "--model", tmp_path / "m.npz", capsys=capsys)
-    assert code == 3 and "Did you mean '2024'? Its first line may be a row: --no-header" in err
+    assert (
+        code == 3
+        and "Did you mean '2024'? Its first line may be a row: with --no-header, columns are numbered" in err
+    )
 
 
 @pytest.mark.parametrize("more", [[], ["--memory", "1GB"]])

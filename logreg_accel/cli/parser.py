@@ -8,7 +8,7 @@ _THRESHOLD = "probability from which the second class is predicted (default: tha
 _MODEL = "model that train has saved"
 EXAMPLES = {
     "train": "customers.csv --target churned --model churn.npz",
-    "predict": "march.csv --model churn.npz --output predicted.csv",
+    "predict": "march.csv --model churn.npz --output out.csv",
     "evaluate": "march.csv --model churn.npz --target churned",
     "inspect": "churn.npz",
     "doctor": "--warm",
