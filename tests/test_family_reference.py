@@ -144,6 +144,18 @@ def test_separated_rows_leave_the_rest():
     assert _gap(found) < 1e-15 and found.lower > alone.upper
 
 
+def test_nothing_is_gained_along_the_rounding_of_columns():
+    """Three rows are separated along a direction that moves the others by the rounding of X alone."""
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((60, 2)), rng.integers(0, 2, 60)
+    X[:, 1] = X[:, 0] / 3
+    X[:3, 1] += 1
+    y[:3] = 1
+    alone = optimum(Exact(X[3:, :1], losses.Binary(y[3:]), np.ones(57), 0.0, 0.0, True))
+    found = infimum(X, y, 2, np.ones(60), True)
+    assert found.recedes and float(found.upper) == pytest.approx(float(alone.upper), rel=1e-10)
+
+
 def test_far_along_a_direction_only_differences_of_margins_count():
     """Margins of all classes are huge there: their own rounding hid the loss of rows that stay."""
     given = problem(56166)

@@ -3,6 +3,10 @@
 A linear programme finds a direction along which no margin falls and as many as possible grow. Their losses
 go to nothing, and what is left has a minimum. Dropping losses only lowers F, so the minimum of the rest is a
 lower bound whatever the programme got wrong; what a long step along the direction reaches is the upper one.
+
+The numbers of X are known up to their rounding. Where margins stay but for that, a step of 1e12 would move
+them, and F could fall along what is no more than the rounding of X: such steps are not taken, as directions
+that only rounding tells apart are none in `reference`.
 """
 
 import numpy as np
@@ -15,13 +19,14 @@ from .reference import Exact, Optimum, optimum
 
 _LD = np.longdouble
 _ROUNDING = 1e-15  # of a value, relative
+_GONE, _STILL = 7, 1e-9  # powers of 2 after which losses are gone, and by how much the other margins may move
 
 
 def infimum(X, codes, k, s, intercept):
     """The Optimum of Σ s·ℓ alone."""
     whole = Exact(X, losses.of(codes, k), s, 0.0, 0.0, intercept)
     first = optimum(whole, steps=40)
-    kept, direction = _recession(whole, codes, k)
+    kept, direction, moved = _recession(whole, codes, k)
     if first.upper - first.lower <= 1e-12 * first.upper:  # next to nothing is left of the losses that go
         first.recedes = not kept.all()
         return first
@@ -36,7 +41,8 @@ def infimum(X, codes, k, s, intercept):
         left = Exact(X, losses.Softmax(codes, k, kept), s, 0.0, 0.0, intercept, like=whole)
     found = optimum(left)
     start = whole.point(found.point.W)
-    far = [whole.moved(start, direction, 2.0**power) for power in range(40)]
+    powers = [power for power in range(40) if power <= _GONE or 2.0**power * moved <= _STILL]
+    far = [whole.moved(start, direction, 2.0**power) for power in powers]
     best = min((point for point in (first.point, *far) if np.isfinite(point.value)), key=lambda p: p.value)
     # A bound above what was reached is wrong: columns were too nearly collinear for it.
     lower = found.lower if found.lower <= best.value * (1 + _ROUNDING) else _LD(0)
@@ -49,7 +55,8 @@ def _undecided(kept, k):
 
 
 def _recession(whole, codes, k):
-    """Which (row, other class) keep their loss, (m, k) or (m, 1); and the direction, a pair of (n + 1, k)."""
+    """Which (row, other class) keep their loss, (m, k) or (m, 1); the direction, a pair of (n + 1, k), that
+    raises the margins of others by 1 at least; and by how much it moves the margins that stay."""
     X = whole.X[0]
     outputs = 1 if k == 2 else k
     length = np.sqrt((X * X).sum(axis=0))
@@ -63,8 +70,8 @@ def _recession(whole, codes, k):
     kept = np.ones((len(X), outputs), bool)
     kept[rows[grows], other[grows]] = False
     if not grows.any():
-        return kept, None
-    still, direction = A[~grows].toarray(), (np.zeros((X.shape[1], outputs)),) * 2
+        return kept, None, 0.0
+    still, direction, most = A[~grows].toarray(), (np.zeros((X.shape[1], outputs)),) * 2, 0.0
     for _ in range(4):  # each time what rounding has left of the margins that are to stay
         inner = scipy.linalg.solve_triangular(R, u.reshape(outputs, rank).T)
         step = np.zeros((X.shape[1], outputs))
@@ -72,12 +79,13 @@ def _recession(whole, codes, k):
         direction = exact.added(direction, (step, 0 * step))
         Z = exact.joined(*exact.product(whole.XT, direction))
         moved = Z[rows, own] - Z[rows, other] if k > 2 else np.where(own == 1, 1, -1) * Z[rows, 0]
+        most = float(abs(moved[~grows]).max(initial=0.0))
         u = (
             -scipy.linalg.lstsq(still, moved[~grows].astype(np.float64), cond=1e-10)[0]
             if len(still)
             else 0 * u
         )
-    return kept, direction
+    return kept, direction, most
 
 
 def _pairs(codes, k):
