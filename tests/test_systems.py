@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from logreg_accel import LogisticRegression, systems
+from logreg_accel import LogisticRegression, Objective, systems
+from logreg_accel.solvers.nearly_singular import directions
+from logreg_accel.solvers.questions import MATRIX, Curvature, Evaluate
 from logreg_accel.systems import Matrix
 
 
@@ -101,3 +103,20 @@ def test_the_last_digits_of_columns_are_no_rounding_errors(solver, low):
     w = np.append(math.fsum(model.coef_[0]), model.coef_[0, 1:] * [2.0**-20, 2.0**-low])
     distance = 1 - least / value(w, model.intercept_)
     assert distance <= min(model.suboptimality_bound_, 1e-3)
+
+
+@pytest.mark.parametrize("relative, products, found", [(2.0**-52, 5, 4), (2.0**-23, 4, 3)])
+def test_products_in_float32_are_not_repeated_for_what_their_rounding_hides(relative, products, found):
+    """Two directions are lost by the Hessian, and one beside the other by the products."""
+    X, y, _ = last_digits(46)
+    objective = Objective.from_arrays(X, y, C=np.inf, backend="numpy")
+    here = objective.answer(Evaluate(np.zeros(4)))
+    here = here._replace(rounding=relative * here.value)
+    asked, answer = [], None
+    generator = directions(here, objective.answer(Curvature(here.w, MATRIX)))
+    with pytest.raises(StopIteration) as end:
+        while True:
+            asked.append(generator.send(answer))
+            answer = objective.answer(asked[-1])
+    basis, lost = end.value.value
+    assert len(asked) == products and basis.shape == (4, found) and lost.shape == (4, 4 - found)

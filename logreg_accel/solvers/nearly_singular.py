@@ -11,12 +11,13 @@ LOST = 1e-10
 LOOKED_AT_UP_TO = 600
 """Number of parameters up to which directions are computed one by one."""
 
-_ROUNDED = 4 * float(np.finfo(np.float64).eps)  # times √p, the rounding of a sum of p terms
+_SEVERAL = 4  # times √p, the roundings of a margin of p terms
+_DOUBLE = float(np.finfo(np.float64).eps)
 
 
-def noise(size):
+def noise(size, relative=_DOUBLE):
     """The root of the curvature that rounding alone may give to a direction, for a unit diagonal."""
-    return _ROUNDED * size**0.5
+    return _SEVERAL * relative * size**0.5
 
 
 def to_unit_diagonal(H):
@@ -56,7 +57,8 @@ def directions(here, H, on=None, active=slice(None)):
     to the square of the rounding, whereas the matrix resolves them only down to the rounding. Components
     along the other directions, which are due to rounding, are first removed from the lost ones; otherwise
     they would dominate their curvature. A direction with a much smaller curvature than others is hidden once
-    more, by the rounding of its products with them, so it is multiplied again without them.
+    more, by the rounding of its products with them, so it is multiplied again without them, unless the
+    largest is rounding itself.
 
     Parameters
     ----------
@@ -71,6 +73,7 @@ def directions(here, H, on=None, active=slice(None)):
     if not lost.shape[1]:
         return basis, lost
     lost, least = lost - basis @ (basis.T @ (yield from _products(here, lost, on, active))), noise(len(H))
+    rounded = noise(len(H), max(_DOUBLE, here.rounding / (abs(here.value) or 1)))
     while lost.shape[1]:
         products = yield from _products(here, lost, on, active)
         curvatures, turn = scipy.linalg.eigh(lost.T @ products, check_finite=False)
@@ -78,7 +81,7 @@ def directions(here, H, on=None, active=slice(None)):
         curved, lost = curvatures > least * max(least, largest), lost @ turn
         basis = np.hstack([basis, lost[:, curved] / np.sqrt(curvatures[curved])])
         lost = lost[:, ~curved]
-        if not largest > least:
+        if not largest > rounded:
             break
     return basis, lost
 
