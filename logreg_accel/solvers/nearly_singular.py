@@ -8,6 +8,9 @@ from .questions import MATRIX, Curvature, HessianVector
 LOST = 1e-10
 """Up to this size, curvatures of a matrix with unit diagonal may be rounding errors or be hidden by them."""
 
+FLAT = 1e-26
+"""Up to this size, a curvature in one round of products is rounding; a step may try more, a proof may not."""
+
 LOOKED_AT_UP_TO = 600
 """Number of parameters up to which directions are computed one by one."""
 
@@ -50,7 +53,7 @@ def creep(decrements, share):
     )
 
 
-def directions(here, H, on=None, active=slice(None)):
+def directions(here, H, on=None, active=slice(None), flat=None):
     """Directions along which H is the identity, and those without curvature; a generator of questions.
 
     A product H·v adds up x·(c·(x·v)), where x·v cancels before it is squared. So it resolves curvatures down
@@ -68,6 +71,8 @@ def directions(here, H, on=None, active=slice(None)):
     on : handle or None
         Rows.
     active : index
+    flat : float or None
+        The curvature above which a direction counts without a second look, though it may be rounding.
     """
     basis, lost = split(H)
     if not lost.shape[1]:
@@ -78,17 +83,18 @@ def directions(here, H, on=None, active=slice(None)):
         products = yield from _products(here, lost, on, active)
         curvatures, turn = scipy.linalg.eigh(lost.T @ products, check_finite=False)
         largest = np.sqrt(max(curvatures[-1], 0.0))
-        curved, lost = curvatures > least * max(least, largest), lost @ turn
+        curved, lost = curvatures > (flat or least * max(least, largest)), lost @ turn
         basis = np.hstack([basis, lost[:, curved] / np.sqrt(curvatures[curved])])
         lost = lost[:, ~curved]
-        if not largest > rounded:
+        if flat or not largest > rounded:
             break
     return basis, lost
 
 
-def solution(here, on=None):
+def solution(here, flat=None):
     """A function v -> H⁻¹·v, within the directions that have a curvature; a generator of questions."""
-    basis, _ = yield from directions(here, (yield Curvature(here.w, MATRIX, on, here.margins)), on)
+    H = yield Curvature(here.w, MATRIX, margins=here.margins)
+    basis, _ = yield from directions(here, H, flat=flat)
     return lambda v: basis @ (basis.T @ v)
 
 

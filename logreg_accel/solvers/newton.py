@@ -9,7 +9,7 @@ import numpy as np
 from .by_class import beside_shifts
 from .by_levels import LEVELS_AT_ONCE, newton_by_levels
 from .line_search import ENOUGH_FLATTENING, NEWTON_FLATTENING, step
-from .nearly_singular import LOOKED_AT_UP_TO, creep, solution
+from .nearly_singular import FLAT, LOOKED_AT_UP_TO, creep, solution
 from .questions import (
     CLASS_BLOCKS,
     CLASS_MEAN,
@@ -85,7 +85,7 @@ def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
     The gap at the end of a step is estimated by the decrement before it or, for an `early` end, by the same
     factor and the gradient there. A small multiple of the identity covers the rounding of the Hessian. If
     that hides directions, steps end or creep along them; from there on these directions are computed one by
-    one.
+    one, those of the least curvature only where other steps end.
     """
     decrements, closely = [], False
     while True:
@@ -94,9 +94,11 @@ def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
             solve = yield Curvature(here.w, SOLVE, margins=here.margins)
             there = yield from step(here, -solve(here.gradient), flat=flat)
             closely = there is None
-        if closely and len(here.w) <= LOOKED_AT_UP_TO:
-            solve = yield from solution(here)
+        for doubted in (FLAT, None) if closely and len(here.w) <= LOOKED_AT_UP_TO else ():
+            solve = yield from solution(here, doubted)
             there = yield from step(here, -solve(here.gradient))
+            if there is not None:
+                break
         if there is None:
             return NOISE_FLOOR
         decrements.append(0.5 * (here.gradient @ solve(here.gradient)))
