@@ -18,8 +18,7 @@ _GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's 
 _LOWERED = 1e-6
 _ROUNDED, _SEVERAL = 1e-9, 30
 _LESS = 0.9
-_FEW = 0.1  # the same for the last step of a fit, which is examined if it still gains
-_CLEAR = 1e-5  # the same for a step that is examined once no step gains any more
+_FEW = 0.1  # the same for a step that is examined once a fit has ended
 _COUNTS = 1e-3  # share of the largest component of a direction above which a parameter belongs to it
 _NULL = 1e-11
 _FAR = 1e6  # gain of a margin after which the loss of a separated row has vanished
@@ -57,7 +56,7 @@ class Separation:
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
         self.there, self.doubted, self.along, self.goes_on = False, _TWICE, None, False
         self.total = False
-        self.clearest = _CLEAR, 0.0, None  # of the best step: the relative loss of others, the gain, the step
+        self.clearest = _FEW, 0.0, None  # of the best step: the relative loss of others, the gain, the step
 
     def seen(self, step, change, relative):
         """Record a step and the Change of margins that it made, known to a relative error of `relative`."""
@@ -93,17 +92,16 @@ class Separation:
     def look(self, point, proven):
         """Whether a step has separated rows, once a fit has ended; a generator of questions.
 
-        The last steps before a noise floor are mostly rounding. So the step that lowered other margins least
-        is examined instead. If F is proven to be at its minimum, the last step is: it still raises the
-        margins of rows whose loss falls forever.
+        The last steps are mostly rounding. So the step that lowered other margins least is examined instead.
+        If F is proven to be at its minimum, that is worth the reads only if the last step still raised
+        margins, as of rows whose loss falls forever.
         """
         if self.size > _LOOKED_AT_UP_TO:
             return self.receding >= self.doubted
         if not self.receding:
-            if proven and not self.goes_on or self.clearest[-1] is None and not proven:
+            if self.clearest[-1] is None or (proven and not self.goes_on):
                 return False
-            if not proven:
-                self.lost, self.most, self.direction = self.clearest
+            self.lost, self.most, self.direction = self.clearest
         return (yield from self._separates(point))
 
     def _free(self, direction):

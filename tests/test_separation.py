@@ -1,7 +1,10 @@
 """Which columns separate classes where weights have no penalty."""
 
+import warnings
+
 import numpy as np
 import pytest
+import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS
@@ -28,3 +31,64 @@ def test_a_column_without_a_penalty_that_separates_a_part_is_named(name, l1_rati
     assert found.status_ == "separable" and found.suboptimality_bound_ < 1e-3
     held = LogisticRegression(penalty_factor=[1, 0, 0, 1, 1, 1], l1_ratio=l1_ratio, backend=name).fit(X, y)
     assert held.status_ == "converged"
+
+
+def separates(X, y, s):
+    """Whether a direction raises margins of rows and lowers none, by a linear programme (Konis 2007)."""
+    A = np.c_[X, np.ones(len(X))][s > 0]
+    A = np.where(y[s > 0] == 1, 1, -1)[:, None] * A / np.sqrt((A * A).mean(axis=0) + (A == 0).all(axis=0))
+    found = scipy.optimize.linprog(-A.mean(axis=0), A_ub=-A, b_ub=np.zeros(len(A)), bounds=(-1, 1))
+    return -found.fun > 1e-9
+
+
+def small_problem(seed):
+    """Noise, levels of two categories, one label that spoils a separation, parts separated by columns."""
+    rng, X, y = drawn(40 + 7 * (seed % 23), 1 + seed % 5, seed)
+    m, s = len(y), np.ones(len(y))
+    kind = seed % 6
+    if kind == 1:
+        a, b = rng.integers(0, 4, m), rng.integers(0, 3, m)
+        X = np.c_[X, np.eye(4)[a][:, 1:], np.eye(3)[b][:, 1:]]
+        y[(a == 0) & (b == 0)] = seed % 2
+    elif kind == 2:
+        levels = rng.choice(30, m, p=1 / np.arange(1, 31) / (1 / np.arange(1, 31)).sum())
+        X = np.c_[X, np.eye(30)[levels]]
+    elif kind == 3:
+        y = (X[:, 0] > 0.2).astype(int)
+        y[rng.integers(0, m, seed % 4)] = 1
+    elif kind == 4:
+        X[:, 0] = np.where(rng.random(m) < 0.2, abs(X[:, 0]) * np.where(y == 1, 1, -1), 0)
+        X[0, 0] *= 1 - 2 * (seed % 5 == 0)
+    elif kind == 5:
+        X = np.c_[X, np.where(rng.random(m) < 0.5, 0, rng.random(m)) * np.where(y == 1, 1, -1)]
+        X[:, -1] = (X[:, -1] - X[:, 0]) / 2
+        s = (rng.random(m) < 0.8).astype(float)
+    return X, y, s
+
+
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+@pytest.mark.parametrize("seeds", [range(48), pytest.param(range(48, 600), marks=pytest.mark.slow)])
+def test_what_is_called_separable_is_what_a_linear_programme_separates(name, seeds):
+    for seed in seeds:
+        X, y, s = small_problem(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = LogisticRegression(C=np.inf, backend=name).fit(X, y, sample_weight=s)
+        assert (found.status_ == "separable") == separates(X, y, s), (seed, found.status_)
+
+
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+def test_rare_levels_take_the_reads_of_an_ordinary_fit(name):
+    """They took hundreds of reads, and nothing was proven."""
+    sparse = pytest.importorskip("scipy.sparse")
+    rng, X, y = drawn(5000, 5)
+    p = 1 / np.arange(1, 201)
+    levels = rng.choice(200, 5000, p=p / p.sum())
+    H = sparse.csr_array((np.ones(5000), (np.arange(5000), levels)), shape=(5000, 200))
+    rows, ones = np.bincount(levels, minlength=200), np.bincount(levels, y, minlength=200)
+    pure = np.flatnonzero((rows > 0) & ((ones == 0) | (ones == rows)))
+    with pytest.warns(ConvergenceWarning, match=f"column {5 + pure[0]}"):
+        found = LogisticRegression(penalty_factor=np.repeat([1.0, 0.0], [5, 200]), backend=name).fit(
+            sparse.csr_array(sparse.hstack([sparse.csr_array(X), H])), y
+        )
+    assert found.status_ == "separable" and found.n_passes_ < 30 and found.suboptimality_bound_ < 1e-8
