@@ -92,10 +92,11 @@ def directions(here, H, on=None, active=slice(None), flat=None):
 
 
 def solution(here, flat=None):
-    """A function v -> H⁻¹·v, within the directions that have a curvature; a generator of questions."""
+    """A function v -> H⁻¹·v, within the directions that have a curvature, and whether the matrix H loses
+    some; a generator of questions."""
     H = yield Curvature(here.w, MATRIX, margins=here.margins)
     basis, _ = yield from directions(here, H, flat=flat)
-    return lambda v: basis @ (basis.T @ v)
+    return lambda v: basis @ (basis.T @ v), split(H)[1].size > 0
 
 
 def _products(here, V, on, active):

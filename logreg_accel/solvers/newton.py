@@ -95,9 +95,9 @@ def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
             there = yield from step(here, -solve(here.gradient), flat=flat)
             closely = there is None
         for doubted in (FLAT, None) if closely and len(here.w) <= LOOKED_AT_UP_TO else ():
-            solve = yield from solution(here, doubted)
+            solve, loses = yield from solution(here, doubted)
             there = yield from step(here, -solve(here.gradient))
-            if there is not None:
+            if there is not None or not loses:
                 break
         if there is None:
             return NOISE_FLOOR
