@@ -147,7 +147,9 @@ def with_room(labelled, chosen, n_outputs, asked, l1):
             smaller = dataclasses.replace(chosen[0], rows_per_parameter=rows)
             if needed(smaller, shape) <= room:
                 return smaller, chosen[1], short + f"more than {rows} rows per parameter in a sample"
-    least = sparing(shape, l1)  # if it does not fit either, `check_room` says how much memory it needs
+    least = sparing(shape, l1)
+    if needed(least, shape) > room:  # the error names what the first choice needs: others take far more reads
+        return chosen
     name = next(name for name, kind in SOLVERS.items() if isinstance(least, kind))
     return least, name, short + "its Hessian"
 
