@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import clock
+from . import clock, orthants
 from .backends import columns
 from .backends.passes import CurvatureMass
 
@@ -24,15 +24,23 @@ class ColumnModel:
     diagonal : ndarray (size,)
     shared : ndarray (n,)
         XᵀD, the entries of the Hessian between the weights and the intercept; (0,) without one.
+    compiled : bool
+        Whether `sweep` is; else the minimum is found by products with X.
     """
 
-    A: Any
+    X: Any
     D: np.ndarray
     diagonal: np.ndarray
     l1: np.ndarray
     ridge: np.ndarray
     shared: np.ndarray
     sweep: Any
+    compiled: bool
+
+    @property
+    def A(self):
+        """The columns of X, as sweeps take them."""
+        return self.X.column_arrays()
 
     def minimum(self, here, enough, sweeps):
         """Minimise the model plus Σ l1·|u| approximately: coordinate descent with Anderson acceleration.
@@ -56,13 +64,15 @@ class ColumnModel:
         ----------
         Bertrand and Massias (2021), Anderson acceleration of coordinate descent, AISTATS.
         """
+        if not self.compiled:
+            return orthants.minimum(self, here, enough, sweeps)
         u, q, kept, value = here.w.copy(), np.zeros(len(self.D)), [], 0.0
         away = (u != 0) | (self.l1 == 0) | (abs(here.gradient) > self.l1)
         which = np.flatnonzero(away[: len(u) - self._intercept])
-        known = self.D, self._curvature(), self.l1, self.ridge, here.gradient, here.w
+        A, known = self.A, (self.D, self._curvature(), self.l1, self.ridge, here.gradient, here.w)
         for _ in range(sweeps):
             clock.check()
-            off = self.sweep(self.A, which, self.shared, *known, u, q)
+            off = self.sweep(A, which, self.shared, *known, u, q)
             before, value = value, self._value(here, u, q)
             if off <= enough or before - value <= _LITTLE * -value:
                 break
@@ -123,5 +133,5 @@ def model(objective, question):
     l1 = objective.penalty.l1 * penalised
     shared = X.transposed_product(D[:, None])[:, 0] if objective.fit_intercept else np.zeros(0)
     ridge = np.broadcast_to(objective._ridge, diagonal.shape)
-    sweep = rows.backend.column_sweep or columns.sweep
-    return ColumnModel(X.column_arrays(), D, diagonal, l1, ridge, shared, sweep)
+    compiled = rows.backend.column_sweep
+    return ColumnModel(X, D, diagonal, l1, ridge, shared, compiled or columns.sweep, compiled is not None)

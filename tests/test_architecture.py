@@ -41,7 +41,8 @@ ROOMS = {
     "metric": set(),
     "ascent": {"backends", "solvers"},
     "between": {"backends"},
-    "descent": {"backends", "clock"},
+    "orthants": {"backends", "clock"},
+    "descent": {"backends", "clock", "orthants"},
     "elimination": {"clock", "metric"},
     "objective": set("ascent backends between coordinates data descent duality elimination losses".split())
     | set("metric penalty rows solvers".split()),

@@ -20,6 +20,7 @@ _FEW = 0.1  # a set that lacks fewer columns than this share of its own is nearl
 _TRIED, _ROUGH = 1e-4, 1e-3  # relative gaps of fits that only show which columns matter
 _PART = 0.01  # share of the last set's relative gain to which the gap of the next fit is reduced
 _SOLVED, _FINEST = 1e-10, 1e-14  # relative gaps of fits to a set that is nearly complete, before a last step
+_CLOSER = 1e-6  # factor from one gap to the next where a proof has missed
 _STEPS = 1000  # steps of a fit to a set, at most
 _SLACK = 1e-6  # relative excess of a gradient over its penalty that does not count
 
@@ -62,13 +63,13 @@ class working_set:
             there = ((weights != 0) | (l1 == 0)).any(axis=1)
             times = _FASTER if there.sum() >= _FULL * kept.sum() else 1
             kept = there | (kept & (urgency > _CLOSE))
-            urgent = _urgent(urgency, kept, times * int(there.sum()))
+            urgent = _urgent(urgency, kept, times * int(there.sum()), len(here.w) <= MODEL_UP_TO)
             complete = enough <= solved and not urgent.any()
             if complete:
                 status = yield from _told(here, best)
                 if status == CONVERGED or enough == 0:
                     return status
-            enough = 0.0 if complete else _gap_of(kept, urgent, gained, solved)
+            enough = _closer(enough) if complete else _gap_of(kept, urgent, gained, solved)
             kept = kept | urgent
             found = yield from _fitted(here, start, kept, enough)
             if found is None:
@@ -79,9 +80,14 @@ class working_set:
         return CONVERGED
 
 
+def _closer(enough):
+    """The gap to ask of a complete set whose proof has missed; at last, all that rounding leaves."""
+    return enough * _CLOSER if enough >= _FINEST else 0.0
+
+
 def _gap_of(kept, urgent, gained, solved):
-    """Return the relative gap at which a fit to a set ends: rough while sets gain much."""
-    if not urgent.any():
+    """Return the relative gap at which a fit to a set ends: rough while sets gain much, and others may join."""
+    if not urgent.any() or (kept | urgent).all():
         return solved
     nearly = urgent.sum() <= max(_FEW * kept.sum(), 1)
     return max(solved if nearly else _TRIED, min(_PART * gained, _ROUGH))
@@ -115,16 +121,20 @@ def _in_memory(size, proven=False):
     return prox_newton() if size <= MODEL_UP_TO else newton_by_columns(proven)
 
 
-def _urgent(urgency, kept, most):
+def _urgent(urgency, kept, most, all_at_once):
     """The columns outside the set whose gradients are above their penalties, at most `most` of them.
 
     The strong rule would add more of them, from one penalty of a path to the next; that costs more than it
     saves.
+    Where more are wanted than may be gathered, all others are taken `all_at_once`, or some in each step.
     """
     urgency = np.where(kept, 0.0, urgency)
     room = int(len(kept) / _MOST) - int(kept.sum())
-    most = min(max(_ADDED, most), max(room, 1))
     beyond = np.flatnonzero(urgency > 1 + _SLACK)
+    most = max(_ADDED, most)
+    if all_at_once and room < min(most, len(beyond)):
+        return ~kept
+    most = min(most, max(room, 1))
     urgent = np.zeros(len(kept), dtype=bool)
     urgent[beyond[np.argsort(-urgency[beyond], kind="stable")[:most]]] = True
     if not (kept.any() or urgent.any()):  # all weights are zero, and a fit to one column shows it
