@@ -25,7 +25,7 @@ def loss_gradient(backend, pass_, block):
     value = xp.zeros(W.shape[1] // loss.n_outputs, dtype=np.float64)
     kept = xp.empty((block.X.shape[0], W.shape[1]), dtype=W.dtype) if pass_.keep_margins else None
     D = xp.zeros(W.shape, dtype=np.float64) if pass_.diagonal else None
-    for rows, X, part in tiles(backend, block):
+    for rows, X, part in tiles(backend, block, columns=W.shape[1]):
         Z = margins_at(X, W, part)
         if pass_.keep_margins:
             kept[rows] = Z
@@ -44,7 +44,7 @@ def hessian_vector(backend, pass_, block):
     W = _cast(backend, pass_.W, block) if pass_.margins is None else None
     V = _cast(backend, pass_.V, block)
     H = backend.xp.zeros(V.shape, dtype=np.float64)
-    for rows, X, part in tiles(backend, block):
+    for rows, X, part in tiles(backend, block, columns=V.shape[1]):
         Z = _margins_of(pass_, rows, X, W, part)
         R, _ = pointwise(backend, "curvature_product", pass_, part, Z, X @ V[:-1] + V[-1])
         H[:-1] += X.transposed_product(R)
@@ -198,12 +198,15 @@ BODIES = {
 }
 
 
-def tiles(backend, block, min_rows=1):
-    """Pieces of rows that fit the cache: slice, X in the dtype of the arithmetic, the rest of the block."""
+def tiles(backend, block, min_rows=1, columns=1):
+    """Pieces of rows that fit the cache: slice, X in the dtype of the arithmetic, the rest of the block.
+
+    `columns` are those of W of which margins, and what follows from them, are made for each row.
+    """
     m, dtype = block.X.shape[0], compute_dtype(block.X.dtype)
     if backend.tile_bytes < type(backend).tile_bytes:  # memory was short
         min_rows = 1
-    step = max(backend.tile_bytes // block.X.row_bytes, min_rows, 1)
+    step = max(backend.tile_bytes // block.X.tile_row_bytes(columns), min_rows, 1)
     if m <= step:
         if m:
             yield slice(0, m), block.X.astype(dtype), block

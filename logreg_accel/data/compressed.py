@@ -45,6 +45,9 @@ class CompressedRows(Matrix):
         """A fraction of a mean row: SciPy's products have a fixed cost, and gain nothing from small tiles."""
         return self.nbytes // max(_TILES * self.shape[0], 1) + 1
 
+    def tile_row_bytes(self, columns):
+        return self.row_bytes
+
     def between(self, start, stop, step=1):
         if step != 1:
             raise ValueError(f"`step` is {step}; compressed rows can only be cut in runs.")

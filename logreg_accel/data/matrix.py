@@ -16,6 +16,7 @@ _LEAST_COLUMNS = 512  # columns of a tile at least: fewer take longer to gather 
 _FEW_NUMBERS = 1 << 16  # numbers up to which a product takes no longer than its calls
 _SUMMED_ROWS = 256  # rows that are summed in float32 before the sum is added up in float64
 _VERY_FEW_COLUMNS = 3  # columns up to which BLAS takes longer than products of one column after the other
+_MADE = 8  # margins, exponentials, residuals and what is between them, which the cache holds as well
 
 
 class Matrix:
@@ -70,6 +71,11 @@ class Matrix:
     def row_bytes(self):
         """Bytes of one row of a tile in the arithmetic of the passes."""
         return self.shape[1] * compute_dtype(self.dtype).itemsize
+
+    def tile_row_bytes(self, columns):
+        """`row_bytes`, or those of what is made of a row for so many columns of W where that is more."""
+        made = _MADE * columns * compute_dtype(self.dtype).itemsize if columns > 1 else 0
+        return max(self.row_bytes, made)
 
     @property
     def on_device(self):

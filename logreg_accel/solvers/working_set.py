@@ -86,7 +86,7 @@ def _closer(enough):
 
 
 def _gap_of(kept, urgent, gained, solved):
-    """Return the relative gap at which a fit to a set ends: rough while sets gain much, and others may join."""
+    """Return the relative gap at which a fit to a set ends: rough while sets gain much and can grow."""
     if not urgent.any() or (kept | urgent).all():
         return solved
     nearly = urgent.sum() <= max(_FEW * kept.sum(), 1)
