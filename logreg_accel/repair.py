@@ -188,8 +188,8 @@ class Repair:
 
     def _unrepaired(self, there, residual, metric):
         """The bound without a repair, inf if sums exceed their rounding; and what rounding may add to it."""
-        some = np.where(self.fixed, abs(residual), 0.0)
-        if not (some <= duality.SURE * self._error()).all():
+        some = np.where(self.fixed, residual, 0.0)
+        if not (abs(some) <= duality.SURE * self._error()).all():
             return math.inf, 0.0
         return self._gap(there, 0.0), metric.cost(some, 1.0) if some.any() else 0.0
 

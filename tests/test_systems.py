@@ -120,3 +120,35 @@ def test_products_in_float32_are_not_repeated_for_what_their_rounding_hides(rela
             answer = objective.answer(asked[-1])
     basis, lost = end.value.value
     assert len(asked) == products and basis.shape == (4, found) and lost.shape == (4, 4 - found)
+
+
+@pytest.mark.parametrize("size", range(6, 40, 3))
+def test_errors_of_classes_cost_what_they_can(size):
+    """Also where their sum over the classes costs nothing, and one class is much rarer than the others."""
+    contrast = np.array([-0.5, 1, -0.5])
+    H = np.eye(size)
+    H[-3:, -3:] = np.ones((3, 3)) + np.outer([1, 0, -1], [1, 0, -1]) + 1e-6 * np.outer(contrast, contrast)
+    metric, error = Matrix(H, None, None, np.zeros(size), True), np.r_[np.zeros(size - 3), 1, 1, 1]
+    assert metric.cost(error, 1.0) >= 1e5
+    given = np.r_[np.zeros(size - 3), contrast]
+    assert metric.cost(given, 1.0) >= (1 - 1e-6) * given @ np.linalg.solve(H, given)
+
+
+@pytest.mark.parametrize("C", [2e-3, 35.0])
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_with_a_class_that_weighs_next_to_nothing(seed, C):
+    rng = np.random.default_rng(seed)
+    X, y = rng.integers(10, 30, (500, 1)).astype(float), rng.choice(3, 500, p=[0.49, 0.02, 0.49])
+    s = 10 ** rng.uniform(-12, 0, 500) * np.array([1.4e5, 0.15, 4.8e4])[y]
+    loose, tight = (
+        LogisticRegression(C=C, tol=tol, solver="newton-cg", random_state=seed).fit(X, y, sample_weight=s)
+        for tol in (1e-5, 1e-13)
+    )
+
+    def value(model):
+        Z = X @ model.coef_.T + model.intercept_
+        losses = np.logaddexp.reduce(Z, axis=1) - Z[np.arange(500), y]
+        return math.fsum(s * losses) + (model.coef_**2).sum() / (2 * C)
+
+    best, own = value(tight), value(loose)
+    assert (own - best) / own <= loose.suboptimality_bound_ * (1 + 1e-6) + 1e-13
