@@ -63,7 +63,7 @@ class Certificate:
         self.n_iter, self.last = -1, math.inf  # the start is not a step; the last estimate
         self.previous = self.sample = None  # the last point, and the solver's last sample
         self.least_curvature, self.knock = math.inf, tol
-        self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, 0.0, 0.0
+        self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, start.lower, 0.0
         self.lower_share, self.tried, self.failed, self.receded, self.far = 0.0, False, False, False, False
         self.rows = self.exact = None  # all rows in float64, if they were drawn, and the point on them
         self.fewest = witnesses.fewest(penalty.has_l1)

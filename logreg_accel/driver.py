@@ -103,7 +103,7 @@ def _taken_on(session, objective, tol, max_iter, callback, seed, solver, exact, 
     def tell(record, w):
         return callback(later(record), as_asked(w))
 
-    start = exact.start(exact.at.centred(objective.at.original(found.w)), seed)
+    start = exact.start(exact.at.centred(objective.at.original(found.w)), seed)._replace(lower=found.lower)
     left = max(max_iter - found.n_iter, 1)
     try:
         more = session.run(Trial(session, solver, exact, start, tol, left, callback and tell))
@@ -197,6 +197,7 @@ class Trial:
             status,
             self.history,
             self.separating,
+            self.certificate.lower,
         )
 
     def _solve(self):

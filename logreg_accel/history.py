@@ -83,7 +83,7 @@ class Solution(NamedTuple):
     """The result of a run.
 
     `suboptimality` is an estimate; `bound` is rigorous, or inf if no bound is known. `separating` names the
-    parameters that grow without end on separable data.
+    parameters that grow without end on separable data. `lower` is proven to be at most F*.
     """
 
     w: np.ndarray
@@ -96,6 +96,7 @@ class Solution(NamedTuple):
     status: str
     history: Any
     separating: Any = None
+    lower: float = 0.0
 
 
 def norm_of(vector):

@@ -46,6 +46,7 @@ def once(objective, solver, found, taken_on, goes_on):
     best = taken_on(solver, free, found)
     ended = NOISE_FLOOR if best.status in _ENDED else best.status
     so_far = found._replace(n_iter=best.n_iter, n_passes=best.n_passes, history=best.history, status=ended)
+    so_far = so_far._replace(lower=best.lower)  # F* is the same, however weights are rounded
     if not goes_on():
         return so_far
     last = taken_on(nearest(free.at.centred(objective.at.original(best.w)), free, exact), exact, so_far)

@@ -8,7 +8,7 @@ import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS
-from logreg_accel import LogisticRegression
+from logreg_accel import LogisticRegression, Objective
 
 
 def drawn(m, n, seed=0):
@@ -92,3 +92,23 @@ def test_rare_levels_take_the_reads_of_an_ordinary_fit(name):
             sparse.csr_array(sparse.hstack([sparse.csr_array(X), H])), y
         )
     assert found.status_ == "separable" and found.n_passes_ < 30 and found.suboptimality_bound_ < 1e-8
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
+@pytest.mark.parametrize("seed", [3, 6, 8])
+def test_weights_of_float32_keep_the_bound_that_was_proven_before_they_were_rounded(solver, seed):
+    """Six classes that are separated in part: once the weights were rounded, the bound was 1."""
+    rng = np.random.default_rng([seed, 6, 2])
+    X = (rng.random((120, 4)) * (rng.random((120, 4)) < 0.4)).astype(np.float32)
+    margins = X / X.mean(axis=0) @ (rng.standard_normal((4, 6)) * [[1], [1], [1], [5]])
+    y = (margins + rng.gumbel(size=(120, 6))).argmax(axis=1)
+    objective = Objective.from_arrays(X.astype(np.float64), y, C=np.inf)
+
+    def fitted(X, solver):
+        with pytest.warns(ConvergenceWarning, match="grow"):
+            model = LogisticRegression(C=np.inf, solver=solver, backend="numpy").fit(X, y)
+        return model, objective.value_and_gradient(np.vstack([model.coef_.T, model.intercept_]).ravel())[0]
+
+    (model, value), (_, least) = fitted(X, solver), fitted(X.astype(np.float64), "newton-cholesky")
+    assert model.coef_.dtype == np.float32 and model.status_ == "separable"
+    assert (value - least) / value <= model.suboptimality_bound_ < 1e-6

@@ -67,6 +67,8 @@ class Start(NamedTuple):
         Numbers of X that are stored.
     cholesky : function A -> (v -> A⁻¹v, diagonal of the factor) or None
         The fastest factorisation of a matrix on the host; None means LAPACK's.
+    lower : float
+        A number that an earlier run has proven to be at most F*.
     """
 
     w: np.ndarray
@@ -87,6 +89,7 @@ class Start(NamedTuple):
     by_levels: Callable = lambda most: math.inf
     entries: int = 0
     cholesky: Callable | None = None
+    lower: float = 0.0
 
 
 class Point(NamedTuple):
