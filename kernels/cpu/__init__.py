@@ -15,6 +15,7 @@ __all__ = [
     "moments",
     "passes",
     "pointwise",
+    "probabilities",
     "rows",
     "softmax",
     "sparse",
@@ -34,11 +35,12 @@ with caching.in_folder():
         moments,
         passes,
         pointwise,
+        probabilities,
         rows,
         softmax,
         sparse,
     )
 
-_modules = (checksums, classes, drawing, dual, lasso, many, moments, passes, pointwise, rows, softmax, sparse)
+_modules = [globals()[name] for name in __all__]
 for function in {one for module in _modules for one in vars(module).values() if isinstance(one, Dispatcher)}:
     caching.forgive(function)
