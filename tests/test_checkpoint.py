@@ -144,6 +144,7 @@ def test_another_fit_is_refused_with_what_differs(tmp_path):
         (LogisticRegression(C=2.0), (X, y), "C was 1.0 and is 2.0"),
         (LogisticRegression(solver="lbfgs"), (X, y), "solver was .* and is "),
         (LogisticRegression(), (other, y), "data was .* and is "),
+        (LogisticRegression(), (-X, y), "data was .* and is "),
         (LogisticRegression(), (X, np.roll(y, 1)), "data was .* and is "),
         (LogisticRegression(), (X, y, np.arange(6000.0)), "data was .* and is "),
         (LogisticRegression(backend="numba"), (X, y), "backend was .* and is "),

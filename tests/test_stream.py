@@ -193,6 +193,18 @@ def test_checksums_of_some_pieces():
             buffer[pieces[-1] * packed.PIECE] ^= 1
 
 
+def test_checksums_of_numbers_with_other_signs():
+    """A change of sign in any number of words shows, in every width of a number."""
+    for dtype in (np.float64, np.float32, np.int8):
+        numbers = np.random.default_rng(0).integers(1, 99, packed.PIECE).astype(dtype)
+        for size in (2, 100, len(numbers)):
+            changed = numbers.copy()
+            changed[:size] *= -1
+            for find in (packed.checksums, checksums_for(NUMBA_FROM_BYTES)):
+                assert (find(numbers.view(np.uint8)) != find(changed.view(np.uint8)))[0]
+            assert packed.fingerprint(numbers) != packed.fingerprint(changed)
+
+
 def test_the_objective_of_blocks_in_pieces():
     """Blocks are never joined across files, and cut by the size of a row alone."""
     X, y, _ = problem("float64")

@@ -12,13 +12,13 @@ _pread = types.ExternalFunction("pread", types.intp(types.int32, types.uintp, ty
 def _of_piece(piece, factors):
     found = np.uint64(0)
     for j in range(len(piece)):
-        found += piece[j] * factors[j]
+        found += (piece[j] ^ (piece[j] >> np.uint64(31))) * factors[j]
     return found
 
 
 @njit(nogil=True, cache=CACHE, error_model="numpy")
 def of_pieces(words, factors, pieces, sums):
-    """Fill sums with Σ words·factors, modulo 2^64, of some pieces; the last of all may be shorter."""
+    """Fill sums with the checksums of some pieces; the last of all may be shorter."""
     size = len(factors)
     for i in range(len(pieces)):
         start = pieces[i] * size

@@ -240,10 +240,14 @@ def _summary(part):
 
 
 def checksums(buffer, pieces=None):
-    """A checksum of every piece, or of some, ascending: Σ words times odd factors, modulo 2^64.
+    """A checksum of every piece, or of some, ascending: Σ folded words times odd factors, modulo 2^64.
 
-    It detects any change of a single word, and any random change with a probability of about 1 − 2⁻⁶⁴. The
-    usual checksums take longer to compute than a disk takes to read.
+    A word is folded as w ^ (w >> 31). It detects any change of a single word, and any random change with a
+    probability of about 1 − 2⁻⁶⁴. The usual checksums take longer to compute than a disk takes to read.
+
+    Without the fold, the highest bit of a word would count as 2^63 whatever its factor, so that a change of
+    sign in an even number of words, such as X → −X, would be invisible. A fold by 32 bits would lay the signs
+    of two float32 upon each other.
     """
     words = buffer.view(WORD)
     count = len(words) // len(FACTORS)
@@ -254,5 +258,9 @@ def checksums(buffer, pieces=None):
         pieces = pieces[: len(pieces) - with_rest]
         first, stop = (pieces[0], pieces[-1] + 1) if len(pieces) else (0, 0)
         whole = whole[first:stop] if stop - first == len(pieces) else whole[pieces]
-    sums = np.einsum("ij,j->i", whole, FACTORS)
-    return np.append(sums, (rest * FACTORS[: len(rest)]).sum(dtype=np.uint64)) if with_rest else sums
+    sums = np.einsum("ij,j->i", _folded(whole), FACTORS)
+    return np.append(sums, (_folded(rest) * FACTORS[: len(rest)]).sum(dtype=np.uint64)) if with_rest else sums
+
+
+def _folded(words):
+    return words ^ (words >> np.uint64(31))

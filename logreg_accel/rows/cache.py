@@ -19,7 +19,7 @@ from .checked import INDEX, forget
 from .store import Store
 from .streamed import Streamed
 
-_FORMAT = 3
+_FORMAT = 4
 RESIDENT = 0.33
 """Share of the memory, without that for reading, that blocks may take at first."""
 

@@ -34,7 +34,7 @@ def drawing_loops():
 
 
 def checksums(words, factors, pieces):
-    """Σ words·factors, modulo 2^64, of some pieces; see kernels/cpu/checksums.py."""
+    """Checksums of some pieces; see kernels/cpu/checksums.py."""
     sums = np.empty(len(pieces), dtype=np.uint64)
     loops("checksums").of_pieces(words, factors, pieces, sums)
     return sums
