@@ -243,6 +243,9 @@ def test_missing_values_of_a_table_are_named():
         LogisticRegression().fit(frame, Y)
     with pytest.raises(ValueError, match=r"NaN: first at row 1, column 0 \('a'\)"):
         LogisticRegression().fit(pa.table({"a": [1.0, None, 3.0], "b": [1.0, 2.0, 3.0]}), [0, 1, 1])
+    for frame in (pa.table, pytest.importorskip("polars").DataFrame):
+        with pytest.raises(ValueError, match=r"NaN: first at row 1, column 1 \('b'\)"):
+            LogisticRegression().fit(frame({"a": [1, 2, 3], "b": [True, None, False]}), [0, 1, 1])
 
 
 BAD_Y = {

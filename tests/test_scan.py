@@ -177,6 +177,28 @@ def test_faults_of_text_name_the_line(shards, tmp_path):
         rows_of(scan(tmp_path / "a.csv", **COLUMNS))
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["all", "in later blocks"])
+def test_bools_of_text_are_numbers(tmp_path, late, monkeypatch):
+    """True and false are 1 and 0, as in memory, also after rows that spell them so; other words are told."""
+    monkeypatch.setattr("logreg_accel.data.reader._BLOCK", 400)
+    rng, count = np.random.default_rng(0), 300
+    told = rng.random((count, 3)) < 0.5
+    words = np.where(told, *(("true", "false") if not late else ("True", "False"))).astype(object)
+    if late:
+        words[:200, 1] = told[:200, 1].astype(int)
+    lines = [",".join([f"{i / 7}", *map(str, row), f"{i % 2}"]) for i, row in enumerate(words)]
+    (tmp_path / "a.csv").write_text("\n".join(["x,a,b,c,y", *lines]) + "\n")
+    got = rows_of(scan(tmp_path / "a.csv", target="y"))
+    table = read_file(tmp_path / "a.csv", target="y")
+    np.testing.assert_array_equal(got[0], np.asarray(table.X, dtype=float))
+    np.testing.assert_array_equal(got[0][:, 1:], told)
+    np.testing.assert_array_equal(got[1], table.target)
+    lines[250] = lines[250].replace(words[250, 2], "maybe")
+    (tmp_path / "b.csv").write_text("\n".join(["x,a,b,c,y", *lines]) + "\n")
+    with pytest.raises(ValueError, match="has 'maybe' in column '[abc]' in line 252; expected true or false"):
+        rows_of(scan(tmp_path / "b.csv", target="y"))
+
+
 @pytest.mark.parametrize("name, opened", [("a.svm", open), ("a.svm.gz", gzip.open), ("a.svm.xz", lzma.open)])
 def test_faults_of_svmlight_name_the_line(tmp_path, name, opened, monkeypatch):
     """In any range of bytes, and in compressed files, which are read whole."""

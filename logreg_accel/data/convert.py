@@ -270,6 +270,7 @@ def columns_of_int64(X):
 
 def _frame_to_array(frame, name):
     import narwhals as nw
+    import narwhals.selectors
 
     numeric = {column for column, dtype in frame.schema.items() if dtype.is_numeric() or dtype == nw.Boolean}
     objects = {column for column, dtype in frame.schema.items() if dtype == nw.Object}
@@ -284,8 +285,10 @@ def _frame_to_array(frame, name):
     if decimals:
         frame = frame.with_columns(nw.col(*decimals).cast(nw.Float64))
     array = frame.to_numpy()
-    # pandas columns of ArrowDtype come out as objects, although the schema says that they are numbers. Here,
-    # their nulls become NaN.
-    if array.dtype == object and not objects:
+    # Bools with nulls, and pandas columns of ArrowDtype, come out as objects, although the schema says that
+    # they are numbers. Here, their nulls become NaN.
+    if array.dtype != object or objects:
+        return array
+    if frame.implementation.is_pandas_like():
         return frame.to_native().to_numpy(dtype=np.float64, na_value=np.nan)
-    return array
+    return frame.with_columns(nw.selectors.boolean().cast(nw.Float64)).to_numpy()

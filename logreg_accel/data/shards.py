@@ -119,11 +119,9 @@ def _of_file(path, wanted):
 def _of_table(path, wanted):
     reader = TableReader(path)
     taken, read = wanted.of(reader.names, path)
-    if reader.kind == "text":
-        reader.typed(dict.fromkeys(taken, "number"))
     rows = max(BATCH // (8 * len(read)), 1)
     empty, known = True, set()
-    for batch in reader.located(read, rows):
+    for batch in reader.numbers(taken, read, rows):
         empty = False
         for start in range(0, max(batch.num_rows, 1), rows):
             chunk = of_batch(batch.slice(start, rows), taken, wanted, path)
