@@ -71,6 +71,11 @@ class Incremental:
                 return self  # classes without weight: nothing to learn from
             state = dataclasses.replace(state, weight_seen=state.weight_seen + labelled.total_weight)
             seen = state.weight_seen
+            if not seen:
+                raise ValueError(
+                    "`class_weight` is 0 for every label of the first rows, which teach nothing then; "
+                    "expected a row of positive weight in the first call. Begin with other rows."
+                )
             fitted = self._run(X, labelled, seen, state.w, steps, lambda solver: solver.continued(state))
         self._state, self._rows_fitted, self.class_shares_ = state, None, None
         self.n_iter_ = np.array([state.epochs], dtype=np.int32)

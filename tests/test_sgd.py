@@ -328,6 +328,18 @@ def test_a_part_without_weight_changes_nothing():
     assert (model.coef_ == before).all()
 
 
+def test_first_rows_of_a_class_without_weight_are_refused():
+    """Nothing is learned from them, and the call after them is a first call."""
+    X, y = problem(200)
+    weights = {"solver": "sgd", "class_weight": {0: 0.0, 1: 1.0}}
+    model, other = LogisticRegression(**weights), LogisticRegression(**weights)
+    with pytest.raises(ValueError, match="`class_weight` is 0 for every label of the first rows"):
+        model.partial_fit(X[y == 0], y[y == 0], classes=[0, 1])
+    assert not hasattr(model, "classes_")
+    expected = other.partial_fit(X[y == 1], y[y == 1], classes=[0, 1])
+    assert (model.partial_fit(X[y == 1], y[y == 1], classes=[0, 1]).coef_ == expected.coef_).all()
+
+
 def test_a_part_proves_nothing_about_all_rows():
     X, y = problem(400)
     model = LogisticRegression(solver="sgd", C=np.inf).partial_fit(X[:1], y[:1], classes=[0, 1])
