@@ -78,7 +78,11 @@ class Repair:
 
     def gap(self):
         """The bound, or inf if none is found; a generator of questions."""
-        factored = len(self.point.w) <= FACTORED_UP_TO
+        bound = yield from self._bound()
+        return bound if bound is not None else (yield from self._gap_of_exact_sums())
+
+    def _bound(self):
+        """As `gap`, or None if sums have to be exact: the metric is released before there is another."""
         if self.here is None:
             self.here = self.point if self.rows is None else (yield ask.Evaluate(self.point.w, self.rows))
         if self.here.value == 0:  # rows without loss have no residuals to move
@@ -93,10 +97,7 @@ class Repair:
             stale = stale or (covered is not None and bool((active & ~covered).any()))
             if stale:
                 covered = active
-                if factored:
-                    metric = yield from self._matrix(there, active)
-                else:
-                    metric = yield from products(there, self.rows, self.fixed, self.start, metric)
+                metric = yield from self._metric(there, active, metric)
                 drift = 0.0
             step = -(yield from metric.solve(there, residual))
             decrement = max(-0.5 * float(residual @ step), 0.0)
@@ -148,7 +149,7 @@ class Repair:
                 allowed = self.l1 * self.wanted / self.point.value
                 if self.penalty.has_l1 and metric.misses(residual, self._error(), allowed):
                     return math.inf
-                return (yield from self._gap_of_exact_sums())
+                return None
             fine = least <= _FINE * math.sqrt(min(self.point.value, 1.0)) and not self.all_told
             if metric.has_flat and fine and (yield from self._is_seen_by_others(metric)):
                 return math.inf
@@ -157,7 +158,7 @@ class Repair:
         bound = (math.sqrt(least) + math.sqrt(short) + math.sqrt(hidden + rounded)) ** 2
         bound += float(self._error() @ abs(way))  # without curvature, the errors of sums count linearly
         if not self.whole and self.exactly and least <= self.wanted < bound:
-            return (yield from self._gap_of_exact_sums())
+            return None
         return bound * (1 + duality.SURE * self.point.rounding / self.point.value)
 
     def _is_seen_by_others(self, metric):
@@ -180,11 +181,10 @@ class Repair:
         return self._unshifted((yield ask.Evaluate(w, self.rows, since=since)))
 
     def _unshifted(self, point):
-        k = self.start.n_outputs
-        if k == 1:
+        if self.start.n_outputs == 1:
             return point
         ridge = self.penalty.gradient(self._penalised(point.w))
-        return point._replace(gradient=without_shifts(point.gradient - ridge, k) + ridge)
+        return point._replace(gradient=without_shifts(point.gradient - ridge, self.start.n_outputs) + ridge)
 
     def _unrepaired(self, there, residual, metric):
         """The bound without a repair, inf if sums exceed their rounding; and what rounding may add to it."""
@@ -275,7 +275,9 @@ class Repair:
     def _smooth(self, there):
         return there.value - float((self.l1 * abs(there.w)).sum())
 
-    def _matrix(self, there, active):
+    def _metric(self, there, active, before):
+        if len(there.w) > FACTORED_UP_TO:
+            return (yield from products(there, self.rows, self.fixed, self.start, before))
         H = yield ask.Curvature(there.w, ask.MATRIX, self.rows, there.margins)
         if self.start.n_outputs > 1:
             against_shifts(H, self.start.n_outputs, self.free)

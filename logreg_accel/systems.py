@@ -55,15 +55,21 @@ class Matrix:
         self.size = len(H)
         self.ridge_of_all = np.broadcast_to(ridge, self.size)
         self.ridge = self.ridge_of_all[self.active]
-        self.whole, self.H = H, H if active is None else H[np.ix_(active, active)]
-        self.flat, self.bounded = None, True
+        self.whole, self.flat, self.bounded = H, None, True
         self.cholesky = cholesky or linalg.cholesky
         self.factor, least = _factored(self.H, self.cholesky)
         self.vague = least <= LOST  # the curvature of some directions may be rounding
 
+    @property
+    def H(self):
+        """The part of the active parameters; a copy if these are not all, since it is rarely used."""
+        if isinstance(self.active, slice) or self.active.all():
+            return self.whole
+        return self.whole[np.ix_(self.active, self.active)]
+
     def look_closely(self, there):
         """Treat directions separately whose curvature is only rounding; a generator of questions."""
-        few = len(self.H) <= LOOKED_AT_UP_TO
+        few = len(self.ridge) <= LOOKED_AT_UP_TO
         if self.made_up:
             basis = split(self.H, _FLAT)[0] if self.vague and few else None
             self.bounded = self.factor is not None or basis is not None
@@ -110,7 +116,7 @@ class Matrix:
         """What moving residuals along the last step takes from their sums, also those of other weights."""
         if self.made_up:
             return np.where(self.fixed, residual, self.curved)
-        if self.size == len(self.H):
+        if self.size == len(self.ridge):
             return residual
         return np.where(self._full(True), residual, self.curved)
 
@@ -163,14 +169,14 @@ class Matrix:
         factor `more`, or not at all along shifts of all classes, so that two steps suffice. With ridges of
         all sizes the iteration is given up: another factor then takes less.
         """
-        known, before, step = 0.0, math.inf, np.zeros_like(e)
+        known, before, step, H = 0.0, math.inf, np.zeros_like(e), self.H
         for _ in range(_STEPS):
             solved = self.factor(e.T).T
             rest = (e * solved).sum(axis=1)  # no less than min(more, 1) times what is left
             if rest.max() <= _ABOUT * min(more, 1.0) * np.max(known):
                 return float((known + rest / min(more, 1.0)).max())
             step = solved + (rest / before)[:, None] * step
-            product = more * (step @ self.H) + (1 - more) * self.ridge * step
+            product = more * (step @ H) + (1 - more) * self.ridge * step
             curved = (step * product).sum(axis=1)
             if not (curved > 0).all():
                 return None
@@ -203,11 +209,11 @@ def _factored(H, cholesky):
     if not len(H):  # LAPACK accepts no empty matrix
         return lambda v: v, 1.0
     scale, lift = to_unit_diagonal(H), _LIFT
-    A = H * scale
-    A *= scale[:, None]
     while True:
+        A = H * scale  # made again where it was not definite: the factor takes its place
+        A *= scale[:, None]
         A.reshape(-1)[:: len(A) + 1] = 1 + lift
-        found = cholesky(A)
+        found = cholesky(A, True)
         if found is not None:
             break
         lift *= 10

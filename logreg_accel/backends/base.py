@@ -268,13 +268,13 @@ class Backend:
         """A function v -> H⁻¹v on host vectors, for a matrix from a pass; see `linalg.factor`."""
         return linalg.factor(H, rounding)
 
-    def cholesky(self, A):
-        """Factor a symmetric A (p, p) on the host.
+    def cholesky(self, A, overwrite=False):
+        """Factor a symmetric A (p, p) on the host, which may be overwritten if so told.
 
         Returns a function v -> A⁻¹v for v (p,) or (p, k), and the diagonal of the Cholesky factor; None
         unless A is positive definite.
         """
-        return linalg.cholesky(A)
+        return linalg.cholesky(A, overwrite)
 
     def row_gram(self, X):
         """X·Xᵀ in float64 (m, m) on the host."""

@@ -2,11 +2,14 @@
 table: numbers have an entry in every row, most levels of a category only in a few."""
 
 import numpy as np
+import scipy.sparse
 
 from .matrix import Matrix
 
 DENSE_BELOW = 12
 """Rows per entry of a column up to which BLAS on the dense column is faster than SciPy's sparse product."""
+
+_TOGETHER = 128  # rows of the product of sparse columns at a time
 
 
 class HalfDense:
@@ -27,26 +30,29 @@ class HalfDense:
         self.dense = Matrix(X[:, self.full].toarray() if len(self.rare) else X.toarray())
         self.thin = X[:, self.rare]
         self.by_columns = self.thin.T.tocsr()
-        self.rows = np.repeat(np.arange(m), np.diff(self.thin.indptr))
 
     @property
     def nbytes(self):
-        parts = self.dense.stored, self.thin.data, self.thin.indices, self.by_columns.data, self.rows
-        return sum(part.nbytes for part in parts)
+        return self.dense.stored.nbytes + sum(part.data.nbytes + part.indices.nbytes for part in self._thin)
+
+    @property
+    def _thin(self):
+        return self.thin, self.by_columns
 
     def weighted_gram(self, c, positive):
         """Compute Xᵀ·diag(c)·X for c (rows, 1); `positive` states that no c is negative."""
-        among_full = self.dense.weighted_gram(c, positive)
         if not len(self.rare):
-            return among_full
+            return self.dense.weighted_gram(c, positive)
         n = len(self.full) + len(self.rare)
-        G = np.empty((n, n), dtype=among_full.dtype)
-        G[np.ix_(self.full, self.full)] = among_full
-        across = self.by_columns @ (self.dense.stored * c)
+        G = np.empty((n, n), dtype=np.result_type(self.dense.stored, c))
+        G[np.ix_(self.full, self.full)] = self.dense.weighted_gram(c, positive)
+        entries, rows, starts = (getattr(self.by_columns, name) for name in ("data", "indices", "indptr"))
+        weighted = scipy.sparse.csr_array((entries * c[rows, 0], rows, starts), shape=self.by_columns.shape)
+        across = weighted @ self.dense.stored
         G[np.ix_(self.rare, self.full)], G[np.ix_(self.full, self.rare)] = across, across.T
-        weighted = self.thin.copy()
-        weighted.data = weighted.data * c[self.rows, 0]
-        G[np.ix_(self.rare, self.rare)] = (self.by_columns @ weighted).toarray()
+        for start in range(0, len(self.rare), _TOGETHER):  # the whole product would take more memory than G
+            some = slice(start, start + _TOGETHER)
+            G[np.ix_(self.rare[some], self.rare)] = (weighted[some] @ self.thin).toarray()
         return G
 
     def product(self, A):

@@ -138,8 +138,8 @@ class StreamRows(DrawnRows):
         else:
             with contextlib.closing(self.store.blocks(self._numbers)) as found:
                 yield from (part(place, *block) for place, block in enumerate(found))
+        self.store.let_go()  # proofs between reads need the memory, and what was gathered is copied
         if passing is not None:
-            self.store.let_go()  # what was gathered is copied
             trim()
             self._passed = passing.passed()
         trim()

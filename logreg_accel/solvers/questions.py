@@ -65,7 +65,7 @@ class Start(NamedTuple):
         not offered, or would factor more than `most` parameters.
     entries : int
         Numbers of X that are stored.
-    cholesky : function A -> (v -> A⁻¹v, diagonal of the factor) or None
+    cholesky : function (A, overwrite) -> (v -> A⁻¹v, diagonal of the factor) or None
         The fastest factorisation of a matrix on the host; None means LAPACK's.
     lower : float
         A number that an earlier run has proven to be at most F*.

@@ -201,8 +201,9 @@ class CupyBackend(Backend):
             return linalg.factor(cupy.asnumpy(H), rounding)
         return systems.factor(H, rounding)
 
-    def cholesky(self, A):
-        return super().cholesky(A) if len(A) <= _FACTORED_ON_HOST else systems.cholesky(cupy.asarray(A))
+    def cholesky(self, A, overwrite=False):
+        few = len(A) <= _FACTORED_ON_HOST
+        return super().cholesky(A, overwrite) if few else systems.cholesky(cupy.asarray(A))
 
     def diagonals(self, matrices):
         """The diagonals, on the host, of matrices (..., p, p) on the device."""
