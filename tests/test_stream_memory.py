@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+import scipy.sparse
 
 from logreg_accel import LogisticRegression, TableEncoder, scan
 
 PEAK = """
 import sys, threading, time
 import numpy as np
+import scipy.sparse
 from logreg_accel import LogisticRegression, LogisticRegressionCV, TableEncoder, load, scan
 from logreg_accel.cli import main
 
@@ -21,12 +23,15 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
 
-what, pattern, memory, model = sys.argv[1:]
+what, pattern, memory, model, l1_ratio = sys.argv[1:]
 X = np.random.default_rng(0).standard_normal((300_000, 30), dtype=np.float32)
 LogisticRegression(backend="numba").fit(X, X[:, 0] > 0)  # what is compiled and loaded once
 scoring = {"cross-validation": "accuracy", "roc_auc": "roc_auc"}.get(what)
 if scoring:
     LogisticRegressionCV(backend="numba", Cs=2, cv=2, scoring=scoring).fit(X[:9999], X[:9999, 0] > 0)
+if "npz" in pattern:
+    X = scipy.sparse.csr_array(np.where(X[:20_000] > 2, X[:20_000], 0))
+    LogisticRegression(backend="numba").fit(X, X[:, [0]].toarray()[:, 0] > 0)
 del X
 base, peak, done = resident(), [0], threading.Event()
 
@@ -37,9 +42,9 @@ def watch():
 watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
 encoder = TableEncoder() if "parquet" in pattern and what == "fit" else None
-source = scan(pattern, memory=memory, target="y" if "parquet" in pattern else -1, encoder=encoder)
+source = scan(pattern, memory=memory, target=-1 if "npy" in pattern else "y", encoder=encoder)
 if what == "fit":
-    print(LogisticRegression(backend="numba").fit(source).status_)
+    print(LogisticRegression(backend="numba", l1_ratio=float(l1_ratio)).fit(source).status_)
 elif scoring:
     clf = LogisticRegressionCV(backend="numba", Cs=[0.1, 1.0], cv=3, scoring=scoring).fit(source)
     assert (clf.status_ == "converged").all()
@@ -58,9 +63,10 @@ print(peak[0])
 """
 
 
-def peak_of(pattern, budget, what="fit", model=""):
+def peak_of(pattern, budget, what="fit", model="", l1_ratio=0):
     """Bytes by which the resident set of a process grows that fits files with a budget, or uses a model."""
     line = [sys.executable, "-c", PEAK, what, str(pattern), f"{budget // 1_000_000}MB", str(model)]
+    line.append(str(l1_ratio))
     done = subprocess.run(line, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and (what != "fit" or done.stdout.startswith("converged")), done.stderr
     return int(done.stdout.split()[-1])
@@ -125,6 +131,21 @@ def test_the_budget_of_memory_holds_for_a_cross_validation(tmp_path, n, classes,
     """This includes folds, labels, scores and margins of all rows."""
     budget = 200_000_000
     assert peak_of(arrays(tmp_path, n, budget, classes), budget, what) <= 1.1 * budget
+
+
+@pytest.mark.parametrize("l1_ratio", [1, pytest.param(0, marks=pytest.mark.slow)])
+def test_the_budget_holds_for_sparse_rows_whose_proof_forms_matrices(tmp_path, l1_ratio):
+    """The budget is about the least that is accepted: a matrix takes 8 MB, and each lane makes one."""
+    rng, m, n, entries = np.random.default_rng(0), 40_000, 1000, 30
+    for i in range(10):
+        X = np.zeros((m, n), dtype=np.float32)
+        X[np.arange(m)[:, None], (n * rng.random((m, entries)) ** 1.5).astype(int)] = rng.random((m, entries))
+        y = X @ np.linspace(-1, 1, n) + rng.logistic(size=m) > 0
+        X = scipy.sparse.csr_array(X)
+        parts = {"data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": X.shape}
+        np.savez(tmp_path / f"{i}.npz", **parts, y=y)
+    budget = 120_000_000
+    assert peak_of(tmp_path / "*.npz", budget, l1_ratio=l1_ratio) <= 1.1 * budget
 
 
 @pytest.mark.parametrize("parts", [1, pytest.param(4, marks=pytest.mark.slow)])
