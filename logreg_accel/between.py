@@ -40,11 +40,14 @@ def probabilities(objective, margins):
     """The probabilities at some margins, made once and kept with them for all products of a system.
 
     None where passes take the margins themselves: if the loss has no use for probabilities, for one of
-    several models, and where rows are not in memory, are many, or have their sums logged.
+    several models, where rows are not in memory, are many, or have their sums logged, and in compiled loops,
+    whose exponentials take no longer than reading probabilities.
     """
     rows, loss = objective.rows, objective.loss
     nbytes = rows.n_rows * loss.n_outputs * rows.dtype.itemsize
     if margins is None or objective.models is not None or not hasattr(loss, "product_at"):
+        return None
+    if ("curvature_product", type(loss)) in rows.backend.pointwise_kernels:
         return None
     if nbytes > _MOST_BYTES or rows.log is not None or rows.columns_in_memory() is None:
         return None

@@ -234,7 +234,7 @@ def test_all_rows_of_a_small_sparse_matrix_are_converted_once(name, monkeypatch)
 @pytest.mark.parametrize("layout", ["rows", "columns", "sparse", "offset"])
 @pytest.mark.parametrize("name", CPU_BACKENDS)
 def test_products_of_a_system_share_the_probabilities(name, layout, weighted):
-    """They are kept with the margins, and the products are those that passes compute from W."""
+    """In array code they are kept with the margins; the products are those that passes compute from W."""
     X, _, s, _ = draw(5000, 12, weighted=weighted)
     y, offset = (np.arange(5000) % 9).astype(np.uint8), np.linspace(-1, 1, 45_000).reshape(5000, 9)
     stored = {"columns": np.asfortranarray, "sparse": csr_array}.get(layout, np.ascontiguousarray)(X)
@@ -250,7 +250,9 @@ def test_products_of_a_system_share_the_probabilities(name, layout, weighted):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
         kept = here.margins.probabilities
         assert between.probabilities(objective, here.margins) is kept
-    np.testing.assert_allclose(objective.rows.to_host(kept).sum(axis=1), 1, rtol=1e-14)
+        assert (kept is None) == (name == "numba")
+    if kept is not None:
+        np.testing.assert_allclose(objective.rows.to_host(kept).sum(axis=1), 1, rtol=1e-14)
 
 
 def test_probabilities_are_not_kept_where_they_would_take_much_memory(monkeypatch):

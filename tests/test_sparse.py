@@ -140,9 +140,8 @@ def test_several_classes_meet_an_entry_side_by_side(dtype, weighted):
     assert one.change is None and other.change is None
     for a, b in zip(one[:4], other[:4], strict=True):
         np.testing.assert_allclose(a, b, **tight)
-    likely = backend.run(passes.Probabilities(other.margins, loss), block)
-    for known, probabilities in ((None, None), (other.margins, None), (None, likely)):
-        product = passes.HessianVector(W, V, loss, known, probabilities=probabilities)
+    for known in (None, other.margins):
+        product = passes.HessianVector(W, V, loss, known)
         of_rows = plain.run(passes.HessianVector(W, V, loss), exact)
         np.testing.assert_allclose(of_rows, backend.run(product, block), **tight)
 

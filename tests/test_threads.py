@@ -65,7 +65,6 @@ def test_the_same_bits_with_many_classes(dtype):
     for n_threads in (1, 2, 3):
         backend, _ = get_backend("numba", X.nbytes, n_threads=n_threads)
         sums = backend.run(passes.LossGradient(W, loss, keep_margins=True), block)
-        likely = backend.run(passes.Probabilities(sums.margins, loss), block)
         taken = backend.take(block, np.arange(0, 40_000, 2), np.ones(20_000))
         results.append(
             (
@@ -75,8 +74,6 @@ def test_the_same_bits_with_many_classes(dtype):
                 taken.X.stored,
                 backend.run(passes.HessianVector(W, V, loss), block),
                 backend.run(passes.HessianVector(W, V, loss, sums.margins), block),
-                likely,
-                backend.run(passes.HessianVector(W, V, loss, probabilities=likely), block),
                 backend.run(passes.ColumnSquares(), block),
                 backend.run(passes.RowSquares(np.ones(100)), block),
             )

@@ -15,7 +15,6 @@ __all__ = [
     "moments",
     "passes",
     "pointwise",
-    "probabilities",
     "rows",
     "softmax",
     "sparse",
@@ -35,12 +34,11 @@ with caching.in_folder():
         moments,
         passes,
         pointwise,
-        probabilities,
         rows,
         softmax,
         sparse,
     )
 
-_modules = [globals()[name] for name in __all__]
+_modules = (checksums, classes, drawing, dual, lasso, many, moments, passes, pointwise, rows, softmax, sparse)
 for function in {one for module in _modules for one in vars(module).values() if isinstance(one, Dispatcher)}:
     caching.forgive(function)

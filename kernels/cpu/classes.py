@@ -14,7 +14,7 @@ the factors of the rows in the second use, work from `scratch`.
 import numpy as np
 from numba import njit
 
-from . import probabilities, softmax
+from . import softmax
 from .sparse import ENTRIES
 from .storage import LOOP, load
 
@@ -107,8 +107,8 @@ def residuals(A, y, s, W, start, stop, work, kept, value, R, C):
 
 
 @njit(**LOOP)
-def products(A, s, W, V, known, likely, start, stop, work, R):
-    """R = s·∂²ℓ/∂z²·(X·V); `known` may give the margins at W, or the probabilities if `likely` says so."""
+def products(A, s, W, V, known, start, stop, work, R):
+    """R = s·∂²ℓ/∂z²·(X·V); `known` may give the margins at W."""
     Z, U, vectors, z = work
     tile = Z.shape[1]
     for lo in range(start, stop, tile):
@@ -118,10 +118,7 @@ def products(A, s, W, V, known, likely, start, stop, work, R):
         else:
             tile_margins(A, W, lo, q, z, Z)
         tile_margins(A, V, lo, q, z, U)
-        if likely:
-            probabilities.product_at(Z, U, s[lo : lo + q], q, vectors)
-        else:
-            softmax.curvature_product(Z, U, s[lo : lo + q], q, vectors)
+        softmax.curvature_product(Z, U, s[lo : lo + q], q, vectors)
         _put(Z, lo, q, R)
 
 

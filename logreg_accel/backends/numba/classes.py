@@ -82,12 +82,12 @@ def _loss_gradient(backend, pass_, job):
 @_with_job
 def _hessian_vector(backend, pass_, job):
     W, V, R = job.weights(pass_.W), job.weights(pass_.V), job.empty()
-    likely = pass_.probabilities is not None
-    given = pass_.probabilities if likely else pass_.margins
-    known = np.empty((job.k, 0), job.dtype) if given is None else np.ascontiguousarray(given.T)
+    known = np.empty((job.k, 0), job.dtype)
+    if pass_.margins is not None:
+        known = np.ascontiguousarray(pass_.margins.T)
 
     def work(i, start, stop):
-        job.loops.products(job.A, job.s, W, V, known, likely, start, stop, job.scratch(), R)
+        job.loops.products(job.A, job.s, W, V, known, start, stop, job.scratch(), R)
 
     backend.run_lanes(work, job.rows)
     return job.combine(R)

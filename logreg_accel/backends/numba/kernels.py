@@ -131,18 +131,6 @@ def hessian_vector(backend, pass_, block, job):
     return _sum(backend, job, loop)
 
 
-def softmax_hessian_vector(backend, pass_, block, job):
-    """The same, or with one read for the other margins if the probabilities are known."""
-    if pass_.probabilities is None:
-        return hessian_vector(backend, pass_, block, job)
-    (v, d), P = _split(pass_.V, job.W.dtype), np.ascontiguousarray(pass_.probabilities.T)
-
-    def loop(start, stop, out):
-        loops("probabilities").products_at(job.A, job.s, P, v, d, start, stop, job.scratch(), out)
-
-    return _sum(backend, job, loop)
-
-
 def diagonal(backend, pass_, block, job):
     """The diagonal of the Hessian."""
 
@@ -200,21 +188,7 @@ def line(backend, pass_, block, stored):
     return sums.sum(axis=0)
 
 
-def probabilities(backend, pass_, block, stored):
-    """The probabilities of all classes, one class after the other like the margins of the loops."""
-    Z = np.ascontiguousarray(pass_.margins.T)
-    P, m = np.empty_like(Z), Z.shape[1]
-    n_lanes = max(1, min(lanes.MOST_LANES, Z.size // _LINE_LANE_ROWS))
-    loop = loops("probabilities").made
-    backend.run_lanes(lambda i, start, stop: loop(Z, P, start, stop), lanes.even(m, n_lanes))
-    return P.T
-
-
-KERNELS: dict = {
-    (p.Line, Logistic, None): line,
-    (p.Probabilities, Multinomial, None): probabilities,
-    **many.KERNELS,
-}
+KERNELS: dict = {(p.Line, Logistic, None): line, **many.KERNELS}
 for _layout in ("rows", "columns", "sparse"):
     _job = with_job(_layout)
     KERNELS[p.LossGradient, Logistic, _layout] = _job(loss_gradient)
@@ -223,19 +197,19 @@ for _layout in ("rows", "columns", "sparse"):
     KERNELS[p.Margins, None, _layout] = _job(margins)
 _rows, _sparse = with_job("rows"), with_job("sparse")
 KERNELS[p.LossGradient, Multinomial, "rows"] = _rows(loss_gradient)
-KERNELS[p.HessianVector, Multinomial, "rows"] = _rows(softmax_hessian_vector)
+KERNELS[p.HessianVector, Multinomial, "rows"] = _rows(hessian_vector)
 KERNELS[p.Hessian, Logistic, "sparse"] = KERNELS[p.MeanHessian, Logistic, "sparse"] = _sparse(sparse_hessian)
 
 
 # -- pointwise formulas of the generic bodies ----------------------------------------------------------------
 
 
-def _softmax(name, Z, s, *more, of="softmax"):
-    """Run a loop of kernels/cpu/, and return its result and its output for Z (rows, K)."""
+def _softmax(name, Z, s, *more):
+    """Run a loop of kernels/cpu/softmax.py, and return its result and its output for Z (rows, K)."""
     Z = np.array(Z.T, order="C")
     weights = np.empty(0, dtype=Z.dtype) if s is None else np.ascontiguousarray(s[:, 0], dtype=Z.dtype)
     work = np.empty((5, Z.shape[1]), dtype=Z.dtype)
-    return getattr(loops(of), name)(Z, *more, weights, Z.shape[1], work), Z.T
+    return getattr(loops("softmax"), name)(Z, *more, weights, Z.shape[1], work), Z.T
 
 
 def softmax_residual(backend, loss, Z, y, s):
@@ -254,16 +228,10 @@ def softmax_curvature_product(backend, loss, Z, y, s, U):
     return _softmax("curvature_product", Z, s, np.array(U.T, order="C"))[1], None
 
 
-def softmax_product_at(backend, loss, P, y, s, U):
-    """The same, from probabilities."""
-    return _softmax("product_at", P, s, np.array(U.T, order="C"), of="probabilities")[1], None
-
-
 POINTWISE = {
     ("residual", Multinomial): softmax_residual,
     ("curvature", Multinomial): softmax_curvature,
     ("curvature_product", Multinomial): softmax_curvature_product,
-    ("product_at", Multinomial): softmax_product_at,
 }
 
 
