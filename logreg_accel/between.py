@@ -1,14 +1,11 @@
-"""What is known of an objective from the margins at one or two points, without a read.
+"""What is known of an objective from the margins at two points, without a read.
 
-These are slopes along the line between the points, changes of margins, gaps between losses and tangents, and
-probabilities.
+These are slopes along the line between the points, changes of margins, and gaps between losses and tangents.
 """
 
 import numpy as np
 
 from .backends import passes
-
-_MOST_BYTES = 1 << 26  # of kept probabilities, an amount that solvers take without asking what is available
 
 
 def slopes(objective, start, end):
@@ -34,26 +31,6 @@ def change(objective, start, end, known=None):
 def above(objective, start, end):
     """The gap between the mean loss at one point and its tangent at another; nan where it is unknown."""
     return float(_sweep(passes.AboveTangent, objective, start, end, [np.nan])[0]) / objective.weight_sum
-
-
-def probabilities(objective, margins):
-    """The probabilities at some margins, made once and kept with them for all products of a system.
-
-    None where passes take the margins themselves: if the loss has no use for probabilities, for one of
-    several models, where rows are not in memory, are many, or have their sums logged, and in compiled loops,
-    whose exponentials take no longer than reading probabilities.
-    """
-    rows, loss = objective.rows, objective.loss
-    nbytes = rows.n_rows * loss.n_outputs * rows.dtype.itemsize
-    if margins is None or objective.models is not None or not hasattr(loss, "product_at"):
-        return None
-    if ("curvature_product", type(loss)) in rows.backend.pointwise_kernels:
-        return None
-    if nbytes > _MOST_BYTES or rows.log is not None or rows.columns_in_memory() is None:
-        return None
-    if margins.probabilities is None:
-        margins.probabilities = rows.sweep(passes.Probabilities(margins, loss))
-    return margins.probabilities
 
 
 def _sweep(sweep, objective, start, end, unknown):

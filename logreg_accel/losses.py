@@ -189,17 +189,6 @@ class Multinomial:
         p = e / total
         return p * (u - _over_classes(np.add, p * u))
 
-    def product_at(self, p, y, u):
-        """Return `curvature_product` from the probabilities p (rows, K) of the margins.
-
-        Where one class is nearly certain, u − Σₖpₖuₖ is rounded to nothing but errors for that class. What is
-        left of the mean after it was subtracted is therefore subtracted as well.
-        """
-        u = u - np.einsum("ij,ij->i", p, u)[:, None]
-        u -= np.einsum("ij,ij->i", p, u)[:, None]
-        u *= p
-        return u
-
     def line_terms(self, z, y, d):
         """Return ∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, (rows, K)."""
         return self.value_residual(z, y)[1] * d, self.curvature_product(z, y, d) * d

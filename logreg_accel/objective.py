@@ -218,8 +218,7 @@ class Objective:
             return passes.LossGradient(W, loss, keep, question.diagonal, models, since, wanted)
         W = self.at.columns(question.w)
         if isinstance(question, ask.HessianVector):
-            V, known = self.at.columns(question.v), between.probabilities(self, question.margins)
-            return passes.HessianVector(W, V, loss, question.margins, models, known)
+            return passes.HessianVector(W, self.at.columns(question.v), loss, question.margins, models)
         return _KINDS.get(question.form, passes.Hessian)(W, loss, models, question.margins)
 
     def from_sums(self, question, sums):

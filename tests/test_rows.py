@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from conftest import BACKENDS, CPU_BACKENDS, block_of, cpu_or_gpu, draw, rows_of
-from logreg_accel import Objective, between, driver, solvers
+from logreg_accel import Objective, driver, solvers
 from logreg_accel.backends import passes
 from logreg_accel.backends.passes import Model, RowVector, joined
 from logreg_accel.backends.side_by_side import beside, parted
@@ -228,39 +228,3 @@ def test_all_rows_of_a_small_sparse_matrix_are_converted_once(name, monkeypatch)
     np.testing.assert_allclose(found.value, exact.value, rtol=1e-14)
     np.testing.assert_allclose(found.gradient, exact.gradient, rtol=1e-13)
     assert next(rows.blocks()).X.dtype == np.float32 and rows.dtype == np.float32
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("layout", ["rows", "columns", "sparse", "offset"])
-@pytest.mark.parametrize("name", CPU_BACKENDS)
-def test_products_of_a_system_share_the_probabilities(name, layout, weighted):
-    """In array code they are kept with the margins; the products are those that passes compute from W."""
-    X, _, s, _ = draw(5000, 12, weighted=weighted)
-    y, offset = (np.arange(5000) % 9).astype(np.uint8), np.linspace(-1, 1, 45_000).reshape(5000, 9)
-    stored = {"columns": np.asfortranarray, "sparse": csr_array}.get(layout, np.ascontiguousarray)(X)
-    objective = Objective.from_arrays(
-        stored, y, s, backend=name, offset=offset if layout == "offset" else None
-    )
-    w, *directions = np.random.default_rng(0).standard_normal((3, objective.size))
-    here = objective.answer(ask.Evaluate(w))
-    assert here.margins.probabilities is None
-    for v in directions:
-        expected = objective.answer(ask.HessianVector(w, v))
-        found = objective.answer(ask.HessianVector(w, v, margins=here.margins))
-        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-13)
-        kept = here.margins.probabilities
-        assert between.probabilities(objective, here.margins) is kept
-        assert (kept is None) == (name == "numba")
-    if kept is not None:
-        np.testing.assert_allclose(objective.rows.to_host(kept).sum(axis=1), 1, rtol=1e-14)
-
-
-def test_probabilities_are_not_kept_where_they_would_take_much_memory(monkeypatch):
-    X, _, _, _ = draw(500, 6)
-    objective = Objective.from_arrays(X, np.arange(500) % 3, backend="numpy")
-    margins = objective.answer(ask.Evaluate(np.ones(21))).margins
-    monkeypatch.setattr(between, "_MOST_BYTES", 500 * 3 * 8 - 1)
-    assert between.probabilities(objective, margins) is None
-    assert np.isfinite(objective.answer(ask.HessianVector(np.ones(21), np.ones(21), margins=margins))).all()
-    monkeypatch.setattr(between, "_MOST_BYTES", 500 * 3 * 8)
-    assert between.probabilities(objective, margins) is not None

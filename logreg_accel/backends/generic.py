@@ -40,17 +40,13 @@ def loss_gradient(backend, pass_, block):
 
 
 def hessian_vector(backend, pass_, block):
-    """Xᵀ(s·curvature·(X·V)); margins or probabilities that are known already save a product."""
+    """Xᵀ(s·curvature·(X·V)); margins that are known already save a product."""
     W = _cast(backend, pass_.W, block) if pass_.margins is None else None
     V = _cast(backend, pass_.V, block)
     H = backend.xp.zeros(V.shape, dtype=np.float64)
-    formula = "curvature_product" if pass_.probabilities is None else "product_at"
     for rows, X, part in tiles(backend, block, columns=V.shape[1]):
-        if pass_.probabilities is None:
-            known = _margins_of(pass_, rows, X, W, part)
-        else:
-            known = pass_.probabilities[rows]
-        R, _ = pointwise(backend, formula, pass_, part, known, X @ V[:-1] + V[-1])
+        Z = _margins_of(pass_, rows, X, W, part)
+        R, _ = pointwise(backend, "curvature_product", pass_, part, Z, X @ V[:-1] + V[-1])
         H[:-1] += X.transposed_product(R)
         H[-1] += R.sum(axis=0, dtype=np.float64)
     return backend.to_host(H)
@@ -180,15 +176,6 @@ def curvature_mass(backend, pass_, block):
     return mass
 
 
-def probabilities(backend, pass_, block):
-    """The probability of every class, in the memory order of the margins."""
-    P = backend.xp.empty_like(pass_.margins)
-    step = max(backend.tile_bytes // max(P[:1].nbytes, 1), 1)
-    for start in range(0, len(P), step):
-        P[start : start + step] = pass_.loss.probabilities(pass_.margins[start : start + step])
-    return P
-
-
 def weight_sum(backend, pass_, block):
     """Σ s of the rows that each model trains on."""
     weights = [s for _, _, s in models_of(pass_, block, len(pass_.models))]
@@ -207,7 +194,6 @@ BODIES = {
     p.MarginChange: margin_change,
     p.AboveTangent: above_tangent,
     p.CurvatureMass: curvature_mass,
-    p.Probabilities: probabilities,
     p.WeightSum: weight_sum,
 }
 

@@ -18,7 +18,6 @@ and these, without X, from known row vectors::
     Line             the two derivatives of Σ s·ℓ along z0 + t·(z1 − z0)
     MarginChange     how far z1 is from z0, and how far the rows moved towards their own class
     CurvatureMass    Σ over outputs of s·curvature, a row vector
-    Probabilities    of every class, a row vector
     WeightSum        Σ s of the rows that a model trains on
 
 Several models side by side are columns of one W: see `side_by_side`.
@@ -62,8 +61,6 @@ class RowVector:
     ----------
     parts : list of arrays (rows of a block, k), where the backend keeps them
     """
-
-    probabilities: Any = None  # at these margins, once `between.probabilities` has made them
 
     def __init__(self, parts):
         self.parts = parts
@@ -169,16 +166,14 @@ class HessianVector(Pass):
 
     margins : those at W, if they are known, which saves a product; a kernel that reads X once anyway may
     ignore them.
-    probabilities : those at W, for a loss that has `product_at`; they save the exponentials, too.
     """
 
-    vectors = ("margins", "probabilities")
+    vectors = ("margins",)
     W: Any
     V: Any
     loss: Any
     margins: Any = None
     models: tuple | None = None
-    probabilities: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,21 +267,15 @@ class AboveTangent(Pass):
 
 
 @dataclass(frozen=True, eq=False)
-class _OfMargins(Pass):
+class CurvatureMass(Pass):
+    """-> row vector (rows,): the sum of a row's curvatures times its weight."""
+
     reads = 0
     of_rows = True
     vectors = ("margins",)
     margins: Any
     loss: Any
     models: tuple | None = None
-
-
-class CurvatureMass(_OfMargins):
-    """-> row vector (rows,): the sum of a row's curvatures times its weight."""
-
-
-class Probabilities(_OfMargins):
-    """-> row vector (rows, K), for one model."""
 
 
 @dataclass(frozen=True, eq=False)

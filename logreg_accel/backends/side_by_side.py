@@ -17,8 +17,6 @@ def beside(passes):
         raise TypeError(f"{type(first).__name__} cannot be computed for several models at once.")
     # Margins of many models are as large as X.
     known = {"margins": None}
-    if isinstance(first, HessianVector):
-        known["probabilities"] = None
     if isinstance(first, LossGradient):
         known = {"keep_margins": False, "since": None, "wanted": ()}
     columns = {
