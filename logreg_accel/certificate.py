@@ -160,7 +160,8 @@ class Certificate:
         known = self.separation.total  # F* is then known to be 0, so that no bound is below 1
         for gain in _FAR if step is not None else ():
             far = yield ask.Evaluate(point.w + gain / most * step)
-            bound = (yield from self.bound(far)) if far.value <= point.value * (1 + self.tol) else 1.0
+            no_worse = far.value <= point.value * (1 + self.tol) + point.rounding + far.rounding
+            bound = (yield from self.bound(far)) if no_worse else 1.0
             known = known or bound < 1
             if bound <= self.tol:
                 break

@@ -5,10 +5,12 @@ import warnings
 import numpy as np
 import pytest
 import scipy.optimize
+from family.judge import Truth
+from family.problems import problem
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS
-from logreg_accel import LogisticRegression, Objective
+from logreg_accel import LogisticRegression, Objective, one_sided
 
 
 def drawn(m, n, seed=0):
@@ -112,3 +114,18 @@ def test_weights_of_float32_keep_the_bound_that_was_proven_before_they_were_roun
     (model, value), (_, least) = fitted(X, solver), fitted(X.astype(np.float64), "newton-cholesky")
     assert model.coef_.dtype == np.float32 and model.status_ == "separable"
     assert (value - least) / value <= model.suboptimality_bound_ < 1e-6
+
+
+@pytest.mark.parametrize(
+    "seed, solver, name", [(57010, "lbfgs", "numba"), (57097, "newton-subsampled", "numpy")]
+)
+def test_the_rounding_of_F_far_along_separated_rows_hides_no_proof(monkeypatch, seed, solver, name):
+    """Combinations of columns separate, as if each column alone did not: F in float32 rose by its rounding
+    where the other rows prove a bound, and the bound was 1."""
+    monkeypatch.setattr(one_sided, "possible", lambda *_: False)
+    given = problem(seed)
+    model = LogisticRegression(C=np.inf, solver=solver, backend=name, tol=1e-8, max_iter=1000)
+    with pytest.warns(ConvergenceWarning, match="grow"):
+        model.fit(given.X, given.y, sample_weight=given.sample_weight)
+    distance, _ = Truth(given).distance(model.coef_, model.intercept_)
+    assert model.status_ == "separable" and distance <= model.suboptimality_bound_ < 1e-6
