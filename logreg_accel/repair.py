@@ -281,8 +281,8 @@ class Repair:
         H = yield ask.Curvature(there.w, ask.MATRIX, self.rows, there.margins)
         if self.start.n_outputs > 1:
             against_shifts(H, self.start.n_outputs, self.free)
-        settings = self.start.ridge, self.penalty.modulus > 0, self.made_up, self.start.cholesky
-        metric = Matrix(H, self.rows, active, *settings)
+        known = self.start.ridge, self.penalty.modulus > 0, self.made_up, self.start.cholesky
+        metric = Matrix(H, self.rows, active, *known, self.start.n_outputs)
         yield from metric.look_closely(there)
         return metric
 

@@ -4,7 +4,6 @@ import functools
 import math
 
 import numpy as np
-import scipy.linalg
 
 from .backends import linalg
 from .solvers import questions as ask
@@ -47,12 +46,13 @@ class Matrix:
         compensated by scaling all residuals, so that no direction has to be treated separately.
     cholesky : function or None
         As in `Start`.
+    n_outputs : int
     """
 
-    def __init__(self, H, rows, active, ridge, ridged, fixed=None, cholesky=None):
+    def __init__(self, H, rows, active, ridge, ridged, fixed=None, cholesky=None, n_outputs=1):
         self.ridged, self.fixed, self.made_up = ridged, fixed, fixed is not None
         self.rows, self.active = rows, slice(None) if active is None else active
-        self.size = len(H)
+        self.size, self.n_outputs = len(H), n_outputs
         self.ridge_of_all = np.broadcast_to(ridge, self.size)
         self.ridge = self.ridge_of_all[self.active]
         self.whole, self.flat, self.bounded = H, None, True
@@ -147,12 +147,16 @@ class Matrix:
         return math.inf if (abs(slopes) > _SURE * errors).any() else 0.0
 
     def cost(self, error, more, little=0.0):
-        """Estimate the largest ½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, from these and a few others.
+        """Estimate the largest ½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, from a few rows of signs and,
+        if some errors are negative, from their own.
 
         Directions without curvature are left out. If the result for H_S + λ, which is factored already, is at
         most `little` and no smaller, it is returned.
         """
-        e = (error * _signs(self.size))[:, self.active]
+        e = abs(error) * _signs(self.size, self.n_outputs > 1)
+        if (error < 0).any():
+            e = np.vstack([error, e])
+        e = e[:, self.active]
         cost = _most(self.factor, e)
         if not cost < math.inf or self.flat is not None or more == 1 or (more > 1 and cost <= little):
             return cost
@@ -186,14 +190,13 @@ class Matrix:
 
 
 @functools.lru_cache(8)
-def _signs(size):
-    """Rows of signs: all are + in the first; in the other four, any two neighbours agree in half of the rows.
+def _signs(size, several=False):
+    """Three rows of signs; with several classes, a fourth where neighbours that agree in the first do not.
 
-    Independent ones might all agree in the intercepts of the classes, whose sum has no cost.
+    All three might agree in the intercepts of the classes, whose sum has no cost.
     """
-    some = np.random.default_rng(0).choice([-1.0, 1.0], size)
-    changes = scipy.linalg.hadamard(4)[:, np.arange(size) % 4]
-    return np.vstack([np.ones(size), some * changes])
+    some = np.random.default_rng(0).choice([-1.0, 1.0], (3, size))
+    return np.vstack([some, some[0] * (-1.0) ** np.arange(size)]) if several else some
 
 
 def _most(solve, e):

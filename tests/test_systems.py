@@ -128,7 +128,8 @@ def test_errors_of_classes_cost_what_they_can(size):
     contrast = np.array([-0.5, 1, -0.5])
     H = np.eye(size)
     H[-3:, -3:] = np.ones((3, 3)) + np.outer([1, 0, -1], [1, 0, -1]) + 1e-6 * np.outer(contrast, contrast)
-    metric, error = Matrix(H, None, None, np.zeros(size), True), np.r_[np.zeros(size - 3), 1, 1, 1]
+    metric = Matrix(H, None, None, np.zeros(size), True, n_outputs=3)
+    error = np.r_[np.zeros(size - 3), 1, 1, 1]
     assert metric.cost(error, 1.0) >= 1e5
     given = np.r_[np.zeros(size - 3), contrast]
     assert metric.cost(given, 1.0) >= (1 - 1e-6) * given @ np.linalg.solve(H, given)
