@@ -21,8 +21,13 @@ class Piece(NamedTuple):
 
 def stamp(path):
     """Facts about a file that change when it changes."""
+    return last_change(path)[:2]
+
+
+def last_change(path):
+    """As `stamp`, and when the file's metadata last changed, which no program can set back."""
     status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def stamps_of(part):

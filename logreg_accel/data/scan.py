@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .checked import Pattern, pieces_of, stamp, stamps_of
+from .checked import Pattern, last_change, pieces_of, stamps_of
 from .chunks import Wanted
 from .gathering import Tables
 from .shards import parts_of, refuse_without_labels
@@ -42,10 +42,14 @@ class Source:
         return f"<source of {len(self.parts)} parts, the first of which is {self.parts[0].name!r}>"
 
     def fingerprint(self):
-        """A fingerprint that distinguishes these inputs from others without reading them, or None."""
+        """A fingerprint that distinguishes these inputs from others without reading them, or None.
+
+        Size and modification time alone would be those of a file that was rewritten by a program which then
+        restored its time, as `rsync` and archivers do.
+        """
         if not all(part.paths for part in self.parts):
             return None
-        stamps = [[os.path.abspath(path), *stamp(path)] for part in self.parts for path in part.paths]
+        stamps = [[os.path.abspath(path), *last_change(path)] for part in self.parts for path in part.paths]
         w = self.wanted
         features = None if w.features is None else list(map(str, w.features))
         asked = [str(w.target), str(w.weight), features, list(w.drop)]

@@ -84,7 +84,7 @@ def _decoded(source):
         streamed = Streamed(*known, rounded=dict(decoder.rounded))
         if folder is not None:
             pairs = zip(stamp["files"], source.fingerprint()["files"], strict=True)
-            if changed := [known[0] for known, now in pairs if known != now]:
+            if changed := [known[0] for known, now in pairs if known[:-1] != now[:-1]]:
                 raise ValueError(f"{changed[0]!r} has changed while the source was read. Fit again.")
             cache.publish(streamed, working, folder, stamp, source.learned())
         undo.pop_all()
