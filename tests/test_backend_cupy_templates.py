@@ -10,7 +10,10 @@ from cuda_on_cpu import device_array, fake_cupy
 
 from conftest import draw
 from logreg_accel import LogisticRegression, fit_many, inference
+from logreg_accel.backends import get_backend
 from logreg_accel.data import as_labelled
+from logreg_accel.rows import sampling
+from logreg_accel.rows.masses import Masses
 
 M, N = 3000, 10  # more than a sample of four classes has
 PREDICTIONS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
@@ -186,3 +189,19 @@ def test_inference_on_rows_on_the_device_takes_none(asked, vcov):
 
     assert asked(infer) == set()
     np.testing.assert_allclose(errors[-1], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("positive", [40, M])
+def test_draws_by_masses_whose_total_is_known_take_none(asked, positive):
+    """Of 40 rows with mass, all are drawn."""
+    mass = np.zeros(M, dtype=np.float32)
+    mass[::-1][:positive] = np.random.default_rng(0).random(positive, dtype=np.float32) + 0.1
+    drawn, (numpy, _) = [], get_backend("numpy", mass.nbytes)
+
+    def draw_some():
+        masses = Masses([fake_cupy.asarray(mass)], get_backend("cupy", mass.nbytes)[0])
+        masses.total()
+        drawn.append(sampling.draw(masses, 50, (1,), masses.backend)[0])
+
+    assert asked(draw_some) == set()
+    np.testing.assert_array_equal(drawn[-1], sampling.draw(mass, 50, (1,), numpy)[0])

@@ -57,44 +57,37 @@ struct Draw {
     }
 };
 
-// Which rows pass. numbers: the numbers of the rows, or null if they are counted from 0.
-template <class Real>
-__global__ void mass_above(const Real* mass, const unsigned* numbers, Real scale, Real even, float bar,
-                           unsigned before, unsigned after, long long m, bool* passes) {
-    const Draw<Real> draw{scale, even, bar, before, after};
-    const long long stride = (long long)gridDim.x * kThreads;
-    for (long long i = (long long)blockIdx.x * kThreads + threadIdx.x; i < m; i += stride)
-        passes[i] = draw.passes(mass[i], numbers ? numbers[i] : unsigned(i));
-}
+// The two kernels below find the rows that pass. A block has adjacent rows, so that those that pass are
+// written in order. block_sums: null, or those of mass_total with the same number of blocks; `scale` is then
+// divided by their total and `even` by the number of positive masses, without a wait for either. numbers: the
+// numbers of the rows, or null if they are counted from 0.
 
-// The two kernels below follow mass_total, with the same number of blocks and without a wait for the total.
-// They find the rows that pass when the masses are divided by their sum and the share `uniform` of it is
-// spread evenly. A block has adjacent rows, so that those that pass are written in order.
-
-// The total of the block sums of mass_total, added up in every block in the same order.
+// The totals of the block sums of mass_total, added up in every block in the same order; ones without them.
 struct Total {
     double mass, count;
 
-    __device__ explicit Total(const double* block_sums) : mass(of(block_sums)), count(of(block_sums + 1)) {}
+    __device__ explicit Total(const double* block_sums) : mass(of(block_sums, 0)), count(of(block_sums, 1)) {}
 
-    __device__ static double of(const double* sums) {
+    __device__ static double of(const double* block_sums, int which) {
+        if (!block_sums) return 1.0;
         double own = 0.0;
-        for (unsigned block = threadIdx.x; block < gridDim.x; block += kThreads) own += sums[2 * block];
+        for (unsigned block = threadIdx.x; block < gridDim.x; block += kThreads)
+            own += block_sums[2 * block + which];
         return added_by_block(own);
     }
 
     template <class Real>
-    __device__ Draw<Real> draw(double uniform, float bar, unsigned before, unsigned after) const {
-        return {Real((1.0 - uniform) / mass), Real(uniform / count), bar, before, after};
+    __device__ Draw<Real> draw(double scale, double even, float bar, unsigned before, unsigned after) const {
+        return {Real(scale / mass), Real(even / count), bar, before, after};
     }
 };
 
 // The number of rows of each block that pass.
 template <class Real>
 __global__ void mass_passing(const Real* mass, const unsigned* numbers, const double* block_sums,
-                             double uniform, float bar, unsigned before, unsigned after, long long m,
-                             long long block_rows, double* block_counts) {
-    const auto draw = Total(block_sums).draw<Real>(uniform, bar, before, after);
+                             double scale, double even, float bar, unsigned before, unsigned after,
+                             long long m, long long block_rows, double* block_counts) {
+    const auto draw = Total(block_sums).draw<Real>(scale, even, bar, before, after);
     const long long begin = blockIdx.x * block_rows, end = begin + block_rows < m ? begin + block_rows : m;
     double count[1] = {};
     for (long long i = begin + threadIdx.x; i < end; i += kThreads)
@@ -106,13 +99,13 @@ __global__ void mass_passing(const Real* mass, const unsigned* numbers, const do
 // masses, the number of rows with positive mass, and the number that pass.
 template <class Real>
 __global__ void mass_taken(const Real* mass, const unsigned* numbers, const double* block_sums,
-                           double uniform, float bar, unsigned before, unsigned after, long long m,
+                           double scale, double even, float bar, unsigned before, unsigned after, long long m,
                            long long block_rows, const double* block_counts, const unsigned char* codes,
                            long long room, double* told, long long* rows, Real* masses,
                            unsigned char* codes_taken) {
     constexpr int kOwn = 4;  // neighbouring rows of a thread
     const Total total(block_sums);
-    const auto draw = total.draw<Real>(uniform, bar, before, after);
+    const auto draw = total.draw<Real>(scale, even, bar, before, after);
     double earlier = 0.0;
     for (unsigned block = threadIdx.x; block < blockIdx.x; block += kThreads) earlier += block_counts[block];
     long long place = (long long)added_by_block(earlier);

@@ -98,10 +98,6 @@ class Backend:
         """A NumPy array of one of this backend's arrays."""
         return array
 
-    def together(self, *vectors):
-        """Copies of several of this backend's vectors, of 4- or 8-byte numbers, as NumPy arrays."""
-        return tuple(self.to_host(vector) for vector in vectors)
-
     def take(self, block, rows, weights):
         """Some rows of an uploaded block as a separate block, with their own weights (len(rows),)."""
         splits, offset = (None if array is None else array[rows] for array in block[3:5])
@@ -250,9 +246,17 @@ class Backend:
         """Σ mass in float64, and how many are positive, for a row vector (m,)."""
         return drawing.total(self.xp, mass)
 
+    def positive_rows(self, mass):
+        """The rows with positive mass, ascending, on the host."""
+        return np.flatnonzero(mass > 0)
+
     def rows_above(self, mass, scale, even, bar, seed, numbers=None):
-        """The rows whose mass·scale + even passes a bar by their hash; see `drawing.above`."""
-        return drawing.above(self.xp, mass, scale, even, bar, seed, numbers)
+        """The rows whose mass·scale + even passes a bar by their hash, and their masses, on the host.
+
+        See `drawing.above`.
+        """
+        rows = drawing.above(self.xp, mass, scale, even, bar, seed, numbers)
+        return self.to_host(rows), self.to_host(mass[rows])
 
     def rows_of_share(self, mass, uniform, share, seed, numbers=None, codes=None):
         """`total_mass`, the rows that pass a share of it by their hash, their masses and codes, on the host.

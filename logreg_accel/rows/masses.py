@@ -43,7 +43,7 @@ class Masses:
     def positive(self):
         """The rows with positive mass, ascending, on the host."""
         starts = np.cumsum([0, *(len(part) for part in self.parts)])
-        rows = (self.backend.to_host(self.backend.xp.flatnonzero(part > 0)) for part in self.parts)
+        rows = map(self.backend.positive_rows, self.parts)
         return joined([rows + start for rows, start in zip(rows, starts, strict=False)])
 
     def of_share(self, uniform, share, seed):
@@ -70,10 +70,9 @@ class Masses:
             if start:
                 stop = start + len(part)
                 numbers = np.arange(start, stop, dtype=np.uint32 if stop <= 2**32 else np.int64)
-            rows = self.backend.rows_above(part, scale, even, bar, seed, numbers)
-            rows, masses = self.backend.together(rows, part[rows])  # `at` will be called with these rows
+            rows, masses = self.backend.rows_above(part, scale, even, bar, seed, numbers)
             found.append(rows + start)
-            own.append(masses)
+            own.append(masses)  # `at` will be called with these rows
             start += len(part)
         self._passed = joined(found), joined(own)
         return self._passed[0]

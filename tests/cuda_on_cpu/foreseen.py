@@ -41,7 +41,7 @@ def foresee(kernels, widths):
         f"{name}>" for real in REALS for name in (f"nonfinite<{real}", f"likeliest<{real}, unsigned char")
     }
     kernels.foresee(cuda.source("pointwise.cu"), of_margins)
-    draws = ("mass_total", "mass_above", "mass_passing", "mass_taken")
+    draws = ("mass_total", "mass_passing", "mass_taken")
     sweeps = (*draws, "logistic_curvatures", "logistic_change", "logistic_above")
     kernels.foresee(cuda.source("sweeps.cu"), [f"{name}<{real}>" for name in sweeps for real in REALS])
     words = ("unsigned char", "unsigned short", "unsigned", "unsigned long long")

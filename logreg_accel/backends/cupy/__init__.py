@@ -98,12 +98,6 @@ class CupyBackend(Backend):
     def to_host(self, array):
         return fetch(array, self.n_threads) if isinstance(array, cupy.ndarray) else cupy.asnumpy(array)
 
-    def together(self, *vectors):
-        """See `Backend.together`: all vectors come in one copy, with one wait."""
-        words = cupy.asnumpy(cupy.concatenate([arrays.contiguous(v).view(np.uint32) for v in vectors]))
-        parts = np.split(words, np.cumsum([v.nbytes // 4 for v in vectors[:-1]]))
-        return tuple(part.view(v.dtype) for part, v in zip(parts, vectors, strict=True))
-
     def take(self, block, rows, weights):
         rows = cupy.asarray(rows, dtype=np.int64)
         heaviest = float(weights.max(initial=0))
@@ -186,9 +180,13 @@ class CupyBackend(Backend):
     def total_mass(self, mass):
         return sweeps.total_mass(mass) or super().total_mass(mass)
 
+    def positive_rows(self, mass):
+        """They pass a bar of 0."""
+        return self.rows_above(mass, 1.0, 0.0, 0.0, (0,))[0]
+
     def rows_above(self, mass, scale, even, bar, seed, numbers=None):
-        rows = sweeps.rows_above(mass, scale, even, bar, seed, numbers)
-        return super().rows_above(mass, scale, even, bar, seed, numbers) if rows is None else rows
+        asked = mass, scale, even, bar, seed, numbers
+        return sweeps.rows_above(*asked) or super().rows_above(*asked)
 
     def rows_of_share(self, mass, uniform, share, seed, numbers=None, codes=None):
         return sweeps.rows_of_share(mass, uniform, share, seed, numbers, codes)

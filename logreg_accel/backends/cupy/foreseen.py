@@ -29,7 +29,7 @@ _ANY = {
     ),
 }
 _TWO_CLASSES = {
-    "sweeps.cu": ("mass_above<{real}>", "logistic_curvatures<{real}>", "logistic_change<double>"),
+    "sweeps.cu": ("logistic_curvatures<{real}>", "logistic_change<double>"),
 }
 _SEVERAL_CLASSES = {
     "arrays.cu": ("total", "column_sums<double>"),

@@ -43,37 +43,37 @@ def total_mass(mass):
 
 
 def rows_above(mass, scale, even, bar, seed, numbers=None):
-    """As `drawing.above`; None if there is no kernel."""
-    if mass.dtype.name not in REAL or not mass.size or _beyond_32_bits(mass, numbers):
+    """As `Backend.rows_above`, by two launches and a wait after each; None if there is no kernel."""
+    if not _has_kernel(mass, numbers):
         return None
-    real, passes = mass.dtype.type, cupy.empty(mass.shape, dtype=bool)
-    numbers = None if numbers is None else cupy.asarray(numbers.astype(np.uint32, copy=False))
-    rest = real(scale), real(even), np.float32(bar), *drawing.keys(seed), np.int64(mass.size), passes
-    _launch("mass_above", arrays.contiguous(mass), numbers, *rest)
-    return cupy.flatnonzero(passes)
+    mass, known = arrays.contiguous(mass), _passing(mass, scale, even, bar, seed, numbers)
+    counts = Exchange(blocks=(block_count(mass.size), np.float64))
+    with waited_for() as stream:
+        _launch("mass_passing", mass, *known, counts.there.blocks)
+        counts.fetch(stream)
+    room = int(counts.here.blocks.sum())
+    answer = _answer(mass, room)
+    with waited_for() as stream:
+        _take(answer, room, mass, known, counts.there.blocks)
+        answer.fetch(stream)
+    return answer.here.rows.copy(), answer.here.masses.copy()
 
 
 def rows_of_share(mass, uniform, share, seed, numbers=None, codes=None):
     """As `Backend.rows_of_share`, by three launches and one wait; None if there is no kernel, or if more rows
     pass than there is room for, which is next to impossible."""
     strange = codes is not None and (codes.dtype != np.uint8 or codes.ndim != 1)
-    if strange or mass.dtype.name not in REAL or not mass.size or _beyond_32_bits(mass, numbers):
+    if strange or not _has_kernel(mass, numbers):
         return None
-    mass = arrays.contiguous(mass)
-    numbers = None if numbers is None else cupy.asarray(numbers.astype(np.uint32, copy=False))
-    expected, blocks, real = 1 / share, block_count(mass.size), mass.dtype.type
+    mass, expected, blocks = arrays.contiguous(mass), 1 / share, block_count(mass.size)
     room = min(int(expected + 8 * np.sqrt(expected)) + 64, mass.size)
     sums, counts = cupy.empty((blocks, 2), dtype=np.float64), cupy.empty(blocks, dtype=np.float64)
-    told = {"told": (3, np.float64), "rows": (room, np.int64), "masses": (room, real)}
-    answer = Exchange(**told, codes=(room, np.uint8))
-    bar = numbers, sums, np.float64(uniform), np.float32(share), *drawing.keys(seed)
-    rows = np.int64(mass.size), np.int64(-(-mass.size // blocks))
-    there = answer.there
+    known = _passing(mass, 1 - uniform, uniform, share, seed, numbers, sums)
+    answer = _answer(mass, room)
     with waited_for() as stream:
         _launch("mass_total", mass, np.int64(mass.size), sums)
-        _launch("mass_passing", mass, *bar, *rows, counts)
-        taken = np.int64(room), there.told, there.rows, there.masses, there.codes
-        _launch("mass_taken", mass, *bar, *rows, counts, codes, *taken)
+        _launch("mass_passing", mass, *known, counts)
+        _take(answer, room, mass, known, counts, codes)
         answer.fetch(stream)
     here, (total, count, passed) = answer.here, answer.here.told.tolist()
     if passed > room:
@@ -82,9 +82,30 @@ def rows_of_share(mass, uniform, share, seed, numbers=None, codes=None):
     return (total, int(count)), rows, masses, codes
 
 
-def _beyond_32_bits(mass, numbers):
-    """Whether row numbers exceed 32 bits: their keys differ from those that the kernels compute."""
-    return (mass.size - 1 if numbers is None else int(numbers.max(initial=0))) >= 2**32
+def _has_kernel(mass, numbers):
+    """Whether kernels draw by these masses; their hash is that of row numbers of 32 bits."""
+    largest = mass.size - 1 if numbers is None else int(numbers.max(initial=0))
+    return mass.dtype.name in REAL and mass.size > 0 and largest < 2**32
+
+
+def _passing(mass, scale, even, bar, seed, numbers, sums=None):
+    """Which rows pass, as the kernels are told after the masses."""
+    numbers = None if numbers is None else cupy.asarray(numbers.astype(np.uint32, copy=False))
+    draw = np.float64(scale), np.float64(even), np.float32(bar), *drawing.keys(seed)
+    return numbers, sums, *draw, np.int64(mass.size), np.int64(-(-mass.size // block_count(mass.size)))
+
+
+def _answer(mass, room):
+    """Room for as many rows that pass."""
+    each = {"rows": np.int64, "masses": mass.dtype, "codes": np.uint8}
+    return Exchange(told=(3, np.float64), **{name: (room, dtype) for name, dtype in each.items()})
+
+
+def _take(answer, room, mass, known, counts, codes=None):
+    """Start writing the rows that pass into an answer."""
+    there = answer.there
+    out = np.int64(room), there.told, there.rows, there.masses, there.codes
+    _launch("mass_taken", mass, *known, counts, codes, *out)
 
 
 def vectors(*those):

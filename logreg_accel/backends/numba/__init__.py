@@ -99,7 +99,9 @@ class NumbaBackend(NumpyBackend):
             counts[i] = drawing_loops().above(*arguments, start, stop, rows)
 
         self.run_lanes(work, bounds)
-        return np.concatenate([rows[start : start + n] for start, n in zip(bounds, counts, strict=False)])
+        passed = [rows[start : start + n] for start, n in zip(bounds, counts, strict=False)]
+        rows = np.concatenate(passed)
+        return rows, mass[rows]
 
     def limit_threads(self):
         """One thread of BLAS: lanes run beside each other, and sums on the host keep their order."""
