@@ -1,25 +1,24 @@
 """A proof by repair: residuals of some rows are moved until they are a point of the dual problem.
 
-Let G be F with the loss of all rows but those of S replaced by its tangent at w. The loss is convex, so
-F ≥ G, and F(w) − min G bounds F(w) − F*. A few Newton steps in memory find the minimum of G. The residuals of
-S there, together with those of the other rows at w, are the dual point that proves the bound; an inexact step
-only makes the bound loose. To second order the bound is ½·gᵀ(H_S + λ)⁻¹g, where H_S is the part of S in the
-Hessian: the decrement if S is all rows, and about m/|S| times the decrement otherwise.
+Let G be F with the loss of all rows but those of S replaced by its tangent at w (`tangent`). The loss is
+convex, so F ≥ G, and F(w) − min G bounds F(w) − F*. A few Newton steps in memory find the minimum of G. The
+residuals of S there, together with those of the other rows at w, are the dual point that proves the bound; an
+inexact step only makes the bound loose. To second order the bound is ½·gᵀ(H_S + λ)⁻¹g, where H_S is the part
+of S in the Hessian: the decrement if S is all rows, and about m/|S| times the decrement otherwise.
 """
 
 import math
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from . import duality, witnesses
-from .metric import against_shifts, without_shifts
+from .metric import against_shifts
 from .solvers import questions as ask
 from .solvers.nearly_singular import noise
 from .systems import FACTORED_UP_TO, Matrix, products
+from .tangent import Tangent
 
 _ROUNDS = 8
 _NEAR = 1.01  # a bound below this multiple of its lower limit is not improved further
-_DONE = 1e-3  # share of a bound that repairing its sums may add without a dual point of its own
 _FAR, _FARTHEST = 1.0, 100.0  # changes of margins: beyond the first, H is stale; the second is a cap
 _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
 """Each step along which some rows are separated raises their margins by 1 and leaves a third of the
@@ -59,22 +58,7 @@ class Repair:
         self.wanted, self.enough = tol * point.value, enough * point.value
         self.point, self.rows, self.here, self.exactly = point, rows, None, exactly
         self.whole, self.all_told = rows is None or rows.rows.share == 1, False
-        self.l1 = start.l1 + np.zeros(len(point.w))
-        self.fixed = (start.ridge == 0) & (self.l1 == 0)
-        self.made_up = self.fixed if penalty.has_l1 else None
-        self.free = self._free()
-
-    def _free(self):
-        """The features in which shifting all classes together changes only the penalty.
-
-        Next to large columns rounding hides the curvature of this penalty. So residuals are not moved along
-        such shifts, and the remainder is added to the bound.
-        """
-        k = self.start.n_outputs
-        if k == 1:
-            return np.empty(0, dtype=int)
-        ridge, l1 = ((part + np.zeros(len(self.l1))).reshape(-1, k) for part in (self.start.ridge, self.l1))
-        return np.flatnonzero((ridge == ridge[:, :1]).all(axis=1) & (l1 == 0).all(axis=1))
+        self.scales = penalty.has_l1  # whether scaling all residuals may make up for what a step leaves
 
     def gap(self):
         """The bound, or inf if none is found; a generator of questions."""
@@ -87,76 +71,73 @@ class Repair:
             self.here = self.point if self.rows is None else (yield ask.Evaluate(self.point.w, self.rows))
         if self.here.value == 0:  # rows without loss have no residuals to move
             return math.inf
-        self.here, self.point = self._unshifted(self.here), self._unshifted(self.point)
-        self.tilt = 0.0 if self.whole else self.point.gradient - self.here.gradient
-        there, before, first, least = self.here, math.inf, math.inf, math.inf
-        metric, stale, covered, above = None, True, None, math.nan
+        goal = max(self.enough, self.wanted)
+        G = Tangent(self.penalty, self.start, self.point, self.here, self.rows, goal)
+        self.here, self.point = G.here, G.point
+        found = yield from self._least(G)
+        return (yield from self._beside_rounding(G, found)) if found.bound < math.inf else found.bound
+
+    def _least(self, G):
+        """Walk to the minimum of G by Newton steps; the least bound on the way, without its rounding."""
+        walk, found = _Walk(G.here), _Found()
         for _ in range(_ROUNDS):
-            residual, active = self._residual(there)
-            # The old matrix has no part for weights that were inactive: their sums would stay unrepaired.
-            stale = stale or (covered is not None and bool((active & ~covered).any()))
-            if stale:
-                covered = active
-                metric = yield from self._metric(there, active, metric)
-                drift = 0.0
-            step = -(yield from metric.solve(there, residual))
+            residual, active = G.residual(walk.there)
+            if walk.needs_metric(active):
+                walk.metric = yield from self._metric(G, walk.there, active, walk.metric)
+                walk.covered, walk.drift = active, 0.0
+            step = -(yield from walk.metric.solve(walk.there, residual))
             decrement = max(-0.5 * float(residual @ step), 0.0)
-            self.moved = yield from self._moved(there, above)
-            first = min(first, decrement)
-            unrepaired, short = self._unrepaired(there, residual, metric)
-            if unrepaired < least:
-                least, proof = unrepaired, (metric, residual, short, there.w - self.here.w)
-            farther = math.exp(min(drift, _FARTHEST))
-            spent = max(-0.5 * float(metric.curved @ step), 0.0)  # less than the decrement if slopes remain
-            repaired = self._repaired(there, residual, step, farther * spent, metric)
-            beyond = None
-            if repaired(1.0) < least:
-                beyond = yield from self._at(there.w + step, since=there)
-                change = beyond.change
-                way = farther * change.largest
-                bound = repaired(duality.divergence(way))
-                if bound < least:
-                    least, proof = bound, (metric, residual, metric.short, there.w - self.here.w)
-            near = 2 * first if self.penalty.has_l1 else _NEAR * (self._fallen(there) + decrement)
-            reached = least <= max(self.enough, near)
-            if metric.made_up and metric.vague and decrement < self.wanted < repaired(1.0):
+            walk.least = min(walk.least, decrement)
+            yield from G.move_to(walk.there, walk.above)
+            found, ahead, outlook = yield from self._tried(G, walk, residual, step, found)
+            if walk.metric.made_up and walk.metric.vague and decrement < self.wanted < outlook:
                 # Collinear columns have wrong signs and would keep them, or scaling compensates too little.
                 if not witnesses.few(self.start.n_rows, len(step)):
                     break
-                self.made_up, stale = None, True
+                self.scales, walk.stale = False, True
                 continue
-            if reached or decrement <= _NOTHING * self.point.value or decrement > 0.9 * before:
+            near = 2 * walk.least if self.penalty.has_l1 else _NEAR * (G.fallen(walk.there) + decrement)
+            if found.bound <= max(self.enough, near) or decrement <= _NOTHING * self.point.value:
                 break
-            stale = decrement > 1e-4 * before  # the curvature has changed on the way
-            creeps = decrement > _CREEPS * before
-            last, before = there, decrement
-            if beyond is not None and change.largest > _ENDLESS and creeps:
-                step, beyond = _JUMP / change.largest * step, None
-            there = yield from self._next(there, step, beyond)
-            if there is None:
+            if decrement > 0.9 * walk.before or not (yield from walk.go(G, step, decrement, ahead)):
                 break
-            if there is not beyond:
-                change = yield ask.MarginChange(last, there, self.rows)
-            drift += change.largest
-            above = change.above if last is self.here else math.nan
-            stale = stale or drift > _FAR
-        if not least < math.inf:
-            return least
+        return found
+
+    def _tried(self, G, walk, residual, step, found):
+        """The least bound after another round; the end of the step and the change of margins on the way to
+        it, if that was evaluated; and what the bound there would be if no probability changed."""
+        there, metric, way = walk.there, walk.metric, walk.there.w - G.here.w
+        unrepaired, short = G.unrepaired(there, residual, metric, self._error())
+        if unrepaired < found.bound:
+            found = _Found(unrepaired, metric, residual, short, way)
+        farther = math.exp(min(walk.drift, _FARTHEST))
+        spent = max(-0.5 * float(metric.curved @ step), 0.0)  # less than the decrement if slopes remain
+        repaired = G.repaired(there, residual, step, farther * spent, metric)
+        outlook, ahead = repaired(1.0), None
+        if outlook < found.bound:
+            new = yield from G.at(there.w + step, since=there)
+            ahead = new, new.change
+            bound = repaired(duality.divergence(farther * new.change.largest))
+            if bound < found.bound:
+                found = _Found(bound, metric, residual, metric.short, way)
+        return found, ahead, outlook
+
+    def _beside_rounding(self, G, found):
+        """The bound with its errors of rounding; inf if it proves nothing, None if sums have to be exact."""
+        least, metric, error = found.bound, found.metric, self._error()
         # Directions hidden in another round do not matter for the bound of this one.
-        metric, residual, short, way = proof
         if not self.whole and metric.vague and metric.bounded:
             if self.point.rounding >= duality.EXACT * self.point.value:  # float32 hides the slopes
-                allowed = self.l1 * self.wanted / self.point.value
-                if self.penalty.has_l1 and metric.misses(residual, self._error(), allowed):
-                    return math.inf
-                return None
+                allowed = G.l1 * self.wanted / self.point.value
+                unseen = self.penalty.has_l1 and metric.misses(found.residual, error, allowed)
+                return math.inf if unseen else None
             fine = least <= _FINE * math.sqrt(min(self.point.value, 1.0)) and not self.all_told
             if metric.has_flat and fine and (yield from self._is_seen_by_others(metric)):
                 return math.inf
-        hidden = metric.lost(residual, self._error()) + 2 * duality.of_margins(self.here, self.start) ** 2
+        hidden = metric.lost(found.residual, error) + 2 * duality.of_margins(self.here, self.start) ** 2
         rounded = self._rounding(metric, _LITTLE * least)
-        bound = (math.sqrt(least) + math.sqrt(short) + math.sqrt(hidden + rounded)) ** 2
-        bound += float(self._error() @ abs(way))  # without curvature, the errors of sums count linearly
+        bound = (math.sqrt(least) + math.sqrt(found.short) + math.sqrt(hidden + rounded)) ** 2
+        bound += float(error @ abs(found.way))  # without curvature, the errors of sums count linearly
         if not self.whole and self.exactly and least <= self.wanted < bound:
             return None
         return bound * (1 + duality.SURE * self.point.rounding / self.point.value)
@@ -177,111 +158,14 @@ class Repair:
         self.point = self.point._replace(gradient=exact.gradient, rounding=exact.rounding)
         return (yield from self.gap())
 
-    def _at(self, w, since=None):
-        return self._unshifted((yield ask.Evaluate(w, self.rows, since=since)))
-
-    def _unshifted(self, point):
-        if self.start.n_outputs == 1:
-            return point
-        ridge = self.penalty.gradient(self._penalised(point.w))
-        return point._replace(gradient=without_shifts(point.gradient - ridge, self.start.n_outputs) + ridge)
-
-    def _unrepaired(self, there, residual, metric):
-        """The bound without a repair, inf if sums exceed their rounding; and what rounding may add to it."""
-        some = np.where(self.fixed, residual, 0.0)
-        if not (abs(some) <= duality.SURE * self._error()).all():
-            return math.inf, 0.0
-        return self._gap(there, 0.0), metric.cost(some, 1.0) if some.any() else 0.0
-
-    def _repaired(self, there, residual, step, spent, metric):
-        """The bound after repairing the remaining sums, as a function of the divergence of the step.
-
-        Residuals moved by their slopes along a Newton step have the required sums. That adds −residual·(v −
-        w), where v is the point and w are the weights, and the divergence of the residuals from those at v:
-        about the decrement, times eᵗ if margins have moved by t since the slopes were computed. Sums that
-        have to be zero are always repaired. The bound is inf if it proves nothing.
-        """
-        d = there.w - self.here.w
-        some, unrepaired = np.where(self.fixed, residual, 0.0), self._gap(there, 0.0)
-        removed = metric.removed(residual)
-        rounding = 4 * np.finfo(np.float64).eps * float(abs(residual) @ abs(d))
-
-        def bound(times):
-            if not times < math.inf:
-                return math.inf
-            off = 2 * (times * spent + float(abs(some) @ abs(step))) + abs(float(some @ d))
-            small = off <= _DONE * max(unrepaired, self.enough, self.wanted)
-            known = unrepaired + off if small and self.fixed.any() else math.inf
-            if not metric.bounded:
-                return known
-            return min(known, self._gap(there, removed, times * spent - float(removed @ d) + rounding))
-
-        return bound
-
-    def _residual(self, there):
-        """∇G with the signs of L1, by which residuals miss the dual constraints; and which weights count."""
-        q = there.gradient + self.tilt
-        if len(self.free):
-            q = without_shifts(q, self.start.n_outputs, self.free)
-        if not self.penalty.has_l1:
-            return q, None
-        w = self.point.w
-        active = (w != 0) | (self.l1 == 0) | (abs(q) > self.l1)
-        return np.where(active, q + self.l1 * np.where(w != 0, np.sign(w), -np.sign(q)), 0.0), active
-
-    def _gap(self, there, repaired, added=0.0):
-        penalty, here, w = self.penalty, self.here, self._penalised(self.point.w)
-        d, loss = there.w - here.w, self.point.value - penalty.value(w)
-        gradient = there.gradient + self.tilt - repaired - penalty.gradient(self._penalised(d))
-        return duality.gap(penalty, w, gradient, max(self.moved + added, 0.0), loss, self.fixed)
-
-    def _moved(self, there, above):
-        """The contribution of the moved rows: the gaps between losses and tangents at the new margins.
-
-        Without margins it is a difference of values, each with the rounding errors of all margins.
-        """
-        penalty, here = self.penalty, self.here
-        if (there.w == here.w).all():
-            return 0.0
-        if math.isnan(above):
-            above = yield ask.MarginChange(here, there, self.rows, in_loss=True)
-        rounding = 8 * np.finfo(np.float64).eps * here.value
-        if math.isnan(above):
-            w, d = self._penalised(here.w), self._penalised(there.w)
-            slope = float((there.gradient - penalty.gradient(d)) @ (there.w - here.w))
-            above = math.fsum([here.value - penalty.value(w), penalty.value(d) - there.value, slope])
-            rounding += sum(duality.rounding_of(p, self.start) for p in (here, there))
-        return max(above, 0.0) + rounding
-
-    def _penalised(self, w):
-        return np.where(self.fixed, 0.0, w)
-
-    def _next(self, there, step, new=None):
-        """The point after a step, shortened until G falls; None where it does not."""
-        slope, before = self._residual(there)[0] - there.gradient, self._smooth(there)
-        for _ in range(4):
-            new = new or (yield from self._at(there.w + step))
-            if self._smooth(new) + slope @ step <= before + 1e-12 * abs(before):
-                return new
-            step, new = step / 8, None
-        return None
-
-    def _fallen(self, there):
-        """How far G has fallen already, a lower limit of every bound; 0 if it is not computed."""
-        if self.penalty.has_l1 or there is self.here:
-            return 0.0
-        return self.here.value - there.value - float((self.tilt * (there.w - self.here.w)).sum())
-
-    def _smooth(self, there):
-        return there.value - float((self.l1 * abs(there.w)).sum())
-
-    def _metric(self, there, active, before):
+    def _metric(self, G, there, active, before):
         if len(there.w) > FACTORED_UP_TO:
-            return (yield from products(there, self.rows, self.fixed, self.start, before))
+            return (yield from products(there, self.rows, G.fixed, self.start, before))
         H = yield ask.Curvature(there.w, ask.MATRIX, self.rows, there.margins)
         if self.start.n_outputs > 1:
-            against_shifts(H, self.start.n_outputs, self.free)
-        known = self.start.ridge, self.penalty.modulus > 0, self.made_up, self.start.cholesky
+            against_shifts(H, self.start.n_outputs, G.free)
+        made_up = G.fixed if self.scales else None
+        known = self.start.ridge, self.penalty.modulus > 0, made_up, self.start.cholesky
         metric = Matrix(H, self.rows, active, *known, self.start.n_outputs)
         yield from metric.look_closely(there)
         return metric
@@ -298,3 +182,73 @@ class Repair:
         if self.point.rounding < duality.EXACT * self.point.value:
             return 0.0
         return metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows), little)
+
+
+class _Found(NamedTuple):
+    """The least bound so far, and what its errors depend on.
+
+    metric : Matrix or Products
+        The system of the round that found it.
+    residual : ndarray (size,)
+        The sums of that round before their repair.
+    short : float
+        What the remaining sums may add.
+    way : ndarray (size,)
+        From w to the point of that round.
+    """
+
+    bound: float = math.inf
+    metric: Any = None
+    residual: Any = None
+    short: float = 0.0
+    way: Any = None
+
+
+class _Walk:
+    """How far Newton steps on G have come.
+
+    Attributes
+    ----------
+    there : Point
+    metric : Matrix or Products
+        The last system.
+    covered : ndarray (size,) of bool, or None for all
+        The weights that have a part in it.
+    stale : bool
+        Whether the curvature has changed since then.
+    drift : float
+        The largest change of a margin since then.
+    above : float
+        The gaps between losses and tangents at `there`; nan if they are unknown.
+    before, least : float
+        The decrement before the last step, and the least so far.
+    """
+
+    def __init__(self, here):
+        self.there, self.metric, self.covered, self.stale = here, None, None, True
+        self.drift, self.above, self.before, self.least = 0.0, math.nan, math.inf, math.inf
+
+    def needs_metric(self, active):
+        """Whether the system has to be made anew."""
+        # The old matrix has no part for weights that were inactive: their sums would stay unrepaired.
+        return self.stale or (self.covered is not None and bool((active & ~self.covered).any()))
+
+    def go(self, G, step, decrement, ahead):
+        """Take a step, or a jump where steps creep; whether G fell.
+
+        `ahead` is the end of the step and the change of margins on the way to it, or None.
+        """
+        self.stale = decrement > 1e-4 * self.before  # the curvature has changed on the way
+        end, change = ahead or (None, None)
+        if end is not None and change.largest > _ENDLESS and decrement > _CREEPS * self.before:
+            step, end = _JUMP / change.largest * step, None
+        last, self.before = self.there, decrement
+        there = yield from G.descend(last, step, end)
+        if there is None:
+            return False
+        if there is not end:
+            change = yield ask.MarginChange(last, there, G.rows)
+        self.there, self.drift = there, self.drift + change.largest
+        self.above = change.above if last is G.here else math.nan
+        self.stale = self.stale or self.drift > _FAR
+        return True
