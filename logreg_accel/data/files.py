@@ -190,11 +190,16 @@ def columns_of_npy(path, count, target, weight, features, drop):
     return taken, target, weight
 
 
+def chosen_columns(X, taken):
+    """Some columns of X, as a view if they are adjacent."""
+    adjacent = taken == list(range(taken[0], taken[-1] + 1))
+    return X[:, taken[0] : taken[-1] + 1] if adjacent else X[:, taken]
+
+
 def _read_npy(path, target, weight, features, drop):
     X = open_npy(path)
     taken, target, weight = columns_of_npy(path, X.shape[1], target, weight, features, drop)
-    side_by_side = taken == list(range(taken[0], taken[-1] + 1))
-    chosen = X[:, taken[0] : taken[-1] + 1] if side_by_side else X[:, taken]  # a view where possible
+    chosen = chosen_columns(X, taken)
     column = lambda j: None if j is None else np.array(X[:, j])  # noqa: E731
     return Table(chosen, None, column(target), column(weight))
 

@@ -87,7 +87,7 @@ def packed(kind, n_features, parts):
     entries = sum(X.nnz for X, _, _ in parts) if kind.sparse else 0
     places, size = kind.sections(n_features, rows, entries)
     buffer = buffer_of(size)
-    buffer[:] = 0  # checksums include the gaps between arrays
+    _clear_gaps(buffer, places)
     filled, stored = 0, 0
     for X, y, s in parts:
         here = slice(filled, filled + X.shape[0])
@@ -96,7 +96,7 @@ def packed(kind, n_features, parts):
             section(buffer, places["s"])[here] = s
         if kind.sparse:
             there = slice(stored, stored + X.nnz)
-            section(buffer, places["indptr"])[filled + 1 : here.stop + 1] = X.indptr[1:] + stored
+            section(buffer, places["indptr"])[filled : here.stop + 1] = X.indptr + stored
             section(buffer, places["indices"])[there] = X.indices
             section(buffer, places["data"])[there] = X.data
             stored = there.stop
@@ -104,6 +104,13 @@ def packed(kind, n_features, parts):
             section(buffer, places["data"]).reshape(rows, n_features)[here] = X
         filled = here.stop
     return buffer, rows, entries
+
+
+def _clear_gaps(buffer, places):
+    """Fill the bytes between arrays, which checksums include, with zeros."""
+    offsets = [offset for offset, *_ in places.values()][1:] + [len(buffer)]
+    for (offset, dtype, length), following in zip(places.values(), offsets, strict=True):
+        buffer[offset + dtype.itemsize * length : following] = 0
 
 
 def unpacked(kind, n_features, rows, entries, buffer):

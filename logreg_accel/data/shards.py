@@ -176,8 +176,7 @@ def _npy(path, target, weight, features, drop):
             table[:, place] if place is not None else None if vector is None else vector[rows]
             for place, vector in zip(places, beside, strict=True)
         )
-        some = table if len(taken) == X.shape[1] else table[:, taken]
-        yield of_arrays(some, y, s, where=path)
+        yield of_arrays(files.chosen_columns(table, taken), y, s, where=path)
 
 
 def _vector(column, path, rows):
