@@ -17,6 +17,7 @@ from .backends.sides import ColumnSides
 from .history import ESTIMATED, SEPARABLE, norm_of
 from .objective import Objective
 from .penalty import Penalty
+from .rows import MemoryRows
 from .separation import ended
 from .session import INTERRUPTED
 from .solvers import questions as ask
@@ -84,13 +85,13 @@ def run(solver, objective, w0, *, max_passes=None, callback=None, **limits):
 
 
 def possible(solver, objective):
-    """Whether rows are accessible, and some weights of columns have no penalty.
+    """Whether rows are in host memory, and some weights of columns have no penalty.
 
     Offsets are not supported, since they would be part of the margins that show which rows a column
     separates.
     """
     rows, partial = objective.rows, getattr(solver, "partial", False)
-    here = rows.in_memory and not rows.backend.on_device and rows.offset_scale is None
+    here = isinstance(rows, MemoryRows) and not rows.backend.on_device and rows.offset_scale is None
     return here and not partial and bool(_free(objective).any())
 
 

@@ -53,7 +53,7 @@ ROOMS = {
     "certificate": set("duality history metric repair separation solvers systems witnesses".split()),
     "driver": {"box", "certificate", "clock", "history", "rounding", "separation", "session", "solvers"},
     "rounding": {"history", "metric", "solvers"},
-    "one_sided": set("backends driver history objective penalty separation session solvers".split()),
+    "one_sided": set("backends driver history objective penalty rows separation session solvers".split()),
     "session": {"backends", "clock", "solvers"},
     "small": {"backends", "clock", "coordinates", "driver", "history", "metric", "session", "solvers"},
     "checkpoint": {"backends"},

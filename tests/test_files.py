@@ -6,11 +6,12 @@ import json
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from command_line import X, Y, run, write
 from sklearn.datasets import dump_svmlight_file
 
-from logreg_accel import LogisticRegression, load, read_file
+from logreg_accel import LogisticRegression, load, read_file, scan
 from logreg_accel.data.tables import harmless, table_writer
 
 # -- columns by name or number -------------------------------------------------------------------------------
@@ -72,6 +73,31 @@ def test_columns_of_an_array_are_taken_by_their_numbers(tmp_path):
         read_file(tmp_path / "x.npy", features=["b"])
     with pytest.raises(ValueError, match="0 columns|expected 2"):
         read_file(tmp_path / "x.npy", features=["1"], n_features=2)
+
+
+def test_columns_of_an_array_may_be_whole_numbers(tmp_path):
+    """They were taken for texts, which raised AttributeError."""
+    np.save(tmp_path / "x.npy", X)
+    table = read_file(tmp_path / "x.npy", features=[2], target=-2, drop=[0])
+    np.testing.assert_array_equal(table.X, X[:, [2]])
+    np.testing.assert_array_equal(table.target, X[:, 1])
+    [piece] = scan(tmp_path / "x.npy", features=[2, 0], target=1).pieces()
+    np.testing.assert_array_equal(piece.chunk.X, X[:, [2, 0]])
+
+
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+def test_labels_are_not_among_the_features(tmp_path, kind):
+    """A model that is fitted to its labels looks perfect, and is worth nothing."""
+    path, names = tmp_path / f"x.{kind}", ["a", "b", "c"] if kind == "csv" else [0, 1, 2]
+    pd.DataFrame(X, columns=names).to_csv(path, index=False) if kind == "csv" else np.save(path, X)
+    for labels in ({"target": names[1]}, {"weight": names[1]}):
+        with pytest.raises(ValueError, match="`features` has the column .* of `target` or `weight`"):
+            scan(path, features=names, **labels)
+        with pytest.raises(ValueError, match="`features` has the column .* of `target` or `weight`"):
+            read_file(path, features=names, **labels)
+    if kind == "npy":
+        with pytest.raises(ValueError, match="`features` has the column 1"):
+            list(scan(path, features=[0, 1], target=-2).pieces())
 
 
 # -- numbers and text ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from family.problems import problem
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS
-from logreg_accel import LogisticRegression, Objective, one_sided
+from logreg_accel import LogisticRegression, Objective, one_sided, scan
 
 
 def drawn(m, n, seed=0):
@@ -129,3 +129,26 @@ def test_the_rounding_of_F_far_along_separated_rows_hides_no_proof(monkeypatch, 
         model.fit(given.X, given.y, sample_weight=given.sample_weight)
     distance, _ = Truth(given).distance(model.coef_, model.intercept_)
     assert model.status_ == "separable" and distance <= model.suboptimality_bound_ < 1e-6
+
+
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_level_of_one_class_in_a_source(name, classes):
+    """The search for such columns looks at rows in memory, and did so at those of a source, which raised."""
+    rng = np.random.default_rng(classes)
+    X = rng.standard_normal((600, 4))
+    y = (X @ rng.standard_normal((4, classes)) + rng.gumbel(size=(600, classes))).argmax(axis=1)
+    X[:, 0] = (y == 0) & (rng.random(600) < 0.2)
+
+    def chunks():
+        for rows in np.split(np.arange(600), 3):
+            yield X[rows], y[rows]
+
+    for given in ({"C": np.inf}, {"penalty_factor": [0, 1, 1, 1]}):
+        with pytest.warns(ConvergenceWarning, match="column 0"):
+            streamed = LogisticRegression(backend=name, **given).fit(scan(chunks))
+        with pytest.warns(ConvergenceWarning, match="column 0"):
+            here = LogisticRegression(backend=name, **given).fit(X, y)
+        assert streamed.status_ == here.status_ == "separable"
+        F, truth = (float(model.history_[-1].value) for model in (streamed, here))
+        assert F - truth <= max(streamed.suboptimality_bound_, 1e-12) * F < 1e-4

@@ -126,6 +126,7 @@ def _read_table(path, kind, target, weight, features, drop, n_features):
         raise ValueError(f"{path!r} has two columns of one name: {', '.join(twice[:5])}.")
     for wanted in (target, weight, *drop, *(features or ())):
         find_column(wanted, columns, path)
+    refuse_labels(features or (), target, weight)
     taken = features or [name for name in columns if name not in {target, weight, *drop}]
     if not taken:
         raise ValueError(f"{path!r} has no column left for the features.")
@@ -140,6 +141,13 @@ def find_column(name, columns, path):
         near = difflib.get_close_matches(str(name), columns, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{path!r} has no column {name!r}.{hint} It has: {some_of(columns)}.")
+
+
+def refuse_labels(features, *labels):
+    """Raise ValueError if a column of labels or weights is among the features, where it would tell them."""
+    both = [name for name in labels if name is not None and name in features]
+    if both:
+        raise ValueError(f"`features` has the column {both[0]!r} of `target` or `weight`; leave it out.")
 
 
 # -- arrays --------------------------------------------------------------------------------------------------
@@ -174,7 +182,7 @@ def columns_of_npy(path, count, target, weight, features, drop):
     def number(name):
         if name is None:
             return None
-        if not name.lstrip("-").isdigit() or not -count <= int(name) < count:
+        if not str(name).lstrip("-").isdigit() or not -count <= int(name) < count:
             raise ValueError(
                 f"{path!r} has no column {name!r}; its columns have no names but the numbers 0 to "
                 f"{count - 1} (or -1 for the last)."
@@ -185,6 +193,7 @@ def columns_of_npy(path, count, target, weight, features, drop):
     taken = [j for j in range(count) if j not in {target, weight, *dropped}]
     if features:
         taken = [number(name) for name in features]
+        refuse_labels(taken, target, weight)
     if not taken:
         raise ValueError(f"{path!r} has no column left for the features.")
     return taken, target, weight

@@ -9,6 +9,7 @@ import numpy as np
 
 from .checked import Pattern, last_change, pieces_of, stamps_of
 from .chunks import Wanted
+from .files import refuse_labels
 from .gathering import Tables
 from .shards import parts_of, refuse_without_labels
 
@@ -195,6 +196,7 @@ def scan(
     """
     if features is not None and (isinstance(features, str) or not len(features)):
         raise ValueError(f"`features` is {features!r}; expected a list of columns, or None for all others.")
+    refuse_labels(list(features or ()), target, weight)
     size = bytes_of(memory)
     if size < _LEAST_MEMORY:
         raise ValueError(f"`memory` is {memory!r}; expected at least {_LEAST_MEMORY // 1_000_000} MB.")
