@@ -195,6 +195,8 @@ class Lockstep(Session):
         if size < math.inf:
             size = float(round(_LADDER ** math.ceil(math.log(max(size, 1), _LADDER))))
         is_sample = isinstance(what, ask.Sample)
+        if not is_sample:
+            size = rows.rows_of_proof(size)
         key = (type(what), what.size, what.seed, what.by_norms) if is_sample else (type(what), size)
         if key not in self._draws:
             reads = (
@@ -202,7 +204,7 @@ class Lockstep(Session):
             )
             if reads > self.reads_left:
                 raise Stop(MAX_PASSES)
-            self._let_go(_KEPT * rows.n_rows)
+            self._let_go(min(_KEPT * rows.n_rows, rows.most_kept))
             with rows.backend.limit_threads():
                 if is_sample:
                     drawn = rows.draw(

@@ -7,7 +7,7 @@ from ..cluster.collections import is_collection
 from ..data import as_offset, as_weights, encoded
 from ..data.scan import Source
 from ..rows.cache import room_at_first, room_for_blocks
-from ..rows.stream import most_of_proof
+from ..rows.stream import most_kept, most_of_proof
 from .table import Shared
 
 _PROOF = 3  # memory for the rows of a proof, as stored and in float64, relative to their size as stored
@@ -51,7 +51,8 @@ def opened(template, X, y, sample_weight=None, offset=None, read=None):
                 f"labels, splits and weights of {len(codes):,} rows take {beside / 1e6:.0f} MB, and `memory` "
                 f"is {rows.memory / 1e6:.0f} MB; expected at least {(beside + _LEAST) / 1e6:.0f} MB."
             )
-        proof = _PROOF * most_of_proof(rows.store.nbytes, left)
+        nbytes = rows.store.nbytes
+        proof = _PROOF * most_of_proof(nbytes, left) + most_kept(nbytes, left)
         rows.store.limit(min(room_at_first(left), room_for_blocks(left, proof)))
         classes, splits = rows.classes, None
         if several is not None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 
 import numpy as np
 
@@ -58,6 +59,8 @@ class Rows:
         Approximate root mean squares of the columns.
     offset_scale : float or None
         Root mean square of the offset of the rows; None without one.
+    most_kept : float
+        Bytes of drawn rows that many models may keep for each other.
     piled : float
         The number of rounding errors that accumulate in sums, in addition to those of the terms.
     """
@@ -71,6 +74,7 @@ class Rows:
     centre = None
     log = None
     piled = 1.0
+    most_kept = math.inf
     scale = 1.0
     offset_scale = None
 
@@ -231,6 +235,10 @@ class Rows:
             None if these rows themselves are to be used.
         """
         return None
+
+    def rows_of_proof(self, size):
+        """How many rows `witnesses` draws at most if it is asked for this many."""
+        return size
 
     def reads_to_draw(self, size, by_norms=False):
         """The approximate cost of a draw in reads of all rows."""

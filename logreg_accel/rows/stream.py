@@ -28,6 +28,7 @@ GATHERED = 1_000_000
 
 _LOOKED_AT = 512  # rows from which statistics of columns are computed
 VECTORS = 0.125  # share of the memory for row vectors, such as margins
+KEPT = 0.125  # share of the memory for drawn rows that many models keep
 
 
 def evenly(m, most):
@@ -42,6 +43,12 @@ def most_of_proof(nbytes, memory):
     It is the same for any memory above a fifth of the source.
     """
     return max(WITNESSES, min(nbytes // _OF_ALL, memory // _OF_MEMORY))
+
+
+def most_kept(nbytes, memory):
+    """Largest size in bytes of the drawn rows that many models keep for each other: in float64, those of a
+    proof at least."""
+    return max(2 * most_of_proof(nbytes, memory), int(KEPT * memory))
 
 
 class StreamRows(DrawnRows):
@@ -68,6 +75,7 @@ class StreamRows(DrawnRows):
         self.streamed, self.n_classes = streamed, len(streamed.classes)
         self.nbytes = store.nbytes
         self.least_weight = streamed.least_weight if streamed.weighted else 1.0
+        self.most_kept = most_kept(store.nbytes, streamed.memory)
         self._spill = Spill(store.folder, int(VECTORS * streamed.memory))
         self._subtracted = self._columns = None
         self._seen = np.zeros(0, dtype=int), None
@@ -119,6 +127,7 @@ class StreamRows(DrawnRows):
         if not pass_.reads:
             yield from super()._parts(pass_, blocks)
             return
+        trim()  # what was freed between reads
         several = self.backend.beside(pass_, AT_ONCE)
         backend = several or self.backend
         count = len(self.store.sizes if self._numbers is None else self._numbers)
@@ -233,15 +242,21 @@ class StreamRows(DrawnRows):
 
     def witnesses(self, size, seed, mass=None):
         """See `Rows.witnesses`; fewer rows if these would take too much memory."""
+        rows = super().witnesses(self.rows_of_proof(size), seed, mass)
+        trim()
+        return rows
+
+    def rows_of_proof(self, size):
         allowed = most_of_proof(self.nbytes, self.streamed.memory)
         most = max(allowed * self.n_rows // self.nbytes, 8 * self.n_features)
-        return super().witnesses(size if 2 * size >= self.n_rows else min(size, most), seed, mass)
+        return size if 2 * size >= self.n_rows else min(size, most)
 
     def draw(self, size, seed, mass=None, by_norms=False):
         """See `Rows.draw`. Rows gathered for it are released afterwards, unless all rows are used."""
         rows = super().draw(size, seed, mass, by_norms)
         if rows is not None:
             self._passed = Passed()
+        trim()
         return rows
 
     def wanted(self, draws):
