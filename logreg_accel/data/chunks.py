@@ -12,7 +12,10 @@ CHUNK = 1 << 23
 """Approximate size of a chunk in bytes."""
 
 BATCH = 1 << 21
-"""Bytes of a chunk of a table, of which its readers have several copies."""
+"""Fewest bytes of a chunk of a table, of which its readers have several copies."""
+
+_OF_MEMORY = 256
+"""Divisor of the memory that gives the bytes of a chunk of a table; a chunk takes several calls per column."""
 
 _NUMBERS = ("int", "uint", "float", "double", "halffloat", "bool", "decimal")
 
@@ -44,12 +47,33 @@ class Chunk(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which columns are read: names, or numbers as text where columns have none."""
+    """Which columns are read, as names, or numbers as text where columns have none; and how.
+
+    Attributes
+    ----------
+    target, weight, features, drop : as in `scan`
+    batch : int
+        Bytes of a chunk of a table.
+    """
 
     target: Any = None
     weight: Any = None
     features: list | None = None
     drop: tuple = ()
+    batch: int = BATCH
+
+    @property
+    def nothing(self):
+        """Whether no column is named."""
+        return self[:4] == Wanted()[:4]
+
+    def within(self, memory):
+        """The same columns, in chunks as large as a budget of memory allows."""
+        return self._replace(batch=min(max(BATCH, memory // _OF_MEMORY), CHUNK))
+
+    def rows(self, columns):
+        """The number of rows of a chunk of a table from which these columns are read."""
+        return max(self.batch // (8 * len(columns)), 1)
 
     def of(self, columns, where):
         """The columns of features among those that there are, and all that are read.

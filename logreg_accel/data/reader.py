@@ -293,6 +293,8 @@ def _arrow_types():
 
 
 def _bools_as_numbers(batch, names):
+    if not names:
+        return batch
     import pyarrow as pa
 
     fields = zip(batch.schema, batch.columns, strict=True)

@@ -209,12 +209,13 @@ def scan(
     cache = None if cache is None else os.fspath(cache)
     if isinstance(client, bool) or (isinstance(client, int) and client < 1):
         raise ValueError(f"`client` is {client!r}; expected a distributed.Client or a number of processes.")
+    wanted = Wanted(target, weight, features, tuple(drop)).within(size)
     if encoder is not None:
         tables = Tables(list(data) if isinstance(data, list | tuple) else [data], **(layout or {}))
-        source = encoder.source(tables, Wanted(target, weight, features, tuple(drop)), size, cache, classes)
+        source = encoder.source(tables, wanted, size, cache, classes)
         source.client = client
         return source
-    return Source(data, Wanted(target, weight, features, tuple(drop)), size, cache, classes, client)
+    return Source(data, wanted, size, cache, classes, client)
 
 
 def bytes_of(memory):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import files
-from .chunks import BATCH, CHUNK, Chunk, Wanted, in_pieces, of_arrays, of_batch
+from .chunks import CHUNK, Chunk, in_pieces, of_arrays, of_batch
 from .finding import find_files
 from .opening import is_packed, kind_of
 from .reader import TABLES, TableReader
@@ -119,7 +119,7 @@ def _of_file(path, wanted):
 def _of_table(path, wanted):
     reader = TableReader(path)
     taken, read = wanted.of(reader.names, path)
-    rows = max(BATCH // (8 * len(read)), 1)
+    rows = wanted.rows(read)
     empty, known = True, set()
     for batch in reader.numbers(taken, read, rows):
         empty = False
@@ -222,7 +222,7 @@ def _svmlight(path, wanted):
 
     There are at least as many columns as the last entry shows, and at least one.
     """
-    if wanted != Wanted():
+    if not wanted.nothing:
         raise ValueError(
             f"{path!r} is an svmlight file with the target in front of each line, whose columns have no "
             "names; expected neither `target` nor other columns by name."
@@ -240,7 +240,7 @@ def _svmlight(path, wanted):
 def _of_lazy_frame(frame, wanted):
     where = "the lazy frame"
     taken, read = wanted.of(frame.collect_schema().names(), where)
-    rows = max(BATCH // (8 * len(read)), 1)
+    rows = wanted.rows(read)
     for piece in frame.select(read).collect_batches(chunk_size=rows, maintain_order=True):
         for batch in piece.to_arrow().to_batches():
             yield of_batch(batch, taken, wanted, where)
@@ -252,7 +252,7 @@ def _fragment(dataset, i, fragment, wanted):
 
     def read():
         taken, columns = wanted.of(dataset.schema.names, "the dataset")
-        rows = max(BATCH // (8 * len(columns)), 1)
+        rows = wanted.rows(columns)
         asked = {"schema": dataset.schema, "columns": columns, "batch_size": rows}
         own = _reader_of(dataset, fragment, columns) if local else None
         for batch in fragment.to_batches(**asked) if own is None else own.batches(columns, rows):

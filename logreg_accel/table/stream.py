@@ -192,7 +192,7 @@ class TableSource(Source):
     def _most(self):
         """The number of rows that are encoded at once."""
         slots = len(self.encoder.columns_) if self.encoder.sparse_ else self.encoder.n_features_out_
-        return max(BATCH // (8 * max(slots, 1)), 1)
+        return max(self.wanted.batch // (8 * max(slots, 1)), 1)
 
 
 def _nothing():
