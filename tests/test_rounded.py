@@ -84,7 +84,7 @@ def test_sources_tell_the_sum_of_all_files(tmp_path):
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
 def test_text_is_told_of_as_it_is_written(tmp_path, suffix, monkeypatch):
     """Also beyond 64 bits and in later chunks; not for numbers with a point or an exponent."""
-    monkeypatch.setattr("logreg_accel.data.shards.BATCH", 64)
+    monkeypatch.setattr("logreg_accel.data.chunks.CHUNK", 64)
     longer = [str(value) for value in BEYOND[:6].tolist()] + ["1" + "0" * 22, "1" + "0" * 22 + "1"]
     frame = FRAME.assign(y=Y, longer=longer, real=["1e30", "9007199254740993.5"] + ["1"] * (M - 2))
     for i in range(2):

@@ -10,7 +10,7 @@ from test_cli_tables import draw, write
 pa = pytest.importorskip("pyarrow")
 
 from logreg_accel import LogisticRegression, TableEncoder, load, scan  # noqa: E402
-from logreg_accel.data import gathering, reader  # noqa: E402
+from logreg_accel.data import chunks, gathering, reader  # noqa: E402
 from logreg_accel.data.gathering import Tables  # noqa: E402
 from logreg_accel.table import stream  # noqa: E402
 from logreg_accel.table.facts import Moments, Values  # noqa: E402
@@ -65,9 +65,15 @@ def test_the_same_as_in_memory(folder, settings):
     assert model.score(source(folder, model.encoder_)) == expected.score(X, y)
 
 
+def small_batches(monkeypatch):
+    """Batches of 37 rows of eight columns."""
+    monkeypatch.setattr(stream, "BATCH", 8 * 8 * 37)
+    monkeypatch.setattr(chunks, "CHUNK", 8 * 8 * 37)
+
+
 def test_small_batches_are_as_large_ones(folder, monkeypatch):
     expected = LogisticRegression().fit(source(folder))
-    monkeypatch.setattr(stream, "BATCH", 8 * 8 * 37)
+    small_batches(monkeypatch)
     got = LogisticRegression().fit(source(folder))
     assert got.encoder_.columns_ == expected.encoder_.columns_
     np.testing.assert_allclose(got.coef_, expected.coef_, rtol=1e-9)
@@ -147,9 +153,10 @@ def test_scores_are_written_as_they_come(folder, capsys, monkeypatch, suffix):
     files, model = folder / "part-*.csv", folder / "m.npz"
     more = [] if suffix == "npy" else ["--keep", "id,age,flag"]
     written = []
-    for chunk in (stream.BATCH, 8 * 8 * 37):
-        monkeypatch.setattr(stream, "BATCH", chunk)
-        out = folder / f"scores-{chunk}.{suffix}"
+    for small in (False, True):
+        if small:
+            small_batches(monkeypatch)
+        out = folder / f"scores-{len(written)}.{suffix}"
         code, _, err = run("predict", files, "--model", model, "--output", out, *more, capsys=capsys)
         assert code == 0 and "1,500 predictions" in err
         written.append(np.load(out) if suffix == "npy" else reader.TableReader(out).read())
@@ -166,7 +173,7 @@ def test_scores_are_written_as_they_come(folder, capsys, monkeypatch, suffix):
 
 def test_what_is_wrong_in_the_last_batch_leaves_no_file(folder, capsys, monkeypatch):
     assert train(folder, capsys=capsys)[0] == 0
-    monkeypatch.setattr(stream, "BATCH", 8 * 8 * 37)
+    small_batches(monkeypatch)
     path = folder / "part-2.csv"
     path.write_text(path.read_text() + "x,1,old,x,0,3,Rom,true,2,yes\n")
     code, _, err = run(
@@ -182,7 +189,7 @@ def test_quality_and_rows_held_out_in_batches(folder, capsys, monkeypatch):
     code, out, err = train(folder, *line, capsys=capsys)
     assert code == 0, err
     told = json.loads(out)["test"]
-    monkeypatch.setattr(stream, "BATCH", 8 * 8 * 37)
+    small_batches(monkeypatch)
     given = ["--model", folder / "m.npz", "--target", "label", "--by", "town", "--json"]
     code, out, err = run("evaluate", folder / "part-1.csv", *given, capsys=capsys)
     facts = json.loads(out)

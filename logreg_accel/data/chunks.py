@@ -15,7 +15,7 @@ BATCH = 1 << 21
 """Fewest bytes of a chunk of a table, of which its readers have several copies."""
 
 _OF_MEMORY = 256
-"""Divisor of the memory that gives the bytes of a chunk of a table; a chunk takes several calls per column."""
+"""Divisor of the memory that gives the bytes of a chunk of a table; a chunk takes calls for each column."""
 
 _NUMBERS = ("int", "uint", "float", "double", "halffloat", "bool", "decimal")
 

@@ -139,11 +139,11 @@ class TableReader:
             try:
                 seen = 0
                 for batch in self.typed(types).located(columns, rows):
-                    known = min(max(given - seen, 0), batch.num_rows)
+                    rest = batch.slice(min(max(given - seen, 0), batch.num_rows))
                     seen += batch.num_rows
-                    if known < batch.num_rows:
+                    if rest.num_rows:
                         given = seen
-                        yield _bools_as_numbers(batch.slice(known), types)
+                        yield _bools_as_numbers(rest, types) if types else rest
                 return
             except Unfit as unfit:
                 if unfit.value.lower() not in ("true", "false") or types.get(unfit.name) != "number":
@@ -293,8 +293,6 @@ def _arrow_types():
 
 
 def _bools_as_numbers(batch, names):
-    if not names:
-        return batch
     import pyarrow as pa
 
     fields = zip(batch.schema, batch.columns, strict=True)
