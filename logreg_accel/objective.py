@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import ascent, between, descent, duality, elimination, metric
+from . import ascent, between, descent, duality, elimination, metric, woodbury
 from .backends import get_backend, passes
 from .coordinates import Coordinates
 from .data import as_labelled
@@ -17,7 +17,7 @@ from .solvers import line_search, quadratic
 from .solvers import questions as ask
 
 _KINDS = dict(zip(ask.IN_PARTS, (passes.Diagonal, passes.MeanHessian, passes.OwnHessians), strict=True))
-_APART = {ask.BY_COLUMNS: descent.model, ask.BY_LEVELS: elimination.solve}
+_APART = {ask.BY_COLUMNS: descent.model, ask.BY_LEVELS: elimination.solve, ask.BY_ROWS: woodbury.solve}
 
 
 class Objective:

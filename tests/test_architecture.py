@@ -45,8 +45,9 @@ ROOMS = {
     "orthants": {"backends", "clock"},
     "descent": {"backends", "clock", "orthants"},
     "elimination": {"clock", "metric"},
+    "woodbury": {"metric"},
     "objective": set("ascent backends between coordinates data descent duality elimination losses".split())
-    | set("metric penalty rows solvers".split()),
+    | set("metric penalty rows solvers woodbury".split()),
     "separation": {"solvers"},
     "box": {"certificate", "duality", "metric", "separation", "solvers", "systems"},
     "witnesses": set(),

@@ -7,7 +7,12 @@ import pytest
 
 from conftest import BACKENDS, FLOATS, draw
 from logreg_accel import LogisticRegression, Objective
-from logreg_accel.solvers.questions import Combine, Draw, RowSpace
+from logreg_accel.backends import get_backend
+from logreg_accel.data import as_labelled
+from logreg_accel.losses import Logistic
+from logreg_accel.penalty import Penalty
+from logreg_accel.rows import MemoryRows
+from logreg_accel.solvers.questions import BY_ROWS, SOLVE, Combine, Curvature, Draw, Evaluate, RowSpace
 
 
 def fit(X, y, s=None, solver="row-space", **options):
@@ -87,3 +92,36 @@ def test_the_problem_in_row_space_is_the_same_function():
         assert objective.value_and_gradient(reduced.answer(Combine(u, reduced)))[0] == pytest.approx(
             reduced.value_and_gradient(u)[0], rel=1e-11
         )
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("C", [1e-3, 1.0, 1e4])
+def test_newtons_system_by_rows_is_that_of_the_hessian(C, fit_intercept):
+    """Dependent rows, weights and an offset change neither."""
+    X, y, s, _ = draw(30, 90, weighted=True)
+    X[4] = 2 * X[3] - X[2]
+    labelled = as_labelled(X, y, s, offset=np.linspace(-1, 1, 30))
+    rows = MemoryRows([labelled.block], get_backend("numpy", X.nbytes)[0])
+    penalty = Penalty.of_strength(C, labelled.total_weight)
+    reduced = Objective(rows, Logistic(), penalty, fit_intercept).answer(Draw(RowSpace()))
+    rng = np.random.default_rng(1)
+    here = reduced.answer(Evaluate(rng.standard_normal(reduced.size)))
+    by_rows, usual = (
+        reduced.answer(Curvature(here.w, form, margins=here.margins)) for form in (BY_ROWS, SOLVE)
+    )
+    H = reduced.hessian(here.w)
+    tolerance = 30 * np.finfo(np.float64).eps * np.linalg.cond(H)
+    for _ in range(3):
+        v = rng.standard_normal(reduced.size)
+        np.testing.assert_allclose(by_rows(v), usual(v), rtol=0, atol=tolerance * np.abs(usual(v)).max())
+
+
+def test_rows_without_curvature_leave_the_penalty():
+    X, y, _, _ = draw(20, 60)
+    objective = Objective.from_arrays(X, y)
+    reduced = objective.answer(Draw(RowSpace()))
+    far = reduced.answer(Evaluate(np.append(np.zeros(reduced.size - 1), 1e4)))
+    solve = reduced.answer(Curvature(far.w, BY_ROWS, margins=far.margins))
+    v = np.append(np.ones(reduced.size - 1), 0.0)
+    np.testing.assert_allclose(solve(v)[:-1], v[:-1] / objective.penalty.l2)
+    assert np.isfinite(solve(np.ones(reduced.size))).all()

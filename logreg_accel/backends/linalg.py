@@ -98,7 +98,7 @@ def _blocked_cholesky(A):
 
 
 def pivoted_cholesky(A):
-    """Factor a symmetric, positive semidefinite A (m, m), which is overwritten, with pivots.
+    """Factor a symmetric, positive semidefinite A (m, m), with pivots.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def pivoted_cholesky(A):
     """
     m = len(A)
     if m > _WHOLE // 2:
-        packed, pivots, rank = _blocked_pivoted_cholesky(A)
+        packed, pivots, rank = _blocked_pivoted_cholesky(A.copy())
     else:
         packed, pivots, rank, _ = scipy.linalg.lapack.dpstrf(A, lower=1)
         pivots = pivots - 1

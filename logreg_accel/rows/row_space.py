@@ -23,6 +23,11 @@ class RowSpace(MemoryRows):
     penalised : bool
         Whether there is an L2 penalty, without which the minimum need not lie in this space.
 
+    Attributes
+    ----------
+    gram : ndarray (m, m)
+        XXᵀ.
+
     Raises
     ------
     ValueError
@@ -56,6 +61,7 @@ class RowSpace(MemoryRows):
         if not np.isfinite(gram.diagonal()).all():
             rows.refuse_nonfinite()
             rows.refuse_overflow()
+        self.gram = gram
         L, pivots = linalg.pivoted_cholesky(gram)
         kept = pivots[: L.shape[1]].astype(np.int64)  # LAPACK's pivots have fewer bits than kernels expect
         self._basis, self._factor = X.take(xp.asarray(kept)), L[kept]

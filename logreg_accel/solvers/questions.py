@@ -24,7 +24,7 @@ STALLED = "stalled"
 PARTIAL = "partial"
 
 MATRIX, SOLVE, DIAGONAL = "matrix", "solve", "diagonal"
-BY_COLUMNS, BY_LEVELS = "by columns", "by levels"
+BY_COLUMNS, BY_LEVELS, BY_ROWS = "by columns", "by levels", "by rows"
 CLASS_MEAN, CLASS_BLOCKS = "class mean", "class blocks"
 IN_PARTS = DIAGONAL, CLASS_MEAN, CLASS_BLOCKS
 """The forms in which a Curvature can be requested."""
@@ -166,8 +166,9 @@ class Curvature:
     BY_COLUMNS : a `descent.ColumnModel`, which is minimised without a matrix; None where it is not offered
     BY_LEVELS : as SOLVE, with the levels of a category eliminated; with several classes, for a v whose mean
         over the classes is zero; offered where `Start.by_levels` is finite
+    BY_ROWS : as SOLVE, on rows of a RowSpace and for one output, by a matrix with a row for each of them
 
-    `margins` are as in HessianVector; every form but DIAGONAL uses them.
+    `margins` are as in HessianVector; every form but DIAGONAL uses them, and BY_ROWS needs them.
     """
 
     w: np.ndarray

@@ -6,9 +6,10 @@ import numpy as np
 
 from .lbfgs import lbfgs
 from .newton import newton_in_memory
-from .questions import CONVERGED, Accept, Combine, Draw, Evaluate, RowSpace
+from .questions import BY_ROWS, CONVERGED, SOLVE, Accept, Combine, Draw, Evaluate, RowSpace
 
 _SOLVED = 1e-20  # decrement relative to the loss: run until rounding hides any descent
+_SURELY = 1e-10  # a step from a decrement of this size leads there
 _MOST_STEPS = 60
 
 
@@ -35,7 +36,10 @@ class row_space:
     def __call__(self, start):
         yield Evaluate(start.w)
         rows = yield Draw(RowSpace())
-        near, decrement = yield from newton_in_memory(rows, np.zeros(rows.size), _SOLVED, _MOST_STEPS)
+        form = BY_ROWS if start.n_outputs == 1 else SOLVE
+        near, decrement = yield from newton_in_memory(
+            rows, np.zeros(rows.size), _SOLVED, _MOST_STEPS, surely=_SURELY, form=form
+        )
         here = yield Evaluate((yield Combine(near.w, rows)))
         strong_convexity = float((here.gradient * here.gradient).sum()) / (2 * start.ridge.max())
         if (yield Accept(here, gap=max(decrement, strong_convexity))):
