@@ -265,14 +265,14 @@ def _by_diagonal(diagonal):
     return lambda r: inverse * r
 
 
-def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf, surely=0.0, form=SOLVE):
+def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf, surely=0.0):
     """Run Newton's method on rows in memory, and return the final Point and the last decrement.
 
     It stops when the decrement is at most `enough` times the value, or after a step from one that is at most
-    `surely` times the value: Newton's step squares it, and computing it exactly would take another Hessian,
-    so that the last one gives the decrement there. The Hessian is factored, in the given `form`, if there are
-    at most `factored_up_to` parameters; otherwise its system is solved by conjugate gradients, until a step
-    takes more products than the Hessian costs.
+    `surely` times the value: Newton's step squares it, and computing it again would take another Hessian. The
+    Hessian is factored
+    if there are at most `factored_up_to` parameters; otherwise its system is solved by conjugate gradients,
+    until a step takes more products than the Hessian costs.
     """
     here = yield Evaluate(w, on)
     factored, worth = len(w) <= factored_up_to, _worth(len(w))
@@ -285,7 +285,7 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf, surely=
             )
             factored = products >= worth
         if factored:
-            solve = yield Curvature(here.w, form, on, here.margins)
+            solve = yield Curvature(here.w, SOLVE, on, here.margins)
             direction = -solve(here.gradient)
         decrement = -0.5 * (here.gradient @ direction)
         there = (yield from step(here, direction, on)) if decrement > enough * here.value else None
@@ -293,6 +293,5 @@ def newton_in_memory(on, w, enough, most_steps, factored_up_to=math.inf, surely=
             break
         here = there
         if decrement <= surely * here.value:
-            decrement = 0.5 * (here.gradient @ solve(here.gradient)) if factored else decrement
             break
     return here, decrement

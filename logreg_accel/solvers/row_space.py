@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .lbfgs import lbfgs
-from .newton import newton_in_memory
-from .questions import BY_ROWS, CONVERGED, SOLVE, Accept, Combine, Draw, Evaluate, RowSpace
+from .line_search import NEWTON_FLATTENING, step
+from .questions import BY_ROWS, CONVERGED, SOLVE, Accept, Combine, Curvature, Draw, Evaluate, RowSpace
 
 _SOLVED = 1e-20  # decrement relative to the loss: run until rounding hides any descent
-_SURELY = 1e-10  # a step from a decrement of this size leads there
-_MOST_STEPS = 60
+_MOST_STEPS = 100
+_WORN = 0.03
+"""Share of a decrement that a step may leave for its factor to serve the next one: the same matrix again
+gains as much once more, for a small part of the time of a new one."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,31 @@ class row_space:
     def __call__(self, start):
         yield Evaluate(start.w)
         rows = yield Draw(RowSpace())
-        form = BY_ROWS if start.n_outputs == 1 else SOLVE
-        near, decrement = yield from newton_in_memory(
-            rows, np.zeros(rows.size), _SOLVED, _MOST_STEPS, surely=_SURELY, form=form
-        )
+        near, decrement = yield from _newton(rows, BY_ROWS if start.n_outputs == 1 else SOLVE)
         here = yield Evaluate((yield Combine(near.w, rows)))
         strong_convexity = float((here.gradient * here.gradient).sum()) / (2 * start.ridge.max())
         if (yield Accept(here, gap=max(decrement, strong_convexity))):
             return CONVERGED
         return (yield from lbfgs()(start._replace(w=here.w)))
+
+
+def _newton(rows, form):
+    """Run Newton's method from zero until nothing is gained, and return the last Point and its decrement."""
+    here, solve = (yield Evaluate(np.zeros(rows.size), rows)), None
+    for _ in range(_MOST_STEPS):
+        fresh = solve is None
+        solve = solve or (yield Curvature(here.w, form, rows, here.margins))
+        direction = -solve(here.gradient)
+        decrement = -0.5 * (here.gradient @ direction)
+        if not decrement > _SOLVED * here.value:
+            break
+        there = yield from step(here, direction, rows, flat=NEWTON_FLATTENING)
+        if there is None and fresh:
+            break
+        if there is None:
+            solve = None
+            continue
+        here = there
+        if 0.5 * (here.gradient @ solve(here.gradient)) > _WORN * decrement:
+            solve = None
+    return here, decrement
