@@ -15,6 +15,7 @@ from .incremental import Incremental
 from .interop.callbacks import Steps
 from .interop.hooks import FRAMES, CallbackSupportMixin, with_callbacks
 from .interop.words import with_hints
+from .parameters import check_parameters
 from .prediction import Predictor
 from .streaming import labelled_rows
 
@@ -206,7 +207,7 @@ class LogisticRegression(
         ConvergenceWarning
             The fit ended above `tol`.
         """
-        fitting.check_parameters(self)
+        check_parameters(self)
         steps = Steps.begun_for(self, X, y, sample_weight)
         rows = labelled_rows(self, X, y, sample_weight, offset)
         with fitting.unchanged_where_refused(self), rows as labelled:

@@ -1,4 +1,4 @@
-"""The part of `fit` before and after the driver: checks parameters, chooses backend and solver, warns."""
+"""The part of `fit` before and after the driver: chooses backend and solver, makes the objective."""
 
 import contextlib
 import math
@@ -16,7 +16,7 @@ from .data.sparse import conversion
 from .history import HEADINGS, Solution, format_record
 from .losses import loss_of
 from .objective import Objective
-from .penalty import Penalty, check_number, check_strength
+from .penalty import Penalty
 from .solvers import costs, resolve_solver, sgd
 
 
@@ -42,30 +42,6 @@ class Progress(NamedTuple):
     steps: Any
 
 
-def check_parameters(model):
-    """Raise ValueError for a parameter of the estimator that cannot be used."""
-    check_strength(model.C, model.l1_ratio)
-    check_number("tol", model.tol, "a number of at least 0", lambda v: 0 <= v < np.inf)
-    check_number("max_iter", model.max_iter, "an integer of at least 1", lambda v: v >= 1, numbers.Integral)
-    for name in ("max_passes", "max_seconds"):
-        if getattr(model, name) is not None:
-            check_number(name, getattr(model, name), "a positive number or None", lambda v: v > 0)
-    if model.n_threads is not None:
-        expected = "an integer of at least 1, or None"
-        check_number("n_threads", model.n_threads, expected, lambda v: v >= 1, numbers.Integral)
-    seed = model.random_state
-    if not (seed is None or seed is np.random or isinstance(seed, np.random.RandomState)):
-        expected = "an integer of at least 0, a RandomState or None"
-        check_number("random_state", seed, expected, lambda v: v >= 0, numbers.Integral)
-    if not isinstance(model.verbose, bool | np.bool_):
-        check_number("verbose", model.verbose, "an integer of at least 0", lambda v: v >= 0, numbers.Integral)
-    for name in ("fit_intercept", "standardize", "warm_start"):
-        if not isinstance(getattr(model, name), bool | np.bool_):
-            raise ValueError(f"`{name}` is {getattr(model, name)!r}; expected True or False.")
-    if not (model.callback is None or callable(model.callback)):
-        raise ValueError(f"`callback` is {model.callback!r}; expected a callable (record, w) or None.")
-
-
 def solve(model, X, labelled, total_weight, start, progress, continued=None, checkpoint=None):
     """Minimise the objective of an estimator's parameters.
 
@@ -87,20 +63,48 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
     -------
     Fitted
     """
-    matrix, loss = labelled.block.X, loss_of(len(labelled.classes))
-    (m, n), streamed = matrix.shape, streaming.is_streamed(labelled)
+    loss, factors = loss_of(len(labelled.classes)), options.penalty_factors(model, labelled.block.X.shape[1])
+    backend, chosen, solver, choice = _chosen(model, labelled, loss)
+    if model.verbose:
+        matrix, of_backend = labelled.block.X, f"backend {chosen} ({chosen.reason})"
+        shape = " x ".join(map(str, matrix.shape))
+        say(f"{shape} {matrix.dtype}; {of_backend}; solver {choice} ({choice.reason})")
+    began, scale, found = clock.now(), None, None
+    if chosen == "numpy" and _is_small(model, labelled, choice, start, continued, checkpoint):
+        found = _solve_small(model, X, labelled, loss, total_weight, progress)
+    if found is None:
+        spent = clock.now() - began
+        streaming.keep_blocks(labelled, streaming.check_room(labelled, solver, loss.n_outputs))
+        with backend.limit_threads():
+            rows, solver = _rows_of(model, labelled, backend, solver, loss.n_outputs)
+            if model.verbose:
+                for line in filter(None, (_conversion(X, labelled), *backend.notes, HEADINGS)):
+                    say(line)
+            objective, scale = _objective(model, rows, loss, total_weight, factors)
+            run = one_sided.run if one_sided.possible(solver, objective) else driver.run
+            solver, start = continued(solver) if continued else solver, objective.at.centred(start)
+            with streaming.checkpointed(checkpoint, rows, model, labelled, (chosen, choice)):
+                found = run(solver, objective, start, **_limits(model, spent, objective, progress))
+            found = found._replace(w=objective.at.original(found.w))
+    return Fitted(found, chosen, choice, scale)
+
+
+def _chosen(model, labelled, loss):
+    """The backend and its name, the solver and its name; the names with the reasons."""
+    matrix, streamed = labelled.block.X, streaming.is_streamed(labelled)
+    m, n = matrix.shape
     where = {"n_rows": m, "n_outputs": loss.n_outputs, "work": matrix.work, "upload": not streamed}
     backend, chosen = get_backend(model.backend, matrix.nbytes, matrix.on_device, model.n_threads, **where)
-    penalised, factors = model.C < math.inf, options.penalty_factors(model, n)
-    plain = not penalised or (factors is None and not model.standardize)
+    penalised = model.C < math.inf
+    asked, l1, plain = options.solver_asked(model), model.l1_ratio > 0 and penalised, _is_plain(model)
     solver, name, reason = resolve_solver(
-        options.solver_asked(model),
+        asked,
         n,
         m,
         matrix.nbytes,
         penalised and plain and not streamed,  # solvers that need a penalty need rows in memory
         loss.n_outputs,
-        l1=model.l1_ratio > 0 and penalised,
+        l1=l1,
         real=compute_dtype(matrix.dtype).itemsize,
         available=lambda: None if streamed else backend.free_bytes(matrix),
         strength=lambda: ascent.strength(model.C, labelled, backend, loss),
@@ -108,47 +112,48 @@ def solve(model, X, labelled, total_weight, start, progress, continued=None, che
         gathers=not (streamed or backend.on_device or matrix.on_device),
         by_levels=lambda: elimination.foreseen(matrix, backend, loss.n_outputs),
     )
-    asked, l1 = options.solver_asked(model), model.l1_ratio > 0 and penalised
     solver, name, reason = streaming.with_room(labelled, (solver, name, reason), loss.n_outputs, asked, l1)
     options.check_solver(solver, plain)
-    if model.verbose:
-        say(f"{m} x {n} {matrix.dtype}; backend {chosen} ({chosen.reason}); solver {name} ({reason})")
-    began = clock.now()
-    if chosen == "numpy" and _is_small(model, labelled, name, start, continued, checkpoint):
-        found = _solve_small(
-            model, labelled, loss, total_weight, progress, [conversion(X, matrix.stored), HEADINGS]
-        )
-        if found is not None:
-            return Fitted(found, chosen, Choice(name, reason))
-    spent = clock.now() - began
-    streaming.keep_blocks(labelled, streaming.check_room(labelled, solver, loss.n_outputs))
-    with backend.limit_threads():
-        penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
-        # the state of sgd continues from call to call, and the columns far from zero differ between calls
-        centring = None if isinstance(solver, sgd) else bool(model.fit_intercept)
-        rows = streaming.rows_of(labelled, backend, centring)
-        rows, solver = options.between_bounds(model, rows, solver, loss.n_outputs)
-        if model.verbose:
-            for line in filter(None, (conversion(X, matrix.stored), *backend.notes, HEADINGS)):
-                say(line)
-        scale = rows.deviations(bool(model.fit_intercept)) if model.standardize else None
-        penalty = options.by_weight(penalty, factors, scale, n, loss.n_outputs, model.fit_intercept)
-        objective = Objective(rows, loss, penalty, model.fit_intercept)
-        with streaming.checkpointed(checkpoint, rows, model, labelled, (chosen, name)):
-            run = one_sided.run if one_sided.possible(solver, objective) else driver.run
-            solution = run(
-                continued(solver) if continued else solver,
-                objective,
-                objective.at.centred(start),
-                tol=model.tol,
-                max_iter=model.max_iter,
-                max_passes=model.max_passes,
-                max_seconds=model.max_seconds and max(model.max_seconds - spent, 0.0),
-                callback=_callback(model.verbose, progress, objective.at.original),
-                seed=seed_of(model.random_state),
-            )
-    solution = solution._replace(w=objective.at.original(solution.w))
-    return Fitted(solution, chosen, Choice(name, reason), scale)
+    return backend, chosen, solver, Choice(name, reason)
+
+
+def _is_plain(model):
+    """Whether the penalty, if there is one, is the same for all columns."""
+    return model.C == math.inf or (model.penalty_factor is None and not model.standardize)
+
+
+def _rows_of(model, labelled, backend, solver, n_outputs):
+    """The rows of a fit, and the solver, with the box of `bounds`."""
+    # the state of sgd continues from call to call, and the columns far from zero differ between calls
+    centring = None if isinstance(solver, sgd) else bool(model.fit_intercept)
+    rows = streaming.rows_of(labelled, backend, centring)
+    return options.between_bounds(model, rows, solver, n_outputs)
+
+
+def _objective(model, rows, loss, total_weight, factors):
+    """The objective, and the deviations that divide the columns with `standardize`, otherwise None."""
+    scale = rows.deviations(bool(model.fit_intercept)) if model.standardize else None
+    sizes = rows.n_features, loss.n_outputs, model.fit_intercept
+    penalty = Penalty.of_strength(model.C, total_weight, model.l1_ratio)
+    penalty = options.by_weight(penalty, factors, scale, *sizes)
+    return Objective(rows, loss, penalty, model.fit_intercept), scale
+
+
+def _limits(model, spent, objective, progress):
+    """When the driver ends, and whom it tells; `spent` seconds of the budget are gone."""
+    return {
+        "tol": model.tol,
+        "max_iter": model.max_iter,
+        "max_passes": model.max_passes,
+        "max_seconds": model.max_seconds and max(model.max_seconds - spent, 0.0),
+        "callback": _callback(model.verbose, progress, objective.at.original),
+        "seed": seed_of(model.random_state),
+    }
+
+
+def _conversion(X, labelled):
+    """What became of the user's X, in words, or None."""
+    return conversion(X, labelled.block.X.stored)
 
 
 def _is_small(model, labelled, name, start, continued, checkpoint):
@@ -161,8 +166,9 @@ def _is_small(model, labelled, name, start, continued, checkpoint):
     return not start.any() and small.suits(labelled.block, loss_of(len(labelled.classes)).n_outputs)
 
 
-def _solve_small(model, labelled, loss, total_weight, progress, headings):
+def _solve_small(model, X, labelled, loss, total_weight, progress):
     """The Solution of `small`, or None."""
+    headings = [_conversion(X, labelled), HEADINGS]
     budget = small.Budget(clock.now(), model.max_passes or math.inf, model.max_seconds or math.inf)
     return small.solution(
         labelled.block,
@@ -186,16 +192,6 @@ def seen_of(C, labelled):
     if not 0 < spread < math.inf:
         return None
     return costs.Seen(C * labelled.total_weight * spread, apart, X.entries, layout, uneven)
-
-
-def by_batches(estimator):
-    """Whether the solver makes epochs that a later call can continue."""
-    if estimator.solver == "sgd" or isinstance(estimator.solver, sgd):
-        return True
-    raise AttributeError(
-        "`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); "
-        f"`solver` is {estimator.solver!r}."
-    )
 
 
 def start_of(model, n_features, n_classes):

@@ -10,6 +10,18 @@ from . import fitting
 from .data import as_labelled
 from .interop.callbacks import Steps
 from .interop.hooks import first_partial_fit, with_callbacks
+from .parameters import check_parameters
+from .solvers import sgd
+
+
+def _by_batches(estimator):
+    """Whether the solver makes epochs that a later call can continue."""
+    if estimator.solver == "sgd" or isinstance(estimator.solver, sgd):
+        return True
+    raise AttributeError(
+        "`partial_fit` needs solver='sgd' or logreg_accel.solvers.sgd(...); "
+        f"`solver` is {estimator.solver!r}."
+    )
 
 
 class Incremental:
@@ -22,7 +34,7 @@ class Incremental:
     _run: Any
     _finish: Any
 
-    @available_if(fitting.by_batches)
+    @available_if(_by_batches)
     @with_callbacks
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Run one epoch of mini-batches over these rows, continuing from the last call; for solver="sgd".
@@ -49,7 +61,7 @@ class Incremental:
             As in `fit`; also if the first call has no `classes`, a later call has other ones, or `y` has a
             label that is not among them.
         """
-        fitting.check_parameters(self)
+        check_parameters(self)
         if isinstance(self.class_weight, str):
             raise ValueError(
                 f"`class_weight` is {self.class_weight!r}, which partial_fit cannot know "

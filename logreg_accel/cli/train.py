@@ -7,7 +7,7 @@ import numpy as np
 from .. import LogisticRegression, solvers
 from ..backends import BACKENDS, unusable
 from ..data import as_matrix
-from ..fitting import check_parameters
+from ..parameters import check_parameters
 from . import UsageError, bars, choosing, page, running, stream
 from .output import (
     Progress,

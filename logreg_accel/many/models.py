@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .. import driver, fitting
+from .. import driver
 from ..estimator import LogisticRegression
 from ..interop.hooks import FRAMES
+from ..parameters import check_parameters
 from ..penalty import check_strength
 from .solve import solve_table
 
@@ -27,7 +28,7 @@ def template_of(parameters, strengths):
         raise ValueError("`Cs` is empty; expected at least one positive number.")
     for strength in strengths:
         check_strength(strength, template.l1_ratio)
-    fitting.check_parameters(template)
+    check_parameters(template)
     return template
 
 

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 
 from ..backends import Choice
-from ..fitting import check_parameters
 from ..history import Record
+from ..parameters import check_parameters
 from ..solvers import SOLVERS
 from ..table import TableEncoder
 
