@@ -218,6 +218,7 @@ def test_inspect(tmp_path, capsys):
     )
     code, out, _ = run("inspect", tmp_path / "m", capsys=capsys)
     assert code == 0 and "Largest coefficients (3 of 3)" in out and "newton-cholesky" in out
+    assert run("inspect", "--model", tmp_path / "m", capsys=capsys) == (0, out, "")
     code, out, _ = run("inspect", tmp_path / "m", "--json", capsys=capsys)
     assert list(json.loads(out)["coefficients"]) == NAMES
 

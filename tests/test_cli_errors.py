@@ -312,6 +312,7 @@ def test_errors_of_usage_are_short(capsys):
     """What is wrong stays in sight, and the words of scikit-learn and misspellings are understood."""
     cases = {
         ("train", "x.csv"): "required: --model",
+        ("inspect",): "one of the arguments MODEL.npz --model is required",
         ("train", "x.csv", "--model", "m", "--penalty", "l1"): "here it is --l1-ratio",
         ("train", "x.csv", "--model", "m", "--tset-size", "0.2"): "did you mean --test-size?",
         ("evalate",): "did you mean evaluate?",

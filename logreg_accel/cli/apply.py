@@ -189,7 +189,8 @@ def _largest(groups, most=20):
 
 def inspect(options):
     """Print the parameters, how the fit went, and the largest coefficients."""
-    model = load(options.model)
+    path = options.file or options.model
+    model = load(path)
     names = (model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None) or [
         f"column {j}" for j in range(model.n_features_in_)
     ]
@@ -216,7 +217,7 @@ def inspect(options):
         told = {"inference": model.inference_} if getattr(model, "inference_", None) else {}
         print_json({**facts, "coefficients": dict(zip(names, coefficients.tolist(), strict=True)), **told})
         return
-    print_facts(options.model, for_people(facts | {"classes": ", ".join(map(str, model.classes_))}))
+    print_facts(path, for_people(facts | {"classes": ", ".join(map(str, model.classes_))}))
     if hasattr(model, "encoder_"):
         cells = [[name_of(column), made_of(column)] for column in model.encoder_.columns_]
         print_table("Columns of the table", ["column", "taken as"], cells)

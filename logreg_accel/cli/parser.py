@@ -88,7 +88,9 @@ def _add_models(verb):
     evaluate.add_argument("--threshold", type=values.probability, metavar="P", help=_THRESHOLD)
 
     inspect = verb("inspect", "apply", "show the contents of a model file")
-    inspect.add_argument("model", metavar="MODEL.npz", help=_MODEL)
+    model = inspect.add_mutually_exclusive_group(required=True)
+    model.add_argument("file", nargs="?", metavar="MODEL.npz", help=_MODEL)
+    model.add_argument("--model", metavar="MODEL.npz", help="the same, as the other verbs take it")
     inspect.add_argument(
         "--top",
         type=values.count,
