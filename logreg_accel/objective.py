@@ -6,18 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import ascent, between, descent, duality, elimination, metric, woodbury
+from . import between, elimination, metric, unsummed
 from .backends import get_backend, passes
 from .coordinates import Coordinates
 from .data import as_labelled
 from .losses import loss_of
 from .penalty import Penalty
-from .rows import MemoryRows, RowSpace, of_columns
-from .solvers import line_search, quadratic
+from .rows import MemoryRows
+from .solvers import quadratic
 from .solvers import questions as ask
 
 _KINDS = dict(zip(ask.IN_PARTS, (passes.Diagonal, passes.MeanHessian, passes.OwnHessians), strict=True))
-_APART = {ask.BY_COLUMNS: descent.model, ask.BY_LEVELS: elimination.solve, ask.BY_ROWS: woodbury.solve}
 
 
 class Objective:
@@ -27,7 +26,6 @@ class Objective:
     tolerance means the same for any number of rows. Points are flat float64 vectors [w, b] of shape
     (n_features + 1,), or [w] without an intercept; with K outputs (softmax) they are the rows of a matrix
     (n_features + 1, K), one after the other. Two calls at one point give the same bits.
-    `to_pass` turns a question into a pass, `from_sums` its sums into the answer; `answer` does both.
 
     Parameters
     ----------
@@ -135,19 +133,73 @@ class Objective:
         return point.value, point.gradient
 
     def hessian_vector(self, w: ArrayLike, v: ArrayLike) -> np.ndarray:
-        """Return ∇²F(w)·v, float64 (size,), for w and v (size,); one read. Errors as `value_and_gradient`."""
+        """∇²F(w)·v, in one read of X: (1/Σᵢ sᵢ)·Σᵢ sᵢ·pᵢ·(1 − pᵢ)·xᵢ·(xᵢ·v) + λ·v with two classes.
+
+        Here xᵢ ends in 1 for the intercept, which has no λ.
+
+        Parameters
+        ----------
+        w, v : array (size,)
+
+        Returns
+        -------
+        ndarray (size,), float64
+
+        Raises
+        ------
+        ValueError
+            As `value_and_gradient`; also if a sum of squares of X overflows.
+        """
         return self.answer(ask.HessianVector(np.asarray(w), np.asarray(v)))
 
     def diagonal(self, w: ArrayLike) -> np.ndarray:
-        """Return the diagonal of ∇²F(w), float64 (size,); one read of X. Errors as `value_and_gradient`."""
+        """The diagonal of ∇²F(w), in one read of X: (1/Σᵢ sᵢ)·Σᵢ sᵢ·pᵢ·(1 − pᵢ)·xᵢ² + λ with two classes.
+
+        Parameters
+        ----------
+        w : array (size,)
+
+        Returns
+        -------
+        ndarray (size,), float64
+
+        Raises
+        ------
+        ValueError
+            As `hessian_vector`.
+        """
         return self.answer(ask.Curvature(np.asarray(w), ask.DIAGONAL))
 
     def hessian(self, w: ArrayLike) -> np.ndarray:
-        """Return ∇²F(w), float64 (size, size), in one read of X. Errors as `value_and_gradient`."""
+        """∇²F(w), in one read of X: (1/Σᵢ sᵢ)·Σᵢ sᵢ·pᵢ·(1 − pᵢ)·xᵢxᵢᵀ + λ·I with two classes.
+
+        Parameters
+        ----------
+        w : array (size,)
+
+        Returns
+        -------
+        ndarray (size, size), float64
+
+        Raises
+        ------
+        ValueError
+            As `hessian_vector`.
+        """
         return self.answer(ask.Curvature(np.asarray(w), ask.MATRIX))
 
     def margins(self, w: ArrayLike) -> np.ndarray:
-        """xᵢ·w + b, (n_samples,) or (n_samples, K) in the arithmetic of the passes; one read of X."""
+        """The margins xᵢ·w + b of all rows, with the offset if there is one, in one read of X.
+
+        Parameters
+        ----------
+        w : array (size,)
+
+        Returns
+        -------
+        ndarray (n_samples,), or (n_samples, K) for K > 2 classes
+            float32 where the arithmetic is (float32, 16-bit and 8-bit X), otherwise float64.
+        """
         with self.rows.backend.limit_threads():
             z = self.rows.to_host(self.rows.sum(passes.Margins(self.at.columns(w))))
         return z[:, 0] if self.loss.n_outputs == 1 else z
@@ -163,29 +215,24 @@ class Objective:
         return ask.Start(*about, *known, free, rows.gathers, levels, rows.entries, rows.backend.cholesky)
 
     def answer(self, question):
-        """The answer to a question about these rows."""
+        """The answer to a question about these rows: `from_sums` of `to_pass`, or `unsummed.answer`.
+
+        Parameters
+        ----------
+        question : one of the types in `solvers/questions.py`, which say what their answers are
+
+        Raises
+        ------
+        ValueError
+            X has a value that is not finite, or sums over it overflow.
+        TypeError
+            Not a question about rows.
+        """
         with self.rows.backend.limit_threads():
-            if isinstance(question, ask.Curvature) and question.form in _APART:
-                return _APART[question.form](self, question)
-            if isinstance(question, ask.Evaluate | ask.HessianVector | ask.Curvature):
-                return self.from_sums(question, self.rows.sum(self.to_pass(question)))
-            match question:
-                case ask.Draw():
-                    return self._draw(question.what)
-                case ask.LineMinimum(start, end):
-                    slopes = between.slopes(self, start, end)
-                    return line_search.minimum(slopes, *line_search.ends(start, end))
-                case ask.MarginChange(start, end, in_loss=in_loss):
-                    return (between.above if in_loss else between.change)(self, start, end)
-                case ask.DualValue(point, hope):
-                    return (
-                        duality.plain(self, point, hope) if point.dual is None else ascent.bound(self, point)
-                    )
-                case ask.Epoch():
-                    return ascent.epoch(self, question)
-                case ask.Combine():
-                    return self.rows.combine(question.u.reshape(-1, self.loss.n_outputs)).ravel()
-        raise TypeError(f"{type(question).__name__} is not a question about rows.")
+            apart = isinstance(question, ask.Curvature) and question.form in unsummed.FORMS
+            if apart or not isinstance(question, ask.Evaluate | ask.HessianVector | ask.Curvature):
+                return unsummed.answer(self, question)
+            return self.from_sums(question, self.rows.sum(self.to_pass(question)))
 
     def reads(self, question):
         """Reads of all rows that the answer costs; for a Sample, approximately."""
@@ -193,18 +240,7 @@ class Objective:
             return self.rows.reads(passes.LossGradient, self.loss, question.diagonal)
         if isinstance(question, ask.HessianVector | ask.Curvature):
             return self.rows.reads(passes.HessianVector)
-        match question:
-            case ask.Draw(ask.Sample(size, by_norms=by_norms)):
-                return self.rows.reads_to_draw(size, by_norms)
-            case ask.Draw(ask.Witnesses(size, among=None)) if 2 * size < self.rows.n_rows:
-                return self.rows.reads_to_draw(size)
-            case ask.Draw(ask.RowSpace()) | ask.Combine():
-                return 1
-            case ask.Epoch(settle=settle):
-                return (1 + settle) * ascent.offered(self)
-            case ask.DualValue(point):
-                return int(point.dual is not None)
-        return 0
+        return unsummed.reads(self, question)
 
     def to_pass(self, question):
         """The pass whose sums answer a question."""
@@ -251,42 +287,6 @@ class Objective:
         known = sums.diagonal is not None and np.isfinite(value)
         diagonal = self._mean(sums.diagonal) + self._ridge if known else None
         return ask.Point(w, value, gradient, metric.rounding(self) * abs(value), sums.margins, diagonal)
-
-    def _draw(self, what):
-        if self.models is not None and isinstance(what, ask.Batch | ask.RowSpace | ask.Columns):
-            raise TypeError(f"{type(what).__name__} is not for one of several models; use another solver.")
-        match what:
-            case ask.Sample(size, seed, at, by_norms):
-                rows = self.rows.draw(size, seed, self._mass(at), by_norms)
-            case ask.Witnesses(size, seed, at, None):
-                rows = self.rows.witnesses(size, seed, self._mass(at))
-            case ask.Witnesses(size, among=sample):
-                rows = self.rows.of_sample(sample.rows, size)
-            case ask.InFloat64(rounded):
-                rows = self.rows.in_float64(self.fit_intercept)
-                rows = rows.unrounded() if rows is not None and not rounded else rows
-            case ask.Unrounded():
-                rows = self.rows.unrounded()
-            case ask.Columns(which):
-                penalty = self.penalty.of_some(self.at.numbers_of(which))
-                return self._on(of_columns(self.rows, which), penalty)
-            case ask.Batch(numbers, n_batches):
-                rows = self.rows.batch(numbers, n_batches)
-            case _:
-                rows = RowSpace(self.rows, self.loss.n_outputs, self.penalty.one_ridge)
-        return self._on(rows)
-
-    def _mass(self, at):
-        known = at is not None and at.margins is not None
-        return self.rows.sweep(passes.CurvatureMass(at.margins, self.loss, self.models)) if known else None
-
-    def _on(self, rows, penalty=None):
-        """The same objective on other rows that represent these, or a share of them; None without rows."""
-        if rows is None:
-            return None
-        weight_sum = self.weight_sum * (rows.share if 0 < rows.share < 1 else 1.0)
-        model = None if self.models is None else self.models[0]
-        return Objective(rows, self.loss, penalty or self.penalty, self.fit_intercept, model, weight_sum)
 
     def _mean(self, total):
         self._check_sums(total)

@@ -47,8 +47,9 @@ ROOMS = {
     "descent": {"backends", "clock", "orthants"},
     "elimination": {"clock", "metric"},
     "woodbury": {"metric"},
-    "objective": set("ascent backends between coordinates data descent duality elimination losses".split())
-    | set("metric penalty rows solvers woodbury".split()),
+    "unsummed": set("ascent backends between descent duality elimination rows solvers woodbury".split()),
+    "objective": set("backends between coordinates data elimination losses metric penalty rows".split())
+    | {"solvers", "unsummed"},
     "separation": {"solvers"},
     "box": {"certificate", "duality", "metric", "separation", "solvers", "systems"},
     "witnesses": set(),
