@@ -82,3 +82,12 @@ def in_namespace_of(X, result):
 
     xp, _, device = get_namespace_and_device(X)
     return xp.asarray(result, device=device) if isinstance(result, np.ndarray) else xp.from_dlpack(result)
+
+
+def without_routing(method, params):
+    """scikit-learn's words about arguments that need metadata routing."""
+    return (
+        f"Passing extra keyword arguments to LogisticRegressionCV.{method} is only supported if "
+        "enable_metadata_routing=True, which you can set using `sklearn.set_config`. Extra parameters passed "
+        f"are: {sorted(params)}"
+    )

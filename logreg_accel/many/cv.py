@@ -12,7 +12,7 @@ from ..data.scan import Source
 from ..interop import hooks
 from ..prediction import Predictor
 from .folds import Folds, models_of
-from .models import shares_of, strengths_of, template_of, warn_of, with_columns_of
+from .models import check_choice, shares_of, strengths_of, template_of, warn_of, with_columns_of
 from .opened import opened
 from .scoring import Scoring, score_of_source, scorer_of
 from .selection import best_of, grid_results, within_one_error
@@ -188,9 +188,23 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         return self
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, **params: Any) -> float:
-        """Return the score of X and y, or of a source, by `scoring`; `params` are routed to the scorer.
+        """The score of X and y, or of a source, by `scoring`.
 
-        X, y and sample_weight are as in `LogisticRegression.score`. The result is a float.
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `LogisticRegression.score`.
+        **params
+            For the scorer, under scikit-learn's metadata routing.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError, TypeError, NotFittedError
+            As `LogisticRegression.score`; also what the scorer raises, and `params` without routing.
         """
         if isinstance(X, Source):
             return score_of_source(self, X)
@@ -198,7 +212,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         if hooks.routes_metadata():
             given = process_routing(self, "score", **given, **params).scorer.score
         elif params:
-            raise ValueError(_NO_ROUTING.format(method="score", names=sorted(params)))
+            raise ValueError(hooks.without_routing("score", params))
         return scorer_of(self.scoring)(self, X, y, **given)
 
     def get_metadata_routing(self):
@@ -235,13 +249,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         return fold
 
     def _template(self, strengths):
-        if self.use_legacy_attributes is not False:
-            raise ValueError(
-                f"`use_legacy_attributes` is {self.use_legacy_attributes!r}; expected False: "
-                "only scikit-learn's new attributes exist here."
-            )
-        if not (isinstance(self.refit, bool | np.bool_) or self.refit == "1se"):
-            raise ValueError(f"`refit` is {self.refit!r}; expected True, False or '1se'.")
+        check_choice(self.use_legacy_attributes, self.refit)
         parameters = {k: v for k, v in self.get_params(deep=False).items() if k not in _OWN}
         return template_of(parameters, strengths)
 
@@ -251,7 +259,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
             routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
             return routed.splitter.split, routed.scorer.score
         if set(params) - {"groups"}:
-            raise ValueError(_NO_ROUTING.format(method="fit", names=sorted(params)))
+            raise ValueError(hooks.without_routing("fit", params))
         return params, {} if sample_weight is None else {"sample_weight": sample_weight}
 
     def _choose(self, fold, strengths, shares):
@@ -288,10 +296,3 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
             n = self.n_features_in_
             self.coef_, self.intercept_ = W[:, :n], W[:, n] if self.fit_intercept else np.zeros(len(W))
         self.n_passes_ = fold.n_passes
-
-
-_NO_ROUTING = (
-    "Passing extra keyword arguments to LogisticRegressionCV.{method} is only supported if "
-    "enable_metadata_routing=True, which you can set using `sklearn.set_config`. Extra parameters passed "
-    "are: {names}"
-)

@@ -123,3 +123,14 @@ def warn_of(template, fitted, stacklevel):
             ConvergenceWarning,
             stacklevel=stacklevel + 1 + FRAMES,
         )
+
+
+def check_choice(use_legacy_attributes, refit):
+    """Raise ValueError for parameters of LogisticRegressionCV that it does not share with a single fit."""
+    if use_legacy_attributes is not False:
+        raise ValueError(
+            f"`use_legacy_attributes` is {use_legacy_attributes!r}; expected False: "
+            "only scikit-learn's new attributes exist here."
+        )
+    if not (isinstance(refit, bool | np.bool_) or refit == "1se"):
+        raise ValueError(f"`refit` is {refit!r}; expected True, False or '1se'.")

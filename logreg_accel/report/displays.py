@@ -47,6 +47,11 @@ class ConvergenceDisplay:
         **line
             Arguments of `Axes.plot`.
 
+        Returns
+        -------
+        ConvergenceDisplay
+            Drawn: it has `ax_`, `figure_` and `line_`.
+
         Raises
         ------
         ValueError
@@ -68,7 +73,22 @@ class ConvergenceDisplay:
         return display.plot(ax, **line)
 
     def plot(self, ax: Any = None, *, name: Any = None, **line: Any) -> Any:
-        """Draw on axes; returns the display, with `ax_`, `figure_` and `line_`."""
+        """Draw the distances on a logarithmic axis.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or None
+            None makes a figure.
+        name : str or None
+            The label in the legend, in place of the display's.
+        **line
+            Arguments of `Axes.plot`.
+
+        Returns
+        -------
+        ConvergenceDisplay
+            This one, with `ax_`, `figure_` and `line_`.
+        """
         self.ax_ = ax = axes_of(ax)
         self.figure_ = ax.figure
         given = {"marker": "o", "markersize": 4, "label": name or self.name, **line}
@@ -130,6 +150,11 @@ class ForestDisplay:
         feature_names : sequence of str or None
             None means the estimator's; with `inference`, the names are always those of the inference.
         ax : matplotlib.axes.Axes or None
+
+        Returns
+        -------
+        ForestDisplay
+            Drawn: it has `ax_` and `figure_`.
         """
         if inference is not None:
             return cls.from_table(inference.table().to_dict(), output=output, top=top, ax=ax)
@@ -141,7 +166,20 @@ class ForestDisplay:
 
     @classmethod
     def from_table(cls, table: Any, *, output: int = 0, top: int = 20, ax: Any = None) -> Any:
-        """Draw the result of `Inference.table().to_dict()`, without the intercept, the largest |z| first."""
+        """Draw a table of coefficients, without the intercept, the largest |coef/std err| first.
+
+        Parameters
+        ----------
+        table : dict
+            The result of `Inference.table().to_dict()`.
+        output, top, ax
+            As for `from_estimator`.
+
+        Returns
+        -------
+        ForestDisplay
+            Drawn: it has `ax_` and `figure_`.
+        """
         outcomes = table.get("outcome", [""] * len(table["coef"]))
         wanted = list(dict.fromkeys(outcomes))[output]
         rows = [
@@ -157,7 +195,20 @@ class ForestDisplay:
         return cls([table["name"][i] for i in rows], coef[rows], *ends).plot(ax)
 
     def plot(self, ax: Any = None, **points: Any) -> Any:
-        """Draw on axes, the first name at the top; returns the display, with `ax_` and `figure_`."""
+        """Draw the coefficients, the first name at the top.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or None
+            None makes a figure.
+        **points
+            Arguments of `Axes.errorbar`.
+
+        Returns
+        -------
+        ForestDisplay
+            This one, with `ax_` and `figure_`.
+        """
         self.ax_ = ax = axes_of(ax)
         self.figure_ = ax.figure
         places = np.arange(len(self.names))
@@ -192,12 +243,38 @@ class PathDisplay:
 
     @classmethod
     def from_path(cls, path: Any, *, names: Any = None, ax: Any = None) -> Any:
-        """Draw the result of `logistic_regression_path`; for more than two classes, the lines of every
-        class."""
+        """Draw a path; for more than two classes, the lines of every class.
+
+        Parameters
+        ----------
+        path : RegularizationPath
+            The result of `logistic_regression_path`.
+        names : sequence of str or None
+            Names of the features.
+        ax : matplotlib.axes.Axes or None
+
+        Returns
+        -------
+        PathDisplay
+            Drawn: it has `ax_`, `figure_` and `lines_`.
+        """
         return cls(path.Cs, path.coef.reshape(len(path.Cs), -1), names).plot(ax)
 
     def plot(self, ax: Any = None, **line: Any) -> Any:
-        """Draw on axes; returns the display, with `ax_`, `figure_` and `lines_`."""
+        """Draw a line for each coefficient.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or None
+            None makes a figure.
+        **line
+            Arguments of `Axes.plot`.
+
+        Returns
+        -------
+        PathDisplay
+            This one, with `ax_`, `figure_` and `lines_`.
+        """
         self.ax_ = ax = axes_of(ax)
         self.figure_ = ax.figure
         self.lines_ = ax.plot(self.Cs, self.coef, **line)

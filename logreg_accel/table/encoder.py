@@ -10,9 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.frames import as_arrow
 from . import columns as kinds
-from .facts import Room, facts_of
-from .learning import learn_all
-from .rows import Counts, encode_table, slots_of, workers
+from .learning import learn_pieces
+from .rows import Counts, encode_table, slots_of
 
 _DENSE = 0.3  # share of entries from which the matrix is dense, as in scikit-learn's ColumnTransformer
 
@@ -110,50 +109,31 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return self.learn([as_arrow(X)])
 
     def learn(self, tables: Any, memory: int | None = None) -> Self:
-        """Learn, like `fit`, from a table in pieces: an iterable of Arrow tables or batches of equal columns.
+        """Learn, like `fit`, from a table in pieces.
 
-        `memory` limits the bytes that are kept of the pieces. If the distinct numbers of a column need more,
-        its median is approximate; otherwise it is exact. If the texts of a column need more and nearly all of
-        them are different, the column is left out.
+        Parameters
+        ----------
+        tables : iterable of Arrow tables or batches of equal columns
+        memory : int or None
+            Bytes that may be kept of the pieces. If the distinct numbers of a column need more, its median is
+            approximate; otherwise it is exact. If the texts of a column need more and nearly all of them are
+            different, the column is left out.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`; also if no column is left for the features.
         """
-        gathered: dict[str, Any] = {}
-        failed: dict[str, ValueError] = {}
-        names: list[str] = []
-
-        def add(name, column):
-            try:
-                gathered[name].add(column)
-            except ValueError as error:
-                failed[name] = error
-
-        with workers() as pool:
-            each = pool.map if memory is None else map  # columns with a common limit are processed in turn
-            for number, table in enumerate(tables):
-                if not number:
-                    names = table.schema.names
-                    self._check(names)
-                    room, types = Room(memory, len(names)), zip(names, table.schema.types, strict=True)
-                    gathered = {n: facts_of(n, kind, self, room) for n, kind in types if n not in self.drop}
-                columns = dict(zip(names, table.columns, strict=True))
-                left = [name for name in gathered if name not in failed]
-                list(each(add, left, [columns[name] for name in left]))
-            self._keep(learn_all(gathered, failed, self, each), names)
+        columns, names, n_rows = learn_pieces(self, tables, memory)
+        self._keep(columns, names)
         if not self.n_features_out_:
             reasons = "; ".join(f"{column.name!r}: {column.why}" for column in self.columns_[:5])
-            rows = f" (n_samples = {max((facts.rows for facts in gathered.values()), default=0)})"
-            raise ValueError(f"No column is left for the features{rows}. {reasons}.")
+            raise ValueError(f"No column is left for the features (n_samples = {n_rows}). {reasons}.")
         return self
-
-    def _check(self, names):
-        if self.min_count is not None and not (isinstance(self.min_count, int) and self.min_count >= 1):
-            raise ValueError(f"`min_count` is {self.min_count!r}; expected an integer from 1 on, or None.")
-        if self.sparse_output not in ("auto", True, False):
-            raise ValueError(f"`sparse_output` is {self.sparse_output!r}; expected 'auto', True or False.")
-        for parameter in ("categorical", "numeric", "drop"):
-            strange = [name for name in getattr(self, parameter) if name not in names]
-            if strange:
-                listed = ", ".join(names[:20])
-                raise ValueError(f"`{parameter}` has {strange[0]!r}; expected some of {listed}.")
 
     def _keep(self, columns, names):
         self.columns_ = columns
@@ -189,7 +169,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return encoded
 
     def encode(self, X: Any) -> tuple[Any, Counts]:
-        """Like `transform`, but returns (matrix, `Counts`) instead of warning."""
+        """Encode the rows of a table, and count what a warning of `transform` would say.
+
+        Parameters
+        ----------
+        X : as for `transform`, which also says what is raised
+
+        Returns
+        -------
+        matrix : ndarray or CSR array (n_samples, n_features_out_), float64
+        counts : Counts
+        """
         check_is_fitted(self)
         table = as_arrow(X)
         if isinstance(X, np.ndarray | list) and table.num_columns != self.n_features_in_:
@@ -205,7 +195,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return encoded, counts
 
     def matched(self, names):
-        """The columns that are used for the matrix, and `Counts` of what a table with these names lacks.
+        """Find the columns of a table by name.
+
+        Parameters
+        ----------
+        names : list of str
+
+        Returns
+        -------
+        used : list of Number and Levels, of which the matrix is made
+        counts : Counts of what the table lacks, and what it has beside them
 
         Raises
         ------
@@ -258,7 +257,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     # -- JSON --------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict:
-        """Return the fitted encoder as a dict of JSON values; `from_dict` is the inverse."""
+        """The fitted encoder as a dict of JSON values, of which `from_dict` makes it again.
+
+        Returns
+        -------
+        dict
+        """
         check_is_fitted(self)
         return {
             "columns": kinds.pack(self.columns_),
@@ -268,7 +272,15 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
-        """Return the fitted encoder of `values`, a result of `to_dict`.
+        """The fitted encoder that `to_dict` was called on.
+
+        Parameters
+        ----------
+        values : dict
+
+        Returns
+        -------
+        TableEncoder
 
         Raises
         ------

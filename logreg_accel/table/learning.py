@@ -2,11 +2,13 @@
 
 import re
 import shlex
+from typing import Any
 
 import numpy as np
 
 from .columns import LeftOut, Levels, Number
-from .facts import LevelFacts, NumberFacts
+from .facts import LevelFacts, NumberFacts, Room, facts_of
+from .rows import workers
 
 FEW = 20  # rows below which no column is taken for an identifier of rows
 _ID = re.compile(r"(^|[_ .])(id|ids|key|uuid|guid|index|rownames|rowid|row)$|[a-z]I[dD]$", re.IGNORECASE)
@@ -23,6 +25,69 @@ _WIDE = 1e15  # range of integers beyond those of amounts and of times in micros
 
 class NoValue(ValueError):
     """A column without any value."""
+
+
+def learn_pieces(settings, tables, memory=None):
+    """What is learned of a table in pieces, under the options of an encoder.
+
+    Parameters
+    ----------
+    settings : TableEncoder
+    tables : iterable of Arrow tables or batches of equal columns
+    memory : int or None
+        Bytes that may be kept of the pieces.
+
+    Returns
+    -------
+    columns : list of Number, Levels and LeftOut
+    names : list of str
+        Of all columns, also those that `drop` leaves out.
+    n_rows : int
+
+    Raises
+    ------
+    ValueError
+        Options do not suit the table, or columns cannot be used.
+    """
+    gathered: dict[str, Any] = {}
+    failed: dict[str, ValueError] = {}
+    names: list[str] = []
+
+    def add(name, column):
+        try:
+            gathered[name].add(column)
+        except ValueError as error:
+            failed[name] = error
+
+    with workers() as pool:
+        each = pool.map if memory is None else map  # columns with a common limit are processed in turn
+        for number, table in enumerate(tables):
+            if not number:
+                names = table.schema.names
+                check_options(settings, names)
+                room, types = Room(memory, len(names)), zip(names, table.schema.types, strict=True)
+                used = [(name, kind) for name, kind in types if name not in settings.drop]
+                gathered = {name: facts_of(name, kind, settings, room) for name, kind in used}
+            columns = dict(zip(names, table.columns, strict=True))
+            left = [name for name in gathered if name not in failed]
+            list(each(add, left, [columns[name] for name in left]))
+        learned = learn_all(gathered, failed, settings, each)
+    return learned, names, max((facts.rows for facts in gathered.values()), default=0)
+
+
+def check_options(settings, names):
+    """Raise ValueError for options of an encoder that a table with these columns cannot be learned with."""
+    if settings.min_count is not None and not (
+        isinstance(settings.min_count, int) and settings.min_count >= 1
+    ):
+        raise ValueError(f"`min_count` is {settings.min_count!r}; expected an integer from 1 on, or None.")
+    if settings.sparse_output not in ("auto", True, False):
+        raise ValueError(f"`sparse_output` is {settings.sparse_output!r}; expected 'auto', True or False.")
+    for parameter in ("categorical", "numeric", "drop"):
+        strange = [name for name in getattr(settings, parameter) if name not in names]
+        if strange:
+            listed = ", ".join(names[:20])
+            raise ValueError(f"`{parameter}` has {strange[0]!r}; expected some of {listed}.")
 
 
 def learn_all(gathered, failed, settings, each=map):
