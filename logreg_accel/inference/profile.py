@@ -55,7 +55,7 @@ class FirthInference(Inference):
         return np.array([self.lr_test(name).pvalue for name in self.exog_names])
 
     def conf_int(self, alpha: float = 0.05, method: str | None = None, columns: Any = None) -> np.ndarray:
-        """Intervals (p, 2) with coverage 1 − alpha.
+        """Intervals with coverage 1 − alpha.
 
         Parameters
         ----------
@@ -65,6 +65,11 @@ class FirthInference(Inference):
             quantile; None means the `intervals` given to `firth`.
         columns : list of names or None
             The columns to compute intervals for; None means all.
+
+        Returns
+        -------
+        ndarray (len(columns), 2)
+            Lower and upper ends.
 
         Raises
         ------
@@ -91,6 +96,17 @@ class FirthInference(Inference):
         ----------
         columns : name or list of names
             "const" is the intercept.
+
+        Returns
+        -------
+        Test
+            The statistic 2·(max ℓ* − max ℓ* with these coefficients zero), χ² with one degree of freedom per
+            column.
+
+        Raises
+        ------
+        ValueError
+            A name is unknown, there is none, or this result comes from a pickle, which has no rows.
         """
         names = (columns,) if isinstance(columns, str) else tuple(columns)
         which = [self._number(name) for name in names]
@@ -104,7 +120,23 @@ class FirthInference(Inference):
         return self._ratios[names]
 
     def table(self, alpha: float = 0.05) -> Table:
-        """Coefficients, errors, χ² (or z), p-values and intervals, as a Table."""
+        """Coefficients, standard errors, χ² (with intervals="wald": z), p-values and intervals.
+
+        Parameters
+        ----------
+        alpha : float
+            Intervals have coverage 1 − alpha.
+
+        Returns
+        -------
+        Table
+            A row for every parameter.
+
+        Raises
+        ------
+        ValueError
+            As `conf_int`.
+        """
         if self.intervals == "wald":
             return super().table(alpha)
         low, high = self._edges(alpha)

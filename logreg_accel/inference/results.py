@@ -7,11 +7,10 @@ from scipy.special import ndtr
 
 from . import effects
 from .chi2 import Test, chi2, quantile, wald
-from .summary import summary_of
-from .tables import P_VALUE, Summary, Table
+from .shown import Shown
 
 
-class Inference:
+class Inference(Shown):
     """The result of `inference`.
 
     Arrays over parameters are (p,) with two classes; with K classes they are (p, K − 1), with a column for
@@ -71,7 +70,7 @@ class Inference:
 
     @property
     def llnull(self) -> float:
-        """The log-likelihood of a model with only an intercept."""
+        """The log-likelihood of a model with only an intercept, fitted when it is first asked for."""
         if callable(self._llnull):  # it takes reads
             self._llnull = self._llnull()
         return self._llnull
@@ -104,7 +103,17 @@ class Inference:
         return 2 * ndtr(-abs(self.zvalues))
 
     def conf_int(self, alpha: float = 0.05) -> np.ndarray:
-        """Intervals params ± z·bse with coverage 1 − alpha: (p, 2), or (K − 1, p, 2) for K classes.
+        """Intervals params ± z·bse with coverage 1 − alpha, where z is the 1 − alpha/2 quantile of a normal.
+
+        Parameters
+        ----------
+        alpha : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        ndarray (p, 2), or (K − 1, p, 2) for K classes
+            Lower and upper ends.
 
         Raises
         ------
@@ -117,36 +126,13 @@ class Inference:
         return both if both.ndim == 2 else both.transpose(1, 0, 2)
 
     def cov_params(self) -> np.ndarray:
-        """The covariance of the parameters, class after class: ((K − 1)·p, (K − 1)·p)."""
+        """The covariance of the parameters, by `formula`.
+
+        Returns
+        -------
+        ndarray (p, p); ((K − 1)·p, (K − 1)·p) for K classes, class after class
+        """
         return self._cov.copy()
-
-    # -- tables ----------------------------------------------------------------------------------------------
-
-    def to_frame(self, backend: str | None = None) -> Any:
-        """A frame of pandas, polars or pyarrow with a row for every parameter; see `Table.to_frame`."""
-        return self.table().to_frame(backend)
-
-    def table(self, alpha: float = 0.05) -> Table:
-        """Coefficients, standard errors and, without a penalty, z, p-values and intervals, as a Table."""
-        columns = {"coef": self.params, "std err": self.bse}
-        if not self.penalised:
-            low, high = self._edges(alpha)
-            columns |= {"z": self.zvalues, P_VALUE: self.pvalues}
-            columns |= {f"[{alpha / 2:g}": low, f"{1 - alpha / 2:g}]": high}
-        flat = {name: column.T.ravel() for name, column in columns.items()}
-        return Table(f"Coefficients ({self.vcov})", self._names(), flat, f"Covariance: {self.formula}")
-
-    def odds_ratios(self, alpha: float = 0.05) -> Table:
-        """Odds ratios exp(params) against the base class, with the exp of their intervals."""
-        columns = {"odds ratio": np.exp(self.params).T.ravel()}
-        if not self.penalised:
-            low, high = (np.exp(edge).T.ravel() for edge in self._edges(alpha))
-            columns |= {f"[{alpha / 2:g}": low, f"{1 - alpha / 2:g}]": high}
-        return Table("Odds ratios", self._names(), columns, f"Covariance: {self.formula}")
-
-    def summary(self, alpha: float = 0.05) -> Summary:
-        """The summary table in statsmodels' layout, which prints as text and shows as HTML in a notebook."""
-        return summary_of(self, alpha)
 
     # -- tests and effects -----------------------------------------------------------------------------------
 
@@ -188,6 +174,8 @@ class Inference:
 
         Raises
         ------
+        TypeError
+            `other` is no Inference.
         ValueError
             Different rows, equal numbers of parameters, a penalty, or a larger model that fits worse.
         """
@@ -225,6 +213,11 @@ class Inference:
         -------
         MarginalEffects
             (columns,) on the probability of classes_[1]; for more than two classes (columns, n_classes).
+
+        Raises
+        ------
+        ValueError
+            `dummies` has what is no column, or this Inference comes from a pickle, which has no rows.
         """
         if self._evidence.rows is None:
             raise ValueError("The rows are not kept in a pickle; call `inference` again for `get_margeff`.")
@@ -244,17 +237,6 @@ class Inference:
 
     def _laid_out(self, flat):
         return flat.reshape(self._shape[::-1]).T
-
-    def _names(self):
-        if len(self._shape) == 1:
-            return {"name": self.exog_names}
-        p = len(self.exog_names)
-        outcomes = [str(outcome) for outcome in self.outcomes for _ in range(p)]
-        return {"outcome": outcomes, "name": self.exog_names * len(self.outcomes)}
-
-    def _edges(self, alpha):
-        reach = quantile(alpha) * self.bse
-        return self.params - reach, self.params + reach
 
     def _refuse_tests(self, what):
         if self.penalised:
