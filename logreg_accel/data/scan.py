@@ -43,10 +43,15 @@ class Source:
         return f"<source of {len(self.parts)} parts, the first of which is {self.parts[0].name!r}>"
 
     def fingerprint(self):
-        """A fingerprint that distinguishes these inputs from others without reading them, or None.
+        """A fingerprint that distinguishes these inputs from others without reading them.
 
         Size and modification time alone would be those of a file that was rewritten by a program which then
         restored its time, as `rsync` and archivers do.
+
+        Returns
+        -------
+        dict or None
+            JSON values; None for a callable, a dataset or a lazy frame.
         """
         if not all(part.paths for part in self.parts):
             return None
@@ -74,7 +79,13 @@ class Source:
         """Restore the results that `learned` returned."""
 
     def check_room(self):
-        """Raise MemoryError, before anything is read, if reading the files takes more than `memory`."""
+        """Check, before anything is read, that reading the files takes no more than `memory`.
+
+        Raises
+        ------
+        MemoryError
+            It takes more; the message says how much, and what takes less.
+        """
         for part in self.parts:
             least = part.room() + _LEAST_TO_READ
             if least > self.memory:
@@ -85,7 +96,16 @@ class Source:
                 )
 
     def pieces(self, labelled=True):
-        """Yield pieces in order, each checked against the first.
+        """The pieces in order, each checked against the first.
+
+        Parameters
+        ----------
+        labelled : bool
+            Whether the pieces need labels.
+
+        Yields
+        ------
+        Piece
 
         Raises
         ------

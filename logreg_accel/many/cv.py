@@ -216,7 +216,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         return scorer_of(self.scoring)(self, X, y, **given)
 
     def get_metadata_routing(self):
-        """Which metadata the splitter and the scorer receive."""
+        """Which metadata the splitter and the scorer receive, a scikit-learn `MetadataRouter`."""
         to_scorer = MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score")
         return (
             MetadataRouter(owner=self)
