@@ -114,40 +114,55 @@ def firth(
     checks.refuse_large(rows, len(names))
     evidence = gather(start, rows, labelled.weight_scale, None, False)
     checks.refuse_collinear(evidence, names)
-    layout = evidence.layout
-    likelihood = Jeffreys(rows, evidence.loss, layout, evidence.scale, max_iter)
+    likelihood = Jeffreys(rows, evidence.loss, evidence.layout, evidence.scale, max_iter)
     best = likelihood.maximum(likelihood.point_of(evidence))
     if not best.converged:
-        some_left = best.n_iter < max_iter
-        why = "rounding hides what is left to gain;" if some_left else f"raise `max_iter`={max_iter}, or"
-        warnings.warn(
-            f"Firth's estimates are not at the maximum after {best.n_iter} steps; {why} scale the columns.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    W = evidence.W.copy()
+        warnings.warn(_unfinished(best, max_iter), ConvergenceWarning, stacklevel=2)
+    evidence, coef, intercept = _at(best, evidence, rows)
+    outcome = str(getattr(y, "name", None) or "y")
+    params = np.append(intercept if evidence.layout.intercept else [], coef[0])
+    facts = _facts(start.classes_.tolist(), outcome, params, best.converged)
+    covariance = Covariance(best.root @ best.root.T, "iid", "I⁻¹ at Firth's estimates", 1.0, len(names))
+    original = evidence.layout.original(covariance.matrix)
+    null = functools.partial(_null, likelihood, evidence)
+    model = _model(start, coef, intercept, best)
+    return FirthInference(
+        facts, evidence, covariance, names, null, original, likelihood, best, model, intervals
+    )
+
+
+def _unfinished(best, max_iter):
+    """What the warning about a search that did not reach the maximum says."""
+    why = (
+        "rounding hides what is left to gain;"
+        if best.n_iter < max_iter
+        else f"raise `max_iter`={max_iter}, or"
+    )
+    return f"Firth's estimates are not at the maximum after {best.n_iter} steps; {why} scale the columns."
+
+
+def _at(best, evidence, rows):
+    """The evidence at the maximum, and the coefficients (1, n) and intercept (1,) of rows that are not
+    centred."""
+    W, layout = evidence.W.copy(), evidence.layout
     W.ravel()[layout.places] = best.theta
     intercept = W[-1]
     if rows.centre is not None and layout.intercept:
         intercept = intercept - (rows.centre.astype(np.longdouble) @ W[:-1]).astype(np.float64)
-    model = _model(start, W[:-1].T, intercept, best)
-    labels = start.classes_.tolist()
-    facts = {
-        "params": np.append(intercept if layout.intercept else [], W[:-1, 0]),
+    return evidence._replace(W=W, value=-best.value), W[:-1].T, intercept
+
+
+def _facts(labels, outcome, params, converged):
+    """The facts of an Inference about a fit with Firth's penalty."""
+    return {
+        "params": params,
         "outcomes": labels[1:],
         "classes": labels,
         "base": labels[0],
-        "outcome": str(getattr(y, "name", None) or "y"),
+        "outcome": outcome,
         "penalised": False,
-        "converged": best.converged,
+        "converged": converged,
     }
-    evidence = evidence._replace(W=W, value=-best.value)
-    covariance = Covariance(best.root @ best.root.T, "iid", "I⁻¹ at Firth's estimates", 1.0, len(names))
-    original = layout.original(covariance.matrix)
-    null = functools.partial(_null, likelihood, evidence)
-    return FirthInference(
-        facts, evidence, covariance, names, null, original, likelihood, best, model, intervals
-    )
 
 
 def _start(X, y, sample_weight, offset, fit_intercept, backend, n_threads):
