@@ -75,17 +75,23 @@ class Repair:
         G = Tangent(self.penalty, self.start, self.point, self.here, self.rows, goal)
         self.here, self.point = G.here, G.point
         found = yield from self._least(G)
+        if not found.bound < math.inf and found.metric.basis is not None:
+            # Every step was too long. Those that rounding alone may ask for are left out.
+            found = yield from self._least(G, (self._error(), duality.of_margins(self.here, self.start)))
         return (yield from self._beside_rounding(G, found)) if found.bound < math.inf else found.bound
 
-    def _least(self, G):
-        """Walk to the minimum of G by Newton steps; the least bound on the way, without its rounding."""
+    def _least(self, G, error=None):
+        """Walk to the minimum of G by Newton steps; the least bound on the way, without its rounding.
+
+        No step is made of slopes that are within an `error` of sums and margins, if that is given.
+        """
         walk, found = _Walk(G.here), _Found()
         for _ in range(_ROUNDS):
             residual, active = G.residual(walk.there)
             if walk.needs_metric(active):
                 walk.metric = yield from self._metric(G, walk.there, active, walk.metric)
                 walk.covered, walk.drift = active, 0.0
-            step = -(yield from walk.metric.solve(walk.there, residual))
+            step = -(yield from walk.metric.solve(walk.there, residual, error))
             decrement = max(-0.5 * float(residual @ step), 0.0)
             walk.least = min(walk.least, decrement)
             yield from G.move_to(walk.there, walk.above)
@@ -101,7 +107,7 @@ class Repair:
                 break
             if decrement > 0.9 * walk.before or not (yield from walk.go(G, step, decrement, ahead)):
                 break
-        return found
+        return found if found.bound < math.inf else _Found(metric=walk.metric)
 
     def _tried(self, G, walk, residual, step, found):
         """The least bound after another round; the end of the step and the change of margins on the way to
@@ -188,7 +194,7 @@ class _Found(NamedTuple):
     """The least bound so far, and what its errors depend on.
 
     metric : Matrix or Products
-        The system of the round that found it.
+        The system of the round that found it; the last one if none did.
     residual : ndarray (size,)
         The sums of that round before their repair.
     short : float

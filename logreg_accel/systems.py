@@ -56,7 +56,7 @@ class Matrix:
         self.ridge_of_all = np.broadcast_to(ridge, self.size)
         self.ridge = self.ridge_of_all[self.active]
         self.whole, self.flat, self.bounded = H, None, True
-        self.cholesky = cholesky or linalg.cholesky
+        self.cholesky, self.basis = cholesky or linalg.cholesky, None
         self.factor, least = _factored(self.H, self.cholesky)
         self.vague = least <= LOST  # the curvature of some directions may be rounding
 
@@ -78,10 +78,14 @@ class Matrix:
             if self.vague and few:
                 basis, self.flat = yield from directions(there, self.H, self.rows, self.active)
         if basis is not None:
-            self.factor = lambda v: basis @ (basis.T @ v)
+            self.basis, self.factor = None if self.made_up else basis, _within(basis)
 
-    def solve(self, there, residual):
+    def solve(self, there, residual, error=None):
         """Return d = (H_S + λ)⁻¹·residual, nan if there is no factor; a generator of questions.
+
+        Along a direction of almost no curvature rounding alone may be worth a step that changes margins
+        without limit. So d has no part along directions whose slopes are within the `error`, if that is given
+        for residual and margins; what this leaves is part of `short`.
 
         It also sets `curved` to (H_S + λ)·d, and `short` to ½·lᵀ(H_S + λ)⁻¹l for what is left of `residual`,
         l. If the matrix has lost digits, `curved` is a product with the rows, which is more accurate: margins
@@ -90,7 +94,8 @@ class Matrix:
         if self.factor is None:
             self.curved, self.short = np.full(self.size, np.nan), math.inf
             return self.curved
-        step = self._full(self.factor(residual[self.active]))
+        factor = self.factor if self.made_up or error is None else self._beyond(residual, *error)
+        step = self._full(factor(residual[self.active]))
         if self.made_up:  # what the factor of a nearly singular matrix leaves exceeds rounding
             left = (residual - self.whole @ step)[self.fixed]
             step[self.fixed] += left / np.maximum(self.whole.diagonal()[self.fixed], _TINY)
@@ -101,11 +106,20 @@ class Matrix:
             if self.vague:
                 self.curved = yield ask.HessianVector(there.w, step, self.rows, there.margins)
             rest = (residual - self.curved)[self.active]
-            more = self.factor(rest)
-            self.short = max(0.5 * float(rest @ more), 0.0)
-            if not left or self.short <= _LEFT * float(residual @ step):
+            more = factor(rest)
+            if not left or 0.5 * float(rest @ more) <= _LEFT * float(residual @ step):
+                sure = 1 if factor is self.factor else _SURE  # F may fall farther than its curvature says
+                self.short = sure * max(0.5 * float(rest @ self.factor(rest)), 0.0)
                 return step
             step = step + self._full(more)
+
+    def _beyond(self, residual, sums, margins):
+        """The inverse along the directions whose slopes are more than errors of sums and margins."""
+        if self.basis is None:
+            return self.factor
+        slopes, errors = residual[self.active] @ self.basis, sums[self.active] @ abs(self.basis)
+        seen = abs(slopes) > _SURE * (errors + margins / 2)
+        return self.factor if seen.all() else _within(self.basis[:, seen])
 
     def _full(self, v):
         step = np.zeros(self.size)
@@ -227,16 +241,21 @@ def _factored(H, cholesky):
     return lambda v: (scale * solve((scale * v.T).T).T).T, least if (H.diagonal() > 0).all() else 0.0
 
 
+def _within(basis):
+    """The inverse of H along directions in which it is the identity."""
+    return lambda v: basis @ (basis.T @ v)
+
+
 class Products:
     """H_S + λ by its products. Only the first system is solved for all parameters, others for intercepts."""
 
-    bounded, flat, made_up, vague, short = False, None, False, False, 0.0
+    bounded, flat, basis, made_up, vague, short = False, None, None, False, False, 0.0
 
     def __init__(self, diagonal, rows, fixed, blocks=None, taken=0):
         self.diagonal, self.rows, self.fixed = np.where(diagonal > 0, diagonal, 1), rows, fixed
         self.blocks, self.first, self.taken = blocks, True, taken
 
-    def solve(self, there, residual):
+    def solve(self, there, residual, error=None):
         mask = np.ones(len(residual)) if self.first else self.fixed
         if not self.first:
             residual = np.where(self.fixed, residual, 0.0)

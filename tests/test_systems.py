@@ -1,15 +1,18 @@
 """The systems of a proof: how often they are factored, and how accurate their solutions are."""
 
+import itertools
 import math
 import warnings
 
 import numpy as np
 import pytest
+from family.judge import Truth
+from family.problems import Problem
 from sklearn.exceptions import ConvergenceWarning
 
 from logreg_accel import LogisticRegression, Objective, systems
 from logreg_accel.solvers.nearly_singular import directions
-from logreg_accel.solvers.questions import MATRIX, Curvature, Evaluate
+from logreg_accel.solvers.questions import MATRIX, Curvature, Evaluate, Point
 from logreg_accel.systems import Matrix
 
 
@@ -153,3 +156,49 @@ def test_bounds_with_a_class_that_weighs_next_to_nothing(seed, C):
 
     best, own = value(tight), value(loose)
     assert (own - best) / own <= loose.suboptimality_bound_ * (1 + 1e-6) + 1e-13
+
+
+def test_no_step_is_made_of_rounding():
+    """Its cost is part of the bound, but along a direction of almost no curvature it would be endless."""
+    H, residual = np.diag([1.0, 1e-20]), np.array([1e-3, 1e-14])
+    metric = Matrix(H, None, None, np.zeros(2), False)
+    metric.basis = np.diag([1.0, 1e10])
+    metric.factor = systems._within(metric.basis)
+
+    def solved(error):
+        questions, answer = metric.solve(Point(np.zeros(2), 1.0, residual, 1e-16), residual, error), None
+        try:
+            while True:
+                answer = H @ questions.send(answer).v
+        except StopIteration as end:
+            return end.value
+
+    np.testing.assert_allclose(solved((np.full(2, 1e-16), 0.0)), [1e-3, 1e6])
+    for error in ((np.full(2, 1e-14), 0.0), (np.zeros(2), 1e-4)):
+        np.testing.assert_allclose(solved(error), [1e-3, 0.0])
+        assert metric.short >= 0.5 * 1e-28 / 1e-20
+
+
+def powers(seed, alone):
+    """Seven powers of one column, almost collinear, and classes of which some have a single row."""
+    rng = np.random.default_rng(seed)
+    x = 20 + 0.1 * rng.standard_normal(120)
+    y = (rng.random(120) < 1 / (1 + np.exp(-10 * (x - 20)))).astype(int)
+    y[:alone] = np.arange(2, 2 + alone)
+    return (x[:, None] ** np.arange(1, 8)).astype(np.float32), y
+
+
+def test_rounding_of_margins_hides_no_proof_from_classes_of_a_single_row():
+    """Almost all probabilities of such a class are nothing, so that rounding changes its margins at will."""
+    tight = 0
+    for seed, alone in itertools.product(range(4), (5, 9)):
+        X, y = powers(seed, alone)
+        parameters = {"C": 40.0, "l1_ratio": 0.0, "fit_intercept": True, "class_weight": None}
+        truth = Truth(Problem(seed, "powers", X, y, None, parameters, []))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = LogisticRegression(**parameters, backend="numpy").fit(X, y)
+        least, _ = truth.distance(model.coef_, model.intercept_)
+        assert least <= model.suboptimality_bound_ * (1 + 1e-6) + 1e-13
+        tight += model.suboptimality_bound_ <= 1e-7
+    assert tight >= 6
