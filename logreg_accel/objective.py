@@ -229,10 +229,9 @@ class Objective:
             Not a question about rows.
         """
         with self.rows.backend.limit_threads():
-            apart = isinstance(question, ask.Curvature) and question.form in unsummed.FORMS
-            if apart or not isinstance(question, ask.Evaluate | ask.HessianVector | ask.Curvature):
-                return unsummed.answer(self, question)
-            return self.from_sums(question, self.rows.sum(self.to_pass(question)))
+            if unsummed.is_sum(question):
+                return self.from_sums(question, self.rows.sum(self.to_pass(question)))
+            return unsummed.answer(self, question)
 
     def reads(self, question):
         """Reads of all rows that the answer costs; for a Sample, approximately."""

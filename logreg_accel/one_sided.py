@@ -2,9 +2,10 @@
 
 If the signs of a column agree with the classes, F decreases forever along its weight, and the loss of the
 rows with entries in it tends to zero. A solver needs a step for every factor e by which that loss falls, and
-hundreds of products if there are many such levels. One look at the signs of X finds these columns. The other
-rows are then fitted alone, in the time of an ordinary fit, and the bound on their F holds for all rows: inf F
-is the same.
+hundreds of products if there are many such levels. One look at the signs of X finds these columns. With
+several classes, such a column mostly excludes only some of them, for the rows with entries in it. The other
+rows and classes are then fitted alone, in the time of an ordinary fit, and the bound on their F holds for
+all: inf F is the same.
 """
 
 from typing import Any, NamedTuple
@@ -17,10 +18,11 @@ from .backends.sides import ColumnSides
 from .history import ESTIMATED, SEPARABLE, norm_of
 from .objective import Objective
 from .penalty import Penalty
-from .rows import MemoryRows
+from .rows import MemoryRows, of_classes
 from .separation import ended
 from .session import INTERRUPTED
 from .solvers import questions as ask
+from .solvers.newton import newton_cg, newton_cholesky
 
 _LEAD = 40.0  # margin of a typical row that a column separates: its loss is then less than a rounding error
 _LENGTHENED = 10.0  # factor by which steps are lengthened while rows with small entries still have a loss
@@ -31,23 +33,25 @@ _ENDS = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, SEPARABLE}
 
 
 class Apart(NamedTuple):
-    """An objective without the rows that single columns separate.
+    """An objective without what single columns separate.
 
     Attributes
     ----------
     rest : Objective or None
-        The objective of the other rows; None if no column separates rows, or if all rows are separated.
-    start : ndarray (size,)
-        Large weights of columns whose rows still have a loss, since several classes remain possible.
+        The objective of the rows that still have a loss, among the classes that are still possible for each;
+        None if no column separates any, or if all rows are separated from all other classes.
     far : ndarray (size,)
-        Large weights of columns that separate their rows from all other classes; zero in `rest`.
+        Large weights, which separate rows from classes.
+    held : ndarray (size,) of bool
+        Weights that are zero in `rest`: those of `far`, of empty columns, and one of the classes that a
+        column leaves, which are only compared with one another.
     reads : float
         Reads of X that this took.
     """
 
     rest: Any
-    start: Any
     far: Any
+    held: Any
     reads: float
 
 
@@ -64,34 +68,44 @@ def run(solver, objective, w0, *, max_passes=None, callback=None, **limits):
     Solution
         Its status is "separable" if there are such columns, unless a budget was exhausted.
     """
-    rest, start, far, reads = _apart(objective, getattr(solver, "box", None))
+    rest, far, held, reads = _apart(objective, getattr(solver, "box", None))
     if max_passes is not None:
         max_passes = max(max_passes - reads - bool(far.any()), 1.0)
-    if rest is None:
-        begin = w0 if far.any() else w0 + start  # if all rows are separated, a step or two show it
-        found = driver.run(solver, objective, begin, max_passes=max_passes, callback=callback, **limits)
+    if rest is None:  # if all rows are separated, a step or two show it
+        found = driver.run(solver, objective, w0, max_passes=max_passes, callback=callback, **limits)
     else:
         tell = callback and (lambda record, w: callback(record, w + far))
-        begin = np.where(far == 0, w0 + start, 0.0)
-        found = driver.run(solver, rest, begin, max_passes=max_passes, callback=tell, **limits)
+        begin = _begun(w0, held, objective.loss.n_outputs)
+        found = driver.run(
+            _without_means(solver, rest), rest, begin, max_passes=max_passes, callback=tell, **limits
+        )
         found = _of_all(found, objective, far, limits["tol"])
     later = [record._replace(n_passes=record.n_passes + reads) for record in found.history]
     found = found._replace(n_passes=found.n_passes + reads, history=later)
-    named = (far != 0) | (start != 0)
-    if not named.any() or found.status not in _ENDS:
+    if not far.any() or found.status not in _ENDS:
         return found
-    also = named if found.separating is None else named | found.separating
+    also = far != 0 if found.separating is None else (far != 0) | found.separating
     return found._replace(status=SEPARABLE, separating=also)
 
 
-def possible(solver, objective):
-    """Whether rows are in host memory, and some weights of columns have no penalty.
+def _without_means(solver, rest):
+    """Newton's method by factors in place of that whose preconditioner is the mean over the classes, which
+    takes many products where classes differ."""
+    by_mean = isinstance(solver, newton_cg) and solver.by_class_mean
+    return newton_cholesky() if by_mean and rest.size <= solver.factored_up_to else solver
 
-    Offsets are not supported, since they would be part of the margins that show which rows a column
-    separates.
-    """
+
+def _begun(w0, held, k):
+    """A start for the rest, where weights `held` are 0, by a shift of the classes that a column leaves."""
+    W, held = w0.reshape(-1, k), held.reshape(-1, k)
+    kept = np.where(_one_left(held), W, 0.0).sum(axis=1, keepdims=True)
+    return np.where(held, 0.0, W - kept).ravel()
+
+
+def possible(solver, objective):
+    """Whether rows are in host memory, and some weights of columns have no penalty."""
     rows, partial = objective.rows, getattr(solver, "partial", False)
-    here = isinstance(rows, MemoryRows) and not rows.backend.on_device and rows.offset_scale is None
+    here = isinstance(rows, MemoryRows) and not rows.backend.on_device
     return here and not partial and bool(_free(objective).any())
 
 
@@ -104,24 +118,34 @@ def _free(objective):
 
 def _apart(objective, box):
     """Find columns that separate rows, then those that separate some of the remaining rows, and so on."""
-    at, rows, free, rest = objective.at, objective.rows, _free(objective), None
-    start, far, reads = np.zeros(at.size), np.zeros(at.size), 0.0
+    at, rows, free = objective.at, objective.rows, _free(objective)
+    far, apart, reads = np.zeros(at.size), False, 0.0
     for _ in range(_ROUNDS):
         sides = rows.sum(ColumnSides(max(at.n_outputs, 2), free))
         reads += sides.seen / max(rows.n_rows, 1)
-        toward = _directions(sides, free, at, box)
-        alone = _decide(sides, toward)
-        start += at.flat(np.where(alone, 0.0, toward))
-        if not alone.any():
+        step = np.where(far == 0, at.flat(_directions(sides, free, at, box)), 0.0)
+        if not step.any():
             break
-        step, reads = at.flat(np.where(alone, toward, 0.0)), reads + 1
-        lead = _lead(objective, rows, step)
+        lead, reads = _lead(objective, step), reads + 1 + (rows.offset_scale is not None)
         far = _LENGTHENED * far + _long_enough(lead) * step  # rows of earlier rounds must stay separated
-        rows = rows.without(lead > 0)
+        apart = apart | (lead > 0)
+        rows = of_classes(objective.rows, apart)
         if not rows.least_weight < np.inf:
-            return Apart(None, start, far, reads)
-        rest, free = _on(objective, rows, far), free & (toward[:-1] == 0).all(axis=1)
-    return Apart(rest, start, far, reads)
+            return Apart(None, far, far != 0, reads)
+    if not far.any():
+        return Apart(None, far, far != 0, reads)
+    held = at.columns(far) != 0
+    if box is None:
+        held |= _one_left(held)
+        held[:-1] |= (sides.seen == rows.n_rows) & (sides.size == 0)[:, None]
+    held = at.flat(held)
+    return Apart(_on(objective, rows, held), far, held, reads)
+
+
+def _one_left(held):
+    """The first class that each column with weights in `held` (n, k) leaves, (n, k) of bool."""
+    left = held.any(axis=1, keepdims=True) & ~held
+    return left & (np.cumsum(left, axis=1) == 1)
 
 
 def _directions(sides, free, at, box):
@@ -135,59 +159,63 @@ def _directions(sides, free, at, box):
     return at.columns(np.where(ended(at.flat(W), box), 0.0, at.flat(W)))
 
 
-def _decide(sides, toward):
-    """Which columns (n + 1, 1) separate all of their rows from every other class."""
-    W = toward[:-1] if toward.shape[1] > 1 else np.append(np.zeros_like(toward[:-1]), toward[:-1], axis=1)
-    own = np.eye(W.shape[1], dtype=bool)
-    others = np.where(own, -np.inf, W[:, None]).max(axis=2), np.where(own, np.inf, W[:, None]).min(axis=2)
-    above, below = (sides.above == 0) | (W > others[0]), (sides.below == 0) | (W < others[1])
-    alone = (toward[:-1] != 0).any(axis=1) & above.all(axis=1) & below.all(axis=1)
-    return np.append(alone, False)[:, None]
-
-
-def _lead(objective, rows, step):
-    """By how much a step increases the lead of each row's own class over all others, (m,)."""
-    Z = rows.to_host(rows.sum(Margins(objective.at.columns(step))))
-    return objective.loss.lead(Z, rows.labels()).min(axis=1)
+def _lead(objective, step):
+    """By how much a step increases the lead of each row's own class over each other class, (m, k)."""
+    rows, at, loss = objective.rows, objective.at, objective.loss
+    steps = (step,) if rows.offset_scale is None else (step, np.zeros(at.size))
+    leads = [loss.lead(rows.to_host(rows.sum(Margins(at.columns(w)))), rows.labels()) for w in steps]
+    return leads[0] if len(leads) == 1 else leads[0] - np.where(leads[1] < np.inf, leads[1], 0)
 
 
 def _long_enough(lead):
     """The multiple of a step after which the rows that it moves have next to no loss."""
-    lead, m = lead[lead > 0].astype(np.float64), len(lead)
+    lead, m = lead[(lead > 0) & (lead < np.inf)].astype(np.float64), len(lead)
     times = _LENGTHENED ** np.arange(_LONGEST)
     left = (np.exp(-t * lead).sum() / m for t in times)
     return next((t for t, loss in zip(times, left, strict=True) if loss <= _NOTHING), times[-1])
 
 
-def _on(objective, rows, far):
-    """The objective on other rows, in which the weights of `far` stay at 0, since their columns are empty."""
-    penalty, none = objective.penalty, np.zeros(len(far))
-    held = Penalty(penalty.l2 + (far != 0), penalty.l1 + none, penalty.modulus)
+def _on(objective, rows, held):
+    """The objective on other rows, in which some weights are held at 0; they change no margin there."""
+    penalty = objective.penalty
+    held = Penalty(penalty.l2 + held, penalty.l1 + np.zeros(len(held)), penalty.modulus)
     return Objective(rows, objective.loss, held, objective.fit_intercept)
+
+
+def _in_float64(objective):
+    """The same objective with sums in float64; large weights would make those of centred columns inexact."""
+    rows = objective.rows.in_float64(False)
+    if rows is None:
+        return objective
+    return Objective(rows, objective.loss, objective.penalty, objective.fit_intercept)
 
 
 def _of_all(found, objective, far, tol):
     """Return the Solution for all rows, from the one for the rest.
 
-    The gap of F is that of the rest plus the loss that the separated rows still have.
+    The gap of F is that of the rest plus the loss that the separated rows still have, in float64.
     """
-    reads = 0
+    exact, reads = _in_float64(objective), 0
     while reads < _EVALUATIONS:
+        w = objective.at.rounded(found.w + far)
         try:
-            point, reads = objective.answer(ask.Evaluate(found.w + far)), reads + 1
+            there = exact.at.centred(objective.at.original(w))
+            point, reads = exact.answer(ask.Evaluate(there)), reads + 1
         except KeyboardInterrupt:
-            return found._replace(w=found.w + far, suboptimality=1.0, bound=1.0, status=INTERRUPTED)
-        left = max(point.value - found.value, 0.0)
+            return found._replace(w=w, suboptimality=1.0, bound=1.0, status=INTERRUPTED)
+        left = max(point.value - found.value, 0.0) + point.rounding
         if left <= _SMALL * tol * point.value:
             break
         far = _LENGTHENED * far
 
+    above = point.value - found.lower + point.rounding
+
     def beside(known):
-        return min((known * found.value + left) / point.value, 1.0) if point.value > 0 else known
+        return min((known * found.value + left) / point.value, above / point.value, 1.0) if above > 0 else 0.0
 
     last = found.history[-1]._replace(value=point.value)
     return found._replace(
-        w=point.w,
+        w=w,
         value=point.value,
         gradient_norm=norm_of(point.gradient),
         suboptimality=beside(found.suboptimality),

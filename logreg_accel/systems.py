@@ -9,12 +9,13 @@ from .backends import linalg
 from .solvers import questions as ask
 from .solvers.by_class import beside_shifts
 from .solvers.by_levels import LEVELS_AT_ONCE, metric_by_levels
-from .solvers.nearly_singular import LOOKED_AT_UP_TO, LOST, directions, split, to_unit_diagonal
+from .solvers.nearly_singular import LOST, directions, split, to_unit_diagonal
 from .solvers.newton import conjugate_gradients, worth_blocks
 
 FACTORED_UP_TO = 2000
 """Parameters up to which H_S is formed and factored; beyond, conjugate gradients solve the systems."""
 
+_SPLIT_UP_TO = 1200  # parameters up to which directions without curvature are taken apart
 _PRODUCTS = 60  # largest number of products in conjugate gradients
 _BLOCKS_UP_TO = 1000  # features up to which the preconditioner has a block for each class
 _LIFT = 1e-14
@@ -69,7 +70,7 @@ class Matrix:
 
     def look_closely(self, there):
         """Treat directions separately whose curvature is only rounding; a generator of questions."""
-        few = len(self.ridge) <= LOOKED_AT_UP_TO
+        few = len(self.ridge) <= _SPLIT_UP_TO
         if self.made_up:
             basis = split(self.H, _FLAT)[0] if self.vague and few else None
             self.bounded = self.factor is not None or basis is not None

@@ -1,7 +1,12 @@
 """Answers to the questions that are not the sums of one pass, and the reads that they cost."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from . import ascent, between, descent, duality, elimination, woodbury
 from .backends import passes
+from .backends.side_by_side import beside, parted
 from .rows import RowSpace, of_columns
 from .solvers import line_search
 from .solvers import questions as ask
@@ -10,13 +15,24 @@ FORMS = {ask.BY_COLUMNS: descent.model, ask.BY_LEVELS: elimination.solve, ask.BY
 """Forms of Curvature that are found apart."""
 
 
+def is_sum(question):
+    """Whether an answer is made of the sums of one pass."""
+    match question:
+        case ask.Curvature(form=form):
+            return form not in FORMS
+        case ask.HessianVector(v=v):
+            return v.ndim == 1
+    return isinstance(question, ask.Evaluate)
+
+
 def answer(objective, question):
     """The answer to a question about an objective's rows.
 
     Parameters
     ----------
     objective : Objective
-    question : Curvature in one of `FORMS`, Draw, LineMinimum, MarginChange, DualValue, Epoch or Combine
+    question : Curvature in one of `FORMS`, HessianVector with several vectors, Draw, LineMinimum,
+        MarginChange, DualValue, Epoch or Combine
 
     Raises
     ------
@@ -26,6 +42,8 @@ def answer(objective, question):
     match question:
         case ask.Curvature(form=form) if form in FORMS:
             return FORMS[form](objective, question)
+        case ask.HessianVector():
+            return _products(objective, question)
         case ask.Draw():
             return _drawn(objective, question.what)
         case ask.LineMinimum(start, end):
@@ -61,6 +79,13 @@ def reads(objective, question):
         case ask.DualValue(point):
             return int(point.dual is not None)
     return 0
+
+
+def _products(objective, question):
+    """The products with several vectors that a HessianVector asks for, (q, size), in one read."""
+    each = [replace(question, v=v) for v in question.v]
+    sums = objective.rows.sum(beside([objective.to_pass(one) for one in each]))
+    return np.array([objective.from_sums(*one) for one in zip(each, parted(sums, len(each)), strict=True)])
 
 
 def _drawn(objective, what):

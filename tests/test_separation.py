@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS
 from logreg_accel import LogisticRegression, Objective, one_sided, scan
+from logreg_accel.solvers.questions import HessianVector
 
 
 def drawn(m, n, seed=0):
@@ -94,6 +95,45 @@ def test_rare_levels_take_the_reads_of_an_ordinary_fit(name):
             sparse.csr_array(sparse.hstack([sparse.csr_array(X), H])), y
         )
     assert found.status_ == "separable" and found.n_passes_ < 30 and found.suboptimality_bound_ < 1e-8
+
+
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+@pytest.mark.parametrize("offset", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_levels_that_lack_some_of_several_classes_take_the_reads_of_an_ordinary_fit(name, offset, dtype):
+    """They took hundreds of reads, and nothing was proven."""
+    rng = np.random.default_rng(5)
+    m, n_levels, k = 1500, 60, 4
+    X, p = rng.standard_normal((m, 3)), 1 / np.arange(1, n_levels + 1)
+    levels = rng.choice(n_levels, m, p=p / p.sum())
+    Z = X @ rng.standard_normal((3, k)) + rng.standard_normal((n_levels, k))[levels]
+    y = (Z + rng.gumbel(size=Z.shape)).argmax(axis=1)
+    known = rng.standard_normal((m, k)) if offset else None
+    X = np.c_[X, np.eye(n_levels)[levels]].astype(dtype)
+    counts = np.array([np.bincount(y[levels == level], minlength=k) for level in range(n_levels)])
+    lacking = ((counts == 0).any(axis=1) & (counts > 0).any(axis=1)).nonzero()[0]
+    with pytest.warns(ConvergenceWarning, match=f"column.* {3 + lacking[0]}"):
+        found = LogisticRegression(C=np.inf, backend=name).fit(X, y, offset=known)
+    assert found.status_ == "separable" and found.suboptimality_bound_ < 1e-8
+    assert found.n_passes_ < (30 if dtype == np.float64 else 45)
+    assert (np.flatnonzero(found._separating) == 3 + lacking).all()
+    objective = Objective.from_arrays(X.astype(float), y, C=np.inf, offset=known)
+    value = objective.value_and_gradient(np.vstack([found.coef_.T, found.intercept_]).ravel())[0]
+    other = LogisticRegression(C=np.inf, solver="lbfgs", tol=1e-5)
+    with pytest.warns(ConvergenceWarning):
+        other.fit(X.astype(float), y, offset=known)
+    there = objective.value_and_gradient(np.vstack([other.coef_.T, other.intercept_]).ravel())[0]
+    assert there >= value * (1 - found.suboptimality_bound_)
+
+
+def test_several_products_with_a_hessian_are_those_of_one():
+    rng, X, _ = drawn(300, 4)
+    y = rng.integers(0, 3, len(X))
+    objective = Objective.from_arrays(X, y, offset=rng.standard_normal((len(X), 3)))
+    w, V = rng.standard_normal(objective.size), rng.standard_normal((5, objective.size))
+    several = objective.answer(HessianVector(w, V))
+    one_by_one = [objective.hessian_vector(w, v) for v in V]
+    np.testing.assert_allclose(several, one_by_one, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])

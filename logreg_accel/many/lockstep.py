@@ -261,7 +261,8 @@ def _is_shared(one):
     of_sums = isinstance(question, ask.Evaluate | ask.HessianVector) or (
         isinstance(question, ask.Curvature) and question.form == ask.DIAGONAL
     )
-    return of_sums and one.objective.rows.share > 0
+    several = isinstance(question, ask.HessianVector) and question.v.ndim == 2
+    return of_sums and not several and one.objective.rows.share > 0
 
 
 def _groups(live):

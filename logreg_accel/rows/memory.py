@@ -127,15 +127,6 @@ class MemoryRows(DrawnRows):
     def columns_in_memory(self):
         return self._blocks[0].X if len(self._blocks) == 1 and not self.backend.on_device else None
 
-    def without(self, gone):
-        """The same rows, in which those in `gone` (n_rows,) have weight zero; `weight_sum` is unchanged."""
-        rows, s = copy.copy(self), np.where(gone, 0.0, 1.0 if self._weights is None else self._weights)
-        parts = np.split(s, np.cumsum([block.X.shape[0] for block in self._given])[:-1])
-        rows._given = [b._replace(sample_weight=part) for b, part in zip(self._given, parts, strict=True)]
-        rows._weights, rows.counts, rows._norms, least = s, None, None, s[s > 0].min(initial=np.inf)
-        rows._blocks, rows.least_weight = [self.backend.upload(b) for b in rows._exactly_weighted()], least
-        return rows
-
     def exactly_weighted(self):
         if self._weights is None:
             return self

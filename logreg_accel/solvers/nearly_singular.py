@@ -1,5 +1,7 @@
 """Newton steps for columns so nearly collinear that rounding hides some directions of the Hessian."""
 
+import math
+
 import numpy as np
 import scipy.linalg
 
@@ -13,6 +15,8 @@ FLAT = 1e-26
 
 LOOKED_AT_UP_TO = 600
 """Number of parameters up to which directions are computed one by one."""
+
+_AT_ONCE = 16  # products with the Hessian in one read
 
 _SEVERAL = 4  # times √p, the roundings of a margin of p terms
 _DOUBLE = float(np.finfo(np.float64).eps)
@@ -100,8 +104,10 @@ def solution(here, flat=None):
 
 
 def _products(here, V, on, active):
-    products, full = [], np.zeros_like(here.w)
-    for v in V.T:
-        full[active] = v
-        products.append((yield HessianVector(here.w, full.copy(), on, here.margins))[active])
-    return np.array(products).T
+    full = np.zeros((V.shape[1], len(here.w)))
+    full[:, active] = V.T
+    products = []
+    for some in np.array_split(full, math.ceil(len(full) / _AT_ONCE)):
+        asked = some if len(some) > 1 else some[0]
+        products.append(np.atleast_2d((yield HessianVector(here.w, asked, on, here.margins))))
+    return np.vstack(products)[:, active].T

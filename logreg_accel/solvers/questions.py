@@ -143,7 +143,7 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class HessianVector:
-    """-> ∇²F(w)·v. It takes one read.
+    """-> ∇²F(w)·v. It takes one read, also for several v, (q, size), whose products are rows, too.
 
     `margins` are those of a Point at w on the same rows, if there is one; they need not be computed again.
     """
