@@ -14,7 +14,7 @@ from . import duality, witnesses
 from .history import Verdict
 from .metric import without_shifts
 from .repair import Repair
-from .separation import Separation
+from .separation import Separation, settled
 from .solvers import questions as ask
 from .systems import FACTORED_UP_TO, possible
 
@@ -25,6 +25,7 @@ _PATIENT_FROM = 0.01  # share of `tol`: an expensive proof is tried only if the 
 _DEAR = 240  # number of parameters above which a Hessian of all rows takes longer than some steps of a solver
 _HOPE = 4.0  # multiple of `tol` up to which a bound without the intercept's part is worth completing
 _GAIN = 0.25  # a tighter bound is worth computing if it is expected to be below this share of the known one
+_HIDDEN = 0.1  # share of `tol` that the rounding of a gradient may add to a bound
 _UNSEEN = 30.0  # a bound above this multiple of `tol` shows that the rows do not cover some columns
 _LOOSE, _TIGHT = 1e-6, 1e-9
 """A bound above the first is made tighter where that is cheap; for small X, the goal is the second."""
@@ -80,7 +81,7 @@ class Certificate:
             return Verdict(0.0, 0.0)
         if told.proven <= self.tol * point.value:
             return Verdict(math.nan, told.proven / point.value)
-        yield from self._look_for_separation(point)
+        yield from self.separation.watch(self.previous, point)
         estimate = self.last = (yield from self._estimate(point, told.gap)) / abs(point.value)
         bound = math.inf
         if estimate <= self.knock:
@@ -91,7 +92,7 @@ class Certificate:
             bound = yield from self._proven_at_once(point, min(self.tol, _LOOSE))
         trusted = False
         if self.beyond_proof and told.gap is not None and not told.rough and estimate <= self.tol:
-            trusted = yield from self._settled(point)
+            trusted = yield from settled(self.previous, point)
         self.previous = point
         if told.rough or (told.gap is None and bound < math.inf):  # the bound is the best estimate
             estimate = math.nan
@@ -129,26 +130,6 @@ class Certificate:
             return math.inf  # this part of the bound takes one product
         bound = (yield ask.DualValue(point, enough * point.value)) / point.value
         return bound if bound <= enough else math.inf
-
-    def _look_for_separation(self, point):
-        """Find out, if weights have no penalty, whether steps keep raising margins and lower none.
-
-        F then decreases forever along them: some rows are separated from the others (Albert and Anderson
-        1984, Biometrika 71), and F has no minimum. A single step may look like that by accident.
-        """
-        if not self.separation.possible or self.previous is None:
-            return
-        change = yield ask.MarginChange(self.previous, point)
-        self.separation.seen(point.w - self.previous.w, change, point.rounding / point.value)
-        yield from self.separation.confirm(point)
-
-    def _settled(self, point):
-        """Whether the last step changed no margin by more than 1: only then a Newton decrement is meaningful.
-
-        This follows from generalised self-concordance (Bach 2010, Electronic Journal of Statistics 4). On
-        nearly separable data a decrement can be orders of magnitude below the true gap.
-        """
-        return self.previous is not None and (yield ask.MarginChange(self.previous, point)).largest <= 1
 
     def separated(self, point):
         """Return the parameters that grow without end, after an evaluation of F far along the direction.
@@ -214,7 +195,7 @@ class Certificate:
             self.partial, self.share = min(1.0, above / duality.value_of(point, self.exact)), self.lower_share
         if self.partial > self.tol and not self.receded:
             hope = math.inf if math.isnan(estimate) else _HOPE * self.tol * point.value
-            self.partial = min(self.partial, (yield ask.DualValue(point, hope)) / point.value)
+            self.partial = min(self.partial, (yield from self._plain(point, hope)) / point.value)
             self.share = 0.0
         if self.partial > self.tol and not self.receded:
             gap = yield from self._repaired(point, estimate)
@@ -227,6 +208,17 @@ class Certificate:
         if self.partial > self.tol and self.tried and not math.isnan(estimate):
             self.knock = estimate * max(0.01, 0.8 * self.tol / self.partial)
         return self.partial
+
+    def _plain(self, point, hope):
+        """The plain bound. Where a step costs less than a proof by a Hessian, and the rounding of float32
+        alone would be too much for it, it is that of exact sums."""
+        hidden = duality.hidden(point, self.start)
+        few = point.dual is not None or self.penalty.has_l1 or self.reads_left() < 1
+        if few or not (self._is_dear(len(point.w)) and hidden > _HIDDEN * self.tol * point.value):
+            return (yield ask.DualValue(point, hope))
+        rows = yield ask.Draw(ask.Witnesses(math.inf, self.start.seed, point))
+        exact = yield ask.Evaluate(point.w, rows)
+        return (yield ask.DualValue(exact, hope)) if exact.value > 0 else point.value
 
     def _repaired(self, point, estimate, enough=None):
         """Bound F − F* by a dual point whose residuals solve a problem of some rows or of all (`Repair`).

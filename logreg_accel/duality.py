@@ -97,6 +97,13 @@ def rounding_of(point, start):
     return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * of_margins(point, start)
 
 
+def hidden(point, start):
+    """The part of a plain bound that the rounding of the gradient accounts for."""
+    off = rounding(point.rounding / point.value, start.scale, point.value, start.piled)
+    ridge = start.ridge + np.zeros(len(point.w))
+    return 0.5 * float(np.sum((off * off)[ridge > 0] / ridge[ridge > 0]))
+
+
 def divergence(t):
     """The largest ratio of a Kullback-Leibler divergence to χ²/2 if no probability falls by more than t times
     itself; inf beyond 1."""

@@ -84,6 +84,18 @@ class Separation:
             self.there = (not few) or (yield from self._separates(point))
             self.receding, self.doubted = 0, 2 * self.doubted
 
+    def watch(self, previous, point):
+        """Find out, if weights have no penalty, whether steps keep raising margins and lower none.
+
+        F then decreases forever along them: some rows are separated from the others, and F has no minimum. A
+        single step may look like that by accident.
+        """
+        if not self.possible or previous is None:
+            return
+        change = yield ask.MarginChange(previous, point)
+        self.seen(point.w - previous.w, change, point.rounding / point.value)
+        yield from self.confirm(point)
+
     def seen_in(self, point, objective):
         """Whether steps, or F at a point, have shown that F has no minimum; a generator of questions."""
         self.total = yield from separates(point, objective, self.box)
@@ -146,6 +158,15 @@ class Separation:
             d[free] = _sparsest(d[free], H[np.ix_(free, free)], self.scale[free])
         step = np.where(ended(d, self.box), 0.0, abs(d * self.scale))
         return step > _COUNTS * step.max(initial=0)
+
+
+def settled(previous, point):
+    """Whether the last step changed no margin by more than 1: only then a Newton decrement is meaningful.
+
+    This follows from generalised self-concordance (Bach 2010, Electronic Journal of Statistics 4). On nearly
+    separable data a decrement can be orders of magnitude below the true gap.
+    """
+    return previous is not None and (yield ask.MarginChange(previous, point)).largest <= 1
 
 
 def _sparsest(d, H, scale):

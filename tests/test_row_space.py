@@ -125,3 +125,16 @@ def test_rows_without_curvature_leave_the_penalty():
     v = np.append(np.ones(reduced.size - 1), 0.0)
     np.testing.assert_allclose(solve(v)[:-1], v[:-1] / objective.penalty.l2)
     assert np.isfinite(solve(np.ones(reduced.size))).all()
+
+
+@pytest.mark.parametrize("C", [0.1, 10.0])
+def test_the_rounding_of_float32_does_not_hide_a_proof(C):
+    """Correlated columns of float32: strong convexity multiplies the rounding of the gradient too much.
+
+    The same bound from a gradient of exact sums is small, and takes one read more.
+    """
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((300, 4)) @ (20 * rng.standard_normal((4, 900))) + rng.standard_normal((300, 900))
+    y = X @ rng.standard_normal(900) + 200 * rng.standard_normal(300) > 0
+    clf = LogisticRegression(solver="row-space", C=C, tol=1e-6).fit(X.astype(np.float32), y)
+    assert clf.status_ == "converged" and clf.suboptimality_bound_ <= 1e-6 and clf.n_passes_ == 5

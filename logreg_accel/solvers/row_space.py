@@ -1,5 +1,6 @@
 """Newton's method in the row space, for data with many more features than rows."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +41,16 @@ class row_space:
         rows = yield Draw(RowSpace())
         near, decrement = yield from _newton(rows, BY_ROWS if start.n_outputs == 1 else SOLVE)
         here = yield Evaluate((yield Combine(near.w, rows)))
-        strong_convexity = float((here.gradient * here.gradient).sum()) / (2 * start.ridge.max())
-        if (yield Accept(here, gap=max(decrement, strong_convexity))):
+        if (yield Accept(here, gap=max(decrement, _convexity(here, start)))):
             return CONVERGED
         return (yield from lbfgs()(start._replace(w=here.w)))
+
+
+def _convexity(here, start):
+    """The bound on F − F* by strong convexity, without the part of the gradient that is its rounding."""
+    rounding = start.piled * here.rounding / math.sqrt(max(here.value, here.rounding)) * start.scale
+    beyond = np.maximum(abs(here.gradient) - rounding, 0)
+    return float((beyond * beyond).sum()) / (2 * start.ridge.max())
 
 
 def _newton(rows, form):
