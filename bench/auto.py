@@ -1,5 +1,5 @@
 """Which solver is fastest where, and which "auto" chooses: python bench/auto.py [--seconds N] [--output FILE]
-[--append] [--fit FILE] [--backends] [--quick]
+[--append] [--fit FILE] [--wide] [--backends] [--quick]
 
 Fits every solver to random data: two and several classes, dense (columns of one size or over decades, about
 zero or not) and sparse (Zipf columns, normalised rows or not), C from 0.01 to 100; each to tol=1e-6, on one
@@ -63,6 +63,47 @@ def problem(rng):
         X += rng.standard_normal(n).astype(np.float32)
     about = {"rows": m, "features": n, "classes": K, "sparse": sparse, "shifted": bool(shifted)}
     return (scipy.sparse.csr_array(X) if sparse else X), y, float(rng.choice(_STRENGTHS)), about
+
+
+def wide_problem(rng):
+    """The same for shapes that `problem` hardly ever draws: more features than rows, dense or texts."""
+    if rng.random() < 0.4:
+        return _texts(rng)
+    m = int(np.exp(rng.uniform(np.log(100), np.log(1200))))
+    n = int(m * np.exp(rng.uniform(np.log(0.6), np.log(8))))
+    if m * n > costs.ENTRIES_UP_TO["dense"]:
+        return None
+    X, shifted = rng.standard_normal((m, n), dtype=np.float32), bool(rng.random() < 0.3)
+    if rng.random() < 0.5:
+        X += _common(X, rng)
+    X *= np.logspace(0, -rng.uniform(0, 1.5), n).astype(np.float32)
+    z = X @ rng.standard_normal(n).astype(np.float32)
+    y = (3 / z.std() * z + rng.logistic(size=m)) > 0
+    if shifted:
+        X += rng.standard_normal(n).astype(np.float32)
+    about = {"rows": m, "features": n, "classes": 2, "sparse": False, "shifted": shifted}
+    return X, y.astype(int), float(rng.choice(_STRENGTHS)), about
+
+
+def _texts(rng):
+    """Words as frequent as words are (Zipf), present or counted, in rows that may be normalised."""
+    m = int(np.exp(rng.uniform(np.log(500), np.log(20_000))))
+    n = int(np.exp(rng.uniform(np.log(2_000), np.log(60_000))))
+    words, K = int(np.exp(rng.uniform(np.log(8), np.log(100)))), int(rng.choice([2, 2, 3, 5]))
+    if m * words > costs.ENTRIES_UP_TO["sparse"] or n * K > 120_000:
+        return None
+    frequency = np.cumsum((np.arange(n) + 8.0) ** -rng.uniform(0.6, 1.1))
+    columns = np.minimum(np.searchsorted(frequency, rng.random(m * words) * frequency[-1]), n - 1)
+    ones = np.ones(m * words, dtype=np.float32)
+    X = scipy.sparse.csr_array((ones, columns, np.arange(m + 1) * words), shape=(m, n))
+    X.sum_duplicates()
+    if rng.random() < 0.5:
+        X = X.multiply(np.log(m / (1 + X.astype(bool).sum(axis=0)))).tocsr().astype(np.float32)
+        X = X.multiply(1 / np.sqrt(X.multiply(X).sum(axis=1))[:, None]).tocsr().astype(np.float32)
+    z = X @ rng.standard_normal((n, K)).astype(np.float32)
+    y = (3 / z.std() * z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    about = {"rows": m, "features": n, "classes": K, "sparse": True, "shifted": False}
+    return X, y, float(rng.choice(_STRENGTHS)), about
 
 
 def _common(X, rng):
@@ -187,10 +228,10 @@ def backends():
             )
 
 
-def measured(seconds, seed):
+def measured(seconds, seed, make):
     rng, began = np.random.default_rng(seed), time.perf_counter()
     while time.perf_counter() - began < seconds:
-        drawn = problem(rng)
+        drawn = make(rng)
         one = case(*drawn) if drawn else {"runs": ()}
         if one["runs"]:
             show(one)
@@ -214,6 +255,7 @@ def main():
     parser.add_argument("--append", action="store_true", help="keep what the output has")
     parser.add_argument("--fit", type=Path, help="results of which the coefficients are printed")
     parser.add_argument("--backends", action="store_true")
+    parser.add_argument("--wide", action="store_true", help="only shapes with more features than rows, texts")
     parser.add_argument("--quick", action="store_true", help="some seconds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -224,7 +266,8 @@ def main():
     cases = []
     if arguments.append and arguments.output.exists():
         cases = json.loads(arguments.output.read_text())["cases"]
-    cases += measured(2 if arguments.quick else arguments.seconds, arguments.seed)
+    make = wide_problem if arguments.wide else problem
+    cases += measured(2 if arguments.quick else arguments.seconds, arguments.seed, make)
     summary(cases)
     if arguments.output:
         results = {"machine": machine(), "cases": _of_four_digits(cases)}
