@@ -88,7 +88,6 @@ class Folds:
         for first, last in self._rounds():
             columns = self._columns(first, last)
             margins = self._margins(columns)
-            trim()
             for split, W in columns.items():
                 test = self.split.test(split)
                 scores += scoring.of(self.backend, test, margins.pop(split), W, self.shared.codes)

@@ -5,6 +5,8 @@ Their values are those of scikit-learn up to rounding.
 
 import numpy as np
 
+_AT_ONCE = 1 << 18  # rows
+
 
 def accuracy(margins, y, s):
     """The share of rows whose label is predicted.
@@ -36,19 +38,26 @@ def roc_auc(margins, y, s):
         return None
     if s is None:
         below.sort()
-        won = _below(np.arange(len(below) + 1), below, above)
-        return float(won.sum() / len(above) / len(below))
+        return _won(above, None, below, None) / len(above) / len(below)
     order, mine = np.argsort(below, kind="stable"), s[ones]
     sums = np.concatenate([[0.0], np.cumsum(s[~ones][order], dtype=np.float64)])
     whole = mine.sum(dtype=np.float64) * sums[-1]
-    return float(mine @ _below(sums, below[order], above) / whole) if whole > 0 else None
+    return float(_won(above, mine, below[order], sums) / whole) if whole > 0 else None
 
 
-def _below(sums, below, above):
-    """For each number of `above`, the sum over smaller numbers of `below`, which ascend, plus half of the
-    equal ones."""
-    first = sums[np.searchsorted(below, above, side="left")]
-    return 0.5 * (first + sums[np.searchsorted(below, above, side="right")])
+def _won(above, mine, below, sums):
+    """The sum, over the numbers of `above`, of the weight of the smaller numbers of `below`, which ascend,
+    and half of that of the equal ones.
+
+    `mine` are the weights of `above`, `sums` the cumulative ones of `below`; None if all are one.
+    """
+    total = 0.0
+    for start in range(0, len(above), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        first, last = (np.searchsorted(below, above[some], side=side) for side in ("left", "right"))
+        won = 0.5 * (first + last if sums is None else sums[first] + sums[last])
+        total += float(won.sum() if mine is None else mine[some] @ won)
+    return total
 
 
 RATES = {None: accuracy, "accuracy": accuracy, "roc_auc": roc_auc}

@@ -90,16 +90,17 @@ class Scoring:
 
     def of(self, backend, test, margins, W, codes):
         """The score of every model of a split, from its columns of margins (rows, k) and W (n + 1, k)."""
-        k, test = loss_of(len(self.classes)).n_outputs, test.astype(np.intp)
+        k = loss_of(len(self.classes)).n_outputs
         columns = [slice(first, first + k) for first in range(0, W.shape[1], k)]
         if self.by_loss:
-            losses = self.losses(margins, codes[test])
+            losses = self.losses(margins, _at(test, codes))
             return (-np.average(losses, axis=0, weights=self.weights(test))).tolist()
         if self.rate is not None:
-            mine = codes[test], self.weights(test)
+            mine = _at(test, codes), self.weights(test)
             found = [self.rate(margins[:, own], *mine) for own in columns]
             if None not in found:
                 return found
+        test = test.astype(np.intp)
         # A user's own scorer may read the rows; the others only use labels and margins.
         seen = callable(self.given) and self.X is not None
         rows = _safe_indexing(self.X, test) if seen else np.empty((len(test), 0))
@@ -128,7 +129,7 @@ class Scoring:
     def weights(self, rows):
         """The weights of some rows in their score, or None."""
         weights = self.parameters.get("sample_weight")
-        return None if weights is None else np.asarray(weights)[rows]
+        return None if weights is None else _at(rows, np.asarray(weights))
 
     def _score(self, model, rows, y, beside):
         score = self.scorer(model, rows, y, **beside)
@@ -158,6 +159,15 @@ class Scoring:
             except Exception as error:
                 error.add_note(f"`scoring` is {self.given!r}; it failed before any model was fitted.")
                 raise
+
+
+def _at(rows, values):
+    """values[rows], without all row numbers in the wider type that NumPy takes at once."""
+    found = np.empty(len(rows), dtype=values.dtype)
+    for start in range(0, len(rows), _CHUNK):
+        some = slice(start, start + _CHUNK)
+        found[some] = values[rows[some]]
+    return found
 
 
 def score_of_source(model, source):

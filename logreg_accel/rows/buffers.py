@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import os
 import queue
+import threading
 
 from ..data.packed import buffer_of
 
@@ -45,6 +47,42 @@ class Buffers:
                 count += 1
         for _ in range(count):
             self._free.put(None)
+
+
+class _Sparing:
+    """A context in which the C library's allocator gives large arrays back to the system when they are freed.
+
+    After the first of them it would otherwise take arrays of up to 32 MB from heaps, of which each thread has
+    one, and keep the free memory at the end of each heap, where `trim` does not reach it. Large arrays are
+    few while rows are read block by block, so that new pages for them cost little. Afterwards the thresholds
+    are those that the allocator itself arrives at in a process with large arrays.
+    """
+
+    _thresholds = {-3: (1 << 22, 1 << 25), -1: (1 << 23, 1 << 26)}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+
+    def __init__(self):
+        self.lock, self.count = threading.Lock(), 0
+
+    def __enter__(self):
+        with self.lock:
+            self.count += 1
+            self._set(0)
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.count -= 1
+            if not self.count:
+                self._set(1)
+
+    def _set(self, which):
+        library = ctypes.CDLL(None)
+        users = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+        if hasattr(library, "gnu_get_libc_version") and not users:
+            for option, values in self._thresholds.items():
+                library.mallopt(option, values[which])
+
+
+sparing = _Sparing()
 
 
 def trim():

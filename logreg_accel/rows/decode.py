@@ -14,7 +14,7 @@ from ..data.learning import LabelBook, Totals
 from ..data.opening import give_back
 from ..data.weights import factors_of
 from . import cache
-from .buffers import trim
+from .buffers import sparing, trim
 from .store import Store
 from .streamed import Streamed
 
@@ -28,12 +28,13 @@ def opened(source, class_weight=None):
     ValueError, TypeError, OSError
         As in `Source.pieces`; also if the cache cannot be written.
     """
-    found = None if source.cache is None else cache.found(source)
-    streamed = found or _decoded(source)
-    try:
-        yield factored(streamed, class_weight)
-    finally:
-        streamed.store.close()
+    with sparing:
+        found = None if source.cache is None else cache.found(source)
+        streamed = found or _decoded(source)
+        try:
+            yield factored(streamed, class_weight)
+        finally:
+            streamed.store.close()
 
 
 def factored(streamed, class_weight):

@@ -127,7 +127,6 @@ class StreamRows(DrawnRows):
         if not pass_.reads:
             yield from super()._parts(pass_, blocks)
             return
-        trim()  # what was freed between reads
         several = self.backend.beside(pass_, AT_ONCE)
         backend = several or self.backend
         count = len(self.store.sizes if self._numbers is None else self._numbers)
@@ -242,9 +241,7 @@ class StreamRows(DrawnRows):
 
     def witnesses(self, size, seed, mass=None):
         """See `Rows.witnesses`; fewer rows if these would take too much memory."""
-        rows = super().witnesses(self.rows_of_proof(size), seed, mass)
-        trim()
-        return rows
+        return super().witnesses(self.rows_of_proof(size), seed, mass)
 
     def rows_of_proof(self, size):
         allowed = most_of_proof(self.nbytes, self.streamed.memory)
@@ -256,7 +253,6 @@ class StreamRows(DrawnRows):
         rows = super().draw(size, seed, mass, by_norms)
         if rows is not None:
             self._passed = Passed()
-        trim()
         return rows
 
     def wanted(self, draws):
