@@ -47,6 +47,15 @@ def test_the_demo_shows_and_tells(tmp_path, capsys, monkeypatch):
     assert max(map(len, out.splitlines())) < 80 and "50 models" in out and "faster" in out + "slower"
 
 
+def test_a_busy_machine_is_told(monkeypatch):
+    """Threads that wait for each other take many times as long beside other processes."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    for load, told in ((0.1, False), (7.5, True)):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, 0.0, 0.0))
+        said = demo_measures.busy_elsewhere()
+        assert (said is not None) == told and ("7.5 on 2 CPUs" in (said or "")) == told
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_judge_knows_the_objective(classes):
     X, y, _, _ = draw(300, 4)

@@ -11,6 +11,7 @@ from .. import LogisticRegression, LogisticRegressionCV, backends, scan, solvers
 
 _FLOOR = 1e-12  # smallest suboptimality that is meaningful for rounded coefficients
 _BLOCK = 1 << 16
+_BUSY = 0.5  # load for each CPU from which times mean little
 _SHORT = 1.0  # seconds beyond which a fit is not repeated
 
 
@@ -32,6 +33,18 @@ def real():
         "breast cancer": (*load_breast_cancer(return_X_y=True), "569 x 30, raw columns"),
         "digits": (*load_digits(return_X_y=True), "1,797 x 64, ten classes"),
     }
+
+
+def busy_elsewhere():
+    """A sentence that warns of other processes on the CPUs of this machine, or None if they are idle."""
+    cpus = os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows has none
+    if load < _BUSY * cpus:
+        return None
+    return (
+        f"other processes are busy: a load of {load:.1f} on {cpus} CPUs; threads that wait for each other "
+        "then take many times as long, and no time below can be compared with another"
+    )
 
 
 # -- beside scikit-learn -------------------------------------------------------------------------------------

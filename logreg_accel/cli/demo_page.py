@@ -23,6 +23,7 @@ def demo_page(report):
             ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in report["machine"].items()),
             "lead",
         ),
+        paragraph(f"Measured while {report['busy']}.") if report["busy"] else "",
         *(
             section(
                 f"{name[0].upper()}{name[1:]}, beside scikit-learn, default settings",
