@@ -66,9 +66,9 @@ def test_the_same_as_in_memory(folder, settings):
 
 
 def small_batches(monkeypatch):
-    """Batches of 37 rows of eight columns."""
+    """Batches of 37 rows of eight columns, or fewer rows."""
     monkeypatch.setattr(stream, "BATCH", 8 * 8 * 37)
-    monkeypatch.setattr(chunks, "CHUNK", 8 * 8 * 37)
+    monkeypatch.setattr(chunks, "CHUNK", 2 * 8 * 8 * 37)
 
 
 def test_small_batches_are_as_large_ones(folder, monkeypatch):

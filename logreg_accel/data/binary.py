@@ -1,6 +1,7 @@
 """Parquet and Feather files, read whole or in batches that take little memory beside themselves."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 from .opening import head_of
 
@@ -33,11 +34,21 @@ def batches_of(path, kind, columns, rows):
     if kind == "parquet":
         # With its defaults, Arrow would hold a whole compressed row group, and each thread a column.
         file = pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
-        return file.iter_batches(rows, columns=columns, use_threads=False)
+        return _ahead(file.iter_batches(rows, columns=columns, use_threads=False))
     file = _open_feather(path)
     if file is None:
         return table_of(path, kind, columns).to_batches()
     return (file.get_batch(i) for i in range(file.num_record_batches))
+
+
+def _ahead(batches):
+    """The same batches; while one of them is used, a thread decodes the next one."""
+    with ThreadPoolExecutor(1, "logreg_accel-decode") as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
+            del batch  # before the next one is waited for
 
 
 def room_of(path, columns):

@@ -12,7 +12,7 @@ CHUNK = 1 << 23
 """Approximate size of a chunk in bytes."""
 
 BATCH = 1 << 21
-"""Fewest bytes of a chunk of a table, of which its readers have several copies."""
+"""Fewest bytes of a chunk of a table, of which its readers have several copies; the most are half a CHUNK."""
 
 _OF_MEMORY = 256
 """Divisor of the memory that gives the bytes of a chunk of a table; a chunk takes calls for each column."""
@@ -69,7 +69,7 @@ class Wanted(NamedTuple):
 
     def within(self, memory):
         """The same columns, in chunks as large as a budget of memory allows."""
-        return self._replace(batch=min(max(BATCH, memory // _OF_MEMORY), CHUNK))
+        return self._replace(batch=min(max(BATCH, memory // _OF_MEMORY), CHUNK // 2))
 
     def rows(self, columns):
         """The number of rows of a chunk of a table from which these columns are read."""
