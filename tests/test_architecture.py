@@ -228,7 +228,7 @@ def test_libraries_load_late(code, late):
     assert done.stdout == "[]\n"
 
 
-def test_public_names():
+def test_public_names_are_there_and_others_are_not():
     assert logreg_accel.LogisticRegression and logreg_accel.Objective and logreg_accel.load
     assert set(logreg_accel.__all__) <= set(dir(logreg_accel))
     with pytest.raises(AttributeError, match="no attribute 'Logistics'"):
@@ -269,13 +269,13 @@ def checkout(tmp_path_factory):
 
 
 @pytest.mark.parametrize("use", FIT, ids=["numpy", "numba"])
-def test_plain_checkout(checkout, tmp_path, use):
+def test_a_plain_checkout_works(checkout, tmp_path, use):
     assert _python(use, tmp_path, checkout, "-P").startswith(f"1 True {checkout}")
     assert _python(use, checkout).startswith(f"1 True {checkout}")
 
 
 @pytest.mark.parametrize("use", FIT, ids=["numpy", "numba"])
-def test_wheel(checkout, tmp_path, use):
+def test_a_wheel_holds_every_module_and_works(checkout, tmp_path, use):
     pytest.importorskip("setuptools", minversion="77")
     build = "from setuptools import build_meta; print(build_meta.build_wheel(%r))" % str(tmp_path)
     name = _python(build, checkout).splitlines()[-1]

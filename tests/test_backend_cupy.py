@@ -42,7 +42,7 @@ def module(request):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int32", "bool"])
 def test_uploads_in_pieces_hold_the_same_numbers(module, monkeypatch, dtype, layout):
-    """Several pinned buffers' worth, padded where our kernels read it."""
+    """The rows fill several pinned buffers, and are padded where kernels read padding."""
     X, y, s, _ = draw(301, 17, dtype, weighted=True)
     monkeypatch.setattr(module.upload, "_STAGE_BYTES", 16 * X.itemsize * 20)
     block = cpu_or_gpu("cupy").upload(block_of(LAYOUTS[layout](X), y, s))
@@ -55,7 +55,8 @@ def test_uploads_in_pieces_hold_the_same_numbers(module, monkeypatch, dtype, lay
 
 @pytest.mark.parametrize("wait", ["done.synchronize()", "stream.synchronize()"])
 def test_uploads_that_do_not_wait_are_caught(module, kernels, monkeypatch, wait):
-    """A buffer that is filled again while it travels, and an upload that returns before it has arrived."""
+    """Two faults are planted: a buffer is filled again while it is being copied, and an upload returns before
+    its copy is complete."""
     source = inspect.getsource(module.upload.Uploader.send)
     assert source.count(wait) == 1
     scope = {**vars(module.upload), "_STAGE_BYTES": 20 * 4 * 20}
@@ -214,7 +215,7 @@ def test_auto_leaves_alone_a_gpu_that_is_too_small(module, kernels, monkeypatch)
 
 
 def test_what_auto_sends_to_the_gpu_fits_there(module, kernels, monkeypatch):
-    """Narrow rows: labels, weights, margins and padding are several times X."""
+    """Rows are narrow here, so that labels, weights, margins and padding take several times as much as X."""
     from logreg_accel.backends import get_backend
 
     for m, n, itemsize in [(150_000_000, 4, 1), (20_000_000, 8, 4), (1_000_000, 8192, 4)]:
@@ -226,7 +227,7 @@ def test_what_auto_sends_to_the_gpu_fits_there(module, kernels, monkeypatch):
 
 
 def test_temporaries_that_do_not_fit_are_made_smaller(module, kernels):
-    """What is made for a Hessian, and the rows of what no kernel reads whole, come in tiles."""
+    """The array for a Hessian, and the rows that no kernel can read whole, are processed in tiles."""
     X, y, s, W = draw(4000, 30, "float32")
     backend = cpu_or_gpu("cupy")
     block = backend.upload(block_of(X, y))
@@ -332,7 +333,7 @@ def test_labels_and_weights_on_another_gpu_come_by_way_of_the_host(module, kerne
 @pytest.mark.parametrize("own_stream", [False, True])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 def test_a_fit_on_another_gpu_stays_there(module, kernels, solver, own_stream):
-    """No kernel and no product meets memory of the first device, which was used before."""
+    """No kernel and no product uses memory of the first device, on which an earlier fit ran."""
     X, y, _, _ = draw(300, 5, "float32")
     here = LogisticRegression(backend="cupy", solver=solver).fit(module.cupy.asarray(X), y)
     there = on_device_1(module, X)

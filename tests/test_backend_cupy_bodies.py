@@ -67,7 +67,7 @@ def test_all_passes_are_those_of_the_generic_bodies(cupy, monkeypatch, dtype, ce
     "dtype, classes, centre", [("float32", 5, False), ("int8", 2, True), ("float64", 5, True)]
 )
 def test_sparse_rows_give_the_same(cupy, monkeypatch, dtype, classes, centre):
-    """By tiles; less a centre of zeros, by which proofs read them in float64."""
+    """Rows are read in tiles; proofs read them in float64 by subtracting a centre of zeros."""
     here, _, (W, V) = blocks(cupy, dtype, False)
     loss, k = loss_of(classes), 1 if classes == 2 else classes
     W, V, y = W[:, :k], V[:, :k], here.y % classes
@@ -120,7 +120,7 @@ def test_loss_gradient_and_diagonal_come_together(cupy, monkeypatch, centre, wei
     "classes, centre, dtype", [(2, True, "float32"), (2, False, "float64"), (5, True, "uint8")]
 )
 def test_an_offset_is_added_to_the_margins_alone(cupy, monkeypatch, classes, centre, dtype, sparse, tiles):
-    """Those at hand have it already, and products with vectors have none."""
+    """Kept margins contain the offset already, and products with vectors must not contain it."""
     here, _, (W, V) = blocks(cupy, dtype, False)
     loss, k = loss_of(classes), 1 if classes == 2 else classes
     W, V, X, y, s = W[:, :k], V[:, :k], here.X.stored.astype(dtype), here.y % classes, here.sample_weight
@@ -152,7 +152,7 @@ def test_an_offset_is_added_to_the_margins_alone(cupy, monkeypatch, classes, cen
 
 
 def test_rows_of_an_offset_that_lie_apart(cupy):
-    """Those of a batch."""
+    """A mini-batch has such rows."""
     here, there, (W, _) = blocks(cupy, "float32", True)
     offset = np.random.default_rng(2).standard_normal((M, K))
     here, there = here._replace(offset=offset), there._replace(offset=cupy.xp.asarray(offset))

@@ -56,7 +56,7 @@ def test_labels_of_two_values(sanitized, dtype):
 
 
 def test_labels_of_several_values(sanitized):
-    """Which labels there are, many threads write down at once, all of them a 1: a race to one sanitizer."""
+    """Many threads write the same 1 to mark a label, which only the thread sanitizer reports as a race."""
     from logreg_accel.backends.cupy import looks
 
     sanitizer, cupy = sanitized

@@ -160,7 +160,7 @@ def row_vectors(monkeypatch):
 
 @pytest.mark.parametrize("weighted, most", [(False, 29), (True, 45)])
 def test_few_bytes_a_row_live_beside_X_and_labels(cupy, row_vectors, weighted, most):
-    """Codes, margins of two points and masses; with weights those in float64, too."""
+    """They are codes, the margins of two points and masses; with weights, also these in float64."""
     X, y, s, _ = draw(M, N, "float32", weighted=weighted)
     there = [cupy.asarray(array) for array in (X, y, s) if array is not None]
     before = row_vectors.now

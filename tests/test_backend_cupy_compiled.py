@@ -51,7 +51,7 @@ def test_a_second_process_compiles_nothing(emulated_kernels, folder):
 def test_with_an_empty_cache_of_cupy_s_a_second_process_asks_no_compiler(
     emulated_kernels, folder, solver, place
 ):
-    """Neither for kernels of ours nor for what CuPy would compile for its own functions."""
+    """This holds for the package's kernels and for those that CuPy compiles for its own functions."""
     X, y, s, _ = draw(6000, 21, "float32", weighted="weighted" in place)
 
     def fit():
@@ -93,7 +93,7 @@ def test_where_nothing_can_be_kept_a_process_compiles_for_itself(emulated_kernel
 
 
 def test_what_was_compiled_otherwise_is_not_taken(folder):
-    """Another source, architecture, option or compiler is another key; kernels share no file."""
+    """Another source, architecture, option or compiler gives another key, and no two kernels share a file."""
     keys = [("a", "sm_90"), ("a", "sm_80"), ("b", "sm_90")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(caching, "folder", lambda: folder)
@@ -120,7 +120,7 @@ def test_keys_tell_versions_and_devices_apart(emulated_kernels, folder, monkeypa
 
 
 def test_two_processes_that_write_at_once_leave_whole_files(tmp_path):
-    """Each finds a kernel whole or not at all, whoever else writes it meanwhile."""
+    """Each process finds a whole kernel or none while the other one writes."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom logreg_accel.kernels.cuda import caching\n"
         "caching.folder = lambda: Path(sys.argv[1])\n"
@@ -135,7 +135,7 @@ def test_two_processes_that_write_at_once_leave_whole_files(tmp_path):
 
 
 def test_a_device_that_the_compiler_does_not_know_gets_its_newest_language(emulated_kernels, folder):
-    """Machine code for the device, or PTX that the driver translates."""
+    """A device that the compiler knows gets machine code; others get PTX, which the driver translates."""
     options = []
 
     def recorded(program, given):
@@ -153,7 +153,7 @@ def test_a_device_that_the_compiler_does_not_know_gets_its_newest_language(emula
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_cupy_can_be_imported_where_the_home_cannot_be_written(monkeypatch, tmp_path, writable):
-    """It makes a folder of its own at import, and writes there whenever it compiles."""
+    """CuPy makes a folder when it is imported and writes to it whenever it compiles."""
     home = tmp_path / "home"
     if writable:
         home.mkdir()
@@ -168,7 +168,7 @@ def test_cupy_can_be_imported_where_the_home_cannot_be_written(monkeypatch, tmp_
 
 
 def test_kernels_of_all_widths_are_compiled_ahead(emulated_kernels, folder):
-    """As `logreg-accel doctor --warm` does it, here for the narrowest ones."""
+    """`logreg-accel doctor --warm` does this; the test compiles only the narrowest ones."""
     with fake_cupy.in_place_of_cupy(emulated_kernels):
         from logreg_accel.backends.cupy import dense
 

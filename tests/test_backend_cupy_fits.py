@@ -42,7 +42,7 @@ def test_two_classes(name, on_device, solver, dtype):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_few_wide_rows_from_the_host_choose_a_solver(name, n_classes):
-    """The choice asks which kernels there are before the rows are uploaded."""
+    """The choice of a solver asks which kernels there are before the rows are uploaded."""
     X, _, _, _ = draw(500, 512, "float32")
     y = np.argmax(X[:, :n_classes] + np.random.default_rng(0).gumbel(size=(500, n_classes)), axis=1)
     model = LogisticRegression(backend=name, tol=1e-4).fit(X, y)
@@ -79,7 +79,7 @@ def test_sparse_rows_in_float64(name, far):
 
 
 @pytest.mark.parametrize("solver, l1_ratio", [("prox-newton", 0.7), ("fista", 1.0)])
-def test_l1(name, on_device, solver, l1_ratio):
+def test_l1_penalties(name, on_device, solver, l1_ratio):
     X, y, _, _ = draw(M, N, "float64")
     fits_alike(name, X, y, solver=solver, l1_ratio=l1_ratio, C=0.1)
 

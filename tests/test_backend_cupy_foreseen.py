@@ -56,7 +56,8 @@ def test_what_a_fit_asks_for_was_foreseen(compiler, kind, n_classes):
 
 
 def test_a_kernel_that_still_waits_is_compiled_by_who_asks(compiler, monkeypatch):
-    """Whichever kernels are before it, and whether or not a thread ever gets to it."""
+    """The thread that requests a kernel compiles it if no other thread has begun, whatever waits before
+    it."""
     occupied = concurrent.futures.ThreadPoolExecutor(1)
     release, begun = threading.Event(), threading.Event()
     monkeypatch.setattr(compiler, "_threads", lambda: occupied)

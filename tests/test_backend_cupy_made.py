@@ -119,7 +119,8 @@ def test_what_rows_that_are_made_cost(cupy):
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 def test_rows_are_made_within_their_bounds(sanitizer):
-    """Rows that are neither as long as they lie apart nor as what is made, in blocks that go round."""
+    """The row length differs from the stride and from the length of the result, and blocks take several
+    turns."""
     kernels = ["made_rows<float, float, true>", "made_rows<Half, double, false>"]
     program = Program(cuda.source("made.cu"), kernels, sanitizer)
     m, n, columns = 37, 33, 36

@@ -24,7 +24,7 @@ def margins(cupy, classes, real, by_rows):
 @pytest.mark.parametrize("by_rows", [True, False])
 @pytest.mark.parametrize("real", FLOATS)
 @pytest.mark.parametrize("classes", [2, 3, 300])
-def test_they_are_those_of_the_array_code(cupy, classes, real, by_rows):
+def test_predictions_are_those_of_the_array_code(cupy, classes, real, by_rows):
     Z, there = margins(cupy, classes, real, by_rows)
     here, loss = cpu_or_gpu("numpy"), loss_of(classes)
     one = (lambda Z: Z[:, 0]) if classes == 2 else (lambda Z: Z)

@@ -42,7 +42,7 @@ def test_sums_of_squares(backend, dtype):
 
 @pytest.mark.skipif(not EMULATED, reason="launches are looked at on the stand-in for CuPy")
 def test_a_grid_has_one_dimension_whatever_the_number_of_columns(backend, emulated_kernels):
-    """The second and the third end at 65,535 blocks, which 17 million columns would pass."""
+    """The other two dimensions end at 65,535 blocks, which 17 million columns would exceed."""
     begun = len(emulated_kernels.launched)
     check_squares(backend, 300, 513, "float32")
     squares = [one for one in emulated_kernels.launched[begun:] if one.kernel.startswith("column_squares")]

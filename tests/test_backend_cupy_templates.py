@@ -56,7 +56,7 @@ def test_predictions_of_rows_on_the_device_take_none(asked, n_classes, name):
 
 @pytest.mark.parametrize("solver", ["newton-subsampled", "newton-cholesky", "newton-cg", "lbfgs"])
 def test_weights_on_the_device_take_none(asked, solver):
-    """Some of the weights are zero."""
+    """Some weights are zero."""
     X, y, s = problem(2, weighted=True)
 
     def fit():
@@ -68,7 +68,7 @@ def test_weights_on_the_device_take_none(asked, solver):
 
 @pytest.mark.parametrize("kind", [np.int64, np.float32, np.uint8])
 def test_labels_of_several_classes_on_the_device_take_none(asked, kind):
-    """Nor do float32 weights, which are converted to float64."""
+    """The weights are float32, which are converted to float64."""
     X, y, s = problem(7, weighted=True)
     sums = []
 

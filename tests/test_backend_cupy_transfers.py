@@ -96,7 +96,7 @@ def test_labels_of_two_values_keep_all_of_their_digits(cupy, crossed, y):
     ],
 )
 def test_labels_of_more_values_have_the_codes_that_they_have_on_the_host(cupy, y):
-    """Also those that are too far apart, or too many, for the kernels."""
+    """Some labels are too far apart, or too many, for the kernels."""
     for given in (y, y[::-1]):
         there = cupy.asarray(y)
         classes, codes, _ = labels.encode_labels(there if given is y else there[::-1])

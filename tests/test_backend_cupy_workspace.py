@@ -78,7 +78,7 @@ def test_an_evaluation_is_a_copy_in_its_launches_a_copy_out_and_one_wait(counts,
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_buffers_that_are_used_again_leave_no_trace(kind):
-    """Evaluations that follow others have the bits of the first ones, and results stay what they were."""
+    """Later evaluations have the bits of the first one, and results that were returned do not change."""
     backend = cpu_or_gpu("cupy")
     alone = [bits(backend, pass_, backend.upload(matrix_of(kind))) for pass_ in some_passes()]
     block = backend.upload(matrix_of(kind))
@@ -109,7 +109,7 @@ def test_threads_and_streams_take_turns(kind):
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_buffers_go_with_the_matrix(kind):
-    """Without the garbage collector: device memory is not what it looks at."""
+    """The garbage collector is off: it does not know how much device memory an object holds."""
     backend = cpu_or_gpu("cupy")
     block = backend.upload(matrix_of(kind))
     views = backend.batch(block, 1, 4)
@@ -157,7 +157,8 @@ def test_an_interrupted_evaluation_waits_and_leaves_the_buffers_to_the_next(coun
 
 
 def test_a_result_that_is_not_waited_for_is_caught(counts, monkeypatch):
-    """The stand-in copies to the host when the stream is waited for, so who reads earlier reads zeros."""
+    """The stand-in copies to the host only when the stream is synchronised, so that an early read gives
+    zeros."""
     from logreg_accel.backends.cupy import dense
 
     backend = cpu_or_gpu("cupy")

@@ -214,7 +214,7 @@ def test_factor_of_a_singular_matrix_stays_finite():
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_backends_are_complete(name):
-    """Same public methods with the same signatures as the reference."""
+    """They have the same public methods, with the same signatures, as the reference."""
     reference = {n: f for n, f in vars(Backend).items() if callable(f) and not n.startswith("_")}
     backend = type(cpu_or_gpu(name))
     for method, wanted in reference.items():
@@ -255,7 +255,7 @@ def test_auto_goes_by_size_and_says_so(monkeypatch):
 
 
 def test_loops_compiled_ahead_are_taken_for_less(monkeypatch, tmp_path):
-    """The marker alone decides, and the reason names it."""
+    """The marker file alone decides it, and the reason names it."""
     monkeypatch.setattr("logreg_accel.backends.unusable", lambda name: "none" if name == "cupy" else None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     ahead.compiled_ahead.cache_clear()

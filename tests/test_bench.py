@@ -125,7 +125,7 @@ def test_alternatives_run():
 
 
 def test_costs_are_fitted_to_the_results(monkeypatch):
-    """What "auto" goes by can be made again from what was measured."""
+    """The constants of the cost model of "auto" follow from the recorded measurements."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which the script sets
     monkeypatch.syspath_prepend(ROOT / "bench")
     auto = importlib.import_module("auto")

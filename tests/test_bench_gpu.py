@@ -105,7 +105,7 @@ def test_a_budget_is_shared_out():
 @pytest.mark.parametrize("seconds", [400, 80, 20])
 @pytest.mark.parametrize("overdrawn", [0, 4])
 def test_every_section_has_its_turn(seconds, overdrawn):
-    """Also where each takes longer than it was given."""
+    """Each section here takes longer than its share of the time."""
     shares = {name: share for name, (_, share) in gpu_runs.SECTIONS.items() if name != "sweep"}
     left, given = seconds - 20, []
     for name in list(shares):

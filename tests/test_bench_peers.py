@@ -87,7 +87,7 @@ def test_rare_cases_are_as_rare_as_they_say(case, rate):
     assert problems.load(case, 0.05)[1].mean() == pytest.approx(rate, rel=0.4)
 
 
-def test_the_ill_conditioned_case_is():
+def test_the_ill_conditioned_case_is_ill_conditioned():
     X, _ = problems.load("ill-1M-100", 0.02)
     assert 0.5e4 < np.linalg.cond(np.cov(X.T.astype(float))) < 2e4
 
@@ -278,7 +278,7 @@ def test_reads_to_a_target_are_those_of_the_first_point_there():
     assert report.reads_to(RESULTS, "a", "float32", 1e-6) is None
 
 
-def test_the_table():
+def test_the_table_of_the_race_has_what_was_measured():
     text = report.table(RESULTS)
     rows = {
         line.split(" | ")[0][2:]: [cell.strip() for cell in line.strip("|").split(" | ")][1:]

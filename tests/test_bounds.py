@@ -88,7 +88,8 @@ def test_random_families_never_claim_too_much():
 @pytest.mark.parametrize("C, factors", [(np.inf, None), (1e-4, [0, 10, 10, 10, 10, 10, 10])])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_separable_rows_are_named_where_no_bound_is_on_the_way(C, factors, classes):
-    """Weights grew for a thousand reads, until F was 0 in float64 and "converged"; nobody was warned."""
+    """Weights used to grow for a thousand reads until F was 0 in float64 and the status "converged", without
+    a warning."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(6, 7))
     X[:, 1:] *= 1e3 if C == np.inf else 1
@@ -106,7 +107,8 @@ def test_separable_rows_are_named_where_no_bound_is_on_the_way(C, factors, class
 @pytest.mark.parametrize("C", [1.0, np.inf])
 @pytest.mark.parametrize("bounds", [(0, 1), (-0.1, 0.1), (-np.inf, 0), (0, 0)])
 def test_a_proof_needs_no_tol(classes, C, bounds):
-    """At the optimum nothing was proven: what an intercept is short of had to be small beside `tol`."""
+    """With tol=0 nothing was proven at the optimum, because the slope of the intercept had to be small beside
+    `tol`."""
     X, y, s = problem(classes)
     for tol in (0, 1e-4):
         model = LogisticRegression(C=C, bounds=bounds, tol=tol)
@@ -200,7 +202,7 @@ def test_what_cannot_be_combined():
 
 
 def test_a_proof_that_bounds_leave_endless_says_nothing():
-    """Every round of the repair frees more weights, and none is the last."""
+    """Every round of the repair frees more weights, so that it would never end."""
     rng = np.random.default_rng(3)
     X, y = rng.standard_normal((12, 15)).round(1), rng.integers(0, 4, 12)
     y[:4] = range(4)

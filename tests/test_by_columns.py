@@ -49,7 +49,7 @@ def model_at(kind, backend, l1_ratio=1.0, weighted=False, fit_intercept=True):
     "settings", [{}, {"l1_ratio": 0.4}, {"weighted": True}, {"fit_intercept": False}], ids=str
 )
 def test_the_model_is_that_of_the_hessian(kind, backend, settings):
-    """Its diagonal is the Hessian's, and so is its minimum, once signs have settled and it went on."""
+    """The model has the diagonal of the Hessian and, once signs have settled, its minimum."""
     objective, here, model = model_at(kind, backend, **settings)
     H = objective.answer(ask.Curvature(here.w, ask.MATRIX))
     rtol = 1e-5 if kind == "float32" else 1e-12
@@ -82,7 +82,8 @@ def test_compiled_sweeps_are_those_in_plain_arrays(kind, fit_intercept):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_intercept_follows_every_step(backend):
-    """Columns far from zero share most of their curvature with it: as a coordinate of its own, it creeps."""
+    """Columns far from zero share most of their curvature with the intercept, which would creep as a
+    coordinate of its own."""
     rng = np.random.default_rng(0)
     X = 5 + rng.standard_normal((300, 12))
     y = (X[:, 0] - 5 + rng.logistic(size=300) > 0).astype(int)
@@ -102,7 +103,7 @@ def test_the_intercept_follows_every_step(backend):
 
 
 def test_points_after_sweeps_are_extrapolated():
-    """Columns that are much alike: six sweeps and what follows from them are worth more than thirty."""
+    """For columns that are much alike, six sweeps and their extrapolation do more than thirty sweeps."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((200, 10)) + 5 * rng.standard_normal((200, 1))
     H, slope = X.T @ X / 200, X.T @ rng.standard_normal(200) / 200
@@ -147,7 +148,7 @@ def test_the_model_of_prox_newton(kind, backend, monkeypatch):
 
 
 def test_more_weights_than_a_matrix_has_room_for():
-    """As TF-IDF is: three thousand weights that are not zero, where accelerated gradients did not arrive."""
+    """On TF-IDF with three thousand nonzero weights, accelerated gradients did not converge."""
     rng = np.random.default_rng(0)
     X = scipy.sparse.random(4000, 6000, 0.01, format="csr", random_state=0, dtype=np.float64)
     y = (X @ rng.standard_normal(6000) + 0.1 * rng.logistic(size=4000) > 0).astype(int)
@@ -170,7 +171,7 @@ def test_the_same_bits_on_any_number_of_threads(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["classes", "far"])
 def test_where_columns_cannot_be_accessed_one_by_one(kind, monkeypatch):
-    """Accelerated gradients take over."""
+    """Accelerated gradients are used instead."""
     monkeypatch.setattr(working_set, "MODEL_UP_TO", 4)
     X, y = problem(m=200, n=30)
     if kind == "classes":

@@ -69,7 +69,7 @@ def same(one, other):
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "in memory"])
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_a_fit_that_was_killed_goes_on(kind, streamed, tmp_path, monkeypatch):
-    """Killed after every answer in turn, half of the times in the middle of its record."""
+    """It is killed after each answer in turn, half of the times while the record is being written."""
     X, y = problem(kind)
     model, path = LogisticRegression(**SETTINGS[kind]), tmp_path / "log"
     expected = told(model.fit(*data(X, y, streamed)))
@@ -97,7 +97,7 @@ def test_a_fit_that_was_killed_goes_on(kind, streamed, tmp_path, monkeypatch):
 
 
 def test_little_is_read_again(tmp_path, monkeypatch):
-    """What is in the log is not read again: at most the evaluation under way and one for its margins."""
+    """At most the evaluation under way and one for its margins are repeated; all else is in the log."""
     X, y = problem("float64")
     model, path = LogisticRegression(solver="lbfgs"), tmp_path / "log"
 
@@ -200,7 +200,7 @@ np.save(sys.argv[1] + "/coef.npy", np.append(model.coef_, model.intercept_))
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(50, marks=pytest.mark.slow)])
 def test_kill_9_at_random_moments(tmp_path, rounds):
-    """A child is killed at random moments, and ends in the same bits after each of them."""
+    """A child process is killed at random moments and ends with the same bits each time."""
     X, y, _, _ = draw(60_000, 30)
     for i in range(3):
         rows = slice(20_000 * i, 20_000 * (i + 1))

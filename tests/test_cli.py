@@ -50,7 +50,7 @@ def test_train_evaluate_predict(tmp_path, capsys, suffix):
 
 @pytest.mark.parametrize("name", ["data.svm", "data.libsvm.gz", "data", "data.t"])
 def test_svmlight_files(tmp_path, capsys, name):
-    """Sparse, labels in the file; the last column has no entry in the rows that are predicted."""
+    """Rows are sparse, with labels in the file; rows that are predicted have no entry in the last column."""
     A, labels, model = (
         np.where(abs(X) > 0.5, X, 0),
         np.array([-1, 1, 3])[np.arange(len(X)) % 3],
@@ -204,7 +204,7 @@ def test_summary_for_people(tmp_path, capsys):
     assert (code, out, err) == (0, "", "")
 
 
-def test_inspect(tmp_path, capsys):
+def test_inspect_shows_a_model(tmp_path, capsys):
     run(
         "train",
         write(tmp_path / "data.csv"),
@@ -223,7 +223,7 @@ def test_inspect(tmp_path, capsys):
     assert list(json.loads(out)["coefficients"]) == NAMES
 
 
-def test_doctor(capsys):
+def test_doctor_shows_backends_and_machine(capsys):
     code, out, _ = run("doctor", capsys=capsys)
     assert code == 0 and all(name in out for name in ("numpy", "numba", "cupy", "blas", "threads", "memory"))
     code, out, _ = run("doctor", "--json", capsys=capsys)
@@ -231,7 +231,7 @@ def test_doctor(capsys):
 
 
 def test_doctor_compiles_ahead_and_says_so(capsys, monkeypatch, tmp_path):
-    """One small fit stands in for all fits, which would take minutes."""
+    """One small fit stands for all fits, which would take minutes."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("logreg_accel.cli.doctor._fits", lambda *what: None)
     code, out, told = run("doctor", "--warm", "--json", capsys=capsys)
@@ -267,7 +267,7 @@ def test_the_help_of_every_verb_has_an_example_that_parses(verb, capsys):
 
 
 def test_help_is_quick_to_import():
-    """No library that takes long to load is touched before a verb runs."""
+    """No library that takes long to load is imported before a verb runs."""
     code = (
         "import sys, contextlib, io\nfrom logreg_accel.cli import main\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main(['--help'])\n"

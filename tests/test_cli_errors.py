@@ -202,7 +202,7 @@ def _evaluate_with_other_labels(folder):
 
 @pytest.mark.parametrize("reader", ["pyarrow", "numpy"])
 @pytest.mark.parametrize("kind", BAD)
-def test_bad_input(tmp_path, capsys, monkeypatch, kind, reader):
+def test_bad_input_exits_with_its_code_and_message(tmp_path, capsys, monkeypatch, kind, reader):
     if reader == "numpy":
         monkeypatch.setitem(sys.modules, "pyarrow", None)
     code, arguments, words = BAD[kind]
@@ -228,7 +228,7 @@ def test_truncated_files(tmp_path, capsys, suffix):
             assert code == 3 and "Traceback" not in err, (share, err)
 
 
-def test_strict(tmp_path, capsys):
+def test_strict_exits_with_4_if_the_fit_did_not_converge(tmp_path, capsys):
     arguments = [
         "train",
         write(tmp_path / "x.csv"),
@@ -251,7 +251,7 @@ def test_strict(tmp_path, capsys):
     assert run("train", separable, "--target", "t", "--model", tmp_path / "m", "--C", "inf", "--strict") == 4
 
 
-def test_a_full_disk(tmp_path, capsys):
+def test_a_full_disk_is_an_error_of_output(tmp_path, capsys):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full on this system")
     data = write(tmp_path / "x.csv")
@@ -265,8 +265,8 @@ def test_a_full_disk(tmp_path, capsys):
     assert done.returncode == 5 and "No space left" in done.stderr
 
 
-def test_ctrl_c(tmp_path):
-    """Interrupted in the middle of a fit: exit code 130, and the model so far is saved whole."""
+def test_ctrl_c_saves_the_model_so_far(tmp_path):
+    """A fit that is interrupted exits with code 130, and the model so far is saved."""
     rng = np.random.default_rng(0)
     A = rng.standard_normal((20_000, 50)) * np.logspace(-4, 4, 50)
     np.save(tmp_path / "x.npy", np.column_stack([A, rng.random(20_000) < 0.5]))
@@ -309,7 +309,7 @@ def test_ctrl_c(tmp_path):
 
 
 def test_errors_of_usage_are_short(capsys):
-    """What is wrong stays in sight, and the words of scikit-learn and misspellings are understood."""
+    """They have two lines, and suggest what scikit-learn's names and misspelt options are here."""
     cases = {
         ("train", "x.csv"): "required: --model",
         ("inspect",): "one of the arguments MODEL.npz --model is required",

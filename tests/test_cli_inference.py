@@ -73,7 +73,7 @@ def test_warnings_of_separation_name_the_column(tmp_path, capsys):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_firth(tmp_path, capsys, weighted):
-    """Separated classes have finite estimates and intervals: those of `firth`."""
+    """Separated classes have finite estimates and intervals, which are those of `firth`."""
     data, model = tmp_path / "data.csv", tmp_path / "model.npz"
     X, y = table(data, separated=True)
     arguments = ("train", data, "--target", "t", "--firth", "--model", model)
@@ -117,7 +117,7 @@ def test_firth_stands_alone(tmp_path, capsys, more, told):
 
 
 def test_levels_are_compared_with_the_first(tmp_path, capsys):
-    """Columns for all levels and an intercept are collinear: the first level has none, as R leaves it out."""
+    """Columns for all levels and an intercept are collinear, so that the first level gets none, as in R."""
     rng = np.random.default_rng(3)
     town, age = rng.choice(["Bern", "Oslo", "Rom"], 400), rng.normal(size=400)
     y = (rng.logistic(size=400) < age + (town == "Rom")).astype(int)

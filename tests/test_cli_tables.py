@@ -102,7 +102,7 @@ def test_a_model_scores_and_quality_in_three_commands(table, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("layout", ["tsv", "no header", "semicolons", "gz", "several", "parquet", "latin-1"])
-def test_however_it_comes(table, tmp_path, capsys, layout):
+def test_a_table_gives_the_same_model_in_any_format(table, tmp_path, capsys, layout):
     import gzip
 
     from pyarrow.parquet import write_table
@@ -346,7 +346,7 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
         (["train", "TABLE", "--model", "m"], "--target is missing.*perhaps --target label"),
     ],
 )
-def test_suggestions(table, tmp_path, monkeypatch, capsys, words, expected):
+def test_misspelt_columns_get_a_suggestion(table, tmp_path, monkeypatch, capsys, words, expected):
     import re
 
     monkeypatch.chdir(tmp_path)

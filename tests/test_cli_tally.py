@@ -64,7 +64,7 @@ def test_measures_are_those_of_scikit_learn(n_classes, decimals, monkeypatch):
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_many_different_probabilities_are_rounded(n_classes, monkeypatch):
-    """The areas of so few of them differ by less than the share of pairs that became equal."""
+    """The areas differ by less than the share of pairs that became equal by rounding."""
     monkeypatch.setattr(tally, "_PENDING", 500)
     monkeypatch.setattr(tally, "_MOST", 0)
     monkeypatch.setattr(tally, "_LEAST", 512)

@@ -155,7 +155,7 @@ def test_sparse_shards_and_one_without_the_last_columns(tmp_path):
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_tables_are_encoded_on_workers(tmp_path, kind):
-    """By what was learned of all files: the bits of one machine, also with an empty file and a rare level."""
+    """The encoding was learned from all files; an empty file and a rare level are among them."""
     rng = np.random.default_rng(0)
     for i, m in enumerate(ROWS):
         frame = pd.DataFrame({"size": rng.standard_normal(m), "town": rng.choice(["Bern", "Rom"], m)})

@@ -56,7 +56,7 @@ def test_files_that_workers_read(client, frame, tmp_path):
 
 
 def test_workers_that_run_other_code_are_named(client, frame, tmp_path, monkeypatch):
-    """Before they look at a question, which other code may not even be able to load."""
+    """The version is compared before a question is unpickled, which other code may be unable to do."""
     frame.to_parquet(tmp_path / "0.parquet")
     ours = cluster_dask.code()
     there = lambda: threading.current_thread() is not threading.main_thread()  # noqa: E731
@@ -93,7 +93,7 @@ def test_dask_frames_and_arrays(client, frame):
 
 
 def test_an_evaluation_is_one_task_a_worker(client, frame, tmp_path, monkeypatch):
-    """However many parts each has; what they give is fetched together, unless one takes its time."""
+    """This holds for any number of parts; results are fetched together unless a worker is slow."""
     for i in range(10):
         frame.iloc[400 * i : 400 * (i + 1)].to_parquet(tmp_path / f"{i}.parquet")
     calls = collections.Counter()
@@ -135,7 +135,7 @@ def test_without_a_client(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_workers_that_are_killed_or_frozen(frame, tmp_path, how, monkeypatch):
-    """One in turn, at the first evaluations; frozen ones are given up, and wake up later."""
+    """The first evaluations each lose one worker; frozen ones are given up and wake up later."""
     monkeypatch.setattr(parts, "SILENT", 10.0)
     for i in range(4):
         frame.iloc[1000 * i : 1000 * (i + 1)].to_parquet(tmp_path / f"{i}.parquet")
@@ -170,7 +170,7 @@ def test_workers_that_are_killed_or_frozen(frame, tmp_path, how, monkeypatch):
 
 @pytest.mark.slow
 def test_every_worker_is_killed_at_every_evaluation(frame, tmp_path, monkeypatch):
-    """One fit for each worker and each of ten evaluations: the same bits, and no wait without an end."""
+    """One fit for each worker and each of ten evaluations: all have the same bits, and none waits forever."""
     frame = frame.assign(b=frame.a + frame.b / 10)  # columns that are alike take lbfgs many steps
     for i in range(4):
         frame.iloc[1000 * i : 1000 * (i + 1)].to_parquet(tmp_path / f"{i}.parquet")

@@ -162,7 +162,7 @@ def test_what_cannot_be_combined():
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_tiny_sparse_columns_without_zeros_are_standardized(backend):
-    """Their arithmetic is float64 already when their means are taken off."""
+    """Such columns are in float64 already when their means are subtracted."""
     rng = np.random.default_rng(0)
     X = (1e-30 * rng.standard_normal((60, 3))).astype(np.float32)
     y = (X[:, 0] + 1e-30 * rng.standard_normal(60) > 0).astype(int)

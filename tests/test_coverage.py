@@ -29,7 +29,7 @@ def share_covered(intervals):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("vcov", ["iid", "HC1"])
-def test_independent_rows(vcov):
+def test_intervals_of_independent_rows_cover(vcov):
     def intervals():
         for seed in range(TIMES):
             X, y = draw(np.random.default_rng(seed), 500)
@@ -40,8 +40,8 @@ def test_independent_rows(vcov):
 
 
 @pytest.mark.slow
-def test_clusters():
-    """Errors by cluster cover where those of independent rows do not."""
+def test_clustered_intervals_cover():
+    """Clustered errors cover where errors for independent rows do not."""
     groups, plain = np.repeat(np.arange(120), 8), []
 
     def intervals():
@@ -56,7 +56,7 @@ def test_clusters():
 
 
 @pytest.mark.slow
-def test_profiles_of_small_samples():
+def test_profile_intervals_of_small_samples_cover():
     def intervals():
         for seed in range(TIMES):
             X, y = draw(np.random.default_rng(seed), 60)

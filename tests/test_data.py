@@ -81,7 +81,7 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("kind", INPUTS)
-def test_every_kind_of_input(kind):
+def test_every_kind_of_input_gives_the_same_answer(kind):
     expected = LogisticRegression().fit(X, Y)
     clf = LogisticRegression().fit(INPUTS[kind](), Y)
     np.testing.assert_allclose(clf.coef_, expected.coef_, rtol=1e-12)
@@ -106,7 +106,7 @@ def test_labels_and_weights_as_columns(kind):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["numpy", "numba"])
-def test_every_layout(layout, name):
+def test_every_layout_gives_the_same_answer(layout, name):
     laid = LAYOUTS[layout](X)
     clf = LogisticRegression(backend=name).fit(laid, Y)
     np.testing.assert_allclose(clf.coef_, LogisticRegression().fit(X, Y).coef_, rtol=1e-9)
@@ -123,7 +123,7 @@ def test_no_copy_through_dlpack():
 
 
 @pytest.mark.parametrize("name", ["numpy", "numba"])
-def test_memory_mapped(tmp_path, name):
+def test_a_memory_mapped_array_is_read_in_place(tmp_path, name):
     mapped = _memory_mapped(X, tmp_path)
     clf = LogisticRegression(backend=name).fit(mapped, Y)
     np.testing.assert_allclose(clf.coef_, LogisticRegression().fit(X, Y).coef_, rtol=1e-9)
@@ -176,14 +176,14 @@ BAD_X = {
 
 
 @pytest.mark.parametrize("kind", BAD_X)
-def test_bad_x(kind):
+def test_x_that_cannot_be_used_is_refused(kind):
     bad, error, words = BAD_X[kind]
     with pytest.raises(error, match=words):
         LogisticRegression().fit(bad, Y[: len(bad)] if hasattr(bad, "shape") and len(bad) else Y)
 
 
 def test_texts_that_spell_numbers_are_numbers():
-    """As in scikit-learn's class, in arrays of strings, of bytes and of objects."""
+    """Arrays of strings, bytes and objects are accepted, as by scikit-learn's class."""
     expected = LogisticRegression().fit(X, Y).coef_
     for dtype in ("U32", "S32", object):
         np.testing.assert_array_equal(
@@ -265,7 +265,7 @@ BAD_Y = {
 
 
 @pytest.mark.parametrize("kind", BAD_Y)
-def test_bad_y(kind):
+def test_labels_that_cannot_be_used_are_refused(kind):
     bad, words = BAD_Y[kind]
     with pytest.raises(ValueError, match=words):
         LogisticRegression().fit(X, bad)
@@ -288,7 +288,7 @@ BAD_WEIGHTS = {
 
 
 @pytest.mark.parametrize("kind", BAD_WEIGHTS)
-def test_bad_weights(kind):
+def test_weights_that_cannot_be_used_are_refused(kind):
     bad, words = BAD_WEIGHTS[kind]
     with pytest.raises(ValueError, match=words):
         LogisticRegression().fit(X, Y, bad)

@@ -88,7 +88,7 @@ def test_many_parameters_under_an_l1_penalty_have_no_hessian():
 
 
 def test_a_sample_under_an_l1_penalty_is_none_of_most_rows():
-    """A sample of half of the rows is refused: the fit would begin without one."""
+    """A sample of half of the rows would be refused, and the fit would begin without one."""
     usual, dear = choice(dense(60_000, 100, 8), l1=True)
     assert isinstance(usual, prox_newton) and 2 * usual.rows_per_parameter * 808 >= 60_000
     assert 12 <= dear.rows_per_parameter <= 0.3 * 60_000 / 808
@@ -115,7 +115,7 @@ def test_wide_rows_take_a_part_of_the_reads_and_have_the_same_optimum():
 
 
 def test_the_choice_depends_on_the_source_alone(monkeypatch):
-    """It is the same for any sufficient memory; a solver that the user names is not changed."""
+    """It is the same for any memory that suffices, and a solver that the user names is not changed."""
     X, y = one_hot(20_000, 450)
     chosen = []
     monkeypatch.setattr(streaming, "check_room", lambda labelled, solver, k: chosen.append(solver) or 0)
@@ -149,7 +149,7 @@ def many_rows(n, seed):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_fit_with_samples_of_one_size_takes_the_same_path_from_a_source(seed):
-    """The same rows are drawn by their hash, so that only rounding differs."""
+    """The rows are drawn by a hash of their number, so that results differ only by rounding."""
     X, y = many_rows(30, seed)
     expected = LogisticRegression(backend="numba").fit(X, y)
     model = LogisticRegression(backend="numba").fit(chunked(X, y, step=50_000, memory="150MB"))
@@ -157,7 +157,7 @@ def test_a_fit_with_samples_of_one_size_takes_the_same_path_from_a_source(seed):
 
 
 def test_proofs_of_large_sources_move_more_rows(monkeypatch):
-    """Otherwise proofs would fail at points that are proven in memory, and the solver would continue."""
+    """With fewer rows, proofs would fail at points that are proven in memory."""
     monkeypatch.setattr("logreg_accel.rows.stream.WITNESSES", 40_000)
     X, y = many_rows(10, 1)
     in_memory = LogisticRegression(backend="numba").fit(X, y).n_passes_

@@ -48,7 +48,7 @@ def test_the_demo_shows_and_tells(tmp_path, capsys, monkeypatch):
 
 
 def test_a_busy_machine_is_told(monkeypatch):
-    """Threads that wait for each other take many times as long beside other processes."""
+    """Beside other processes, threads that wait for each other take many times as long."""
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     for load, told in ((0.1, False), (7.5, True)):
         monkeypatch.setattr("os.getloadavg", lambda load=load: (load, 0.0, 0.0))

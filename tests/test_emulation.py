@@ -128,7 +128,7 @@ def test_none_is_a_null_pointer_and_empty_arrays_pass(program):
 
 @pytest.mark.parametrize("program", ["address"], indirect=True)
 class TestAddress:
-    def test_reads_past_the_end(self, program):
+    def test_reads_past_the_end_are_reported(self, program):
         x, y = floats(64), floats(64)
         program.run([Launch("reads_past_the_end", 1, 64, (x, np.int32(63), y))])
         words = report(program, "reads_past_the_end", 1, 64, (x, np.int32(64), y))
@@ -142,7 +142,7 @@ class TestAddress:
         names_the_whole = Launch("nothing", 1, 1, (whole, np.int32(0)))
         program.run([Launch("reads_past_the_end", 1, 1, (whole[:63], np.int32(63), y)), names_the_whole])
 
-    def test_reads_past_shared(self, program):
+    def test_reads_past_shared_memory_are_reported(self, program):
         assert "use-after-poison" in report(program, "reads_past_shared", 1, 64, (floats(64),))
 
     def test_reads_past_dynamic_shared(self, program):
@@ -151,10 +151,10 @@ class TestAddress:
         )
         program.run([Launch("reads_past_dynamic_shared", 1, 64, (floats(64),), shared=260)])
 
-    def test_null_pointer(self, program):
+    def test_a_null_pointer_is_reported(self, program):
         assert "null pointer" in report(program, "double_all", 1, 1, (None, np.int64(1), floats(1)))
 
-    def test_misaligned_vector(self, program):
+    def test_a_misaligned_vector_is_reported(self, program):
         x, y = floats(16), floats(4)
         program.run([Launch("loads_a_vector_from_anywhere", 1, 4, (x, np.int32(4), y))])
         assert "misaligned address" in report(
@@ -164,7 +164,7 @@ class TestAddress:
             program, "loads_a_vector_from_anywhere", 1, 4, (x[1:], np.int32(0), y)
         )
 
-    def test_offset_of_32_bits(self, program):
+    def test_an_offset_that_overflows_32_bits_is_reported(self, program):
         m, n = 70_000, 40_000
         X, y = Huge(m * n * 4), floats(32)
         words = report(program, "overflows_the_offset", 1, 32, (X, np.int32(m), np.int32(n), y))
@@ -172,7 +172,7 @@ class TestAddress:
         program.run([Launch("reaches_far", 1, 32, (X, np.int64(m), np.int32(n), y))])
         np.testing.assert_array_equal(y, np.ones(32))
 
-    def test_shift(self, program):
+    def test_a_shift_beyond_the_width_is_reported(self, program):
         assert "shift exponent 32 is too large" in report(
             program, "shifts_too_far", 1, 2, (floats(2, np.int32),)
         )
@@ -189,7 +189,7 @@ RACES = {
 
 @pytest.mark.parametrize("program", ["thread"], indirect=True)
 @pytest.mark.parametrize("kernel", RACES)
-def test_races(program, kernel):
+def test_races_are_reported(program, kernel):
     words = report(program, kernel, RACES[kernel], 64, (floats(64),))
     assert "data race" in words and "kernel.cu" in words
 
@@ -227,7 +227,7 @@ MEETINGS = {
 
 
 @pytest.mark.parametrize("kernel", MEETINGS)
-def test_missed_meetings(program, kernel):
+def test_missed_barriers_are_reported(program, kernel):
     words = report(program, kernel, 1, 64, (floats(64),))
     assert "exit code 42" in words
     for expected in MEETINGS[kernel]:
@@ -244,11 +244,11 @@ def test_missed_meetings(program, kernel):
         ((None,), "1 arguments, the kernel takes 2"),
     ],
 )
-def test_wrong_arguments(programs, args, words):
+def test_wrong_arguments_are_refused(programs, args, words):
     assert words in report(programs[None], "nothing", 1, 1, args)
 
 
-def test_wrong_launches(programs):
+def test_wrong_launches_are_refused(programs):
     args = (None, np.int32(1))
     assert "no kernel missing" in report(programs[None], "missing", 1, 1, args)
     assert "a block of 1025 x 1 x 1 threads" in report(programs[None], "nothing", 1, 1025, args)
@@ -260,7 +260,8 @@ def test_wrong_launches(programs):
 
 @pytest.mark.parametrize("program", ["thread"], indirect=True)
 def test_no_false_race_over_many_blocks(program):
-    """More threads than the race detector keeps apart: stacks, shared memory, identities are used again."""
+    """The race detector knows fewer threads than there are: stacks, shared memory and identities are used
+    again."""
     x, sums = np.ones(2400, np.float32), np.zeros(24)
     program.run([Launch(SUMS, 24, 64, (x, np.int64(x.size), np.float32(1), sums), shared=16)])
     np.testing.assert_array_equal(sums, np.full(24, 100.0))

@@ -43,7 +43,7 @@ def told(*code, limit=None, **env):
 
 @pytest.mark.parametrize("limit", [0, 5_000])
 def test_a_full_disk_under_the_cache_does_not_end_a_fit(tmp_path, limit):
-    """Full from the start, or as soon as a large piece is saved."""
+    """The disk is full from the start, or when a large piece is saved."""
     files = str(tmp_path / "cache")
     assert told(LOOP, limit=limit, XDG_CACHE_HOME=files) == f"60.0 {limit > 0}\n"
     left = [os.path.join(at, name) for at, _, names in os.walk(files) for name in names]
@@ -69,7 +69,7 @@ def test_a_cache_that_cannot_be_there(tmp_path):
 
 
 def test_no_home_and_an_unknown_user():
-    """As in a container that is run under any number."""
+    """A container that runs under an arbitrary user number is like that."""
     unknown = """
         import pwd
         def unknown(_): raise KeyError

@@ -14,8 +14,8 @@ from logreg_accel import LogisticRegression
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_spector(name):
-    """Stata's Logit of 32 students, without a penalty, as statsmodels' results_discrete.py prints it."""
+def test_coefficients_are_those_that_stata_prints(name):
+    """Stata's Logit of 32 students without a penalty, as printed in statsmodels' results_discrete.py."""
     clf = LogisticRegression(C=np.inf, backend=name).fit(SPECTOR[:, :3], SPECTOR[:, 3])
     np.testing.assert_allclose(clf.coef_[0], [2.82611297201, 0.0951576702557, 2.37868772835], rtol=1e-6)
     np.testing.assert_allclose(clf.intercept_, [-13.0213483201], rtol=1e-6)
@@ -58,7 +58,7 @@ def test_backends_agree():
         np.array([0, 1], dtype=np.uint8),
     ],
 )
-def test_labels_of_any_kind(labels):
+def test_labels_may_be_of_any_kind(labels):
     X, y, _, _ = draw(60, 3)
     clf = LogisticRegression().fit(X, labels[y])
     assert clf.classes_.tolist() == labels.tolist() and clf.classes_.dtype == labels.dtype
@@ -78,7 +78,7 @@ def test_class_weights_equal_scikit_learns(name, class_weight):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("scale", [1e-200, 1e-50, 1e39, 1e200])
 def test_weights_of_any_size(scale, dtype):
-    """Only C times the weights matters."""
+    """Only the product of C and the weights matters."""
     X, y, s, _ = draw(100, 3, dtype, weighted=True)
     a = LogisticRegression(C=1 / scale).fit(X, y, s * scale)
     np.testing.assert_allclose(
@@ -105,7 +105,7 @@ def test_weight_two_is_a_row_twice(name, solver):
     np.testing.assert_allclose(a.coef_, b.coef_, rtol=1e-7, atol=1e-9)
 
 
-def test_warm_start():
+def test_a_warm_start_continues_from_the_last_weights():
     X, y, _, _ = draw(300, 6)
     clf = LogisticRegression(solver="lbfgs", warm_start=True).fit(X, y)
     first = clf.n_iter_[0]
@@ -222,7 +222,7 @@ def test_published_answers(real_data):
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_real_data_of_some_size(real_data, name):
-    """Skin pixels, 245,057 rows: the same optimum as scikit-learn's."""
+    """Skin pixels, 245,057 rows, have the same optimum as with scikit-learn."""
     table = np.loadtxt(real_data / "skin_nonskin/Skin_NonSkin.txt")
     X, y = table[:, :3], table[:, 3]
     clf = LogisticRegression(backend=name, tol=1e-13).fit(X, y)

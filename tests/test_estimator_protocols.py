@@ -56,7 +56,7 @@ def test_scikit_learns_checks_of_compiled_loops(estimator, check):
     check(estimator)
 
 
-def test_company():
+def test_it_works_inside_scikit_learns_tools():
     X, y = load_breast_cancer(return_X_y=True)
     pipe = make_pipeline(StandardScaler(), LogisticRegression())
     assert cross_val_score(pipe, X, y, cv=3).mean() > 0.96

@@ -126,7 +126,7 @@ def test_documents_that_are_none():
 
 @pytest.mark.parametrize("reach", [1.0, 1e4])
 @pytest.mark.parametrize("kind, classes", CASES)
-def test_onnx(kind, classes, reach, tmp_path):
+def test_onnx_predicts_like_the_model(kind, classes, reach, tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
     model, X = model_of(kind, classes, reach=reach)
@@ -143,7 +143,7 @@ def test_onnx(kind, classes, reach, tmp_path):
 @pytest.mark.parametrize("database", ["sqlite", "duckdb"])
 @pytest.mark.parametrize("reach", [1.0, 1e4])
 @pytest.mark.parametrize("kind, classes", CASES)
-def test_sql(database, kind, classes, reach):
+def test_sql_predicts_like_the_model(database, kind, classes, reach):
     model, X = model_of(kind, classes)
     X *= reach / abs(margins_of(model, X)).max()
     names = ["age", 'height "in" m', "select", "x.y", "Größe"]
@@ -177,7 +177,7 @@ def _database(name):
 
 
 def test_sql_of_many_columns():
-    """Deeper than SQLite takes, were it a chain of sums."""
+    """A chain of so many additions is deeper than SQLite accepts."""
     model, X = model_of("numbers", 2, n=1500)
     connection, execute = _database("sqlite")
     names = [f"c{j}" for j in range(1500)]

@@ -63,7 +63,7 @@ def scored(request):
 
 
 @pytest.mark.parametrize("database", ["sqlite", "duckdb"])
-def test_sql(database, scored):
+def test_sql_takes_the_raw_table(database, scored):
     model, rows, margins, probabilities, labels = scored
     rows = rows.assign(**{"it's": rows["it's"].where(rows["it's"] != "größer", " größer\t")})
     if database == "duckdb":
@@ -80,7 +80,7 @@ def test_sql(database, scored):
     assert [row[-1] for row in found] == labels.tolist()
 
 
-def test_onnx(scored, tmp_path):
+def test_onnx_takes_the_raw_table(scored, tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
     model, rows, margins, probabilities, labels = scored
@@ -100,7 +100,7 @@ def test_onnx(scored, tmp_path):
 
 
 def test_many_levels(tmp_path):
-    """More than a database takes one within the other."""
+    """So many nested expressions are more than a database accepts."""
     levels = np.array([f"level {i:05}" for i in range(3000)])
     frame = {"level": np.repeat(levels, 3), "x": np.arange(9000.0) % 7}
     encoder = TableEncoder(min_count=1, categorical=["level"]).fit(frame)

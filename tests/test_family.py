@@ -54,10 +54,8 @@ def test_the_truth_is_known(found):
 
 
 def test_rows_that_are_nearly_without_a_loss_do_not_spoil_a_proof():
-    """Steps along which they are separated raise their margins by 1 for ever: each was too long to prove.
-
-    In float64, since coefficients of float32 are rounded by more.
-    """
+    """Steps along which they are separated raise their margins by 1 without end, and each was too long for a
+    proof. X is float64, since float32 coefficients are rounded by more."""
     given = problem(54035)
     given = dataclasses.replace(given, X=given.X.astype(np.float64))
     found = judge(given, Truth(given), {"solver": "newton-cholesky", "tol": 1e-10, "backend": "numpy"})

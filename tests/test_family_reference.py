@@ -83,7 +83,7 @@ def test_sixty_digits_prove_the_optimum(l2, l1):
 @pytest.mark.parametrize("k", [2, 4])
 @pytest.mark.parametrize("l2, l1", [(1.0, 0.0), (1e-3, 0.0), (0.3, 0.5), (0.0, 0.5)])
 def test_scipy_finds_the_same_optimum(k, l2, l1):
-    """On columns that BFGS can handle; |w| is split into two halves that are at least 0."""
+    """BFGS can handle these columns; |w| is split into two parts of at least 0."""
     rng = np.random.default_rng(k)
     X, (_, y, s) = rng.standard_normal((40, 3)), _data(k=k)
     outputs = 1 if k == 2 else k
@@ -116,7 +116,8 @@ def test_scipy_finds_the_same_optimum(k, l2, l1):
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_groups_have_the_entropy_of_their_labels(k):
-    """One-hot columns beside an intercept, one level pure: nothing has a minimum there, and all is known."""
+    """One-hot columns beside an intercept, one level of one class alone: there is no minimum, and the infimum
+    is known."""
     rng = np.random.default_rng(k)
     levels, y = np.arange(120) % 6, rng.integers(0, k, 120)
     y[levels == 2] = 1
@@ -145,7 +146,7 @@ def test_separated_rows_leave_the_rest():
 
 
 def test_nothing_is_gained_along_the_rounding_of_columns():
-    """Three rows are separated along a direction that moves the others by the rounding of X alone."""
+    """Three rows are separated along a direction that moves the others only by the rounding of X."""
     rng = np.random.default_rng(1)
     X, y = rng.standard_normal((60, 2)), rng.integers(0, 2, 60)
     X[:, 1] = X[:, 0] / 3
@@ -157,7 +158,8 @@ def test_nothing_is_gained_along_the_rounding_of_columns():
 
 
 def test_far_along_a_direction_only_differences_of_margins_count():
-    """Margins of all classes are huge there: their own rounding hid the loss of rows that stay."""
+    """The margins of all classes are huge there, and their rounding hid the loss of rows that are not
+    separated."""
     given = problem(56166)
     codes, s = np.unique(given.y, return_inverse=True)[1], np.ones(len(given.y))
     found = infimum(as_float64(given.X), codes, 4, s, given.parameters["fit_intercept"])

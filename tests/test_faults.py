@@ -53,7 +53,7 @@ def write(kind, folder, rows):
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "svm", "csv", "parquet", "feather"])
 def test_files_cut_and_flipped_anywhere(kind, tmp_path):
-    """Rows come of it, or an error that names the file; never anything else."""
+    """A damaged file gives rows, or an error that names it, and nothing else."""
     path, told = write(kind, tmp_path, frame(200))
     whole, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
     damaged = [whole[: len(whole) * i // 20] for i in range(20)]
@@ -75,7 +75,7 @@ def test_files_cut_and_flipped_anywhere(kind, tmp_path):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("kind", ["npy", "csv", "parquet", "chunks"])
 def test_a_number_that_cannot_be_fitted_is_named_wherever_it_is(kind, value, tmp_path):
-    """In the first and the last row and column, and at both sides of the edge of a block."""
+    """It is in the first and the last row and column, and on both sides of the edge of a block."""
     rows = frame(1100)
     for row, column in ((0, 0), (511, 1), (512, 2), (1099, 3)):
         spoiled = rows.copy()
@@ -92,7 +92,7 @@ def test_a_number_that_cannot_be_fitted_is_named_wherever_it_is(kind, value, tmp
 
 
 def test_the_nth_read_or_write_fails(tmp_path, monkeypatch):
-    """Each of them in turn: an OSError, and the next fit has the bits of one without a fault."""
+    """Each of them fails in turn with an OSError, and the next fit has the bits of a fit without faults."""
     monkeypatch.setattr(cache, "RESIDENT", 0.0)
     monkeypatch.setattr(cache, "TOGETHER", 0.0)
     monkeypatch.setattr(stream, "VECTORS", 0.0)

@@ -76,7 +76,7 @@ def test_columns_of_an_array_are_taken_by_their_numbers(tmp_path):
 
 
 def test_columns_of_an_array_may_be_whole_numbers(tmp_path):
-    """They were taken for texts, which raised AttributeError."""
+    """They were taken for texts, which raised an AttributeError."""
     np.save(tmp_path / "x.npy", X)
     table = read_file(tmp_path / "x.npy", features=[2], target=-2, drop=[0])
     np.testing.assert_array_equal(table.X, X[:, [2]])
@@ -87,7 +87,7 @@ def test_columns_of_an_array_may_be_whole_numbers(tmp_path):
 
 @pytest.mark.parametrize("kind", ["csv", "npy"])
 def test_labels_are_not_among_the_features(tmp_path, kind):
-    """A model that is fitted to its labels looks perfect, and is worth nothing."""
+    """A model that is fitted to its labels looks perfect and is worthless."""
     path, names = tmp_path / f"x.{kind}", ["a", "b", "c"] if kind == "csv" else [0, 1, 2]
     pd.DataFrame(X, columns=names).to_csv(path, index=False) if kind == "csv" else np.save(path, X)
     for labels in ({"target": names[1]}, {"weight": names[1]}):

@@ -232,7 +232,7 @@ def test_a_model_of_it_is_saved(tmp_path):
         ({"sample_weight": -np.ones(30)}, "weight"),
     ],
 )
-def test_refusals(change, told):
+def test_arguments_that_are_refused(change, told):
     rng = np.random.default_rng(0)
     given = {"X": rng.normal(size=(30, 2)), "y": [0, 1] * 15} | change
     with pytest.raises(ValueError, match=told):

@@ -60,7 +60,7 @@ def test_a_hessian_of_sparse_rows_is_that_of_dense_ones(levels):
 
 
 def test_the_work_of_a_hessian_counts_entries():
-    """BLAS starts threads for large products only, since they spin while other cores are busy."""
+    """BLAS gets several threads only for large products, since waiting threads take time from other work."""
     X = table(3000, 2, 400)
     question = ask.Curvature(np.zeros(X.shape[1] + 1), ask.SOLVE)
     for given, much in ((X, True), (scipy.sparse.csr_array(X), False)):
@@ -69,7 +69,7 @@ def test_the_work_of_a_hessian_counts_entries():
 
 
 def test_proofs_of_raw_columns_take_blocks_of_classes():
-    """Where a diagonal took many products, each class gets its block of the Hessian."""
+    """A diagonal took many products as a preconditioner; a block of the Hessian for each class takes few."""
     rng = np.random.default_rng(3)
     X = rng.standard_normal((600, 24)) @ rng.standard_normal((24, 24)) * np.logspace(0, 3, 24)
     z = X @ rng.standard_normal((24, 3)) / 3000
@@ -103,7 +103,8 @@ def test_proofs_of_raw_columns_take_blocks_of_classes():
 
 @pytest.mark.parametrize("share, dense", [(0.6, True), (0.15, False)])
 def test_numpy_keeps_a_sample_as_it_would_keep_all_rows(share, dense):
-    """The Hessian of a sparse sample uses BLAS only for its fuller columns; a dense copy is read whole."""
+    """With a sparse sample, only the fuller columns of a Hessian use BLAS; a dense copy would be read
+    whole."""
     rng = np.random.default_rng(5)
     X = rng.standard_normal((900, 20)) * (rng.random((900, 20)) < share)
     objective = Objective.from_arrays(scipy.sparse.csr_array(X), rng.random(900) < 0.4, backend="numpy")

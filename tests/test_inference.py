@@ -84,7 +84,7 @@ def test_covariances_by_longhand(name, sparse, classes, kind):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int64"])
 def test_sums_are_made_in_float64_about_the_means(dtype):
-    """Whatever X is stored as, and however far from zero its columns lie."""
+    """This holds for every dtype of X and for columns far from zero."""
     X, y, groups, s = problem()
     X = np.round(X * [1e3, 1, 1e5, 1] + [0, 0, 1e4, 0]).clip(-3e4, 3e4).astype(dtype)
     clf = fitted(X, y, s, tol=1e-9)
@@ -97,7 +97,7 @@ def test_sums_are_made_in_float64_about_the_means(dtype):
 
 
 def test_columns_whose_parts_of_the_intercept_cancel():
-    """At 1e9 the intercept of centred rows is what nine digits of each product leave."""
+    """At 1e9 the intercept is a difference of products of which nine digits cancel."""
     X, y, groups, _ = problem()
     near, mean = np.round(X, 3), np.full(X.shape[1], 2.0**30)
     clf = fitted(near + mean, y)
@@ -117,7 +117,7 @@ def test_moving_a_column_changes_the_intercept_alone():
 
 
 def test_a_weight_is_a_number_of_observations():
-    """In all but the sandwiches, where rows are what is independent."""
+    """Sandwiches are the exception, since rows are their independent units."""
     X, y, _, _ = problem(m=150, classes=3)
     counts = np.random.default_rng(1).integers(0, 4, len(y))
     short = inference(fitted(X, y, counts), X, y, counts)
@@ -164,7 +164,7 @@ def test_at_most_two_reads(kind, reads, monkeypatch):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_compiled_lanes_give_what_the_plain_body_gives(dtype):
-    """Rows enough for several lanes, with groups across them."""
+    """There are rows for several lanes, and groups that extend across lanes."""
     X, y, groups, s = problem(m=120_000)
     X = np.hstack([X, X[:, :1] ** 2, X[:, :1] * X[:, 3:]]).astype(dtype)
     results = []
@@ -205,7 +205,7 @@ def test_tests_agree_with_each_other():
 @pytest.mark.parametrize("classes, intercept", [(2, True), (2, False), (3, True), (4, False)])
 @pytest.mark.parametrize("dummies", ["auto", ()])
 def test_effects_by_differences(sparse, classes, intercept, dummies):
-    """Means of differences of probabilities, and their errors by differences over the parameters."""
+    """Effects are differences of mean probabilities, and errors come from differences over the parameters."""
     X, y, _, s = problem(m=200, classes=classes)
     X = X - [0, 500, 0, 0] if not intercept else X
     given = scipy.sparse.csr_array(X) if sparse else X
@@ -290,10 +290,8 @@ def test_with_a_penalty_there_is_a_sandwich_and_no_test(classes):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["iid", "CRV1"])
 def test_intervals_cover_what_they_say(kind):
-    """95 ± 1.5 % of 2,000 intervals hold the truth: of independent rows, and of rows in groups.
-
-    Groups repeat each row with its label, so that their rows are as dependent as can be.
-    """
+    """95 ± 1.5 % of 2,000 intervals contain the truth, for independent rows and for rows in groups, which
+    repeat a row with its label."""
     rng, held, truth = np.random.default_rng(7), 0, np.array([-0.4, 0.7, 0.0])
     for _ in range(2000):
         m = 500
@@ -320,7 +318,7 @@ def test_few_groups_are_told():
 
 
 def test_marginal_effects_of_many_rows_in_little_memory():
-    """Four classes of 400,000 rows: nothing has a number for every row, class and column."""
+    """With four classes and 400,000 rows, no array may have a number for every row, class and column."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((400_000, 8)).astype(np.float32)
     X[:, 6:] = X[:, 6:] > 0.3

@@ -47,7 +47,7 @@ def test_a_pickle_leaves_the_rows_behind():
 # -- what is refused -----------------------------------------------------------------------------------------
 
 
-def test_refusals():
+def test_models_and_arguments_that_are_refused():
     X, y, groups, s = problem()
     clf = fitted(X, y)
     with pytest.raises(
@@ -157,7 +157,7 @@ def far_from_zero(m=200):
 
 @pytest.mark.parametrize("solver", ["auto", "newton-cholesky", "newton-cg", "lbfgs"])
 def test_separation_by_a_column_far_from_zero_is_named(solver):
-    """Where rows are nearly told apart, such a column looks like the intercept."""
+    """In rows that are nearly separated, such a column looks like the intercept."""
     X, y = far_from_zero()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -29,7 +29,7 @@ def rows(X, y, s=None):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("classes", [2, 3])
-def test_the_same_as_in_memory(monkeypatch, classes, kind):
+def test_errors_of_a_source_are_those_in_memory(monkeypatch, classes, kind):
     monkeypatch.setattr(packed, "BLOCK", 1 << 12)
     X, y, s, groups = draw(classes)
     s = None if kind == "iid" else s
@@ -48,7 +48,8 @@ def test_the_same_as_in_memory(monkeypatch, classes, kind):
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["memory", "streamed"])
 def test_groups_without_weight_are_no_groups(monkeypatch, streamed):
-    """Rows of weight 0 are as good as left out, and so are groups of nothing else: in the factor too."""
+    """Rows of weight 0 count like absent ones, and so do groups of such rows in the factor for small
+    samples."""
     monkeypatch.setattr(packed, "BLOCK", 1 << 12)
     X, y, s, groups = draw(2)
     s[groups % 3 == 1] = 0

@@ -194,10 +194,8 @@ def test_sums_of_a_sandwich_are_those_of_the_generic_body(stored, beside, meat):
 
 
 def test_the_cache_is_named_by_all_sources(tmp_path):
-    """A change in any file of the folder takes another cache.
-
-    Numba itself looks at a function's own file only.
-    """
+    """A change in any file of the folder leads to another cache; Numba itself looks only at the file of a
+    function."""
     sources = shutil.copytree(
         Path(cpu.__file__).parent, tmp_path / "cpu", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -217,7 +215,7 @@ def test_the_cache_is_named_by_all_sources(tmp_path):
 
 
 def test_nothing_is_cached_beside_the_sources():
-    """What is compiled inside a loop is kept with it: alone, Numba would file it by one source only."""
+    """Functions compiled inside a loop are kept with it, since Numba would file them by one source only."""
     X, y, s, W = draw(50, 3)
     backend = cpu_or_gpu("numba")
     for stored in (X, np.asfortranarray(X)):

@@ -213,10 +213,7 @@ def test_products_of_margins_at_hand_under_sanitizers(sanitized, n):
 
 @emulated
 def test_odd_rows_of_device_arrays_under_sanitizers(sanitized):
-    """Arrays that lie on the device are read where they are.
-
-    Narrower loads read them to the last byte and no further.
-    """
+    """Arrays on the device are read in place, by narrower loads that end at the last byte."""
     _, device = sanitized
     with device as backend:
         for n, first in [(5, 0), (17, 0), (17, 3)]:
@@ -334,10 +331,8 @@ def test_a_misaligned_vector_load_is_caught(monkeypatch):
     ],
 )
 def test_a_32_bit_row_offset_is_caught(fault, repaired):
-    """Rows that lie a billion numbers apart, in memory that is mapped and never used.
-
-    Without the fault they are read.
-    """
+    """Rows lie a billion numbers apart in memory that is mapped but not used; without the fault they are
+    read."""
     source = cuda.source("dense.cu")
     launch = shapes.dense("LossGradient", "uint8", 3, 16)
     m, stride = (3, 1 << 30) if "base" in fault else (6, 1 << 30)
@@ -375,7 +370,7 @@ def test_a_lane_that_leaves_early_is_caught(monkeypatch):
 
 @emulated
 def test_a_factor_from_the_wrong_lane_is_caught(monkeypatch):
-    """A fault that only numbers show: the checks of the passes see it."""
+    """No sanitizer sees this fault; the comparison with exact sums does."""
     planted(monkeypatch, "r * kOwners / kOwned;", "r;")
     got, block, W = one_gradient(None, 33, 100)
     expected = cpu_or_gpu("numpy").run(passes.LossGradient(W, Logistic()), block)

@@ -114,7 +114,7 @@ def test_a_fit_and_its_predictions_copy_nothing(capsys):
 
 @pytest.mark.gpu
 def test_several_models_share_one_copy_by_rows():
-    """Their kernel reads rows, and all of them share its read."""
+    """The kernel of several models reads rows, once for all of them."""
     X, y, _, _ = draw(60, 5, "float32")
     with device(names_of([("float32", 5)], ["Margins"])):
         import cupy
@@ -129,7 +129,8 @@ def test_several_models_share_one_copy_by_rows():
 @compiled
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_90", "sm_120"])
 def test_nothing_spills_and_enough_is_in_flight(architecture):
-    """Of the most columns of a lane, and of the most warps. The newest GPUs put some doubles aside."""
+    """This is checked for the most columns of a lane and for the most warps; the newest GPUs spill some
+    doubles."""
     widths = [("float32", 32), ("float32", 256), ("float32", 512), ("float64", 256), ("float16", 512)]
     names = ["LossGradient", "HessianVector"]
     taken = nvrtc.compile(SOURCE, sorted(names_of(widths, names)), architecture)

@@ -122,10 +122,8 @@ def test_the_largest_blocks_find_registers(machine_code):
 
 @compiled
 def test_nothing_spills_where_speed_counts(machine_code):
-    """The gradient of one output keeps to its registers.
-
-    The rest may put a few values of the whole loop aside.
-    """
+    """The gradient of one output spills no register; other kernels may spill a few values of the whole
+    loop."""
     for architecture in BY_DEFAULT:
         check_spills(
             {kernel: taken for (where, kernel), taken in machine_code.items() if where == architecture},
@@ -182,7 +180,8 @@ def in_flight(taken, launch, n, dtype):
 @pytest.mark.parametrize("dtype", STORED)
 @pytest.mark.parametrize("name", READ)
 def test_registers_leave_enough_loads_in_flight(machine_code, name, dtype):
-    """48 KiB a multiprocessor, which an H200 wants, from the registers that the compiler took."""
+    """An H200 needs 48 KiB in flight per multiprocessor, which follows from the registers that the compiler
+    used."""
     for n in widths_of(dtype, name):
         launch = launch_of(name, dtype, n)
         taken = machine_code["sm_90", launch.kernel]
@@ -262,7 +261,7 @@ def test_instructions_leave_time_for_the_memory(loops, case):
 @with_loops
 @pytest.mark.parametrize("case", [case for case in SLOTS if case[1] == "float32"], ids=str)
 def test_labels_and_weights_are_asked_for_before_the_multiply_adds(loops, case):
-    """A row's formula waits for them, and nothing else is left to do meanwhile."""
+    """The formula of a row waits for them, and no other work is left to hide that."""
     name, dtype, n = case
     loop = loops[launch_of(name, dtype, n).kernel]
     narrow = [i for i, word in enumerate(loop) if re.match(r"LDG(?!.*\.(64|128))", word)]
@@ -273,7 +272,7 @@ def test_labels_and_weights_are_asked_for_before_the_multiply_adds(loops, case):
 @with_loops
 @pytest.mark.parametrize("name, uses", [("LossGradient", 2), ("HessianVector", 3)])
 def test_a_byte_takes_a_permutation_and_a_multiply_add_a_use(loops, name, uses):
-    """It is neither converted nor flushed to zero, and nothing is kept in memory for the second use."""
+    """It is neither converted nor flushed to zero, and nothing is stored for its second use."""
     launch = launch_of(name, "uint8", 1024)
     loop = loops[launch.kernel]
     numbers = launch.rows * launch.vector * -(-1024 // (launch.vector * launch.lanes))
@@ -294,7 +293,7 @@ def test_a_mistake_in_a_kernel_fails_the_compilation():
 
 @pytest.mark.parametrize("name", ["columns.cu", "sparse.cu", "outputs.cu", *SOURCES])
 def test_headers_are_part_of_the_source(name):
-    """CuPy's cache of compiled kernels sees the text alone, so nothing of ours may come by #include."""
+    """CuPy's cache of kernels sees only the text, so that no header of the package may come by #include."""
     text = cuda.source(name)
     assert re.findall(r'#include "(.*)"', text) == ["emulation.h"]  # for the CPU only
     assert not re.findall(r"#include <", text), "headers of CUDA are not part of every installation of CuPy"

@@ -61,7 +61,7 @@ def check(dtype):
 
 @pytest.mark.parametrize("dtype", ["int16", "int64"])
 def test_a_fit_converts_nothing(emulated_kernels, dtype):
-    """X stays where it lies, and no array of its shape is made in another type."""
+    """X stays in place, and no array of its shape is made in another type."""
     if emulated_kernels is None:
         pytest.skip("only the stand-in counts")
     X, y, _, _ = draw(600, 17, dtype)
@@ -83,7 +83,7 @@ def test_a_fit_converts_nothing(emulated_kernels, dtype):
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["int16", "uint16", "int32", "int64"])
 def test_the_least_and_the_greatest_number(emulated_kernels, dtype):
-    """Negated for their second use where that has a digit to spare."""
+    """The number is negated for its second use where its type has a digit to spare."""
     if not EMULATED:
         check_extremes(dtype)
         return

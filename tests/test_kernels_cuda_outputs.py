@@ -197,7 +197,7 @@ def test_one_evaluation_is_a_copy_in_two_launches_a_copy_out_and_one_wait(cupy):
 
 
 def test_sums_are_as_good_as_those_of_floats(cupy):
-    """Beside the kernel of one output, which multiplies floats, at large margins of either sign."""
+    """The reference is the kernel of one output, which multiplies floats, at large margins of both signs."""
     m, n = 700, 20
     X, y, s, W, _ = problem(m, n, 1)
     X, W = X + np.float32(3), W * 8
@@ -230,7 +230,7 @@ def test_huge_margins_give_finite_sums(cupy):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_not_finite_is_not_lost(cupy, bad):
-    """NaN has many bit patterns, and rounding bits as if they were a number turns some into zeros."""
+    """NaN has many bit patterns, some of which become zero if they are rounded like a number."""
     X, y, s, W, V = problem(M, N, 3)
     X[7, 3], s[7] = bad, 1
     if np.isnan(bad):
@@ -301,7 +301,8 @@ def plant(monkeypatch, faulty):
 
 
 def test_tiles_fit_the_devices_that_have_tensor_cores():
-    """An A100 has 163 KiB for a block, an H100 227; where two tiles do not fit the generic body runs."""
+    """A block has 163 KiB on an A100 and 227 on an H100; where two tiles do not fit, the generic body
+    runs."""
     for n in range(8, 1401, 8):
         for k in (3, 16, 20, 32):
             launch = tiles.outputs("LossGradient", "float32", 10**6, n, k, 4, k)

@@ -104,7 +104,7 @@ def test_next_to_nothing_spills_at_the_widest_rows_of_every_mapping(architecture
 
 
 def test_tiles_leave_bytes_enough_in_flight():
-    """Nearly the 48 KiB of a multiprocessor that an H200 wants, beside the tile that is worked on."""
+    """They are nearly the 48 KiB per multiprocessor that an H200 needs, in addition to the tile in use."""
     for dtype in ("float32", "float16"):
         itemsize = ITEM[dtype]
         for n in range(64, 1400, 16 // itemsize):

@@ -145,7 +145,8 @@ def test_the_same_bits_whatever_the_schedule(emulated_kernels):
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_columns_of_every_size_keep_their_digits(dtype, emulated_kernels):
-    """Units are a column's own: sizes over thirty decades, signs that cancel, and a heavy weight."""
+    """Each column has its own unit: sizes extend over thirty decades, signs cancel, and one weight is
+    heavy."""
     X, _, y, s, W = thin(300, 8, "float64", 0.7)
     scale = 10.0 ** np.linspace(-15, 15, 8)
     X, W = (X * scale).astype(dtype), np.append(W[:-1] / scale[:, None], W[-1:], axis=0)
@@ -156,7 +157,8 @@ def test_columns_of_every_size_keep_their_digits(dtype, emulated_kernels):
 
 @emulated
 def test_an_index_of_an_entry_beyond_32_bits():
-    """Rows that lie three billion entries apart in memory that is mapped, never used: zeros in column 0."""
+    """Rows lie three billion entries apart in memory that is mapped but not used, which holds zeros of column
+    0."""
     kernel, grid = shapes.sparse("LossGradient", "int8", 2, 4)
     apart = 3 << 30
     indptr = np.array([apart, apart + 2, apart + 4])
@@ -249,7 +251,7 @@ def test_a_lane_that_leaves_early_is_caught(monkeypatch):
 
 @emulated
 def test_a_sum_that_overflows_is_caught(monkeypatch, emulated_kernels):
-    """Units chosen too small: only numbers show it."""
+    """The units are chosen too small, which only the numbers show."""
     with fake_cupy.in_place_of_cupy(emulated_kernels):
         backend = cpu_or_gpu("cupy")
         monkeypatch.setattr(sys.modules["logreg_accel.backends.cupy.csr"], "_BITS", 70)

@@ -70,7 +70,7 @@ def test_the_quadratic_model_is_solved(name):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_model_is_left_where_weights_gain_little(seed, monkeypatch):
-    """Fewer systems give nearly all of the decrease: the next step of the fit has a new model anyway."""
+    """Fewer systems give nearly all of the decrease, and the next step of the fit has a new model anyway."""
     rng = np.random.default_rng(seed)
     A = rng.standard_normal((200, 60)) * np.logspace(-2, 0, 60)
     A[:, ::3] += 0.9 * A[:, 1::3]
@@ -87,7 +87,7 @@ def test_a_model_is_left_where_weights_gain_little(seed, monkeypatch):
 
 
 def test_a_new_sample_is_drawn_where_it_spares_steps():
-    """A sample of many rows is cheap; one of nearly all rows takes as long as several steps, of which few
+    """A sample of many rows is cheap beside steps; one of nearly all rows takes as long as the few steps that
     are left."""
     here = Point(np.ones(100), 0.5, np.zeros(100), 1e-12)
     start = Start(here.w, n_rows=10**6, n_features=99, entries=99 * 10**6, tol=1e-6)
@@ -102,7 +102,8 @@ def test_a_new_sample_is_drawn_where_it_spares_steps():
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("seed", range(6))
 def test_a_model_with_collinear_columns_is_solved(name, seed):
-    """Columns that add up to another, as one-hot ones do beside an intercept: many minima, of one value."""
+    """Columns that add up to another, such as one-hot columns beside an intercept, have many minima of one
+    value."""
     rng = np.random.default_rng(seed)
     A = (rng.integers(0, 4, 60)[:, None] == np.arange(4)).astype(float)
     A = np.hstack([A, A[:, :2] + A[:, 2:], rng.standard_normal((60, 5)), np.ones((60, 1))])
@@ -117,7 +118,8 @@ def test_a_model_with_collinear_columns_is_solved(name, seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_model_that_rounding_made_indefinite_takes_bounded_work(seed, monkeypatch):
-    """Uncentred float32 columns: it has no minimum, and the search went down it until its steps ran out."""
+    """With uncentred float32 columns it has no minimum, and the search descended until its steps were used
+    up."""
     rng = np.random.default_rng(seed)
     A = rng.standard_normal((40, 60)) + 1e3 * rng.standard_normal(60)
     H = A.T @ A
@@ -144,7 +146,8 @@ def test_a_model_that_rounding_made_indefinite_takes_bounded_work(seed, monkeypa
 @pytest.mark.parametrize("seed", [2, 8, 13, 38])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_columns_far_from_zero_do_not_hide_weights_that_should_leave_it(name, seed):
-    """Rounding kept the slopes of the other weights above any limit, and zeros were never looked at."""
+    """Rounding kept the slopes of the other weights above any limit, so that weights at zero were never
+    checked."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(260, 17)) * 10 ** rng.uniform(-2, 2, 17) + rng.choice([0, 0, 100], 17)
     z = (X - X.mean(axis=0)) / X.std(axis=0) @ rng.normal(size=(17, 4))
@@ -155,7 +158,7 @@ def test_columns_far_from_zero_do_not_hide_weights_that_should_leave_it(name, se
 
 @pytest.mark.parametrize("seed", [2, 7, 11])
 def test_rounding_does_not_keep_the_model_going(seed, monkeypatch):
-    """Columns that differ by the seventh digit: the slope's rounding promises one step after another."""
+    """Columns differ only in the seventh digit, and rounding of the slope promises one step after another."""
     rng = np.random.default_rng(seed)
     X = 10.0 ** rng.uniform(6, 9, 10) * (1 + 1e-7 * rng.standard_normal((500, 10)))
     H, b, l1 = X.T @ X / 2000, X.T @ (0.5 - (rng.random(500) < 0.5)) / 500, np.full(10, 1e-5)
@@ -281,7 +284,8 @@ def test_the_duality_gap_is_above_the_truth(name, l1_ratio, fit_intercept, weigh
 @pytest.mark.parametrize("tol", [1e-3, 1e-6])
 @pytest.mark.parametrize("seed", range(3))
 def test_collinear_columns_are_proven_in_a_handful_of_reads(seed, tol):
-    """One-hot columns, some of them rare, sum to the intercept: no rounding has to be told from curvature."""
+    """One-hot columns, some of them rare, add up to the intercept; rounding need not be told from
+    curvature."""
     rng = np.random.default_rng(seed)
     levels = [rng.zipf(1.5, 8000).clip(max=most) for most in (3, 8, 30)]
     X = np.hstack([column[:, None] == np.unique(column) for column in levels]).astype(np.float32)
@@ -351,10 +355,8 @@ def test_saved_models(tmp_path):
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_statsmodels_answer_for_spector(name):
-    """Its L1 fit with α = 3 on GPA, TUCE and PSI (results_discrete.py, DiscreteL1).
-
-    Two coefficients are zero, and the constant is free.
-    """
+    """The L1 fit with α = 3 on GPA, TUCE and PSI (results_discrete.py, DiscreteL1): two coefficients are
+    zero, and the constant has no penalty."""
     X, y = SPECTOR[:, :3], SPECTOR[:, 3]
     clf = LogisticRegression(C=1 / 3, l1_ratio=1.0, backend=name, tol=1e-10).fit(X, y)
     np.testing.assert_allclose([*clf.intercept_, *clf.coef_[0]], [-4.10271595, 0, 0.15493781, 0], atol=2e-5)

@@ -49,7 +49,8 @@ def test_strings_of_pandas_and_arrow_are_labels(kind):
 @pytest.mark.parametrize("kind", ["list", "tuple", "object", "U", "U0", "category", "str", "arrow", "polars"])
 @pytest.mark.parametrize("order", ["mixed", "sorted"])
 def test_strings_of_any_kind_have_the_classes_and_codes_of_a_sort(kind, order):
-    """So are the counts; unused categories, and classes that a sample of the labels lacks, change nothing."""
+    """Counts are the same, too; unused categories, and classes that a sample of the labels lacks, change
+    nothing."""
     names = np.array(["b", "ä", "abc", "c"], dtype=object)[np.random.default_rng(0).integers(0, 3, 5000)]
     names[4321] = "c"
     names = np.sort(names) if order == "sorted" else names
@@ -119,7 +120,7 @@ def test_numbers_have_the_classes_codes_and_counts_of_a_sort(dtype, labels):
 
 @pytest.mark.parametrize("y", [np.arange(40), np.linspace(0, 1, 40), np.repeat([1.5, 2.5, 3.5], 9)])
 def test_numbers_that_may_be_no_labels_are_treated_as_before(y):
-    """More classes than half the rows are for scikit-learn to judge; fractions are a regression target."""
+    """scikit-learn judges more classes than half the rows, and fractions are a regression target."""
     if y.dtype.kind == "f":
         with pytest.raises(ValueError, match="Unknown label type|continuous"):
             encode_labels(y)

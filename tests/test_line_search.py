@@ -12,7 +12,7 @@ from logreg_accel.solvers.questions import LineMinimum
 @pytest.mark.parametrize("kink", [1e-4, 0.01, 0.3])
 @pytest.mark.parametrize("slope_beyond", [0.009, 0.5, 5.0])
 def test_the_point_found_lies_below_the_start(kink, slope_beyond):
-    """Beyond the minimum a slope of less than 1 % of the first one says nothing of the value."""
+    """Beyond the minimum, a slope of less than 1 % of the first one does not bound the value."""
     width = kink / 10
 
     def rise(t):
@@ -31,7 +31,7 @@ def test_the_point_found_lies_below_the_start(kink, slope_beyond):
 
 @pytest.mark.parametrize("lowest", [0.003, 0.4, 1.0, 7.0])
 def test_what_is_known_of_the_end_spares_an_evaluation(lowest):
-    """A line through both slopes is right about a parabola at once; the minimum may lie beyond the end."""
+    """On a parabola a line through both slopes gives the minimum at once, which may lie beyond the end."""
     asked = []
 
     def slope_and_curvature(t):
@@ -52,7 +52,7 @@ def test_ends_that_are_known_wrongly_cost_evaluations_alone():
 
 @pytest.mark.parametrize("size", [1e-3, 1e-12, 1e-40, 1e-131])
 def test_a_step_too_long_by_many_magnitudes(size):
-    """Where rows have no curvature; halvings alone were given up at 1e-18 of the step."""
+    """Rows have no curvature there, and halvings ended at 1e-18 of the step."""
 
     def slope_and_curvature(t):
         rise = np.tanh(t / size - 2)
@@ -70,14 +70,14 @@ def test_a_line_without_a_minimum_is_followed_far():
 
 
 def test_very_wide_data_are_trained():
-    """A first step far too long ended at a point above the start, and the fit at zero."""
+    """A first step that was far too long ended at a point above the start, and the fit at zero."""
     X = np.random.default_rng(0).standard_normal((100, 60_000), dtype=np.float32)
     clf = LogisticRegression(backend="numpy", solver="lbfgs").fit(X, X[:, 0] > 0)
     assert clf.status_ == "converged" and clf.score(X, X[:, 0] > 0) == 1
 
 
 def test_a_step_below_the_rounding_of_values_is_not_searched_along(monkeypatch):
-    """Its slopes are rounding as well, and took sixty evaluations to look at."""
+    """Its slopes are rounding as well, and took sixty evaluations."""
     X, y = load_breast_cancer(return_X_y=True)
     objective = Objective.from_arrays(X.astype(np.float32), y, C=1.0, backend="numpy")
     asked, answer = [], objective.answer
@@ -94,7 +94,7 @@ def test_a_step_below_the_rounding_of_values_is_not_searched_along(monkeypatch):
 
 
 def test_a_line_of_next_to_no_curvature_is_no_warning():
-    """Large offsets saturate all rows: Newton's step along the line overflows."""
+    """Large offsets saturate all rows, so that Newton's step along the line overflows."""
 
     def slope_and_curvature(t):
         return np.float64(-1.0 if t < 3 else 1.0), np.float64(1e-309)

@@ -37,7 +37,8 @@ def test_formulas_keep_their_digits(margin, y, sign):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("y", [0, 1])
 def test_derivatives_along_a_line_are_those_of_the_margins(y, dtype):
-    """The slope keeps its digits; a curvature is off by no more than the rounding of the slope that it is."""
+    """The slope keeps its digits; the error of a curvature is at most the rounding of the slope from which it
+    is computed."""
     z = np.concatenate([MARGINS, np.negative(MARGINS)]).astype(dtype)[:, None]
     d = np.linspace(-3, 2, len(z)).astype(dtype)[:, None]
     slope, curvature = Logistic().line_terms(z, np.full(len(z), y), d)

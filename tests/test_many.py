@@ -51,7 +51,7 @@ def test_a_model_of_many_is_its_single_fit(solver, monkeypatch):
 
 
 def test_wide_sparse_rows_follow_the_path():
-    """Every C has the solver of its single fit, and what its neighbours point at saves reads."""
+    """Every C has the solver of its single fit, and an extrapolation from its neighbours saves reads."""
     rng = np.random.default_rng(0)
     X = scipy.sparse.random_array((600, 900), density=0.02, rng=rng, format="csr")
     X = scipy.sparse.csr_array(X.multiply(1 / np.sqrt(X.multiply(X).sum(axis=1) + 1e-12)[:, None]))
@@ -282,9 +282,8 @@ BUSY = "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: 
 
 
 def test_memory_of_a_cross_validation():
-    """Vectors of all models, margins and rows of what candidates hold out, and margins of four models; at any
-    number of threads, and beside processes that hold them up.
-    """
+    """It takes vectors of all models, margins, the held-out margins of all candidates, and margins of four
+    models, at any number of threads."""
     rng = np.random.default_rng(0)
     m, n = 150_000, 20
     X = rng.standard_normal((m, n), dtype=np.float32)

@@ -123,7 +123,7 @@ def test_metadata_that_nobody_asks_for_are_refused_as_there(settings, given):
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_scores_of_a_class_that_a_split_lacks_are_those_of_the_optimum(fit_intercept):
-    """With an intercept its probability is zero there; scikit-learn's depends on when its solver stops."""
+    """With an intercept its probability is zero there; scikit-learn's depends on where its solver stops."""
     X, y = draw(300, 6, 4)
     late = np.argsort(y == 3, kind="stable")
     X, y, rows = X[late], y[late], np.arange(300)

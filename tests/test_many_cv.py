@@ -168,7 +168,8 @@ def test_without_a_refit_the_best_of_each_split_are_averaged():
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_paths_of_several_classes_are_the_weights_of_single_fits(l1_ratio, fit_intercept):
-    """With their zeros: weights that are shifted together predict the same, but are no optimum under L1."""
+    """Zeros are kept: weights that are shifted together give the same predictions but are no optimum under
+    L1."""
     X, y = load_iris(return_X_y=True)
     template = LogisticRegression(C=0.3, l1_ratio=l1_ratio, fit_intercept=fit_intercept, tol=1e-12)
     cv, options = list(StratifiedKFold(3).split(X, y)), {"fit_intercept": fit_intercept, "tol": 1e-12}

@@ -98,7 +98,7 @@ def test_splits_know_offsets_and_names_of_columns(name):
         ({"standardize": "yes"}, "expected True or False"),
     ],
 )
-def test_refusals(given, told):
+def test_options_that_are_refused(given, told):
     X, y, _, _ = draw()
     for fit in (logistic_regression_path, fit_many):
         with pytest.raises(ValueError, match=told):
@@ -111,7 +111,7 @@ def test_refusals(given, told):
 
 
 def test_rows_whose_loss_underflows_prove_nothing_and_break_nothing():
-    """Far out along the direction that separates them, float64 leaves no loss at all."""
+    """Far along a direction that separates them, float64 leaves no loss at all."""
     X = [[0.0, 0.3034684, 0.3687547, -0.7784402], [0.0, 1.0047703, -1.3675472, -0.06118263]]
     X = scipy.sparse.csr_array(np.array([*X, [0.0, -0.01833192, 0.43507907, -1.432688]], dtype=np.float32))
     weights = [9.83723128e-06, 1.06619424e-01, 1.89067991e-08]

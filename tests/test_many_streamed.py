@@ -80,7 +80,7 @@ def test_a_choice_is_that_in_memory(kind):
 
 
 def test_held_out_margins_that_memory_has_no_room_for(monkeypatch):
-    """Mean losses are added up block by block; other scores take as many reads as margins take room."""
+    """Mean losses are summed block by block; other scores take as many reads as their margins need."""
     X, y, _ = problem("float64")
     for scoring, more in (("roc_auc", 5), ("neg_log_loss", 0)):
         clf = LogisticRegressionCV(Cs=4, cv=3, scoring=scoring)

@@ -126,7 +126,8 @@ def test_scikit_learns_class_under_the_patch(patched, settings, data):
 @modern
 @pytest.mark.parametrize("l1_ratio", [0, 1])
 def test_liblinear_without_an_intercept_is_fitted_here(patched, l1_ratio):
-    """With one it penalises it; several shares are an elastic net, which it refuses."""
+    """With an intercept, liblinear penalises it; and several values of l1_ratio are an elastic net, which it
+    refuses."""
     A, y = load_breast_cancer(return_X_y=True)
     A = (A - A.mean(axis=0)) / A.std(axis=0)
     settings = {
@@ -170,7 +171,7 @@ def test_a_choice_is_cloned_and_set_like_any_estimator():
 
 
 def test_tiny_folds_whose_classes_have_no_curvature_warn_of_nothing_else():
-    """A class that a split lacks has next to no curvature, beside the others no more than rounding."""
+    """A class that a split lacks has next to no curvature, which beside the others is rounding."""
     rng = np.random.default_rng(3)
     A, y = rng.normal(size=(24, 3)) * [0.1, 1, 10], np.repeat(np.arange(4), 6)
     with warnings.catch_warnings():
@@ -183,7 +184,7 @@ def test_tiny_folds_whose_classes_have_no_curvature_warn_of_nothing_else():
 
 @pytest.mark.parametrize("kind", ["Int64", "boolean", "text", "category"])
 def test_missing_labels_of_a_frame(kind):
-    """What pandas has for them in its own dtypes, beside numbers and texts."""
+    """pandas has NA and NaT in its own dtypes, beside numbers and texts."""
     pandas = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 3))

@@ -22,7 +22,7 @@ from logreg_accel.solvers.memory import Shape, needed
 )
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_a_fit_keeps_nothing_of_x(backend, what):
-    """Its memory is free as soon as the caller lets go of it, before Python looks for circles."""
+    """Its memory is free as soon as the caller drops X, before Python collects circular references."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((2000, 6))
     X = scipy.sparse.csr_array(X * (X > 0)) if what == "sparse" else X
@@ -57,7 +57,7 @@ def test_every_solver_says_what_it_needs(name):
 
 
 def test_a_hessian_that_does_not_fit_is_refused_by_its_size(monkeypatch):
-    """A Hessian of 4,200 parameters takes three times 141 MB; 100 MB are there."""
+    """A Hessian of 4,200 parameters takes 141 MB three times, and 100 MB are available."""
     with_bytes(monkeypatch, 10**8)
     X, _, _, _ = draw(300, 20)
     y = np.arange(300) % 200
@@ -70,7 +70,7 @@ def test_a_hessian_that_does_not_fit_is_refused_by_its_size(monkeypatch):
 
 
 def test_auto_takes_what_fits():
-    """A Hessian of 4,550 parameters takes half a gigabyte; products take vectors."""
+    """A Hessian of 4,550 parameters takes half a gigabyte, whereas products take vectors."""
     sizes = {"n_features": 90, "n_rows": 500_000, "nbytes": 4 * 90 * 500_000, "n_outputs": 50}
     shape = Shape(500_000, 90, 50, sizes["nbytes"])
     _, roomy, _ = resolve_solver("auto", **sizes)
@@ -88,7 +88,7 @@ def test_nothing_is_asked_where_nobody_knows(monkeypatch):
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
 def test_a_look_at_very_many_columns_is_asked_for(monkeypatch, l1_ratio):
-    """A stray index of 2e9 in a file made a vector of 16 GB before anything was asked."""
+    """A wrong index of 2e9 in a file led to a vector of 16 GB before memory was checked."""
     with_bytes(monkeypatch, 10**8)
     X = scipy.sparse.csr_array((np.ones(3), ([0, 1, 2], [0, 19_999_999, 1])), shape=(3, 20_000_000))
     monkeypatch.setattr("logreg_accel.fitting.seen_of", lambda *_: pytest.fail("X was looked at"))
@@ -97,7 +97,7 @@ def test_a_look_at_very_many_columns_is_asked_for(monkeypatch, l1_ratio):
 
 
 def test_samples_of_sparse_rows_are_asked_for(monkeypatch):
-    """Its metric is a square matrix of the features, however few the entries are."""
+    """The metric is a square matrix of the features, however few entries there are."""
     shape = Shape(25_000, 9_000, 1, 40_000_000)
     assert needed(solvers.newton_cholesky(), shape) > 8 * 9_000**2
     with_bytes(monkeypatch, 10**8)
@@ -126,7 +126,7 @@ def test_the_limit_of_a_container_counts(tmp_path, most, used, there):
 
 
 def test_sums_of_lanes_take_a_part_of_x():
-    """They were 2.1 GB beside 763 MB for a hundred rows of two million numbers."""
+    """They took 2.1 GB beside 763 MB for a hundred rows of two million numbers."""
     for m, n, k in ((100, 200_000, 1), (4000, 30_000, 5), (1_000_000, 20, 1)):
         X = as_matrix(np.broadcast_to(np.float32(0), (m, n)))
         assert lanes.count(X, k) == 1 or lanes.count(X, k) * 8 * n * k <= X.nbytes / 2

@@ -300,6 +300,6 @@ def test_parameters_of_any_number_type_come_back(tmp_path):
 
 
 def test_settings_are_named_by_their_own_type(tmp_path):
-    """Not by what the last fit took."""
+    """The name is not that of the solver that the last fit used."""
     fitted().set_params(solver=solvers.sgd(step=0.5)).save(tmp_path / "m")
     assert load(tmp_path / "m").solver == solvers.sgd(step=0.5)

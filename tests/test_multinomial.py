@@ -56,7 +56,8 @@ def test_formulas_keep_their_digits(z, y):
 @pytest.mark.parametrize("gap", [1.0, 20.0, 40.0, 80.0])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_curvature_keeps_its_digits(dtype, gap):
-    """One class ahead by `gap`: 1 − p of it, and what is left of a product, are sums of small numbers."""
+    """One class is ahead by `gap`: 1 − p of it, and differences of products, are computed as sums of small
+    numbers."""
     z, u = np.array([[gap, 0.0, 0.0]], dtype=dtype), np.array([[3.0, 1.0, -2.0]], dtype=dtype)
     t = np.exp(-gap)
     total, loss, rtol = 1 + 2 * t, Multinomial(3), 200 * np.finfo(dtype).eps
@@ -173,7 +174,7 @@ def test_own_blocks_are_those_of_the_hessian():
     "solver", [solvers.newton_cg(by_class_mean=True, factored_up_to=0), "newton-cholesky"]
 )
 def test_classes_of_few_rows(solver, monkeypatch):
-    """Blocks of their own, in place of the mean, where classes are of very different size."""
+    """Classes of very different size have blocks of their own in place of the mean."""
     monkeypatch.setattr(newton, "_FACTORED_UP_TO", 0)
     monkeypatch.setattr(newton, "_PRODUCTS", 1)
     rng = np.random.default_rng(5)
@@ -191,7 +192,8 @@ def test_classes_of_few_rows(solver, monkeypatch):
 
 @pytest.mark.parametrize("C", [1.0, np.inf])
 def test_rare_classes_of_columns_as_they_come(C, monkeypatch):
-    """Dollars and shares, one class of nearly all rows: a step by blocks of their own is nearly Newton's."""
+    """With columns such as dollars and shares, and one class of nearly all rows, a step by blocks is nearly
+    Newton's."""
     monkeypatch.setattr(newton, "_FACTORED_UP_TO", 0)
     rng = np.random.default_rng(7)
     X = np.exp(rng.standard_normal((4000, 40)) + rng.uniform(-3, 9, 40))
@@ -223,10 +225,8 @@ def _noting(answer, asked):
     ],
 )
 def test_passes_within_the_rounding_of_their_sums(name, dtype, k):
-    """Against float64, relative to the sums of magnitudes.
-
-    An error in a margin counts with the residual that it moves.
-    """
+    """Errors are relative to sums of magnitudes in float64; an error in a margin counts with the residual
+    that it changes."""
     X, y, s = problem(1003, 13, k, dtype)
     dtype = compute_dtype(X.dtype)
     backend, loss = cpu_or_gpu(name), Multinomial(k)
@@ -350,7 +350,8 @@ def test_separable_classes_without_a_penalty():
 
 
 def test_a_mean_of_the_classes_blocks_saves_products():
-    """With columns that are correlated the diagonal says little, and classes have much in common."""
+    """Where columns are correlated, the diagonal is a poor preconditioner, and classes have much in
+    common."""
     rng = np.random.default_rng(5)
     mixed = np.linalg.qr(rng.standard_normal((40, 40)))[0]
     X = rng.standard_normal((2000, 40)) * np.logspace(0, -2, 40) @ mixed
@@ -378,7 +379,7 @@ def test_blocks_made_together_are_the_blocks_made_one_by_one(m, weighted, monkey
 
 
 def test_labels_that_hardly_repeat_are_still_warned_about():
-    """Whole numbers are looked at once, but what scikit-learn says of them stays."""
+    """Whole numbers are counted at once, and scikit-learn's warning about them stays."""
     X = np.random.default_rng(0).standard_normal((24, 2))
     with pytest.warns(UserWarning, match="unique classes is greater than 50%"):
         LogisticRegression().fit(X, np.arange(24) // 1.5 // 1)

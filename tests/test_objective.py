@@ -154,7 +154,7 @@ def test_an_optimiser_from_elsewhere_gets_there(name):
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_margins(name):
+def test_margins_are_products_with_x(name):
     objective, w = problem(backend=name)
     X = draw(300, 7)[0]
     np.testing.assert_allclose(objective.margins(w), X @ w[:-1] + w[-1], rtol=1e-12, atol=1e-13)

@@ -120,7 +120,7 @@ def test_an_offset_that_is_a_column_takes_its_weight_away():
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_inference_beside_an_offset(classes):
-    """The null model has an intercept and the offset; a fit without other columns finds it, too."""
+    """The null model has an intercept and the offset; a fit without other columns has the same likelihood."""
     X, y, offset, s = problem(classes)
     clf = LogisticRegression(C=np.inf, tol=1e-13).fit(X, y, s, offset=offset)
     result = inference(clf, X, y, s, offset=offset, vcov="HC1")
@@ -135,7 +135,7 @@ def test_inference_beside_an_offset(classes):
 
 
 def test_large_offsets_do_not_look_like_separation():
-    """Every row far on its side by its offset alone proves nothing about X."""
+    """Rows that are far on their side by the offset alone prove nothing about X."""
     X, y, _, _ = problem(m=300)
     clf = LogisticRegression(C=np.inf, tol=1e-6).fit(X, y, offset=np.where(y == 1, 25.0, -25.0))
     assert clf.status_ != "separable"
@@ -144,7 +144,8 @@ def test_large_offsets_do_not_look_like_separation():
 @pytest.mark.parametrize("options", [{}, {"bounds": ([-np.inf, 0], [np.inf, 1e-5])}], ids=["", "bounds"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_separation_is_seen_beside_offsets(classes, options):
-    """Weights without a penalty grew until F was 0 in float64 and "converged"; nobody was warned."""
+    """Weights without a penalty used to grow until F was 0 in float64 and the status "converged", without a
+    warning."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(6, 2))
     y = np.argsort(np.argsort(X[:, 0])) * classes // 6
@@ -190,7 +191,7 @@ def test_offsets_that_are_refused(offset, words):
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("solver", ["newton-cg", "newton-cholesky"])
 def test_offsets_that_leave_next_to_no_curvature_fail_no_fit(solver):
-    """Products along directions that were not finite were told as an overflow of X."""
+    """Products along directions that were not finite were reported as an overflow of X."""
     rng = np.random.default_rng([5, 58])
     m, _ = int(rng.integers(20, 200)), rng.random()
     X, size, _ = rng.standard_normal((m, 3)), 10.0 ** rng.integers(6, 11), rng.choice([0, 1])
@@ -206,7 +207,7 @@ def test_offsets_that_leave_next_to_no_curvature_fail_no_fit(solver):
 @pytest.mark.parametrize("options", [{"C": np.inf}, {"l1_ratio": 1.0}, {"C": np.inf, "solver": "newton-cg"}])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_nobody_is_warned_of_what_overflows_on_the_way(options, classes):
-    """Where offsets leave no curvature, steps are endless: an estimate, or the ends of a step, may be inf."""
+    """Offsets leave no curvature, so that an estimate, or the ends of a step, may be infinite."""
     for seed in range(6):
         rng = np.random.default_rng(seed)
         X = rng.integers(-1, 2, (4, 3)).astype(float)
@@ -217,7 +218,7 @@ def test_nobody_is_warned_of_what_overflows_on_the_way(options, classes):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_rounding_of_large_offsets_is_part_of_the_bound(seed):
-    """Margins of 1e4 are off by 1e-12, and so may values be that the proof compares."""
+    """Margins of 1e4 have errors of 1e-12, and so may the values that the proof compares."""
     rng = np.random.default_rng(seed)
     X, y, offset = rng.normal(size=(200, 3)), rng.integers(0, 3, 200), rng.normal(size=(200, 3))
     offset += 1e4 * (rng.random((200, 1)) < 0.3)

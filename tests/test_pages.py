@@ -42,7 +42,7 @@ def test_the_readme_is_read_in_two_minutes():
 
 @pytest.mark.parametrize("name", [name for name in logreg_accel.__all__ if not name.startswith("_")])
 def test_every_parameter_is_documented(name):
-    """help() of a public name says what it is, and what each of its parameters means."""
+    """help() of a public name says what it is and what each of its parameters means."""
     public = getattr(logreg_accel, name)
     told = inspect.getdoc(public)
     assert told and told.splitlines()[0].endswith((".", "::"))

@@ -39,7 +39,8 @@ def fitted(X, y, **options):
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_draws_take_no_read_of_their_own(classes, weighted):
-    """All but the first one, which nothing goes before: of small blocks it reads nearly all pieces."""
+    """The exception is the first draw, before which there is no read; with small blocks it reads nearly all
+    pieces."""
     X, y = problem(classes, strength=0.3)  # the first sample carries over: it need not grow
     s = np.random.default_rng(1).uniform(0.5, 2, M) if weighted else None
     model = fitted(X, y, s=s)
@@ -50,7 +51,7 @@ def test_draws_take_no_read_of_their_own(classes, weighted):
 
 @pytest.mark.parametrize("ordered", [False, True])
 def test_what_is_gathered_decides_no_bit(ordered, monkeypatch):
-    """Nor does it where rows are ordered by class, so that blocks have more mass than was expected."""
+    """This holds also where rows are ordered by class, so that some blocks have more mass than expected."""
     X, y = problem(3, ordered)
     model = fitted(X, y)
     for share in (0.002, 0.9):
@@ -67,7 +68,7 @@ def test_what_is_gathered_decides_no_bit(ordered, monkeypatch):
 @pytest.mark.parametrize("name", ["numpy", "numba"])
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
 def test_what_is_gathered_are_the_rows_that_are_drawn(name, layout, monkeypatch):
-    """A draw reads nothing more than codes and weights; what is gathered is hardly more than drawn."""
+    """A draw reads only codes and weights in addition, and hardly more rows are gathered than drawn."""
     X, y = problem()
     X = scipy.sparse.csr_array(X) if layout == "sparse" else X
     with opened(chunked(X, y)) as streamed:
@@ -91,7 +92,7 @@ def test_what_is_gathered_are_the_rows_that_are_drawn(name, layout, monkeypatch)
 
 @pytest.mark.parametrize("size", [3000, 11_000])
 def test_draws_of_many_rows_are_gathered(size):
-    """Heavy rows are certain there, so that more of the light ones are drawn than of few rows."""
+    """In such draws heavy rows are certain, so that a larger share of the light ones is drawn."""
     X, y = problem()
     X *= np.random.default_rng(2).lognormal(sigma=2, size=(M, 1)).astype(np.float32)
     with opened(chunked(X, y)) as streamed:
@@ -120,7 +121,8 @@ def test_rows_of_which_some_were_gathered():
 
 
 def test_rows_without_mass_are_not_gathered():
-    """Margins so large that no row has any curvature: draws are even, and read what they take."""
+    """Margins are so large that no row has any curvature, so that rows are drawn evenly and read when
+    needed."""
     X, y = problem()
     with opened(chunked(X, y)) as streamed:
         rows, loss = StreamRows(streamed, cpu_or_gpu("numpy")), loss_of(2)

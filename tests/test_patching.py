@@ -62,7 +62,7 @@ def apart(**settings):
     ],
     ids=str,
 )
-def test_the_same_answers(settings, caplog):
+def test_patched_fits_have_scikit_learns_answers(settings, caplog):
     fit = LogisticRegression(**settings).fit(X, Y)
     assert by_us(caplog) == [True] and type(fit) is LogisticRegression
     peer = apart(**settings).fit(X, Y)
@@ -112,7 +112,7 @@ def test_float32_stays_and_integers_become_float64():
         ({"solver": "liblinear", "dual": True, "fit_intercept": False, "random_state": 0}, "dual=True"),
     ],
 )
-def test_what_means_something_else_stays(settings, reason, caplog):
+def test_settings_that_mean_something_else_are_left_to_scikit_learn(settings, reason, caplog):
     fit = LogisticRegression(**settings).fit(X, Y)
     assert by_us(caplog) == [False] and reason in caplog.text
     assert (fit.coef_ == apart(**{"tol": 1e-4, "max_iter": 100, **settings}).fit(X, Y).coef_).all()
@@ -210,8 +210,9 @@ def test_frames_keep_their_dtype():
     assert LogisticRegression().fit(frame.astype(np.float64), Y).coef_.dtype == np.float64
 
 
-def test_whoever_imported_the_class_before(caplog):
-    """A pipeline, a search over copies, a pickle, a warm start."""
+def test_a_class_that_was_imported_before_is_patched_too(caplog):
+    """A pipeline, a search that clones it, a pickle and a warm start use the class that was imported before
+    the patch."""
     search = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [0.1, 1.0]}, cv=2
     ).fit(X, Y)
@@ -222,7 +223,7 @@ def test_whoever_imported_the_class_before(caplog):
     assert (warm.fit(X, Y).n_iter_ <= 3).all()
 
 
-def test_it_is_done_once_and_undone():
+def test_the_patch_is_applied_once_and_undone():
     before = LogisticRegression.fit
     patch_sklearn()
     assert LogisticRegression.fit is before
@@ -272,7 +273,7 @@ def test_a_script_chooses_a_backend_and_failed_fits_are_told(tmp_path):
 
 @pytest.mark.slow
 def test_scikit_learns_own_tests_pass_under_the_patch(tmp_path):
-    """At least 95 % of them; the others ask for the trajectory of a solver, or for looser optima."""
+    """At least 95 % pass; the others test the steps of a solver, or expect looser optima."""
     (tmp_path / "patched.py").write_text("import logreg_accel\nlogreg_accel.patch_sklearn()\n")
     tests = ["--pyargs", "sklearn.linear_model.tests.test_logistic", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(

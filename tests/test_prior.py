@@ -39,7 +39,7 @@ def test_the_prior_moves_margins_by_its_formula(classes, sample_weight, tmp_path
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_class_weights_are_undone(classes, dtype):
-    """Of a right model, the corrected probabilities are those of a fit without class weights, about."""
+    """With a true model, corrected probabilities are about those of a fit without class weights."""
     X, y = problem(classes, m=40_000)
     X = X.astype(dtype)
     plain = LogisticRegression(C=np.inf).fit(X, y)

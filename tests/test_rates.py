@@ -12,7 +12,7 @@ from logreg_accel.many.rates import accuracy, roc_auc
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("digits", [1, 6])
 def test_rates_are_those_of_scikit_learn(weighted, dtype, digits):
-    """Also with equal margins and zero weights; a sum of m weights is rounded by up to m units in the last
+    """Margins may be equal and weights zero; a sum of m weights is rounded by up to m units in the last
     place."""
     rng = np.random.default_rng(digits)
     for m in (2, 3, 50, 400):

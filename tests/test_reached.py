@@ -22,7 +22,7 @@ def powers(m):
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 @pytest.mark.parametrize("C", [np.inf, 1e6])
 def test_weights_of_nearly_collinear_columns_are_rounded_together(solver, C):
-    """Rounded one by one at each step, they stopped at 1e-5."""
+    """Where each was rounded at every step, fits stopped at 1e-5."""
     X, told = powers(300)
     clf = LogisticRegression(C=C, solver=solver, backend="numpy").fit(X, told > 20)
     assert clf.coef_.dtype == np.float32 and clf.suboptimality_bound_ <= 1e-6
@@ -40,7 +40,7 @@ def test_what_all_classes_have_in_common_is_not_rounded():
 @pytest.mark.parametrize("tol", [1e-4, 1e-8])
 @pytest.mark.parametrize("case", ["powers", "a common factor"])
 def test_steps_under_l1_do_not_creep(case, tol):
-    """Models lose the curvature along nearly collinear columns: a thousand steps and more were taken."""
+    """Models lose the curvature along nearly collinear columns, and fits took more than a thousand steps."""
     X, told = powers(300)
     X, C = X.astype(np.float64), 1.0
     if case == "a common factor":
@@ -57,7 +57,7 @@ def test_steps_under_l1_do_not_creep(case, tol):
 
 
 def test_a_step_of_signs_ends_where_it_has_to():
-    """... at a weight that becomes zero, exactly, where it would gain less beyond."""
+    """It ends where a weight becomes exactly zero, beyond which it would gain less."""
     X, told = powers(50)
     objective = Objective.from_arrays(X[:, :2].astype(np.float64) - 20, told > 20, C=1e3, fit_intercept=False)
     l1, here = np.array([0.0, 1e6]), objective.answer(Evaluate(np.array([1.0, 1e-3])))

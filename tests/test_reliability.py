@@ -55,7 +55,7 @@ def test_ctrl_c_in_the_certificate_keeps_the_model(solver, kinds):
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs", "newton-cg", "newton-subsampled", "row-space", "sgd"])
 def test_ctrl_c_at_any_answer_keeps_the_best_model(solver):
-    """Whatever answer it falls into, a model comes back that is no worse than the start."""
+    """Whichever answer it interrupts, the model is no worse than the start."""
     X, y, _, _ = draw(*((40, 90) if solver == "row-space" else (4000, 3)))
     objective = Objective.from_arrays(X, y)
     at_zero = objective.value_and_gradient(np.zeros(objective.size))[0]
@@ -90,7 +90,8 @@ def test_ctrl_c_in_the_bound_sets_the_attributes_and_raises(monkeypatch):
 
 @pytest.mark.slow
 def test_suites_that_run_in_the_background_do_not_hang():
-    """SIGINT is ignored there, as under nohup: the test of Ctrl-C restores it and bounds every wait."""
+    """SIGINT is ignored there, as under nohup, so that the test of Ctrl-C restores it and limits every
+    wait."""
     here = os.path.dirname(__file__)
     test = os.path.join(here, "test_cli_errors.py")
     command = [sys.executable, "-m", "pytest", "-q", test, "-k", "test_ctrl_c", "-p", "no:cacheprovider"]
@@ -106,7 +107,7 @@ def test_suites_that_run_in_the_background_do_not_hang():
 
 @pytest.mark.parametrize("name", ["numpy", "numba"])
 def test_n_threads_holds_for_an_objective_on_its_own(name, monkeypatch):
-    """BLAS keeps to it inside every answer and has its threads back after it."""
+    """BLAS is limited inside every answer and has its threads again after it."""
     X, y, _, W = draw(2000, 8)
     objective = Objective.from_arrays(X, y, backend=name, n_threads=1)
 
@@ -138,7 +139,8 @@ def quietly(call, *arguments, **options):
 
 @pytest.mark.parametrize("refused", ["X", "y", "solver", "nan"])
 def test_partial_fit_goes_on_after_a_fit_that_was_refused(refused):
-    """What is refused leaves no trace: neither the weights of the rows nor what partial_fit goes on from."""
+    """A refused call changes neither the weights of the rows nor the state that partial_fit continues
+    from."""
     X, y, _, _ = draw(600, 3)
     models = [LogisticRegression(solver="sgd", max_iter=3, C=0.01) for _ in range(2)]
     for model in models:
@@ -188,7 +190,7 @@ def test_a_fit_that_is_refused_leaves_the_last_model():
 
 
 def test_ctrl_c_before_there_is_a_model_leaves_no_trace(monkeypatch):
-    """Neither the number of features of the refit nor the classes of a first part stay behind."""
+    """Neither the number of features of a refit nor the classes of a first part stay."""
     X, y, _, _ = draw(100, 3)
     monkeypatch.setattr(small, "suits", lambda *_: False)
     fitted = LogisticRegression().fit(X, y)
@@ -210,7 +212,7 @@ def test_ctrl_c_before_there_is_a_model_leaves_no_trace(monkeypatch):
 
 
 def test_the_point_that_the_certificate_was_looking_at_is_kept():
-    """A budget that ends inside the certificate does not lose what was accepted."""
+    """A budget that ends inside the certificate does not lose the accepted point."""
     X, y, _, _ = draw(3000, 4)
     objective = Objective.from_arrays(X, y)
     whole = run(objective, solvers.lbfgs())

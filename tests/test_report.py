@@ -102,7 +102,7 @@ def contrast(one, other):
 
 
 def test_a_page_is_for_every_reader(table, tmp_path):
-    """What a checker of accessibility looks at: contrast in both schemes, headings, landmarks, names."""
+    """An accessibility checker looks at contrast in both schemes, headings, landmarks and names."""
     path = tmp_path / "page.html"
     options = ("--target", "<i>target</i>", "--model", tmp_path / "m", "--test-size", 0.3, "--quiet")
     assert run("train", table, *options, "--report", path) == 0

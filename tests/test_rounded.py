@@ -60,7 +60,7 @@ def test_arrays_have_the_numbers_of_columns(layout):
 
 
 def test_frames_whose_columns_are_numbered():
-    """Fewer rows than columns, so that a number of a column would be no row."""
+    """There are fewer rows than columns, so that the number of a column is not that of a row."""
     frame = pd.DataFrame(np.arange(48).reshape(6, 8))
     frame[7] += (1 << 60) + 1
     frame[9] = np.linspace(-1, 1, 6) ** 2
@@ -71,7 +71,7 @@ def test_frames_whose_columns_are_numbered():
 
 
 def test_sources_tell_the_sum_of_all_files(tmp_path):
-    """Also if the cache is found, and on workers."""
+    """This holds with a cache and on workers, too."""
     for i in range(2):
         FRAME.assign(y=Y).to_parquet(tmp_path / f"{i}.parquet")
     files = {"data": tmp_path / "*.parquet", "target": "y", "cache": tmp_path / "cache"}
@@ -83,7 +83,7 @@ def test_sources_tell_the_sum_of_all_files(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
 def test_text_is_told_of_as_it_is_written(tmp_path, suffix, monkeypatch):
-    """Also beyond 64 bits and in later chunks; not for numbers with a point or an exponent."""
+    """Integers beyond 64 bits and in later chunks count; numbers with a point or an exponent do not."""
     monkeypatch.setattr("logreg_accel.data.chunks.CHUNK", 64)
     longer = [str(value) for value in BEYOND[:6].tolist()] + ["1" + "0" * 22, "1" + "0" * 22 + "1"]
     frame = FRAME.assign(y=Y, longer=longer, real=["1e30", "9007199254740993.5"] + ["1"] * (M - 2))
@@ -98,7 +98,7 @@ def test_text_is_told_of_as_it_is_written(tmp_path, suffix, monkeypatch):
 
 
 def test_labels_beyond_are_kept_apart(tmp_path):
-    """Two labels that are equal in float64."""
+    """The two labels are equal in float64."""
     labels = (1 << 53) + Y
     FRAME[["x"]].assign(y=labels).to_parquet(tmp_path / "0.parquet")
     model = LogisticRegression().fit(scan(tmp_path / "0.parquet", target="y"))

@@ -54,10 +54,7 @@ def test_rows_of_zeros_leave_the_intercept():
 
 
 def test_a_column_that_drowns_the_others_is_noticed():
-    """Squares of large numbers have few digits left for columns of size one.
-
-    Those of seconds since 1970 have none.
-    """
+    """Squares of large numbers leave few digits for columns of size one, and those of Unix seconds none."""
     for size in (1.7e6, 1.7e9):
         X, y, _, _ = draw(60, 800)
         X[:, 5] = size + np.arange(60)
@@ -97,7 +94,7 @@ def test_the_problem_in_row_space_is_the_same_function():
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("C", [1e-3, 1.0, 1e4])
 def test_newtons_system_by_rows_is_that_of_the_hessian(C, fit_intercept):
-    """Dependent rows, weights and an offset change neither."""
+    """It holds with dependent rows, weights and an offset."""
     X, y, s, _ = draw(30, 90, weighted=True)
     X[4] = 2 * X[3] - X[2]
     labelled = as_labelled(X, y, s, offset=np.linspace(-1, 1, 30))

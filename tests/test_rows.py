@@ -114,7 +114,7 @@ def test_row_vectors_stay_with_their_rows():
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_shifts_of_all_classes_are_no_change(name):
-    """Shares of a row fall by no more than the difference of two margins' changes, times themselves."""
+    """The share of a class falls by at most the difference of two margins' changes, times itself."""
     rng, loss = np.random.default_rng(0), Multinomial(4)
     X, _, _, _ = draw(300, 3)
     rows = rows_of(X, (np.arange(300) % 4).astype(np.uint8), name=name, blocks=2)
@@ -128,7 +128,8 @@ def test_shifts_of_all_classes_are_no_change(name):
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("loss", [Logistic(), Multinomial(3)], ids=["two classes", "three"])
 def test_what_losses_lie_above_their_tangents_is_summed_row_by_row(name, loss):
-    """Terms of 1e7 in every margin: losses are off by 1e-9, and of the sum that is wanted 1e-12 is known."""
+    """Terms of 1e7 in every margin cause errors of 1e-9 in losses, and the required sum has errors of
+    1e-12."""
     X, _, s, _ = draw(200, 3, weighted=True)
     y = (np.arange(200) % max(loss.n_outputs, 2)).astype(np.uint8)
     X = np.c_[1e7 + X, np.full(200, 1e7)]
@@ -200,7 +201,8 @@ def test_a_model_of_its_own_target_and_split_is_fitted_alone(loss, k):
 @pytest.mark.parametrize("kind, most", [("dense", 24), ("sparse", 1)])
 @pytest.mark.parametrize("name", CPU_BACKENDS)
 def test_sums_of_repeated_rows_keep_their_digits(name, kind, most):
-    """Where rows repeat, the rounding of a sum is on one side: in float32 it would grow with the rows."""
+    """Where rows repeat, roundings of a sum have one sign, so that float32 errors would grow with the
+    rows."""
     m, rng = 20_000, np.random.default_rng(0)
     X = np.column_stack([np.eye(7)[rng.integers(0, 7, m)], np.ones(m)]).astype(np.float32)
     y = np.sort(rng.random(m) < 0.1)
@@ -214,7 +216,7 @@ def test_sums_of_repeated_rows_keep_their_digits(name, kind, most):
 
 @pytest.mark.parametrize("name", CPU_BACKENDS)
 def test_all_rows_of_a_small_sparse_matrix_are_converted_once(name, monkeypatch):
-    """Their sums are those of float64, and X itself stays what it was."""
+    """Their sums are those of float64, and X itself does not change."""
     rng = np.random.default_rng(0)
     X, y = csr_array(rng.random((300, 9)) < 0.3, dtype=np.float32), rng.random(300) < 0.5
     X.data[:] = rng.random(len(X.data)) * 1e6

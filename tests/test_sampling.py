@@ -65,7 +65,7 @@ def test_masses_that_say_nothing_are_drawn_evenly(mass):
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_the_same_rows_however_they_are_cut_and_wherever_they_are(name):
-    """Rows of parts, merged by keeping the largest priorities, are those of the whole: what a stream does."""
+    """Merging the largest priorities of parts, as a stream does, gives the rows of the whole."""
     mass = np.abs(rng(4).standard_normal(5000)).astype(np.float32)
     backend = cpu_or_gpu(name)
     rows, weights = sampling.draw(backend.xp.asarray(mass), 200, [7, 1], backend)
@@ -182,7 +182,8 @@ def test_rows_of_a_sample_serve_for_a_proof_with_weights_of_their_own(name, bloc
 
 @pytest.mark.parametrize("tol", [1e-5, 1e-6])
 def test_a_proof_takes_the_rows_of_the_last_sample(tol, monkeypatch):
-    """No other rows are drawn where they are as many as it moves, and a loose `tol` draws no more."""
+    """No other rows are drawn if the sample has as many as the proof moves, and a loose `tol` draws no
+    more."""
     X, _, _, W = draw(60_000, 12, "float32")
     y = (X @ W[:-1, 0] + rng(1).logistic(size=len(X)) > 0).astype(np.uint8)
     objective = Objective.from_arrays(X, y, backend="numpy")
@@ -206,7 +207,8 @@ def test_a_proof_takes_the_rows_of_the_last_sample(tol, monkeypatch):
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_rows_of_a_proof_are_converted_once(backend):
-    """By every pass it would take as long as the pass; all rows in float64 would take twice their memory."""
+    """A conversion in every pass would take as long as the pass, and all rows in float64 twice their
+    memory."""
     X, y, s, _ = draw(400, 5, weighted=True)
     objective = Objective.from_arrays(X.astype(np.float32), y, s, backend=backend)
     w = rng().standard_normal(objective.size)

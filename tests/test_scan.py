@@ -179,7 +179,8 @@ def test_faults_of_text_name_the_line(shards, tmp_path):
 
 @pytest.mark.parametrize("late", [False, True], ids=["all", "in later blocks"])
 def test_bools_of_text_are_numbers(tmp_path, late, monkeypatch):
-    """True and false are 1 and 0, as in memory, also after rows that spell them so; other words are told."""
+    """True and false are 1 and 0, as in memory, also after rows that write them as numbers; other words are
+    errors."""
     monkeypatch.setattr("logreg_accel.data.reader._BLOCK", 400)
     rng, count = np.random.default_rng(0), 300
     told = rng.random((count, 3)) < 0.5
@@ -201,7 +202,7 @@ def test_bools_of_text_are_numbers(tmp_path, late, monkeypatch):
 
 @pytest.mark.parametrize("name, opened", [("a.svm", open), ("a.svm.gz", gzip.open), ("a.svm.xz", lzma.open)])
 def test_faults_of_svmlight_name_the_line(tmp_path, name, opened, monkeypatch):
-    """In any range of bytes, and in compressed files, which are read whole."""
+    """This holds in any range of bytes and in compressed files, which are read whole."""
     monkeypatch.setattr("logreg_accel.data.shards.CHUNK", 1000)
     monkeypatch.setattr("logreg_accel.data.svmlight._LINES", 7)
     lines = ["# a comment", *(f"{i % 2} 1:{i} 3:0.5" for i in range(300))]

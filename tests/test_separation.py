@@ -24,7 +24,7 @@ def drawn(m, n, seed=0):
 @pytest.mark.parametrize("l1_ratio", [0, 0.5])
 @pytest.mark.parametrize("m", [500, 20000])
 def test_a_column_without_a_penalty_that_separates_a_part_is_named(name, l1_ratio, m):
-    """Such fits were watched only if no column had a penalty."""
+    """Fits were checked for separation only if no column had a penalty."""
     rng, X, y = drawn(m, 6)
     X[:, 0] = np.where(rng.random(m) < 0.1, abs(X[:, 0]) * np.where(y == 1, 1, -1), 0)
     with pytest.warns(ConvergenceWarning, match="some have no penalty.*the weights of column 0 grow"):
@@ -82,7 +82,7 @@ def test_what_is_called_separable_is_what_a_linear_programme_separates(name, see
 
 @pytest.mark.parametrize("name", CPU_BACKENDS)
 def test_rare_levels_take_the_reads_of_an_ordinary_fit(name):
-    """They took hundreds of reads, and nothing was proven."""
+    """They took hundreds of reads, after which nothing was proven."""
     sparse = pytest.importorskip("scipy.sparse")
     rng, X, y = drawn(5000, 5)
     p = 1 / np.arange(1, 201)
@@ -160,8 +160,8 @@ def test_weights_of_float32_keep_the_bound_that_was_proven_before_they_were_roun
     "seed, solver, name", [(57010, "lbfgs", "numba"), (57097, "newton-subsampled", "numpy")]
 )
 def test_the_rounding_of_F_far_along_separated_rows_hides_no_proof(monkeypatch, seed, solver, name):
-    """Combinations of columns separate, as if each column alone did not: F in float32 rose by its rounding
-    where the other rows prove a bound, and the bound was 1."""
+    """Combinations of columns separate, and no column does alone. F in float32 rose by rounding where the
+    other rows prove a bound, which was then 1."""
     monkeypatch.setattr(one_sided, "possible", lambda *_: False)
     given = problem(seed)
     model = LogisticRegression(C=np.inf, solver=solver, backend=name, tol=1e-8, max_iter=1000)
@@ -174,7 +174,7 @@ def test_the_rounding_of_F_far_along_separated_rows_hides_no_proof(monkeypatch, 
 @pytest.mark.parametrize("name", CPU_BACKENDS)
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_level_of_one_class_in_a_source(name, classes):
-    """The search for such columns looks at rows in memory, and did so at those of a source, which raised."""
+    """The search for such columns looks at rows in memory, and raised an error for those of a source."""
     rng = np.random.default_rng(classes)
     X = rng.standard_normal((600, 4))
     y = (X @ rng.standard_normal((4, classes)) + rng.gumbel(size=(600, classes))).argmax(axis=1)

@@ -56,7 +56,7 @@ def test_three_epochs_come_within_a_thousandth(name, classes):
 
 @pytest.mark.slow
 def test_a_million_rows_in_three_epochs():
-    """What logreg_accel/USING.md says: at most 1e-3 above the optimum after three epochs of 1M x 100."""
+    """logreg_accel/USING.md promises at most 1e-3 above the optimum after three epochs of 1M x 100."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((1_000_000, 100), dtype=np.float32)
     X[:, 1:] += X[:, :-1]
@@ -144,10 +144,8 @@ def test_bits_do_not_depend_on_threads():
 
 
 def test_early_stopping_keeps_what_was_best_on_rows_held_out():
-    """Noise in as many columns as a third of the rows.
-
-    The loss on other rows rises while the fit gets better.
-    """
+    """There are a third as many columns of noise as rows, so that the loss on other rows rises while the fit
+    improves."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((300, 100)), rng.integers(0, 2, 300)
     solver = sgd(batch_size=30, validation_share=0.2, n_iter_no_change=3, schedule="constant", average=False)
@@ -165,7 +163,7 @@ def test_early_stopping_keeps_what_was_best_on_rows_held_out():
     assert least > best  # the last epochs fitted better, and were not kept
 
 
-def test_it_says_when_it_no_longer_improves():
+def test_the_status_says_when_sgd_no_longer_improves():
     X, y = problem(2000)
     with pytest.warns(ConvergenceWarning, match="stalled.*solver='auto'"):
         fit = LogisticRegression(solver=sgd(n_iter_no_change=2), max_iter=500).fit(X, y)
@@ -179,7 +177,7 @@ def test_a_step_that_is_too_long_is_told():
     assert np.isfinite(fit.coef_).all() and fit.status_ in ("diverged", "max_iter", "stalled")
 
 
-def test_a_good_enough_answer_ends_it():
+def test_sgd_ends_at_a_point_that_is_good_enough():
     X, y = problem()
     fit = LogisticRegression(solver="sgd", tol=0.05, max_iter=50).fit(X, y)
     assert fit.status_ == "converged" and fit.n_iter_[0] < 50 and suboptimality(fit, X, y) < 0.05
@@ -257,10 +255,8 @@ def test_a_start_that_is_worse_than_none_is_left():
 
 
 def test_a_guess_is_not_taken_for_a_measurement():
-    """Beyond 2,000 parameters no Hessian is made.
-
-    The fit may not end on the estimate that its own scale suggests.
-    """
+    """Beyond 2,000 parameters no Hessian is made, and the fit may not end on the estimate that its own scale
+    suggests."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((500, 2500)), rng.integers(0, 2, 500)
     fit = quietly(LogisticRegression(solver="sgd", tol=1e-2, max_iter=3), X, y)
@@ -329,7 +325,7 @@ def test_a_part_without_weight_changes_nothing():
 
 
 def test_first_rows_of_a_class_without_weight_are_refused():
-    """Nothing is learned from them, and the call after them is a first call."""
+    """Nothing is learned from them, and the next call is a first call."""
     X, y = problem(200)
     weights = {"solver": "sgd", "class_weight": {0: 0.0, 1: 1.0}}
     model, other = LogisticRegression(**weights), LogisticRegression(**weights)
@@ -355,7 +351,7 @@ def test_the_penalty_counts_the_rows_of_an_earlier_fit():
     assert model._state.weight_seen == 20_100
 
 
-def test_it_exists_for_sgd_alone():
+def test_partial_fit_exists_for_sgd_alone():
     assert not hasattr(LogisticRegression(), "partial_fit") and hasattr(
         LogisticRegression(solver=sgd()), "partial_fit"
     )
@@ -386,7 +382,7 @@ def test_what_is_wrong_with_a_part_is_said():
     assert (model.coef_ == before).all()
 
 
-def test_it_goes_on_from_a_fit_a_pickle_and_a_clone_does_not():
+def test_partial_fit_continues_a_fit_and_a_pickle_but_no_clone():
     X, y = problem(3000)
     model = quietly(LogisticRegression(solver="sgd", max_iter=3), X, y)
     before = suboptimality(model, X, y)

@@ -61,7 +61,7 @@ def test_a_launch_covers_all_rows_and_columns(name, dtype, m, n, outputs, vector
 @pytest.mark.parametrize("dtype", STORAGE)
 @pytest.mark.parametrize("name", PASSES)
 def test_every_width_up_to_24576_has_a_kernel(name, dtype):
-    """Of numbers that take two registers, half of that, or less where they are kept twice."""
+    """Types of two registers have half of that, or less where numbers are kept twice."""
     most = {"double": 12_288, "float": 24_576}[shapes.STORAGE[dtype][1]]
     most = 8192 if dtype in ("int32", "uint32") else most
     for n in [*range(1, 40), *range(40, most, 397), most]:
@@ -123,8 +123,8 @@ def test_large_problems_fill_a_gpu_and_leave_little_to_add():
 @pytest.mark.parametrize("dtype, wide", [("float32", 1036), ("float16", 2073), ("uint8", 4147)])
 @pytest.mark.parametrize("name", ["LossGradient", "HessianVector"])
 def test_few_lanes_are_idle_in_wide_rows(name, dtype, wide):
-    """One in twenty on average, a fifth at most; nine tenths everywhere would take narrower loads or fewer
-    rows under way, which cost more."""
+    """One in twenty is idle on average and one in five at most; fewer would need narrower loads or fewer rows
+    under way, which cost more."""
     vector = 16 // np.dtype(dtype).itemsize
     shares = []
     for n in range(shapes.padded(wide + 1, np.dtype(dtype).itemsize), 8193, 11 * vector):

@@ -30,7 +30,7 @@ def coef_of(files):
 
 
 def test_another_fit_publishes_the_same_cache_first(files, monkeypatch):
-    """What is written beside the blocks goes to the folder that is there."""
+    """What is then written beside the blocks goes to the folder that exists."""
     expected, publish, others = coef_of(files | {"cache": None}), cache.publish, []
 
     def second(*arguments, **options):
@@ -47,7 +47,8 @@ def test_another_fit_publishes_the_same_cache_first(files, monkeypatch):
 
 
 def test_a_cache_that_others_made_may_be_for_reading_alone(files, monkeypatch):
-    """Row vectors go to the temporary folder: permissions do not stop the user that tests may run as."""
+    """Row vectors then go to the temporary folder. Permissions are simulated, since the user of the tests may
+    ignore them."""
     expected, temporary = coef_of(files), tempfile.TemporaryFile
 
     def refused(*arguments, dir=None, **options):
@@ -61,7 +62,7 @@ def test_a_cache_that_others_made_may_be_for_reading_alone(files, monkeypatch):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_folder_that_is_taken_for_one_left_behind(files, when, monkeypatch):
-    """By a fit that comes between its making and its lock, and still has it or has removed it."""
+    """Another fit takes it between its creation and its lock, and still has it or has removed it."""
     lock, taken = fcntl.flock, []
 
     def locked(file, how):

@@ -93,7 +93,7 @@ def test_iterates_are_those_of_the_long_way(solved, the_long_way):
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_the_bound_holds_far_from_the_optimum(n_outputs):
-    """At any point, with the Hessian of another one nearby, not only where a fit ends."""
+    """It holds at any point, with the Hessian of a point nearby, not only where a fit ends."""
     rng = np.random.default_rng(n_outputs)
     X = rng.standard_normal((80, 3))
     y = rng.integers(0, max(n_outputs, 2), 80)

@@ -70,7 +70,7 @@ def test_gradient_descent_by_hand():
 
 
 def test_nesterov_momentum_by_hand():
-    """Against Nesterov's two sequences, of which gd returns the one where gradients are taken."""
+    """Of Nesterov's two sequences, gd returns the one at which gradients are computed."""
     step, momentum = 0.02, 0.8
     solution = driver.run(
         solvers.gd(step, momentum), Quadratic(7, 3, -9), np.array([1.0]), tol=0, max_iter=10
@@ -164,7 +164,7 @@ def test_squares_that_overflow_say_so(solver, scale):
 @pytest.mark.parametrize("scale", [1e19, 1e30, 1e-24])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs", "newton-cg"])
 def test_float32_columns_of_any_size(solver, scale, C):
-    """Their squares fit no float32."""
+    """The squares of such columns overflow float32."""
     X, y, _, _ = draw(100, 3, "float32")
     X *= np.float32(scale)
     found = LogisticRegression(solver=solver, C=C).fit(X, y)
@@ -194,7 +194,7 @@ def test_metric_of_the_newton_method_is_the_inverse_hessian():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
 def test_a_start_whose_margins_overflow_is_left(solver):
-    """X is not to blame: the fit begins at zero, as it would from any start that is worse."""
+    """X is not the cause: the fit begins at zero, as from any start that is worse."""
     X, y, _, _ = draw(200, 2, "float32")
     fresh = LogisticRegression(solver=solver).fit(X, y)
     clf = LogisticRegression(solver=solver, warm_start=True).fit(X, y)
@@ -206,7 +206,7 @@ def test_a_start_whose_margins_overflow_is_left(solver):
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 def test_hard_columns(solver):
-    """Constant, duplicated and all-zero columns, and twelve decades of scale."""
+    """Columns are constant, duplicated or zero, and their scales span twelve decades."""
     X, y, _, _ = draw(400, 6)
     hard = np.hstack([X * np.logspace(-6, 6, 6), np.ones((400, 1)), np.zeros((400, 1)), X[:, :1] * 1e-6])
     with warnings.catch_warnings():
@@ -244,7 +244,7 @@ def test_newton_cg_takes_to_the_hessian_where_products_stall():
 
 
 def test_conjugate_gradients_end_where_the_residual_proves_the_point():
-    """The residual is the gradient to come: its bound by strong convexity is asked for, and no more."""
+    """The residual is the gradient of the next point, and strong convexity bounds what it can gain."""
     rng = np.random.default_rng(0)
     A = rng.standard_normal((60, 40))
     ridge = np.append(np.full(39, 0.5), 0.0)
@@ -335,7 +335,7 @@ def test_auto_goes_by_what_rows_show(m, n, k, curvature, apart, layout, name):
 
 
 def test_auto_takes_no_lbfgs_where_sparse_columns_differ_in_scale():
-    """As numbers do beside the levels of a category: lbfgs took eight times as many reads as newton-cg."""
+    """Numbers beside the levels of a category do: lbfgs took eight times as many reads as newton-cg."""
     rng = np.random.default_rng(0)
     m = 1500
     levels = np.eye(200)[rng.integers(0, 200, m)]

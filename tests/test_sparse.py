@@ -81,10 +81,8 @@ def test_nothing_but_zeros(name):
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_passes_of_a_few_lanes(name):
-    """Enough entries for many lanes, and rows of very different length.
-
-    The rows are no multiple of a tile of the generic body.
-    """
+    """There are entries for many lanes, and rows of very different length, whose number is no multiple of a
+    tile."""
     X, y, s, W = thin(60_000, 40, "float32", share=0.4, weighted=True)
     X[: len(X) // 3] = 0
     check_all_passes(cpu_or_gpu(name), X, y, s, W, stored=as_matrix(scipy.sparse.csr_array(X)))
@@ -203,7 +201,7 @@ def test_every_solver_finds_the_dense_optimum(name, solver):
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("name", CPU_BACKENDS)
 def test_scikit_learns_optimum_on_words(name, classes):
-    """More features than rows, as texts have."""
+    """There are more features than rows, as in texts."""
     rng = np.random.default_rng(0)
     X = scipy.sparse.random_array(
         (300, 2000), density=0.01, rng=rng, format="csr", data_sampler=lambda size: rng.integers(1, 4, size)
@@ -331,7 +329,7 @@ def test_what_cannot_be_read_is_refused():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CPU_BACKENDS)
 def test_more_entries_than_32_bits_count(name, tmp_path):
-    """Holes in files stand for 2³¹ + 50 entries; what is in the last row must be found there."""
+    """Holes in files stand for 2³¹ + 50 entries, and the last row has to be found there."""
     rows, count = 2**11, 2**31 + 50
     data = np.memmap(tmp_path / "data", dtype=np.int8, mode="w+", shape=(count,))
     indices = np.memmap(tmp_path / "indices", dtype=np.int32, mode="w+", shape=(count,))
@@ -357,7 +355,7 @@ def test_tags_and_published_checks():
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64])
 def test_a_tile_is_a_view(dtype):
-    """Rows of a sparse X, their transpose and their squares copy no index, and compute what NumPy does."""
+    """Rows of a sparse X, their transpose and their squares copy no index and compute what NumPy computes."""
     rng = np.random.default_rng(5)
     dense = rng.integers(-9, 9, (60, 8)) * (rng.random((60, 8)) < 0.3)
     X = as_matrix(scipy.sparse.csr_array(dense.astype(dtype)))
@@ -376,7 +374,7 @@ def test_a_tile_is_a_view(dtype):
 
 
 def test_numpy_keeps_a_dense_copy_of_what_is_half_dense():
-    """BLAS on all places is faster there; the copy is no larger than twice what was given."""
+    """BLAS on all places is faster there, and the copy takes at most twice the memory of X."""
     for share, dense in ((0.6, True), (0.05, False)):
         X, y, _, _ = thin(600, 20, "float32", share)
         sparse = Objective.from_arrays(scipy.sparse.csr_array(X), y, backend="numpy")

@@ -32,10 +32,8 @@ def test_tol_is_kept(solver, tol):
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs", "newton-subsampled"])
 @pytest.mark.parametrize("name", BACKENDS)
 def test_the_noise_floor_ends_a_fit(name, solver, dtype):
-    """tol=0 asks for more than arithmetic has.
-
-    The fit stops there, near the optimum, after few passes in vain.
-    """
+    """tol=0 asks for more than the arithmetic has; the fit ends near the optimum after few unsuccessful
+    passes."""
     X, y, _, _ = draw(2000, 10, dtype)
     clf = LogisticRegression(solver=solver, backend=name, tol=0).fit(X, y)
     assert clf.status_ == "noise floor"
@@ -45,7 +43,7 @@ def test_the_noise_floor_ends_a_fit(name, solver, dtype):
 
 
 def test_a_high_noise_floor_is_left_in_float64():
-    """L-BFGS in float32 on unscaled columns stops far above rounding: sums in float64 take it on."""
+    """L-BFGS in float32 on unscaled columns stops far from the optimum; sums in float64 continue."""
     X, y = load_breast_cancer(return_X_y=True)
     clf = LogisticRegression(solver="lbfgs", max_iter=5000).fit(X.astype(np.float32), y)
     objective = Objective.from_arrays(X, y)
@@ -63,7 +61,7 @@ def test_a_high_noise_floor_is_left_in_float64():
 
 
 def test_a_high_noise_floor_is_told():
-    """Coefficients of float32 cannot be near the optimum: it warns, and the bound is not below the truth."""
+    """Coefficients of float32 cannot be close to the optimum: a warning says so, and the bound is true."""
     rng = np.random.default_rng(0)
     X = (1e6 + rng.standard_normal((300, 2))).astype(np.float32)
     y = X[:, 0] - X[:, 1] + rng.logistic(size=300) > 0
@@ -76,10 +74,8 @@ def test_a_high_noise_floor_is_told():
 @pytest.mark.parametrize("solver", ["gd", "lbfgs"])
 @pytest.mark.parametrize("case", ["far from the origin", "nearly equal columns", "tiny C, rare class"])
 def test_solvers_without_a_metric_are_certified(solver, case):
-    """A gradient that is small against the curvature along the steps so far proves nothing.
-
-    The Hessian has the last word.
-    """
+    """A gradient that is small beside the curvature along earlier steps proves nothing; the Hessian
+    decides."""
     rng = np.random.default_rng(0)
     A = rng.standard_normal((300, 5))
     y = rng.random(300) < 1 / (1 + np.exp(0.5 - 2 * A[:, 0]))
@@ -132,7 +128,7 @@ def _counting(function, counter):
     return counted
 
 
-def test_budgets():
+def test_budgets_end_a_fit():
     X, y, _, _ = draw(300, 30)
     X = X * np.logspace(-3, 3, 30)
     with pytest.warns(ConvergenceWarning, match=r"max_iter\) after .* Raise `max_iter` \(now 3\)"):
@@ -236,7 +232,7 @@ def test_newtons_method_goes_on_where_rounding_stops_another_solver(seed, solver
 
 @pytest.mark.parametrize("solver", ["newton-cg", "newton-subsampled", "lbfgs", "row-space"])
 def test_constant_columns_are_centred_like_those_far_from_zero(solver):
-    """Their weights were intercepts in units of 10⁸, beside which nothing else moved."""
+    """Their weights acted as intercepts in units of 10⁸, beside which no other weight moved."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((600, 6)) + [0, 0, 1e5, 1e6, 0, 0]
     X[:, 4:] = -3e8, 1.3e8

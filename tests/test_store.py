@@ -28,7 +28,7 @@ def streamed(monkeypatch):
 
 
 def test_each_block_is_given_in_order(streamed):
-    """Whatever takes longest; all blocks, or some in an order of their own."""
+    """This holds whichever block takes longest, for all blocks and for some in a given order."""
     blocks = [(X.stored.copy(), codes.copy()) for X, codes, _ in streamed.store.blocks()]
 
     def work(place, X, codes, s):

@@ -154,7 +154,7 @@ def test_every_pass_is_that_in_memory(name, layout, short_of_memory):
 
 
 def test_some_rows_are_those_rows(short_of_memory):
-    """Also sparse ones without entries, and those at the ends of blocks and of pieces."""
+    """Sparse rows without entries, and rows at the ends of blocks and pieces, are among them."""
     X, y, s = problem("sparse")
     X = X.toarray()
     X[::7] = X[-1] = 0
@@ -170,7 +170,7 @@ def test_some_rows_are_those_rows(short_of_memory):
 
 
 def test_checksums_of_some_pieces():
-    """Those of all pieces at the same places, also of a last one that is not full; runs hold every piece."""
+    """They are those of all pieces at these places, also of a last piece that is not full."""
     rng = np.random.default_rng(0)
     for size in (64, packed.PIECE, 9 * packed.PIECE, 40 * packed.PIECE + 192):
         buffer = packed.buffer_of(size)
@@ -206,7 +206,7 @@ def test_checksums_of_numbers_with_other_signs():
 
 
 def test_the_objective_of_blocks_in_pieces():
-    """Blocks are never joined across files, and cut by the size of a row alone."""
+    """Blocks are never joined across files, and their size depends only on the size of a row."""
     X, y, _ = problem("float64")
     for step in (M, 1700, 100):
         with opened(chunked(X, y, step=step)) as streamed:
@@ -273,7 +273,7 @@ def test_what_is_refused_before_the_first_read():
 
 
 def test_auto_takes_what_the_memory_has_room_for():
-    """A Hessian of 1,600 parameters takes 20 MB, several times; products with it take vectors."""
+    """A Hessian of 1,600 parameters takes 20 MB several times, whereas products take vectors."""
     rng = np.random.default_rng(0)
     X = scipy.sparse.random_array((4000, 1600), density=0.003, rng=rng, format="csr")
     y = (X[:, :3].sum(axis=1) + rng.standard_normal(4000) > 0.3).astype(int)
@@ -286,7 +286,7 @@ def test_auto_takes_what_the_memory_has_room_for():
 
 
 def test_a_smaller_sample_is_taken_before_another_solver(monkeypatch):
-    """25 rows per parameter where there is no room for 91: about as few reads, and the same optimum."""
+    """A sample of 25 rows per parameter in place of 91 takes about as few reads to the same optimum."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((141_000, 30)).astype(np.float32)
     y = (X[:, :3].sum(axis=1) + rng.logistic(size=len(X)) > 0).astype(int)
@@ -327,7 +327,7 @@ def test_the_next_fit_finds_the_cache(npy, monkeypatch):
 
 
 def test_a_changed_input_is_noticed(npy):
-    """Although its size is the same, and its modification time is set back."""
+    """Its size is the same, and its modification time is set back."""
     files, coef = npy
     X, before = np.load(files["data"]), os.stat(files["data"])
     X[17, 3] += 100
@@ -340,7 +340,7 @@ def test_a_changed_input_is_noticed(npy):
 
 @pytest.mark.parametrize("name", ["blocks", checked.INDEX])
 def test_damage_is_an_error_or_repaired(npy, name, short_of_memory):
-    """Every cut and every flipped bit: the same model, or an error that says what happens next."""
+    """After any cut or flipped bit there is the same model, or an error that says what to do."""
     files, coef = npy
     rng, outcomes = np.random.default_rng(0), set()
     for trial in range(14):

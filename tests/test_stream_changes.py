@@ -61,7 +61,7 @@ def test_a_file_that_changes_before_it_is_read(folder, change, encoder):
 
 @pytest.mark.parametrize("at", [1, PARTS, PARTS + 2])
 def test_a_label_that_changes_after_the_encoder_has_learned(folder, at):
-    """Tables are read twice: once for what to make of them, once for their rows."""
+    """Tables are read twice: first for their encoding, then for their rows."""
     source = scan(folder / "*.parquet", target="y", encoder=TableEncoder())
     with pytest.raises(ValueError, match="0.parquet' has changed while it was read"):
         LogisticRegression().fit(changing(source, at, lambda: flip(folder / "0.parquet")))
@@ -75,7 +75,7 @@ def test_a_cache_of_files_that_have_changed_is_not_made(folder):
 
 
 def test_what_changes_after_it_was_read_changes_nothing(folder):
-    """All reads but the first are of what that one has kept."""
+    """All reads after the first one read the blocks that it has written."""
     expected = LogisticRegression().fit(scan(folder / "*.parquet", target="y")).coef_
     source = scan(folder / "*.parquet", target="y")
     changing(source, PARTS, lambda: [flip(folder / f"{i}.parquet") for i in range(PARTS - 1)])

@@ -135,7 +135,7 @@ def test_the_budget_of_memory_holds_for_a_cross_validation(tmp_path, n, classes,
 
 @pytest.mark.parametrize("l1_ratio", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_the_budget_holds_for_sparse_rows_whose_proof_forms_matrices(tmp_path, l1_ratio):
-    """The budget is about the least that is accepted: a matrix takes 8 MB, and each lane makes one."""
+    """The budget is about the least that is accepted; a matrix takes 8 MB, and each lane makes one."""
     rng, m, n, entries = np.random.default_rng(0), 40_000, 1000, 30
     for i in range(10):
         X = np.zeros((m, n), dtype=np.float32)
@@ -178,7 +178,7 @@ def test_the_budget_holds_for_predictions(two_tables, what):
 
 @pytest.mark.parametrize("encoder", [None, TableEncoder()])
 def test_files_whose_pages_have_no_room_are_refused_before_they_are_read(tmp_path, encoder, monkeypatch):
-    """A page of each of a hundred columns takes a megabyte, and its dictionary another one."""
+    """Each of a hundred columns has pages of a megabyte and a dictionary of another one."""
     rng, m, n = np.random.default_rng(0), 200_000, 60
     table = pyarrow.table([*rng.standard_normal((n, m)), np.arange(m) % 2], names=[*map(str, range(n)), "y"])
     pyarrow.parquet.write_table(table, tmp_path / "0.parquet")

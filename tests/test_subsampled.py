@@ -173,7 +173,7 @@ def test_rows_of_a_sample_follow_the_shape():
 
 
 def test_of_few_columns_steps_take_the_hessian_of_all_rows(family):
-    """Drawing rows would take longer. After the sample no other is drawn but for a proof."""
+    """Drawing rows would take longer; after the first sample, only proofs draw others."""
     assert solvers.newton_subsampled.for_shape(M, N).exact
     assert not solvers.newton_subsampled.for_shape(M, 100).exact
     assert not solvers.newton_subsampled.for_shape(M, N, n_outputs=3).exact
@@ -195,10 +195,8 @@ def test_of_few_columns_steps_take_the_hessian_of_all_rows(family):
     ids=lambda solver: type(solver).__name__,
 )
 def test_the_other_solvers_estimates_are_honest_too(family, solver):
-    """Where a fit says that it converged, it is there.
-
-    Its bound is never below the truth, and a looser tol costs no more.
-    """
+    """Where a status is "converged" the fit is within `tol`, the bound is never below the truth, and a looser
+    tol costs no more."""
     name, X, y, s = family
     for C in (1.0, 1e6):
         objective = Objective.from_arrays(X, y, s, C=C, backend="numba")
@@ -237,7 +235,7 @@ def listening(settings, asked):
 
 
 def test_a_solved_sample_is_not_looked_at_once_more():
-    """A step that ends it takes its evaluation alone: Newton's steps square the decrement."""
+    """The last step on a sample takes only its evaluation, since Newton's steps square the decrement."""
     X, y, _ = FAMILIES["plain"]
     objective, asked = Objective.from_arrays(X, y, backend="numpy"), []
     assert run(listening(solvers.newton_subsampled(), asked), objective, tol=1e-6).status == "converged"
@@ -263,7 +261,7 @@ def test_no_metric_is_made_for_a_point_that_will_do(family, C):
 
 
 def test_a_badly_conditioned_sample_is_solved_by_factors():
-    """Conjugate gradients took hundreds of products where four Hessians do."""
+    """Conjugate gradients took hundreds of products where four Hessians suffice."""
     rng = np.random.default_rng(0)
     mixed, _ = np.linalg.qr(rng.standard_normal((250, 250)))
     X = rng.standard_normal((60_000, 250)) * np.logspace(0, -2, 250) @ mixed
@@ -277,8 +275,8 @@ def test_a_badly_conditioned_sample_is_solved_by_factors():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("seed", [2, 4, 7])
 def test_levels_that_a_sample_does_not_have(seed):
-    """Rare pure levels, without a penalty: steps far too long along them were shortened one by one, and what
-    they left was called noise, or took hundreds of reads."""
+    """Rare levels of one class, without a penalty: steps far too long along them were shortened one by one,
+    after which the fit stopped at a noise floor or took hundreds of reads."""
     rng, m = np.random.default_rng(seed), 8000
     columns, z = [], np.zeros(m)
     for _ in range(6):
@@ -294,7 +292,8 @@ def test_levels_that_a_sample_does_not_have(seed):
 
 
 def test_a_point_that_was_evaluated_is_not_evaluated_again():
-    """Where the optimum of a sample does not carry over, and four times as many rows are all of them."""
+    """The optimum of a sample is far from that of all rows, and a sample of four times the size has all
+    rows."""
     there = SimpleNamespace(w=np.ones(2), value=1.0)
 
     def solve(sample, w):

@@ -51,7 +51,7 @@ def by_solving(H, ridge, error, more, active):
 @pytest.mark.parametrize("one_ridge", [True, False])
 @pytest.mark.parametrize("seed", range(20))
 def test_what_errors_cost_with_other_rows_follows_from_one_factor(factored, seed, one_ridge):
-    """A second one is computed only if ridges have all sizes, for which a few products do not suffice."""
+    """Another factor is computed only for ridges of all sizes, for which a few products do not suffice."""
     H, ridge, error, more, active = system(seed, one_ridge)
     cost = Matrix(H, None, active, ridge, True).cost(error, more)
     exact = by_solving(H, ridge, error, more, active)
@@ -92,7 +92,7 @@ def last_digits(low, m=240):
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "newton-subsampled", "lbfgs"])
 @pytest.mark.parametrize("low", [43, 46, 48])
 def test_the_last_digits_of_columns_are_no_rounding_errors(solver, low):
-    """The Hessian loses both differences, and products with it lose the smaller one beside the other."""
+    """Both differences of columns are lost in the Hessian, and the smaller one in products with it, too."""
 
     def value(w, intercept):
         return np.logaddexp(0, np.where(y == 1, -1, 1) * (parts @ w + intercept)).sum()
@@ -110,7 +110,7 @@ def test_the_last_digits_of_columns_are_no_rounding_errors(solver, low):
 
 @pytest.mark.parametrize("relative, products, found", [(2.0**-52, 5, 4), (2.0**-23, 4, 3)])
 def test_products_in_float32_are_not_repeated_for_what_their_rounding_hides(relative, products, found):
-    """Two directions are lost by the Hessian, and one beside the other by the products."""
+    """Two directions are lost in the Hessian, and one of them, beside the other, in products."""
     X, y, _ = last_digits(46)
     objective = Objective.from_arrays(X, y, C=np.inf, backend="numpy")
     here = objective.answer(Evaluate(np.zeros(4)))
@@ -133,7 +133,7 @@ def test_products_in_float32_are_not_repeated_for_what_their_rounding_hides(rela
 
 @pytest.mark.parametrize("size", range(6, 40, 3))
 def test_errors_of_classes_cost_what_they_can(size):
-    """Also where their sum over the classes costs nothing, and one class is much rarer than the others."""
+    """One class is much rarer than the others, and the sum over the classes costs nothing."""
     contrast = np.array([-0.5, 1, -0.5])
     H = np.eye(size)
     H[-3:, -3:] = np.ones((3, 3)) + np.outer([1, 0, -1], [1, 0, -1]) + 1e-6 * np.outer(contrast, contrast)

@@ -47,7 +47,7 @@ def source(folder, encoder=None, **given):
 
 
 @pytest.mark.parametrize("settings", [{}, {"scale": True}, {"sparse_output": True, "min_count": 40}])
-def test_the_same_as_in_memory(folder, settings):
+def test_tables_of_a_source_are_encoded_as_in_memory(folder, settings):
     encoder, X, y, _ = in_memory(folder, **settings)
     rows = source(folder, TableEncoder(**settings))
     model = LogisticRegression().fit(rows)
@@ -93,7 +93,7 @@ def test_a_cache_knows_the_encoder(folder, tmp_path, monkeypatch):
 
 
 def test_types_are_found_as_in_the_whole(tmp_path):
-    """Values of another kind come after the first block that Arrow tells types by."""
+    """Values of another kind come after the first block, by which Arrow infers types."""
     columns = {"a": ("1", "2.5"), "b": ("", "x"), "c": ("7", "x"), "d": ("", "3"), "e": ("true", "maybe")}
     filler = "words that fill the first block of the file " * 9
     with open(tmp_path / "x.csv", "w") as file:
@@ -137,7 +137,7 @@ def train(folder, *more, capsys):
     return run(*line, "--memory", SMALL, *more, capsys=capsys)
 
 
-def test_on_the_command_line(folder, capsys):
+def test_train_and_predict_take_tables_in_batches(folder, capsys):
     code, out, err = train(folder, "--json", capsys=capsys)
     assert code == 0, err
     encoder, X, y, _ = in_memory(folder)

@@ -105,7 +105,7 @@ def _sparse(m, n):
     ids=["sparse", "sparse-numpy", "wide", "softmax", "small"],
 )
 def test_fits_have_the_same_bits_at_any_number_of_threads(name, X, k, solvers):
-    """BLAS sums long vectors in another order on two threads than on one; SciPy's sparse products do not."""
+    """BLAS sums long vectors in an order that depends on its threads; SciPy's sparse products do not."""
     y = np.random.default_rng(1).integers(0, k, X.shape[0])
     for solver in solvers:
         penalty = {"l1_ratio": 0.5} if solver in ("fista", "prox-newton") else {}
@@ -189,7 +189,7 @@ def test_an_error_leaves_no_lane_running():
 
 
 def test_helpers_that_come_too_late_keep_nothing():
-    """Those that wait in the pool's queue, behind the lanes of other fits, knew what lanes work on."""
+    """Helpers that wait in the pool behind the lanes of other fits kept the data of their lanes alive."""
     free, rows = threading.Event(), np.ones(3)
     known = weakref.ref(rows)
     others = [threads._shared_pool().submit(free.wait, 60) for _ in range(available_threads())]
@@ -203,7 +203,8 @@ def test_helpers_that_come_too_late_keep_nothing():
 
 
 def test_limits_of_others_are_kept():
-    """Inside threadpool_limits, as workers of joblib and Dask set it, a fit takes no more threads."""
+    """Inside threadpool_limits, as in workers of joblib and Dask, a fit takes no more threads than
+    allowed."""
     usable_threads()
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         assert usable_threads() == 1
@@ -223,7 +224,7 @@ def test_blas_has_one_thread_in_lanes_and_gets_them_back():
 
 
 def test_limits_hold_in_every_thread_of_python():
-    """threadpoolctl 3.8 lets the first thread that sets OpenBLAS be the only one that can."""
+    """With threadpoolctl 3.8, only the first Python thread that limits OpenBLAS can do so."""
 
     def blas_threads():
         return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}

@@ -77,7 +77,7 @@ def test_sparse_columns_far_from_zero_stay_sparse(solver, monkeypatch):
 @pytest.mark.parametrize("solver", [*SOLVERS[:2], "row-space"])
 @pytest.mark.parametrize("distance", [1e9, 1e11])
 def test_sparse_columns_keep_their_digits_at_any_distance(name, solver, distance):
-    """Squares of the distance cancelled in their Gram matrix, whose factor was then refused."""
+    """Squares of the distance from zero cancelled in the Gram matrix, which then had no factor."""
     rng = np.random.default_rng(0)
     Z, levels = rng.standard_normal((120, 2)), rng.random((120, 12)) < 0.1
     X, y = np.c_[Z + distance, levels], (Z @ [2, -2] + rng.logistic(size=120) > 0).astype(int)
@@ -138,7 +138,7 @@ def one_hot(m=5000):
 
 @pytest.mark.parametrize("solver", ["auto", *SOLVERS])
 def test_quasi_separation_is_named_by_column(solver):
-    """Levels 3 and 7 of ten are pure."""
+    """Levels 3 and 7 of ten have rows of one class alone."""
     X, y = one_hot()
     with pytest.warns(match="weights of column 3, column 7 grow"):
         found = LogisticRegression(C=np.inf, solver=solver).fit(X, y)
@@ -164,7 +164,7 @@ def test_data_that_a_penalty_bounds_are_not_called_separable():
 
 @pytest.mark.parametrize("solver", SOLVERS[:3])
 def test_directions_that_rounding_hides_are_found(solver):
-    """Without an intercept nothing is centred: a lifted Hessian crept along them, 150 steps and more."""
+    """Without an intercept no column is centred, and a lifted Hessian crept along them for 150 steps."""
     rng = np.random.default_rng(2)
     Z = rng.standard_normal((300, 10))
     y = (Z @ rng.standard_normal((10, 4)) * 2 + rng.gumbel(size=(300, 4))).argmax(axis=1)
@@ -178,7 +178,7 @@ def test_directions_that_rounding_hides_are_found(solver):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_parts_of_an_intercept_that_cancel_keep_their_digits(seed):
-    """Two columns at 3e12 with opposite weights: the intercept was off by more than the bound allowed."""
+    """Two columns at 3e12 have opposite weights: the intercept had a larger error than the bound allows."""
     rng = np.random.default_rng(seed)
     Z = rng.standard_normal((120, 2))
     X, y = Z + 3e12, (Z @ [2, -2] + rng.logistic(size=120) > 0).astype(int)
@@ -202,7 +202,7 @@ def test_columns_whose_squares_are_zero_are_no_warning():
 
 
 def test_weights_beyond_the_dtype_are_no_warning():
-    """A step through a direction of next to no curvature in float32 left its range."""
+    """A step along a direction of almost no curvature left the range of float32."""
     with np.errstate(over="raise", invalid="raise"):
         at = Coordinates(2, 1, False, np.dtype("float32"))
         assert np.isfinite(at.rounded([1e300, -1e300])).all()
@@ -277,7 +277,7 @@ def test_sgd_is_left_in_the_columns_as_they_are():
 
 
 def test_softmax_of_many_parameters_is_proven_at_once():
-    """The shift of all classes has no curvature: taken for a direction like others it spoilt every proof."""
+    """A shift of all classes has no curvature; taken for a direction like others, it spoilt every proof."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40_000, 65), dtype=np.float32)
     y = np.argmax(X[:, :10] + rng.gumbel(size=(40_000, 10)), axis=1)
@@ -287,7 +287,7 @@ def test_softmax_of_many_parameters_is_proven_at_once():
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs"])
 def test_wide_float32_data_leave_the_start(solver):
-    """A line search that ended above its start called the untrained model the noise floor."""
+    """A line search that ended above its start reported the untrained model as the noise floor."""
     X = np.random.default_rng(0).standard_normal((100, 20_000), dtype=np.float32)
     found = LogisticRegression(solver=solver, backend="numpy").fit(X, X[:, 0] > 0)
     assert found.status_ == "converged" and found.coef_.any() and found.score(X, X[:, 0] > 0) == 1
@@ -313,7 +313,7 @@ def test_nearly_collinear_columns_without_a_penalty_are_proven():
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_bounds_are_tight_far_from_zero_without_an_intercept(solver):
-    """The parts of ∇F·(v − w) cancel there: the sum of their sizes is no small thing, the product is."""
+    """The terms of ∇F·(v − w) cancel there: the sum of their sizes is large, the product is not."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((98, 1)) + 0.01 * rng.standard_normal((98, 16)) + 1e5 * rng.standard_normal(16)
     y = (rng.random(98) < 0.1).astype(int)
@@ -323,7 +323,7 @@ def test_bounds_are_tight_far_from_zero_without_an_intercept(solver):
 
 @pytest.mark.parametrize("solver", [*SOLVERS, "row-space"])
 def test_classes_that_shift_together_beside_columns_of_other_units(solver):
-    """Only a penalty that is nothing beside such columns bounds what all classes may be shifted by."""
+    """Only a penalty, negligible beside such columns, limits the common shift of all classes."""
     rng = np.random.default_rng(2)
     X = rng.standard_normal((160, 6)) * [1e10, 1, 1, 1, 1e-10, 1e10]
     y = rng.integers(0, 5, 160)
@@ -336,7 +336,7 @@ def test_classes_that_shift_together_beside_columns_of_other_units(solver):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_what_is_not_separated_proves_how_low_the_loss_can_fall(solver):
-    """Rows of mixed levels have the loss of their rates; those of pure levels fall towards none."""
+    """Rows of levels with both classes have the loss of their rates; the others tend to none."""
     X, y = one_hot()
     with pytest.warns(ConvergenceWarning, match="separable"):
         found = LogisticRegression(C=np.inf, solver=solver).fit(X, y)
@@ -351,7 +351,7 @@ def test_what_is_not_separated_proves_how_low_the_loss_can_fall(solver):
 @pytest.mark.parametrize("solver", [*SOLVERS, "prox-newton"])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_columns_without_a_penalty_that_separate_are_named(solver, dtype):
-    """Once F was 0 in the arithmetic, it was called converged."""
+    """The fit was called converged once F was 0 in the arithmetic."""
     rng = np.random.default_rng(0)
     X, y = np.c_[np.arange(12), rng.standard_normal((12, 2))].astype(dtype), (np.arange(12) > 5).astype(int)
     with pytest.warns(ConvergenceWarning, match="separable and some have no penalty"):
@@ -362,7 +362,7 @@ def test_columns_without_a_penalty_that_separate_are_named(solver, dtype):
 
 
 def test_what_rounding_hides_is_never_told_too_small():
-    """A proof by some rows takes the factor that it has where what another one would spare is little."""
+    """A proof by some rows keeps its factor if another one would reduce the bound by little."""
     rng = np.random.default_rng(0)
     A, ridge = rng.standard_normal((40, 6)), np.full(6, 0.1)
     metric = Matrix(A.T @ A + np.diag(ridge), None, None, ridge, True)
@@ -374,7 +374,7 @@ def test_what_rounding_hides_is_never_told_too_small():
 
 
 def test_slopes_that_a_step_leaves_are_no_part_of_its_decrement():
-    """Constant columns are collinear with the intercept, and L1 leaves them some slope: the bound was low."""
+    """Constant columns are collinear with the intercept, and L1 leaves them a slope: the bound was low."""
     X = np.tile([0.38202344, -0.10692401, -0.49587901, 1.26466061, -0.1244973], (4, 1))
     s = np.array([6.83829626e06, 2.46866465e05, 9.04824251e03, 1.27299036e-01])
     clf = LogisticRegression(C=23.06, l1_ratio=1.0, solver="prox-newton", tol=1e-4, backend="numpy")

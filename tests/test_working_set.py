@@ -68,7 +68,7 @@ def test_where_most_columns_matter_all_are_fitted_in_float64(kind):
 
 
 def test_columns_that_are_nearly_the_same():
-    """Where accelerated gradients took a thousand reads and did not arrive."""
+    """Accelerated gradients took a thousand reads there and did not converge."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((100, 20)) @ rng.standard_normal((20, 5000))
     X += 0.3 * rng.standard_normal(X.shape)
@@ -122,7 +122,7 @@ def test_budgets_and_what_is_not_finite():
 
 
 def test_weights_of_small_fits_agree():
-    """The last step is one more than the proof takes."""
+    """The fit takes one step more than the proof needs."""
     X, y = make_classification(100, 20, random_state=42)
     usual, tight = (LogisticRegression(l1_ratio=1.0, tol=tol).fit(X, y) for tol in (1e-8, 1e-13))
     assert usual.solver_ == "prox-newton" and (tight.coef_ == 0).any()

@@ -74,7 +74,7 @@ def test_links_and_pipes_stay_what_they_are(saved, tmp_path):
 
 
 def test_an_open_pipe_is_written_to_by_the_name_of_its_number():
-    """/dev/stdout is such a name; what it links to is none."""
+    """/dev/stdout is such a name, and the name that it links to is not."""
     reading, writing = os.pipe()
     check_writable(f"/dev/fd/{writing}")
     write_whole(f"/dev/fd/{writing}", lambda file: file.write(b"text"))
@@ -177,7 +177,7 @@ def anybodys():
 
 
 def test_what_may_not_be_written_is_found_early(anybodys):
-    """Neither a folder nor a file in a folder that may be written, which a rename would replace."""
+    """The target is write-protected although a rename could replace it, or its folder is."""
     locked, link, free = (os.path.join(anybodys, name) for name in ("locked", "link", "free"))
     os.mkdir(locked)
     os.mkdir(free)
