@@ -250,8 +250,14 @@ def _nvrtc():
     )
 
 
-def modules(kernels):
-    """The modules to stand in for CuPy's, by name."""
+_FUNCTIONS = (
+    "zeros full arange ascontiguousarray diagonal sqrt where isfinite concatenate cumsum searchsorted "
+    "flatnonzero ldexp triu"
+).split()
+
+
+def _raw_module(kernels):
+    """The class in place of cupy.RawModule, whose kernels run on the CPU."""
 
     class RawModule:
         def __init__(self, code=None, *, path=None, options=(), name_expressions=()):
@@ -266,8 +272,12 @@ def modules(kernels):
         def get_function(self, name):
             return kernels.kernel(*self.kernels[name])
 
-    pool = types.SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
-    cuda = types.SimpleNamespace(
+    return RawModule
+
+
+def _cuda():
+    """What stands in for cupy.cuda."""
+    return types.SimpleNamespace(
         Device=Device,
         Stream=Stream,
         Event=Event,
@@ -283,23 +293,12 @@ def modules(kernels):
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     )
 
+
+def modules(kernels):
+    """The modules to stand in for CuPy's, by name."""
+    pool = types.SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
     cupy = types.ModuleType("cupy")
-    for name in (
-        "zeros",
-        "full",
-        "arange",
-        "ascontiguousarray",
-        "diagonal",
-        "sqrt",
-        "where",
-        "isfinite",
-        "concatenate",
-        "cumsum",
-        "searchsorted",
-        "flatnonzero",
-        "ldexp",
-        "triu",
-    ):
+    for name in _FUNCTIONS:
         setattr(cupy, name, _function(name))
     vars(cupy).update(
         ndarray=DeviceArray,
@@ -307,8 +306,8 @@ def modules(kernels):
         asnumpy=asnumpy,
         empty=empty,
         empty_like=empty_like,
-        cuda=cuda,
-        RawModule=RawModule,
+        cuda=_cuda(),
+        RawModule=_raw_module(kernels),
         from_dlpack=asarray,
         get_default_memory_pool=lambda: pool,
         float64=np.float64,
