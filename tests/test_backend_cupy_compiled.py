@@ -1,8 +1,13 @@
 """Compiled kernels on disk: what a second process compiles; files that are damaged or cannot be written."""
 
+import contextlib
+import functools
 import os
 import subprocess
 import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +95,22 @@ def test_where_nothing_can_be_kept_a_process_compiles_for_itself(emulated_kernel
         count, _ = compiled_by(emulated_kernels, newton)
         assert count > 2
     assert not folder.is_dir()
+
+
+def test_threads_that_compile_at_once_share_the_folder_of_their_process(monkeypatch):
+    """Two threads each made a folder, and that of the first one was removed while it wrote to it."""
+    make, both = tempfile.TemporaryDirectory, threading.Barrier(2)
+
+    def slowly(**named):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2)  # until the other thread makes a folder, too, if it may
+        return make(**named)
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", slowly)
+    monkeypatch.setattr(caching, "_temporary", functools.cache(caching._temporary.__wrapped__))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: caching._of_this_process(), range(2)))
+    assert found[0] == found[1] and found[0].is_dir()
 
 
 def test_what_was_compiled_otherwise_is_not_taken(folder):

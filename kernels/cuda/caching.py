@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,13 +64,17 @@ def keep(key, name, machine_code):
                 raise
 
 
+_one_at_a_time = threading.Lock()
+
+
 @functools.cache
 def _temporary():
     return tempfile.TemporaryDirectory(prefix="logreg-accel-cuda-")  # removed when the process ends
 
 
 def _of_this_process():
-    return Path(_temporary().name)
+    with _one_at_a_time:  # of two folders that threads make at once, the one that is not kept is removed
+        return Path(_temporary().name)
 
 
 def _files(kept, key):
