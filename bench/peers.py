@@ -33,17 +33,7 @@ from logreg_accel.backends.threads import available_threads  # noqa: E402
 from logreg_accel.cli.doctor import machine  # noqa: E402
 
 _PACKAGES = (
-    "logreg-accel",
-    "numpy",
-    "scipy",
-    "numba",
-    "scikit-learn",
-    "scikit-learn-intelex",
-    "snapml",
-    "glum",
-    "tabmat",
-    "skglm",
-    "torch",
+    "logreg-accel numpy scipy numba scikit-learn scikit-learn-intelex snapml glum tabmat skglm torch".split()
 )
 _READS = "reads of ours"  # in `finished`, beside the contestants
 
@@ -132,16 +122,7 @@ def race(case, names, results, options):
     """One case: reference, contestants, then how many reads ours takes, and its time in a fresh process."""
     X, y = load(case, options.rows_scale, options.data)
     problem = CASES[case]
-    results.values["cases"][case] = {
-        "rows": X.shape[0],
-        "features": X.shape[1],
-        "positives": int(y.sum()) if y.max() == 1 else None,
-        "bytes": bytes_of(X),
-        "about": problem.about,
-        "generated": bool(problem.rows),
-        "C": problem.C,
-        "l1_ratio": problem.l1_ratio,
-    }
+    results.values["cases"][case] = _facts(X, y, problem)
     print(f"{case}: {X.shape[0]} x {X.shape[1]}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="race-") as place:
         track = Track(
@@ -159,14 +140,9 @@ def race(case, names, results, options):
         del X, y  # the contestants load their own
         if "value" not in results.values["references"].get(case, {}):
             results.values["references"][case] = track.reference()
-        track.best = min(
-            [track.best, results.values["references"][case].get("value", track.best)]
-            + [
-                run["value"]
-                for run in results.values["runs"]
-                if run["case"] == case and run["status"] == "ok"
-            ]
-        )
+        found = [run["value"] for run in results.values["runs"] if run["case"] == case and _ended(run)]
+        known = results.values["references"][case].get("value", track.best)
+        track.best = min([track.best, known, *found])
         results.write()
         for name in names:
             if name == _READS and not track.plain:
@@ -177,17 +153,36 @@ def race(case, names, results, options):
             else:
                 track.climb(name)
                 if name == OURS and options.times_ours:
-                    mine = [
-                        run["seconds"]
-                        for run in results.values["runs"]
-                        if (run["case"], run["contestant"], run["status"]) == (case, OURS, "ok")
-                    ]
-                    slowest = max(mine, default=track.seconds)
-                    track.seconds = min(track.seconds, max(2.0, options.times_ours * slowest))
+                    _limit(track, case, results, options.times_ours)
             results.finish(case, name)
 
 
-def arguments(words=None):
+def _facts(X, y, problem):
+    """What the tables say of a case."""
+    return {
+        "rows": X.shape[0],
+        "features": X.shape[1],
+        "positives": int(y.sum()) if y.max() == 1 else None,
+        "bytes": bytes_of(X),
+        "about": problem.about,
+        "generated": bool(problem.rows),
+        "C": problem.C,
+        "l1_ratio": problem.l1_ratio,
+    }
+
+
+def _ended(run):
+    return run["status"] == "ok"
+
+
+def _limit(track, case, results, times_ours):
+    """End the fits of others that take that many times as long as the slowest of ours, and 2 s at least."""
+    runs = (run for run in results.values["runs"] if (run["case"], run["contestant"]) == (case, OURS))
+    slowest = max((run["seconds"] for run in runs if _ended(run)), default=track.seconds)
+    track.seconds = min(track.seconds, max(2.0, times_ours * slowest))
+
+
+def _parser():
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0], formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -231,6 +226,12 @@ def arguments(words=None):
     )
     parser.add_argument("--again", action="store_true", help="race what is finished once more")
     parser.add_argument("--list", action="store_true", help="name cases and contestants, and what is missing")
+    return parser
+
+
+def arguments(words=None):
+    """The options, with what follows from them: cases, and names of contestants."""
+    parser = _parser()
     options = parser.parse_args(words)
     options.rows_scale /= 50 if options.quick else 1
     options.seconds_per_run = options.seconds_per_run or (5.0 if options.quick else 60.0)
