@@ -191,7 +191,8 @@ def seen_of(C, labelled):
     spread, apart, layout, uneven = spread_of(X)
     if not 0 < spread < math.inf:
         return None
-    return costs.Seen(C * labelled.total_weight * spread, apart, X.entries, layout, uneven)
+    entries = math.prod(X.shape) if layout == "dense" else X.entries
+    return costs.Seen(C * labelled.total_weight * spread, apart, entries, layout, uneven)
 
 
 def start_of(model, n_features, n_classes):

@@ -386,3 +386,10 @@ def test_numpy_keeps_a_dense_copy_of_what_is_half_dense():
             np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-6)
     rows = Objective.from_arrays(scipy.sparse.csr_array(X + 1), y, backend="numba").rows
     assert rows._blocks[0].X.compressed  # whose loops read compressed rows
+
+
+def test_auto_chooses_for_sparse_rows_that_are_kept_dense_as_for_an_array():
+    X, y, _, _ = draw(8000, 10)
+    X[np.random.default_rng(2).random(X.shape) < 0.1] = 0
+    of_array, of_rows = (LogisticRegression(max_iter=50).fit(A, y) for A in (X, scipy.sparse.csr_array(X)))
+    assert of_rows.solver_ == of_array.solver_ == "newton-cholesky"

@@ -245,8 +245,8 @@ def _look_at(X, xp, to_host):
 
 
 def spread_of(X):
-    """Return the mean of ‖x − x̄‖² over some rows, ‖x̄‖² relative to it, "dense" or "sparse", and the largest
-    mean square of a column relative to their mean.
+    """Return the mean of ‖x − x̄‖² over some rows, ‖x̄‖² relative to it, "dense" or "sparse", as the numpy
+    backend keeps X, and the largest mean square of a column relative to their mean.
 
     For a sparse X, x̄ counts as zero.
     """
@@ -256,7 +256,7 @@ def spread_of(X):
     spread = squares if X.compressed else float((columns.deviation**2).sum())
     apart = max(squares / spread - 1, 0.0) if spread > 0 else math.inf
     uneven = float(each.max()) * len(each) / squares if squares > 0 else math.inf
-    return spread, apart, "sparse" if X.compressed else "dense", uneven
+    return spread, apart, "dense" if X.kept_dense else "sparse", uneven
 
 
 def centre_of(columns, dtype, intercept):

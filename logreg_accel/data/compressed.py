@@ -169,6 +169,11 @@ class CompressedRows(Matrix):
         dense = math.prod(self.shape) * self.dtype.itemsize
         return dense <= min(_DENSE_AT_MOST * self.nbytes, _KEPT_UP_TO)
 
+    @property
+    def kept_dense(self):
+        """Whether the numpy backend keeps X as a dense array."""
+        return self.is_half_dense and self._is_nearly_dense()
+
     def to_dense(self):
         return self.stored.toarray()
 

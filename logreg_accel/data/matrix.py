@@ -212,6 +212,7 @@ class Matrix:
         return parts
 
     is_half_dense = False
+    kept_dense = True
 
     def densified(self):
         """Return a dense copy if that is faster to use and not much larger, else the matrix itself."""
