@@ -78,6 +78,8 @@ def test_dask_frames_and_arrays(client, frame):
     model.fit(lazy[NAMES], lazy.y, lazy.w)
     np.testing.assert_allclose(model.coef_, coef, rtol=1e-7)
     assert list(model.feature_names_in_) == NAMES and list(model.classes_) == ["no", "yes"]
+    there = lazy[NAMES].map_partitions(model.predict_proba, meta=np.empty((0, 2)))  # as USING.md says
+    np.testing.assert_array_equal(there.compute(), model.predict_proba(frame[NAMES]))
     rows = dask.array.from_array(X, chunks=(900, 2))  # columns in two pieces
     y = dask.array.from_array((frame.y == "yes").to_numpy(), chunks=1500)
     model.fit(rows, y, dask.array.from_array(frame.w.to_numpy(), chunks=900))
@@ -90,6 +92,20 @@ def test_dask_frames_and_arrays(client, frame):
         X = X.copy()
         X[1000, 2] = np.nan
         model.fit(dask.array.from_array(X, chunks=(900, 4)), y)
+
+
+def test_labels_of_a_frame_of_files_keep_its_partitions(client, frame, tmp_path):
+    """Dask merges files if few columns of many are read: there were fewer partitions of `y` than of `X`."""
+    import dask.dataframe
+
+    wide = frame.assign(**{f"x{j}": frame["a"] for j in range(30)})
+    for i in range(3):
+        wide.iloc[i::3].to_parquet(tmp_path / f"{i}.parquet")
+    lazy = dask.dataframe.read_parquet(tmp_path / "*.parquet")
+    assert len(lazy["y"].to_delayed()) < lazy.npartitions, "the case is that of files that are merged"
+    model = LogisticRegression(tol=1e-12).fit(lazy[NAMES], lazy["y"], lazy["w"])
+    expected = LogisticRegression(tol=1e-12).fit(frame[NAMES], frame["y"], frame["w"])
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-7)
 
 
 def test_an_evaluation_is_one_task_a_worker(client, frame, tmp_path, monkeypatch):

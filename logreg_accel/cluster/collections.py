@@ -83,6 +83,10 @@ def _partitions(given, like):
         if known and given.shape[0] == like.shape[0] and given.chunks[0] != like.chunks[0]:
             given = given.rechunk({0: like.chunks[0]})
     made = given.to_delayed()
+    if len(made) != getattr(
+        given, "npartitions", len(made)
+    ):  # Dask merges files of which few columns are read
+        made = given.to_delayed(optimize_graph=False)
     return list(made.ravel()) if hasattr(made, "ravel") else list(made)
 
 
