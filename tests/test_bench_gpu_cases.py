@@ -45,17 +45,14 @@ KERNELS = [shapes.dense(name, "float32", 1000, 16, 1, 4).kernel for name in ("Lo
 
 
 @pytest.fixture(scope="module")
-def kernels():
+def kernels(emulated_kernels):
+    """Those of the backend, and what the benchmark launches beside."""
     if why_not():
         pytest.skip(why_not())
     launch = shapes.dense("LossGradient", "float32", 1000, 16, 1, 4)
-    compiled = fake_cupy.Kernels()
-    names = [
-        *KERNELS,
-        "sum_slices<float>",
-        *(other.kernel for _, other in gpu_variants.variants(launch, 1000, 16)[:3]),
-    ]
-    compiled.foresee(cuda.source("dense.cu"), set(names))
+    variants = (other.kernel for _, other in gpu_variants.variants(launch, 1000, 16)[:3])
+    compiled = fake_cupy.Kernels(known=emulated_kernels)
+    compiled.foresee(cuda.source("dense.cu"), [*KERNELS, *variants])
     fused = (tiles.outputs(name, "float32", 1000, 16, 3, 4, 3) for name in ("LossGradient", "HessianVector"))
     compiled.foresee(cuda.source("outputs.cu"), {launch.kernel for launch in fused})
     return compiled

@@ -185,17 +185,53 @@ def test_files_that_are_no_checkpoint(tmp_path):
         LogisticRegression(solver="sgd").fit(X, y, checkpoint=tmp_path / "sgd")
 
 
-CHILD = """
+CHILDREN = """
+import os
 import sys
 import numpy as np
 from logreg_accel import LogisticRegression, scan
 from logreg_accel.data import packed
 packed.BLOCK = 1 << 16
-source = scan(sys.argv[1] + "/X-*.npy", target=sys.argv[1] + "/y-*.npy", cache=sys.argv[1] + "/cache")
-print("begun", flush=True)
-model = LogisticRegression(backend="numpy", tol=1e-12).fit(source, checkpoint=sys.argv[1] + "/log")
-np.save(sys.argv[1] + "/coef.npy", np.append(model.coef_, model.intercept_))
+def fit(folder):
+    source = scan(folder + "/X-*.npy", target=folder + "/y-*.npy", cache=folder + "/cache")
+    model = LogisticRegression(backend="numpy", tol=1e-12).fit(source, checkpoint=folder + "/log")
+    np.save(folder + "/coef.npy", np.append(model.coef_, model.intercept_))
+LogisticRegression(backend="numpy").fit([[0.0], [1.0]], [0, 1])  # imports all that a fit takes
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        fit(sys.argv[1])
+        os._exit(0)
+    print(child, flush=True)
+    sys.stdin.readline()  # until then the number is the child's, should it have ended
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+class Children:
+    """Fits one after another, each in a process of its own; their parent alone imports what they need."""
+
+    def __init__(self, folder):
+        self.parent = subprocess.Popen(
+            [sys.executable, "-c", CHILDREN, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def _answer(self):
+        self.parent.stdin.write("\n")
+        self.parent.stdin.flush()
+        return int(self.parent.stdout.readline())
+
+    begin = _answer  # its number
+    end = _answer  # how the one that was begun ended
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.parent.communicate(timeout=300)
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(50, marks=pytest.mark.slow)])
@@ -206,29 +242,25 @@ def test_kill_9_at_random_moments(tmp_path, rounds):
         rows = slice(20_000 * i, 20_000 * (i + 1))
         np.save(tmp_path / f"X-{i}.npy", X[rows])
         np.save(tmp_path / f"y-{i}.npy", y[rows])
-
-    def begin():
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE)
-        child.stdout.readline()
-        return child
-
-    began, child = time.perf_counter(), begin()
-    began = time.perf_counter()
-    assert child.wait(300) == 0
-    took, expected = time.perf_counter() - began, np.load(tmp_path / "coef.npy")
-    rng, killed = np.random.default_rng(0), 0
-    for _ in range(rounds):
-        for name in ("log", "coef.npy"):
-            (tmp_path / name).unlink(missing_ok=True)
-        if rng.random() < 0.5:
-            subprocess.run(["rm", "-r", tmp_path / "cache"])
-        while True:
-            child = begin()
-            time.sleep(took * rng.random())
-            os.kill(child.pid, signal.SIGKILL)
-            killed += child.wait() == -signal.SIGKILL
-            if (tmp_path / "coef.npy").exists() or rng.random() < 0.5:
-                break
-        assert begin().wait(300) == 0
-        np.testing.assert_array_equal(np.load(tmp_path / "coef.npy"), expected)
+    with Children(tmp_path) as children:
+        children.begin()
+        began = time.perf_counter()
+        assert children.end() == 0
+        took, expected = time.perf_counter() - began, np.load(tmp_path / "coef.npy")
+        rng, killed = np.random.default_rng(0), 0
+        for _ in range(rounds):
+            for name in ("log", "coef.npy"):
+                (tmp_path / name).unlink(missing_ok=True)
+            if rng.random() < 0.5:
+                subprocess.run(["rm", "-r", tmp_path / "cache"])
+            while True:
+                child = children.begin()
+                time.sleep(took * rng.random())
+                os.kill(child, signal.SIGKILL)
+                killed += children.end() == -signal.SIGKILL
+                if (tmp_path / "coef.npy").exists() or rng.random() < 0.5:
+                    break
+            children.begin()
+            assert children.end() == 0
+            np.testing.assert_array_equal(np.load(tmp_path / "coef.npy"), expected)
     assert killed >= 0.8 * rounds

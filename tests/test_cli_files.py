@@ -86,12 +86,16 @@ def test_a_dash_is_no_name_of_a_file(trained, capsys, monkeypatch):
     assert not os.path.exists("-")
 
 
-def test_predictions_go_to_a_pipe_by_name(trained):
+def test_predictions_go_to_a_pipe_by_name(trained, capsys):
     data, model, _ = trained
-    command = [sys.executable, "-m", "logreg_accel", "predict", data, "--model", model, "--quiet"]
-    named = subprocess.run([*command, "--output", "/dev/stdout"], capture_output=True, check=True)
-    assert named.stdout == subprocess.run(command, capture_output=True, check=True).stdout
-    assert named.stdout.startswith(b"prediction,")
+    command = ["predict", str(data), "--model", str(model), "--quiet"]
+    named = subprocess.run(
+        [sys.executable, "-m", "logreg_accel", *command, "--output", "/dev/stdout"],
+        capture_output=True,
+        check=True,
+    )
+    code, out, _ = run(*command, capsys=capsys)
+    assert code == 0 and named.stdout == out.encode() and out.startswith("prediction,")
 
 
 @pytest.mark.parametrize("where", ["a link to nowhere", "a name too long", "a folder", "no folder"])

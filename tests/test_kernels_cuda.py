@@ -53,8 +53,8 @@ class Device:
     Where there is a GPU, `plain` is that.
     """
 
-    def __init__(self, foreseen=(), sanitizer=None):
-        self.kernels = fake_cupy.Kernels(sanitizer)
+    def __init__(self, foreseen=(), sanitizer=None, known=None):
+        self.kernels = fake_cupy.Kernels(sanitizer, known)
         if foreseen:
             self.kernels.foresee(cuda.source("dense.cu"), foreseen)
             # a race detector pays per thread, and these take one per column: they have a test of their own
@@ -86,7 +86,7 @@ def prepare_plain():
     wide |= {name for case in AT_HAND for name in kernels_of(*([part] for part in case), ["ProductAt"])}
     several = (kernels_of(["float32"], [n], PASSES[:2], [outputs]) for n, outputs in SEVERAL_OUTPUTS)
     sizes = (kernels_of([dtype], columns_of(dtype)) for dtype in STORED)
-    return Device(wide.union(*sizes, *several))
+    return Device(wide.union(*sizes, *several), known=early("emulated_kernels"))
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from once import folder_of
 HERE = Path(__file__).parent
 FLAGS = [
     "-std=gnu++17",
-    "-O1",
+    "-Og",
     "-g1",
     "-ffp-contract=off",
     "-Wall",

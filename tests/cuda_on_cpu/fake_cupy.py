@@ -134,21 +134,25 @@ class Event:
 
 
 class Kernels:
-    """Compiled kernels by source and name; what was not foreseen is compiled when it is first asked for.
+    """Compiled kernels by source and name, those that are `known` to others among them.
+
+    What was not foreseen is compiled when it is first asked for.
 
     A hundred at once take 6 s, one alone takes 1 s.
     """
 
-    def __init__(self, sanitizer=None):
+    def __init__(self, sanitizer=None, known=None):
         self.sanitizer = sanitizer
-        self.programs = {}
+        self.programs = dict(known.programs) if known else {}
         self.launched = []
         self._kept = tempfile.TemporaryDirectory(prefix="logreg-accel-kernels-")
         self.folder = Path(self._kept.name)  # in place of the one in the user's cache
 
     def foresee(self, source, names, *sanitizer):
-        program = Program(source, sorted(names), *(sanitizer or [self.sanitizer]))
-        self.programs |= {(source, name): program for name in names}
+        """Compile those that are not known yet, together."""
+        if names := sorted(name for name in set(names) if (source, name) not in self.programs):
+            program = Program(source, names, *(sanitizer or [self.sanitizer]))
+            self.programs |= {(source, name): program for name in names}
 
     def kernel(self, source, name):
         if (source, name) not in self.programs:
