@@ -161,8 +161,11 @@ def _without_intercept(objective, point, gradient):
 
     value, residual = loss.value_residual(z, y)
     missing = -gradient[-k:] * rows.weight_sum
-    if k > 1:  # the residuals of a row sum to zero but for rounding
-        missing -= missing.mean()
+    if k > 1:
+        # The residuals of a row sum to zero but for rounding, whose sum goes to classes of much curvature.
+        # Taking it from all classes alike would hide what is missing in a rare one, which costs most.
+        own = (s * loss.curvature(z, y)).sum(axis=0)
+        missing -= missing.sum() * (own / own.sum() if own.any() else 1 / k)
     target = (s * residual).sum(axis=0) + missing
     found = _shift(loss, z, y, s, target, abs(missing).max(), (value, residual))
     if found is None:
