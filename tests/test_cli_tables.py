@@ -177,7 +177,10 @@ def test_rows_held_out_in_a_file_of_their_own(table, tmp_path, capsys):
 
 
 def test_weights_of_rows_and_classes(table, capsys):
-    model, _, _ = train(table, "--weight", "weight", "--class-weight", "yes=3,no=1", capsys=capsys)
+    assert "class weights" not in train(table, "--weight", "weight", capsys=capsys)[2]
+    model, _, err = train(table, "--weight", "weight", "--class-weight", "yes=3,no=1", capsys=capsys)
+    told = run("evaluate", table, "--model", model, capsys=capsys)[2]
+    assert "class weights shift probabilities" in err and "prior='data'" in told
     encoder, X, y = by_hand(table, ("label", "weight"))
     weight = np.array(TableReader(table).read()["weight"])
     expected = LogisticRegression(class_weight={"no": 1, "yes": 3}).fit(X, y, sample_weight=weight)

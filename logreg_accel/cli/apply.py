@@ -26,7 +26,7 @@ from .output import (
     same_file,
     text,
 )
-from .quality import measure, print_quality
+from .quality import measure, print_quality, warn_of_weights
 from .reading import listed
 from .tally import Tally
 from .using import scored, together
@@ -124,6 +124,7 @@ def evaluate(options):
         if options.report:  # its curves need all rows
             kept.append(part._replace(kept=None))
     measured, bins, groups = every.measures(), every.calibration(), _largest(groups)
+    warn_of_weights(model, progress.warn)
     confusion = every.confusion.tolist()
     if options.report:
         lead = f"Measured on {', '.join(options.file)}: {every.rows:,} rows of {target or 'labels'}."

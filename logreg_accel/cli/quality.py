@@ -29,6 +29,15 @@ def quality(y, proba, labels, classes):
     return Tally(classes).add(y, proba, labels).measures()
 
 
+def warn_of_weights(model, warn):
+    """Warn that class weights have shifted the probabilities of which a model's measures are computed."""
+    if model.class_weight is not None:
+        warn(
+            "class weights shift probabilities, which log loss, Brier score and calibration show; in Python, "
+            "predict_proba(X, prior='data') gives those without the shift"
+        )
+
+
 def calibration(y, proba, classes):
     """Rows, mean probability and share of hits in ten bins of probability, without empty bins.
 

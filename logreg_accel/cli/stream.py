@@ -7,7 +7,7 @@ from .. import TableEncoder, scan
 from . import UsageError, choosing, page, running
 from .output import for_people, print_facts, print_json
 from .plan import tell
-from .quality import print_quality, quality
+from .quality import print_quality, quality, warn_of_weights
 from .reading import check_classes, check_target, columns_aside, is_table, layout, listed
 from .using import scored, threshold_of, together
 
@@ -49,6 +49,8 @@ def train(options, model, progress):
     if aside := columns_aside(options, source.tables.find if source.encoder is not None else str):
         model.aside_ = aside
     model.save(options.model)
+    if samples:
+        warn_of_weights(model, progress.warn)
     if options.report:
         size = f"{model.n_features_in_:,} features, read block by block"
         page.write_trained(options, model, size, samples, progress.warnings)

@@ -20,7 +20,7 @@ from .output import (
     print_json,
     print_table,
 )
-from .quality import print_quality, quality
+from .quality import print_quality, quality, warn_of_weights
 from .reading import refuse_gaps, rows_to_learn
 from .using import probabilities, score, threshold_of
 
@@ -55,6 +55,7 @@ def train(options):
     if rows.held_out:
         samples["test"] = _sample(model, *rows.held_out)
     measured = {name: quality(*sample, model.classes_) for name, sample in samples.items()}
+    warn_of_weights(model, progress.warn)
     if options.report:
         size = f"{X.shape[0]:,} rows, {X.shape[1]:,} features"
         if rows.held_out:
