@@ -1,5 +1,6 @@
 """Predictions of a fitted linear classifier: margins, labels, probabilities."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -273,13 +274,14 @@ def prior_shift(model, prior):
             raise ValueError(f"`prior` is {prior!r}; expected 'data' or numbers.")
         shares = seen[1]
     else:
-        shares = np.asarray(prior, dtype=np.float64)
+        by_name = isinstance(prior, Mapping)  # not offered: classes may be left out
+        shares = np.full(K, np.nan) if by_name else np.asarray(prior, dtype=np.float64)
         if shares.ndim == 0 and K == 2:
             shares = np.array([1 - shares, shares])
     right = shares.shape == (K,) and (shares > 0).all() and abs(shares.sum() - 1) <= 1e-6
     if not right:
         raise ValueError(
-            f"`prior` is {prior!r}; expected the share of each class of {model.classes_.tolist()}, positive "
-            "and 1 together."
+            f"`prior` is {prior!r}; expected a list with the share of each class of "
+            f"{model.classes_.tolist()}, positive and 1 together."
         )
     return np.log(shares) - np.log(seen[0])

@@ -120,6 +120,19 @@ def test_weights_count_in_fits_and_in_scores():
         assert clf.scores_[split, 0, 0] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy", "roc_auc"])
+def test_a_split_without_weight_to_test_on_is_refused_before_any_fit(scoring):
+    """Its mean divided by zero, after all models had been fitted."""
+    X, y = draw()
+    s, steps = np.arange(len(y)) < len(y) // 2, []
+    halves = np.flatnonzero(s), np.flatnonzero(~s)
+    model = LogisticRegressionCV(Cs=2, cv=[halves], scoring=scoring, callback=steps.append)
+    with pytest.raises(ValueError, match="In split 0 of `cv` all rows to test on have a `sample_weight` of"):
+        model.fit(X, y, s.astype(float))
+    assert not steps
+    assert np.isfinite(model.fit(X, y).scores_).all()
+
+
 def test_groups_and_metadata_routing():
     X, y = draw()
     groups = np.arange(len(y)) // 50

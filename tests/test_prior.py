@@ -61,7 +61,7 @@ def test_extreme_priors_keep_their_digits():
 def test_priors_that_are_refused():
     X, y = problem(2)
     clf = LogisticRegression().fit(X, y)
-    for prior in ([0.5], [0.5, 0.6], 0.0, 1.0, -0.2, [np.nan, 0.5], "balanced", [[0.5, 0.5]]):
+    for prior in ([0.5], [0.5, 0.6], 0.0, 1.0, -0.2, [np.nan, 0.5], "balanced", [[0.5, 0.5]], {"no": 0.5}):
         with pytest.raises(ValueError, match="`prior` is .*expected"):
             clf.predict_proba(X, prior=prior)
     clf = LogisticRegression(solver="sgd").partial_fit(X, y, classes=["no", "some"])

@@ -239,6 +239,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
             X, y, weights = None, None, shared.weights
         to_split, to_score = self._routed(weights, params)
         split = split_of(self.cv, shared, X, y, to_split)
+        split.refuse_without_weight(to_score.get("sample_weight"))
         shared, self.classes_ = shared._replace(splits=split.bits), shared.classes
         models = models_of(shared, len(split.sizes), self.class_weight)
         scoring = Scoring(self.scoring, shared.classes, X, y, to_score)

@@ -40,6 +40,16 @@ class Split:
             filled += len(rows)
         return found
 
+    def refuse_without_weight(self, weights):
+        """Raise ValueError if the rows that a split tests on have no weight (m,), so that no score exists."""
+        s = np.asarray(1 if weights is None else weights)
+        for split in () if s.all() else range(len(self.sizes)):
+            if not s[self.test(split)].any():
+                raise ValueError(
+                    f"In split {split} of `cv` all rows to test on have a `sample_weight` of zero; expected "
+                    "one that counts. Use another split, or leave it out."
+                )
+
     def of_blocks(self, counts, splits):
         """For each block of rows, triples (split, positions in its test set, rows of the block)."""
         orders = {}
