@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .by_class import beside_shifts
+from .by_class import beside_shifts, renewed_after
 from .by_levels import LEVELS_AT_ONCE, newton_by_levels
 from .line_search import ENOUGH_FLATTENING, NEWTON_FLATTENING, step
 from .nearly_singular import FLAT, LOOKED_AT_UP_TO, creep, solution
@@ -113,10 +113,10 @@ def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
 class newton_cg:
     """Truncated Newton: H·d = −g is solved by conjugate gradients, each step of which is one read of X.
 
-    The preconditioner is the diagonal of the Hessian at the start or, with several classes, the Hessian with
-    the same block for every class, computed at every step. If classes have very different sizes and the
-    Hessian is large, that takes too many products, and each class gets its own block. The iteration stops
-    when the residual, in the preconditioned norm and relative to its initial value, is at most min(0.1,
+    The preconditioner is the diagonal of the Hessian at the start or, with several classes, one block for all
+    classes, the mean of theirs, made anew once products took as long. If classes have very different sizes
+    and the Hessian is large, that takes too many products, and each class gets its own block. The iteration
+    stops when the residual, in the preconditioned norm and relative to its initial value, is at most min(0.1,
     √(‖g‖/‖g₀‖)), or when strong convexity will prove the point that it leads to, or, in up to two steps, when
     a product gains almost nothing relative to `tol`; the bound then shows whether that sufficed. As in
     newton-cholesky, the decrement before a step is the estimate of the gap after it.
@@ -173,11 +173,13 @@ class newton_cg:
         by_levels, worth = by_levels <= worth, min(by_levels, worth)
         blocks = worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
         many, flat = 0.0, ENOUGH_FLATTENING
+        served, serves = math.inf, renewed_after(start)
         gap, short, gain, share = math.inf, 0, _SPARED * start.tol, _PROVEN
         while not (yield Accept(here, gap=gap)):
             if by_levels and worth <= LEVELS_AT_ONCE:
                 return (yield from newton_by_levels(here, start))
-            if self.by_class_mean:
+            if self.by_class_mean and (served >= serves or form == CLASS_BLOCKS):
+                served = 0
                 precondition = yield Curvature(here.w, form, margins=here.margins)
                 if form == CLASS_BLOCKS:
                     precondition = beside_shifts(precondition, start.ridge, start.n_outputs)
@@ -191,6 +193,7 @@ class newton_cg:
             )
             if products >= worth:
                 return (yield from newton_by_levels(here, start) if by_levels else by_factors(here))
+            served += products
             many += max(products - _USUAL * blocks, 0)
             if many >= blocks:
                 form, flat = CLASS_BLOCKS, NEWTON_FLATTENING
