@@ -138,7 +138,8 @@ class Multinomial:
         e = np.exp(z)
         others = np.where(own, 0, e)
         rest = _over_classes(np.add, others)
-        e_own = _over_classes(np.add, e - others)
+        e -= others
+        e_own = _over_classes(np.add, e)
         value = np.log1p(e_own - 1 + rest) - _over_classes(np.add, np.where(own, z, 0))
         return value, np.where(own, -rest, others) / (e_own + rest)
 
@@ -150,7 +151,8 @@ class Multinomial:
     @staticmethod
     def _exponentials(z):
         """Return exp(z − max z) and its sum over the classes."""
-        e = np.exp(z - _over_classes(np.maximum, z))
+        e = z - _over_classes(np.maximum, z)
+        np.exp(e, out=e)
         return e, _over_classes(np.add, e)
 
     @staticmethod
@@ -182,12 +184,14 @@ class Multinomial:
         """Return ∂²ℓ/∂z² applied to u (rows, K)."""
         e, total = self._exponentials(z)
         top = e == 1
-        ties = _over_classes(np.add, top.astype(z.dtype))
+        ties = _over_classes(np.add, top.astype(e.dtype))
         # The product is invariant to shifts of u; this one avoids cancellation where one class is nearly
         # certain.
         u = u - _over_classes(np.add, np.where(top, u, 0)) / ties
-        p = e / total
-        return p * (u - _over_classes(np.add, p * u))
+        e /= total
+        u -= _over_classes(np.add, e * u)
+        u *= e
+        return u
 
     def line_terms(self, z, y, d):
         """Return ∂ℓ/∂z·d and d·∂²ℓ/∂z²·d, (rows, K)."""
@@ -232,6 +236,8 @@ def _over_classes(ufunc, terms):
     """
     if type(terms) is not np.ndarray or terms.shape[1] > _SOME_CLASSES:
         return (terms.max if ufunc is np.maximum else terms.sum)(axis=1, keepdims=True)
+    if terms.strides[0] < terms.strides[1]:
+        return ufunc.reduce(terms, axis=1, keepdims=True)
     if ufunc is np.add and terms.shape[1] > _FEW_CLASSES:
         return np.einsum("ij->i", terms)[:, None]
     return functools.reduce(ufunc, terms.T)[:, None]

@@ -14,6 +14,7 @@ from ..data import compute_dtype
 from . import grams
 from . import passes as p
 
+_OF_A_LINE = 8  # arrays that are made of a row's margins along a line, which the cache holds as well
 FAR = 100.0  # a row whose own class leads by more than this has no loss
 
 
@@ -125,12 +126,15 @@ def margins(backend, pass_, block):
 
 def line(backend, pass_, block):
     """Slope and curvature along the line between two sets of margins."""
-    D = pass_.end - pass_.start
-    Z = pass_.start + D.dtype.type(pass_.t) * D
-    sums = np.zeros(2)
-    for columns, y, s in models_of(pass_, block, Z.shape[1]):
-        for i, term in enumerate(pass_.loss.line_terms(Z[:, columns], y, D[:, columns])):
-            sums[i] += float((term if s is None else s * term).sum(dtype=np.float64))
+    sums, (m, k) = np.zeros(2), pass_.start.shape
+    tile = max(m if backend.on_device else backend.tile_bytes // (_OF_A_LINE * pass_.start[:1].nbytes), 1)
+    for start in range(0, m, tile):
+        rows = slice(start, min(start + tile, m))
+        D = pass_.end[rows] - pass_.start[rows]
+        Z = pass_.start[rows] + D.dtype.type(pass_.t) * D
+        for columns, y, s in models_of(pass_, _part(block, rows), k):
+            for i, term in enumerate(pass_.loss.line_terms(Z[:, columns], y, D[:, columns])):
+                sums[i] += float((term if s is None else s * term).sum(dtype=np.float64))
     return sums
 
 
@@ -213,12 +217,13 @@ def tiles(backend, block, min_rows=1, columns=1):
         return
     for start in range(0, m, step):
         rows = slice(start, min(start + step, m))
-        y, s, splits, offset = (None if array is None else array[rows] for array in block[1:5])
-        yield (
-            rows,
-            block.X.between(rows.start, rows.stop).astype(dtype),
-            block._replace(y=y, sample_weight=s, splits=splits, offset=offset),
-        )
+        yield rows, block.X.between(rows.start, rows.stop).astype(dtype), _part(block, rows)
+
+
+def _part(block, rows):
+    """The block with labels, weights, split bits and offsets of some rows only, beside all of X."""
+    y, s, splits, offset = (None if array is None else array[rows] for array in block[1:5])
+    return block._replace(y=y, sample_weight=s, splits=splits, offset=offset)
 
 
 def margins_at(X, W, part):
