@@ -182,12 +182,12 @@ def summary(cases):
 def fitted(cases):
     """The table of costs.py: exponents by ridge regression, rates by least squares of relative errors."""
     table = {}
-    for layout in ("dense", "sparse"):
-        table[layout] = {}
-        some = [one for one in cases if one["sparse"] == (layout == "sparse")]
+    for name in ("dense", "sparse", "words"):
+        table[name] = {}
+        some = [one for one in cases if costs.table_of(one["features"], costs.Seen(**one["seen"])) == name]
         for solver in sorted({solver for one in some for solver in one["runs"]}):
             mine = [one for one in some if solver in one["runs"]]
-            table[layout][solver] = _fitted(solver, mine)
+            table[name][solver] = _fitted(solver, mine)
     return table
 
 

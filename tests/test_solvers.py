@@ -325,6 +325,9 @@ def test_auto_goes_by_classes_and_penalty(m, n, k, l1, name):
         (1000, 300, 1, 10.0, 0.0, "dense", "newton-cg"),  # the penalty decides: a few steps
         (1000, 100, 1, 1e6, 3.0, "dense", "newton-cholesky"),
         (100, 3000, 1, 1e6, 0.0, "dense", "row-space"),
+        (300, 2000, 1, 6e6, 0.0, "dense", "row-space"),  # real columns may be correlated
+        (1000, 3000, 1, 3e5, 0.0, "dense", "newton-cg"),  # whose factors take longer than its products
+        (2000, 8000, 1, 3e5, 0.0, "sparse", "newton-cg"),  # words, whose vectors take lbfgs longer than X
         (13_000, 4, 10, 1e4, 0.5, "dense", "newton-subsampled"),
         (1300, 250, 5, 1300.0, 0.0, "sparse", "lbfgs"),
     ],

@@ -24,11 +24,12 @@ _WORTH_OF_ROUNDING, _WORTH_UP_TO = 1.2, 1 << 18
 # Columns of real tables can be more correlated than random ones, which costs these solvers reads, most of all
 # with more columns than rows; row-space takes the same time on any data.
 _PRICE_OF_CORRELATION = {"lbfgs": 1.2, "newton-cg": 1.15}
-_PRICE_BESIDE_ROW_SPACE = {"lbfgs": 1.5, "newton-cg": 1.5}
+_PRICE_BESIDE_ROW_SPACE = {"lbfgs": 1.6, "newton-cg": 1.4}
 _LBFGS_FROM_WIDTH = 2  # features a row
 _LBFGS_UP_TO_UNEVEN = 30.0
 """The largest `Seen.uneven` of sparse data for which the costs of lbfgs hold. The frequencies of words, and
 numbers beside the levels of a category, differ by more, which takes lbfgs many times as many reads."""
+_WORDS_FROM = 3000  # sparse columns from which vectors of weights take as long as products with X
 _ROW_SPACE_UP_TO_ROWS = 1000
 _ROW_SPACE_FROM_WIDTH = 0.5  # features a row
 
@@ -97,9 +98,14 @@ def offered(n_rows, n_features, n_outputs, penalised, seen):
         yield "row-space"
 
 
+def table_of(n_features, seen):
+    """The name of the table in COSTS: the layout, or "words" for very many sparse columns."""
+    return "words" if seen.layout == "sparse" and n_features >= _WORDS_FROM else seen.layout
+
+
 def seconds(solver, n_rows, n_features, n_outputs, seen):
     """The expected time of a fit."""
-    reads, rates = COSTS[seen.layout][solver]
+    reads, rates = COSTS[table_of(n_features, seen)][solver]
     n_reads = math.exp(known(n_rows, n_features, n_outputs, seen) @ reads) + _FIXED_READS
     return n_reads * float(work(solver, n_rows, n_features, n_outputs, seen) @ rates)
 
@@ -122,26 +128,31 @@ def cheapest(n_rows, n_features, n_outputs, penalised, seen):
 # fitted by: python bench/auto.py --fit
 COSTS: dict[str, dict] = {
     "dense": {
-        "lbfgs": ([1.375, 0.393, -0.113, 0.414, 0.191, 0.753], [0.000148, 9.68e-09, 7.01e-11, 0.0]),
-        "newton-cg": ([2.569, 0.184, -0.075, 0.266, 0.106, 0.143], [9.1e-05, 7.54e-09, 1.89e-10, 2.13e-08]),
+        "lbfgs": ([1.434, 0.376, -0.124, 0.418, 0.2, 0.755], [0.000155, 8.78e-09, 1.27e-10, 0.0]),
+        "newton-cg": ([2.441, 0.218, -0.074, 0.25, 0.114, 0.137], [9.27e-05, 7.5e-09, 1.67e-10, 4.2e-08]),
         "newton-cholesky": (
-            [2.407, 0.051, -0.056, 0.119, 0.041, -0.033],
-            [3.87e-05, 1.29e-08, 3.38e-10, 6.38e-12, 4.93e-06, 5.7e-09, 0.0],
+            [2.406, 0.053, -0.059, 0.118, 0.044, -0.032],
+            [3.87e-05, 1.29e-08, 3.49e-10, 6.2e-12, 5.02e-06, 5.44e-09, 0.0],
         ),
         "newton-subsampled": (
             [2.072, 0.071, -0.085, 0.126, 0.021, -0.001],
             [0.000351, 1.26e-08, 0.0, 0.0, 9.22e-08],
         ),
-        "row-space": ([1.41, 0.094, -0.154, -0.022, 0.066, -0.042], [0.000277, 1.9e-11, 9.26e-09, 2.86e-12]),
+        "row-space": ([1.528, 0.065, -0.13, -0.004, 0.046, -0.004], [0.000483, 6.05e-12, 7.53e-09, 0.0]),
     },
     "sparse": {
-        "lbfgs": ([2.543, 0.11, -0.258, 0.143, 0.334, 0.0], [0.000222, 2.06e-08, 3.72e-10, 1.75e-08]),
-        "newton-cg": ([3.167, 0.002, -0.132, 0.124, 0.244, 0.0], [0.000118, 2.05e-08, 3.43e-10, 8.19e-08]),
+        "lbfgs": ([2.494, 0.117, -0.255, 0.142, 0.333, 0.0], [0.000255, 1.75e-08, 2.21e-10, 2.07e-08]),
+        "newton-cg": ([3.138, -0.005, -0.125, 0.133, 0.245, 0.0], [0.000144, 1.71e-08, 1.47e-10, 1.03e-07]),
         "newton-cholesky": (
             [1.795, 0.11, -0.051, 0.076, 0.102, 0.0],
-            [0.000162, 7.04e-08, 0.0, 2.15e-12, 3.38e-05, 2.26e-09, 3.72e-12],
+            [0.000152, 6.7e-08, 0.0, 1.03e-12, 4.2e-05, 6.9e-09, 0.0],
         ),
         "newton-subsampled": ([1.739, -0.0, 0.0, 0.0, -0.0, 0.0], [0.0, 0.0, 0.0, 6.5e-10, 0.0]),
-        "row-space": ([1.386, -0.0, -0.0, -0.0, -0.0, 0.0], [0.000424, 1.39e-11, 6.55e-09, 0.0]),
+        "row-space": ([1.386, -0.0, -0.0, -0.0, -0.0, 0.0], [0.000656, 6.57e-12, 4.12e-09, 0.0]),
+    },
+    "words": {
+        "lbfgs": ([1.327, -0.147, 0.278, 0.183, 0.588, 0.0], [0.000212, 8.47e-09, 2.53e-09, 1.79e-08]),
+        "newton-cg": ([1.733, -0.109, 0.211, 0.101, 0.566, 0.0], [0.000205, 1.04e-08, 1.39e-09, 4.73e-09]),
+        "row-space": ([1.386, -0.0, 0.0, 0.0, 0.0, 0.0], [0.00278, 1.28e-14, 3.24e-09, 0.0]),
     },
 }
