@@ -137,12 +137,12 @@ def test_rows_are_made_within_their_bounds(sanitizer):
         for margins, weights in given[: 1 if sanitizer == "thread" else 2]:
             vectors = (None, margins, weights, s, None) if roots else (c, None, None, None, None)
             arguments = (stored, *sizes, *vectors, np.int32(columns), out)
-            program.run([Launch(kernel, 3, shapes.THREADS, arguments)])
+            program.run([Launch(kernel, 2, shapes.THREADS, arguments)])
             check_made(out, stored, made_of_w if margins is None else z, s, c, roots)
         if roots:
             vectors = (None, None, None, None, s)
             arguments = (stored, *sizes, *vectors, np.int32(columns), out)
-            program.run([Launch(kernel, 3, shapes.THREADS, arguments)])
+            program.run([Launch(kernel, 2, shapes.THREADS, arguments)])
             expected = np.zeros(out.shape, real)
             expected[:, :n], expected[:, n] = s[:, None] * stored, s
             np.testing.assert_array_equal(out, expected)
