@@ -56,7 +56,13 @@ def table(report):
         + ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
     ]
     lines += [f"best read {read['best_read_GB_per_s']:.0f} GB/s, {read['fastest']}"] if read else []
-    others = ratios(report)
+    lines += _shares_table(report) + widths_table(report) + _kernels_table(report) + models_table(report)
+    return "\n".join(lines + _around_table(report) + troubles(report))
+
+
+def _shares_table(report):
+    """Evaluations beside the best read, and the fastest other library."""
+    lines, others = [], ratios(report)
     for dtype in dict.fromkeys(case["dtype"] for case in _cases(report, "evaluations")):
         shares = best_shares(report, dtype)
         widths = sorted({n for line in shares.values() for n in line})
@@ -70,7 +76,12 @@ def table(report):
             for name, line in shares.items()
         ]
         lines += [f"  {n}: {others[dtype, n][0]}" for n in widths if (dtype, n) in others]
-    lines += widths_table(report)
+    return lines
+
+
+def _kernels_table(report):
+    """Variants of kernels, passes of many outputs, and fits."""
+    lines = []
     for c in _cases(report, "sweep"):
         best = c["best"]
         lines.append(
@@ -88,7 +99,12 @@ def table(report):
             f"{c.get('passes', c.get('evaluations'))} reads or evaluations, {c['status']}, "
             f"least {c.get('suboptimality', math.nan):.1e}"
         )
-    lines += models_table(report)
+    return lines
+
+
+def _around_table(report):
+    """What fits cost beside their kernels."""
+    lines = []
     for c in _cases(report, "overhead"):
         told = (f"{what.removesuffix('_us')} {us:.0f}" for what, us in c.items() if what != "name")
         lines.append(f"overhead, {c['name']}, µs: " + ", ".join(told))
@@ -103,7 +119,7 @@ def table(report):
         lines.append(
             f"fit of {c['name']}: {c['second_s'] * 1e3:.1f} ms ({c['solver']}, {c['passes']:g} passes)"
         )
-    return "\n".join(lines + troubles(report))
+    return lines
 
 
 def _reached(seconds):

@@ -84,16 +84,11 @@ def choose_solver(
     """
     size = n_features * n_outputs
     if l1:
-        wide = n_features >= WORKING_SET_FROM_FEATURES and n_rows < SAMPLE_FROM_ROWS * n_features
-        wide = wide or (n_outputs == 1 and size > PROX_NEWTON_UP_TO_SIZE)
-        name = "prox-newton" if size <= PROX_NEWTON_UP_TO_SIZE else "fista"
-        return "working-set" if wide and gathers else name, f"{size} weights under an L1 penalty"
+        return _under_l1(n_features, n_rows, n_outputs, gathers)
     what = f"{n_features} features" + (f" x {n_outputs} classes" if n_outputs > 1 else "")
     if few(n_rows, n_features, n_outputs):
         return "newton-cholesky", f"{what}, {n_rows} rows: so few that a Hessian costs almost nothing"
-    most = SAMPLE_UP_TO_FEATURES if n_outputs == 1 else SAMPLE_UP_TO_FEATURES_OF_CLASSES
-    wanted = SAMPLE_FROM_ROWS * (size if size <= SAMPLE_BY_PARAMETERS_UP_TO else n_features)
-    tall = n_rows >= wanted and n_features <= most and nbytes >= SAMPLE_FROM_BYTES
+    tall = nbytes >= SAMPLE_FROM_BYTES and _is_tall(n_features, n_rows, n_outputs)
     look = seen()
     levels = look is not None and look.layout == "sparse" and penalised and nbytes >= SAMPLE_FROM_BYTES
     if levels and by_levels() <= LEVELS_AT_ONCE:
@@ -106,18 +101,34 @@ def choose_solver(
         name = costs.cheapest(n_rows, n_features, n_outputs, penalised, look)
         return name, f"{what}, {n_rows} rows, C·Σ‖x − x̄‖² of {look.curvature:.2g}: the least work"
     if tall:
-        return (
-            "newton-subsampled",
-            f"{n_rows / n_features:.0f} rows per feature: a sample shows the curvature",
-        )
+        per_feature = n_rows / n_features
+        return "newton-subsampled", f"{per_feature:.0f} rows per feature: a sample shows the curvature"
+    return _by_shape(what, n_features, n_rows, penalised, n_outputs, strength)
+
+
+def _under_l1(n_features, n_rows, n_outputs, gathers):
+    size = n_features * n_outputs
+    wide = n_features >= WORKING_SET_FROM_FEATURES and n_rows < SAMPLE_FROM_ROWS * n_features
+    wide = wide or (n_outputs == 1 and size > PROX_NEWTON_UP_TO_SIZE)
+    name = "prox-newton" if size <= PROX_NEWTON_UP_TO_SIZE else "fista"
+    return "working-set" if wide and gathers else name, f"{size} weights under an L1 penalty"
+
+
+def _is_tall(n_features, n_rows, n_outputs):
+    """Whether a sample is a small part of the rows, and its Hessian takes less than the reads it saves."""
+    size = n_features * n_outputs
+    most = SAMPLE_UP_TO_FEATURES if n_outputs == 1 else SAMPLE_UP_TO_FEATURES_OF_CLASSES
+    wanted = SAMPLE_FROM_ROWS * (size if size <= SAMPLE_BY_PARAMETERS_UP_TO else n_features)
+    return n_rows >= wanted and n_features <= most
+
+
+def _by_shape(what, n_features, n_rows, penalised, n_outputs, strength):
+    """The rules for an X that is neither tall nor small."""
     dear = n_outputs > 1 and _hessian_beside_products(n_features, n_outputs) > NEWTON_UP_TO_PRODUCTS
-    if size <= NEWTON_UP_TO_FEATURES and not dear:
+    if n_features * n_outputs <= NEWTON_UP_TO_FEATURES and not dear:
         return "newton-cholesky", f"{what}: the Hessian is cheap to factor"
-    if (
-        penalised
-        and n_rows * n_outputs <= ROW_SPACE_UP_TO_ROWS
-        and n_features >= ROW_SPACE_FROM_WIDTH * n_rows
-    ):
+    few_rows = n_rows * n_outputs <= ROW_SPACE_UP_TO_ROWS and n_features >= ROW_SPACE_FROM_WIDTH * n_rows
+    if penalised and few_rows:
         return "row-space", f"{n_rows} rows: as many unknowns as rows are enough"
     if penalised and n_outputs == 1 and (moderate := strength()) <= DUAL_UP_TO_STRENGTH:
         return "dual", _epochs(moderate)
