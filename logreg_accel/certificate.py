@@ -30,7 +30,7 @@ _UNSEEN = 30.0  # a bound above this multiple of `tol` shows that the rows do no
 _LOOSE, _TIGHT = 1e-6, 1e-9
 """A bound above the first is made tighter where that is cheap; for small X, the goal is the second."""
 
-_FAR = 1e3, 1e6  # rises of the margins of separated rows that are tried
+_FAR, _NO_WORSE = (1e3, 30.0, 1e6), 1.01  # rises of the margins of separated rows, and of F, that are tried
 
 
 class Certificate:
@@ -141,8 +141,7 @@ class Certificate:
         known = self.separation.total  # F* is then known to be 0, so that no bound is below 1
         for gain in _FAR if step is not None else ():
             far = yield ask.Evaluate(point.w + gain / most * step)
-            no_worse = far.value <= point.value * (1 + self.tol) + point.rounding + far.rounding
-            bound = (yield from self.bound(far)) if no_worse else 1.0
+            bound = (yield from self.bound(far)) if far.value <= _NO_WORSE * point.value else 1.0
             known = known or bound < 1
             if bound <= self.tol:
                 break
@@ -160,7 +159,8 @@ class Certificate:
 
     def _last_word(self, best, verdict):
         bound = verdict.bound if verdict.bound <= self.tol else (yield from self.bound(best))
-        if bound > self.tol or best.dual is not None or self._is_dear(len(best.w)):
+        tried = bound > self.tol and (not self.small or self.rows is not None)
+        if tried or best.dual is not None or self._is_dear(len(best.w)):
             return bound
         m, per_parameter = self.start.n_rows, self.rows_per_parameter
         within = witnesses.reach(m, len(best.w), verdict.estimate, per_parameter)
@@ -225,7 +225,7 @@ class Certificate:
 
         More rows are drawn if columns are so rare that the drawn rows hardly cover them.
         """
-        cheap = self.small and enough is not None
+        cheap = self.small and (enough is not None or self.far)
         gap, exactly, wanted = math.inf, enough is None or cheap, enough or self.tol
         if self._is_dear(len(point.w)) and estimate > _PATIENT_FROM * self.tol:
             return gap  # a step of the solver takes less, and the plain bound may suffice after it

@@ -8,7 +8,10 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
+from .duality import EXACT
+from .metric import against_shifts
 from .solvers import questions as ask
+from .solvers.nearly_singular import directions, split
 
 _FROM_ITER = 3
 _TWICE = 2  # a single step may look like separation by accident
@@ -54,6 +57,7 @@ class Separation:
         self.held = (start.ridge + start.l1 + np.zeros(self.size)) > 0
         self.possible = not self.held.any() or not self.held[: start.n_features * start.n_outputs].all()
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
+        self.outputs = start.n_outputs
         self.there, self.doubted, self.along, self.goes_on = False, _TWICE, None, False
         self.total = False
         self.clearest = _FEW, 0.0, None  # of the best step: the relative loss of others, the gain, the step
@@ -114,13 +118,19 @@ class Separation:
             if self.clearest[-1] is None or (proven and not self.goes_on):
                 return False
             self.lost, self.most, self.direction = self.clearest
-        return (yield from self._separates(point))
+        exact = point.rounding < EXACT * point.value  # otherwise the fit continues in float64
+        return (yield from self._separates(point, closely=exact))
 
     def _free(self, direction):
         """The part of a direction without penalties: weights that have one converge."""
         return np.where(self.held, 0.0, direction)
 
-    def _separates(self, point):
+    def _separates(self, point, closely=False):
+        """Whether the last step separates rows, once it is corrected; more closely where the fit has ended.
+
+        During a fit, what needs a closer look is left to later steps: a fit that is called separable ends,
+        and the rows that are not separated might still be far from their optimum.
+        """
         step = self._free(self.direction)
         far = yield ask.Evaluate(point.w + min(_FAR, 1 / max(self.lost, 1 / _FAR)) / self.most * step)
         if far.value <= _NOTHING * point.value:
@@ -131,18 +141,35 @@ class Separation:
         resting = (step == 0) & (ended(np.ones(self.size), self.box) | ended(-np.ones(self.size), self.box))
         resting |= self.held
         seen = (diagonal > _NO_CURVATURE * self.scale**2) & ~resting
-        unit = seen / np.sqrt(np.where(seen, diagonal, 1))
-        values, Q = scipy.linalg.eigh(H * unit * unit[:, None], check_finite=False)
-        some = values > _NULL * values[-1]
-        mended = unit * (Q[:, some] @ ((unit * slope) @ Q[:, some] / values[some]))
-        along = step - mended
+        if closely and self.outputs > 1:
+            against_shifts(H, self.outputs, np.flatnonzero(seen.reshape(-1, self.outputs).all(axis=1)))
+        H = H[np.ix_(seen, seen)]
+        basis, lost = split(H, _NULL)
+        known = point, far, step, slope, seen
+        if (yield from self._stays(*known, basis, 1 + closely)):
+            return True
+        # Nearly collinear columns move other rows along directions whose curvature the rounding of H hides.
+        if not (closely and lost.shape[1]):
+            return False
+        basis, _ = yield from directions(far, H, None, seen)
+        return (yield from self._stays(*known, basis, 2))
+
+    def _stays(self, point, far, step, slope, seen, basis, corrections):
+        """Whether a step leaves all rows that still have a loss far along it where they are, once it has been
+        corrected along the directions of a basis, in which the Hessian is the identity.
+
+        A second correction removes what the rounding of the first one has left.
+        """
+        along = step.copy()
+        for left in reversed(range(corrections)):
+            along[seen] -= basis @ (basis.T @ slope[seen])
+            slope = (yield ask.HessianVector(far.w, along)) if left else None
         change = yield ask.MarginChange(point, (yield ask.Evaluate(point.w + along)))
-        found = (
-            change.most > 0 and change.least >= -_UNMOVED * change.most and not ended(along, self.box).any()
-        )
-        if found:
+        stays = change.most > 0 and change.least >= -_UNMOVED * change.most
+        if stays and not ended(along, self.box).any():
             self.along, self.most = along, change.most
-        return found
+            return True
+        return False
 
     def parameters(self, point):
         """The parameters that grow without end, (size,) of bool; a generator of questions.

@@ -50,7 +50,7 @@ ROOMS = {
     "unsummed": set("ascent backends between descent duality elimination rows solvers woodbury".split()),
     "objective": set("backends between coordinates data elimination losses metric penalty rows".split())
     | {"solvers", "unsummed"},
-    "separation": {"solvers"},
+    "separation": {"duality", "metric", "solvers"},
     "box": {"certificate", "duality", "metric", "separation", "solvers", "systems"},
     "witnesses": set(),
     "certificate": set("duality history metric repair separation solvers systems witnesses".split()),

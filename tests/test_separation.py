@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 from family.judge import Truth
-from family.problems import problem
+from family.problems import Problem, problem
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS
@@ -192,3 +192,46 @@ def test_a_level_of_one_class_in_a_source(name, classes):
         assert streamed.status_ == here.status_ == "separable"
         F, truth = (float(model.history_[-1].value) for model in (streamed, here))
         assert F - truth <= max(streamed.suboptimality_bound_, 1e-12) * F < 1e-4
+
+
+def sparse_beside_dense(seed, m=900):
+    """Columns that are zero but in a few rows, which a sample may lack; two of them separate these rows."""
+    rng = np.random.default_rng(seed)
+    X, Z = rng.standard_normal((m, 12)), np.zeros((m, 6))
+    y = (X[:, 0] + rng.logistic(size=m) > 0).astype(int)
+    for j in range(6):
+        Z[rng.choice(m, 2 + j // 2, replace=False), j] = 10.0 ** rng.uniform(-6, 0)
+    Z[:, :2] += Z[:, 2:4]
+    for j in range(2):
+        y[Z[:, j] > 0] = j
+    return np.c_[X, Z].astype(np.float32), y
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "lbfgs"])
+@pytest.mark.parametrize("seed", [3, 5])
+def test_a_small_fit_is_proven_by_all_rows_where_some_lack_what_separates_the_others(
+    monkeypatch, seed, solver
+):
+    """A proof by some rows knew nothing of columns that are zero in them, and the bound was 1."""
+    monkeypatch.setattr(one_sided, "possible", lambda *_: False)
+    X, y = sparse_beside_dense(seed)
+    with pytest.warns(ConvergenceWarning, match="grow"):
+        model = LogisticRegression(C=np.inf, solver=solver, backend="numpy").fit(X, y)
+    parameters = {"C": np.inf, "l1_ratio": 0.0, "fit_intercept": True, "class_weight": None}
+    distance, _ = Truth(Problem(seed, "", X, y, None, parameters, [])).distance(model.coef_, model.intercept_)
+    assert model.status_ == "separable" and distance <= model.suboptimality_bound_ < 1e-5
+
+
+@pytest.mark.parametrize(
+    "seed, solver", [(2, "newton-subsampled"), (6, "newton-cg"), (8, "newton-subsampled")]
+)
+def test_a_step_is_corrected_until_it_leaves_other_rows_where_they_are(monkeypatch, seed, solver):
+    """Six classes, of which combinations of columns separate some: the bound was 1."""
+    monkeypatch.setattr(one_sided, "possible", lambda *_: False)
+    rng = np.random.default_rng([seed, 6, 2, 0])
+    X = (rng.random((120, 4)) * (rng.random((120, 4)) < 0.4)).astype(np.float32)
+    margins = (X - X.min(axis=0)) / X.std(axis=0) @ (rng.standard_normal((4, 6)) * [[1], [1], [1], [5]])
+    y = (margins + rng.gumbel(size=(120, 6))).argmax(axis=1)
+    with pytest.warns(ConvergenceWarning, match="grow"):
+        model = LogisticRegression(C=np.inf, solver=solver, backend="numpy").fit(X, y)
+    assert model.status_ == "separable" and model.suboptimality_bound_ < 1e-5
