@@ -1,5 +1,7 @@
 """Raw tables: dense columns of any scale beside rare levels, in Hessians and in proofs."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -45,6 +47,19 @@ def test_a_weighted_gram_matrix_of_a_table(m, numbers, levels, dtype, positive):
 def test_full_columns_are_dense_and_the_others_stay_sparse():
     parts = HalfDense(scipy.sparse.csr_array(table(300, 4, 40)))
     assert parts.dense.stored.shape == (300, 4) and parts.thin.nnz == 300
+
+
+def test_a_weighted_gram_matrix_of_many_rows_takes_the_memory_of_a_few_results():
+    """All rows as dense ones would take 40 MB, and weighted ones as much again."""
+    m, n, c = 10_000, 500, np.ones((10_000, 1))
+    X = scipy.sparse.random_array((m, n), density=0.1, format="csr", rng=np.random.default_rng(0))
+    tracemalloc.start()
+    found = as_matrix(X).weighted_gram(c, True)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30_000_000
+    dense = X.toarray()
+    np.testing.assert_allclose(found, dense.T @ dense, rtol=m * np.finfo(float).eps)
 
 
 @pytest.mark.parametrize("levels", [0, 40])

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 BINS = 10
-_PENDING = 1 << 17  # rows that are sorted at a time
-_MOST = 1 << 19  # distinct probabilities that are kept, for all classes together
+_PENDING = 1 << 16  # rows that are sorted at a time
+_MOST = 1 << 18  # distinct probabilities that are kept, for all classes together
 _LEAST = 1 << 12  # distinct probabilities of one class that are kept at least
 _BITS = 52  # bits of the fraction of a float64
 
@@ -132,10 +132,11 @@ class Ranks:
         self._settle()
 
     def _settle(self):
-        every = [(self.values, self.counts), *self._pending]
+        values, counts = zip((self.values, self.counts), *self._pending, strict=True)
         self._pending = []
-        values, counts = (np.concatenate(some, axis=-1) for some in zip(*every, strict=True))
-        self.values, self.counts = _together(rounded(values, self.bits), counts)
+        self.values, self.counts = np.concatenate(values), np.concatenate(counts, axis=1)
+        del values, counts  # they are as large as the result, and sorting takes as much again
+        self.values, self.counts = _together(rounded(self.values, self.bits), self.counts)
         while len(self.values) > self.most:
             while self.bits > 1 and len(np.unique(rounded(self.values, self.bits))) > self.most // 2:
                 self.bits -= 1
@@ -164,4 +165,6 @@ def _together(values, counts):
     order = np.argsort(values, kind="stable")
     values = values[order]
     first = np.flatnonzero(np.diff(values, prepend=-np.inf))
-    return values[first], np.add.reduceat(counts[:, order], first, axis=1) if len(first) else counts
+    if not len(first):
+        return values, counts
+    return values[first], np.stack([np.add.reduceat(some[order], first) for some in counts])

@@ -13,6 +13,7 @@ from .pieces import gram_bounds, runs_of
 _SPARSE_WORK = 4  # time of a pass relative to a dense X of the same size in bytes
 _TILES = 32  # factor by which tiles are larger than those of a dense X
 _KEPT_UP_TO = 1 << 25  # bytes of entries up to which copies are kept
+_DENSE_NUMBERS = 1 << 20  # size of a part whose fuller columns are made dense, where X is cut for that
 _DENSE_AT_MOST = 2  # largest size of a dense copy relative to the compressed rows
 
 
@@ -122,10 +123,22 @@ class CompressedRows(Matrix):
         return self._with_data(above).T @ R, self._with_data(below).T @ R, self._with_data(size).T @ r
 
     def weighted_gram(self, c, positive):
+        m, n = self.shape
+        if m * n * self.dtype.itemsize > _KEPT_UP_TO:
+            return self._weighted_gram_in_parts(c, positive, max(_DENSE_NUMBERS // n, n))
         parts = self._half_dense or HalfDense(self.stored)
         if parts.nbytes <= _KEPT_UP_TO:
             self._half_dense = parts
         return parts.weighted_gram(c, positive)
+
+    def _weighted_gram_in_parts(self, c, positive, rows):
+        """As `weighted_gram`, some rows at a time: their dense columns take no more than a few results."""
+        total, m = 0.0, self.shape[0]
+        for start in range(0, m, rows):
+            stop = min(start + rows, m)
+            part = HalfDense(self.between(start, stop).stored)
+            total += part.weighted_gram(c[start:stop], positive)
+        return total
 
     def weighted_gram_rows(self, c):
         if self._is_nearly_dense():
