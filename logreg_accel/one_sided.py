@@ -8,6 +8,7 @@ rows and classes are then fitted alone, in the time of an ordinary fit, and the 
 all: inf F is the same.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from .solvers.newton import newton_cg, newton_cholesky
 _LEAD = 40.0  # margin of a typical row that a column separates: its loss is then less than a rounding error
 _LENGTHENED = 10.0  # factor by which steps are lengthened while rows with small entries still have a loss
 _ROUNDS, _LONGEST, _EVALUATIONS = 20, 8, 3
+_AT_LEAST = 2  # reads: one of the solver, and one that tells the loss of all rows at the end
 _LEAST = 1e-20  # mean size of a column's numbers below which weights would exceed the range of float32
 _NOTHING, _SMALL = 1e-14, 0.1  # a loss per row, and a share of `tol`, that do not count
 _ENDS = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, SEPARABLE}
@@ -68,7 +70,8 @@ def run(solver, objective, w0, *, max_passes=None, callback=None, **limits):
     Solution
         Its status is "separable" if there are such columns, unless a budget was exhausted.
     """
-    rest, far, held, reads = _apart(objective, getattr(solver, "box", None))
+    most = math.inf if max_passes is None else max_passes
+    rest, far, held, reads = _apart(objective, getattr(solver, "box", None), most - _AT_LEAST)
     if max_passes is not None:
         max_passes = max(max_passes - reads - bool(far.any()), 1.0)
     if rest is None:  # if all rows are separated, a step or two show it
@@ -79,7 +82,7 @@ def run(solver, objective, w0, *, max_passes=None, callback=None, **limits):
         found = driver.run(
             _without_means(solver, rest), rest, begin, max_passes=max_passes, callback=tell, **limits
         )
-        found = _of_all(found, objective, far, limits["tol"])
+        found = _of_all(found, objective, far, limits["tol"], most - reads - found.n_passes)
     later = [record._replace(n_passes=record.n_passes + reads) for record in found.history]
     found = found._replace(n_passes=found.n_passes + reads, history=later)
     if not far.any() or found.status not in _ENDS:
@@ -116,11 +119,14 @@ def _free(objective):
     return ~held.any(axis=1) & (np.zeros(at.n_features) == (0 if at.centre is None else at.centre))
 
 
-def _apart(objective, box):
-    """Find columns that separate rows, then those that separate some of the remaining rows, and so on."""
+def _apart(objective, box, most):
+    """Find columns that separate rows, then those that separate some of the remaining rows, and so on, in at
+    most so many reads."""
     at, rows, free = objective.at, objective.rows, _free(objective)
-    far, apart, reads = np.zeros(at.size), False, 0.0
+    far, apart, reads, a_round = np.zeros(at.size), False, 0.0, 2 + (rows.offset_scale is not None)
     for _ in range(_ROUNDS):
+        if reads + a_round > most:
+            break
         sides = rows.sum(ColumnSides(max(at.n_outputs, 2), free))
         reads += sides.seen / max(rows.n_rows, 1)
         step = np.where(far == 0, at.flat(_directions(sides, free, at, box)), 0.0)
@@ -190,13 +196,13 @@ def _in_float64(objective):
     return Objective(rows, objective.loss, objective.penalty, objective.fit_intercept)
 
 
-def _of_all(found, objective, far, tol):
-    """Return the Solution for all rows, from the one for the rest.
+def _of_all(found, objective, far, tol, most):
+    """Return the Solution for all rows, from the one for the rest; it takes one read, or at most so many.
 
     The gap of F is that of the rest plus the loss that the separated rows still have, in float64.
     """
     exact, reads = _in_float64(objective), 0
-    while reads < _EVALUATIONS:
+    while reads < min(_EVALUATIONS, max(most, 1)):
         w = objective.at.rounded(found.w + far)
         try:
             there = exact.at.centred(objective.at.original(w))

@@ -235,3 +235,15 @@ def test_a_step_is_corrected_until_it_leaves_other_rows_where_they_are(monkeypat
     with pytest.warns(ConvergenceWarning, match="grow"):
         model = LogisticRegression(C=np.inf, solver=solver, backend="numpy").fit(X, y)
     assert model.status_ == "separable" and model.suboptimality_bound_ < 1e-5
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 6, 9])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_search_for_columns_keeps_to_the_budget(most, classes):
+    """It took reads, up to two a round, before those that `max_passes` allowed."""
+    rng, X, y = drawn(600, 4)
+    X[:, 0] = (y == 0) & (rng.random(600) < 0.2)
+    y = y + (classes > 2) * (X[:, 2] > 1)
+    with pytest.warns(ConvergenceWarning):
+        model = LogisticRegression(C=np.inf, max_passes=most).fit(X, y)
+    assert model.n_passes_ <= most and np.isfinite(model.coef_).all()
