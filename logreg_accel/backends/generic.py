@@ -24,11 +24,12 @@ def loss_gradient(backend, pass_, block):
     W = _cast(backend, pass_.W, block)
     G = xp.zeros(W.shape, dtype=np.float64)
     value = xp.zeros(W.shape[1] // loss.n_outputs, dtype=np.float64)
-    kept = xp.empty((block.X.shape[0], W.shape[1]), dtype=W.dtype) if pass_.keep_margins else None
+    kept = xp.empty((0, W.shape[1]), dtype=W.dtype) if pass_.keep_margins else None
     D = xp.zeros(W.shape, dtype=np.float64) if pass_.diagonal else None
     for rows, X, part in tiles(backend, block, columns=W.shape[1]):
-        Z = margins_at(X, W, part)
+        Z = margins_at(X, W, part, pass_.models)
         if pass_.keep_margins:
+            kept = kept if len(kept) else _room(xp, block.X.shape[0], Z)
             kept[rows] = Z
         if pass_.diagonal:
             _add_diagonal(D, X, pointwise(backend, "curvature", pass_, part, Z)[0])
@@ -47,7 +48,7 @@ def hessian_vector(backend, pass_, block):
     H = backend.xp.zeros(V.shape, dtype=np.float64)
     for rows, X, part in tiles(backend, block, columns=V.shape[1]):
         Z = _margins_of(pass_, rows, X, W, part)
-        R, _ = pointwise(backend, "curvature_product", pass_, part, Z, X @ V[:-1] + V[-1])
+        R, _ = pointwise(backend, "curvature_product", pass_, part, Z, linear(X, V, pass_.models))
         H[:-1] += X.transposed_product(R)
         H[-1] += R.sum(axis=0, dtype=np.float64)
     return backend.to_host(H)
@@ -128,8 +129,7 @@ def line(backend, pass_, block):
     """Slope and curvature along the line between two sets of margins."""
     sums, (m, k) = np.zeros(2), pass_.start.shape
     tile = max(m if backend.on_device else backend.tile_bytes // (_OF_A_LINE * pass_.start[:1].nbytes), 1)
-    for start in range(0, m, tile):
-        rows = slice(start, min(start + tile, m))
+    for rows in (slice(start, start + tile) for start in range(0, m, tile)):
         D = pass_.end[rows] - pass_.start[rows]
         Z = pass_.start[rows] + D.dtype.type(pass_.t) * D
         for columns, y, s in models_of(pass_, _part(block, rows), k):
@@ -226,9 +226,16 @@ def _part(block, rows):
     return block._replace(y=y, sample_weight=s, splits=splits, offset=offset)
 
 
-def margins_at(X, W, part):
+def linear(X, W, models=None):
+    """X·W[:-1] + W[-1] of a tile, with the numbers of a class adjacent if W is one model of a few classes."""
+    Z = X.by_column(W[:-1]) if models is None else X @ W[:-1]
+    Z += W[-1]
+    return Z
+
+
+def margins_at(X, W, part, models=None):
     """X·W[:-1] + W[-1] of a tile, plus the offset of its rows."""
-    Z = X @ W[:-1] + W[-1]
+    Z = linear(X, W, models)
     if part.offset is None:
         return Z
     offset = part.offset.astype(Z.dtype, copy=False)
@@ -236,9 +243,15 @@ def margins_at(X, W, part):
     return Z + (offset if models == 1 or offset.shape[1] == 1 else np.hstack([offset] * models))
 
 
+def _room(xp, m, Z):
+    """An empty array for the margins of all m rows, in the memory order of those of a tile."""
+    by_class, k = Z.strides[0] < Z.strides[1], Z.shape[1]
+    return xp.empty((k, m), dtype=Z.dtype).T if by_class else xp.empty((m, k), dtype=Z.dtype)
+
+
 def _margins_of(pass_, rows, X, W, part):
     """The margins of a tile, which may be known already."""
-    return margins_at(X, W, part) if pass_.margins is None else pass_.margins[rows]
+    return margins_at(X, W, part, pass_.models) if pass_.margins is None else pass_.margins[rows]
 
 
 def models_of(pass_, block, k):

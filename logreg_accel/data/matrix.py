@@ -16,6 +16,8 @@ _LEAST_COLUMNS = 512  # columns of a tile at least: fewer take longer to gather 
 _FEW_NUMBERS = 1 << 16  # numbers up to which a product takes no longer than its calls
 _SUMMED_ROWS = 256  # rows that are summed in float32 before the sum is added up in float64
 _VERY_FEW_COLUMNS = 3  # columns up to which BLAS takes longer than products of one column after the other
+_FEW_COLUMNS = 32  # columns of margins up to which those of a row are added up one after the other
+_MANY_MARGINS = 1 << 14  # margins of a tile
 _MADE = 8  # margins, exponentials, residuals and what is between them, which the cache holds as well
 
 
@@ -123,6 +125,15 @@ class Matrix:
     def __matmul__(self, W):
         """Compute X·W."""
         return self.stored @ W
+
+    def by_column(self, W):
+        """Compute X·W with the numbers of a column adjacent if columns are few, rows many and X is dense.
+
+        NumPy combines such columns several times faster than rows of a few numbers. Few numbers take no
+        longer than its calls either way.
+        """
+        many = self.shape[0] * W.shape[1] >= _MANY_MARGINS and type(self.stored) is np.ndarray
+        return (W.T @ self.stored.T).T if many and 1 < W.shape[1] <= _FEW_COLUMNS else self @ W
 
     def transposed_product(self, R):
         """Compute Xᵀ·R as (Rᵀ·X)ᵀ, which is faster in BLAS if R has few columns.
