@@ -43,6 +43,7 @@ def run(
     max_seconds=None,
     callback=None,
     seed=0,
+    watch=None,
 ):
     """Run a solver on an objective until a point is good enough or a budget is exhausted.
 
@@ -60,6 +61,8 @@ def run(
     callback : callable (Record, w) -> bool or None
         Called at every accepted point; True stops.
     seed : int
+    watch : function (Trial, Point) or None
+        Called at every accepted point that is not good enough; an exception ends the run.
 
     Returns
     -------
@@ -75,7 +78,9 @@ def run(
             f"`solver` is {solver!r}; expected settings: logreg_accel.solvers.{solver.replace('-', '_')}()."
         )
     session = Session(max_passes, max_seconds)
-    found = session.run(Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback))
+    trial = Trial(session, solver, objective, objective.start(w0, seed), tol, max_iter, callback)
+    trial.watch = watch
+    found = session.run(trial)
 
     def goes_on(floor=HIGH_FLOOR):
         high = found.status == ask.NOISE_FLOOR and found.suboptimality > max(floor, tol)
@@ -142,7 +147,7 @@ class Trial:
         known = (objective.penalty, start, tol, lambda: session.reads_left)
         self.certificate = Certificate(*known) if self.box is None else BoxCertificate(*known, self.box)
         self.n_iter, self.history = -1, []  # the start is not a step
-        self.best = self.accepted = None
+        self.best = self.accepted = self.watch = None
         self.verdict, self.separating = UNKNOWN, None  # on the best point
         self.promise, self.promised_on = start, None  # the best point on the rows of the last evaluation
         self.least_value = self.least_norm = self.least_score = self.least_estimate = math.inf
@@ -186,19 +191,10 @@ class Trial:
 
     def solution(self, status):
         """The best point, and how the trial ended."""
-        return Solution(
-            self.best.w,
-            self.best.value,
-            norm_of(self.best.gradient),
-            self.verdict.suboptimality,
-            self.verdict.bound,
-            max(self.n_iter, 0),
-            self.session.n_passes,
-            status,
-            self.history,
-            self.separating,
-            self.certificate.lower,
-        )
+        best, lower = self.best, self.certificate.lower
+        how = self.verdict.suboptimality, self.verdict.bound, max(self.n_iter, 0), self.session.n_passes
+        known = *how, status, self.history, self.separating, lower
+        return Solution(best.w, best.value, norm_of(best.gradient), *known)
 
     def _solve(self):
         """The questions of the solver, and of the certificate about accepted points; returns the status."""
@@ -280,6 +276,8 @@ class Trial:
         self.satisfied = self.satisfied or verdict.bound <= self.tol or verdict.trusted
         if self.satisfied:
             return True
+        if self.watch is not None:
+            self.watch(self, point)
         self.idle = self.idle + 1 if self.least_estimate / 2 < suboptimality <= self.tol else 0
         self.least_estimate = min(self.least_estimate, suboptimality)
         if suboptimality <= _NOTHING_LEFT or self.stale >= self.patience or self.idle >= _IDLE:

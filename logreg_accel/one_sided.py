@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import driver
-from .backends.passes import Margins
+from . import clock, driver, rays
 from .backends.sides import ColumnSides
 from .history import ESTIMATED, SEPARABLE, norm_of
 from .objective import Objective
@@ -27,10 +26,15 @@ from .solvers.newton import newton_cg, newton_cholesky
 
 _LEAD = 40.0  # margin of a typical row that a column separates: its loss is then less than a rounding error
 _LENGTHENED = 10.0  # factor by which steps are lengthened while rows with small entries still have a loss
-_ROUNDS, _LONGEST, _EVALUATIONS = 20, 8, 3
+_ROUNDS, _EVALUATIONS = 20, 3
 _AT_LEAST = 2  # reads: one of the solver, and one that tells the loss of all rows at the end
+_FOR_RAYS = 20  # reads that are left if combinations are looked for
 _LEAST = 1e-20  # mean size of a column's numbers below which weights would exceed the range of float32
-_NOTHING, _SMALL = 1e-14, 0.1  # a loss per row, and a share of `tol`, that do not count
+_FROM_ITER, _MOVING, _LOST = 3, 0.9, 0.1
+"""The first iteration at which combinations are looked for, by how much the step then raises a margin, which
+gains about 1 if it grows without end, and by which share of that it may lower others."""
+
+_SMALL = 0.1  # a share of `tol` that does not count
 _ENDS = {ask.CONVERGED, ESTIMATED, ask.NOISE_FLOOR, SEPARABLE}
 
 
@@ -47,6 +51,10 @@ class Apart(NamedTuple):
     held : ndarray (size,) of bool
         Weights that are zero in `rest`: those of `far`, of empty columns, and one of the classes that a
         column leaves, which are only compared with one another.
+    apart : ndarray (n_rows, outputs) of bool
+        The classes that are excluded for each row.
+    named : ndarray (size,) of bool
+        The weights that grow without end.
     reads : float
         Reads of X that this took.
     """
@@ -54,15 +62,26 @@ class Apart(NamedTuple):
     rest: Any
     far: Any
     held: Any
+    apart: Any
+    named: Any
     reads: float
 
 
-def run(solver, objective, w0, *, max_passes=None, callback=None, **limits):
-    """Run `driver.run` on the rows that no single column separates; see `possible`.
+class _Separated(Exception):
+    """Ends a run where a combination of columns separates rows."""
+
+    def __init__(self, trial, point, along):
+        super().__init__()
+        self.w, self.along, self.n_iter, self.history = point.w, along, trial.n_iter, trial.history
+        self.found, self.reads = trial.solution(SEPARABLE), trial.session.n_passes
+
+
+def run(solver, objective, w0, *, max_passes=None, max_seconds=None, max_iter=1000, callback=None, **limits):
+    """Run `driver.run` on the rows that no column separates by itself or with others; see `possible`.
 
     Parameters
     ----------
-    solver, objective, w0, max_passes, callback, limits
+    solver, objective, w0, max_passes, max_seconds, max_iter, callback, limits
         As in `driver.run`.
 
     Returns
@@ -70,25 +89,91 @@ def run(solver, objective, w0, *, max_passes=None, callback=None, **limits):
     Solution
         Its status is "separable" if there are such columns, unless a budget was exhausted.
     """
+    began, box = clock.now(), getattr(solver, "box", None)
     most = math.inf if max_passes is None else max_passes
-    rest, far, held, reads = _apart(objective, getattr(solver, "box", None), most - _AT_LEAST)
-    if max_passes is not None:
-        max_passes = max(max_passes - reads - bool(far.any()), 1.0)
-    if rest is None:  # if all rows are separated, a step or two show it
-        found = driver.run(solver, objective, w0, max_passes=max_passes, callback=callback, **limits)
-    else:
-        tell = callback and (lambda record, w: callback(record, w + far))
-        begin = _begun(w0, held, objective.loss.n_outputs)
-        found = driver.run(
-            _without_means(solver, rest), rest, begin, max_passes=max_passes, callback=tell, **limits
-        )
-        found = _of_all(found, objective, far, limits["tol"], most - reads - found.n_passes)
-    later = [record._replace(n_passes=record.n_passes + reads) for record in found.history]
-    found = found._replace(n_passes=found.n_passes + reads, history=later)
-    if not far.any() or found.status not in _ENDS:
+    apart, history, n_iter = _apart(objective, box, most - _AT_LEAST), [], 0
+    begin = w0 if apart.rest is None else _begun(w0, apart.held, objective.loss.n_outputs)
+    solver = solver if apart.rest is None else _without_means(solver, apart.rest)
+    over = apart.rest is None and apart.far.any()  # if all rows are separated, a step or two show it
+    while True:
+        left = {
+            "max_passes": max_passes and max(max_passes - apart.reads - bool(apart.far.any()), 1.0),
+            "max_seconds": max_seconds and max(max_seconds - (clock.now() - began), 1e-3),
+            "max_iter": max(max_iter - n_iter, 1),
+            "callback": _told(callback, apart, n_iter, over),
+            "watch": None if over or box is not None else _watching(objective, apart),
+        }
+        try:
+            found = driver.run(solver, apart.rest or objective, begin, **left, **limits)
+            break
+        except _Separated as seen:
+            history += _later(seen.history, apart.reads, n_iter)
+            apart, begin = _beyond(objective, apart, seen), seen.w
+            if apart.rest is None:  # inf F is 0
+                known = {"w": seen.w, "value": 0.0, "n_passes": 0.0, "suboptimality": 1.0, "bound": 1.0}
+                last = history.pop()._replace(n_passes=0.0, n_iter=seen.n_iter)
+                found = seen.found._replace(**known, history=[last], lower=0.0)
+                break
+            n_iter += seen.n_iter
+    if apart.far.any() and not over:
+        found = _of_all(found, objective, apart.far, limits["tol"], most - apart.reads - found.n_passes)
+    found = found._replace(
+        n_passes=found.n_passes + apart.reads,
+        n_iter=found.n_iter + n_iter,
+        history=history + _later(found.history, apart.reads, n_iter),
+    )
+    if not apart.named.any() or found.status not in _ENDS:
         return found
-    also = far != 0 if found.separating is None else (far != 0) | found.separating
+    also = apart.named if found.separating is None else apart.named | found.separating
     return found._replace(status=SEPARABLE, separating=also)
+
+
+def _later(history, reads, n_iter):
+    return [one._replace(n_passes=one.n_passes + reads, n_iter=one.n_iter + n_iter) for one in history]
+
+
+def _told(callback, apart, n_iter, over):
+    """The callback of a run on the rest, which is told about all rows."""
+    far = 0.0 if over else apart.far
+    return callback and (lambda record, w: callback(_later([record], 0.0, n_iter)[0], w + far))
+
+
+def _watching(objective, apart):
+    """A function that ends a run where a direction separates rows, which is looked for at a few points."""
+    free = np.repeat(_free(objective), objective.loss.n_outputs)
+    free = np.append(free, np.ones(objective.size - len(free), dtype=bool)) & ~apart.held
+    if not 0 < free.sum() <= rays.SIZE_UP_TO:
+        return None
+
+    after = [_FROM_ITER]
+
+    def watch(trial, point):
+        steps = trial.certificate.separation
+        recedes = steps.most > _MOVING and steps.lost < _LOST and point.margins is not None
+        if not recedes or trial.n_iter < after[-1] or trial.session.reads_left < _FOR_RAYS:
+            return
+        after.append(2 * trial.n_iter)
+        along, reads = rays.find(rays.in_float64(objective), point, free, apart.apart)
+        trial.session.n_passes += reads
+        if along is not None:
+            raise _Separated(trial, point, along)
+
+    return watch
+
+
+def _beyond(objective, apart, seen):
+    """What is left where a direction separates more rows."""
+    exact, along, rest = rays.in_float64(objective), seen.along, None
+    ahead, reads = rays.lead(exact, along), apart.reads + seen.reads + rays.reads_of_lead(exact) + 1
+    more = apart.apart | rays.moved(ahead)
+    rows, named = of_classes(objective.rows, more), apart.named | rays.columns(along, exact, ~apart.held)
+    if rows.least_weight < np.inf:
+        rest = _on(objective, rows, apart.held)
+        there = _on(exact, of_classes(exact.rows, more), apart.held)
+        along = np.where(apart.held, 0.0, rays.without_rounding(along, there))
+        ahead, reads = rays.lead(exact, along), reads + rays.reads_of_lead(exact) + 1
+    far = _LENGTHENED * apart.far + rays.long_enough(ahead, more & ~apart.apart, ~more) * along
+    return Apart(rest, far, apart.held, more, named, reads)
 
 
 def _without_means(solver, rest):
@@ -123,7 +208,8 @@ def _apart(objective, box, most):
     """Find columns that separate rows, then those that separate some of the remaining rows, and so on, in at
     most so many reads."""
     at, rows, free = objective.at, objective.rows, _free(objective)
-    far, apart, reads, a_round = np.zeros(at.size), False, 0.0, 2 + (rows.offset_scale is not None)
+    far, reads, a_round = np.zeros(at.size), 0.0, 2 + (rows.offset_scale is not None)
+    apart = np.zeros((rows.n_rows, at.n_outputs), dtype=bool)
     for _ in range(_ROUNDS):
         if reads + a_round > most:
             break
@@ -132,20 +218,22 @@ def _apart(objective, box, most):
         step = np.where(far == 0, at.flat(_directions(sides, free, at, box)), 0.0)
         if not step.any():
             break
-        lead, reads = _lead(objective, step), reads + 1 + (rows.offset_scale is not None)
-        far = _LENGTHENED * far + _long_enough(lead) * step  # rows of earlier rounds must stay separated
+        lead, reads = rays.lead(objective, step), reads + rays.reads_of_lead(objective)
+        far = (
+            _LENGTHENED * far + rays.long_enough(lead, lead > 0, lead == 0) * step
+        )  # rows of earlier rounds must stay separated
         apart = apart | (lead > 0)
         rows = of_classes(objective.rows, apart)
         if not rows.least_weight < np.inf:
-            return Apart(None, far, far != 0, reads)
+            return Apart(None, far, far != 0, apart, far != 0, reads)
     if not far.any():
-        return Apart(None, far, far != 0, reads)
+        return Apart(None, far, far != 0, apart, far != 0, reads)
     held = at.columns(far) != 0
     if box is None:
         held |= _one_left(held)
         held[:-1] |= (sides.seen == rows.n_rows) & (sides.size == 0)[:, None]
     held = at.flat(held)
-    return Apart(_on(objective, rows, held), far, held, reads)
+    return Apart(_on(objective, rows, held), far, held, apart, far != 0, reads)
 
 
 def _one_left(held):
@@ -165,22 +253,6 @@ def _directions(sides, free, at, box):
     return at.columns(np.where(ended(at.flat(W), box), 0.0, at.flat(W)))
 
 
-def _lead(objective, step):
-    """By how much a step increases the lead of each row's own class over each other class, (m, k)."""
-    rows, at, loss = objective.rows, objective.at, objective.loss
-    steps = (step,) if rows.offset_scale is None else (step, np.zeros(at.size))
-    leads = [loss.lead(rows.to_host(rows.sum(Margins(at.columns(w)))), rows.labels()) for w in steps]
-    return leads[0] if len(leads) == 1 else leads[0] - np.where(leads[1] < np.inf, leads[1], 0)
-
-
-def _long_enough(lead):
-    """The multiple of a step after which the rows that it moves have next to no loss."""
-    lead, m = lead[(lead > 0) & (lead < np.inf)].astype(np.float64), len(lead)
-    times = _LENGTHENED ** np.arange(_LONGEST)
-    left = (np.exp(-t * lead).sum() / m for t in times)
-    return next((t for t, loss in zip(times, left, strict=True) if loss <= _NOTHING), times[-1])
-
-
 def _on(objective, rows, held):
     """The objective on other rows, in which some weights are held at 0; they change no margin there."""
     penalty = objective.penalty
@@ -188,33 +260,28 @@ def _on(objective, rows, held):
     return Objective(rows, objective.loss, held, objective.fit_intercept)
 
 
-def _in_float64(objective):
-    """The same objective with sums in float64; large weights would make those of centred columns inexact."""
-    rows = objective.rows.in_float64(False)
-    if rows is None:
-        return objective
-    return Objective(rows, objective.loss, objective.penalty, objective.fit_intercept)
-
-
 def _of_all(found, objective, far, tol, most):
     """Return the Solution for all rows, from the one for the rest; it takes one read, or at most so many.
 
     The gap of F is that of the rest plus the loss that the separated rows still have, in float64.
     """
-    exact, reads = _in_float64(objective), 0
+    exact, reads, best = rays.in_float64(objective), 0, None
     while reads < min(_EVALUATIONS, max(most, 1)):
         w = objective.at.rounded(found.w + far)
         try:
-            there = exact.at.centred(objective.at.original(w))
-            point, reads = exact.answer(ask.Evaluate(there)), reads + 1
+            point = exact.answer(ask.Evaluate(exact.at.centred(objective.at.original(w))))
         except KeyboardInterrupt:
             return found._replace(w=w, suboptimality=1.0, bound=1.0, status=INTERRUPTED)
-        left = max(point.value - found.value, 0.0) + point.rounding
-        if left <= _SMALL * tol * point.value:
+        reads += 1
+        if best is not None and point.value >= best[1].value:
+            break
+        best = w, point
+        if point.value - found.value <= _SMALL * tol * point.value or not found.value:
             break
         far = _LENGTHENED * far
-
-    above = point.value - found.lower + point.rounding
+    w, point = best
+    left = max(point.value - found.value, 0.0) + point.rounding
+    above = max(point.value - found.lower, 0.0) + point.rounding
 
     def beside(known):
         return min((known * found.value + left) / point.value, above / point.value, 1.0) if above > 0 else 0.0

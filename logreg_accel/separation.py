@@ -182,7 +182,7 @@ class Separation:
             # At the point separated rows have no curvature left: H there would hide what separates them.
             H = yield ask.Curvature(np.zeros(self.size), ask.MATRIX)
             free = np.flatnonzero(~self.held)
-            d[free] = _sparsest(d[free], H[np.ix_(free, free)], self.scale[free])
+            d[free] = sparsest(d[free], H[np.ix_(free, free)], self.scale[free])
         step = np.where(ended(d, self.box), 0.0, abs(d * self.scale))
         return step > _COUNTS * step.max(initial=0)
 
@@ -196,7 +196,7 @@ def settled(previous, point):
     return previous is not None and (yield ask.MarginChange(previous, point)).largest <= 1
 
 
-def _sparsest(d, H, scale):
+def sparsest(d, H, scale):
     """Return the d + N·a of least ‖scale·(d + N·a)‖₁, where the columns of N span the null space of H."""
     diagonal = H.diagonal()
     unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))

@@ -56,7 +56,9 @@ ROOMS = {
     "certificate": set("duality history metric repair separation solvers systems witnesses".split()),
     "driver": {"box", "certificate", "clock", "history", "rounding", "separation", "session", "solvers"},
     "rounding": {"history", "metric", "solvers"},
-    "one_sided": set("backends driver history objective penalty rows separation session solvers".split()),
+    "rays": {"backends", "objective", "separation", "solvers"},
+    "one_sided": set("backends clock driver history objective penalty rays rows".split())
+    | {"separation", "session", "solvers"},
     "session": {"backends", "clock", "solvers"},
     "small": {"backends", "clock", "coordinates", "driver", "history", "metric", "session", "solvers"},
     "checkpoint": {"backends"},

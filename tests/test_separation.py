@@ -126,6 +126,47 @@ def test_levels_that_lack_some_of_several_classes_take_the_reads_of_an_ordinary_
     assert there >= value * (1 - found.suboptimality_bound_)
 
 
+def combination(classes, total, dtype, seed=0):
+    """Rows whose first two columns separate one class together, or all columns all classes."""
+    rng, X, _ = drawn(3000, 8, seed)
+    Z = X @ rng.standard_normal((8, classes))
+    if total:
+        best = np.sort(Z, axis=1)
+        clear = best[:, -1] - best[:, -2] > 0.1
+        return X[clear].astype(dtype), Z[clear].argmax(axis=1)
+    y = (Z + rng.gumbel(size=Z.shape)).argmax(axis=1)
+    both = np.where(rng.random(3000) < 0.5, 0, rng.integers(1, 64, 3000) / 16) * np.where(y == 1, 1, -1)
+    X[:, 0] = np.round(X[:, 0] * 64) / 64  # exact in float32, too
+    X[:, 1] = (both - X[:, 0]) / 2
+    return X.astype(dtype), y
+
+
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("total", [True, False])
+def test_combinations_of_columns_are_found_in_the_reads_of_an_ordinary_fit(name, dtype, classes, total):
+    """They took 17 to 900 reads, and in float32 some were not found."""
+    X, y = combination(classes, total, dtype)
+    with pytest.warns(ConvergenceWarning, match="grow"):
+        found = LogisticRegression(C=np.inf, backend=name).fit(X, y)
+    assert found.status_ == "separable" and found.n_passes_ < (15 if total else 50)
+    if total:
+        assert found.score(X, y) == 1
+    else:
+        assert np.flatnonzero(found._separating).tolist() == [0, 1] and found.suboptimality_bound_ < 1e-6
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_fit_that_nothing_separates_takes_no_read_more(monkeypatch, classes):
+    rng, X, _ = drawn(3000, 8, 1)
+    y = (X @ rng.standard_normal((8, classes)) + rng.gumbel(size=(3000, classes))).argmax(axis=1)
+    reads = [LogisticRegression(C=np.inf, backend="numpy").fit(X, y).n_passes_]
+    monkeypatch.setattr(one_sided, "possible", lambda *_: False)
+    reads.append(LogisticRegression(C=np.inf, backend="numpy").fit(X, y).n_passes_)
+    assert reads[0] <= reads[1] + 64 / 3000  # the rows whose signs were looked at
+
+
 def test_several_products_with_a_hessian_are_those_of_one():
     rng, X, _ = drawn(300, 4)
     y = rng.integers(0, 3, len(X))

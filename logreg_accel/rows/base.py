@@ -59,6 +59,8 @@ class Rows:
         Approximate root mean squares of the columns.
     offset_scale : float or None
         Root mean square of the offset of the rows; None without one.
+    left_out : int or None
+        Tells rows that lack rows or classes from others that lack others.
     most_kept : float
         Bytes of drawn rows that many models may keep for each other.
     piled : float
@@ -77,6 +79,7 @@ class Rows:
     most_kept = math.inf
     scale = 1.0
     offset_scale = None
+    left_out = None
 
     def __init__(self, backend, n_rows, n_features, dtype, weight_sum, share=1.0):
         self.backend = backend
@@ -111,7 +114,8 @@ class Rows:
 
     def _about(self):
         """Everything besides the rows and the pass on which sums depend."""
-        return self.dtype.name, self.centre
+        about = self.dtype.name, self.centre
+        return about if self.left_out is None else (*about, self.left_out)
 
     def _over_blocks(self, pass_, blocks):
         """Add the results of the blocks one after the other, so that only few are held at a time."""

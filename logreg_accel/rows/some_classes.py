@@ -1,6 +1,7 @@
 """All rows with some of the classes for each, where the others have been separated from it."""
 
 import copy
+import zlib
 
 import numpy as np
 
@@ -18,6 +19,7 @@ def of_classes(rows, apart):
     parts = zip(rows._given, np.split(s, stops), strict=True)
     some._given = [block._replace(sample_weight=part) for block, part in parts]
     some._weights, some.counts, some._norms = s, None, None
+    some.left_out = zlib.crc32(np.packbits(apart))
     some.least_weight = s[s > 0].min(initial=np.inf)
     some._blocks = [rows.backend.upload(block) for block in some._exactly_weighted()]
     apart = apart & ~gone[:, None] & (np.arange(apart.shape[1]) != rows.labels()[:, None])

@@ -1,0 +1,165 @@
+"""Directions along which F falls forever, found by a linear programme over few rows (Konis 2007).
+
+A direction separates if it moves no row away from its class and some rows towards it. Of all such directions
+that are at most 1 long in scaled columns, the one that moves rows most in sum is the solution of a linear
+programme with a constraint for each row and other class. Few of them matter: those that the weights of a fit
+violate most, and those that solutions without them violate, which a read shows. Mostly the first ones leave
+no direction, if there is none; that takes no read.
+"""
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+
+from .backends.passes import Margins
+from .objective import Objective
+from .separation import sparsest
+from .solvers import questions as ask
+
+SIZE_UP_TO = 120  # number of weights up to which it is looked for
+_EACH = 4  # constraints added at a time for each weight
+_ROUNDS = 6
+_AT_ONCE = 10  # worth of the least lead beside the sum of all
+_LONGEST, _NO_LOSS = 8, 1e-14  # multiples of a step that are tried, and a loss per row that does not count
+_LEAST = 1e-3  # a smaller largest lead, by weights of 1 in scaled columns, is rounding
+_SEVERAL = 30  # roundings of F
+_NOTHING = 1e-9  # a gain of all rows that is rounding
+_VIOLATED, _MOVED = 1e-7, 1e-6  # shares of the largest lead: what a programme may violate, and what counts
+_COUNTS = 1e-3  # share of the largest component above which a weight belongs to a direction
+_CURVED = 1e-11  # a curvature above this, for a unit diagonal, is no rounding
+
+
+def find(objective, point, free, apart):
+    """Look for a direction that separates rows; return it, or None, and the reads that it took.
+
+    Parameters
+    ----------
+    objective : Objective of rows in host memory
+    point : Point of the rows that are left, with margins, by which the first constraints are chosen
+    free : (size,) of bool, the weights without a penalty
+    apart : (n_rows, outputs) of bool, the classes that need not be looked at
+    """
+    rows, at, reads = objective.rows, objective.at, 0
+    free, scale = _compared(free, at.n_outputs), 1 / _scale(objective)
+    gain = -point.gradient[free] * scale[free]  # a positive sum of all leads
+    ahead, chosen = _of_interest(objective, _lead(objective, rows.to_host(point.margins)), apart), []
+    relative = max(_NOTHING, _SEVERAL * point.rounding / point.value)
+    for _ in range(_ROUNDS):
+        few = min(_EACH * len(gain), ahead.size - 1)
+        chosen = np.union1d(chosen, np.argpartition(ahead, few, axis=None)[:few]).astype(int)
+        chosen = chosen[np.isfinite(ahead.ravel()[chosen])]
+        limits = -_changes(objective, chosen)[:, free] * scale[free]
+        if not _most(gain, limits, relative).any():
+            break
+        # As a further variable, the least lead: if all rows can be separated at once, they are.
+        limits = np.append(limits, np.ones((len(chosen), 1)), axis=1)
+        solved = _most(np.append(gain, _AT_ONCE * abs(gain).sum()), limits, relative)
+        along = np.zeros(at.size)
+        along[free] = solved[:-1] * scale[free]
+        ahead = _of_interest(objective, lead(objective, along), apart)
+        reads, most = reads + reads_of_lead(objective), ahead[ahead < np.inf].max(initial=0.0)
+        if most > _LEAST and ahead.min() >= -_VIOLATED * most:
+            return along, reads
+    return None, reads
+
+
+def _most(gain, limits, relative):
+    """The x of at most 1 with limits·x <= 0 and the largest gain·x; zero if that is rounding, or unknown."""
+    found = scipy.optimize.linprog(-gain, A_ub=limits, b_ub=np.zeros(len(limits)), bounds=(-1, 1))
+    there = found.success and -found.fun > relative * abs(gain).sum()
+    return found.x if there else np.zeros(len(gain))
+
+
+def lead(objective, step):
+    """By how much a step increases the lead of each row's own class over each other class, (m, k)."""
+    rows, at = objective.rows, objective.at
+    steps = (step,) if rows.offset_scale is None else (step, np.zeros(at.size))
+    leads = [_lead(objective, rows.to_host(rows.sum(Margins(at.columns(w))))) for w in steps]
+    return leads[0] if len(leads) == 1 else leads[0] - np.where(leads[1] < np.inf, leads[1], 0)
+
+
+def reads_of_lead(objective):
+    """The reads that `lead` takes."""
+    return 1 + (objective.rows.offset_scale is not None)
+
+
+def moved(ahead):
+    """Where a direction raises the lead of a row over a class by more than rounding."""
+    return ahead > _MOVED * ahead[ahead < np.inf].max(initial=0.0)
+
+
+def long_enough(lead, moves, others):
+    """The multiple of a step after which what it moves has next to no loss, unless others move, too."""
+    m, finite = len(lead), lead < np.inf
+    moved, rest = (lead[which & finite].astype(np.float64) for which in (moves, others))
+    times = 10.0 ** np.arange(_LONGEST)
+    with np.errstate(over="ignore"):
+        left = [np.exp(-t * moved).sum() / m + (t * rest) @ (t * rest) / (8 * m) for t in times]
+    enough = np.flatnonzero(np.array(left) <= _NO_LOSS)
+    return times[enough[0] if len(enough) else np.argmin(left)]
+
+
+def columns(along, objective, free):
+    """The weights that a direction consists of, in its sparsest form, (size,) of bool."""
+    H, scale = objective.answer(ask.Curvature(np.zeros(objective.size), ask.MATRIX)), _scale(objective)
+    d, which = np.zeros(objective.size), np.flatnonzero(free)
+    d[which] = sparsest(along[which], H[np.ix_(which, which)], scale[which])
+    return abs(d * scale) > _COUNTS * abs(d * scale).max()
+
+
+def without_rounding(along, rest):
+    """The direction without what changes the margins of `rest`, an Objective of the rows that it leaves."""
+    H = rest.answer(ask.Curvature(np.zeros(rest.size), ask.MATRIX))
+    diagonal = H.diagonal()
+    unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    values, Q = scipy.linalg.eigh(H * unit * unit[:, None], check_finite=False)
+    seen = Q[:, values > _CURVED * max(values[-1], 1e-300)]
+    return along - unit * (seen @ (seen.T @ (along / unit)))
+
+
+def in_float64(objective):
+    """The same objective with sums in float64; large weights would make those of centred columns inexact."""
+    rows = objective.rows.in_float64(False)
+    if rows is None:
+        return objective
+    return Objective(rows, objective.loss, objective.penalty, objective.fit_intercept)
+
+
+def _compared(free, k):
+    """The free weights without that of one class for each column, with which the others are compared."""
+    free = free.reshape(-1, k).copy()
+    if k > 1:
+        free[free.all(axis=1), 0] = False
+    return free.ravel()
+
+
+def _scale(objective):
+    scale = objective.at.of_columns(objective.rows.scale)
+    return np.where(scale > 0, scale, 1)
+
+
+def _lead(objective, Z):
+    return objective.loss.lead(Z, objective.rows.labels()).astype(np.float64)
+
+
+def _of_interest(objective, ahead, apart):
+    """Leads, inf where they do not matter."""
+    s = objective.rows.weights()
+    ahead = np.where(apart, np.inf, ahead)
+    return ahead if s is None else np.where(s[:, None] > 0, ahead, np.inf)
+
+
+def _changes(objective, chosen):
+    """The change of the chosen leads by each weight, (len(chosen), size)."""
+    rows, at, k = objective.rows, objective.at, objective.loss.n_outputs
+    numbers, which = np.unique(chosen // k, return_inverse=True)
+    blocks = rows._take(numbers, np.ones(len(numbers)))
+    X = np.vstack([block.X.astype(np.dtype(np.float64)) @ np.eye(rows.n_features) for block in blocks])[which]
+    X = np.append(X, np.ones((len(X), 1)), axis=1)[:, : at.size // k]
+    y = rows.labels()[chosen // k]
+    if k == 1:
+        return np.where(y > 0, 1.0, -1.0)[:, None] * X
+    change, each = np.zeros((len(chosen), X.shape[1], k)), np.arange(len(chosen))
+    change[each, :, y] += X
+    change[each, :, chosen % k] -= X
+    return change.reshape(len(chosen), -1)
