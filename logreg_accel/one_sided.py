@@ -24,7 +24,6 @@ from .session import INTERRUPTED
 from .solvers import questions as ask
 from .solvers.newton import newton_cg, newton_cholesky
 
-_LEAD = 40.0  # margin of a typical row that a column separates: its loss is then less than a rounding error
 _LENGTHENED = 10.0  # factor by which steps are lengthened while rows with small entries still have a loss
 _ROUNDS, _EVALUATIONS = 20, 3
 _AT_LEAST = 2  # reads: one of the solver, and one that tells the loss of all rows at the end
@@ -48,6 +47,8 @@ class Apart(NamedTuple):
         None if no column separates any, or if all rows are separated from all other classes.
     far : ndarray (size,)
         Large weights, which separate rows from classes.
+    ahead : ndarray (n_rows, outputs)
+        The leads over other classes that they give.
     held : ndarray (size,) of bool
         Weights that are zero in `rest`: those of `far`, of empty columns, and one of the classes that a
         column leaves, which are only compared with one another.
@@ -61,6 +62,7 @@ class Apart(NamedTuple):
 
     rest: Any
     far: Any
+    ahead: Any
     held: Any
     apart: Any
     named: Any
@@ -172,8 +174,9 @@ def _beyond(objective, apart, seen):
         there = _on(exact, of_classes(exact.rows, more), apart.held)
         along = np.where(apart.held, 0.0, rays.without_rounding(along, there))
         ahead, reads = rays.lead(exact, along), reads + rays.reads_of_lead(exact) + 1
-    far = _LENGTHENED * apart.far + rays.long_enough(ahead, more & ~apart.apart, ~more) * along
-    return Apart(rest, far, apart.held, more, named, reads)
+    times = rays.long_enough(ahead, more & ~apart.apart, ~more)
+    far, ahead = rays.beside(apart.far, apart.ahead, apart.apart, times * along, times * ahead)
+    return Apart(rest, far, ahead, apart.held, more, named, reads)
 
 
 def _without_means(solver, rest):
@@ -209,7 +212,8 @@ def _apart(objective, box, most):
     most so many reads."""
     at, rows, free = objective.at, objective.rows, _free(objective)
     far, reads, a_round = np.zeros(at.size), 0.0, 2 + (rows.offset_scale is not None)
-    apart = np.zeros((rows.n_rows, at.n_outputs), dtype=bool)
+    ahead = np.zeros((rows.n_rows, at.n_outputs))
+    apart = ahead > 0
     for _ in range(_ROUNDS):
         if reads + a_round > most:
             break
@@ -219,21 +223,20 @@ def _apart(objective, box, most):
         if not step.any():
             break
         lead, reads = rays.lead(objective, step), reads + rays.reads_of_lead(objective)
-        far = (
-            _LENGTHENED * far + rays.long_enough(lead, lead > 0, lead == 0) * step
-        )  # rows of earlier rounds must stay separated
+        times = rays.long_enough(lead, lead > 0, lead == 0)
+        far, ahead = rays.beside(far, ahead, apart, times * step, times * lead)
         apart = apart | (lead > 0)
         rows = of_classes(objective.rows, apart)
         if not rows.least_weight < np.inf:
-            return Apart(None, far, far != 0, apart, far != 0, reads)
+            return Apart(None, far, ahead, far != 0, apart, far != 0, reads)
     if not far.any():
-        return Apart(None, far, far != 0, apart, far != 0, reads)
+        return Apart(None, far, ahead, far != 0, apart, far != 0, reads)
     held = at.columns(far) != 0
     if box is None:
         held |= _one_left(held)
         held[:-1] |= (sides.seen == rows.n_rows) & (sides.size == 0)[:, None]
     held = at.flat(held)
-    return Apart(_on(objective, rows, held), far, held, apart, far != 0, reads)
+    return Apart(_on(objective, rows, held), far, ahead, held, apart, far != 0, reads)
 
 
 def _one_left(held):
@@ -247,7 +250,7 @@ def _directions(sides, free, at, box):
     there, k = sides.above.sum(axis=1) + sides.below.sum(axis=1), at.n_outputs
     seen = free & (sides.size > _LEAST * there)
     up, down = ((against == 0) & seen[:, None] for against in sides.against)
-    length = np.divide(_LEAD * there, sides.size, out=np.zeros(len(there)), where=seen)
+    length = np.divide(rays.LEAD * there, sides.size, out=np.zeros(len(there)), where=seen)
     W = np.zeros((len(there) + 1, k))
     W[:-1] = length[:, None] * (up.astype(float) - down)[:, -k:]  # of two classes, towards the second one
     return at.columns(np.where(ended(at.flat(W), box), 0.0, at.flat(W)))
@@ -280,19 +283,18 @@ def _of_all(found, objective, far, tol, most):
             break
         far = _LENGTHENED * far
     w, point = best
-    left = max(point.value - found.value, 0.0) + point.rounding
-    above = max(point.value - found.lower, 0.0) + point.rounding
+    off = rays.rounding(exact, point)
+    left, above = (max(point.value - known, 0.0) + off for known in (found.value, found.lower))
 
     def beside(known):
         return min((known * found.value + left) / point.value, above / point.value, 1.0) if above > 0 else 0.0
 
-    last = found.history[-1]._replace(value=point.value)
     return found._replace(
         w=w,
         value=point.value,
         gradient_norm=norm_of(point.gradient),
         suboptimality=beside(found.suboptimality),
         bound=beside(found.bound),
-        history=[*found.history[:-1], last],
+        history=[*found.history[:-1], found.history[-1]._replace(value=point.value)],
         n_passes=found.n_passes + reads,
     )

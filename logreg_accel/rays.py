@@ -16,6 +16,9 @@ from .objective import Objective
 from .separation import sparsest
 from .solvers import questions as ask
 
+LEAD = 40.0
+"""Lead of a typical row that is separated: its loss is then less than a rounding error."""
+
 SIZE_UP_TO = 120  # number of weights up to which it is looked for
 _EACH = 4  # constraints added at a time for each weight
 _ROUNDS = 6
@@ -42,7 +45,8 @@ def find(objective, point, free, apart):
     rows, at, reads = objective.rows, objective.at, 0
     free, scale = _compared(free, at.n_outputs), 1 / _scale(objective)
     gain = -point.gradient[free] * scale[free]  # a positive sum of all leads
-    ahead, chosen = _of_interest(objective, _lead(objective, rows.to_host(point.margins)), apart), []
+    known, chosen = _of_weight(objective, _lead(objective, rows.to_host(point.margins))), []
+    ahead = np.where(apart, np.inf, known)
     relative = max(_NOTHING, _SEVERAL * point.rounding / point.value)
     for _ in range(_ROUNDS):
         few = min(_EACH * len(gain), ahead.size - 1)
@@ -56,7 +60,7 @@ def find(objective, point, free, apart):
         solved = _most(np.append(gain, _AT_ONCE * abs(gain).sum()), limits, relative)
         along = np.zeros(at.size)
         along[free] = solved[:-1] * scale[free]
-        ahead = _of_interest(objective, lead(objective, along), apart)
+        ahead = np.where(apart, np.inf, lead(objective, along))
         reads, most = reads + reads_of_lead(objective), ahead[ahead < np.inf].max(initial=0.0)
         if most > _LEAST and ahead.min() >= -_VIOLATED * most:
             return along, reads
@@ -71,11 +75,15 @@ def _most(gain, limits, relative):
 
 
 def lead(objective, step):
-    """By how much a step increases the lead of each row's own class over each other class, (m, k)."""
+    """By how much a step increases the lead of each row's own class over each other class, (m, k).
+
+    It is inf for rows without weight, which a step may move as it likes.
+    """
     rows, at = objective.rows, objective.at
     steps = (step,) if rows.offset_scale is None else (step, np.zeros(at.size))
     leads = [_lead(objective, rows.to_host(rows.sum(Margins(at.columns(w))))) for w in steps]
-    return leads[0] if len(leads) == 1 else leads[0] - np.where(leads[1] < np.inf, leads[1], 0)
+    change = leads[0] if len(leads) == 1 else leads[0] - np.where(leads[1] < np.inf, leads[1], 0)
+    return _of_weight(objective, change)
 
 
 def reads_of_lead(objective):
@@ -97,6 +105,24 @@ def long_enough(lead, moves, others):
         left = [np.exp(-t * moved).sum() / m + (t * rest) @ (t * rest) / (8 * m) for t in times]
     enough = np.flatnonzero(np.array(left) <= _NO_LOSS)
     return times[enough[0] if len(enough) else np.argmin(left)]
+
+
+def beside(far, ahead, apart, step, lead):
+    """Large weights and a step together, and the leads that they give.
+
+    The step may lower leads `apart` that the weights gave, of which it took no notice. So the weights are
+    lengthened as far as that takes, but no more: margins have the rounding of the largest terms.
+    """
+    falls = apart & (lead < 0) & (ahead > 0)
+    longer = ((np.minimum(ahead, LEAD) - lead)[falls] / ahead[falls]).max(initial=1.0)
+    return longer * far + step, longer * ahead + lead
+
+
+def rounding(objective, point):
+    """The error of F by rounding, also that of margins in which large weights cancel."""
+    terms = objective.at.columns(abs(point.w) * _scale(objective))
+    of_margins = point.rounding / (point.value or 1) * float(terms.sum(axis=0).max())
+    return point.rounding + of_margins * min(point.value, 1.0) ** 0.5
 
 
 def columns(along, objective, free):
@@ -142,10 +168,9 @@ def _lead(objective, Z):
     return objective.loss.lead(Z, objective.rows.labels()).astype(np.float64)
 
 
-def _of_interest(objective, ahead, apart):
-    """Leads, inf where they do not matter."""
+def _of_weight(objective, ahead):
+    """Leads, inf where rows have no weight."""
     s = objective.rows.weights()
-    ahead = np.where(apart, np.inf, ahead)
     return ahead if s is None else np.where(s[:, None] > 0, ahead, np.inf)
 
 

@@ -10,7 +10,7 @@ from family.problems import Problem, problem
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS
-from logreg_accel import LogisticRegression, Objective, one_sided, scan
+from logreg_accel import LogisticRegression, Objective, one_sided, rays, scan
 from logreg_accel.solvers.questions import HessianVector
 
 
@@ -155,6 +155,29 @@ def test_combinations_of_columns_are_found_in_the_reads_of_an_ordinary_fit(name,
         assert found.score(X, y) == 1
     else:
         assert np.flatnonzero(found._separating).tolist() == [0, 1] and found.suboptimality_bound_ < 1e-6
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_was_separated_stays_so_beside_combinations_that_are_found_later(weighted):
+    """A direction ignored the classes that single columns had excluded, and lowered their leads below 0; and
+    rows without weight decided how long it was. F was a thousand times its infimum."""
+    rng = np.random.default_rng(0)
+    X = rng.poisson(0.3, (120, 8)).astype(float)
+    y = (X @ (3 * rng.standard_normal((8, 10))) + rng.gumbel(size=(120, 10))).argmax(axis=1)
+    s = rng.integers(0, 3, 120).astype(float) if weighted else None
+    with pytest.warns(ConvergenceWarning, match="grow"):
+        model = LogisticRegression(C=np.inf, solver="lbfgs", backend="numpy").fit(X, y, sample_weight=s)
+    parameters = {"C": np.inf, "l1_ratio": 0.0, "fit_intercept": True, "class_weight": None}
+    distance, _ = Truth(Problem(0, "", X, y, s, parameters, [])).distance(model.coef_, model.intercept_)
+    assert model.status_ == "separable" and distance <= model.suboptimality_bound_ < 1e-6
+
+
+def test_a_step_beside_large_weights_lowers_no_lead_that_they_gave_below_what_is_enough():
+    weights, ahead = np.array([1.0, 0.0]), np.array([[80.0], [50.0], [0.0]])
+    step, lead = np.array([0.0, 1.0]), np.array([[-200.0], [30.0], [-1.0]])
+    far, leads = rays.beside(weights, ahead, ahead > 0, step, lead)
+    np.testing.assert_allclose(far, [3.0, 1.0])
+    np.testing.assert_allclose(leads, [[40.0], [180.0], [-1.0]])
 
 
 @pytest.mark.parametrize("classes", [2, 4])
