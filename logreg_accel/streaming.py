@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from functools import partial
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from .rows import MemoryRows, Relabelled, Streamed, StreamRows, opened
 from .rows.cache import room_for_blocks
 from .rows.store import Store
 from .rows.stream import most_of_proof
-from .solvers import SOLVERS, Whole, sgd, sparing, sparing_reads
-from .solvers.memory import Shape, in_units, needed
+from .solvers import SOLVERS, Whole, least, sgd, sparing, sparing_reads
+from .solvers.memory import Growing, Shape, in_units, needed
 
 _MAY_CHANGE = {"callback", "max_iter", "max_passes", "max_seconds", "n_threads", "verbose"}
 """Parameters that may differ when a fit continues from a checkpoint."""
@@ -28,8 +29,11 @@ _COPIES, _MARGINS = 2, 4  # largest number of copies of blocks, and of points wh
 
 
 @contextlib.contextmanager
-def labelled_rows(model, X, y, sample_weight, offset=None):
-    """A context with the rows and labels of a fit, for as long as they are read: a Labelled or a Streamed."""
+def labelled_rows(model, X, y, sample_weight, offset=None, own=True):
+    """A context with the rows and labels of a fit, for as long as they are read: a Labelled or a Streamed.
+
+    `own` is whether the classes of the fit are those of a source, which has labels in any case.
+    """
     for name in ("encoder_", "aside_", "threshold_"):  # attributes of an earlier fit
         vars(model).pop(name, None)
     if is_collection(X):
@@ -39,7 +43,11 @@ def labelled_rows(model, X, y, sample_weight, offset=None):
         yield as_labelled(matrix, y, sample_weight, model.class_weight, offset=offset)
         return
     _check_stream(model, y, sample_weight, offset)
-    with (opened if X.client is None else opened_on_workers)(X, model.class_weight) as labelled:
+    if X.client is None:
+        streamed = opened(X, model.class_weight, partial(_check_growing, model, own))
+    else:
+        streamed = opened_on_workers(X, model.class_weight)
+    with streamed as labelled:
         warn_rounded(labelled.rounded)
         model._remember_features(labelled.names, labelled.block.X.shape[1])
         if X.encoder is not None:
@@ -110,16 +118,38 @@ def check_room(labelled, solver, n_outputs, n_models=1):
         shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
         wanted = needed(solver, shape) + (n_models - 1) * shape.beside_others()
         if wanted > room:
-            name = next(name for name, kind in SOLVERS.items() if isinstance(solver, kind))
             fits = n_models == 1 and needed(SOLVERS["lbfgs"](), shape) <= room
-            hint = ", or take solver='lbfgs' or, with L1, 'fista'" if fits else ""
-            raise MemoryError(
-                f"{name} needs {in_units(wanted)} beside the blocks, and `memory` of "
-                f"{in_units(labelled.memory + labelled.taken)} leaves {in_units(room)}. Raise it to "
-                f"{in_units(labelled.taken + wanted / _FOR_SOLVER + 1e6)}{hint}."
-            )
+            _refuse(labelled, _name_of(solver), wanted, room, fits)
         return wanted
     return 0
+
+
+def _check_growing(model, own, so_far):
+    """Raise MemoryError if the rows so far show that `check_room` will, whatever rows are still to come."""
+    n_outputs = len(so_far.classes) if own and len(so_far.classes) > 2 else 1
+    shape = Growing(0, so_far.store.shape[1], n_outputs, so_far.store.nbytes, real=0)
+    solver = least("projected-newton" if model.bounds is not None else model.solver)
+    wanted, room = needed(solver, shape), _room(so_far, n_outputs)
+    if wanted > room:
+        name = _name_of(solver)
+        fits = name != "fista" and needed(SOLVERS["lbfgs"](), shape) <= room
+        _refuse(so_far, name if name != "fista" else "every solver", wanted, room, fits, early=True)
+
+
+def _name_of(solver):
+    return next(name for name, kind in SOLVERS.items() if isinstance(solver, kind))
+
+
+def _refuse(labelled, who, wanted, room, fits, early=False):
+    """Raise MemoryError; `fits` is whether a solver without a Hessian would have room."""
+    hint = ", or take solver='lbfgs' or, with L1, 'fista'" if fits else ""
+    least, most = ("at least ", "at most ") if early else ("", "")
+    shown = f", as the first {labelled.store.shape[0]:,} rows show" if early else ""
+    raise MemoryError(
+        f"{who} needs {least}{in_units(wanted)} beside the blocks, and `memory` of "
+        f"{in_units(labelled.memory + labelled.taken)} leaves {most}{in_units(room)}{shown}. Raise it to "
+        f"{least}{in_units(labelled.taken + wanted / _FOR_SOLVER + 1e6)}{hint}."
+    )
 
 
 def keep_blocks(labelled, beside):
@@ -147,11 +177,10 @@ def with_room(labelled, chosen, n_outputs, asked, l1):
             smaller = dataclasses.replace(chosen[0], rows_per_parameter=rows)
             if needed(smaller, shape) <= room:
                 return smaller, chosen[1], short + f"more than {rows} rows per parameter in a sample"
-    least = sparing(shape, l1)
-    if needed(least, shape) > room:  # the error names what the first choice needs: others take far more reads
+    last = sparing(shape, l1)
+    if needed(last, shape) > room:  # the error names what the first choice needs: others take far more reads
         return chosen
-    name = next(name for name, kind in SOLVERS.items() if isinstance(least, kind))
-    return least, name, short + "its Hessian"
+    return last, _name_of(last), short + "its Hessian"
 
 
 def _whole(labelled, n_outputs):

@@ -76,6 +76,10 @@ class LabelBook:
             raise ValueError(f"there are more than {_MOST - 1} labels; is the target a column of numbers?")
         return self.codes.setdefault(label, len(self.codes))
 
+    def expected(self):
+        """The labels given, or those found so far, in any order."""
+        return np.array(list(self.codes)) if self.given is None else self.given
+
     def classes(self):
         """The sorted classes, and for each code, in order of occurrence, that of its class.
 

@@ -42,7 +42,8 @@ def opened(template, X, y, sample_weight=None, offset=None, read=None):
         return
     _check(template, X)
     several = y if read is not one_target else None
-    with streaming.labelled_rows(template, X, None if several is y else y, sample_weight, offset) as rows:
+    given = (None if several is y else y), sample_weight, offset
+    with streaming.labelled_rows(template, X, *given, own=several is None) as rows:
         codes, weights = rows.in_memory()
         beside = codes.nbytes + _SPLITS * len(codes) + (0 if weights is None else weights.nbytes)
         left = rows.memory - beside

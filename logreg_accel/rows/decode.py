@@ -20,8 +20,16 @@ from .streamed import Streamed
 
 
 @contextlib.contextmanager
-def opened(source, class_weight=None):
+def opened(source, class_weight=None, check=None):
     """A context with the blocks of a source, found in its cache or decoded: a Streamed.
+
+    Parameters
+    ----------
+    source : Source
+    class_weight : dict, "balanced" or None
+    check : function (Streamed), or None
+        Called a few times while rows are decoded, with the blocks and the classes so far. Whatever it raises
+        ends the read.
 
     Raises
     ------
@@ -30,7 +38,7 @@ def opened(source, class_weight=None):
     """
     with sparing:
         found = None if source.cache is None else cache.found(source)
-        streamed = found or _decoded(source)
+        streamed = found or _decoded(source, check)
         try:
             yield factored(streamed, class_weight)
         finally:
@@ -57,10 +65,10 @@ def factored(streamed, class_weight):
 # -- the first read ------------------------------------------------------------------------------------------
 
 
-def _decoded(source):
+def _decoded(source, check):
     stamp = None if source.cache is None else source.fingerprint()
     folder = None if stamp is None else cache.folder_of(source.cache, stamp)
-    with contextlib.ExitStack() as undo:
+    with _without_new_folder(source.cache), contextlib.ExitStack() as undo:
         if folder is None:
             working, file = None, anonymous(source.cache)
         else:
@@ -69,6 +77,7 @@ def _decoded(source):
         source.learn()
         decoder = Decoder(LabelBook(source.classes), Totals())
         undo.callback(lambda: decoder.store.close() if decoder.store else os.close(file))
+        due = 1
         for piece in source.pieces():
             if decoder.store is None:
                 decoder.store = Store(kind_of(piece.chunk), working, file)
@@ -76,6 +85,9 @@ def _decoded(source):
             decoder.add(piece)
             if source.progress is not None:
                 source.progress(piece)
+            if check is not None and len(decoder.store.sizes) >= due:
+                check(decoder.so_far(source.memory))
+                due = 2 * len(decoder.store.sizes)  # counting the rows of all blocks after each would add up
         decoder.finish()
         store, book = decoder.store, decoder.book
         store.n_features = decoder.width
@@ -113,6 +125,11 @@ class Decoder:
     def width(self):
         """Columns of the widest piece."""
         return 0 if self.cutter is None else self.cutter.width
+
+    def so_far(self, memory):
+        """The blocks so far, as a Streamed whose labels cannot be asked for."""
+        self.store.n_features = self.width
+        return Streamed(self.store, self.names, self.book.expected(), None, None, memory)
 
     def add(self, piece):
         """Decode a piece. Raises ValueError for labels (`LabelBook.codes_of`) or weights it cannot use."""
@@ -205,6 +222,19 @@ class _Cutter:
             width = self.width if self.store.kind.sparse else self.parts[0][0].shape[1]
             self.store.add(self.part, *p.packed(self.store.kind, width, self.parts))
         self.parts, self.filled = [], 0
+
+
+@contextlib.contextmanager
+def _without_new_folder(cache):
+    """A context that leaves no folder of the user where there was none if the memory is refused in it."""
+    new = cache is not None and not os.path.exists(cache)
+    try:
+        yield
+    except MemoryError:
+        if new:
+            with contextlib.suppress(OSError):
+                os.rmdir(cache)
+        raise
 
 
 def anonymous(folder):

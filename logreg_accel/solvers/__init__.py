@@ -36,6 +36,7 @@ __all__ = [
     "fista",
     "gd",
     "lbfgs",
+    "least",
     "newton_cg",
     "newton_cholesky",
     "newton_subsampled",
@@ -147,6 +148,19 @@ def sparing(shape, l1=False):
         return fista()
     by_products = products_alone(shape.n_features, shape.n_rows, shape.n_outputs) == "newton-cg"
     return newton_cg(factored_up_to=0) if by_products else lbfgs()
+
+
+def least(asked):
+    """The settings of a user's `solver=` for which a Growing shape tells the least that a fit will need.
+
+    They are those of fista, which needs no more than any other, for all but the solvers that form a Hessian
+    however many parameters there are: others may drop theirs when more columns come.
+    """
+    made = SOLVERS.get(asked, fista)() if isinstance(asked, str) else asked
+    says = hasattr(made, "bytes_beside")
+    return (
+        fista() if says and not isinstance(made, newton_cholesky | projected_newton | prox_newton) else made
+    )
 
 
 def _made(solver, shape):

@@ -36,10 +36,12 @@ class Shape(NamedTuple):
         """Bytes of `count` vectors, of the known points with their margins, and of a pass and a proof."""
         margins = self.real * self.n_rows * self.n_outputs
         sums = min(self.nbytes // 4, 128 * 8 * self.size)  # side by side, on all threads
-        proof = self.rows(3 * max(16 * self.size, 2.5 * self.n_rows / self.size))
-        if self.size <= _PROVEN_UP_TO:
-            proof += self.matrices(4, self.size)
-        return 8 * (2 * _POINTS + count) * self.size + _POINTS * margins + sums + proof
+        return 8 * (2 * _POINTS + count) * self.size + _POINTS * margins + sums + self.proof()
+
+    def proof(self):
+        """Bytes of the rows and the matrices of a proof."""
+        rows = self.rows(3 * max(16 * self.size, 2.5 * self.n_rows / self.size))
+        return rows + (self.matrices(4, self.size) if self.size <= _PROVEN_UP_TO else 0)
 
     def beside_others(self):
         """Bytes of one more model with shared reads: its vectors, and a metric if that is a matrix."""
@@ -63,6 +65,22 @@ class Shape(NamedTuple):
     def sample(self, count):
         """Bytes of a sample and of its candidates; 0 if these would be most rows."""
         return 0 if 2 * count >= self.n_rows else 3 * self.rows(count)
+
+
+class Growing(Shape):
+    """The sizes that are known while rows are still coming, perhaps with more columns and classes.
+
+    What may turn out smaller for more of them does not count: chosen rows, which may be short ones, and a
+    proof, which forms no matrices of many parameters. With `n_rows` = 0, neither do sums for each thread.
+    """
+
+    __slots__ = ()
+
+    def proof(self):
+        return 0
+
+    def rows(self, count):
+        return 0
 
 
 def needed(solver, shape):
