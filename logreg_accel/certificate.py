@@ -200,7 +200,7 @@ class Certificate:
         if self.partial > self.tol and not self.receded:
             gap = yield from self._repaired(point, estimate)
             self.partial = min(self.partial, gap / duality.value_of(point, self.exact))
-        if self.exact is not None:
+        if self.exact is not None and self.partial < 1:  # F* is at least 0, whatever exact sums add to F
             rounding = 4 * duality.rounding_of(self.exact, self.start)
             lower = self.exact.value - self.partial * point.value - rounding
             if lower > self.lower:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from . import duality, witnesses
 from .metric import against_shifts
 from .solvers import questions as ask
-from .solvers.nearly_singular import noise
+from .solvers.nearly_singular import FLAT, noise
 from .systems import FACTORED_UP_TO, Matrix, products
 from .tangent import Tangent
 
@@ -170,6 +170,7 @@ class Repair:
         H = yield ask.Curvature(there.w, ask.MATRIX, self.rows, there.margins)
         if self.start.n_outputs > 1:
             against_shifts(H, self.start.n_outputs, G.free)
+        _without_traces(H, self.start.scale, self.point.value)
         made_up = G.fixed if self.scales else None
         known = self.start.ridge, self.penalty.modulus > 0, made_up, self.start.cholesky
         metric = Matrix(H, self.rows, active, *known, self.start.n_outputs)
@@ -188,6 +189,17 @@ class Repair:
         if self.point.rounding < duality.EXACT * self.point.value:
             return 0.0
         return metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows), little)
+
+
+def _without_traces(H, scale, value):
+    """Clear, in place, the parameters whose curvature is only that of rows that are far on their right side.
+
+    F cannot fall by more than about that along them. But the rounding of a slope, however small it is, asks
+    for a step without limit where its square exceeds the curvature. So they count like empty columns.
+    """
+    bare = H.diagonal() <= FLAT * min(value, 1.0) * scale**2
+    if bare.any():
+        H[bare], H[:, bare] = 0.0, 0.0
 
 
 class _Found(NamedTuple):

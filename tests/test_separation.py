@@ -9,8 +9,9 @@ from family.judge import Truth
 from family.problems import Problem, problem
 from sklearn.exceptions import ConvergenceWarning
 
-from conftest import CPU_BACKENDS
+from conftest import CPU_BACKENDS, evaluate
 from logreg_accel import LogisticRegression, Objective, one_sided, rays, scan
+from logreg_accel.certificate import Certificate
 from logreg_accel.solvers.questions import HessianVector
 
 
@@ -311,3 +312,18 @@ def test_the_search_for_columns_keeps_to_the_budget(most, classes):
     with pytest.warns(ConvergenceWarning):
         model = LogisticRegression(C=np.inf, max_passes=most).fit(X, y)
     assert model.n_passes_ <= most and np.isfinite(model.coef_).all()
+
+
+def test_a_proof_that_fails_says_nothing_of_the_infimum():
+    """Exact sums may exceed F in float32, by which the infimum of separated rows seemed to be positive."""
+    rng, X, _ = drawn(200, 3)
+    objective = Objective.from_arrays(X, (X[:, 0] > 0).astype(int), C=np.inf)
+    exact = evaluate(objective, rng.standard_normal(objective.size))
+    point = exact._replace(value=exact.value * (1 - 1e-5), rounding=1e-7 * exact.value)
+    certificate = Certificate(objective.penalty, objective.start(exact.w), 1e-4, lambda: np.inf)
+    certificate.rows, certificate.receded = objective, True
+    asked = certificate.bound(point)
+    assert next(asked).on is objective
+    with pytest.raises(StopIteration) as ended:
+        asked.send(exact)
+    assert ended.value.value == 1 and certificate.lower == 0

@@ -10,6 +10,7 @@ from family.judge import Truth
 from family.problems import Problem
 from sklearn.exceptions import ConvergenceWarning
 
+from conftest import bound_on, evaluate
 from logreg_accel import LogisticRegression, Objective, systems
 from logreg_accel.duality import plain
 from logreg_accel.solvers.nearly_singular import directions
@@ -233,3 +234,17 @@ def test_rounding_of_common_classes_does_not_hide_what_a_rare_one_lacks(seed):
     assert abs(gradient - point.gradient).max() < np.finfo(np.float32).eps
     missing = exact.value_and_gradient(point.w)[0] - exact.value_and_gradient(w)[0]
     assert 1e-11 < missing <= plain(objective, point._replace(gradient=gradient))
+
+
+@pytest.mark.parametrize("far", [5, 25, 50, 175])
+def test_the_rounding_of_slopes_is_no_step_along_what_has_been_separated(far):
+    """A level of one of four classes has no loss left, and a curvature far below the square of rounding: a
+    slope that was rounding asked for a step without limit, and the bound was 1."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 4))
+    y = (X @ rng.standard_normal((4, 4)) + rng.gumbel(size=(300, 4))).argmax(axis=1)
+    X[:, 3], y[:40] = np.append(1 + rng.random(40), np.zeros(260)), 0
+    best = LogisticRegression(C=np.inf, tol=1e-12, backend="numpy").fit(X[40:, :3], y[40:])
+    W = np.vstack([best.coef_.T, far * np.array([[3.0, -1, -1, -1]]), best.intercept_])
+    objective = Objective.from_arrays(X, y, C=np.inf)
+    assert bound_on(objective, evaluate(objective, W.ravel())) < 1e-8
