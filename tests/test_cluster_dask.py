@@ -36,6 +36,24 @@ def client():
 
 
 @pytest.fixture
+def in_processes():
+    """A cluster of two workers that are processes, and its client.
+
+    A LocalCluster looks some time after each loss of a worker (15 seconds by default) whether the worker is
+    there again, and closes it for good if it is not. On a busy machine it may still be starting then, or
+    have been killed once more.
+    """
+    import dask
+
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield cluster, client
+
+
+@pytest.fixture
 def frame():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.standard_normal((M, 4)), columns=NAMES)
@@ -150,7 +168,7 @@ def test_without_a_client(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_workers_that_are_killed_or_frozen(frame, tmp_path, how, monkeypatch):
+def test_workers_that_are_killed_or_frozen(in_processes, frame, tmp_path, how, monkeypatch):
     """The first evaluations each lose one worker; frozen ones are given up and wake up later."""
     monkeypatch.setattr(parts, "SILENT", 10.0)
     for i in range(4):
@@ -159,49 +177,30 @@ def test_workers_that_are_killed_or_frozen(frame, tmp_path, how, monkeypatch):
     model = LogisticRegression(solver="newton-subsampled", backend="numpy")
     one, ask, hit = model.fit(scan(**files)).coef_, parts.PartsOnWorkers.ask, []
     waited = []
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    cluster, client = in_processes
 
-        def asked(self, method, *args, **options):
-            if method == "sums" and len(hit) < (3 if how == signal.SIGKILL else 1):
-                pids = sorted(nanny.pid for nanny in cluster.workers.values() if nanny.pid)
-                if pids:
-                    hit.append(pids[len(hit) % len(pids)])
-                    os.kill(hit[-1], how)
-            began = time.monotonic()
-            yield from ask(self, method, *args, **options)
-            waited.append(time.monotonic() - began)
+    def asked(self, method, *args, **options):
+        if method == "sums" and len(hit) < (3 if how == signal.SIGKILL else 1):
+            pids = sorted(nanny.pid for nanny in cluster.workers.values() if nanny.pid)
+            if pids:
+                hit.append(pids[len(hit) % len(pids)])
+                os.kill(hit[-1], how)
+        began = time.monotonic()
+        yield from ask(self, method, *args, **options)
+        waited.append(time.monotonic() - began)
 
-        monkeypatch.setattr(parts.PartsOnWorkers, "ask", asked)
-        try:
-            np.testing.assert_array_equal(model.fit(scan(**files, client=client)).coef_, one)
-        finally:
-            for pid in hit:
-                if how == signal.SIGSTOP and os.path.exists(f"/proc/{pid}"):
-                    os.kill(pid, signal.SIGCONT)
-        assert hit and max(waited) < 60
-
-
-def both_run(cluster):
-    """Wait until both workers are there again.
-
-    The scheduler may still count one that has just been killed, and Dask gives one up that is killed while it
-    starts.
-    """
-    end = time.monotonic() + 180
-    while True:
-        nannies = list(cluster.workers.values())
-        known = [nanny.worker_address in cluster.scheduler.workers for nanny in nannies if nanny.is_alive()]
-        if sum(known) == 2:
-            return
-        assert time.monotonic() < end, nannies
-        time.sleep(0.05)
+    monkeypatch.setattr(parts.PartsOnWorkers, "ask", asked)
+    try:
+        np.testing.assert_array_equal(model.fit(scan(**files, client=client)).coef_, one)
+    finally:
+        for pid in hit:
+            if how == signal.SIGSTOP and os.path.exists(f"/proc/{pid}"):
+                os.kill(pid, signal.SIGCONT)
+    assert hit and max(waited) < 60
 
 
 @pytest.mark.slow
-def test_every_worker_is_killed_at_every_evaluation(frame, tmp_path, monkeypatch):
+def test_every_worker_is_killed_at_every_evaluation(in_processes, frame, tmp_path, monkeypatch):
     """One fit for each worker and each of ten evaluations: all have the same bits, and none waits forever."""
     frame = frame.assign(b=frame.a + frame.b / 10)  # columns that are alike take lbfgs many steps
     for i in range(4):
@@ -209,32 +208,29 @@ def test_every_worker_is_killed_at_every_evaluation(frame, tmp_path, monkeypatch
     files = {"data": tmp_path / "*.parquet", "target": "y", "drop": ["w"]}
     model = LogisticRegression(solver="lbfgs", backend="numpy", tol=1e-11)
     one, ask, asked = model.fit(scan(**files)).coef_, parts.PartsOnWorkers.ask, []
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    cluster, client = in_processes
 
-        def fit(at, worker):
-            """What a fit gives of which a worker ends while an evaluation is under way."""
-            asked.clear()
+    def fit(at, worker):
+        """What a fit gives of which a worker ends while an evaluation is under way."""
+        asked.clear()
 
-            def counted(self, method, *args, **options):
-                if method == "sums":
-                    asked.append(method)
-                    if len(asked) - 1 == at:
-                        os.kill(sorted(cluster.workers.items())[worker][1].pid, signal.SIGKILL)
-                yield from ask(self, method, *args, **options)
+        def counted(self, method, *args, **options):
+            if method == "sums":
+                asked.append(method)
+                if len(asked) - 1 == at:
+                    os.kill(sorted(cluster.workers.items())[worker][1].pid, signal.SIGKILL)
+            yield from ask(self, method, *args, **options)
 
-            both_run(cluster)
-            monkeypatch.setattr(parts.PartsOnWorkers, "ask", counted)
-            began = time.monotonic()
-            coef = model.fit(scan(**files, client=client)).coef_
-            assert time.monotonic() - began < 120
-            return coef
+        client.wait_for_workers(2, timeout=180)
+        monkeypatch.setattr(parts.PartsOnWorkers, "ask", counted)
+        began = time.monotonic()
+        coef = model.fit(scan(**files, client=client)).coef_
+        assert time.monotonic() - began < 120
+        return coef
 
-        np.testing.assert_array_equal(fit(at=-1, worker=None), one)
-        assert len(asked) >= 10
-        for at in range(10):
-            for worker in range(2):
-                np.testing.assert_array_equal(fit(at, worker), one)
-                assert len(asked) > at
+    np.testing.assert_array_equal(fit(at=-1, worker=None), one)
+    assert len(asked) >= 10
+    for at in range(10):
+        for worker in range(2):
+            np.testing.assert_array_equal(fit(at, worker), one)
+            assert len(asked) > at
