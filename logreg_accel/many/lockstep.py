@@ -1,6 +1,7 @@
 """Many trials in lock-step: questions about the same rows share one read, and drawn rows are shared."""
 
 import math
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -62,7 +63,7 @@ class _Common:
         """The objective of all models of a run on drawn rows, or of one alone."""
         self.asked[objective] += 1
         if self.asked[objective] > _SHARED:
-            return on_rows(objective, drawn)
+            return on_rows(drawn, objective)
         if self.drawn is not drawn:
             self.drawn, self.sums, self.shared, self.solves = drawn, None, {}, {}
         i = self.run_of[objective]
@@ -100,6 +101,7 @@ class Lockstep(Session):
     def __init__(self, max_passes=None, max_seconds=None):
         super().__init__(max_passes, max_seconds)
         self._draws = {}
+        self._lent = weakref.WeakKeyDictionary()  # the key of a draw by each objective on it
         self._common = {}
 
     def share_metrics(self, runs):
@@ -177,20 +179,22 @@ class Lockstep(Session):
         common = self._common.get(trial.objective)
         match question:
             case ask.Draw(ask.Sample() | ask.Witnesses() as what):
-                drawn = self._drawn(trial.objective.rows, what)
+                key, drawn = self._drawn(trial.objective.rows, what)
                 metric = isinstance(what, ask.Sample) and what.at is not None
                 if drawn is None:
                     return None
-                if common and metric:
-                    return common.on(drawn, trial.objective)
-                return on_rows(trial.objective, drawn)
+                on = common.on if common and metric else on_rows
+                lent = on(drawn, trial.objective)
+                self._lent[lent] = key
+                return lent
             case ask.Curvature(form=ask.SOLVE, on=on) if common and common.has(on):
                 with self._threads_for(on.rows, question), on.rows.backend.limit_threads():
                     return common.solve(question)
         return super()._answer(trial, question)
 
     def _drawn(self, rows, what):
-        """Rows for all trials that want about this many, drawn independently of any one model's margins."""
+        """Rows for all trials that want about this many, drawn independently of any one model's margins, and
+        their key in `_draws`."""
         size = what.size
         if size < math.inf:
             size = float(round(_LADDER ** math.ceil(math.log(max(size, 1), _LADDER))))
@@ -214,21 +218,28 @@ class Lockstep(Session):
                     drawn = rows.witnesses(size, 0, self._even(rows) if 2 * size < rows.n_rows else None)
             self.n_passes += 0.0 if drawn is None else drawn.cost
             self._draws[key] = drawn
-        return self._draws[key]
+        return key, self._draws[key]
 
     def _let_go(self, most):
-        """Limit the bytes of kept draws: large ones are dropped first, since few trials ask for them."""
+        """Limit the bytes of kept draws: large ones are dropped first, since few trials ask for them.
+
+        Those that a trial still holds, such as one that waits for a read in the middle of a proof, are kept:
+        dropping them would free nothing, and the next trial would draw the same rows once more.
+        """
         sizes = {key: drawn.gathered_bytes for key, drawn in self._draws.items() if drawn is not None}
+        held = set(self._lent.values())
         for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
             if sum(sizes.values()) <= most:
                 return
+            if key in held:
+                continue
             del self._draws[key], sizes[key]
 
     def _even(self, rows):
         return rows.row_vector(np.broadcast_to(np.float32(1), rows.n_rows))
 
 
-def on_rows(objective, rows):
+def on_rows(rows, objective):
     """The same objective on rows that were drawn from its rows."""
     (model,) = objective.models
     if rows.share == 0:
