@@ -8,6 +8,7 @@ import logging
 import os
 import runpy
 import sys
+from importlib.util import find_spec
 
 from .backends import BACKENDS, unusable
 from .interop.patching import patch_sklearn
@@ -37,9 +38,12 @@ def main(argv=None):
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of the script")
     options = parser.parse_args(argv)
     if options.verbose:
-        logging.basicConfig(format="%(name)s: %(message)s")
-        logging.getLogger("logreg_accel").setLevel(logging.INFO)
-    if not options.module and not os.path.exists(options.script):
+        _report_fits()
+    if options.module:
+        sys.path.insert(0, os.getcwd())
+        if find_spec(options.script.partition(".")[0]) is None:
+            parser.exit(2, f"{parser.prog}: there is no module {options.script!r}\n")
+    elif not os.path.exists(options.script):
         parser.exit(2, f"{parser.prog}: there is no file {options.script!r}\n")
     if options.backend != "auto" and (reason := unusable(options.backend)):
         parser.exit(2, f"{parser.prog}: --backend {options.backend} cannot run here: {reason}\n")
@@ -47,13 +51,23 @@ def main(argv=None):
     sys.argv = [options.script, *options.arguments]
     try:
         if options.module:
-            sys.path.insert(0, os.getcwd())
             runpy.run_module(options.script, run_name="__main__", alter_sys=True)
-        else:
-            sys.path[0] = os.path.dirname(os.path.abspath(options.script))
-            runpy.run_path(options.script, run_name="__main__")
+        else:  # as Python itself: __file__ is absolute, and modules are found beside the file behind a link
+            sys.path[0] = os.path.dirname(os.path.realpath(options.script))
+            runpy.run_path(os.path.abspath(options.script), run_name="__main__")
     finally:
         print(f"logreg_accel: {TALLY.summary()}", file=sys.stderr)
+
+
+def _report_fits():
+    """Log fits on stderr by a handler of the package's own: one of the root logger would make a
+    `logging.basicConfig` of the script do nothing."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    log = logging.getLogger("logreg_accel")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 if __name__ == "__main__":

@@ -269,6 +269,26 @@ def test_a_script_chooses_a_backend_and_failed_fits_are_told(tmp_path):
     assert re.search(r"^logreg_accel: 1 fit, .* here; .*; 2 fits, .* left to scikit-learn", done.stderr, re.M)
 
 
+def test_a_linked_script_has_its_own_path_neighbours_and_log(tmp_path):
+    """`__file__` is still true after chdir, imports are found beside the linked file, basicConfig counts."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "neighbour.py").write_text("WORD = 'found'\n")
+    (tmp_path / "code" / "script.py").write_text(
+        "import logging, os\n"
+        "logging.basicConfig(level=logging.DEBUG, filename='script.log', format='script %(message)s')\n"
+        "logging.debug('began')\n"
+        "os.chdir('code')\n"
+        "import neighbour\n"
+        "print(neighbour.WORD, os.path.samefile(__file__, 'script.py'))\n" + SCRIPT
+    )
+    (tmp_path / "link.py").symlink_to(tmp_path / "code" / "script.py")
+    command = [sys.executable, "-m", "logreg_accel.accelerate", "-v", "link.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.startswith("found True\n__main__ "), done.stderr
+    assert done.stderr.startswith("logreg_accel: LogisticRegression: fitted by logreg_accel"), done.stderr
+    assert (tmp_path / "script.log").read_text() == "script began\n"
+
+
 @pytest.mark.slow
 def test_scikit_learns_own_tests_pass_under_the_patch(tmp_path):
     """At least 95 % pass; the others test the steps of a solver, or expect looser optima."""
@@ -289,7 +309,11 @@ def test_scikit_learns_own_tests_pass_under_the_patch(tmp_path):
 
 @pytest.mark.parametrize(
     "line, told",
-    [(["nothing.py"], "there is no file 'nothing.py'"), (["--backend", "nothing", "script.py"], "nothing")],
+    [
+        (["nothing.py"], "there is no file 'nothing.py'"),
+        (["-m", "nothing.at_all"], "there is no module 'nothing.at_all'"),
+        (["--backend", "nothing", "script.py"], "nothing"),
+    ],
 )
 def test_a_script_or_a_backend_that_is_not_there(tmp_path, monkeypatch, capsys, line, told):
     (tmp_path / "script.py").write_text(SCRIPT)
