@@ -232,6 +232,33 @@ def test_in_a_pipeline_and_in_a_model_file(tmp_path):
     )
 
 
+@pytest.mark.parametrize("street", [True, False], ids=["sparse", "dense"])
+@pytest.mark.filterwarnings("error")
+def test_a_model_takes_the_arrays_of_its_encoder(tmp_path, street):
+    """It knows the names of their columns, and scikit-learn would warn that they have none."""
+    pd = pytest.importorskip("pandas")
+    table, y = draw()
+    frame = pd.DataFrame(table).drop(columns=[] if street else "street")
+    encoder = TableEncoder().fit(frame)
+    X, names = encoder.transform(frame), encoder.get_feature_names_out()
+    assert scipy.sparse.issparse(X) == street
+    named = pd.DataFrame(X.toarray() if street else X, columns=names)
+    model = LogisticRegression().fit(named, y)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        expected = model.predict_proba(X)
+    model.encoder_ = encoder
+    model.save(tmp_path / "m")
+    again = load(tmp_path / "m")
+    np.testing.assert_array_equal(again.predict_proba(again.encoder_.transform(frame)), expected)
+    assert again.score(named, y) == model.score(X, y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        again.predict(named[names[::-1]])
+    with pytest.raises(TypeError, match="Encode them"):
+        again.predict(frame)
+    with pytest.warns(UserWarning, match="valid feature names"), pytest.raises(ValueError, match="features"):
+        again.predict(X[:, 1:])
+
+
 @pytest.mark.parametrize(
     "path, value",
     [
