@@ -15,10 +15,11 @@ def warn(model, fitted, stacklevel):
     if solution.status == driver.SEPARABLE:
         none = not np.isfinite(model.C)
         why, penalty = ("C is inf", "a finite C") if none else ("some have no penalty", "a penalty for all")
+        firth = " or `firth`" if len(model.classes_) == 2 else ""  # which has no model of several classes
         warnings.warn(
             f"The classes are separable and {why}: the loss has no minimum and falls as the weights of "
             f"{_separating(model, solution)} grow; the weights returned are those where the solver stopped. "
-            f"Use {penalty} or `firth`, or leave these columns out.",
+            f"Use {penalty}{firth}, or leave these columns out.",
             ConvergenceWarning,
             stacklevel=stacklevel + 1,
         )

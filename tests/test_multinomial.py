@@ -22,7 +22,7 @@ from conftest import (
     evaluate,
     rows_of,
 )
-from logreg_accel import LogisticRegression, Objective, solvers
+from logreg_accel import LogisticRegression, Objective, inference, solvers
 from logreg_accel.backends import passes
 from logreg_accel.data import compute_dtype
 from logreg_accel.data.matrix import Matrix
@@ -340,8 +340,10 @@ def test_products_with_a_sample_take_the_place_of_a_factor(monkeypatch):
 
 def test_separable_classes_without_a_penalty():
     X = np.repeat(np.eye(3), 20, axis=0) + 0.01 * np.random.default_rng(0).standard_normal((60, 3))
-    with pytest.warns(ConvergenceWarning, match="separable"):
+    with pytest.warns(ConvergenceWarning, match="separable.*Use a finite C, or leave"):  # firth refuses them
         clf = LogisticRegression(C=np.inf).fit(X, np.repeat(["a", "b", "c"], 20))
+    with pytest.raises(ValueError, match="merge levels, or use a penalty\\.$"):
+        inference(clf, X, np.repeat(["a", "b", "c"], 20))
     assert (
         clf.status_ == "separable"
         and np.isfinite(clf.coef_).all()

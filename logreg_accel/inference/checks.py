@@ -115,7 +115,7 @@ def refuse_collinear(evidence, names):
         sums = rows.sum(moments.Moments(np.zeros_like(evidence.W), evidence.loss))
     always = _dependent(evidence.layout, evidence.of_free(sums.information), names)
     if not always:
-        _refuse(list(found))
+        _refuse(list(found), evidence.layout.outputs)
     constant = [name for name, others in always.items() if not others]
     if constant:
         raise ValueError(
@@ -201,7 +201,8 @@ def refuse_separated(clf, names):
     if clf.status_ != "separable":
         return
     separating = getattr(clf, "_separating", None)  # not in a file
-    _refuse(names if separating is None else np.array(names)[-len(separating) :][separating])
+    named = names if separating is None else np.array(names)[-len(separating) :][separating]
+    _refuse(named, clf.coef_)
 
 
 def refuse_separation(evidence, step, names):
@@ -228,14 +229,15 @@ def refuse_separation(evidence, step, names):
         there, zero = (rows.sum(passes.Margins(at)) for at in (V, np.zeros_like(V)))
         change = rows.sweep(passes.MarginChange(zero, there, evidence.loss))
     if change.most > _GAIN and -change.least <= _LOST * change.most:
-        _refuse(np.array(names)[size > _TELLS * size.max()])
+        _refuse(np.array(names)[size > _TELLS * size.max()], layout.outputs)
 
 
-def _refuse(names):
+def _refuse(names, outputs):
+    firth = ": Firth's has standard errors here, too (`firth`, on the command line --firth)"
     raise ValueError(
         f"The classes are separated by {_listed(names)}: such coefficients have no finite optimum, and no "
-        "standard errors. Leave the columns out, merge levels, or use a penalty: Firth's has standard "
-        "errors here, too (`firth`, on the command line --firth)."
+        "standard errors. Leave the columns out, merge levels, or use a penalty"
+        f"{firth if len(outputs) == 1 else ''}."  # which has no model of several classes
     )
 
 
