@@ -207,13 +207,12 @@ class Predictor:
             self._remember_features(X.names, X.shape[1])
             return matrix
         nameless = type(X) is np.ndarray and not hasattr(self, "feature_names_in_")
-        encoded = (
-            not reset and hasattr(self, "encoder_") and not hasattr(X, "columns")
-        )  # arrays without names
+        looked_at = named(X, matrix)
+        encoded = looked_at is matrix and hasattr(self, "encoder_") and not reset  # it gives no names
         if nameless and reset:  # like validate_data, which looks for names in frames of all kinds
             self.n_features_in_ = matrix.shape[1]
         elif not ((nameless or encoded) and matrix.shape[1] == getattr(self, "n_features_in_", None)):
-            validate_data(self, named(X, matrix), reset=reset, skip_check_array=True)
+            validate_data(self, looked_at, reset=reset, skip_check_array=True)
         matrix.names = getattr(self, "feature_names_in_", matrix.names)
         return matrix
 
