@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from logreg_accel import LogisticRegression, scan
+from logreg_accel import LogisticRegression, firth, scan
 from logreg_accel.backends import get_backend
 from logreg_accel.backends.passes import LossGradient
 from logreg_accel.cluster import dask as cluster_dask
@@ -110,6 +110,30 @@ def test_dask_frames_and_arrays(client, frame):
         X = X.copy()
         X[1000, 2] = np.nan
         model.fit(dask.array.from_array(X, chunks=(900, 4)), y)
+
+
+@pytest.mark.filterwarnings("error:.*feature names:UserWarning", "error:Dask support:FutureWarning")
+def test_predictions_and_statistics_of_collections(client, frame):
+    """A frame keeps the names of its columns, so that another order of them is seen."""
+    import dask.dataframe
+
+    lazy = dask.dataframe.from_pandas(frame, npartitions=3)
+    model = LogisticRegression().fit(lazy[NAMES], lazy.y)
+    np.testing.assert_array_equal(model.predict_proba(lazy[NAMES]), model.predict_proba(frame[NAMES]))
+    assert model.score(lazy[NAMES], lazy.y) == model.score(frame[NAMES], frame.y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(lazy[NAMES[::-1]])
+    there, here = firth(lazy[NAMES], lazy.y, lazy.w), firth(frame[NAMES], frame.y, frame.w)
+    np.testing.assert_allclose(there.params, here.params, rtol=1e-6)
+    assert there.exog_names == here.exog_names
+
+
+def test_a_client_that_is_closed(client, frame, tmp_path):
+    frame.to_parquet(tmp_path / "0.parquet")
+    other = distributed.Client(client.cluster)
+    other.close()
+    with pytest.raises(parts.ClusterError, match="`client` is closed"):
+        LogisticRegression().fit(scan(tmp_path / "0.parquet", target="y", drop=["w"], client=other))
 
 
 def test_labels_of_a_frame_of_files_keep_its_partitions(client, frame, tmp_path):

@@ -61,7 +61,9 @@ class DaskPool:
         """See `parts`. Ages follow from changes in the scheduler's reports, since its clock may differ."""
         now = time.monotonic()
         if now - self.looked > _FRESH:
-            found = self.client.scheduler_info(n_workers=-1)["workers"]
+            found = self.client.scheduler_info(n_workers=-1).get("workers")
+            if found is None:
+                raise ClusterError("`client` is closed, or its cluster is. Make a new one and fit again.")
             told = {name: facts["last_seen"] for name, facts in found.items()}
             same = {name for name, seen in told.items() if self.told.get(name) == seen}
             self.heard = {name: self.heard[name] if name in same else now for name in told}

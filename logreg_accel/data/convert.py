@@ -147,10 +147,12 @@ def named(X, matrix):
 
 
 def to_table(X):
-    """Collect lazy frames and read Arrow streams, so that their column names can be seen.
+    """Collect lazy frames and collections of Dask, and read Arrow streams, so that their names can be seen.
 
     Anything else is returned unchanged.
     """
+    if hasattr(X, "__dask_graph__"):
+        return X.compute()
     if type(X).__name__ == "LazyFrame":
         return X.collect()
     if not hasattr(X, "__arrow_c_stream__"):

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..backends import Choice
 from ..data import encoded
+from ..data.convert import to_table
 from ..data.scan import Source
 from ..estimator import LogisticRegression
 from ..export.imported import fitted_with
@@ -105,6 +106,7 @@ def firth(
     if intervals not in ("profile", "wald"):
         raise ValueError(f"`intervals` is {intervals!r}; expected 'profile' or 'wald'.")
     check_number("max_iter", max_iter, "an integer of at least 1", lambda v: v >= 1, int | np.integer)
+    X = to_table(X)  # collections of Dask are gathered, as by `inference`: profiles read the rows many times
     if y is not None:  # a source has its own labels
         _refuse_more_classes(encoded(y)[0])
     start = _start(X, y, sample_weight, offset, fit_intercept, backend, n_threads)
