@@ -13,7 +13,7 @@ import numpy as np
 from . import duality, witnesses
 from .history import Verdict
 from .metric import without_shifts
-from .repair import Repair
+from .repair import Repair, without_faint
 from .separation import Separation, settled
 from .solvers import questions as ask
 from .systems import FACTORED_UP_TO, possible
@@ -253,11 +253,12 @@ class Certificate:
         known = share == 1 and self.rows is not None
         seed, sample = self.start.seed + max(self.n_iter, 0), witnesses.among(self.sample, size)
         rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, point, sample)))
-        repair = Repair(self.penalty, self.start, *goals, point, rows, exactly)
+        penalty, start, price = without_faint(self.penalty, self.start, point, self.tol)
+        repair = Repair(penalty, start, *goals, point, rows, exactly)
         repair.all_told = self.far  # a Newton step raises the margins of all separated rows
         if known and self.exact is not None and (self.exact.w == point.w).all():
             repair.here = self.exact
-        gap = yield from repair.gap()
+        gap = price + (yield from repair.gap())
         if share == 1 and rows is not None:
             self.rows, self.exact = rows, _with_loss(repair.here)
         return gap

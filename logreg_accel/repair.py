@@ -8,7 +8,10 @@ of S in the Hessian: the decrement if S is all rows, and about m/|S| times the d
 """
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from . import duality, witnesses
 from .metric import against_shifts
@@ -25,6 +28,7 @@ _ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
 decrement, so that such steps never end; a jump removes the loss of these rows at once."""
 _NOTHING = 1e-28  # relative decrement that counts as zero
 _FINE = 1e-10  # times √F: bounds below this may miss the loss of rows whose slopes are lost in rounding
+_FAINT = 0.01  # share of rounding, or of `tol` and F, that a penalty may be to be left out
 _LITTLE = 1e-4  # share of a bound by which it may be overstated
 
 
@@ -189,6 +193,24 @@ class Repair:
         if self.point.rounding < duality.EXACT * self.point.value:
             return 0.0
         return metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows), little)
+
+
+def without_faint(penalty, start, point, tol):
+    """The penalty and the start of a proof, and the part of F at a point that it does without.
+
+    Sums of residuals cannot be brought below strengths that are less than their rounding. Without such a
+    penalty the infimum of F is lower, and F at the point is less by the penalty alone.
+    """
+    price = float(np.sum(start.l1 * abs(point.w) + 0.5 * start.ridge * point.w**2))
+    beside = duality.rounding(_FAINT * np.finfo(np.float64).eps, start.scale, point.value)
+    faint = (start.l1 <= beside).all() and (start.ridge <= beside**2).all()
+    if not (penalty.has_l1 and faint and price <= _FAINT * tol * point.value):
+        return penalty, start, 0.0
+    return (
+        replace(penalty, l1=0.0, l2=0.0, modulus=0.0),
+        start._replace(l1=0 * start.l1, ridge=0 * start.ridge),
+        price,
+    )
 
 
 def _without_traces(H, scale, value):

@@ -248,3 +248,22 @@ def test_the_rounding_of_slopes_is_no_step_along_what_has_been_separated(far):
     W = np.vstack([best.coef_.T, far * np.array([[3.0, -1, -1, -1]]), best.intercept_])
     objective = Objective.from_arrays(X, y, C=np.inf)
     assert bound_on(objective, evaluate(objective, W.ravel())) < 1e-8
+
+
+@pytest.mark.parametrize("collinear", [False, True])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+@pytest.mark.parametrize("C", [1e20, 1e300])
+def test_a_penalty_that_is_less_than_rounding_is_left_out_of_a_proof(C, l1_ratio, classes, collinear):
+    """The bound was 1: no sum of residuals is as small as its strength."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 6))
+    X[:, 5] = X[:, 4] / 2 if collinear else X[:, 5]
+    y = (X @ rng.standard_normal((6, classes)) + rng.gumbel(size=(400, classes))).argmax(axis=1)
+    found, free = (
+        LogisticRegression(C=C, l1_ratio=l1_ratio, backend="numpy", tol=1e-8).fit(X, y)
+        for C, l1_ratio in ((C, l1_ratio), (np.inf, 0))
+    )
+    assert found.status_ == "converged" and found.suboptimality_bound_ <= 1e-8
+    F, least = found.history_[-1].value, free.history_[-1].value
+    assert F - least <= (found.suboptimality_bound_ + free.suboptimality_bound_) * F + 1e-12
