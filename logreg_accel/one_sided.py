@@ -24,8 +24,7 @@ from .session import INTERRUPTED
 from .solvers import questions as ask
 from .solvers.newton import newton_cg, newton_cholesky
 
-_LENGTHENED = 10.0  # factor by which steps are lengthened while rows with small entries still have a loss
-_ROUNDS, _EVALUATIONS = 20, 3
+_ROUNDS, _EVALUATIONS, _LENGTHENED = 20, 3, 10.0  # the last while rows with small entries have a loss
 _AT_LEAST = 2  # reads: one of the solver, and one that tells the loss of all rows at the end
 _FOR_RAYS = 20  # reads that are left if combinations are looked for
 _LEAST = 1e-20  # mean size of a column's numbers below which weights would exceed the range of float32
@@ -264,7 +263,7 @@ def _on(objective, rows, held):
 
 
 def _of_all(found, objective, far, tol, most):
-    """Return the Solution for all rows, from the one for the rest; it takes one read, or at most so many.
+    """Return the Solution for all rows, from that for the rest; it takes a read or two, or at most so many.
 
     The gap of F is that of the rest plus the loss that the separated rows still have, in float64.
     """
@@ -272,10 +271,11 @@ def _of_all(found, objective, far, tol, most):
     while reads < min(_EVALUATIONS, max(most, 1)):
         w = objective.at.rounded(found.w + far)
         try:
-            point = exact.answer(ask.Evaluate(exact.at.centred(objective.at.original(w))))
+            there, taken = rays.rounded(exact, objective.at.original(found.w + far), most - reads - 1)
+            w, reads = objective.at.centred(there), reads + taken + 1
+            point = exact.answer(ask.Evaluate(there))
         except KeyboardInterrupt:
             return found._replace(w=w, suboptimality=1.0, bound=1.0, status=INTERRUPTED)
-        reads += 1
         if best is not None and point.value >= best[1].value:
             break
         best = w, point

@@ -13,8 +13,10 @@ import scipy.optimize
 
 from .backends.passes import Margins
 from .objective import Objective
+from .rounding import one_by_one
 from .separation import sparsest
 from .solvers import questions as ask
+from .solvers.nearly_singular import LOOKED_AT_UP_TO
 
 LEAD = 40.0
 """Lead of a typical row that is separated: its loss is then less than a rounding error."""
@@ -116,6 +118,19 @@ def beside(far, ahead, apart, step, lead):
     falls = apart & (lead < 0) & (ahead > 0)
     longer = ((np.minimum(ahead, LEAD) - lead)[falls] / ahead[falls]).max(initial=1.0)
     return longer * far + step, longer * ahead + lead
+
+
+def rounded(objective, w, most):
+    """The weights as coefficients can hold them, and the reads that it takes to find them, at most so many.
+
+    Where columns are nearly collinear, the margins of rows that are not separated would change if each weight
+    was rounded by itself.
+    """
+    at = objective.at
+    plain = at.rounded(w)
+    if (plain == w).all() or len(w) > LOOKED_AT_UP_TO or most < 1:
+        return plain, 0
+    return one_by_one(at, w, objective.answer(ask.Curvature(w, ask.MATRIX))), 1
 
 
 def rounding(objective, point):

@@ -56,7 +56,7 @@ ROOMS = {
     "certificate": set("duality history metric repair separation solvers systems witnesses".split()),
     "driver": {"box", "certificate", "clock", "history", "rounding", "separation", "session", "solvers"},
     "rounding": {"history", "metric", "solvers"},
-    "rays": {"backends", "objective", "separation", "solvers"},
+    "rays": {"backends", "objective", "rounding", "separation", "solvers"},
     "one_sided": set("backends clock driver history objective penalty rays rows".split())
     | {"separation", "session", "solvers"},
     "session": {"backends", "clock", "solvers"},

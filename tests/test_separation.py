@@ -327,3 +327,27 @@ def test_a_proof_that_fails_says_nothing_of_the_infimum():
     with pytest.raises(StopIteration) as ended:
         asked.send(exact)
     assert ended.value.value == 1 and certificate.lower == 0
+
+
+@pytest.mark.parametrize("solver", ["auto", "newton-cholesky"])
+def test_weights_beside_those_that_separate_are_rounded_together(solver):
+    """Collinear columns have weights of 4e10; rounded one by one, they moved F by a share of 0.0016."""
+    given = problem(57573)
+    with pytest.warns(ConvergenceWarning, match="grow"):
+        model = LogisticRegression(C=np.inf, solver=solver, backend="numpy", tol=1e-4).fit(given.X, given.y)
+    distance, _ = Truth(given).distance(model.coef_, model.intercept_)
+    assert distance <= model.suboptimality_bound_ < 1e-4
+
+
+def test_rounding_keeps_the_margins_of_collinear_columns():
+    rng = np.random.default_rng(0)
+    X = rng.integers(-8, 9, (200, 3)).astype(np.float32)
+    X[:, 1:] = X[:, :1] + X[:, 1:] / 64
+    y = (X[:, 0] + rng.logistic(size=200) > 0).astype(int)
+    exact = rays.in_float64(Objective.from_arrays(X, y, C=np.inf))
+    w = np.array([2e6 / 3, -5e6 / 3, 1e6 + 0.7, 0.1])
+    together, reads = rays.rounded(exact, w, 1)
+    changes = (v - w for v in (exact.at.rounded(w), together))
+    plain, less = (abs(X.astype(float) @ d[:3] + d[3]).max() for d in changes)
+    assert (together == exact.at.rounded(together)).all() and reads == 1
+    assert less < plain / 2 and (rays.rounded(exact, w, 0)[0] == exact.at.rounded(w)).all()
