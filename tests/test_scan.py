@@ -200,6 +200,26 @@ def test_bools_of_text_are_numbers(tmp_path, late, monkeypatch):
         rows_of(scan(tmp_path / "b.csv", target="y"))
 
 
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        ({200: "True"}, "both 'True' in line 202 and '0.5' in line 2 of column 'a'"),
+        ({0: "true"}, "both 'true' in line 2 and '1.5' in line 3 of column 'a'"),
+        (
+            {7: "1e5", **dict.fromkeys([*range(7), *range(8, 300)], "False")},
+            "'False' in line 2 and '1e5' in line 9",
+        ),
+    ],
+)
+def test_a_truth_value_among_numbers_is_told_with_one_of_them(tmp_path, words, told, monkeypatch):
+    """The number alone was reported, as if true and false had been expected."""
+    monkeypatch.setattr("logreg_accel.data.reader._BLOCK", 400)
+    lines = [f"{words.get(i, i + 0.5)},{i % 2}" for i in range(300)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,y", *lines]) + "\n")
+    with pytest.raises(ValueError, match=told + ".*expected numbers in all lines, or true and false in all"):
+        rows_of(scan(tmp_path / "a.csv", target="y"))
+
+
 @pytest.mark.parametrize("name, opened", [("a.svm", open), ("a.svm.gz", gzip.open), ("a.svm.xz", lzma.open)])
 def test_faults_of_svmlight_name_the_line(tmp_path, name, opened, monkeypatch):
     """This holds in any range of bytes and in compressed files, which are read whole."""

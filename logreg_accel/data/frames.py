@@ -92,3 +92,12 @@ def _from_columns(pa, columns):
                 "numbers, such as by X[column].astype(str)."
             ) from error
     return pa.table(arrays, names=[name for name, _ in columns])
+
+
+def bools_as_numbers(batch, names):
+    """The same record batch; columns of truth values that have these names are 1 and 0."""
+    import pyarrow as pa
+
+    fields = zip(batch.schema, batch.columns, strict=True)
+    numbers = [c.cast("float64") if f.name in names and f.type == pa.bool_() else c for f, c in fields]
+    return pa.RecordBatch.from_arrays(numbers, names=batch.schema.names)

@@ -35,11 +35,13 @@ class Unfit(ValueError):
     ----------
     name, value : str
         The column, and the value as text.
+    line : str or None
+        Its number, if it is known.
     """
 
-    def __init__(self, message, name, value):
+    def __init__(self, message, name, value, line=None):
         super().__init__(message)
-        self.name, self.value = name, value
+        self.name, self.value, self.line = name, value, line
 
 
 class Layout(NamedTuple):

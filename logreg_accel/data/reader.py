@@ -120,7 +120,8 @@ class TableReader:
                     after = f" That is after row {count}." if count else ""
                     message = self._told(str(error)) + after
                     if found := _CONVERSION.search(str(error)):
-                        raise Unfit(message, self.names[int(found[1])], found[4]) from error
+                        column, row, _, value = found.groups()
+                        raise Unfit(message, self.names[int(column)], value, row) from error
                     raise ValueError(message) from error
 
     def located(self, columns, rows):
@@ -131,31 +132,6 @@ class TableReader:
             for _ in self.batches(columns, rows, use_threads=False):
                 pass
             raise
-
-    def numbers(self, names, columns, rows):
-        """As `located`; text in the columns of these names is numbers, or true and false as 1 and 0."""
-        types, given = dict.fromkeys(names if self.kind == "text" else (), "number"), 0
-        while True:
-            try:
-                seen = 0
-                for batch in self.typed(types).located(columns, rows):
-                    rest = batch.slice(min(max(given - seen, 0), batch.num_rows))
-                    seen += batch.num_rows
-                    if rest.num_rows:
-                        given = seen
-                        yield _bools_as_numbers(rest, types) if types else rest
-                return
-            except Unfit as unfit:
-                if unfit.value.lower() not in ("true", "false") or types.get(unfit.name) != "number":
-                    raise
-                # The rows already given need not be given again: as bools, they can only have been 0 or 1.
-                types = types | dict.fromkeys([unfit.name, *self._bools(names)], "bool")
-
-    def _bools(self, names):
-        """The columns that have nothing but true and false in the first block."""
-        with contextlib.closing(self.typed({}).batches(names)) as batches:
-            schema = next(batches).schema
-        return [field.name for field in schema if str(field.type) == "bool"]
 
     def type_of(self, value):
         """The Arrow type of a column of text that has one value."""
@@ -290,11 +266,3 @@ def _arrow_types():
     import pyarrow as pa
 
     return {"number": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
-
-
-def _bools_as_numbers(batch, names):
-    import pyarrow as pa
-
-    fields = zip(batch.schema, batch.columns, strict=True)
-    numbers = [c.cast("float64") if f.name in names and f.type == pa.bool_() else c for f, c in fields]
-    return pa.RecordBatch.from_arrays(numbers, names=batch.schema.names)

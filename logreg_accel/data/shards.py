@@ -19,6 +19,7 @@ from .opening import is_packed, kind_of
 from .reader import TABLES, TableReader
 from .rounded import beyond, rounded_texts
 from .svmlight import lines_of
+from .truths import numbers_of
 
 
 class Part(NamedTuple):
@@ -121,7 +122,7 @@ def _of_table(path, wanted):
     taken, read = wanted.of(reader.names, path)
     rows = wanted.rows(read)
     empty, known = True, set()
-    for batch in reader.numbers(taken, read, rows):
+    for batch in numbers_of(reader, taken, read, rows):
         empty = False
         for start in range(0, max(batch.num_rows, 1), rows):
             chunk = of_batch(batch.slice(start, rows), taken, wanted, path)
