@@ -173,9 +173,14 @@ class Certificate:
             return min(bound, gap / duality.value_of(best, self.exact))
         return bound
 
-    def found(self, verdict):
-        """Return the verdict with the bound that `bound` had found when it was stopped."""
-        return verdict._replace(bound=min(verdict.bound, self.partial))
+    def found(self, best, verdict):
+        """Return the verdict with what is known of the best point when its proof was stopped: the bound that
+        `bound` had found, unless that is of a point far along what is separated, or the one by `lower`."""
+        known = 1.0 if self.far else self.partial
+        if 0 < best.value < math.inf:
+            above = max(best.value - self.lower, 0.0) + 4 * duality.rounding_of(best, self.start)
+            known = min(known, above / best.value, 1.0)
+        return verdict._replace(bound=min(verdict.bound, known))
 
     def bound(self, point, estimate=math.nan):
         """Bound the relative suboptimality: at most 1, since F* is at least 0.

@@ -176,7 +176,7 @@ class Trial:
             if status != ask.NOISE_FLOOR:
                 self.verdict = yield from self.certificate.close(self.best, self.verdict)
         except Stop:  # the results so far count
-            self.verdict = self.certificate.found(self.verdict)
+            self.verdict = self.certificate.found(self.best, self.verdict)
         except KeyboardInterrupt:
             status = INTERRUPTED
         return self.solution(self._ending(status))

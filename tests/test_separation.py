@@ -351,3 +351,19 @@ def test_rounding_keeps_the_margins_of_collinear_columns():
     plain, less = (abs(X.astype(float) @ d[:3] + d[3]).max() for d in changes)
     assert (together == exact.at.rounded(together)).all() and reads == 1
     assert less < plain / 2 and (rays.rounded(exact, w, 0)[0] == exact.at.rounded(w)).all()
+
+
+@pytest.mark.parametrize("most", [24, 25, 26, 28])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_budget_that_ends_a_look_along_what_is_separated_leaves_a_bound(classes, most):
+    """The bound was inf, or that of a point far along the direction."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((600, 4))
+    y = (X @ rng.standard_normal((4, classes)) + rng.gumbel(size=(600, classes))).argmax(axis=1)
+    X[:, 0] = (y == 0) & (rng.random(600) < 0.2)
+    least = LogisticRegression(C=np.inf, backend="numpy")
+    with pytest.warns(ConvergenceWarning):
+        model = LogisticRegression(C=np.inf, backend="numpy", max_passes=most).fit(scan(lambda: [(X, y)]))
+        least.fit(X, y)
+    F, infimum = model.history_[-1].value, least.history_[-1].value
+    assert (F - infimum) / F <= model.suboptimality_bound_ + 1e-12 and model.suboptimality_bound_ <= 1
