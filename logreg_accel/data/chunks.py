@@ -137,14 +137,6 @@ def _vector_of(column):
     return column.to_numpy(zero_copy_only=False)
 
 
-def in_pieces(X, y, s, where):
-    """Chunks of arrays, X memory-mapped or not."""
-    step = max(CHUNK // max(X.dtype.itemsize * X.shape[1], 1), 1) if isinstance(X, np.ndarray) else X.shape[0]
-    for start in range(0, max(X.shape[0], 1), max(step, 1)):
-        rows = slice(start, start + step)
-        yield of_arrays(X[rows], *(None if v is None else v[rows] for v in (y, s)), where=where)
-
-
 def of_arrays(X, y=None, weight=None, *, where):
     X = to_table(X)
     whole, names = rounded(X), names_of(X)

@@ -89,10 +89,10 @@ class Source:
         for part in self.parts:
             least = part.room() + _LEAST_TO_READ
             if least > self.memory:
+                why, instead = part.why
                 raise MemoryError(
-                    f"reading {part.name!r} takes {math.ceil(least / 1e6)} MB, since pages of all columns "
-                    f"are held at a time, and `memory` is {self.memory / 1e6:.0f} MB. Raise it, take fewer "
-                    "columns (`features`, `drop`), or write the file in smaller row groups or pages."
+                    f"reading {part.name!r} takes {math.ceil(least / 1e6)} MB, {why}, and `memory` is "
+                    f"{self.memory / 1e6:.0f} MB. Raise it, {instead}."
                 )
 
     def pieces(self, labelled=True):

@@ -13,13 +13,19 @@ from typing import NamedTuple
 import numpy as np
 
 from . import files
-from .chunks import CHUNK, Chunk, in_pieces, of_arrays, of_batch
+from .chunks import CHUNK, Chunk, of_arrays, of_batch
 from .finding import find_files
+from .npz import chunks_of_npz, held_of_npz
 from .opening import is_packed, kind_of
 from .reader import TABLES, TableReader
 from .rounded import beyond, rounded_texts
 from .svmlight import lines_of
 from .truths import numbers_of
+
+_WHOLE = (
+    "since labels, weights and `indptr`, or an `X` that is stored by columns, are held whole",
+    "or write several smaller files, with X in the order of rows",
+)
 
 
 class Part(NamedTuple):
@@ -33,12 +39,18 @@ class Part(NamedTuple):
         The files that it is read from; empty if they are not known.
     room : function () -> int
         Bytes that reading takes, in addition to the chunks.
+    why : (str, str)
+        Why it takes them, and what takes less.
     """
 
     name: str
     read: Callable
     paths: tuple = ()
     room: Callable = int
+    why: tuple = (
+        "since pages of all columns are held at a time",
+        "take fewer columns (`features`, `drop`), or write the file in smaller row groups or pages",
+    )
 
 
 def parts_of(data, wanted):
@@ -94,12 +106,15 @@ def _of_files(paths, wanted):
             )
             for path, *columns in zip(paths, *beside, strict=True)
         ]
-    return [
+    parts = [
         Part(path, partial(_of_file, path, wanted), (path,), partial(_room, path, wanted)) for path in paths
     ]
+    return [part._replace(why=_WHOLE) if kind_of(part.name) == "npz" else part for part in parts]
 
 
 def _room(path, wanted):
+    if kind_of(path) == "npz":
+        return held_of_npz(path, wanted)
     if kind_of(path) != "parquet":
         return 0
     reader = TableReader(path)
@@ -113,7 +128,7 @@ def _of_file(path, wanted):
     if kind == "svmlight":
         return _svmlight(path, wanted)
     if kind == "npz":
-        return _npz(path, wanted)
+        return chunks_of_npz(path, wanted)
     raise ValueError(f"{path!r} is a .npy file among files of other formats; expected shards of one format.")
 
 
@@ -188,34 +203,6 @@ def _vector(column, path, rows):
     if values.shape != (rows,):
         raise ValueError(f"{column!r} has shape {values.shape}; expected ({rows},), the rows of {path!r}.")
     return values
-
-
-def _npz(path, wanted):
-    """Return the part of an .npz file: `X`, or the arrays that scipy.sparse.save_npz writes, and vectors.
-
-    The labels are `y` unless `target` names another vector.
-    """
-    target, names = wanted.target or "y", {"data", "indices", "indptr", "shape"}
-    if wanted.features or wanted.drop:
-        raise ValueError(f"{path!r} is an .npz file, whose columns have no names to select or to drop.")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a damaged zip file may raise anything
-        raise ValueError(f"{path!r} is not a readable .npz file ({error}).") from error
-    if names <= set(arrays):
-        import scipy.sparse
-
-        parts = (arrays["data"], arrays["indices"], arrays["indptr"])
-        X = scipy.sparse.csr_array(parts, shape=tuple(arrays["shape"]))
-    elif "X" in arrays and arrays["X"].ndim == 2:
-        X = arrays["X"]
-    else:
-        listed = ", ".join(arrays) or "nothing"
-        raise ValueError(f"{path!r} has neither a two-dimensional `X` nor a sparse matrix; it has {listed}.")
-    for name in (wanted.target, wanted.weight):
-        files.find_column(name, list(arrays), path)
-    yield from in_pieces(X, arrays.get(target), arrays.get(wanted.weight), path)
 
 
 def _svmlight(path, wanted):
