@@ -1,18 +1,21 @@
 """Memory is asked for before it is taken: every solver says what it needs, before the first read."""
 
 import gc
+import tracemalloc
 import weakref
 
 import numpy as np
 import pytest
 import scipy.sparse
 
-from conftest import draw
+from conftest import block_of, draw
 from logreg_accel import LogisticRegression, LogisticRegressionCV, fit_many, logistic_regression_path, solvers
-from logreg_accel.backends import host
+from logreg_accel.backends import get_backend, host
 from logreg_accel.backends.base import Backend
 from logreg_accel.backends.numba import lanes
+from logreg_accel.backends.passes import Hessian
 from logreg_accel.data import as_matrix
+from logreg_accel.losses import Logistic
 from logreg_accel.solvers import SOLVERS, resolve_solver
 from logreg_accel.solvers.memory import Shape, needed
 
@@ -130,3 +133,26 @@ def test_sums_of_lanes_take_a_part_of_x():
     for m, n, k in ((100, 200_000, 1), (4000, 30_000, 5), (1_000_000, 20, 1)):
         X = as_matrix(np.broadcast_to(np.float32(0), (m, n)))
         assert lanes.count(X, k) == 1 or lanes.count(X, k) * 8 * n * k <= X.nbytes / 2
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_a_hessian_of_wide_rows_weights_some_at_a_time(name):
+    """Beside the sums of two threads, it takes a weighted copy of 32 MB for each, not one of all rows."""
+    rng, (m, n) = np.random.default_rng(0), (16_000, 1500)
+    X, W = rng.standard_normal((m, n)), np.append(np.zeros(n), 0.5)[:, None]
+    backend, _ = get_backend(name, X.nbytes, n_threads=2)
+    block, threads = block_of(X, np.zeros(m, dtype=np.uint8)), 1 + (name == "numba")
+    backend.run(Hessian(W[:3], Logistic()), block_of(X[:9, :2], block.y[:9]))  # whatever is loaded once
+    tracemalloc.start()
+    try:
+        H = backend.run(Hessian(W, Logistic()), block)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    sums, part = 8 * (n + 1) ** 2, 8 * 512 * n
+    assert peak <= 1.05 * ((threads + 1) * sums + threads * ((1 << 25) + part))
+    p = 1 / (1 + np.exp(-0.5))
+    rounding = 8 * np.finfo(np.float64).eps * np.sqrt(m) * p * (1 - p)
+    np.testing.assert_allclose(
+        H[:n, :n], p * (1 - p) * X.T @ X, rtol=0, atol=rounding * (X * X).sum(axis=0).max()
+    )

@@ -15,6 +15,7 @@ from . import grams
 from . import passes as p
 
 _OF_A_LINE = 8  # arrays that are made of a row's margins along a line, which the cache holds as well
+_WEIGHTED = 1 << 25  # bytes of a weighted copy of the rows of a Hessian's tile
 FAR = 100.0  # a row whose own class leads by more than this has no loss
 
 
@@ -59,7 +60,7 @@ def hessian(backend, pass_, block):
     W = _cast(backend, pass_.W, block)
     n, k, outputs = W.shape[0] - 1, W.shape[1], pass_.loss.n_outputs
     H = backend.xp.zeros((n + 1, k, n + 1, k), dtype=np.float64)
-    for rows, X, part in tiles(backend, block, min_rows=4 * n):
+    for rows, X, part in tiles(backend, block, of_hessian=True):
         Z = _margins_of(pass_, rows, X, W, part)
         for columns, y, s in models_of(pass_, part, k):
             first = columns.start or 0
@@ -81,7 +82,7 @@ def mean_hessian(backend, pass_, block):
     W = _cast(backend, pass_.W, block)
     n = W.shape[0] - 1
     H = backend.xp.zeros((n + 1, n + 1), dtype=np.float64)
-    for rows, X, part in tiles(backend, block, min_rows=4 * n):
+    for rows, X, part in tiles(backend, block, of_hessian=True):
         Z = _margins_of(pass_, rows, X, W, part)
         curvature = pointwise(backend, "curvature", pass_, part, Z)[0].mean(axis=1, keepdims=True)
         grams.add(backend, H, X, curvature, True)
@@ -94,14 +95,13 @@ def own_hessians(backend, pass_, block):
     W = _cast(backend, pass_.W, block)
     n, k = W.shape[0] - 1, W.shape[1]
     H = backend.xp.zeros((k, n + 1, n + 1), dtype=np.float64)
-    for rows, X, part in tiles(backend, block, min_rows=4 * n):
+    for rows, X, part in tiles(backend, block, of_hessian=True):
         Z = _margins_of(pass_, rows, X, W, part)
         ((columns, y, s),) = models_of(pass_, part, k)
         curvature = pass_.loss.curvature(Z[:, columns], y)
         for a in range(k):
-            grams.add(
-                backend, H[a], X, curvature[:, a : a + 1] if s is None else s * curvature[:, a : a + 1], True
-            )
+            own = curvature[:, a : a + 1]
+            grams.add(backend, H[a], X, own if s is None else s * own, True)
     H[:, n, :n] = H[:, :n, n]
     return H
 
@@ -202,18 +202,18 @@ BODIES = {
 }
 
 
-def tiles(backend, block, min_rows=1, columns=1):
+def tiles(backend, block, columns=1, of_hessian=False):
     """Pieces of rows that fit the cache: slice, X in the dtype of the arithmetic, the rest of the block.
 
-    `columns` are those of W of which margins, and what follows from them, are made for each row.
+    For `columns` of W, margins and what follows from them are made for each row. Tiles of a Hessian are
+    taller, since a product is added to all of it, unless their weighted copies would be large.
     """
     m, dtype = block.X.shape[0], compute_dtype(block.X.dtype)
-    if backend.tile_bytes < type(backend).tile_bytes:  # memory was short
-        min_rows = 1
-    step = max(backend.tile_bytes // block.X.tile_row_bytes(columns), min_rows, 1)
-    if m <= step:
-        if m:
-            yield slice(0, m), block.X.astype(dtype), block
+    step = max(backend.tile_bytes // block.X.tile_row_bytes(columns), 1)
+    if of_hessian and backend.tile_bytes >= type(backend).tile_bytes:  # memory was not short
+        step = max(step, min(4 * block.X.shape[1], _WEIGHTED // max(block.X.row_bytes, 1)))
+    if 0 < m <= step:
+        yield slice(0, m), block.X.astype(dtype), block
         return
     for start in range(0, m, step):
         rows = slice(start, min(start + step, m))

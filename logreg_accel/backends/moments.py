@@ -150,7 +150,7 @@ def moments(backend, pass_, block):
     value, G = xp.zeros(1), xp.zeros(W.shape)
     H = xp.zeros((n + 1, k, n + 1, k))
     M = xp.zeros((n + 1, k, n + 1, k)) if pass_.meat else None
-    for _, X, part in tiles(backend, block, min_rows=4 * n):
+    for _, X, part in tiles(backend, block, of_hessian=True):
         Z = margins_at(X, W, part)
         s = None if part.sample_weight is None else part.sample_weight[:, None]
         R, tile_value = pointwise(backend, "residual", pass_, part, Z)
