@@ -50,6 +50,20 @@ def test_an_output_that_is_an_input_is_refused(trained, capsys, kind, name):
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.parametrize("resume", [[], ["--resume"]], ids=["new", "resumed"])
+def test_outputs_and_checkpoints_are_different_files(trained, tmp_path, capsys, resume):
+    """A page would replace the model, and who deletes a checkpoint that exists would delete the data."""
+    data, _, before = trained
+    train = ["train", data, "--target", "t", "--model", tmp_path / "new.html"]
+    for option, value in (("report", "new.html"), ("checkpoint", "new.html"), ("checkpoint", "data.csv")):
+        more = [*resume, "--checkpoint", tmp_path / "c"] if option == "report" else resume
+        code, out, err = run(*train, *more, f"--{option}", tmp_path / value, capsys=capsys)
+        assert code == 2 and f"{value} is the same file as" in err and out == "", err
+    code, out, err = run(*train, "--checkpoint", tmp_path / "no" / "c", *resume, capsys=capsys)
+    assert code == 5 and "is not a folder to write to" in err and out == ""
+    assert {path: path.read_bytes() for path in before} == before and not (tmp_path / "new.html").exists()
+
+
 def test_an_output_that_is_appended_to_an_input_is_refused(trained):
     data, model, before = trained
     with open(data, "a") as file:

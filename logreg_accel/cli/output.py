@@ -30,7 +30,7 @@ def check_output(option, path, inputs=(), suffixes=()):
         The option that has the path, for the message.
     path : str
     inputs : sequence of str
-        Files that are read; the output must not be one of them under any name.
+        Files that are read, and other outputs; this one must not be one of them under any name.
     suffixes : sequence of str
         Allowed suffixes; empty for any. A name without a suffix is always allowed.
 
@@ -42,7 +42,7 @@ def check_output(option, path, inputs=(), suffixes=()):
         raise UsageError(f"{option} -: expected the name of a file, such as ./- or /dev/stdout")
     for given in inputs:
         if same_file(path, given):
-            raise UsageError(f"{option} {path} is the same file as {given}, which is read; name another file")
+            raise UsageError(f"{option} {path} is the same file as {given}; name another file")
     suffix = os.path.splitext(path)[1].lower()
     if suffixes and suffix and suffix not in suffixes:
         raise UsageError(f"{option} {path}: expected a name that ends with {', '.join(suffixes)}")
@@ -67,11 +67,11 @@ def inputs_of(patterns):
 
 
 def same_file(one, other):
-    """Whether two paths, or open files by number, are one regular file, through links of any kind."""
+    """Whether two paths are one regular file, or will be when it is written, through links of any kind."""
     try:
         return os.path.samefile(one, other) and stat.S_ISREG(os.stat(one).st_mode)
     except OSError:  # one of them does not exist
-        return False
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _rich_console(stream):

@@ -5,7 +5,7 @@ import time
 
 from .. import TableEncoder, scan
 from . import UsageError, choosing, page, running
-from .output import for_people, print_facts, print_json
+from .output import check_output, for_people, print_facts, print_json
 from .plan import tell
 from .quality import print_quality, quality, warn_of_weights
 from .reading import check_classes, check_target, columns_aside, is_table, layout, listed
@@ -21,10 +21,12 @@ def wanted(options):
     return bool(options.memory or options.cache)
 
 
-def check_checkpoint(options):
-    """Raise UsageError for an existing checkpoint without --resume."""
+def check_checkpoint(options, others):
+    """Raise UsageError for an existing checkpoint without --resume, and for one that is another file too."""
     if options.resume and not options.checkpoint:
         raise UsageError("--resume: --checkpoint is missing; expected the file of the fit to continue")
+    if options.checkpoint:
+        check_output("--checkpoint", options.checkpoint, others)
     if options.checkpoint and not options.resume and os.path.exists(options.checkpoint):
         raise UsageError(
             f"--checkpoint {options.checkpoint} exists; --resume continues from it; delete it to start again"

@@ -29,7 +29,6 @@ def train(options):
     """Fit a model to a file, save it, and print how good it is."""
     progress = Progress(options.quiet)
     model = _model(options, progress)
-    stream.check_checkpoint(options)
     if stream.wanted(options):
         return stream.train(options, model, progress)
     rows = rows_to_learn(options, progress)
@@ -158,6 +157,8 @@ def _check(options, model):
     inputs = [*inputs_of(options.file), *inputs_of(options.valid or [])]
     check_output("--model", options.model, inputs=inputs)
     check_drawing("--report", options.report, [*inputs, options.model])
+    others = [options.model, options.report] if options.report else [options.model]
+    stream.check_checkpoint(options, [*inputs, *others])
     if options.solver != "auto" and options.solver not in solvers.SOLVERS:
         theirs = options.solver in ("saga", "sag", "liblinear", "newton")
         hint = "; auto chooses what suits the data and the penalty" if theirs else ""
