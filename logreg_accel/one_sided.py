@@ -263,18 +263,17 @@ def _on(objective, rows, held):
 
 
 def _of_all(found, objective, far, tol, most):
-    """Return the Solution for all rows, from that for the rest; it takes a read or two, or at most so many.
-
-    The gap of F is that of the rest plus the loss that the separated rows still have, in float64.
-    """
+    """Return the Solution for all rows, from that for the rest, in a read or two, or at most so many: the gap
+    of F is that of the rest plus the loss that the separated rows still have, in float64."""
     exact, reads, best = rays.in_float64(objective), 0, None
     while reads < min(_EVALUATIONS, max(most, 1)):
-        w = objective.at.rounded(found.w + far)
         try:
-            there, taken = rays.rounded(exact, objective.at.original(found.w + far), most - reads - 1)
-            w, reads = objective.at.centred(there), reads + taken + 1
+            aim = exact.at.centred(objective.at.original(found.w + far))
+            there, taken = rays.rounded(exact, aim, most - reads - 1)
+            w, reads = objective.at.centred(exact.at.original(there)), reads + taken + 1
             point = exact.answer(ask.Evaluate(there))
         except KeyboardInterrupt:
+            w = objective.at.rounded(found.w + far)
             return found._replace(w=w, suboptimality=1.0, bound=1.0, status=INTERRUPTED)
         if best is not None and point.value >= best[1].value:
             break

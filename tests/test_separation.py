@@ -367,3 +367,13 @@ def test_a_budget_that_ends_a_look_along_what_is_separated_leaves_a_bound(classe
         least.fit(X, y)
     F, infimum = model.history_[-1].value, least.history_[-1].value
     assert (F - infimum) / F <= model.suboptimality_bound_ + 1e-12 and model.suboptimality_bound_ <= 1
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs"])
+def test_a_direction_that_separates_beside_a_column_far_from_zero(solver):
+    """Rows in memory have its mean subtracted; the large weights were evaluated as if they had not."""
+    given = problem(58716)
+    with pytest.warns(ConvergenceWarning, match="grow"):
+        model = LogisticRegression(C=np.inf, solver=solver, backend="numpy").fit(given.X, given.y)
+    distance, _ = Truth(given).distance(model.coef_, model.intercept_)
+    assert distance <= model.suboptimality_bound_ + 1e-15 and model.suboptimality_bound_ < 1e-6
