@@ -132,21 +132,23 @@ class Certificate:
         return bound if bound <= enough else math.inf
 
     def separated(self, point):
-        """Return the parameters that grow without end, after an evaluation of F far along the direction.
+        """Return the parameters that grow without end, and the best point, after evaluations far along them.
 
         Separated rows have almost no loss there, so that the other rows prove a lower bound of F*.
         """
         parameters = yield from self.separation.parameters(point)
         step, most, self.far = self.separation.along, self.separation.most, True
-        known = self.separation.total  # F* is then known to be 0, so that no bound is below 1
+        known, best = self.separation.total, point  # if total, F* is known to be 0 and no bound is below 1
         for gain in _FAR if step is not None else ():
             far = yield ask.Evaluate(point.w + gain / most * step)
             bound = (yield from self.bound(far)) if far.value <= _NO_WORSE * point.value else 1.0
             known = known or bound < 1
+            above = bound * far.value + self.start.blur(far.w, far.gradient)
+            best = far if above < far.value * (1 - self.lower / best.value) else best
             if bound <= self.tol:
                 break
         self.receded, self.far = known, False  # no other proof gives more here
-        return parameters
+        return parameters, best
 
     def close(self, best, verdict):
         """Return the final Verdict on the best point, after the solver has ended."""

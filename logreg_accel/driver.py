@@ -27,7 +27,6 @@ HIGH_FLOOR, _LOW_FLOOR = 1e-6, 1e-8
 """Relative suboptimality at which rounding should not yet have stopped a fit; Newton's method in float64."""
 
 _PATIENCE = 2  # accepted points in a row without a new least value or gradient norm
-
 _IDLE = 30  # accepted points in a row whose estimate is below `tol` and does not halve, without a proof
 _NOTHING_LEFT = float(np.finfo(np.float64).eps)  # relative suboptimality that sums in float64 cannot resolve
 
@@ -144,7 +143,7 @@ class Trial:
         self.tol, self.max_iter, self.callback = tol, max_iter, callback
         self.patience, self.box = getattr(solver, "patience", _PATIENCE), getattr(solver, "box", None)
         self.may_recede = not getattr(solver, "partial", False)
-        known = (objective.penalty, start, tol, lambda: session.reads_left)
+        known = (objective.penalty, self.start, tol, lambda: session.reads_left)
         self.certificate = Certificate(*known) if self.box is None else BoxCertificate(*known, self.box)
         self.n_iter, self.history = -1, []  # the start is not a step
         self.best = self.accepted = self.watch = None
@@ -169,10 +168,13 @@ class Trial:
             if status == ask.NOISE_FLOOR:
                 self.verdict = yield from self.certificate.close(self.best, self.verdict)
             if self.may_recede and status in (ask.NOISE_FLOOR, ask.CONVERGED):
-                proven, separation = self.verdict.bound <= self.tol, self.certificate.separation
-                status = SEPARABLE if (yield from separation.look(self.best, proven)) else status
+                look = self.certificate.separation.look(self.best, self.verdict.bound <= self.tol)
+                status = SEPARABLE if (yield from look) else status
             if status == SEPARABLE:
-                self.separating = yield from self.certificate.separated(self.best)
+                self.separating, best = yield from self.certificate.separated(self.best)
+                if best is not self.best:
+                    self._record(best, self.history[-1].gb_per_s)
+                self.best = best
             if status != ask.NOISE_FLOOR:
                 self.verdict = yield from self.certificate.close(self.best, self.verdict)
         except Stop:  # the results so far count
@@ -238,21 +240,22 @@ class Trial:
             raise Stop(MAX_ITER)
         began, reads = time.perf_counter(), self.session.n_passes
         point = yield from self._point(self.certificate.expecting(question))
-        free = not (self.batched or self.box)
-        if self.best is None and free and question.w.any() and not point.value <= self.objective.loss.at_zero:
+        first = self.best is None and not (self.batched or self.box)
+        if first and question.w.any() and not point.value <= self.objective.loss.at_zero:
             # A start that is worse than no model, such as an old one on rescaled data, may have no curvature.
             zero = ask.Evaluate(np.zeros_like(question.w), diagonal=question.diagonal)
             point = yield from self._point(zero)
-        read = self.session.n_passes - reads or 1.0  # a sample is in memory
-        took = (time.perf_counter() - began) / read
+        read = (self.session.n_passes - reads or 1.0) * self.objective.rows.nbytes  # a sample is in memory
         self.best = point if self.best is None else self.best
-        step = norm_of(point.w - self.accepted.w) if self.accepted else 0.0
-        rate = self.objective.rows.nbytes / took / 1e9
-        known = max(self.n_iter, 0), self.session.n_passes, point.value, norm_of(point.gradient), math.nan
-        self.history.append(Record(*known, step, self.session.seconds, rate))
+        self._record(point, read / (time.perf_counter() - began) / 1e9)
         if question.diagonal and point.diagonal is None:
             raise Stop(MAX_PASSES)
         return point
+
+    def _record(self, point, rate):
+        step = norm_of(point.w - self.accepted.w) if self.accepted else 0.0
+        known = max(self.n_iter, 0), self.session.n_passes, point.value, norm_of(point.gradient), math.nan
+        self.history.append(Record(*known, step, self.session.seconds, rate))
 
     def _point(self, question):
         if question.diagonal and self.objective.reads(question) > self.session.reads_left:
@@ -268,7 +271,6 @@ class Trial:
         self.least_value, self.least_norm = min(self.least_value, point.value), min(self.least_norm, norm)
         self.accepted = point
         self.history[-1] = record = self.history[-1]._replace(n_iter=self.n_iter, suboptimality=suboptimality)
-
         if self.callback is not None and self.callback(record, point.w.copy()):
             raise Stop(CALLBACK)
         if separable:

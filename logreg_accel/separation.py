@@ -17,7 +17,7 @@ _FROM_ITER = 3
 _TWICE = 2  # a single step may look like separation by accident
 _GAIN = 0.3  # margins that grow without end gain about 1 in a step of Newton's method
 # What other margins may lose, as a share of the largest gain of one: in a series of steps where that share
-# falls, and by rounding (at least so much, and in units of the rounding of F).
+# falls, and by rounding (at least so much, and in units of the rounding of F and of the margins themselves).
 _LOWERED = 1e-6
 _ROUNDED, _SEVERAL = 1e-9, 30
 _LESS = 0.9
@@ -25,6 +25,7 @@ _FEW = 0.1  # the same for a step that is examined once a fit has ended
 _COUNTS = 1e-3  # share of the largest component of a direction above which a parameter belongs to it
 _NULL = 1e-11
 _FAR = 1e6  # gain of a margin after which the loss of a separated row has vanished
+_BEYOND = 1e3  # the same along a corrected step, in which the rounding of the correction grows
 _NOTHING = 1e-6  # share of F that counts as zero
 _UNMOVED = 1e-4  # share of the largest gain that other margins may lose by a corrected step
 _NO_CURVATURE = 1e-30
@@ -57,17 +58,17 @@ class Separation:
         self.held = (start.ridge + start.l1 + np.zeros(self.size)) > 0
         self.possible = not self.held.any() or not self.held[: start.n_features * start.n_outputs].all()
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
-        self.outputs = start.n_outputs
+        self.outputs, self.tol = start.n_outputs, start.tol
         self.there, self.doubted, self.along, self.goes_on = False, _TWICE, None, False
         self.total = False
         self.clearest = _FEW, 0.0, None  # of the best step: the relative loss of others, the gain, the step
 
-    def seen(self, step, change, relative):
-        """Record a step and the Change of margins that it made, known to a relative error of `relative`."""
-        self.direction, self.steps = step, self.steps + 1
-        before, self.most = self.lost, change.most
+    def seen(self, previous, point, change):
+        """Record a step between two points and the Change of margins that it made."""
+        self.direction = step = point.w - previous.w
+        before, self.most, self.steps = self.lost, change.most, self.steps + 1
         self.lost = -change.least / change.most if change.most > 0 else np.inf
-        nothing = max(_ROUNDED, _SEVERAL * relative if self.size <= _LOOKED_AT_UP_TO else 0.0)
+        nothing = max(_ROUNDED, self._rounding(point) if self.size <= _LOOKED_AT_UP_TO else 0.0)
         endless = change.most > _GAIN and not ended(self._free(step), self.box).any()
         self.goes_on = endless and self.lost <= _FEW
         if endless and self.lost < self.clearest[0]:
@@ -85,7 +86,7 @@ class Separation:
         """
         if self.receding >= self.doubted:
             few = self.size <= _LOOKED_AT_UP_TO
-            self.there = (not few) or (yield from self._separates(point))
+            self.there = (not few) or (yield from self._separates(point, self.tol))
             self.receding, self.doubted = 0, 2 * self.doubted
 
     def watch(self, previous, point):
@@ -97,7 +98,7 @@ class Separation:
         if not self.possible or previous is None:
             return
         change = yield ask.MarginChange(previous, point)
-        self.seen(point.w - previous.w, change, point.rounding / point.value)
+        self.seen(previous, point, change)
         yield from self.confirm(point)
 
     def seen_in(self, point, objective):
@@ -119,17 +120,28 @@ class Separation:
                 return False
             self.lost, self.most, self.direction = self.clearest
         exact = point.rounding < EXACT * point.value  # otherwise the fit continues in float64
-        return (yield from self._separates(point, closely=exact))
+        return (yield from self._separates(point, np.inf, closely=exact))
+
+    def _rounding(self, point):
+        """What other margins lose by rounding, as a share of the largest gain.
+
+        The terms of a margin may be far larger than its change: huge margins change by rounding where nothing
+        else changes them.
+        """
+        terms = (self.scale * abs(point.w)).reshape(-1, self.outputs).sum(axis=0).max()
+        units = max(1.0, terms / self.most) if self.most > 0 else 1.0
+        return _SEVERAL * units * point.rounding / point.value
 
     def _free(self, direction):
         """The part of a direction without penalties: weights that have one converge."""
         return np.where(self.held, 0.0, direction)
 
-    def _separates(self, point, closely=False):
+    def _separates(self, point, tol, closely=False):
         """Whether the last step separates rows, once it is corrected; more closely where the fit has ended.
 
         During a fit, what needs a closer look is left to later steps: a fit that is called separable ends,
-        and the rows that are not separated might still be far from their optimum.
+        and the rows that are not separated might still be far from their optimum. So they have to be at it,
+        up to `tol`, once the separated rows have no loss left.
         """
         step = self._free(self.direction)
         far = yield ask.Evaluate(point.w + min(_FAR, 1 / max(self.lost, 1 / _FAR)) / self.most * step)
@@ -146,30 +158,37 @@ class Separation:
         H = H[np.ix_(seen, seen)]
         basis, lost = split(H, _NULL)
         known = point, far, step, slope, seen
-        if (yield from self._stays(*known, basis, 1 + closely)):
+        if (yield from self._stays(*known, basis, lost, tol, 1 + closely)):
             return True
         # Nearly collinear columns move other rows along directions whose curvature the rounding of H hides.
         if not (closely and lost.shape[1]):
             return False
-        basis, _ = yield from directions(far, H, None, seen)
-        return (yield from self._stays(*known, basis, 2))
+        basis, lost = yield from directions(far, H, None, seen)
+        return (yield from self._stays(*known, basis, lost, tol, 2))
 
-    def _stays(self, point, far, step, slope, seen, basis, corrections):
+    def _stays(self, point, far, step, slope, seen, basis, lost, tol, corrections):
         """Whether a step leaves all rows that still have a loss far along it where they are, once it has been
         corrected along the directions of a basis, in which the Hessian is the identity.
 
-        A second correction removes what the rounding of the first one has left.
+        These rows have to be at their optimum up to `tol`, too; directions whose curvature is `lost` have at
+        most what rounding hides. A second correction removes what the rounding of the first one has left.
         """
         along = step.copy()
         for left in reversed(range(corrections)):
             along[seen] -= basis @ (basis.T @ slope[seen])
             slope = (yield ask.HessianVector(far.w, along)) if left else None
-        change = yield ask.MarginChange(point, (yield ask.Evaluate(point.w + along)))
+        gain = _BEYOND / self.most if tol < np.inf else 1.0
+        beyond = yield ask.Evaluate(point.w + gain * along)
+        change = yield ask.MarginChange(point, beyond)
         stays = change.most > 0 and change.least >= -_UNMOVED * change.most
-        if stays and not ended(along, self.box).any():
-            self.along, self.most = along, change.most
-            return True
-        return False
+        if not stays or ended(along, self.box).any():
+            return False
+        g = beyond.gradient[seen]
+        slopes = np.append(basis.T @ g, lost.T @ g / np.sqrt(_NULL))
+        if not 0.5 * (slopes @ slopes) <= tol * point.value:
+            return False
+        self.along, self.most = along, change.most / gain
+        return True
 
     def parameters(self, point):
         """The parameters that grow without end, (size,) of bool; a generator of questions.
