@@ -150,7 +150,7 @@ BAD = {
     "missing label": (
         3,
         lambda d: ["train", _text(d / "x.csv", "a,t\n1,0\n2,\n3,1\n"), "--target", "t", "--model", d / "m"],
-        "missing",
+        "column 't' has",
     ),
     "damaged model": (3, lambda d: ["inspect", _text(d / "m", "PK nonsense")], "not a complete model file"),
     "unknown label": (3, lambda d: _evaluate_with_other_labels(d), "labels that the model does not know"),
