@@ -166,6 +166,7 @@ class Repair:
         rows = yield ask.Draw(ask.Witnesses(math.inf, 0))
         exact = yield ask.Evaluate(self.point.w, rows)
         self.point = self.point._replace(gradient=exact.gradient, rounding=exact.rounding)
+        self.exactly = False  # sums of large numbers are as inexact in float64
         return (yield from self.gap())
 
     def _metric(self, G, there, active, before):

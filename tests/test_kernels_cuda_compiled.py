@@ -28,7 +28,7 @@ SWEEPS = {  # what goes over vectors, or makes arrays out of others
         *("logistic_probabilities<float>", "nonfinite<float>", "likeliest<float, unsigned char>"),
     ],
     "sweeps.cu": [
-        *(f"mass_{name}<float>" for name in ("total", "above", "passing", "taken")),
+        *(f"mass_{name}<float>" for name in ("total", "passing", "taken")),
         *(f"logistic_{name}<float>" for name in ("curvatures", "change", "above")),
     ],
     "made.cu": [

@@ -30,11 +30,17 @@ from logreg_accel.solvers.questions import (
 
 
 class Quadratic:
-    """F(x) = a·x² + b·x + c: what the driver needs of an objective, without rows."""
+    """F(x) = a·x² + b·x + c: what the driver needs of an objective, without rows, as if they were many."""
 
     penalty = Penalty(l2=0.0, l1=0.0)
     rows = SimpleNamespace(
-        nbytes=0, entries=1, n_rows=1, n_features=1, weight_sum=1.0, least_weight=-np.inf, offset_scale=None
+        nbytes=0,
+        entries=1,
+        n_rows=10**6,
+        n_features=1,
+        weight_sum=1.0,
+        least_weight=-np.inf,
+        offset_scale=None,
     )
     loss = SimpleNamespace(at_zero=np.inf)
 
@@ -42,7 +48,7 @@ class Quadratic:
         self.a, self.b, self.c = a, b, c
 
     def start(self, w, seed):
-        return Start(w, seed, n_rows=1, l1=np.zeros(1), ridge=np.zeros(1))
+        return Start(w, seed, n_rows=10**6, l1=np.zeros(1), ridge=np.zeros(1))
 
     def reads(self, question):
         return isinstance(question, Evaluate | Curvature)
