@@ -51,7 +51,7 @@ class Source:
         Returns
         -------
         dict or None
-            JSON values; None for a callable, a dataset or a lazy frame.
+            JSON values; None unless all rows are in local files.
         """
         if not all(part.paths for part in self.parts):
             return None
