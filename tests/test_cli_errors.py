@@ -245,7 +245,11 @@ def test_strict_exits_with_4_if_the_fit_did_not_converge(tmp_path, capsys):
     ]
     code, _, err = run(*arguments, capsys=capsys)
     assert code == 0 and "warning: Solver gd stopped (max_iter)" in err
-    assert run(*arguments, "--strict") == 4 and (tmp_path / "m").exists()
+    code, out, err = run(*arguments, "--strict", "--quiet", capsys=capsys)
+    assert code == 4 and (tmp_path / "m").exists() and out == ""
+    assert err.startswith("warning: Solver gd stopped (max_iter)") and err.count("\n") == 1
+    assert run(*arguments, "--quiet", capsys=capsys) == (0, "", "")
+    assert run(*arguments, "--strict") == 4
     assert run(*arguments[:-4], "--strict") == 0  # the default solver converges
     separable = _text(tmp_path / "s.csv", "a,t\n1,0\n2,0\n3,1\n4,1\n")
     assert run("train", separable, "--target", "t", "--model", tmp_path / "m", "--C", "inf", "--strict") == 4

@@ -50,6 +50,17 @@ def model_of(classes, seed=0):
     return model
 
 
+@pytest.mark.parametrize("classes, seed", [(2, 0), (3, 1)])
+def test_scikit_learn_is_told_the_names_of_the_encoded_columns(classes, seed):
+    model, rows = model_of(classes, seed), unseen(table(seed + 5))
+    theirs = model.to_sklearn()
+    assert theirs.feature_names_in_.tolist() == model.encoder_.get_feature_names_out().tolist()
+    encoded = pd.DataFrame(model.encoder_.encode(rows)[0], columns=theirs.feature_names_in_)
+    np.testing.assert_allclose(
+        theirs.predict_proba(encoded), model.predict_proba(encoded.to_numpy()), rtol=1e-12
+    )
+
+
 @pytest.fixture(params=[(2, 0, 1.0), (3, 1, 1.0), (2, 1, 1e4)], ids=["two", "three", "far"])
 def scored(request):
     """A model, rows with what it has not seen, and their margins."""

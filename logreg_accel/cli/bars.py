@@ -91,7 +91,7 @@ def firth_fit(options, rows, X, progress):
                 "firth(X, y) makes them, with conf_int(columns=...) only some"
             )
 
-    outcome = running.run(None, lambda: without_names(fit), progress.warn)
+    outcome = running.run(None, lambda: without_names(fit), progress.warn, options.strict)
     model, kept = made[0]
     model.inference_ = kept
     return model, outcome

@@ -21,8 +21,10 @@ class Outcome:
         return NOT_CONVERGED if options.strict and self.unconverged else 0
 
 
-def run(model, fit, warn):
+def run(model, fit, warn, strict=False):
     """Call a function that fits the model, or that makes one if the model is None.
+
+    With `strict`, the reason why a fit did not converge is printed in quiet mode, too: it is the error.
 
     Raises
     ------
@@ -39,8 +41,9 @@ def run(model, fit, warn):
                 raise
             outcome.interrupted = True  # the best model so far is kept
     for warning in caught:
-        warn(str(warning.message))
+        unconverged = issubclass(warning.category, ConvergenceWarning)
+        warn(str(warning.message), always=strict and unconverged)
+        outcome.unconverged |= unconverged
     if model is not None:
         model.set_params(callback=None)
-    outcome.unconverged = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
     return outcome

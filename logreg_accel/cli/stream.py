@@ -46,7 +46,7 @@ def train(options, model, progress):
         else:
             model.fit(source, checkpoint=options.checkpoint)
 
-    outcome = running.run(model, fit, progress.warn)
+    outcome = running.run(model, fit, progress.warn, options.strict)
     samples = _held_out(options, model, progress)
     if aside := columns_aside(options, source.tables.find if source.encoder is not None else str):
         model.aside_ = aside

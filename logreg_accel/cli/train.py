@@ -79,7 +79,7 @@ def _fit(options, model, rows, X, progress):
             refuse_gaps(X.stored, rows.names, error)
             raise
 
-    outcome = running.run(model, fit, progress.warn)
+    outcome = running.run(model, fit, progress.warn, options.strict)
     if options.inference and not outcome.interrupted:
         model.inference_ = bars.error_bars(options, model, rows, X, progress.warn)
     return model, outcome, tried

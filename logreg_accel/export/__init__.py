@@ -12,6 +12,9 @@ class Exports:
     def to_sklearn(self) -> Any:
         """The same model as scikit-learn's `LogisticRegression`, fitted: for skops, skl2onnx and the like.
 
+        The features of a model with a table encoder (`encoder_`) are the columns of `encoder_.transform`, and
+        have their names. scikit-learn warns if the rows that it predicts have none, as sparse rows do.
+
         Returns
         -------
         sklearn.linear_model.LogisticRegression

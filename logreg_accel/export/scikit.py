@@ -32,8 +32,11 @@ def to_sklearn(model):
         model.classes_.copy(),
     )
     out.n_iter_, out.n_features_in_ = model.n_iter_.copy(), model.n_features_in_
-    if hasattr(model, "feature_names_in_"):
-        out.feature_names_in_ = model.feature_names_in_.copy()
+    names = getattr(model, "feature_names_in_", None)
+    if names is None and hasattr(model, "encoder_"):
+        names = model.encoder_.get_feature_names_out()
+    if names is not None:
+        out.feature_names_in_ = names.copy()
     return out
 
 
