@@ -43,11 +43,8 @@ def labelled_rows(model, X, y, sample_weight, offset=None, own=True):
         yield as_labelled(matrix, y, sample_weight, model.class_weight, offset=offset)
         return
     _check_stream(model, y, sample_weight, offset)
-    if X.client is None:
-        streamed = opened(X, model.class_weight, partial(_check_growing, model, own))
-    else:
-        streamed = opened_on_workers(X, model.class_weight)
-    with streamed as labelled:
+    check = partial(_check_growing, model, own, X.memory)
+    with (opened if X.client is None else opened_on_workers)(X, model.class_weight, check) as labelled:
         warn_rounded(labelled.rounded)
         model._remember_features(labelled.names, labelled.block.X.shape[1])
         if X.encoder is not None:
@@ -115,40 +112,42 @@ def is_streamed(labelled):
 def check_room(labelled, solver, n_outputs, n_models=1):
     """Return the bytes that a solver needs beside the blocks, or raise MemoryError if `memory` has fewer."""
     if is_streamed(labelled):
-        shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
+        shape, room = _shape(labelled, n_outputs), _room_beside(labelled, n_outputs)
         wanted = needed(solver, shape) + (n_models - 1) * shape.beside_others()
         if wanted > room:
             fits = n_models == 1 and needed(SOLVERS["lbfgs"](), shape) <= room
-            _refuse(labelled, _name_of(solver), wanted, room, fits)
+            _refuse(_name_of(solver), wanted, room, labelled.memory, labelled.taken, fits)
         return wanted
     return 0
 
 
-def _check_growing(model, own, so_far):
-    """Raise MemoryError if the rows so far show that `check_room` will, whatever rows are still to come."""
-    n_outputs = len(so_far.classes) if own and len(so_far.classes) > 2 else 1
-    shape = Growing(0, so_far.store.shape[1], n_outputs, so_far.store.nbytes, real=0)
+def _check_growing(model, own, memory, so_far):
+    """Raise MemoryError if what is known so far shows that `check_room` will, whatever is still to come."""
+    n_outputs = so_far.n_classes if own and so_far.n_classes > 2 else 1
+    shape = Growing(0, max(so_far.n_features, 1), n_outputs, so_far.nbytes, real=0)
     solver = least("projected-newton" if model.bounds is not None else model.solver)
-    wanted, room = needed(solver, shape), _room(so_far, n_outputs)
+    wanted, room = needed(solver, shape), _room(memory, so_far.nbytes, so_far.n_rows, n_outputs)
     if wanted > room:
         name = _name_of(solver)
         fits = name != "fista" and needed(SOLVERS["lbfgs"](), shape) <= room
-        _refuse(so_far, name if name != "fista" else "every solver", wanted, room, fits, early=True)
+        m, n = so_far.n_rows, so_far.n_features
+        shown = f"first {m:,} rows show" if m else f"{n:,} columns show"
+        _refuse(name if name != "fista" else "every solver", wanted, room, memory, 0, fits, shown)
 
 
 def _name_of(solver):
     return next(name for name, kind in SOLVERS.items() if isinstance(solver, kind))
 
 
-def _refuse(labelled, who, wanted, room, fits, early=False):
-    """Raise MemoryError; `fits` is whether a solver without a Hessian would have room."""
+def _refuse(who, wanted, room, memory, taken, fits, shown=""):
+    """Raise MemoryError; `fits` is whether a solver without a Hessian would have room, and `shown` what told,
+    if not all rows are known."""
     hint = ", or take solver='lbfgs' or, with L1, 'fista'" if fits else ""
-    least, most = ("at least ", "at most ") if early else ("", "")
-    shown = f", as the first {labelled.store.shape[0]:,} rows show" if early else ""
+    least, most, told = ("at least ", "at most ", f", as the {shown}") if shown else ("", "", "")
     raise MemoryError(
         f"{who} needs {least}{in_units(wanted)} beside the blocks, and `memory` of "
-        f"{in_units(labelled.memory + labelled.taken)} leaves {most}{in_units(room)}{shown}. Raise it to "
-        f"{least}{in_units(labelled.taken + wanted / _FOR_SOLVER + 1e6)}{hint}."
+        f"{in_units(memory + taken)} leaves {most}{in_units(room)}{told}. Raise it to "
+        f"{least}{in_units(taken + wanted / _FOR_SOLVER + 1e6)}{hint}."
     )
 
 
@@ -168,7 +167,7 @@ def with_room(labelled, chosen, n_outputs, asked, l1):
     if not (is_streamed(labelled) and isinstance(asked, str) and asked == "auto"):
         return chosen
     chosen = sparing_reads(chosen, _whole(labelled, n_outputs))
-    shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
+    shape, room = _shape(labelled, n_outputs), _room_beside(labelled, n_outputs)
     if needed(chosen[0], shape) <= room:
         return chosen
     short = f"`memory` leaves {in_units(room)}: too little for {chosen[1]} with "
@@ -200,11 +199,15 @@ def _shape(labelled, n_outputs):
     return Shape(m, n, n_outputs, int(m * row), real=0)
 
 
-def _room(labelled, n_outputs):
+def _room_beside(labelled, n_outputs):
+    """Bytes for a solver beside all blocks."""
+    return _room(labelled.memory, labelled.store.nbytes, labelled.store.shape[0], n_outputs)
+
+
+def _room(memory, nbytes, n_rows, n_outputs):
     """Bytes for a solver: a share of the memory, or more if blocks and margins leave more."""
-    store = labelled.store
-    beside = _COPIES * (store.nbytes + 8 * _MARGINS * store.shape[0] * n_outputs)
-    return max(_FOR_SOLVER * labelled.memory, labelled.memory - beside)
+    beside = _COPIES * (nbytes + 8 * _MARGINS * n_rows * n_outputs)
+    return max(_FOR_SOLVER * memory, memory - beside)
 
 
 def rows_of(labelled, backend, centring):

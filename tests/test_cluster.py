@@ -1,6 +1,5 @@
 """Fits on workers: the bits of one machine, whoever dies, hangs, forgets or comes late."""
 
-import collections
 import os
 import random
 import signal
@@ -11,13 +10,14 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning
+from workers import Here
 
 from logreg_accel import LogisticRegression, TableEncoder, scan
 from logreg_accel.backends.numpy import NumpyBackend
 from logreg_accel.backends.passes import CurvatureMass, Margins
-from logreg_accel.cluster import parts, rows, worker
-from logreg_accel.cluster.parts import LOST, ClusterError, Failed
-from logreg_accel.cluster.processes import Processes, cloudpickle
+from logreg_accel.cluster import parts, rows
+from logreg_accel.cluster.parts import ClusterError
+from logreg_accel.cluster.processes import Processes
 from logreg_accel.data import packed
 from logreg_accel.losses import loss_of
 from logreg_accel.rows import StreamRows, cache, opened, stream
@@ -29,55 +29,6 @@ ROWS = (900, 0, 1700, 300, 1200)
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(packed, "BLOCK", 1 << 14)
-
-
-class Here:
-    """Workers in this process, each with its own memory; `happens` says what befalls the k-th call."""
-
-    def __init__(self, count, happens=lambda call: None):
-        self.names, self.happens, self.calls = [f"w{i}" for i in range(count)], happens, 0
-        self.memory = collections.defaultdict(collections.OrderedDict)
-        self.waiting, self.silent, self.late = {}, set(), {}
-
-    def submit(self, who, function, args):
-        self.calls += 1
-        self.waiting[self.calls] = who, cloudpickle.dumps((function, args))
-        return self.calls
-
-    def gather(self, handles, timeout):
-        handle = next(iter(handles))
-        who, message = self.waiting.pop(handle)
-        fate = self.happens(handle)
-        if fate == "hangs":
-            self.silent.add(who)
-            self.late[handle] = who, message
-            return []
-        if fate in ("dies", "dies for good", "forgets"):
-            self.memory.pop(who, None)
-        if fate == "dies for good" and len(self.names) > 1:
-            self.names.remove(who)
-        if fate == "joins":
-            self.names.append(f"w{handle + 100}")
-        if fate in ("dies", "dies for good"):
-            return [(handle, LOST)]
-        return [(handle, self._run(who, message))]
-
-    def _run(self, who, message):
-        function, args = cloudpickle.loads(message)
-        worker._shelves = self.memory[who]
-        try:
-            return cloudpickle.loads(cloudpickle.dumps(function(*args, n_threads=1)))
-        except Exception as error:
-            return Failed(error)
-
-    def cancel(self, handles, running=True):
-        for handle in handles:
-            if handle in self.late:  # it wakes up, and does what nobody waits for any more
-                self._run(*self.late.pop(handle))
-
-    def workers(self):
-        silent, self.silent = self.silent, set()
-        return {name: 1e9 if name in silent else 0.0 for name in self.names}
 
 
 def shards(folder, kind="float64"):

@@ -1,13 +1,17 @@
 """Budgets that are too small for a source are refused as soon as its first rows show it."""
 
+import itertools
 import os
 from functools import partial
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import scipy.sparse
+from workers import Here
 
-from logreg_accel import LogisticRegression, LogisticRegressionCV, fit_many, scan, solvers
+from logreg_accel import LogisticRegression, LogisticRegressionCV, TableEncoder, fit_many, scan, solvers
 from logreg_accel.cli import main
 from logreg_accel.solvers import SOLVERS, least
 from logreg_accel.solvers.memory import Growing, Shape, needed
@@ -82,6 +86,87 @@ def test_the_command_line_refuses_early(tmp_path, capsys):
     code = main(["train", *given, "--model", str(tmp_path / "m.npz"), "--cache", str(cache)])
     assert code and "newton-cholesky needs at least" in capsys.readouterr().err
     assert not cache.exists() and not (tmp_path / "m.npz").exists()
+
+
+def test_workers_are_asked_for_no_block_if_the_first_row_shows_it(tmp_path):
+    """With few columns, some files have to be read before their classes and bytes show it."""
+    for i, (X, y) in enumerate(dense()()):
+        np.savez(tmp_path / f"{i:02}.npz", X=X, y=y)
+    pool = Here(2)
+    with pytest.raises(MemoryError, match="newton-cholesky needs at least .* as the 2,200 columns show"):
+        LogisticRegression(solver="newton-cholesky").fit(scan(tmp_path, memory="100MB", client=pool))
+    assert pool.calls <= 3
+    wanted = needed(SOLVERS["newton-cholesky"](), Growing(0, 2200, 1, 1 << 23, real=0))
+    with pytest.raises(MemoryError, match="newton-cholesky needs at least .* as the first [0-9,]+ rows show"):
+        LogisticRegression(solver="newton-cholesky").fit(
+            scan(tmp_path, memory=int(1.2 * wanted), client=Here(2))
+        )
+
+
+def tables(folder, parts=6, rows=400, numbers=1800):
+    """Files of numbers, of whole ones among them, and of a column that numbers the rows."""
+    rng = np.random.default_rng(0)
+    for i in range(parts):
+        columns = {f"x{j}": rng.standard_normal(rows) for j in range(numbers)}
+        columns |= {f"n{j}": rng.integers(5, size=rows) for j in range(numbers // 6)}
+        columns |= {"at": i * rows + np.arange(rows), "y": rng.integers(2, size=rows)}
+        pyarrow.parquet.write_table(pyarrow.table(columns), folder / f"{i}.parquet")
+
+
+@pytest.mark.parametrize("client", [None, 2])
+def test_columns_of_a_table_show_it_while_they_are_learned(tmp_path, client):
+    tables(tmp_path)
+    source, read = scan(tmp_path, target="y", memory="100MB", encoder=TableEncoder(), client=client), []
+    source.progress = read.append
+    with pytest.raises(MemoryError, match="newton-cholesky needs at least .* as the first [0-9,]+ rows show"):
+        LogisticRegression(solver="newton-cholesky").fit(source)
+    assert len(read) < 3 and {piece.part for piece in read} == {0}
+
+
+def test_levels_show_it_after_they_are_learned_and_a_known_encoder_before(tmp_path):
+    """Texts may still turn out to identify the rows, and then they are no features."""
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        columns = {"a": [f"level {j}" for j in rng.integers(2500, size=30_000)], "y": np.arange(30_000) % 2}
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / f"{i}.parquet")
+    parts, encoder = [], TableEncoder()
+    for known in (False, True):
+        source = scan(tmp_path, target="y", memory="100MB", encoder=encoder)
+        source.progress = parts.append
+        with pytest.raises(MemoryError, match="newton-cholesky needs at least .* as the 2,500 columns show"):
+            LogisticRegression(solver="newton-cholesky").fit(source)
+        order = [piece.part for piece in parts]
+        assert order == sorted(order) and (not known or not order)  # one read, or none
+        parts.clear()
+        encoder = source.encoder
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_features_that_are_certain_are_no_more_than_there_are_in_the_end(chosen):
+    rng, told = np.random.default_rng(0), []
+    encoder = TableEncoder(categorical=["few"] if chosen else [])
+
+    def pieces():
+        for i in range(20):
+            rows = np.arange(50 * i, 50 * i + 50)
+            yield pyarrow.table(
+                {
+                    "few": [f"l{j}" for j in rng.integers(30, size=50)],
+                    "id": rng.permutation(50) + 50 * i,
+                    "rises": rows,
+                    "same": np.ones(50),
+                    "later": np.where(rows < 700, 1.0, rows),
+                    "holes": [None if j % 7 == 0 else 3 for j in rows],
+                    "true": rows % 3 == 0,
+                    "count": rng.integers(9, size=50),
+                }
+            )
+
+    encoder.learn(pieces(), at_least=lambda *known: told.append(known))
+    rows, features = zip(*told, strict=True)
+    assert rows[0] == 50 and all(after >= 2 * before for before, after in itertools.pairwise(rows))
+    assert features[0] >= 3 and max(features) <= encoder.n_features_out_
+    assert max(features) > 20 if chosen else max(features) < 10
 
 
 def test_many_models_refuse_early_too():

@@ -13,7 +13,7 @@ class Plan(NamedTuple):
     ----------
     token : str
         Identifies the source.
-    first : (str, Chunk)
+    first : (str, Chunk) or None
         The place and the columns that all chunks have to match.
     classes : ndarray or None
         The given classes.

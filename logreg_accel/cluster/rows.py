@@ -12,6 +12,7 @@ import numpy as np
 from ..backends.passes import LossGradient, RowVector
 from ..data import packed as p
 from ..data.learning import LabelBook, Totals
+from ..data.scan import SoFar, nothing
 from ..rows import masses
 from ..rows.decode import factored
 from ..rows.stream import StreamRows
@@ -22,15 +23,18 @@ from .parts import PartsOnWorkers
 
 
 @contextlib.contextmanager
-def opened(source, class_weight=None):
-    """A context with the parts of a source on its workers: a Streamed. Errors are those of `rows.opened`."""
-    source.learn()
+def opened(source, class_weight=None, check=nothing):
+    """A context with the parts of a source on its workers: a Streamed.
+
+    `check` and errors are those of `rows.opened`.
+    """
+    source.learn(check)
     pool, own = pool_of(source.client)
     plan = Plan(uuid.uuid4().hex, None, source.classes, source.memory, source.cache)
     there = PartsOnWorkers(pool, plan, source.parts_to_read())
     try:
         there.plan = plan._replace(first=there.first())
-        yield factored(_streamed(source, there), class_weight)
+        yield factored(_streamed(source, there, check), class_weight)
     finally:
         with contextlib.suppress(Exception):
             there.forget()
@@ -51,11 +55,26 @@ def pool_of(client):
     return client, False
 
 
-def _streamed(source, there):
+def _so_far(source, first, summaries):
+    """What the first row and the parts that were read show; `first` as in `Plan`."""
+    full = [summary for summary in summaries if summary.kind is not None]
+    width = max([0 if first is None else first[1].X.shape[1], *(summary.width for summary in full)])
+    blocks = [(summary.kind, layout) for summary in full for layout in summary.layouts]
+    nbytes = sum(kind.sections(width, *layout)[1] for kind, layout in blocks)
+    labels = {label for summary in full for label in summary.labels.tolist()}
+    n_classes = len(labels if source.classes is None else source.classes)
+    return SoFar(sum(rows for _, (rows, _) in blocks), width, nbytes, n_classes)
+
+
+def _streamed(source, there, check):
     """The combined facts about all parts."""
-    summaries: dict = {}
+    summaries, due = {}, 1
+    check(_so_far(source, there.plan.first, []))
     for answer in there.ask("summary"):
         summaries.update(answer)
+        if len(summaries) >= due:
+            check(_so_far(source, there.plan.first, summaries.values()))
+            due = 2 * len(summaries)
         if source.progress is not None:
             source.progress(answer)
     found = [summaries[i] for i in range(len(there.parts))]

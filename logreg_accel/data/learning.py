@@ -77,8 +77,8 @@ class LabelBook:
         return self.codes.setdefault(label, len(self.codes))
 
     def expected(self):
-        """The labels given, or those found so far, in any order."""
-        return np.array(list(self.codes)) if self.given is None else self.given
+        """The number of labels given, or of those found so far."""
+        return len(self.codes if self.given is None else self.given)
 
     def classes(self):
         """The sorted classes, and for each code, in order of occurrence, that of its class.

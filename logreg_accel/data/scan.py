@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,19 @@ from .shards import parts_of, refuse_without_labels
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _LEAST_MEMORY = 96_000_000
 _LEAST_TO_READ = 85_000_000  # bytes beside pages: Arrow itself, chunks, blocks being made, freed memory
+
+
+class SoFar(NamedTuple):
+    """What is known of a source while it is read: it has at least these rows, columns, bytes and classes."""
+
+    n_rows: int
+    n_features: int
+    nbytes: int
+    n_classes: int
+
+
+def nothing(*_):
+    """The default of functions that are called on the way."""
 
 
 class Source:
@@ -65,8 +78,11 @@ class Source:
             "classes": None if self.classes is None else str(self.classes),
         }
 
-    def learn(self):
-        """Learn what has to be known about all rows before the first read."""
+    def learn(self, check=nothing):
+        """Learn what has to be known about all rows before the first read.
+
+        `check` is called with a SoFar a few times; whatever it raises ends the read.
+        """
 
     def parts_to_read(self):
         """The parts as workers read them, each by itself; after `learn`."""

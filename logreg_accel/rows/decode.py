@@ -12,6 +12,7 @@ import numpy as np
 from ..data import packed as p
 from ..data.learning import LabelBook, Totals
 from ..data.opening import give_back
+from ..data.scan import SoFar, nothing
 from ..data.weights import factors_of
 from . import cache
 from .buffers import sparing, trim
@@ -20,16 +21,15 @@ from .streamed import Streamed
 
 
 @contextlib.contextmanager
-def opened(source, class_weight=None, check=None):
+def opened(source, class_weight=None, check=nothing):
     """A context with the blocks of a source, found in its cache or decoded: a Streamed.
 
     Parameters
     ----------
     source : Source
     class_weight : dict, "balanced" or None
-    check : function (Streamed), or None
-        Called a few times while rows are decoded, with the blocks and the classes so far. Whatever it raises
-        ends the read.
+    check : function (SoFar)
+        Called a few times while rows are read. Whatever it raises ends the read.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def _decoded(source, check):
         else:
             working, file = cache.new_folder(source.cache)
             undo.callback(shutil.rmtree, working, ignore_errors=True)
-        source.learn()
+        source.learn(check)
         decoder = Decoder(LabelBook(source.classes), Totals())
         undo.callback(lambda: decoder.store.close() if decoder.store else os.close(file))
         due = 1
@@ -85,8 +85,8 @@ def _decoded(source, check):
             decoder.add(piece)
             if source.progress is not None:
                 source.progress(piece)
-            if check is not None and len(decoder.store.sizes) >= due:
-                check(decoder.so_far(source.memory))
+            if len(decoder.store.sizes) >= due:
+                check(decoder.so_far())
                 due = 2 * len(decoder.store.sizes)  # counting the rows of all blocks after each would add up
         decoder.finish()
         store, book = decoder.store, decoder.book
@@ -126,10 +126,9 @@ class Decoder:
         """Columns of the widest piece."""
         return 0 if self.cutter is None else self.cutter.width
 
-    def so_far(self, memory):
-        """The blocks so far, as a Streamed whose labels cannot be asked for."""
-        self.store.n_features = self.width
-        return Streamed(self.store, self.names, self.book.expected(), None, None, memory)
+    def so_far(self):
+        """What the blocks so far show."""
+        return SoFar(self.store.shape[0], self.width, self.store.nbytes, self.book.expected())
 
     def add(self, piece):
         """Decode a piece. Raises ValueError for labels (`LabelBook.codes_of`) or weights it cannot use."""

@@ -108,7 +108,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         return self.learn([as_arrow(X)])
 
-    def learn(self, tables: Any, memory: int | None = None) -> Self:
+    def learn(self, tables: Any, memory: int | None = None, at_least: Any = None) -> Self:
         """Learn, like `fit`, from a table in pieces.
 
         Parameters
@@ -118,6 +118,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             Bytes that may be kept of the pieces. If the distinct numbers of a column need more, its median is
             approximate; otherwise it is exact. If the texts of a column need more and nearly all of them are
             different, the column is left out.
+        at_least : function (rows, features) or None
+            Called a few times with the rows and the features so far. Whatever it raises ends the learning.
 
         Returns
         -------
@@ -126,9 +128,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            As `fit`; also if no column is left for the features.
+            As `fit`; also if no column is left.
         """
-        columns, names, n_rows = learn_pieces(self, tables, memory)
+        columns, names, n_rows = learn_pieces(self, tables, memory, at_least)
         self._keep(columns, names)
         if not self.n_features_out_:
             reasons = "; ".join(f"{column.name!r}: {column.why}" for column in self.columns_[:5])
@@ -228,10 +230,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """Whether `transform` returns a sparse matrix."""
         if self.sparse_output != "auto":
             return bool(self.sparse_output)
-        return (
-            sum(slots_of(column) for column in self.columns_ if column.features)
-            < _DENSE * self.n_features_out_
-        )
+        slots = sum(slots_of(column) for column in self.columns_ if column.features)
+        return slots < _DENSE * self.n_features_out_
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the matrix's columns: "name", "name=level", "name (rare)", "name (missing)".

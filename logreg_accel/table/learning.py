@@ -20,6 +20,7 @@ _DATE = re.compile(
 )
 _MANY_NUMBERS = 10  # distinct numbers in a text column above which they are not just grades
 _MANY_DATES = 31
+_OFTEN = 5  # rows with a level in which it is always often enough to be kept
 _WIDE = 1e15  # range of integers beyond those of amounts and of times in microseconds
 
 
@@ -27,7 +28,7 @@ class NoValue(ValueError):
     """A column without any value."""
 
 
-def learn_pieces(settings, tables, memory=None):
+def learn_pieces(settings, tables, memory=None, at_least=None):
     """What is learned of a table in pieces, under the options of an encoder.
 
     Parameters
@@ -36,6 +37,8 @@ def learn_pieces(settings, tables, memory=None):
     tables : iterable of Arrow tables or batches of equal columns
     memory : int or None
         Bytes that may be kept of the pieces.
+    at_least : function or None
+        As in `TableEncoder.learn`.
 
     Returns
     -------
@@ -59,6 +62,7 @@ def learn_pieces(settings, tables, memory=None):
         except ValueError as error:
             failed[name] = error
 
+    due, rows = 1, 0
     with workers() as pool:
         each = pool.map if memory is None else map  # columns with a common limit are processed in turn
         for number, table in enumerate(tables):
@@ -71,8 +75,31 @@ def learn_pieces(settings, tables, memory=None):
             columns = dict(zip(names, table.columns, strict=True))
             left = [name for name in gathered if name not in failed]
             list(each(add, left, [columns[name] for name in left]))
+            rows += table.num_rows
+            if at_least is not None and rows >= due:
+                at_least(rows, sum(certain(facts, settings) for facts in gathered.values()))
+                due = 2 * rows
         learned = learn_all(gathered, failed, settings, each)
-    return learned, names, max((facts.rows for facts in gathered.values()), default=0)
+    return learned, names, rows
+
+
+def certain(facts, settings):
+    """The number of features that a column has at least, whatever rows are still to come.
+
+    Texts may turn out to identify the rows, unless they were chosen to be levels.
+    """
+    import pyarrow as pa
+
+    if isinstance(facts, NumberFacts) and facts.there:
+        whole, spread = pa.types.is_integer(facts.kind), facts.most - facts.least
+        kept = (
+            facts.name in settings.numeric or facts.missing or (spread + 1 < facts.there if whole else spread)
+        )
+        return 1 if kept else 0
+    if isinstance(facts, LevelFacts) and facts.chosen:
+        least = settings.min_count or _OFTEN
+        return max(sum(count >= least for count in facts.counts.values()) - 1, 0)
+    return 0
 
 
 def check_options(settings, names):
@@ -173,7 +200,7 @@ def _levels(facts, settings):
     if facts.gave_up is not None:
         return LeftOut(name, f"it identifies rows: nearly all of the first {facts.gave_up:,} differ")
     different, missing = len(counts), facts.missing > 0
-    least = settings.min_count or min(max(rows // 100, 1), 5)
+    least = settings.min_count or min(max(rows // 100, 1), _OFTEN)
     kept = sorted(level for level, count in counts.items() if count >= least)
     if not facts.chosen:
         _refuse_numbers(name, counts, there)

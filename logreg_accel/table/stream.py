@@ -11,7 +11,7 @@ from ..data.checked import Piece, check_unchanged, stamps_of
 from ..data.chunks import BATCH, Chunk
 from ..data.gathering import with_places
 from ..data.opening import Unfit
-from ..data.scan import Source
+from ..data.scan import SoFar, Source, nothing
 from .columns import Levels, Number
 from .labels import LabelFacts, weights_of
 from .rows import Counts, encode_batch
@@ -49,7 +49,7 @@ class TableSource(Source):
         )
         super().__init__([reader.path for reader in tables.readers], wanted, memory, cache, classes)
         self.tables, self.coder, self.head, self.counts = tables, None, None, Counts()
-        self.on_learned, self._stamps = _nothing, None
+        self.on_learned, self._stamps = nothing, None
         known, self._given = hasattr(encoder, "columns_"), None if classes is None else str(classes)
         self.encoder = encoder if known else clone(encoder)
         self._asked = encoder.to_dict() if known else repr(sorted(encoder.get_params().items()))
@@ -71,8 +71,8 @@ class TableSource(Source):
             "layout": repr(self.tables.layout),
         }
 
-    def learn(self):
-        """Read the tables once to learn the encoding of their columns and the labels.
+    def learn(self, check=nothing):
+        """Read the tables once to learn the encoding of their columns and the labels; `check` as in `Source`.
 
         Raises
         ------
@@ -83,15 +83,20 @@ class TableSource(Source):
             raise ValueError("`target` is None; expected the column of the labels.")
         self._check_unchanged()
         self.check_room()
-        types = self._forced
+        types, known = self._forced, hasattr(self.encoder, "columns_")
+        given = 0 if self.classes is None else len(self.classes)
+        at_least = lambda rows, width: check(SoFar(rows, width, 0, given))  # noqa: E731
+        if known:
+            at_least(0, self.encoder.n_features_out_)
         while self.coder is None:
             try:
-                self._learn(types)
+                self._learn(types, at_least)
                 self.on_learned()
             except Unfit as unfit:
                 if unfit.name in self._forced:
                     raise
                 types = self.tables.wider(unfit)  # start again, since the texts of numbers were not kept
+        check(SoFar(0, self.encoder.n_features_out_, 0, len(self.classes)))
 
     def _check_unchanged(self):
         """Raise ValueError if files have changed since they were first learned from."""
@@ -100,7 +105,7 @@ class TableSource(Source):
         for part, stamps in zip(self.parts, self._stamps, strict=True):
             check_unchanged(part, stamps)
 
-    def _learn(self, types):
+    def _learn(self, types, at_least):
         known, labels, head = hasattr(self.encoder, "columns_"), LabelFacts(self.wanted.target), []
         features = [] if known else self._features
         columns = [*features, *self._beside]
@@ -122,7 +127,7 @@ class TableSource(Source):
             if known:
                 collections.deque(beside(), 0)
             else:
-                self.encoder.learn(beside(), self.memory // _SHARE)
+                self.encoder.learn(beside(), self.memory // _SHARE, at_least)
         except Unfit:
             raise
         except ValueError as error:
@@ -150,7 +155,7 @@ class TableSource(Source):
         one = copy.copy(self)
         one.tables, one.parts = self.tables.only(number), [self.parts[number]]
         one.client = one.head = one.progress = one._stamps = None
-        one.on_learned = _nothing
+        one.on_learned = nothing
         return one
 
     def pieces(self, labelled=True):
@@ -193,10 +198,6 @@ class TableSource(Source):
         """The number of rows that are encoded at once."""
         slots = len(self.encoder.columns_) if self.encoder.sparse_ else self.encoder.n_features_out_
         return max(self.wanted.batch // (8 * max(slots, 1)), 1)
-
-
-def _nothing():
-    """The default of `on_learned`."""
 
 
 def _chunks(source):
