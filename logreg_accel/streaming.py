@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from .backends.threads import available_threads
 from .checkpoint import opened as opened_checkpoint
 from .cluster.collections import is_collection, source_of
 from .cluster.rows import ClusterRows
@@ -112,7 +113,7 @@ def is_streamed(labelled):
 def check_room(labelled, solver, n_outputs, n_models=1):
     """Return the bytes that a solver needs beside the blocks, or raise MemoryError if `memory` has fewer."""
     if is_streamed(labelled):
-        shape, room = _shape(labelled, n_outputs), _room_beside(labelled, n_outputs)
+        shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
         wanted = needed(solver, shape) + (n_models - 1) * shape.beside_others()
         if wanted > room:
             fits = n_models == 1 and needed(SOLVERS["lbfgs"](), shape) <= room
@@ -126,7 +127,7 @@ def _check_growing(model, own, memory, so_far):
     n_outputs = so_far.n_classes if own and so_far.n_classes > 2 else 1
     shape = Growing(0, max(so_far.n_features, 1), n_outputs, so_far.nbytes, real=0)
     solver = least("projected-newton" if model.bounds is not None else model.solver)
-    wanted, room = needed(solver, shape), _room(memory, so_far.nbytes, so_far.n_rows, n_outputs)
+    wanted, room = needed(solver, shape), _room_of(memory, so_far.nbytes, so_far.n_rows, n_outputs)
     if wanted > room:
         name = _name_of(solver)
         fits = name != "fista" and needed(SOLVERS["lbfgs"](), shape) <= room
@@ -167,7 +168,7 @@ def with_room(labelled, chosen, n_outputs, asked, l1):
     if not (is_streamed(labelled) and isinstance(asked, str) and asked == "auto"):
         return chosen
     chosen = sparing_reads(chosen, _whole(labelled, n_outputs))
-    shape, room = _shape(labelled, n_outputs), _room_beside(labelled, n_outputs)
+    shape, room = _shape(labelled, n_outputs), _room(labelled, n_outputs)
     if needed(chosen[0], shape) <= room:
         return chosen
     short = f"`memory` leaves {in_units(room)}: too little for {chosen[1]} with "
@@ -196,15 +197,15 @@ def _shape(labelled, n_outputs):
     row = labelled.store.nbytes / m
     proof = most_of_proof(labelled.store.nbytes, labelled.memory)
     m = min(m, int(proof / row * (n + 1) * n_outputs / 2.5))  # no more rows than a proof may use
-    return Shape(m, n, n_outputs, int(m * row), real=0)
+    return Shape(m, n, n_outputs, int(m * row), real=0, threads=available_threads())
 
 
-def _room_beside(labelled, n_outputs):
+def _room(labelled, n_outputs):
     """Bytes for a solver beside all blocks."""
-    return _room(labelled.memory, labelled.store.nbytes, labelled.store.shape[0], n_outputs)
+    return _room_of(labelled.memory, labelled.store.nbytes, labelled.store.shape[0], n_outputs)
 
 
-def _room(memory, nbytes, n_rows, n_outputs):
+def _room_of(memory, nbytes, n_rows, n_outputs):
     """Bytes for a solver: a share of the memory, or more if blocks and margins leave more."""
     beside = _COPIES * (nbytes + 8 * _MARGINS * n_rows * n_outputs)
     return max(_FOR_SOLVER * memory, memory - beside)

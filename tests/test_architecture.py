@@ -63,7 +63,7 @@ ROOMS = {
     "small": {"backends", "clock", "coordinates", "driver", "history", "metric", "session", "solvers"},
     "checkpoint": {"backends"},
     "cluster": {"backends", "data", "rows"},
-    "streaming": {"__init__", "checkpoint", "cluster", "data", "rows", "solvers"},
+    "streaming": {"__init__", "backends", "checkpoint", "cluster", "data", "rows", "solvers"},
     "fitting": set("options ascent backends clock data driver elimination history losses".split())
     | set("objective one_sided penalty small solvers streaming".split()),
     "interop": {"data", "driver", "estimator", "many"},

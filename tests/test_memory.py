@@ -59,6 +59,25 @@ def test_every_solver_says_what_it_needs(name):
     assert 0 < small < large
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("m, n", [(20_000, 400), (6000, 600)])
+def test_what_a_hessian_needs_counts_the_weighted_rows_of_every_thread(m, n, threads):
+    """A pass has no factor and no copy of the Hessian, which are two of the three matrices."""
+    X = np.random.default_rng(0).standard_normal((m, n), dtype=np.float32)
+    backend, _ = get_backend("numba", 0)
+    backend.n_threads = threads
+    block, pass_ = backend.upload(block_of(X, np.arange(m) % 2)), Hessian(np.zeros((n + 1, 1)), Logistic())
+    backend.run(pass_, block)
+    tracemalloc.start()
+    try:
+        backend.run(pass_, block)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    shape = Shape(m, n, 1, X.nbytes, threads=threads)
+    assert taken <= 1.02 * (shape.hessian(n + 1) - shape.matrices(2, n + 1))
+
+
 def test_a_hessian_that_does_not_fit_is_refused_by_its_size(monkeypatch):
     """A Hessian of 4,200 parameters takes 141 MB three times, and 100 MB are available."""
     with_bytes(monkeypatch, 10**8)

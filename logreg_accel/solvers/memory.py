@@ -5,6 +5,7 @@ from typing import NamedTuple
 _POINTS = 4  # the best point, the two ends of the last step, and the one being tried
 _OF_A_MODEL = 32  # vectors of a model: points, and the changes that a solver keeps of its last steps
 _PROVEN_UP_TO = 2000  # number of parameters up to which a proof forms matrices
+_WEIGHTED = 1 << 25  # bytes of the weighted copy of some rows that a thread makes for a Hessian
 _ALWAYS = 1 << 26
 """Smaller amounts are not checked: the check takes a noticeable part of the time of a small fit."""
 
@@ -19,6 +20,8 @@ class Shape(NamedTuple):
         Of X.
     real : int
         Bytes of a margin.
+    threads : int
+        Of the machine.
     """
 
     n_rows: int
@@ -26,6 +29,7 @@ class Shape(NamedTuple):
     n_outputs: int
     nbytes: int
     real: int = 8
+    threads: int = 1
 
     @property
     def size(self):
@@ -54,9 +58,11 @@ class Shape(NamedTuple):
         return 8 * count * size * size
 
     def hessian(self, size):
-        """Bytes of a Hessian, its factor, a temporary copy, and the sums of all threads."""
-        lanes = min(64, self.n_rows // (8 * self.n_features))
-        return self.matrices(3, size) + min(self.matrices(lanes, size), 1 << 28)
+        """Bytes of a Hessian, its factor, a temporary copy, and the sums and weighted rows of all threads."""
+        m, n = self.n_rows, self.n_features
+        lanes = min(64, max(min(2, m // n), m // (8 * n)))
+        weighted = max(min(lanes, self.threads), 1) * min(self.rows(4 * n), _WEIGHTED)
+        return self.matrices(3, size) + min(self.matrices(lanes, size), 1 << 28) + weighted
 
     def rows(self, count):
         """Bytes of rows gathered from X."""
