@@ -4,6 +4,7 @@ import csv
 import decimal
 import json
 import sys
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,34 @@ def test_columns_of_an_array_may_be_whole_numbers(tmp_path):
     np.testing.assert_array_equal(table.target, X[:, 1])
     [piece] = scan(tmp_path / "x.npy", features=[2, 0], target=1).pieces()
     np.testing.assert_array_equal(piece.chunk.X, X[:, [2, 0]])
+
+
+def test_a_stray_truth_among_numbers_is_told_with_its_line(tmp_path):
+    """Far behind the first block of the file; of a column of texts, the first value is told."""
+    lines = ["a,b,y", *(f"{i},0.5,{i % 2}" for i in range(100_000)), "7,True,1", "8,0.5,0"]
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    with pytest.raises(TypeError, match="x.csv', the first value of 'b' .* is 'True', in line 100002"):
+        read_file(tmp_path / "x.csv", target="y")
+    (tmp_path / "t.csv").write_text("a,b,y\n1,Rom,0\n2,Oslo,1\n")
+    with pytest.raises(
+        TypeError, match="TableEncoder.*t.csv', the first value of 'b' .* is 'Rom', in line 2"
+    ):
+        read_file(tmp_path / "t.csv", target="y")
+
+
+def test_only_the_arrays_that_are_asked_for_are_read_from_an_archive(tmp_path):
+    """Others may be larger than the memory, or have Python objects, which are not loaded."""
+    path = tmp_path / "x.npz"
+    np.savez(path, X=X, y=Y, other=np.array([{}], dtype=object), large=np.zeros(1 << 21))
+    tracemalloc.start()
+    try:
+        table = read_file(path, target="y")
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (table.X == X).all() and (table.target == Y).all() and taken < 1 << 24
+    with pytest.raises(ValueError, match="has no column 'z'.* It has: X, y, other, large"):
+        read_file(path, target="z")
 
 
 @pytest.mark.parametrize("kind", ["csv", "npy"])

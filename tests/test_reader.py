@@ -4,6 +4,7 @@ import bz2
 import gc
 import gzip
 import lzma
+import re
 import warnings
 import zipfile
 
@@ -145,6 +146,20 @@ def test_patterns_and_folders(tmp_path):
     assert find_files([tmp_path]) == find_files([tmp_path / "*.csv"]) == find_files(both) == both
     with pytest.raises(FileNotFoundError, match="none"):
         find_files([tmp_path / "none-*.csv"])
+
+
+def test_a_folder_without_files_says_what_was_looked_for(tmp_path):
+    with pytest.raises(FileNotFoundError, match="the folder has no files; expected .parquet.*svmlight.*text"):
+        find_files([tmp_path])
+    (tmp_path / "_SUCCESS").write_text("")
+    with pytest.raises(FileNotFoundError, match="no files, only '_SUCCESS': names that begin with"):
+        find_files([tmp_path])
+    (tmp_path / "year=2024").mkdir()
+    (tmp_path / "year=2024" / "a.csv").write_text(TEXT)
+    with pytest.raises(FileNotFoundError, match="only folders such as 'year=2024'") as refused:
+        find_files([tmp_path])
+    (pattern,) = re.findall("; '(.*)' takes", str(refused.value))
+    assert find_files([pattern]) == [str(tmp_path / "year=2024" / "a.csv")]
 
 
 REFUSED = {

@@ -228,15 +228,16 @@ def _read_npz(path, target, weight, features, drop):
     _refuse_names(path, "an .npz file with features in `X`", features=features, drop=drop)
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            names = archive.files
+            arrays = {name: archive[name] for name in {"X", target, weight} & set(names)}
     except Exception as error:  # a damaged zip file may raise anything
         raise ValueError(f"{path!r} is not a readable .npz file ({error}).") from error
     if "X" not in arrays or arrays["X"].ndim != 2:
         raise ValueError(
-            f"{path!r} has no two-dimensional array `X`; it has {', '.join(arrays) or 'nothing'}."
+            f"{path!r} has no two-dimensional array `X`; it has {', '.join(names) or 'nothing'}."
         )
     for name in (target, weight):
-        find_column(name, list(arrays), path)
+        find_column(name, names, path)
     return Table(arrays["X"], None, arrays.get(target), arrays.get(weight))
 
 

@@ -13,7 +13,7 @@ def find_files(patterns):
     Raises
     ------
     FileNotFoundError
-        Nothing is there.
+        Nothing is there; the message says what was looked for.
     """
     found = []
     for pattern in map(os.fspath, patterns):
@@ -26,10 +26,25 @@ def find_files(patterns):
         else:
             paths = sorted(glob.glob(pattern))
         if not paths:
-            told = "no such file" + ("; in a pattern, [[] stands for a bracket" if "[" in pattern else "")
-            raise FileNotFoundError(2, told, pattern)
+            raise FileNotFoundError(2, _told(pattern), pattern)
         found += _once(paths, set(map(_file_of, found)))
     return found
+
+
+def _told(pattern):
+    """Why a pattern or a folder stands for no file."""
+    if not os.path.isdir(pattern):
+        return "no such file" + ("; in a pattern, [[] stands for a bracket" if "[" in pattern else "")
+    inside = sorted(os.listdir(pattern))
+    folders = [name for name in inside if os.path.isdir(os.path.join(pattern, name))]
+    if folders:
+        within = os.path.join(pattern, "*", "*")
+        return f"the folder has no files, only folders such as {folders[0]!r}; {within!r} takes their files"
+    hidden = f", only {inside[0]!r}: names that begin with . or _ are left out" if inside else ""
+    return (
+        f"the folder has no files{hidden}; expected .parquet, .feather, .npy, .npz or svmlight files, or "
+        "text (.csv, .tsv and similar, also compressed)"
+    )
 
 
 def _once(paths, known):

@@ -12,7 +12,7 @@ import re
 import numpy as np
 
 from .convert import as_array
-from .opening import layout_of, open_unpacked, text_of
+from .opening import Unfit, layout_of, open_unpacked, text_of
 from .reader import TableReader
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -239,9 +239,28 @@ def _getter(reader):
             return _without_decimals(column).to_numpy()
 
         with text_of(path) if reader.kind == "text" else contextlib.nullcontext():
-            return as_array(table.select(features)), one
+            try:
+                return as_array(table.select(features)), one
+            except TypeError as error:
+                raise TypeError(f"{error}{_first_text(reader, table, features)}") from error
 
     return get
+
+
+def _first_text(reader, table, features):
+    """A sentence about the first value of a text table that is not a number, for an error."""
+    texts = [name for name in features if str(table.schema.field(name).type) == "string"]
+    if reader.kind != "text" or not texts:
+        return ""
+    try:
+        for _ in reader.typed(dict.fromkeys(texts, "number")).located(texts, 1):
+            pass
+    except Unfit as unfit:
+        where = f"{unfit.value!r}, in line {unfit.line}"
+        return f" In {reader.path!r}, the first value of {unfit.name!r} that is not a number is {where}."
+    finally:
+        reader.typed({})
+    return ""
 
 
 def _without_decimals(column):
