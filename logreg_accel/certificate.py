@@ -13,7 +13,7 @@ import numpy as np
 from . import duality, witnesses
 from .history import Verdict
 from .metric import without_shifts
-from .repair import Repair, without_faint
+from .repair import Repair, in_long_double
 from .separation import Separation, settled
 from .solvers import questions as ask
 from .systems import FACTORED_UP_TO, possible
@@ -64,15 +64,14 @@ class Certificate:
         self.n_iter, self.last = -1, math.inf  # the start is not a step; the last estimate
         self.previous = self.sample = None  # the last point, and the solver's last sample
         self.least_curvature, self.knock = math.inf, tol
-        self.beyond_proof, self.partial, self.lower, self.share = False, math.inf, start.lower, 0.0
-        self.lower_share, self.tried, self.failed, self.receded, self.far = 0.0, False, False, False, False
+        self.partial, self.lower, self.share, self.lower_share = math.inf, start.lower, 0.0, 0.0
+        self.beyond_proof = self.tried = self.failed = self.receded = self.far = self.hides = False
         self.rows = self.exact = None  # all rows in float64, if they were drawn, and the point on them
         self.fewest = witnesses.fewest(penalty.has_l1)
         self.separation = Separation(start)
 
     def judge(self, told):
-        """The Verdict on an accepted point; a proof is tried if the solver's estimate suggests that it will
-        succeed."""
+        """The Verdict on an accepted point; a proof is tried if by the solver's estimate it may succeed."""
         self.n_iter += 1
         point = told.point
         if not math.isfinite(point.value):
@@ -251,6 +250,8 @@ class Certificate:
             if gap <= _UNSEEN * wanted * point.value:
                 break
             self.fewest = size / len(point.w)
+        if cheap and self.hides and gap > min(self.tol, _LOOSE) * point.value:
+            gap = min(gap, (yield from in_long_double(self.penalty, self.start, wanted, point)))
         self.failed = self.tried and not gap <= point.value
         return gap
 
@@ -260,12 +261,11 @@ class Certificate:
         known = share == 1 and self.rows is not None
         seed, sample = self.start.seed + max(self.n_iter, 0), witnesses.among(self.sample, size)
         rows = self.rows if known else (yield ask.Draw(ask.Witnesses(size, seed, point, sample)))
-        penalty, start, price = without_faint(self.penalty, self.start, point, self.tol)
-        repair = Repair(penalty, start, *goals, point, rows, exactly)
+        repair = Repair(self.penalty, self.start, *goals, point, rows, exactly)
         repair.all_told = self.far  # a Newton step raises the margins of all separated rows
         if known and self.exact is not None and (self.exact.w == point.w).all():
             repair.here = self.exact
-        gap = price + (yield from repair.gap())
+        gap, self.hides = (yield from repair.gap()), repair.hides
         if share == 1 and rows is not None:
             self.rows, self.exact = rows, _with_loss(repair.here)
         return gap

@@ -281,8 +281,7 @@ def _of_all(found, objective, far, tol, most):
         if point.value - found.value <= _SMALL * tol * point.value or not found.value:
             break
         far = _LENGTHENED * far
-    w, point = best
-    off = rays.rounding(exact, point)
+    w, (point, off, more) = best[0], rays.closely(exact, best[1], tol, most - reads)
     left, above = (max(point.value - known, 0.0) + off for known in (found.value, found.lower))
 
     def beside(known):
@@ -295,5 +294,5 @@ def _of_all(found, objective, far, tol, most):
         suboptimality=beside(found.suboptimality),
         bound=beside(found.bound),
         history=[*found.history[:-1], found.history[-1]._replace(value=point.value)],
-        n_passes=found.n_passes + reads,
+        n_passes=found.n_passes + reads + more,
     )

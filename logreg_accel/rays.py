@@ -27,7 +27,7 @@ _ROUNDS = 6
 _AT_ONCE = 10  # worth of the least lead beside the sum of all
 _LONGEST, _NO_LOSS = 8, 1e-14  # multiples of a step that are tried, and a loss per row that does not count
 _LEAST = 1e-3  # a smaller largest lead, by weights of 1 in scaled columns, is rounding
-_SEVERAL = 30  # roundings of F
+_SEVERAL, _LITTLE = 30, 1e-7  # roundings of F; a relative rounding of F that is not worth a read
 _NOTHING = 1e-9  # a gain of all rows that is rounding
 _VIOLATED, _MOVED = 1e-7, 1e-6  # shares of the largest lead: what a programme may violate, and what counts
 _COUNTS = 1e-3  # share of the largest component above which a weight belongs to a direction
@@ -133,9 +133,25 @@ def rounded(objective, w, most):
     return one_by_one(at, w, objective.answer(ask.Curvature(w, ask.MATRIX))), 1
 
 
-def rounding(objective, point):
-    """The error of F by rounding, also that of margins in which large weights cancel."""
-    terms = objective.at.columns(abs(point.w) * _scale(objective))
+def closely(objective, point, tol, most):
+    """A point, the error of its F by rounding, and the reads that they took, at most so many.
+
+    F is summed in long double if that is offered and rounding is more than `tol`, or not little.
+    """
+    off = rounding(objective, point)
+    worth = off > min(tol, _LITTLE) * point.value and most >= 1
+    finer = objective.answer(ask.Draw(ask.Finer())) if worth else None
+    if finer is None:
+        return point, off, 0
+    point = finer.answer(ask.Evaluate(point.w))
+    return point, rounding(objective, point, finer.rows.fineness), 1
+
+
+def rounding(objective, point, fineness=1.0):
+    """The error of F by rounding, also that of margins in which large weights cancel, for products with X
+    that are rounded so much less."""
+    terms = objective.at.columns(abs(point.w) * _scale(objective)).copy()
+    terms[:-1] *= fineness
     of_margins = point.rounding / (point.value or 1) * float(terms.sum(axis=0).max())
     return point.rounding + of_margins * min(point.value, 1.0) ** 0.5
 

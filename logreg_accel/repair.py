@@ -9,7 +9,6 @@ of S in the Hessian: the decrement if S is all rows, and about m/|S| times the d
 
 import math
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,16 +18,15 @@ from .solvers import questions as ask
 from .solvers.nearly_singular import FLAT, noise
 from .systems import FACTORED_UP_TO, Matrix, products
 from .tangent import Tangent
+from .walk import Found, Walk
 
 _ROUNDS = 8
 _NEAR = 1.01  # a bound below this multiple of its lower limit is not improved further
-_FAR, _FARTHEST = 1.0, 100.0  # changes of margins: beyond the first, H is stale; the second is a cap
-_ENDLESS, _CREEPS, _JUMP = 0.9, 0.1, 200.0
-"""Each step along which some rows are separated raises their margins by 1 and leaves a third of the
-decrement, so that such steps never end; a jump removes the loss of these rows at once."""
+_FARTHEST = 100.0  # a cap on changes of margins
 _NOTHING = 1e-28  # relative decrement that counts as zero
 _FINE = 1e-10  # times √F: bounds below this may miss the loss of rows whose slopes are lost in rounding
 _FAINT = 0.01  # share of rounding, or of `tol` and F, that a penalty may be to be left out
+_EPS = float(np.finfo(np.float64).eps)
 _LITTLE = 1e-4  # share of a bound by which it may be overstated
 
 
@@ -55,19 +53,23 @@ class Repair:
         The point on S, if it is known.
     all_told : bool
         Whether S contains all nearly separated rows.
+    hides : bool
+        Whether most of the last bound is what rounding may hide.
     """
 
     def __init__(self, penalty, start, tol, enough, point, rows, exactly=True):
-        self.penalty, self.start = penalty, start
+        start = start if rows is None else start.of_finer(rows.rows.fineness)
+        self.penalty, self.start, self.price = _without_faint(penalty, start, point, tol)
         self.wanted, self.enough = tol * point.value, enough * point.value
         self.point, self.rows, self.here, self.exactly = point, rows, None, exactly
         self.whole, self.all_told = rows is None or rows.rows.share == 1, False
+        self.hides = False
         self.scales = penalty.has_l1  # whether scaling all residuals may make up for what a step leaves
 
     def gap(self):
         """The bound, or inf if none is found; a generator of questions."""
         bound = yield from self._bound()
-        return bound if bound is not None else (yield from self._gap_of_exact_sums())
+        return self.price + (bound if bound is not None else (yield from self._gap_of_exact_sums()))
 
     def _bound(self):
         """As `gap`, or None if sums have to be exact: the metric is released before there is another."""
@@ -89,7 +91,7 @@ class Repair:
 
         No step is made of slopes that are within an `error` of sums and margins, if that is given.
         """
-        walk, found = _Walk(G.here), _Found()
+        walk, found = Walk(G.here), Found()
         for _ in range(_ROUNDS):
             residual, active = G.residual(walk.there)
             if walk.needs_metric(active):
@@ -111,7 +113,7 @@ class Repair:
                 break
             if decrement > 0.9 * walk.before or not (yield from walk.go(G, step, decrement, ahead)):
                 break
-        return found if found.bound < math.inf else _Found(metric=walk.metric)
+        return found if found.bound < math.inf else Found(metric=walk.metric)
 
     def _tried(self, G, walk, residual, step, found):
         """The least bound after another round; the end of the step and the change of margins on the way to
@@ -119,7 +121,7 @@ class Repair:
         there, metric, way = walk.there, walk.metric, walk.there.w - G.here.w
         unrepaired, short = G.unrepaired(there, residual, metric, self._error())
         if unrepaired < found.bound:
-            found = _Found(unrepaired, metric, residual, short, way)
+            found = Found(unrepaired, metric, residual, short, way)
         farther = math.exp(min(walk.drift, _FARTHEST))
         spent = max(-0.5 * float(metric.curved @ step), 0.0)  # less than the decrement if slopes remain
         repaired = G.repaired(there, residual, step, farther * spent, metric)
@@ -129,12 +131,13 @@ class Repair:
             ahead = new, new.change
             bound = repaired(duality.divergence(farther * new.change.largest))
             if bound < found.bound:
-                found = _Found(bound, metric, residual, metric.short, way)
+                found = Found(bound, metric, residual, metric.short, way)
         return found, ahead, outlook
 
     def _beside_rounding(self, G, found):
         """The bound with its errors of rounding; inf if it proves nothing, None if sums have to be exact."""
-        least, metric, error = found.bound, found.metric, self._error()
+        least, metric = found.bound, found.metric
+        error = self._error() + _EPS * abs(found.residual)
         # Directions hidden in another round do not matter for the bound of this one.
         if not self.whole and metric.vague and metric.bounded:
             if self.point.rounding >= duality.EXACT * self.point.value:  # float32 hides the slopes
@@ -145,7 +148,8 @@ class Repair:
             if metric.has_flat and fine and (yield from self._is_seen_by_others(metric)):
                 return math.inf
         hidden = metric.lost(found.residual, error) + 2 * duality.of_margins(self.here, self.start) ** 2
-        rounded = self._rounding(metric, _LITTLE * least)
+        rounded = self._rounding(metric, error, _LITTLE * least)
+        self.hides = hidden + rounded > least
         bound = (math.sqrt(least) + math.sqrt(found.short) + math.sqrt(hidden + rounded)) ** 2
         bound += float(error @ abs(found.way))  # without curvature, the errors of sums count linearly
         if not self.whole and self.exactly and least <= self.wanted < bound:
@@ -167,7 +171,8 @@ class Repair:
         exact = yield ask.Evaluate(self.point.w, rows)
         self.point = self.point._replace(gradient=exact.gradient, rounding=exact.rounding)
         self.exactly = False  # sums of large numbers are as inexact in float64
-        return (yield from self.gap())
+        bound = yield from self._bound()
+        return math.inf if bound is None else bound
 
     def _metric(self, G, there, active, before):
         if len(there.w) > FACTORED_UP_TO:
@@ -187,16 +192,24 @@ class Repair:
         point, piled = (self.here, 1.0) if self.whole else (self.point, self.start.piled)
         return duality.rounding(point.rounding / point.value, self.start.scale, self.point.value, piled)
 
-    def _rounding(self, metric, little):
+    def _rounding(self, metric, error, little):
         """½·εᵀH⁻¹ε for the rounding ε of the gradient, or a larger number if that is at most `little`."""
         if self.whole:
-            return metric.cost(self._error(), 1.0)
+            return metric.cost(error, 1.0)
         if self.point.rounding < duality.EXACT * self.point.value:
             return 0.0
-        return metric.cost(self._error(), self.start.n_rows / (4 * self.rows.rows.n_rows), little)
+        return metric.cost(error, self.start.n_rows / (4 * self.rows.rows.n_rows), little)
 
 
-def without_faint(penalty, start, point, tol):
+def in_long_double(penalty, start, enough, point):
+    """The bound by sums in long double, where the rounding of float64 is most of another one; or inf."""
+    rows = yield ask.Draw(ask.Finer())
+    if rows is None:
+        return math.inf
+    return (yield from Repair(penalty, start, enough, enough, point, rows).gap())
+
+
+def _without_faint(penalty, start, point, tol):
     """The penalty and the start of a proof, and the part of F at a point that it does without.
 
     Sums of residuals cannot be brought below strengths that are less than their rounding. Without such a
@@ -223,73 +236,3 @@ def _without_traces(H, scale, value):
     bare = H.diagonal() <= FLAT * min(value, 1.0) * scale**2
     if bare.any():
         H[bare], H[:, bare] = 0.0, 0.0
-
-
-class _Found(NamedTuple):
-    """The least bound so far, and what its errors depend on.
-
-    metric : Matrix or Products
-        The system of the round that found it; the last one if none did.
-    residual : ndarray (size,)
-        The sums of that round before their repair.
-    short : float
-        What the remaining sums may add.
-    way : ndarray (size,)
-        From w to the point of that round.
-    """
-
-    bound: float = math.inf
-    metric: Any = None
-    residual: Any = None
-    short: float = 0.0
-    way: Any = None
-
-
-class _Walk:
-    """How far Newton steps on G have come.
-
-    Attributes
-    ----------
-    there : Point
-    metric : Matrix or Products
-        The last system.
-    covered : ndarray (size,) of bool, or None for all
-        The weights that have a part in it.
-    stale : bool
-        Whether the curvature has changed since then.
-    drift : float
-        The largest change of a margin since then.
-    above : float
-        The gaps between losses and tangents at `there`; nan if they are unknown.
-    before, least : float
-        The decrement before the last step, and the least so far.
-    """
-
-    def __init__(self, here):
-        self.there, self.metric, self.covered, self.stale = here, None, None, True
-        self.drift, self.above, self.before, self.least = 0.0, math.nan, math.inf, math.inf
-
-    def needs_metric(self, active):
-        """Whether the system has to be made anew."""
-        # The old matrix has no part for weights that were inactive: their sums would stay unrepaired.
-        return self.stale or (self.covered is not None and bool((active & ~self.covered).any()))
-
-    def go(self, G, step, decrement, ahead):
-        """Take a step, or a jump where steps creep; whether G fell.
-
-        `ahead` is the end of the step and the change of margins on the way to it, or None.
-        """
-        self.stale = decrement > 1e-4 * self.before  # the curvature has changed on the way
-        end, change = ahead or (None, None)
-        if end is not None and change.largest > _ENDLESS and decrement > _CREEPS * self.before:
-            step, end = _JUMP / change.largest * step, None
-        last, self.before = self.there, decrement
-        there = yield from G.descend(last, step, end)
-        if there is None:
-            return False
-        if there is not end:
-            change = yield ask.MarginChange(last, there, G.rows)
-        self.there, self.drift = there, self.drift + change.largest
-        self.above = change.above if last is G.here else math.nan
-        self.stale = self.stale or self.drift > _FAR
-        return True

@@ -103,6 +103,8 @@ def _drawn(objective, what):
         case ask.InFloat64(rounded):
             drawn = rows.in_float64(objective.fit_intercept)
             drawn = drawn.unrounded() if drawn is not None and not rounded else drawn
+        case ask.Finer():
+            drawn = None if objective.models else rows.finer()
         case ask.Unrounded():
             drawn = rows.unrounded()
         case ask.Columns(which):

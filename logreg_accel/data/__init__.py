@@ -7,6 +7,7 @@ import numpy as np
 from . import repeated
 from .centred import centre_of, centred, look_at, spread_of
 from .convert import as_array, as_matrix, is_numpy_like, to_host
+from .finer import IN_UNITS, finer
 from .labels import as_labels, codes_of, encode_labels, encoded
 from .matrix import Matrix
 from .packed import fingerprint
@@ -24,6 +25,7 @@ from .weights import (
 )
 
 __all__ = [
+    "IN_UNITS",
     "Block",
     "Labelled",
     "Matrix",
@@ -39,6 +41,7 @@ __all__ = [
     "encode_labels",
     "encoded",
     "factors_of",
+    "finer",
     "is_on_device",
     "look_at",
     "positive_rows",

@@ -59,6 +59,8 @@ class Rows:
         Approximate root mean squares of the columns.
     offset_scale : float or None
         Root mean square of the offset of the rows; None without one.
+    fineness : float
+        The rounding of products with X, in units of that of their dtype.
     left_out : int or None
         Tells rows that lack rows or classes from others that lack others.
     most_kept : float
@@ -79,6 +81,7 @@ class Rows:
     most_kept = math.inf
     scale = 1.0
     offset_scale = None
+    fineness = 1.0
     left_out = None
 
     def __init__(self, backend, n_rows, n_features, dtype, weight_sum, share=1.0):
@@ -213,6 +216,9 @@ class Rows:
         """All rows with sums in float64; None if their sums are in float64 already, or if that is not
         offered."""
         return None
+
+    def finer(self):
+        """All rows with sums in long double; None where that is not offered."""
 
     def unrounded(self):
         """The same rows for points that are not rounded; None if sums are not in float64."""

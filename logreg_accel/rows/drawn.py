@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..backends.passes import ColumnSquares, RowSquares
+from ..data import IN_UNITS, finer
 from . import sampling
 from .base import Rows
 from .masses import Labels, Masses, at, joined
@@ -183,6 +184,15 @@ def in_float64(rows):
         else:
             rows._blocks = rows._less(np.zeros(rows.n_features))
         rows.rounds_to = rows.dtype = np.dtype(np.float64)
+    return rows
+
+
+def in_long_double(rows):
+    """Rows in host memory with products in long double; None where that is no finer than float64."""
+    if not IN_UNITS < 1:
+        return None
+    rows._blocks = [block._replace(X=finer(block.X)) for block in rows._blocks]
+    rows.backend, rows.fineness = rows.backend.in_array_code(), IN_UNITS
     return rows
 
 

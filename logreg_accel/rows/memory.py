@@ -9,8 +9,10 @@ from ..backends.moments import ColumnMoments
 from ..backends.passes import RowSquares
 from ..data import centre_of, centred, compute_dtype, is_on_device, look_at, positive_rows, weighed
 from .base import Rows
-from .drawn import DrawnRows, in_float64
+from .drawn import DrawnRows, in_float64, in_long_double
 from .masses import Labels, Masses, joined
+
+_FEW = 1 << 19  # terms of products in long double, which take some hundredths of a second
 
 
 class MemoryRows(DrawnRows):
@@ -90,6 +92,11 @@ class MemoryRows(DrawnRows):
         variance = squares - sums * sums
         rounding = 64 * np.finfo(np.float64).eps * abs(rows.centre)
         return np.sqrt(np.where(variance > rounding * rounding, variance, 1.0))
+
+    def finer(self):
+        """See `Rows.finer`."""
+        many = self.n_rows * self.n_features * self.n_classes > _FEW
+        return None if many or self.backend.on_device else in_long_double(self._exactly())
 
     def about_means(self, intercept):
         """All rows in float64; with an intercept, the means of all columns are subtracted."""

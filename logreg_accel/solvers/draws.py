@@ -73,5 +73,9 @@ class InFloat64(NamedTuple):
     rounded: bool = True
 
 
+class Finer(NamedTuple):
+    """All rows, with sums in long double, for a proof; None where these are no finer, or on a device."""
+
+
 class Unrounded(NamedTuple):
     """The same rows, with points that keep the digits of float64; None if sums are not in float64."""

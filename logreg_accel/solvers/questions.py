@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .draws import Batch, Columns, InFloat64, RowSpace, Sample, Unrounded, Witnesses
+from .draws import Batch, Columns, Finer, InFloat64, RowSpace, Sample, Unrounded, Witnesses
 
 CONVERGED = "converged"
 NOISE_FLOOR = "noise floor"
@@ -90,6 +90,11 @@ class Start(NamedTuple):
     entries: int = 0
     cholesky: Callable | None = None
     lower: float = 0.0
+
+    def of_finer(self, fineness):
+        """The same where products with X are rounded less: what has no scale has no rounding."""
+        of_columns = np.arange(len(self.w)) < self.n_features * self.n_outputs
+        return self._replace(scale=np.where(of_columns, fineness, 1.0) * self.scale)
 
 
 class Point(NamedTuple):
@@ -194,7 +199,7 @@ class Draw:
     made in float64 already (InFloat64), or if Columns cannot be gathered where the rows are.
     """
 
-    what: Sample | Witnesses | Batch | RowSpace | Columns | InFloat64 | Unrounded
+    what: Sample | Witnesses | Batch | RowSpace | Columns | InFloat64 | Finer | Unrounded
 
 
 @dataclass(frozen=True)
