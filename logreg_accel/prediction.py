@@ -76,7 +76,7 @@ class Predictor:
             return in_namespace_of(X, backend.xp.asarray(self.classes_)[codes])
         return looked_up(self.classes_, backend.to_host(codes), self.n_threads)
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None) -> float:
         """Return the accuracy of `predict` on X: the share of the rows, by weight, whose label is predicted.
 
         Parameters
@@ -84,6 +84,8 @@ class Predictor:
         X : array, frame, table or sparse matrix (n_samples, n_features), or a source with labels
         y : (n_samples,) labels; None for a source
         sample_weight : (n_samples,) or None
+        offset : (n_samples,), (n_samples, n_classes) or None
+            As in `decision_function`.
 
         Returns
         -------
@@ -97,8 +99,9 @@ class Predictor:
         from sklearn.metrics import accuracy_score
 
         if isinstance(X, Source):
+            _refuse_offset(offset)
             return self._accuracy(X)
-        backend, codes = self._codes(X)
+        backend, codes = self._codes(X, offset)
         labels = looked_up(self.classes_, backend.to_host(codes), self.n_threads)
         return float(accuracy_score(as_labels(y), labels, sample_weight=as_weights(sample_weight, len(y))))
 
@@ -163,8 +166,7 @@ class Predictor:
     def _each(self, source, method, **options):
         """The results of a method for every chunk of a source."""
         check_is_fitted(self)
-        if options.get("offset") is not None:
-            raise TypeError("`offset` is given together with a source, which takes none; expected None.")
+        _refuse_offset(options.get("offset"))
         return (method(self._like_fitted(piece), **options) for piece in source.pieces(labelled=False))
 
     def _like_fitted(self, piece):
@@ -254,6 +256,11 @@ class Predictor:
         if offset is not None:
             margins = margins + backend.xp.asarray(offset, dtype=margins.dtype)
         return backend, margins if margins.shape[1] > 1 else margins[:, 0]
+
+
+def _refuse_offset(offset):
+    if offset is not None:
+        raise TypeError("`offset` is given together with a source, which takes none; expected None.")
 
 
 def prior_shift(model, prior):

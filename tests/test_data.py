@@ -347,6 +347,18 @@ def test_a_pandas_frame_with_some_sparse_columns_becomes_dense():
     X = np.eye(6, 3)
     frame = pd.DataFrame(X, columns=["a", "b", "c"]).astype({"a": "Sparse[float64]", "c": "Sparse[int64, 0]"})
     np.testing.assert_array_equal(as_array(frame), X)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    for left_out in (np.nan, 1.0):  # NaN is what pandas leaves out unless told otherwise
+        found = as_array(frame.astype(pd.SparseDtype("float64", left_out)))
+        np.testing.assert_array_equal(found, X)
+
+
+def test_a_sparse_matrix_of_float16_is_read_as_float32():
+    A = scipy.sparse.csr_array(np.where(abs(X) > 0.5, X, 0.0).astype(np.float32))
+    A.data = A.data.astype(np.float16)
+    clf, expected = LogisticRegression().fit(A, Y), LogisticRegression().fit(A.astype(np.float32), Y)
+    np.testing.assert_array_equal(clf.coef_, expected.coef_)
+    np.testing.assert_array_equal(clf.predict_proba(A), expected.predict_proba(A.astype(np.float32)))
 
 
 def test_columns_of_one_name_are_told():

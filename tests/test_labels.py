@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from logreg_accel import LogisticRegression, scan
 from logreg_accel.data import as_labelled, as_labels, encoded
 from logreg_accel.data.labels import encode_labels
 
@@ -135,3 +136,54 @@ def test_labels_of_several_types_are_named():
         encode_labels(y)
     y = np.array(["a", np.str_("b"), "a", "b"], dtype=object)
     assert encode_labels(y)[0].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("rows", [40, 400])
+@pytest.mark.parametrize("kind", ["object", "U", "list", "str", "arrow"])
+def test_names_of_missing_values_are_labels_like_any_text(kind, rows):
+    """Namibia's code is NA; a label is missing only where its value is."""
+    y = np.array(["nan", "NaT", "<NA>", "None"], dtype=object)[np.arange(rows) % 4]
+    made = {"object": np.array, "U": lambda y: np.array(y, dtype=str), "list": list}
+    labels = made[kind](y.tolist()) if kind in made else _labels_of(kind, y.tolist())
+    classes, codes, _ = encoded(labels)
+    assert classes.tolist() == ["<NA>", "NaT", "None", "nan"]
+    assert classes[codes].tolist() == y.tolist()
+
+
+def test_names_of_missing_values_are_labels_of_a_source():
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = np.array(["nan", "NA"], dtype=object)[np.arange(60) % 2]
+    source = scan(lambda: iter([(X[:30], y[:30]), (X[30:], y[30:])]))
+    assert LogisticRegression().fit(source).classes_.tolist() == ["NA", "nan"]
+    y[7] = None
+    with pytest.raises(ValueError, match="no label.*row 7"):
+        LogisticRegression().fit(source)
+
+
+@pytest.mark.parametrize("strange", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("labels", [(0.0,), (0.0, 1.0), (0.0, 1.0, 2.0)])
+def test_infinity_is_no_class(labels, strange):
+    y = np.tile([*labels, strange], 9)
+    with pytest.raises(ValueError, match=f"NaN or infinity, first in row {len(labels)}"):
+        encoded(y)
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "us", "ns"])
+def test_class_weights_of_dates_are_used(unit):
+    X = np.random.default_rng(0).normal(size=(90, 2))
+    codes = np.arange(90) % 3
+    days = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], dtype=f"M8[{unit}]")
+    expected = LogisticRegression(class_weight={1: 5.0}).fit(X, codes)
+    found = LogisticRegression(class_weight={days[1]: 5.0}).fit(X, days[codes])
+    np.testing.assert_array_equal(found.coef_, expected.coef_)
+    assert (found.classes_ == days).all()
+
+
+def test_class_weights_may_name_classes_that_the_rows_lack():
+    """As the rows of a split may; but where a class has no weight, a name that is unknown is misspelt."""
+    X, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    more = LogisticRegression(class_weight={0: 1.0, 1: 2.0, 2: 3.0}).fit(X, y)
+    just = LogisticRegression(class_weight={0: 1.0, 1: 2.0}).fit(X, y)
+    np.testing.assert_array_equal(more.coef_, just.coef_)
+    with pytest.raises(ValueError, match=r"`class_weight` has labels that are not in `y`: \['1'\]"):
+        LogisticRegression(class_weight={0: 1.0, "1": 2.0}).fit(X, y)

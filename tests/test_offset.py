@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse
+import sklearn
 from inference_problems import fitted
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import KFold, cross_val_score
 
 from conftest import BACKENDS
 from logreg_accel import LogisticRegression, Objective, inference
@@ -165,6 +167,22 @@ def test_predictions_take_it():
     np.testing.assert_allclose(
         clf.predict_proba(X, offset=offset)[:, 1], 1 / (1 + np.exp(-z - offset)), rtol=1e-9
     )
+
+
+def test_scores_take_it_and_searches_pass_it_on():
+    rng = np.random.default_rng(0)
+    X, offset = rng.normal(size=(200, 2)), 3 * rng.normal(size=200)
+    y = (X[:, 0] + offset + rng.logistic(size=200) > 0).astype(int)
+    model = LogisticRegression().fit(X, y, offset=offset)
+    assert model.score(X, y, offset=offset) == (model.predict(X, offset=offset) == y).mean()
+    assert model.score(X, y, offset=offset) > model.score(X, y)
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = LogisticRegression().set_fit_request(offset=True).set_score_request(offset=True)
+        found = cross_val_score(routed, X, y, cv=KFold(2), params={"offset": offset})
+    halves = np.split(np.arange(200), 2)
+    for score, (test, train) in zip(found, (halves, halves[::-1]), strict=True):
+        fold = LogisticRegression().fit(X[train], y[train], offset=offset[train])
+        assert score == fold.score(X[test], y[test], offset=offset[test])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 
 from .compressed import CompressedRows
 from .matrix import Matrix
-from .sparse import as_csr
+from .sparse import as_csr, without_sparse_columns
 from .stored import is_on_device
 
 
@@ -41,9 +41,7 @@ def as_array(X, name="X"):
     if type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind in "fiub":
         return X  # unchanged; for few rows, checking for other types takes longer than a pass
     X = to_table(X)
-    if hasattr(X, "sparse") and hasattr(X.sparse, "to_coo"):  # a pandas frame of sparse columns alone
-        X = X.sparse.to_coo()
-    X = _with_dense_columns(X)
+    X = without_sparse_columns(X)
     if hasattr(X, "tocsr"):
         return _sparse_on_device(X, name) if is_on_device(X) else as_csr(X, name)
     refuse_masked(X, name)
@@ -225,15 +223,6 @@ def _from_dictionary(series):
 def refuse_masked(array, name):
     if np.ma.is_masked(array):
         raise ValueError(f"`{name}` is a masked array with masked entries; fill or drop them first.")
-
-
-def _with_dense_columns(X):
-    """Make the sparse columns of a pandas frame dense, if it has other columns; else return X unchanged."""
-    kinds = getattr(X, "dtypes", None)
-    if not hasattr(kinds, "items"):
-        return X
-    sparse = {name: kind.subtype for name, kind in kinds.items() if type(kind).__name__ == "SparseDtype"}
-    return X.astype(sparse) if sparse else X
 
 
 def _as_frame(X, name="X"):

@@ -6,6 +6,7 @@ from . import repeated
 from .convert import is_numpy_like, refuse_masked, to_host
 from .stored import looks_at
 
+_MISSING = {"None", "<NA>", "nan", "NaT"}  # what objects without a value look like
 _MOST_IN_TABLE = 1 << 16
 _MOST = 1 << 62  # a float beyond this may not fit into int64
 
@@ -71,28 +72,16 @@ def encode_labels(y):
     y = to_host(y)
     from sklearn.utils.multiclass import check_classification_targets
 
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        row = int(np.flatnonzero(~np.isfinite(y))[0])
-        raise ValueError(f"Input `y` contains NaN or infinity, first in row {row}. Drop those rows.")
-    if y.dtype.kind in "mM" and np.isnat(y).any():
+    missing = missing_labels(y)
+    if missing.any():
+        what = {"f": "NaN or infinity", "O": "a missing label (None or NaN)"}.get(y.dtype.kind, "NaT")
+        raise ValueError(f"Input `y` contains {what}, first in row {int(missing.argmax())}. Drop those rows.")
+    if y.dtype.kind == "O" and len({isinstance(label, str) for label in y.tolist()}) > 1:
+        kinds = ", ".join(sorted({type(label).__name__ for label in y.tolist()}))
         raise ValueError(
-            f"Input `y` contains NaT, first in row {int(np.flatnonzero(np.isnat(y))[0])}. Drop those rows."
+            f"Unknown label type: `y` has labels of types {kinds}, which have no common order; convert "
+            "all of them to text, such as by list(map(str, y))."
         )
-    if y.dtype.kind == "O":
-        missing = [
-            row for row, label in enumerate(y.tolist()) if label is None or str(label) in repeated.MISSING
-        ]
-        if missing:
-            raise ValueError(
-                f"Input `y` contains a missing label (None or NaN), first in row {missing[0]}. "
-                "Drop those rows."
-            )
-        if len({isinstance(label, str) for label in y.tolist()}) > 1:
-            kinds = ", ".join(sorted({type(label).__name__ for label in y.tolist()}))
-            raise ValueError(
-                f"Unknown label type: `y` has labels of types {kinds}, which have no common order; convert "
-                "all of them to text, such as by list(map(str, y))."
-            )
     check_classification_targets(y)
     classes, codes = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -100,6 +89,18 @@ def encode_labels(y):
             f"`y` has only one class, {classes.tolist()[0]!r}; at least two are needed to fit a classifier."
         )
     return classes, codes.astype(np.min_scalar_type(len(classes) - 1)), None
+
+
+def missing_labels(y):
+    """Which entries of an array are no labels, as bools: None, NaN, infinity, NaT, NA, but not such texts."""
+    if y.dtype.kind == "f":
+        return ~np.isfinite(y)
+    if y.dtype.kind in "mM":
+        return np.isnat(y)
+    if y.dtype.kind != "O":
+        return np.zeros(len(y), dtype=bool)
+    no_text = ((label, isinstance(label, str)) for label in y.tolist())
+    return np.array([not text and str(label) in _MISSING for label, text in no_text], dtype=bool)
 
 
 def _there(y):
@@ -140,7 +141,7 @@ def _whole_numbers(y):
     if (found := _close_together(y)) is not None:
         return found
     classes, codes = np.unique(y, return_inverse=True)
-    if not 2 < len(classes) <= len(y) // 2:
+    if not (2 < len(classes) <= len(y) // 2 and np.isfinite(classes[[0, -1]]).all()):
         return None
     return to_host(classes), codes.astype(np.min_scalar_type(len(classes) - 1)), None
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .labels import missing_labels
+
 _MOST = 1 << 16
 _KINDS = {"i": "numbers", "u": "numbers", "f": "numbers", "b": "truth values", "m": "times", "M": "times"}
 
@@ -107,14 +109,7 @@ class LabelBook:
 
 
 def _refuse_missing(y, piece):
-    if y.dtype.kind == "f":
-        missing = ~np.isfinite(y)
-    elif y.dtype.kind in "mM":
-        missing = np.isnat(y)
-    elif y.dtype.kind == "O":
-        missing = np.array([v is None or str(v) in ("<NA>", "nan", "NaT") for v in y.tolist()], dtype=bool)
-    else:
-        return
+    missing = missing_labels(y)
     if missing.any():
         raise ValueError(
             f"{piece.where!r} has no label (NaN or null) in row {piece.start + int(missing.argmax())}. "

@@ -13,7 +13,6 @@ import numpy as np
 
 from .stored import is_on_device
 
-MISSING = {"<NA>", "nan", "NaT"}  # as strings
 _SCANS = 6  # scans of all labels beyond which hashing them takes less time
 _FROM = 64  # labels: with fewer, any method is fast
 _LOOKED_AT = 1000  # labels of a sample, which usually has all classes
@@ -147,8 +146,8 @@ def _all(values):
 
 
 def _are_classes(values, n_rows):
-    """Whether there are at least two distinct values, which repeat, and none of them means "missing"."""
-    return 1 < len(values) <= n_rows // 2 and not MISSING.intersection(values)
+    """Whether there are at least two distinct values, which repeat."""
+    return 1 < len(values) <= n_rows // 2
 
 
 def _kind(classes):

@@ -27,6 +27,8 @@ def as_csr(X, name="X"):
         )
     if X.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: `{name}` has dtype {X.dtype}.")
+    if X.dtype == np.float16:  # which SciPy stores, but hardly computes with
+        X = X.astype(np.float32)
     X = check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False, input_name=name)
     X = scipy.sparse.csr_array(X)
     X.check_format(full_check=True)  # compiled loops trust the indices
@@ -37,6 +39,22 @@ def as_csr(X, name="X"):
         X.sum_duplicates()
     X.checked = True  # an attribute of this package, not of SciPy
     return X
+
+
+def without_sparse_columns(X):
+    """A pandas frame as a sparse matrix if all of its columns leave out zeros, else with dense columns.
+
+    Anything else is returned unchanged.
+    """
+    kinds = getattr(X, "dtypes", None)
+    if not hasattr(kinds, "items"):
+        return X
+    sparse = {name: kind for name, kind in kinds.items() if type(kind).__name__ == "SparseDtype"}
+    if not sparse:
+        return X
+    if len(sparse) == len(kinds) and all(kind.fill_value == 0 for kind in sparse.values()):
+        return X.sparse.to_coo()
+    return X.astype({name: kind.subtype for name, kind in sparse.items()})
 
 
 def conversion(given, X):

@@ -185,13 +185,19 @@ def factors_of(class_weight, classes, totals):
     if isinstance(class_weight, str) and class_weight == "balanced":
         per_class = totals.sum() / (len(classes) * np.where(totals > 0, totals, 1))
     elif isinstance(class_weight, dict):
-        unknown = [label for label in class_weight if label not in classes]
-        if unknown:
+        places = {label: np.flatnonzero(classes == label) for label in class_weight}
+        unknown = [label for label, found in places.items() if not len(found)]
+        # Some rows, such as those of a split, may lack a rare class; only where a class of theirs has no
+        # weight is a label probably misspelt. scikit-learn has the same rule.
+        if unknown and len(class_weight) - len(unknown) < len(classes):
             raise ValueError(
                 f"`class_weight` has labels that are not in `y`: {unknown}; the classes are "
                 f"{classes.tolist()}."
             )
-        given = [class_weight.get(label, 1.0) for label in classes.tolist()]
+        given = [1.0] * len(classes)
+        for label, found in places.items():
+            for place in found:
+                given[place] = class_weight[label]
         numeric = all(isinstance(weight, numbers.Real) for weight in given)
         per_class = np.array(given if numeric else np.nan, dtype=np.float64)
         if not (np.isfinite(per_class).all() and (per_class >= 0).all()):
