@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from logreg_accel import LogisticRegression, scan
+from logreg_accel import LogisticRegression, fit_many, scan
 from logreg_accel.data import as_labelled, as_labels, encoded
 from logreg_accel.data.labels import encode_labels
 
@@ -177,6 +177,27 @@ def test_class_weights_of_dates_are_used(unit):
     found = LogisticRegression(class_weight={days[1]: 5.0}).fit(X, days[codes])
     np.testing.assert_array_equal(found.coef_, expected.coef_)
     assert (found.classes_ == days).all()
+
+
+@pytest.mark.parametrize("unit", ["D", "us", "ns"])
+def test_dates_are_labels_of_sources_of_many_models_and_of_no_document(unit):
+    """Python has no dates in nanoseconds: NumPy makes integers of them."""
+    X = np.random.default_rng(0).normal(size=(90, 2))
+    codes = np.arange(90) % 3
+    days = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], dtype=f"M8[{unit}]")
+    y, expected = days[codes], LogisticRegression(class_weight={1: 5.0}).fit(X, codes)
+    for given in (None, days):
+        source = scan(lambda: iter([(X[:40], y[:40]), (X[40:], y[40:])]), classes=given)
+        found = LogisticRegression(class_weight={days[1]: 5.0}).fit(source)
+        assert (found.classes_ == days).all() and (found.predict(X) == days[expected.predict(X)]).all()
+    targets = np.column_stack([y, y])
+    targets[:7, 1] = np.datetime64("NaT")
+    first, second = fit_many(X, targets, class_weight={days[1]: 5.0})
+    np.testing.assert_allclose(first.coef_, expected.coef_, rtol=1e-4)
+    assert second.coef_.tolist() != first.coef_.tolist() and (second.classes_ == days).all()
+    np.testing.assert_allclose(first.fit(X, y).coef_, expected.coef_, rtol=1e-4)
+    with pytest.raises(ValueError, match="dtype datetime64.*Encode the labels"):
+        first.to_dict()
 
 
 def test_class_weights_may_name_classes_that_the_rows_lack():

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..backends.passes import LossGradient, RowVector
 from ..data.checked import Pattern, pieces_of
+from ..data.labels import values_of
 from ..data.learning import LabelBook, Totals
 from ..rows import cache, masses
 from ..rows.decode import Decoder, anonymous, kind_of
@@ -129,7 +130,7 @@ class Shelf:
         for i in blocks:
             known.update(repr(self.store.layouts[i]).encode() + self.store.sums[i].tobytes())
         codes, rows = (
-            np.array([of[label] for label in labels.tolist()], dtype=int) for of in (book.codes, book.rows)
+            np.array([of[label] for label in values_of(labels)], dtype=int) for of in (book.codes, book.rows)
         )
         totals = tuple(values[codes] for values in decoder.totals.in_order_of_coming())
         kind = self.store.kind if len(blocks) else None

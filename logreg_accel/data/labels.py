@@ -91,6 +91,12 @@ def encode_labels(y):
     return classes, codes.astype(np.min_scalar_type(len(classes) - 1)), None
 
 
+def values_of(labels):
+    """Labels as values to look up: of times in nanoseconds, which Python has not, NumPy's values."""
+    values = labels.tolist()
+    return list(labels) if labels.dtype.kind in "mM" and values and isinstance(values[0], int) else values
+
+
 def missing_labels(y):
     """Which entries of an array are no labels, as bools: None, NaN, infinity, NaT, NA, but not such texts."""
     if y.dtype.kind == "f":

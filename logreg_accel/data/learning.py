@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .labels import missing_labels
+from .labels import missing_labels, values_of
 
 _MOST = 1 << 16
 _KINDS = {"i": "numbers", "u": "numbers", "f": "numbers", "b": "truth values", "m": "times", "M": "times"}
@@ -53,9 +53,8 @@ class LabelBook:
             )
         unique, inverse = np.unique(y, return_inverse=True)
         self.found.append(unique)
-        return np.array([self._code(label, y, piece, rows) for label in unique.tolist()], dtype=np.uint16)[
-            inverse
-        ]
+        codes = [self._code(label, y, piece, rows) for label in values_of(unique)]
+        return np.array(codes, dtype=np.uint16)[inverse]
 
     def _code(self, label, y, piece, rows):
         code = self.codes.get(label)
@@ -63,7 +62,7 @@ class LabelBook:
             return code
         row = int(np.flatnonzero(y == label)[0])
         row = self.rows[label] = piece.start + row if rows is None else int(rows[row])
-        known = self.given.tolist() if self.given is not None else list(self.codes)
+        known = values_of(self.given) if self.given is not None else list(self.codes)
         if (self.given is not None and label not in known) or (
             self.given is None and self.settled is not None
         ):
@@ -100,9 +99,9 @@ class LabelBook:
                 "classifier."
             )
         if self.given is not None and len(classes) < len(self.given):
-            absent = [label for label in self.given.tolist() if label not in self.codes]
+            absent = [label for label in values_of(self.given) if label not in self.codes]
             raise ValueError(f"no row has the labels {absent[:5]} of `classes`; leave them out.")
-        order = [self.codes[label] for label in classes.tolist()]
+        order = [self.codes[label] for label in values_of(classes)]
         places = np.empty(len(order), dtype=np.min_scalar_type(len(order) - 1))
         places[order] = np.arange(len(order))
         return classes, places

@@ -71,7 +71,7 @@ def plain_labels(classes):
     labels = classes.tolist()
     for label in labels:
         number = isinstance(label, int | float) and math.isfinite(label)
-        if not (isinstance(label, str) or number):
+        if classes.dtype.kind in "mM" or not (isinstance(label, str) or number):
             raise ValueError(
                 f"`classes_` has {label!r} of dtype {classes.dtype}; expected text, numbers or booleans. "
                 "Encode the labels before `fit`."

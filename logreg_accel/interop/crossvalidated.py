@@ -6,6 +6,7 @@ import numpy as np
 import sklearn.linear_model
 from sklearn.utils.class_weight import compute_class_weight
 
+from ..data.labels import values_of
 from ..many.cv import LogisticRegressionCV
 from . import hooks
 from .replacing import in_place_of
@@ -79,7 +80,7 @@ def _fitted(model, X, y, sample_weight, backend):
     if isinstance(class_weight, str):  # scikit-learn balances by all rows, not by those of each split
         classes, s = np.unique(y), {} if sample_weight is None else {"sample_weight": sample_weight}
         weights = compute_class_weight(class_weight, classes=classes, y=y, **s)
-        class_weight = dict(zip(classes.tolist(), weights.tolist(), strict=True))
+        class_weight = dict(zip(values_of(classes), weights.tolist(), strict=True))
     return LogisticRegressionCV(
         Cs=model.Cs,
         l1_ratios=model.l1_ratios,

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import driver
+from ..data.labels import values_of
 from ..estimator import LogisticRegression
 from ..interop.hooks import FRAMES
 from ..parameters import check_parameters
@@ -87,7 +88,7 @@ def fitted_models(template, shared, specs, callback=None):
 def fitted_model(template, shared, spec, fitted):
     """A LogisticRegression as if it had been fitted alone."""
     factors = spec.model.class_weight
-    weights = None if factors is None else dict(zip(shared.classes.tolist(), factors, strict=True))
+    weights = None if factors is None else dict(zip(values_of(shared.classes), factors, strict=True))
     parameters = {**template.get_params(), "C": spec.C, "l1_ratio": spec.l1_ratio}
     model = LogisticRegression(**{**parameters, "class_weight": weights, "callback": None})
     with_columns_of(model, template)

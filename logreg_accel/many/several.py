@@ -123,7 +123,7 @@ def _known(Y):
     """Which labels are not missing."""
     if Y.dtype.kind == "O":
         return np.array([not (v is None or _is_na(v) or v != v) for v in Y.ravel()]).reshape(Y.shape)
-    known = ~np.isnan(Y) if Y.dtype.kind == "f" else np.ones(Y.shape, dtype=bool)
+    known = ~np.isnan(Y) if Y.dtype.kind in "fmM" else np.ones(Y.shape, dtype=bool)
     if Y.dtype.kind in "if" and (Y == -1).any():
         others = Y[known & (Y != -1)]
         if len(others) and others.min() < others.max():  # -1 and 1 are ordinary labels
