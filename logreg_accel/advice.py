@@ -13,16 +13,7 @@ def warn(model, fitted, stacklevel):
     """Give a ConvergenceWarning if the fit ended above `tol`: the solver, tol, reads, and what to try."""
     solution, solver = fitted.solution, fitted.solver
     if solution.status == driver.SEPARABLE:
-        none = not np.isfinite(model.C)
-        why, penalty = ("C is inf", "a finite C") if none else ("some have no penalty", "a penalty for all")
-        firth = " or `firth`" if len(model.classes_) == 2 else ""  # which has no model of several classes
-        warnings.warn(
-            f"The classes are separable and {why}: the loss has no minimum and falls as the weights of "
-            f"{_separating(model, solution)} grow; the weights returned are those where the solver stopped. "
-            f"Use {penalty}{firth}, or leave these columns out.",
-            ConvergenceWarning,
-            stacklevel=stacklevel + 1,
-        )
+        warn_separable(model, [solution], 1, len(model.classes_), stacklevel + 1)
         return
     floor = max(model.tol, driver.HIGH_FLOOR)
     high_floor = solution.status == ask.NOISE_FLOOR and not solution.bound <= floor
@@ -37,19 +28,37 @@ def warn(model, fitted, stacklevel):
         )
 
 
+def warn_separable(model, separable, n_models, n_classes, stacklevel):
+    """Give a ConvergenceWarning about the Solutions of separable classes, out of those of so many models."""
+    everywhere = not np.isfinite(model.C) or model.penalty_factor is None
+    why, penalty = ("C is inf", "a finite C") if everywhere else ("some have no penalty", "a penalty for all")
+    which = (
+        "The classes are" if n_models == 1 else f"The classes of {len(separable)} of {n_models} models are"
+    )
+    firth = " or `firth`" if n_classes == 2 else ""  # which has no model of several classes
+    warnings.warn(
+        f"{which} separable and {why}: the loss has no minimum and falls as the weights of "
+        f"{_separating(model, separable)} grow; the weights returned are those where the solver stopped. "
+        f"Use {penalty}{firth}, or leave these columns out.",
+        ConvergenceWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
 def separating(model, solution):
     """The columns that separate classes, (n_features,) of bool; None if they are not known."""
     if solution.separating is None:  # also if a budget ended the search for them
         return None
-    return solution.separating.reshape(-1, model.coef_.shape[0])[: model.coef_.shape[1]].any(axis=1)
+    n = model.n_features_in_
+    return solution.separating.reshape(n + bool(model.fit_intercept), -1)[:n].any(axis=1)
 
 
-def _separating(model, solution, most=10):
+def _separating(model, solutions, most=10):
     """The columns that separate classes, as words for a message: by name where they have one."""
-    found = separating(model, solution)
-    if found is None:
+    found = [one for solution in solutions if (one := separating(model, solution)) is not None]
+    if not found:
         return "some columns"
-    numbers = np.flatnonzero(found)
+    numbers = np.flatnonzero(np.any(found, axis=0))
     names = getattr(model, "feature_names_in_", None)
     words = [f"column {j}" if names is None else repr(str(names[j])) for j in numbers[:most]]
     more = f" and {len(numbers) - most} more" if len(numbers) > most else ""

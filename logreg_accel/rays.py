@@ -11,60 +11,56 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
-from .backends.passes import Margins
+from . import clock, leads
 from .objective import Objective
 from .rounding import one_by_one
 from .separation import sparsest
 from .solvers import questions as ask
 from .solvers.nearly_singular import LOOKED_AT_UP_TO
 
-LEAD = 40.0
-"""Lead of a typical row that is separated: its loss is then less than a rounding error."""
-
 SIZE_UP_TO = 120  # number of weights up to which it is looked for
 _EACH = 4  # constraints added at a time for each weight
 _ROUNDS = 6
 _AT_ONCE = 10  # worth of the least lead beside the sum of all
-_LONGEST, _NO_LOSS = 8, 1e-14  # multiples of a step that are tried, and a loss per row that does not count
 _LEAST = 1e-3  # a smaller largest lead, by weights of 1 in scaled columns, is rounding
 _SEVERAL, _LITTLE = 30, 1e-7  # roundings of F; a relative rounding of F that is not worth a read
 _NOTHING = 1e-9  # a gain of all rows that is rounding
-_VIOLATED, _MOVED = 1e-7, 1e-6  # shares of the largest lead: what a programme may violate, and what counts
+_VIOLATED = 1e-7  # share of the largest lead that a programme may violate
 _COUNTS = 1e-3  # share of the largest component above which a weight belongs to a direction
 _CURVED = 1e-11  # a curvature above this, for a unit diagonal, is no rounding
 
 
-def find(objective, point, free, apart):
+def find(objective, point, free, apart, ends=np.inf):
     """Look for a direction that separates rows; return it, or None, and the reads that it took.
 
     Parameters
     ----------
-    objective : Objective of rows in host memory
+    objective : Objective
     point : Point of the rows that are left, with margins, by which the first constraints are chosen
     free : (size,) of bool, the weights without a penalty
-    apart : (n_rows, outputs) of bool, the classes that need not be looked at
+    apart : row vector (n_rows, outputs) of bool, the classes that need not be looked at
+    ends : float
+        The clock after which no read begins.
     """
     rows, at, reads = objective.rows, objective.at, 0
     free, scale = _compared(free, at.n_outputs), 1 / _scale(objective)
     gain = -point.gradient[free] * scale[free]  # a positive sum of all leads
-    known, chosen = _of_weight(objective, _lead(objective, rows.to_host(point.margins))), []
-    ahead = np.where(apart, np.inf, known)
+    ahead, chosen = leads.of_margins(objective, point.margins), np.zeros(0, dtype=int)
     relative = max(_NOTHING, _SEVERAL * point.rounding / point.value)
     for _ in range(_ROUNDS):
-        few = min(_EACH * len(gain), ahead.size - 1)
-        chosen = np.union1d(chosen, np.argpartition(ahead, few, axis=None)[:few]).astype(int)
-        chosen = chosen[np.isfinite(ahead.ravel()[chosen])]
+        chosen = np.union1d(chosen, leads.least(rows, ahead, apart, _EACH * len(gain)))
         limits = -_changes(objective, chosen)[:, free] * scale[free]
-        if not _most(gain, limits, relative).any():
+        if not _most(gain, limits, relative).any() or clock.is_over(ends):
             break
         # As a further variable, the least lead: if all rows can be separated at once, they are.
         limits = np.append(limits, np.ones((len(chosen), 1)), axis=1)
         solved = _most(np.append(gain, _AT_ONCE * abs(gain).sum()), limits, relative)
         along = np.zeros(at.size)
         along[free] = solved[:-1] * scale[free]
-        ahead = np.where(apart, np.inf, lead(objective, along))
-        reads, most = reads + reads_of_lead(objective), ahead[ahead < np.inf].max(initial=0.0)
-        if most > _LEAST and ahead.min() >= -_VIOLATED * most:
+        ahead = leads.of_step(objective, along)
+        reads += leads.reads_of_step(objective)
+        least, most = leads.extremes(rows, ahead, apart)
+        if most > _LEAST and least >= -_VIOLATED * most:
             return along, reads
     return None, reads
 
@@ -74,50 +70,6 @@ def _most(gain, limits, relative):
     found = scipy.optimize.linprog(-gain, A_ub=limits, b_ub=np.zeros(len(limits)), bounds=(-1, 1))
     there = found.success and -found.fun > relative * abs(gain).sum()
     return found.x if there else np.zeros(len(gain))
-
-
-def lead(objective, step):
-    """By how much a step increases the lead of each row's own class over each other class, (m, k).
-
-    It is inf for rows without weight, which a step may move as it likes.
-    """
-    rows, at = objective.rows, objective.at
-    steps = (step,) if rows.offset_scale is None else (step, np.zeros(at.size))
-    leads = [_lead(objective, rows.to_host(rows.sum(Margins(at.columns(w))))) for w in steps]
-    change = leads[0] if len(leads) == 1 else leads[0] - np.where(leads[1] < np.inf, leads[1], 0)
-    return _of_weight(objective, change)
-
-
-def reads_of_lead(objective):
-    """The reads that `lead` takes."""
-    return 1 + (objective.rows.offset_scale is not None)
-
-
-def moved(ahead):
-    """Where a direction raises the lead of a row over a class by more than rounding."""
-    return ahead > _MOVED * ahead[ahead < np.inf].max(initial=0.0)
-
-
-def long_enough(lead, moves, others):
-    """The multiple of a step after which what it moves has next to no loss, unless others move, too."""
-    m, finite = len(lead), lead < np.inf
-    moved, rest = (lead[which & finite].astype(np.float64) for which in (moves, others))
-    times = 10.0 ** np.arange(_LONGEST)
-    with np.errstate(over="ignore"):
-        left = [np.exp(-t * moved).sum() / m + (t * rest) @ (t * rest) / (8 * m) for t in times]
-    enough = np.flatnonzero(np.array(left) <= _NO_LOSS)
-    return times[enough[0] if len(enough) else np.argmin(left)]
-
-
-def beside(far, ahead, apart, step, lead):
-    """Large weights and a step together, and the leads that they give.
-
-    The step may lower leads `apart` that the weights gave, of which it took no notice. So the weights are
-    lengthened as far as that takes, but no more: margins have the rounding of the largest terms.
-    """
-    falls = apart & (lead < 0) & (ahead > 0)
-    longer = ((np.minimum(ahead, LEAD) - lead)[falls] / ahead[falls]).max(initial=1.0)
-    return longer * far + step, longer * ahead + lead
 
 
 def rounded(objective, w, most):
@@ -195,16 +147,6 @@ def _scale(objective):
     return np.where(scale > 0, scale, 1)
 
 
-def _lead(objective, Z):
-    return objective.loss.lead(Z, objective.rows.labels()).astype(np.float64)
-
-
-def _of_weight(objective, ahead):
-    """Leads, inf where rows have no weight."""
-    s = objective.rows.weights()
-    return ahead if s is None else np.where(s[:, None] > 0, ahead, np.inf)
-
-
 def _changes(objective, chosen):
     """The change of the chosen leads by each weight, (len(chosen), size)."""
     rows, at, k = objective.rows, objective.at, objective.loss.n_outputs
@@ -212,7 +154,7 @@ def _changes(objective, chosen):
     blocks = rows._take(numbers, np.ones(len(numbers)))
     X = np.vstack([block.X.astype(np.dtype(np.float64)) @ np.eye(rows.n_features) for block in blocks])[which]
     X = np.append(X, np.ones((len(X), 1)), axis=1)[:, : at.size // k]
-    y = rows.labels()[chosen // k]
+    y = np.concatenate([block.y for block in blocks])[which]
     if k == 1:
         return np.where(y > 0, 1.0, -1.0)[:, None] * X
     change, each = np.zeros((len(chosen), X.shape[1], k)), np.arange(len(chosen))

@@ -57,9 +57,10 @@ ROOMS = {
     "certificate": set("duality history metric repair separation solvers systems witnesses".split()),
     "driver": {"box", "certificate", "clock", "history", "rounding", "separation", "session", "solvers"},
     "rounding": {"history", "metric", "solvers"},
-    "rays": {"backends", "objective", "rounding", "separation", "solvers"},
-    "one_sided": set("backends clock driver history objective penalty rays rows".split())
-    | {"separation", "session", "solvers"},
+    "leads": {"backends"},
+    "rays": {"clock", "leads", "objective", "rounding", "separation", "solvers"},
+    "apart": set("backends clock leads objective penalty rays rows separation".split()),
+    "one_sided": set("apart clock driver history leads rays session solvers".split()),
     "session": {"backends", "clock", "solvers"},
     "small": {"backends", "clock", "coordinates", "driver", "history", "metric", "session", "solvers"},
     "checkpoint": {"backends"},
@@ -69,9 +70,9 @@ ROOMS = {
     | set("objective one_sided penalty small solvers streaming".split()),
     "interop": {"data", "driver", "estimator", "many"},
     "many": set(
-        "backends clock data driver estimator fitting interop losses objective options parameters".split()
+        "advice backends clock data driver estimator fitting interop losses objective options".split()
     )
-    | set("cluster margins penalty prediction report rows session solvers streaming".split()),
+    | set("cluster margins parameters penalty prediction report rows session solvers streaming".split()),
     "margins": {"backends", "data"},
     "prediction": {"backends", "data", "interop", "losses", "margins"},
     "table": {"data"},

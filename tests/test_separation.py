@@ -10,7 +10,7 @@ from family.problems import Problem, problem
 from sklearn.exceptions import ConvergenceWarning
 
 from conftest import CPU_BACKENDS, evaluate
-from logreg_accel import LogisticRegression, Objective, one_sided, rays, scan
+from logreg_accel import LogisticRegression, Objective, leads, one_sided, rays, scan
 from logreg_accel.certificate import Certificate
 from logreg_accel.solvers.questions import HessianVector
 
@@ -176,9 +176,9 @@ def test_what_was_separated_stays_so_beside_combinations_that_are_found_later(we
 def test_a_step_beside_large_weights_lowers_no_lead_that_they_gave_below_what_is_enough():
     weights, ahead = np.array([1.0, 0.0]), np.array([[80.0], [50.0], [0.0]])
     step, lead = np.array([0.0, 1.0]), np.array([[-200.0], [30.0], [-1.0]])
-    far, leads = rays.beside(weights, ahead, ahead > 0, step, lead)
-    np.testing.assert_allclose(far, [3.0, 1.0])
-    np.testing.assert_allclose(leads, [[40.0], [180.0], [-1.0]])
+    times = leads.longer(ahead, ahead > 0, lead)
+    np.testing.assert_allclose(times * weights + step, [3.0, 1.0])
+    np.testing.assert_allclose(times * ahead + lead, [[40.0], [180.0], [-1.0]])
 
 
 @pytest.mark.parametrize("classes", [2, 4])

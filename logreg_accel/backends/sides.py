@@ -36,6 +36,12 @@ class Sides(NamedTuple):
         above, below = others
         return self.below + above, self.above + below
 
+    @property
+    def may_separate(self):
+        """Which columns may separate a class, as far as the rows that were examined tell."""
+        up, down = self.against
+        return ~(up.all(axis=1) & down.all(axis=1))
+
 
 @dataclass(frozen=True, eq=False)
 class ColumnSides(Pass):
@@ -57,7 +63,7 @@ def column_sides(backend, pass_, block):
     """Count rows in growing pieces, so that next to no time is spent if no column separates a class."""
     (m, n), codes = block.X.shape, np.arange(pass_.n_classes)
     found, start, rows = Sides(*np.zeros((2, n, len(codes))), np.zeros(n), 0), 0, _FIRST_ROWS
-    while start < m and _may_separate(found, pass_.which):
+    while start < m and (found.may_separate & pass_.which).any():
         stop = min(start + rows, m)
         of_class = (block.y[start:stop, None] == codes).astype(np.float64)
         if block.sample_weight is not None:
@@ -66,11 +72,6 @@ def column_sides(backend, pass_, block):
         found = ColumnSides.combine([found, Sides(*sides, stop - start)])
         start, rows = stop, min(rows * _GROWTH, max(backend.tile_bytes // block.X.row_bytes, _FIRST_ROWS))
     return found
-
-
-def _may_separate(found, which):
-    up, down = found.against
-    return bool(which.any()) and not (up[which].all() and down[which].all())
 
 
 BODIES = {ColumnSides: column_sides}

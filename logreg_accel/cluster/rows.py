@@ -166,6 +166,7 @@ class ClusterRows(StreamRows):
     """
 
     read_again = 0.0
+    keeps_vectors = False
     gathers = False  # workers send only rows that are drawn
 
     def __init__(self, streamed, backend, centring=None):

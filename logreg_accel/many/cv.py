@@ -184,7 +184,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
                 with_columns_of(self, template)
                 fold = self._fitted(template, shared, strengths, shares, (X, y, sample_weight), params)
                 self._choose(fold, strengths, shares)
-        warn_of(template, fold.fitted, stacklevel=2)
+        warn_of(template, fold.fitted, len(self.classes_), stacklevel=2)
         return self
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None, **params: Any) -> float:

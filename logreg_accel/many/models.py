@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .. import driver
+from .. import advice, driver
 from ..data.labels import values_of
 from ..estimator import LogisticRegression
 from ..interop.hooks import FRAMES
@@ -81,7 +81,7 @@ def fitted_models(template, shared, specs, callback=None):
         fitted_model(template, shared, spec, fitted)
         for spec, fitted in zip(specs, outcome.fitted, strict=True)
     ]
-    warn_of(template, outcome.fitted, stacklevel=3)
+    warn_of(template, outcome.fitted, len(shared.classes), stacklevel=3)
     return models, outcome.n_passes
 
 
@@ -105,8 +105,8 @@ def done(status, suboptimality, tol):
     return near | np.isin(status.astype(str), list(driver.SATISFIED))
 
 
-def warn_of(template, fitted, stacklevel):
-    """One ConvergenceWarning for all models that ended above `tol`."""
+def warn_of(template, fitted, n_classes, stacklevel):
+    """A ConvergenceWarning for all models that ended above `tol`, another for those of separable classes."""
     floor = max(template.tol, driver.HIGH_FLOOR)
     above = [
         one.solution
@@ -114,6 +114,10 @@ def warn_of(template, fitted, stacklevel):
         if one.solution.status not in driver.SATISFIED
         or (one.solution.status == "noise floor" and not one.solution.bound <= floor)
     ]
+    separable = [solution for solution in above if solution.status == driver.SEPARABLE]
+    if separable:
+        advice.warn_separable(template, separable, len(fitted), n_classes, stacklevel + 1 + FRAMES)
+    above = [solution for solution in above if solution.status != driver.SEPARABLE]
     if above:
         statuses = ", ".join(sorted({solution.status for solution in above}))
         worst = max(solution.suboptimality for solution in above)

@@ -5,7 +5,7 @@ import numpy as np
 from ..backends.passes import ColumnSquares, RowSquares
 from ..data import IN_UNITS, finer
 from . import sampling
-from .base import Rows
+from .base import Rows, _closing
 from .masses import Labels, Masses, at, joined
 from .passing import Wanted
 
@@ -52,6 +52,18 @@ class DrawnRows(Rows):
     def _reads_of(self, rows):
         """The cost of gathering some rows, in reads of all rows."""
         return len(rows) / self.n_rows
+
+    # -- numbers of every row --------------------------------------------------------------------------------
+
+    def each(self, function, *vectors):
+        """function(codes, weights or None, *parts) of every block, with its parts of row vectors. No read."""
+        with _closing(self._beside()) as beside:
+            for (y, s), *parts in zip(beside, *(vector.parts for vector in vectors), strict=False):
+                yield function(y, s, *parts)
+
+    def vector(self, parts):
+        """A row vector of the numbers of every block, kept where those of a pass are."""
+        return self._vector([self._held(part) for part in parts])
 
     # -- draws -----------------------------------------------------------------------------------------------
 

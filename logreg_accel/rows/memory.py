@@ -36,7 +36,7 @@ class MemoryRows(DrawnRows):
         The smallest positive sᵢ.
     """
 
-    in_memory = True
+    in_memory = keeps_vectors = True
     counts = None
 
     def __init__(self, blocks, backend, n_classes=2, centring=None, counts=None):

@@ -63,9 +63,10 @@ class StreamRows(DrawnRows):
     """
 
     in_memory = True  # a few rows at a time are
-    gathers = True
+    gathers = keeps_vectors = True
     _numbers = None  # of the blocks; None for all
     _passed = Passed()
+    _seen = np.zeros(0, dtype=int), None  # rows that were looked at last, and their block
 
     def __init__(self, streamed, backend, centring=None):
         store = self.store = streamed.store
@@ -78,7 +79,6 @@ class StreamRows(DrawnRows):
         self.most_kept = most_kept(store.nbytes, streamed.memory)
         self._spill = Spill(store.folder, int(VECTORS * streamed.memory))
         self._subtracted = self._columns = None
-        self._seen = np.zeros(0, dtype=int), None
         self._columns = look_at(store.some(evenly(m, _LOOKED_AT))[0])
         if centring is not None:
             self._centre(centring)
@@ -156,16 +156,16 @@ class StreamRows(DrawnRows):
         """For every block, the Streamed or Relabelled that knows the labels of its rows."""
         return self.streamed.of_blocks()
 
-    def _block(self, X, y, s, splits=None):
+    def _block(self, X, *beside):
         if self._subtracted is not None:
             X = centred(X, self.backend.xp.asarray(self._subtracted))
-        return self.backend.upload(Block(X, y, s, splits))
+        return self.backend.upload(Block(X, *beside))
 
     def _without_x(self):
         with contextlib.closing(self.store.beside(self._numbers)) as beside:
             for streamed, (codes, s) in zip(self._streams(), beside, strict=False):
-                y, s, splits = streamed.beside(codes, s)
-                yield Block(None, y, None if s is None else s.astype(self.dtype), splits)
+                y, s, *more = streamed.beside(codes, s)
+                yield Block(None, y, None if s is None else s.astype(self.dtype), *more)
 
     def _beside(self):
         with contextlib.closing(self._without_x()) as blocks:
@@ -173,7 +173,7 @@ class StreamRows(DrawnRows):
                 yield block.y, block.sample_weight
 
     def _about(self):
-        return self.dtype.name, self._subtracted
+        return self.dtype.name, self._subtracted, self.left_out
 
     def _adding(self, pass_):
         """Sums are added in the order of a tree over parts, as on any number of workers."""
@@ -201,8 +201,8 @@ class StreamRows(DrawnRows):
     def _take(self, rows, weights):
         X, codes = self._passed.taken(rows, lambda others: self.store.some(others)[:2])
         trim()
-        y, _, splits = self.streamed.at(rows).beside(codes, None)
-        block = self._block(X, y, None, splits)
+        y, _, *more = self.streamed.at(rows).beside(codes, None)
+        block = self._block(X, y, None, *more)
         return [self.backend.take(block, np.arange(len(rows)), weights)]
 
     # -- a few rows that are gathered once, for callers that need their values -------------------------------
