@@ -65,6 +65,16 @@ def test_a_source_is_searched_as_rows_in_memory_are(kind, classes, dtype, layout
         assert model.suboptimality_bound_ < 1e-6
 
 
+@pytest.mark.parametrize("kind", COLUMNS)
+@pytest.mark.parametrize("scale", [[1e4, 1e-3, 1, 1, 1, 1], [1e-3, 1e4, 1, 1, 1e5, 1], [1e-4] * 2 + [1] * 4])
+def test_the_units_of_columns_do_not_matter(scale, kind):
+    """Weights were compared as they were, so that columns of small numbers hid others."""
+    X, y = drawn(kind, 3)
+    with pytest.warns(ConvergenceWarning, match="grow"):
+        model = LogisticRegression(C=np.inf, backend="numpy").fit(source(X * np.array(scale), y))
+    assert np.flatnonzero(model._separating).tolist() == COLUMNS[kind] and model.n_passes_ < 30
+
+
 @pytest.mark.parametrize("classes", [2, 4])
 def test_a_source_that_nothing_separates_takes_no_read_more(monkeypatch, classes):
     X, y = drawn("none", classes)

@@ -15,8 +15,8 @@ _CONVERTED = 1 << 23  # bytes of gathered rows up to which a copy in float64 is 
 class DrawnRows(Rows):
     """Rows from which some can be drawn.
 
-    A subclass gives labels and weights (`_beside`), gathers chosen rows (`_take`), and gives all rows in
-    float64 (`_exactly`).
+    A subclass gives labels and weights (`_beside`), gathers chosen rows (`_take`), gives all rows in float64
+    (`_exactly`), and the Columns of X (`_columns`) if it knows them.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class DrawnRows(Rows):
 
     gathered_bytes = 0
 
-    _norms = None
+    _norms = _columns = None
 
     def _beside(self):
         """(y, weights or None) of every block, on the backend's device; a new iterator on each call."""
@@ -52,6 +52,13 @@ class DrawnRows(Rows):
     def _reads_of(self, rows):
         """The cost of gathering some rows, in reads of all rows."""
         return len(rows) / self.n_rows
+
+    @property
+    def scale(self):
+        if self._columns is None:
+            return 1.0
+        centre = 0 if self.centre is None else self.centre
+        return np.sqrt(np.maximum(self._columns.scale**2 - centre * centre, 0))
 
     # -- numbers of every row --------------------------------------------------------------------------------
 

@@ -114,13 +114,6 @@ class MemoryRows(DrawnRows):
         return [block._replace(X=centred(block.X, c)) for block in self._blocks]
 
     @property
-    def scale(self):
-        if self._columns is None:
-            return 1.0
-        centre = 0 if self.centre is None else self.centre
-        return np.sqrt(np.maximum(self._columns.scale**2 - centre * centre, 0))
-
-    @property
     def piled(self):
         return 1.0 if self.dtype == np.float64 else self._blocks[0].X.piled
 

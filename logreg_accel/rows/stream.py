@@ -78,7 +78,7 @@ class StreamRows(DrawnRows):
         self.least_weight = streamed.least_weight if streamed.weighted else 1.0
         self.most_kept = most_kept(store.nbytes, streamed.memory)
         self._spill = Spill(store.folder, int(VECTORS * streamed.memory))
-        self._subtracted = self._columns = None
+        self._subtracted = None
         self._columns = look_at(store.some(evenly(m, _LOOKED_AT))[0])
         if centring is not None:
             self._centre(centring)
