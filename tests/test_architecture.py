@@ -69,10 +69,8 @@ ROOMS = {
     "fitting": set("options ascent backends clock data driver elimination history losses".split())
     | set("objective one_sided penalty small solvers streaming".split()),
     "interop": {"data", "driver", "estimator", "many"},
-    "many": set(
-        "advice backends clock data driver estimator fitting interop losses objective options".split()
-    )
-    | set("cluster margins parameters penalty prediction report rows session solvers streaming".split()),
+    "many": set("advice backends clock cluster data driver estimator fitting interop losses margins".split())
+    | set("objective options parameters penalty prediction report rows session solvers streaming".split()),
     "margins": {"backends", "data"},
     "prediction": {"backends", "data", "interop", "losses", "margins"},
     "table": {"data"},

@@ -45,8 +45,6 @@ class Rows:
         A lower bound on the positive sᵢ.
     in_memory : bool
         Whether chosen rows are accessible without a read.
-    keeps_vectors : bool
-        Whether the parts of row vectors are at hand, block by block.
     gathers : bool
         Whether rows of a next draw are gathered during an evaluation that announces it.
     numbers : ndarray or None
@@ -75,7 +73,6 @@ class Rows:
     nbytes = 0
     least_weight = 0.0
     in_memory = False
-    keeps_vectors = False
     gathers = False
     numbers = None
     centre = None

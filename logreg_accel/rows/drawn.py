@@ -21,10 +21,13 @@ class DrawnRows(Rows):
     Attributes
     ----------
     n_classes : int
+    keeps_vectors : bool
+        Whether the parts of row vectors are at hand, block by block.
     gathered_bytes : int
         The memory of these rows in addition to the rows they were drawn from.
     """
 
+    keeps_vectors = False
     gathered_bytes = 0
 
     _norms = _columns = None
