@@ -321,6 +321,8 @@ def test_errors_of_usage_are_short(capsys):
         ("train", "x.csv", "--model", "m", "--tset-size", "0.2"): "did you mean --test-size?",
         ("evalate",): "did you mean evaluate?",
         ("demo", "--report", "page.html"): "--report page.html; it is an option of train and evaluate\n",
+        ("evaluate", "x.csv", "--model", "m", "--quiet"): "an option of train, predict, bench and demo\n",
+        ("predict", "x.csv", "--model", "m", "--firth"): "--firth; it is an option of train\n",
     }
     for words, told in cases.items():
         code, out, err = run(*words, capsys=capsys)

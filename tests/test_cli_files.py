@@ -1,5 +1,6 @@
 """Files that the command line is told to write: none that it reads, and in the format of their names."""
 
+import json
 import os
 import subprocess
 import sys
@@ -131,3 +132,33 @@ def test_what_is_drawn_has_the_format_of_its_name(tmp_path, capsys, verb, name):
     pytest.importorskip("matplotlib")
     code, _, err = run(verb, "--output", tmp_path / name, capsys=capsys)
     assert code == 2 and "expected a name that ends with" in err and os.listdir(tmp_path) == []
+
+
+def test_json_names_the_file_of_predictions(trained, tmp_path, capsys):
+    data, model, _ = trained
+    where = tmp_path / "out.csv"
+    code, out, err = run("predict", data, "--model", model, "--output", where, "--json", capsys=capsys)
+    assert code == 0 and json.loads(out) == {"output": str(where), "rows": 200}
+    assert where.read_text().count("\n") == 201
+
+
+def test_a_pipe_by_a_dash_gets_a_hint(trained, capsys):
+    code, out, err = run("predict", "-", "--model", trained[1], capsys=capsys)
+    assert code == 5 and out == "" and "a pipe is read only once: write its output to a file first" in err
+
+
+@pytest.mark.parametrize(
+    "encoding, shown", [("ascii", "Z\\xfcrich"), ("latin-1", "Zürich"), ("utf-8", "Zürich")]
+)
+def test_names_that_the_encoding_of_stdout_lacks_are_escaped(tmp_path, encoding, shown):
+    """A model is trained and saved when they are printed, and an error would call that a failure."""
+    data = tmp_path / "data.csv"
+    data.write_text("Zürich,東京,t\n" + "1,2,a\n3,5,b\n2,2,b\n4,1,a\n" * 6, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "logreg_accel", "train", data, "--target", "t", "--model", tmp_path / "m"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.decode(encoding)
+    assert shown in told and ("東京" if encoding == "utf-8" else "\\u6771\\u4eac") in told

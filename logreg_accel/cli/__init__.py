@@ -19,6 +19,7 @@ class UsageError(Exception):
 
 def main(argv=None):
     """Run a command line and return the exit code."""
+    _print_any_name()
     parser = command_line()
     options = parser.parse_args(argv)
     if options.verb is None:
@@ -43,6 +44,15 @@ def main(argv=None):
         code = next((code for kind, code in codes.items() if isinstance(error, kind)), 1)
         hint = "" if code != 1 else " (this is an error in the program; --debug shows where)"
         return _fail(f"{_in_words(error) if code != 1 else f'{type(error).__name__}: {error}'}{hint}", code)
+
+
+def _print_any_name():
+    """Let stdout escape letters that its encoding lacks, as stderr does.
+
+    Names of columns are printed when the model is saved, and an error would call that a failure.
+    """
+    if getattr(sys.stdout, "errors", None) == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _in_words(error):

@@ -61,6 +61,8 @@ def predict(options):
         write_whole(options.output, lambda file: write(file, columns()))
     else:
         write(sys.stdout.buffer, columns())
+    if options.json:
+        print_json({"output": options.output, "rows": count})
     if not options.quiet:
         _tell_of_predictions(options.output, count, plain(model.classes_))
 

@@ -96,7 +96,7 @@ def _add_models(verb):
         type=values.count,
         default=20,
         metavar="N",
-        help="show the N largest coefficients (default: 20)",
+        help="show the N largest coefficients (default: 20); --json has all of them",
     )
 
 

@@ -30,7 +30,8 @@ class Parser(argparse.ArgumentParser):
             options = {prog: re.findall(r"--[\w-]+", made.format_help()) for prog, made in self.made.items()}
             verbs = [prog.split()[-1] for prog, known in options.items() if option in known]
             if verbs:
-                return f"; it is an option of {' and '.join(verbs)}"
+                first = ", ".join(verbs[:-1])
+                return f"; it is an option of {f'{first} and ' if first else ''}{verbs[-1]}"
             return _nearest(option, {name for known in options.values() for name in known})
         if found := re.search(r"argument (--[^ :/]+).*: expected one argument", message):
             return f"; a value that begins with - is given as {found[1]}=VALUE"

@@ -33,6 +33,8 @@ def find_files(patterns):
 
 def _told(pattern):
     """Why a pattern or a folder stands for no file."""
+    if pattern == "-":
+        return "no such file; a pipe is read only once: write its output to a file first"
     if not os.path.isdir(pattern):
         return "no such file" + ("; in a pattern, [[] stands for a bracket" if "[" in pattern else "")
     inside = sorted(os.listdir(pattern))
