@@ -9,8 +9,9 @@ from .backends import linalg
 from .solvers import questions as ask
 from .solvers.by_class import beside_shifts
 from .solvers.by_levels import LEVELS_AT_ONCE, metric_by_levels
+from .solvers.conjugate import conjugate_gradients
 from .solvers.nearly_singular import LOST, directions, split, to_unit_diagonal
-from .solvers.newton import conjugate_gradients, worth_blocks
+from .solvers.newton import worth_blocks
 
 FACTORED_UP_TO = 2000
 """Parameters up to which H_S is formed and factored; beyond, conjugate gradients solve the systems."""

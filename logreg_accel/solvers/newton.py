@@ -8,6 +8,7 @@ import numpy as np
 
 from .by_class import beside_shifts, renewed_after
 from .by_levels import LEVELS_AT_ONCE, newton_by_levels
+from .conjugate import ENOUGH, LITTLE, Past, conjugate_gradients
 from .line_search import ENOUGH_FLATTENING, NEWTON_FLATTENING, step
 from .nearly_singular import FLAT, LOOKED_AT_UP_TO, creep, solution
 from .questions import (
@@ -20,7 +21,6 @@ from .questions import (
     Accept,
     Curvature,
     Evaluate,
-    HessianVector,
 )
 
 _PER_PRODUCT = 16
@@ -114,7 +114,8 @@ class newton_cg:
     """Truncated Newton: H·d = −g is solved by conjugate gradients, each step of which is one read of X.
 
     The preconditioner is the diagonal of the Hessian at the start or, with several classes, one block for all
-    classes, the mean of theirs, made anew once products took as long. If classes have very different sizes
+    classes, the mean of theirs, made anew once products took as long; it is corrected along the directions of
+    earlier steps (conjugate.py). If classes have very different sizes
     and the Hessian is large, that takes too many products, and each class gets its own block. The iteration
     stops when the residual, in the preconditioned norm and relative to its initial value, is at most min(0.1,
     √(‖g‖/‖g₀‖)), or when strong convexity will prove the point that it leads to, or, in up to two steps, when
@@ -163,7 +164,7 @@ class newton_cg:
         factored = shape.hessian(shape.size) if shape.size <= self.factored_up_to else 0
         each = shape.n_features + 1
         blocks = shape.hessian(each) + shape.matrices(2 * shape.n_outputs, each) if self.by_class_mean else 0
-        return shape.vectors(12) + max(factored, blocks)
+        return shape.vectors(12 + Past.vectors(shape.size)) + max(factored, blocks)
 
     def __call__(self, start):
         here = yield Evaluate(start.w, diagonal=not self.by_class_mean)
@@ -172,13 +173,14 @@ class newton_cg:
         by_levels = start.by_levels(self.factored_up_to)
         by_levels, worth = by_levels <= worth, min(by_levels, worth)
         blocks = worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
-        many, flat = 0.0, ENOUGH_FLATTENING
+        many, flat, past = 0.0, ENOUGH_FLATTENING, Past(start)
         served, serves = math.inf, renewed_after(start)
         gap, short, gain, share = math.inf, 0, _SPARED * start.tol, _PROVEN
         while not (yield Accept(here, gap=gap)):
             if by_levels and worth <= LEVELS_AT_ONCE:
                 return (yield from newton_by_levels(here, start))
-            if self.by_class_mean and (served >= serves or form == CLASS_BLOCKS):
+            renewed = self.by_class_mean and (served >= serves or form == CLASS_BLOCKS)
+            if renewed:
                 served = 0
                 precondition = yield Curvature(here.w, form, margins=here.margins)
                 if form == CLASS_BLOCKS:
@@ -188,8 +190,9 @@ class newton_cg:
             forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
             little, left_out = gain * here.value if short < _SHORT else 0.0, 0.0
             proven = functools.partial(_bound, start.ridge), share * start.tol * here.value
+            corrected = past.corrected(precondition, renewed)
             direction, products, ended = yield from conjugate_gradients(
-                here, precondition, forcing, most, None, here.margins, little, proven
+                here, corrected, forcing, most, None, here.margins, little, proven, past.note
             )
             if products >= worth:
                 return (yield from newton_by_levels(here, start) if by_levels else by_factors(here))
@@ -197,53 +200,14 @@ class newton_cg:
             many += max(products - _USUAL * blocks, 0)
             if many >= blocks:
                 form, flat = CLASS_BLOCKS, NEWTON_FLATTENING
-            if ended == _LITTLE:
+            if ended == LITTLE:
                 short, left_out = short + 1, little
-            share *= _MISSED if ended == _ENOUGH else 1
+            share *= _MISSED if ended == ENOUGH else 1
             gap = left_out - 0.5 * (here.gradient @ direction)
             here = yield from step(here, direction, flat=flat)
             if here is None:
                 return NOISE_FLOOR
         return CONVERGED
-
-
-_LITTLE, _ENOUGH = "little", "enough"
-
-
-def conjugate_gradients(here, precondition, forcing, most, on=None, margins=None, gain=0.0, proven=None):
-    """Compute d ≈ −H⁻¹g, to a relative residual of `forcing` in the preconditioned norm.
-
-    It ends earlier if a product lowers the model of F by no more than `gain`, or if a bound is small enough:
-    `proven` is a function of the residual, which is the next gradient, and of the preconditioned residual,
-    and a number. `margins` are those of `here` if they belong to the same rows as `on`, else None. Returns d,
-    the number of products with H that it took, and why it ended sooner if it did.
-    """
-    d = np.zeros_like(here.w)
-    r = -here.gradient
-    z = precondition(r)
-    p, rz = z, r @ z
-    small, products = forcing**2 * rz, 0
-    bound, enough = proven or (None, -math.inf)
-    while small < rz < np.inf and products < most:
-        Hp = yield HessianVector(here.w, p, on, margins)
-        products += 1
-        curvature = p @ Hp
-        # F is convex: only rounding makes this negative. With Python floats an overflow gives no warning.
-        alpha = float(rz) / float(curvature) if curvature > 0 else np.inf
-        if not alpha < np.inf:
-            break
-        d += alpha * p
-        gained = 0.5 * alpha * rz
-        r -= alpha * Hp
-        z = precondition(r)
-        rz, previous = r @ z, rz
-        if 0.5 * rz <= enough and bound(r, z) <= enough:  # the first is below the second
-            return d, products, _ENOUGH
-        if gained <= gain:
-            return d, products, _LITTLE
-        p *= rz / previous
-        p += z
-    return d, products, None
 
 
 def _bound(ridge, r, z):

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .conjugate import conjugate_gradients
 from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
 from .lbfgs import two_loop
 from .line_search import NEWTON_FLATTENING, step
-from .newton import by_factors, conjugate_gradients, newton_in_memory
+from .newton import by_factors, newton_in_memory
 from .questions import (
     CLASS_MEAN,
     CONVERGED,
