@@ -73,8 +73,8 @@ def scratch(W, tile):
 def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient, diagonal):
     """value[c] += Σ s·ℓ; gradient[c] += Xᵀ(s·∂ℓ/∂z); margins into kept unless it is empty.
 
-    Unless diagonal is None, also diagonal[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]², which a solver that scales its steps
-    requests first.
+    Unless diagonal is empty, also diagonal[c, j] += Σ s·∂²ℓ/∂z²·X[i, j]², which a solver that scales its
+    steps requests first. For None in its place Numba would compile all of this a second time.
     """
     g, z, values = work
     tile = z.size
@@ -85,7 +85,7 @@ def loss_gradient(A, y, s, W, b, start, stop, work, kept, value, gradient, diago
             if kept.size:
                 for i in range(q):
                     kept[c, lo + i] = z[i]
-            if diagonal is not None:
+            if diagonal.size:
                 for i in range(q):
                     values[i] = z[i]
                 curvature(values, s[lo : lo + q], q)

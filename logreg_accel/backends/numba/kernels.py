@@ -101,7 +101,7 @@ def loss_gradient(backend, pass_, block, job):
     kept = np.empty((k if pass_.keep_margins else 0, m), dtype=job.W.dtype)
     value = np.zeros((job.lanes, 1 if softmax else k))
     gradient = np.zeros((job.lanes, k, n + 1))
-    diagonal = np.zeros_like(gradient) if pass_.diagonal else [None] * job.lanes
+    diagonal = np.zeros_like(gradient) if pass_.diagonal else np.empty((job.lanes, 0, 0))
 
     def work(i, start, stop):
         arguments = (job.A, job.y, job.s, job.W, job.b, start, stop, job.scratch())
