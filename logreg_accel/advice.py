@@ -36,9 +36,10 @@ def warn_separable(model, separable, n_models, n_classes, stacklevel):
         "The classes are" if n_models == 1 else f"The classes of {len(separable)} of {n_models} models are"
     )
     firth = " or `firth`" if n_classes == 2 else ""  # which has no model of several classes
+    words = words_of_separating(model, separable)
     warnings.warn(
         f"{which} separable and {why}: the loss has no minimum and falls as the weights of "
-        f"{_separating(model, separable)} grow; the weights returned are those where the solver stopped. "
+        f"{words} grow; the weights returned are those where the solver stopped. "
         f"Use {penalty}{firth}, or leave these columns out.",
         ConvergenceWarning,
         stacklevel=stacklevel + 1,
@@ -53,8 +54,9 @@ def separating(model, solution):
     return solution.separating.reshape(n + bool(model.fit_intercept), -1)[:n].any(axis=1)
 
 
-def _separating(model, solutions, most=10):
-    """The columns that separate classes, as words for a message: by name where they have one."""
+def words_of_separating(model, solutions, most=10):
+    """The columns that separate classes in some Solutions, as words for a message: by name where they have
+    one."""
     found = [one for solution in solutions if (one := separating(model, solution)) is not None]
     if not found:
         return "some columns"

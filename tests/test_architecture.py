@@ -68,7 +68,7 @@ ROOMS = {
     "streaming": {"__init__", "backends", "checkpoint", "cluster", "data", "rows", "solvers"},
     "fitting": set("options ascent backends clock data driver elimination history losses".split())
     | set("objective one_sided penalty small solvers streaming".split()),
-    "interop": {"data", "driver", "estimator", "many"},
+    "interop": {"advice", "data", "driver", "estimator", "many"},
     "many": set("advice backends clock cluster data driver estimator fitting interop losses margins".split())
     | set("objective options parameters penalty prediction report rows session solvers streaming".split()),
     "margins": {"backends", "data"},

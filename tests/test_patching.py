@@ -334,3 +334,19 @@ def test_scikit_learns_checks_of_its_own_class():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.startswith("[] "), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "newton-cholesky"])
+def test_separable_classes_without_a_penalty_give_no_warning_as_with_scikit_learn(caplog, solver):
+    """It was one that scikit-learn does not give, and which ends scripts that make errors of warnings."""
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((300, 3))
+    y = (Z @ [1, 2, 3] + rng.logistic(size=300) > 0).astype(int)
+    Z[:, 0] = (y == 1) & (rng.random(300) < 0.3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        patched = LogisticRegression(C=np.inf, solver=solver).fit(Z, y)
+        unpatch_sklearn()
+        plain = LogisticRegression(C=np.inf, solver=solver).fit(Z, y)
+    assert any("the weights of column 0 grow" in record.message for record in caplog.records)
+    assert (patched.predict(Z) == plain.predict(Z)).all()

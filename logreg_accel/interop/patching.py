@@ -12,7 +12,7 @@ import math
 import numpy as np
 import sklearn.linear_model
 
-from .. import driver
+from .. import advice, driver
 from ..data.convert import is_narrow
 from ..estimator import LogisticRegression
 from . import crossvalidated, hooks, messages
@@ -35,13 +35,18 @@ class _Fit(LogisticRegression):
     gradient_asked = 0.0  # scikit-learn's `tol`
 
     def _finish(self, fitted):
-        told = fitted.solution.status not in (driver.INTERRUPTED, driver.SEPARABLE)
-        if told and not self.l1_ratio and fitted.solution.gradient_norm <= self.gradient_asked:
+        solution, ended = fitted.solution, fitted.solution.gradient_norm <= self.gradient_asked
+        if solution.status != driver.INTERRUPTED and not self.l1_ratio and ended:
+            if solution.status == driver.SEPARABLE:
+                grow = advice.words_of_separating(self, [solution])
+                _LOG.info(
+                    "LogisticRegression: separable classes and no penalty, the weights of %s grow", grow
+                )
             return  # scikit-learn would have ended there, too
-        if fitted.solution.status != driver.MAX_ITER:
+        if solution.status != driver.MAX_ITER:
             super()._finish(fitted)
             return
-        messages.tell_unfinished(self.asked, fitted.solution, stacklevel=5 + hooks.FRAMES)
+        messages.tell_unfinished(self.asked, solution, stacklevel=5 + hooks.FRAMES)
 
 
 def patch_sklearn(backend: str = "auto") -> None:
@@ -51,7 +56,9 @@ def patch_sklearn(backend: str = "auto") -> None:
     them. The same objective is minimised until the estimated relative suboptimality is at most 1e-8 and,
     without an L1 penalty, the largest entry of the gradient is at most `tol`, which is scikit-learn's own
     criterion. `max_iter` or rounding may end a fit earlier; warnings then begin with the words of
-    scikit-learn's solver.
+    scikit-learn's solver. Where scikit-learn's criterion is met there is no warning, as from scikit-learn,
+    even if the classes are separable and nothing is penalised, so that the loss has no minimum; the log names
+    the columns whose weights grow.
 
     The following fits are left to scikit-learn, with the reason logged under the name "logreg_accel":
     solver="liblinear" with an intercept, which liblinear penalises, or with dual=True; `multi_class` of older
