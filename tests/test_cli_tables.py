@@ -34,7 +34,7 @@ def draw(seed=0, rows=400, classes=("no", "yes")):
 
 
 def write(path, names, rows, separator=","):
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter=separator)
         writer.writerows([names, *rows] if names else rows)
     return path
@@ -120,7 +120,7 @@ def test_a_table_gives_the_same_model_in_any_format(table, tmp_path, capsys, lay
         for part in range(4):
             write(path / f"{part}.csv", names, rows[100 * part : 100 * part + 100])
     elif layout == "latin-1":
-        path.write_text(table.read_text(), encoding="latin-1")
+        path.write_text(table.read_text(encoding="utf-8"), encoding="latin-1")
         more = ["--encoding", "latin-1"]
     elif layout == "no header":
         write(path, None, rows)
@@ -228,7 +228,7 @@ def test_formulas_and_terminal_escapes_are_disarmed(tmp_path, capsys):
     output = tmp_path / "out.csv"
     assert run("predict", path, "--model", model, "--keep", "=cmd(),town", "--output", output) == 0
     assert b"\x1b" not in output.read_bytes()
-    with open(output, newline="") as file:
+    with open(output, newline="", encoding="utf-8") as file:
         heading, *scored = csv.reader(file)
     assert heading[:3] == ["'=cmd()", "town", "prediction"]
     assert {row[2] for row in scored} == {"'=1+1", "\\x1b[31mred"}

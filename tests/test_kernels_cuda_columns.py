@@ -9,7 +9,7 @@ from cuda_kernels import PASSES, SUMS
 from cuda_on_cpu import fake_cupy
 from cuda_on_cpu.emulator import EmulationError, why_not
 
-from conftest import EMULATED, block_of, cpu_or_gpu, draw
+from conftest import EMULATED, block_of, cpu_or_gpu, draw, early
 from logreg_accel import LogisticRegression
 from logreg_accel.backends import passes
 from logreg_accel.kernels import cuda
@@ -27,12 +27,15 @@ def names_of(dtypes_and_widths, passes=PASSES):
 
 
 def device(names, sanitizer=None):
-    """The stand-in for CuPy with these kernels compiled in one go; nothing where there is a GPU."""
+    """The stand-in for CuPy; nothing where there is a GPU.
+
+    Under a sanitizer it has these kernels alone, which are compiled in one go.
+    """
     if not EMULATED:
         return contextlib.nullcontext()
     if why_not():
         pytest.skip(why_not())
-    kernels = fake_cupy.Kernels(sanitizer)
+    kernels = fake_cupy.Kernels(sanitizer, None if sanitizer else early("emulated_kernels"))
     kernels.foresee(cuda.source("columns.cu"), names)
     kernels.foresee(cuda.source("dense.cu"), SUMS, None)
     return fake_cupy.in_place_of_cupy(kernels)

@@ -50,6 +50,7 @@ def _dense(real, widths):
         more += [("Margins", real, *sizes) for sizes in ((3, 3, 1), (10, 4, 2), (5, 12, 4))]
     else:
         more += [("Margins", real, *sizes) for sizes in ((3, 3, 2), (3, 4, 2))]
+        more += [(name, dtype, 17, 1, 1) for name in passes[::2] for dtype in ("int16", "int64")]
     return foreseen | {shapes.dense(name, dtype, 100, *sizes).kernel for name, dtype, *sizes in more}
 
 
@@ -159,6 +160,8 @@ def _outputs():
 
 
 def _columns():
-    names = ("LossGradient", "HessianVector", "Diagonal")
-    foreseen = {shapes.columns(name, "float64", 100, 6).kernel for name in names}
+    names = ("LossGradient", "HessianVector", "Diagonal", "Margins")
+    whole = [("float32", n) for n in (2, 5, 31, 100)] + [("float16", 70), ("uint8", 33)]
+    whole += [("float64", n) for n in (6, 40)]
+    foreseen = {shapes.columns(name, dtype, 100, n).kernel for name in names for dtype, n in whole}
     return foreseen | {shapes.columns("LossGradient", "float32", 100, 3).kernel}
