@@ -104,11 +104,13 @@ def test_draws_of_many_rows_are_gathered(size):
         assert drawn.n_rows == size and drawn.cost == 0
 
 
-def test_rows_of_which_some_were_gathered():
+@pytest.mark.parametrize("cuts", [[], [3], [1, 4]])
+def test_rows_of_which_some_were_gathered(cuts):
     X = np.arange(60.0).reshape(20, 3)
     codes = np.arange(20) % 3
     there = np.array([2, 3, 7, 11, 19])
-    passed = Passed(there, there, packed.Matrix(X[there]), codes[there])
+    parts = [(packed.Matrix(X[rows]), codes[rows]) for rows in np.split(there, cuts)]
+    passed = Passed(there, there, parts)
 
     def some(rows):
         assert not np.isin(rows, there).any()

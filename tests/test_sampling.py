@@ -95,6 +95,20 @@ def test_hashes_are_even_and_go_by_the_number_alone():
     assert far[3] != far[0] and (uniforms(numbers, [1, 3]) != far).all()
 
 
+@pytest.mark.parametrize("start", [0, 5, 2**31, 2**32 - 4000, 2**32 - 100, 2**33])
+@pytest.mark.parametrize("name", CPU_BACKENDS)
+def test_rows_of_a_block_pass_by_their_numbers_among_all_rows(name, start):
+    """A range says the numbers in the fewest words, and compiled loops count up from its first one."""
+    mass, bar = np.random.default_rng(0).random(4000, dtype=np.float32), 0.5 / 400
+    mass[::7] = 0
+    numbers = np.arange(start, start + 4000, dtype=np.int64)
+    expected = NumpyBackend().rows_above(mass, 1e-3, 1e-5, bar, (1, 2), numbers)
+    got = cpu_or_gpu(name).rows_above(mass, 1e-3, 1e-5, bar, (1, 2), range(start, start + 4000))
+    assert 0 < len(expected[0]) < 3500
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("heavy", [1.0, 1e3, 1e9, 1e30])
 def test_a_few_rows_may_own_nearly_all_mass(heavy):
     mass = np.ones(3000)

@@ -23,12 +23,15 @@ def total(mass, start, stop):
 
 
 @njit(**SWEEP)
-def above(mass, scale, even, bar, before, after, start, stop, rows):
-    """Fill rows with the i whose mass·scale + even is above bar·u; return how many there are."""
+def above(mass, scale, even, bar, before, after, first, start, stop, rows):
+    """Fill rows with the i whose mass·scale + even is above bar·u; return how many there are.
+
+    `first` is the number of row 0 in the hash.
+    """
     count = 0
     unit = np.float32(2.0**-32)
     for i in range(start, stop):
-        x = np.uint32(i) ^ before
+        x = np.uint32(i + first) ^ before
         x ^= x >> np.uint32(16)
         x = np.uint32(x * np.uint32(0x7FEB352D))
         x ^= x >> np.uint32(15)

@@ -11,12 +11,20 @@ def total(xp, mass):
 
 
 def above(xp, mass, scale, even, bar, seed, numbers=None):
-    """The rows with a positive mass whose mass·scale + even is above bar·u, with u of `uniforms`."""
-    if numbers is None:
-        numbers = xp.arange(len(mass), dtype=np.uint32 if len(mass) <= 2**32 else np.int64)
-    u = uniforms(xp.asarray(numbers), seed)
+    """The rows with a positive mass whose mass·scale + even is above bar·u, with u of `uniforms`.
+
+    `numbers` are the rows' numbers for the hash, an array or a range; None counts from 0.
+    """
+    u = uniforms(numbered(xp, range(len(mass)) if numbers is None else numbers), seed)
     real = mass.dtype.type
     return xp.flatnonzero((mass > 0) & (mass * real(scale) + real(even) > u * np.float32(bar)))
+
+
+def numbered(xp, numbers):
+    """Numbers of rows, an array or a range, as an array of the library."""
+    if not isinstance(numbers, range):
+        return xp.asarray(numbers)
+    return xp.arange(numbers.start, numbers.stop, dtype=np.uint32 if numbers.stop <= 2**32 else np.int64)
 
 
 def keys(seed):

@@ -66,10 +66,7 @@ class Masses:
         """The rows whose mass·scale + even passes a bar by their hash, ascending, on the host."""
         found, own, start = [], [], self.start
         for part in self.parts:
-            numbers = self.numbers
-            if start:
-                stop = start + len(part)
-                numbers = np.arange(start, stop, dtype=np.uint32 if stop <= 2**32 else np.int64)
+            numbers = range(start, start + len(part)) if start else self.numbers
             rows, masses = self.backend.rows_above(part, scale, even, bar, seed, numbers)
             found.append(rows + start)
             own.append(masses)  # `at` will be called with these rows

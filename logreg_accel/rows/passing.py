@@ -4,19 +4,20 @@ Which rows a draw takes is decided later, by the masses of all rows: gathering o
 be read again.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backends.passes import CurvatureMass
-from ..data.packed import interleaved, stacked
+from ..data.packed import collected, interleaved
 from .masses import Masses
 from .sampling import LEAST_MASS, UNIFORM
 
 _LOWER = 0.75  # share of the expected bar, since the mass of the other blocks is not known yet
 _MORE = 1.15  # rows that are gathered per row that a draw is expected to take
 _LEAST_BAR = 1e-30
-_STEP = 1 << 14  # rows
+_STEP = 1 << 15  # rows
 
 
 class Wanted(NamedTuple):
@@ -40,30 +41,36 @@ class Passed(NamedTuple):
     numbers : ndarray, ascending
         Numbers of the rows that passed the bar; rows of blocks in memory are not gathered.
     gathered : ndarray, ascending
-    X : Matrix or None
-        The gathered rows, as stored.
-    codes : ndarray or None
+    parts : sequence of (Matrix, ndarray)
+        The gathered rows of each block, as stored, and their codes. They are not joined, since most are let
+        go without having been asked for.
     """
 
     numbers: np.ndarray = np.zeros(0, dtype=np.int64)
     gathered: np.ndarray = np.zeros(0, dtype=np.int64)
-    X: object = None
-    codes: np.ndarray | None = None
+    parts: tuple | list = ()
 
     def taken(self, rows, some):
         """X and codes of some rows, ascending; some(rows) reads those that were not gathered."""
         there = np.isin(rows, self.gathered, assume_unique=True)
         if not there.any():
             return some(rows)
-        places = np.searchsorted(self.gathered, rows[there])
-        known = self.X.take(places), self.codes[places]
+        known = self._picked(np.searchsorted(self.gathered, rows[there]))
         if there.all():
             return known
         others = some(rows[~there])
-        codes = np.empty((len(rows), *self.codes.shape[1:]), self.codes.dtype)
+        codes = np.empty((len(rows), *known[1].shape[1:]), known[1].dtype)
         codes[there], codes[~there] = known[1], others[1]
         places = [np.flatnonzero(there), np.flatnonzero(~there)]
         return interleaved([known[0], others[0]], places), codes
+
+    def _picked(self, places):
+        """X and codes of some of the gathered rows, ascending."""
+        starts = np.cumsum([0, *(len(codes) for _, codes in self.parts)])
+        cuts = np.searchsorted(places, starts).tolist()
+        own = [(i, places[a:b] - starts[i]) for i, (a, b) in enumerate(itertools.pairwise(cuts)) if a < b]
+        parts = ((self.parts[i][0].take(some), self.parts[i][1][some], None) for i, some in own)
+        return collected(parts, len(places))[:2]
 
 
 class Passing:
@@ -84,11 +91,12 @@ class Passing:
         """Gather rows of block i from its stored X and codes; X is None if the block stays in memory."""
         start, stop = self.starts[i : i + 2]
         masses = Masses(self._parts(backend, block, margins), backend, start=int(start))
-        rows = np.zeros(0, dtype=np.int64)
+        some = np.zeros(stop - start, dtype=bool)  # marking rows takes less time than sorting their numbers
         for size, seed in self.pass_.wanted:
-            rows = np.union1d(rows, likely(masses, (stop - start) / self.starts[-1], size, seed))
-        own = None if X is None else (X.take(rows - start), codes[rows - start])
-        self.found[i] = rows, own
+            some[likely(masses, (stop - start) / self.starts[-1], size, seed) - start] = True
+        places = np.flatnonzero(some)
+        own = None if X is None else (X.take(places), codes[places])
+        self.found[i] = places + start, own
 
     def _parts(self, backend, block, margins):
         """Masses of the rows, in parts that stay in the cache on a CPU."""
@@ -105,8 +113,7 @@ class Passing:
         numbers = np.concatenate([rows for rows, _ in found])
         if not gathered:
             return Passed(numbers)
-        rows, X, codes = zip(*gathered, strict=True)
-        return Passed(numbers, np.concatenate(rows), stacked(X), np.concatenate(codes))
+        return Passed(numbers, np.concatenate([rows for rows, *_ in gathered]), [own for _, *own in gathered])
 
 
 def likely(masses, share, size, seed):

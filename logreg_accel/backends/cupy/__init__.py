@@ -11,7 +11,7 @@ import cupy
 import numpy as np
 
 from ...data import Block, Matrix, compute_dtype
-from .. import linalg
+from .. import drawing, linalg
 from .. import passes as p
 from ..base import Backend
 from . import arrays, bodies, foreseen, looks, made, predictions, sweeps, systems
@@ -185,6 +185,7 @@ class CupyBackend(Backend):
         return self.rows_above(mass, 1.0, 0.0, 0.0, (0,))[0]
 
     def rows_above(self, mass, scale, even, bar, seed, numbers=None):
+        numbers = drawing.numbered(np, numbers) if isinstance(numbers, range) else numbers
         asked = mass, scale, even, bar, seed, numbers
         return sweeps.rows_above(*asked) or super().rows_above(*asked)
 

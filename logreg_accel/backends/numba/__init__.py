@@ -87,13 +87,14 @@ class NumbaBackend(NumpyBackend):
         return sum(total for total, _ in sums), sum(count for _, count in sums)
 
     def rows_above(self, mass, scale, even, bar, seed, numbers=None):
-        """Compiled, on all threads, for all rows of a vector that they can count."""
-        if numbers is not None or len(mass) > 2**32:
+        """Compiled, on all threads, for consecutive rows whose numbers have 32 bits."""
+        numbers = range(len(mass)) if numbers is None else numbers
+        if not isinstance(numbers, range) or numbers.stop > 2**32:
             return super().rows_above(mass, scale, even, bar, seed, numbers)
         bounds = lanes.even(len(mass), lanes.rows_count(mass))
         counts, rows = [0] * (len(bounds) - 1), np.empty(len(mass), dtype=np.int64)
         real = mass.dtype.type
-        arguments = (mass, real(scale), real(even), np.float32(bar), *drawing.keys(seed))
+        arguments = (mass, real(scale), real(even), np.float32(bar), *drawing.keys(seed), numbers.start)
 
         def work(i, start, stop):
             counts[i] = drawing_loops().above(*arguments, start, stop, rows)
