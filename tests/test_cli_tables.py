@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shlex
 
 import numpy as np
 import pytest
@@ -335,6 +337,23 @@ def test_what_looks_odd_is_warned_of(tmp_path, capsys):
     rows = [[*row[:6], row[5]] for row in draw()[1]]
     _, _, err = train(write(path, [*names, "copy"], rows), capsys=capsys)
     assert "copy alone determines the label of every row" in " ".join(err.split())
+
+
+def test_columns_whose_names_have_commas_and_quotes_can_be_left_out(tmp_path, capsys):
+    """The advice is a command that can be run as it is printed."""
+    rows = [[i % 7, i % 13, i % 2, i % 2] for i in range(300)]
+    with open(tmp_path / "t.csv", "w", newline="") as file:
+        csv.writer(file).writerows([['a "b"', "c", "amount, EUR", "y"], *rows])
+    given = ["train", tmp_path / "t.csv", "--target", "y", "--model", tmp_path / "m.npz"]
+    for memory in ([], ["--memory", "200MB"]):
+        run(*given, *memory)
+        err = " ".join(capsys.readouterr().err.split())
+        (advised,) = re.findall("amount, EUR alone determines.*only known afterwards, (--drop '[^']*')", err)
+        run(*given, *memory, *shlex.split(advised))
+        model = load(tmp_path / "m.npz")
+        assert not any("amount" in name for name in model.encoder_.get_feature_names_out())
+        assert run(*given, *memory, "--drop", '"amount, EUR","a ""b""",c') == 3
+        assert "no column left" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

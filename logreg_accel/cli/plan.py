@@ -6,7 +6,7 @@ import textwrap
 import numpy as np
 
 from ..table import LeftOut, Levels, Number
-from ..table.learning import FEW
+from ..table.learning import FEW, as_option
 from ..table.values import all_different, is_text, numbers_of, texts_of
 from .output import name_of
 
@@ -107,12 +107,12 @@ def _odd(encoder, table, target, y, classes, counts):
             if whole and _is_id(values, column.name, table):
                 yield (
                     f"{column.name}: whole numbers that differ in {every}; if this is an id, "
-                    f"--drop {column.name}"
+                    f"--drop {as_option([column.name])}"
                 )
         if column.features and _determines(column, some, codes[:_SOME]) and _determines(column, table, codes):
             yield (
                 f"{column.name} alone determines the {target} of {every}; if it is only known afterwards, "
-                f"--drop {column.name}"
+                f"--drop {as_option([column.name])}"
             )
         yield from _nearly_numbers(column, _texts(column, some))
     spread = [value for value in spread if value > 0]

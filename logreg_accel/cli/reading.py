@@ -1,5 +1,6 @@
 """The input of `train`: rows to learn from, and held-out rows."""
 
+import csv
 import math
 import warnings
 from typing import Any, NamedTuple
@@ -34,8 +35,8 @@ class Rows(NamedTuple):
 
 
 def listed(text):
-    """The names in an option that accepts several."""
-    return [name for name in (text or "").split(",") if name]
+    """The names in an option that accepts several; double quotes enclose names with commas, as in CSV."""
+    return [name for row in csv.reader([text or ""]) for name in row if name]
 
 
 def columns_aside(options, find=str):

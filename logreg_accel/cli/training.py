@@ -31,7 +31,9 @@ def add_train(verb):
 
 def _add_table(group):
     group.add_argument("--weight", metavar="COLUMN", help="column of sample weights")
-    group.add_argument("--drop", metavar="COLUMN,...", default="", help="columns to leave out")
+    group.add_argument(
+        "--drop", metavar="COLUMN,...", default="", help="columns to leave out; '\"a, b\",c' are two columns"
+    )
     add_layout(group)
     group.add_argument(
         "--encode",

@@ -141,12 +141,18 @@ def learn_all(gathered, failed, settings, each=map):
     if empty:
         listed = ", ".join(map(repr, empty[:20])) + (", ..." if len(empty) > 20 else "")
         has, them = ("column {} has", "it") if len(empty) == 1 else ("columns {} have", "them")
-        leave = f"leave {them} out: --drop {shlex.quote(','.join(empty))}, in Python `drop`"
+        leave = f"leave {them} out: --drop {as_option(empty)}, in Python `drop`"
         wrong.insert(0, f"{has.format(listed)} no value at all; {leave}")
     if wrong:
         more = f"; and {len(wrong) - 5} more columns" if len(wrong) > 5 else ""
         raise ValueError(f"{'; '.join(wrong[:5])}{more}.")
     return list(found.values())
+
+
+def as_option(names):
+    """Names of columns as an option of the command line takes them."""
+    quoted = ('"' + name.replace('"', '""') + '"' if re.search('[,"]', name) else name for name in names)
+    return shlex.quote(",".join(quoted))
 
 
 def learn(facts, settings):
