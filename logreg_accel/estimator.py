@@ -122,6 +122,13 @@ class LogisticRegression(
     0.96
     """
 
+    coef_: np.ndarray
+    intercept_: np.ndarray
+    backend_: fitting.Choice
+    solver_: fitting.Choice
+    status_: str
+    history_: list[Record]
+
     @with_hints
     def __init__(
         self,

@@ -137,3 +137,25 @@ def test_levels_are_compared_with_the_first(tmp_path, capsys):
     assert code == 0 and "3 levels, compared with Bern" in out
     code, out, err = run("evaluate", data, "--model", model, "--target", "t", capsys=capsys)
     assert code == 0 and not err and all(line.strip() for line in out.splitlines())
+
+
+@pytest.mark.parametrize("kind", [["--C", "inf", "--inference", "iid"], ["--firth"]])
+def test_levels_are_compared_with_the_level_of_base(tmp_path, capsys, kind):
+    rng = np.random.default_rng(3)
+    town, flat = rng.choice(["Bern", "Oslo", "Rom"], 300), rng.choice(["no", "yes"], 300)
+    y = (rng.logistic(size=300) < (town == "Rom")).astype(int)
+    data, model = tmp_path / "data.csv", tmp_path / "model.npz"
+    data.write_text("\n".join(["town,flat,t", *map(",".join, zip(town, flat, y.astype(str), strict=True))]))
+    arguments = ["train", data, "--target", "t", "--model", model]
+    code, _, err = run(*arguments, *kind, "--base", "town=Rom", capsys=capsys)
+    assert code == 0 and "compared with   town=Rom, flat=no" in err, err
+    assert load(model).inference_["table"]["name"] == ["const", "town=Bern", "town=Oslo", "flat=yes"]
+    for more, exit_code, told in (
+        ([*kind, "--base", "town=Paris"], 3, "no level 'Paris' to compare with (--base"),
+        ([*kind, "--base", "city=Rom"], 3, "no column 'city'"),
+        ([*kind, "--base", "town"], 2, "'town' is not COLUMN=LEVEL,..."),
+        (["--base", "town=Rom"], 2, "by --inference or --firth"),
+        ([*kind, "--no-intercept", "--base", "town=Rom"], 2, "beside an intercept"),
+    ):
+        code, _, err = run(*arguments, *more, capsys=capsys)
+        assert code == exit_code and told in err, err

@@ -123,8 +123,9 @@ def test_a_weight_is_a_number_of_observations():
     short = inference(fitted(X, y, counts), X, y, counts)
     X, y = np.repeat(X, counts, axis=0), np.repeat(y, counts)
     long = inference(fitted(X, y), X, y)
-    for name in ("params", "bse", "llf", "llnull", "aic", "bic", "nobs", "prsquared"):
+    for name in ("params", "bse", "llf", "llnull", "aic", "bic", "nobs", "df_resid", "prsquared"):
         np.testing.assert_allclose(getattr(short, name), getattr(long, name), rtol=1e-7, atol=1e-9)
+    assert short.df_resid == counts.sum() - short.params.size
 
 
 def test_groups_of_one_row_are_hc1_but_for_the_factor():

@@ -310,3 +310,24 @@ def test_the_first_level_is_what_others_are_compared_with():
     old = encoder.to_dict()
     del old["columns"][0]["base"]  # as versions before wrote it
     assert TableEncoder.from_dict(old).columns_[0].base is None
+
+
+def test_a_dict_names_the_levels_that_others_are_compared_with():
+    """As R's relevel; columns that it does not name are compared with their first level."""
+    frame = {"town": ["Rom", "Bern", "Oslo"] * 10, "size": ["S", "L"] * 15, "n": [1.0, 2.5, 2.0] * 10}
+    encoder = TableEncoder(drop_first={"town": "Oslo"}).fit(frame)
+    assert encoder.get_feature_names_out().tolist() == ["town=Bern", "town=Rom", "size=S", "n"]
+    assert TableEncoder(drop_first={}).fit(frame).get_feature_names_out().tolist() == [
+        "town=Oslo", "town=Rom", "size=S", "n",
+    ]  # fmt: skip
+    row = {"town": ["Oslo", "Rom"], "size": ["L", "S"], "n": [3.0, 4.0]}
+    again = TableEncoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert again.transform(row).tolist() == [[0, 0, 0, 3], [0, 1, 1, 4]]
+    for wrong, told in (
+        ({"town": "Paris"}, "no level 'Paris' .*'Bern', 'Oslo', 'Rom'"),
+        ({"n": "1.0"}, "column 'n' is double, without levels .*--categorical"),
+        ({"twon": "Rom"}, "`drop_first` has 'twon'"),
+        ("first", "`drop_first` is 'first'; expected True, False, or a dict of columns"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            TableEncoder(drop_first=wrong).fit(frame)

@@ -138,6 +138,18 @@ def test_eight_fits_at_once(name):
     assert usable_threads() == before
 
 
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_eight_threads_predict_with_one_model(name):
+    X, y, _, _ = draw(5000, 30, "float32")
+    model = LogisticRegression(backend=name, n_threads=2).fit(X, y)
+    parts = np.array_split(X, 16)
+    alone = [model.predict_proba(part) for part in parts]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(model.predict_proba, parts))
+    for a, b in zip(alone, together, strict=True):
+        assert np.array_equal(a, b)
+
+
 def _fit_in_child(queue):
     X, y, _, _ = draw(40_000, 50, "float32")
     queue.put(LogisticRegression(backend="numba", solver="lbfgs", n_threads=2).fit(X, y).coef_)

@@ -5,7 +5,17 @@ from typing import assert_type
 import numpy as np
 
 import logreg_accel
-from logreg_accel import LogisticRegression, Objective, TableEncoder, backends, inference, load, solvers
+from logreg_accel import (
+    LogisticRegression,
+    Objective,
+    TableEncoder,
+    backends,
+    firth,
+    inference,
+    load,
+    solvers,
+)
+from logreg_accel.history import Record
 from logreg_accel.inference import Inference
 
 
@@ -15,11 +25,16 @@ def fit_and_save(path: str) -> float:
     model = LogisticRegression(C=0.5, solver=solvers.gd(step=0.1, momentum=0.5), max_iter=5, tol=1.0)
     assert_type(model.fit(X, y), LogisticRegression)
     assert_type(model.save(path), None)
+    assert_type(model.status_, str)
+    assert_type(model.history_, list[Record])
+    assert_type(model.backend_.reason, str)
+    assert_type(model.coef_, np.ndarray)
     assert_type(load(path), LogisticRegression)
     assert_type(backends(), dict[str, str | None])
     result = inference(LogisticRegression(C=np.inf).fit(X, y), X, y)
     assert_type(result, Inference)
     assert_type(result.bse, np.ndarray)
+    assert_type(firth(X, y).model, LogisticRegression)
     encoder = TableEncoder(min_count=1).fit({"a": [1.0, 2.5], "b": ["x", "y"]})
     assert_type(encoder, TableEncoder)
     assert_type(encoder.get_feature_names_out(), np.ndarray)

@@ -32,6 +32,8 @@ CUPY_FROM_BYTES = 64 << 20
 class Choice(str):
     """A name that remembers why it was chosen, in `reason`."""
 
+    reason: str
+
     def __new__(cls, name, reason=""):
         self = super().__new__(cls, name)
         self.reason = reason

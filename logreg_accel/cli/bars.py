@@ -44,6 +44,10 @@ def check(options, model):
             raise UsageError(
                 f"--firth has its own penalty, search and error bars; leave out --{name.replace('_', '-')}"
             )
+    if options.base and (options.no_intercept or not (options.inference or options.firth)):
+        raise UsageError(
+            "--base chooses what levels are compared with, by --inference or --firth and beside an intercept"
+        )
     if options.inference and getattr(model, "C", 0.0) != math.inf:
         raise UsageError(
             f"--inference {options.inference} with a penalty, which biases coefficients, so that p-values "

@@ -70,7 +70,7 @@ def rows_to_learn(options, progress):
         categorical=tuple(levels),
         numeric=tuple(numbers),
         scale=options.scale,
-        drop_first=bool(options.inference or options.firth) and not options.no_intercept,
+        drop_first=_bases(options, tables),
     )
     given = features.take(kept) if out is not None else features
     try:
@@ -86,6 +86,13 @@ def rows_to_learn(options, progress):
         X, encoder.get_feature_names_out().tolist(), y[kept], None if weight is None else weights[kept],
         held_out, encoder, aside,
     )  # fmt: skip
+
+
+def _bases(options, tables):
+    """What the encoder leaves out, so that columns are not collinear with the intercept."""
+    if not (options.inference or options.firth) or options.no_intercept:
+        return False
+    return {tables.find(column): level for column, level in (options.base or {}).items()}
 
 
 def check_target(options):

@@ -167,6 +167,13 @@ def _add_errors(group):
         "levels of a column are then compared with its first one",
     )
     group.add_argument(
+        "--base",
+        type=values.levels,
+        metavar="COLUMN=LEVEL,...",
+        help="with --inference or --firth, the level with which the others of a column are compared "
+        "(default: the first in the order of the alphabet)",
+    )
+    group.add_argument(
         "--firth",
         action="store_true",
         help="fit with Firth's penalty, for rare events and separated classes, and keep tests and intervals "

@@ -66,6 +66,14 @@ def class_weight(text):
     return weights
 
 
+def levels(text):
+    """A dict of COLUMN=LEVEL,..."""
+    parts = [part.partition("=") for part in text.split(",")]
+    if not all(column and level for column, _, level in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not COLUMN=LEVEL,...")
+    return {column: level for column, _, level in parts}
+
+
 def separator(text):
     """One character, or its name."""
     names = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "pipe": "|"}

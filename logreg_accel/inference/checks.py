@@ -125,9 +125,9 @@ def refuse_collinear(evidence, names):
         )
     told = [f"{name!r} of {_listed(others, 4)}" for name, others in always.items()]
     raise ValueError(
-        f"`X` has collinear columns, whose coefficients the data do not determine: {'; '.join(told[:5])}"
-        f"{f' and {len(told) - 5} more' if len(told) > 5 else ''}. "
-        "Each is a linear combination of those after 'of'; leave it out and fit again."
+        "`X` has collinear columns, so that the data do not determine their coefficients. Linear "
+        f"combinations: {'; '.join(told[:5])}{f'; and {len(told) - 5} more' if len(told) > 5 else ''}. "
+        f"Leave {'it' if len(told) == 1 else 'them'} out and fit again."
     )
 
 
@@ -183,10 +183,11 @@ def refuse_other_data(clf, evidence, gradient, step):
     proven = clf.suboptimality_bound_ if clf.suboptimality_bound_ < 1 else clf.suboptimality_
     allowed = max(_LOOSE * (proven if math.isfinite(proven) else 0), _ALMOST)
     if decrement / 2 > allowed * evidence.value:
+        early = f", or the fit ended early (status {clf.status_!r})" if clf.status_ != "converged" else ""
         raise ValueError(
             f"The coefficients are {distance:.3g} standard errors from the optimum of these rows: `X`, `y`, "
-            "`sample_weight` or `offset` are not those of the fit, or the fit ended early (status "
-            f"{clf.status_!r}). Give the data of the fit, or fit again."
+            f"`sample_weight` or `offset` are not those of the fit{early}. Give the data of the fit, or fit "
+            "again."
         )
     warnings.warn(
         f"The coefficients are up to {distance:.2g} standard errors from the optimum; fit with a `tol` below "

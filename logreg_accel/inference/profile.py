@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from ..estimator import LogisticRegression
 from .chi2 import Test, chi2, quantile
 from .jeffreys import moved
 from .results import Inference
@@ -33,6 +34,8 @@ class FirthInference(Inference):
     pvalues : ndarray (p,)
         From penalised likelihood ratios, or Wald's.
     """
+
+    model: LogisticRegression
 
     def __init__(
         self, facts, evidence, covariance, names, llnull, original, likelihood, best, model, intervals

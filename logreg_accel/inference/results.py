@@ -43,6 +43,8 @@ class Inference(Shown):
     edf : float
         Effective degrees of freedom tr((H + λ)⁻¹H); without a penalty, the number of parameters.
     df_model, df_resid : float
+        The parameters beside the constants; the observations beyond all parameters, which are nobs in number
+        with vcov="iid", where a weight counts observations, and otherwise the rows.
     """
 
     params: np.ndarray
@@ -61,7 +63,8 @@ class Inference(Shown):
         self.nobs, self.penalised = evidence.weight, facts["penalised"]
         self.method = "penalised MLE" if self.penalised else "MLE"
         constants = len(self.outcomes) * evidence.layout.intercept
-        self.df_model, self.df_resid = self.edf - constants, evidence.n_rows - self.edf
+        units = self.nobs if self.vcov == "iid" else evidence.n_rows
+        self.df_model, self.df_resid = self.edf - constants, units - self.edf
         self.aic = -2 * self.llf + 2 * self.edf
         self.bic = -2 * self.llf + np.log(self.nobs) * self.edf
 

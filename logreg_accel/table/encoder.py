@@ -1,7 +1,7 @@
 """TableEncoder, which encodes a raw table as a matrix of numbers."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -37,9 +37,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Columns with more levels are an error.
     categorical, numeric, drop : sequences of str, default ()
         Names of columns to encode as levels, to take as numbers, and to leave out, whatever they look like.
-    drop_first : bool, default False
-        Make no column for the first level, with which the others are then compared. Columns for all levels
-        are collinear.
+    drop_first : bool or dict, default False
+        Make no column for the first level, or for that which a dict {column: level} names, with which the
+        others are then compared. Columns for all levels are collinear.
     scale : bool, default False
         Divide numbers by their standard deviation, so that a penalty affects all columns alike.
     sparse_output : "auto" or bool, default "auto"
@@ -69,7 +69,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         categorical: Sequence[str] = (),
         numeric: Sequence[str] = (),
         drop: Sequence[str] = (),
-        drop_first: bool = False,
+        drop_first: bool | Mapping[str, str] = False,
         scale: bool = False,
         sparse_output: bool | str = "auto",
     ) -> None:

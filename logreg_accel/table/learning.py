@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,12 @@ def check_options(settings, names):
         raise ValueError(f"`min_count` is {settings.min_count!r}; expected an integer from 1 on, or None.")
     if settings.sparse_output not in ("auto", True, False):
         raise ValueError(f"`sparse_output` is {settings.sparse_output!r}; expected 'auto', True or False.")
-    for parameter in ("categorical", "numeric", "drop"):
+    if not isinstance(settings.drop_first, bool | np.bool_ | Mapping):
+        raise ValueError(
+            f"`drop_first` is {settings.drop_first!r}; expected True, False, or a dict of columns to levels."
+        )
+    chosen = ["drop_first"] if isinstance(settings.drop_first, Mapping) else []
+    for parameter in ["categorical", "numeric", "drop", *chosen]:
         strange = [name for name in getattr(settings, parameter) if name not in names]
         if strange:
             listed = ", ".join(names[:20])
@@ -169,10 +175,15 @@ def learn(facts, settings):
 
     if not facts.there:
         raise NoValue(facts.name)
-    if isinstance(facts, NumberFacts):
-        return _number(facts, settings)
     if isinstance(facts, LevelFacts):
         return _levels(facts, settings)
+    if _wanted(settings, facts.name) is not None:
+        raise ValueError(
+            f"column {facts.name!r} is {facts.kind}, without levels to compare with (--base, in Python "
+            "`drop_first`); --categorical makes levels of numbers"
+        )
+    if isinstance(facts, NumberFacts):
+        return _number(facts, settings)
     if pa.types.is_temporal(facts.kind):
         why = "dates and times are not numbers: give the year, the hour, days since an event or the like"
         return LeftOut(facts.name, why)
@@ -224,9 +235,26 @@ def _levels(facts, settings):
     if not kept and not missing:
         return LeftOut(name, f"none of its {different:,} values occurs {least} times (--min-count)")
     base, pooled = None, tuple(sorted(counts.keys() - set(kept)))
-    if settings.drop_first and kept:
-        base, *kept = kept
+    if kept and (settings.drop_first or isinstance(settings.drop_first, Mapping)):
+        base = _base(name, kept, _wanted(settings, name))
+        kept.remove(base)
     return Levels(name, tuple(kept), pooled, missing, base)
+
+
+def _wanted(settings, name):
+    """The level that `drop_first` names for a column; None for the first one."""
+    return settings.drop_first.get(name) if isinstance(settings.drop_first, Mapping) else None
+
+
+def _base(name, kept, wanted):
+    """The level without a column of its own."""
+    if wanted is not None and wanted not in kept:
+        listed = ", ".join(map(repr, kept[:20])) + (", ..." if len(kept) > 20 else "")
+        raise ValueError(
+            f"column {name!r} has no level {wanted!r} to compare with (--base, in Python `drop_first`); its "
+            f"levels with a column are {listed}"
+        )
+    return kept[0] if wanted is None else wanted
 
 
 def _enough(counts, most):
