@@ -112,14 +112,16 @@ class BoxCertificate(Certificate):
 
     def _error(self, point):
         """Return the approximate error of the gradient by rounding."""
-        return duality.rounding(point.rounding / point.value, self.start.scale, point.value)
+        return duality.rounding(
+            point.rounding / point.value, self.start.scale, point.value, self.start.n_rows
+        )
 
     def _with_rounding(self, gap, point, metric, short=0.0):
         """Return the bound raised by what rounding may hide: of sums, for any signs of their terms, of
         margins, and of the solution of a system."""
         error = self._error(point)
         hidden = metric.lost(point.gradient, error) + metric.cost(error, 1.0) + short
-        hidden += 2 * duality.of_margins(point, self.start) ** 2
+        hidden += duality.cost_of_margins(point, self.start)
         return (math.sqrt(gap) + math.sqrt(hidden)) ** 2 * (1 + duality.SURE * np.finfo(np.float64).eps)
 
     def _last_word(self, best, verdict):

@@ -142,7 +142,7 @@ class Certificate:
             far = yield ask.Evaluate(point.w + gain / most * step)
             bound = (yield from self.bound(far)) if far.value <= _NO_WORSE * point.value else 1.0
             known = known or bound < 1
-            above = bound * far.value + self.start.blur(far.w, far.gradient)
+            above = bound * far.value + self.start.blur(far.w, far.gradient, far.value)
             best = far if above < far.value * (1 - self.lower / best.value) else best
             if bound <= self.tol:
                 break
@@ -154,7 +154,7 @@ class Certificate:
         bound = yield from self._last_word(best, verdict)
         if bound > self.tol and self.failed:
             verdict = verdict._replace(estimate=bound)
-        blurred = self.start.blur(best.w, best.gradient) / abs(best.value or 1)
+        blurred = self.start.blur(best.w, best.gradient, best.value) / abs(best.value or 1)
         estimate = max(verdict.estimate, bound * self.share) + blurred
         return verdict._replace(estimate=estimate, bound=min(bound + blurred, 1.0))
 

@@ -78,8 +78,10 @@ class Coordinates(NamedTuple):
         """Undo `original`."""
         return self._shifted(w, 1)
 
-    def blur(self, w, gradient):
-        """Bound the rise of F when the intercepts of `original(w)` are rounded: no curvature is above 1/4.
+    def blur(self, w, gradient, value):
+        """Bound the rise of F when the intercepts of `original(w)` are rounded.
+
+        No curvature is above 1/4, and no loss rises by more than a factor exp(2t) if margins change by t.
 
         An intercept is a sum over the columns whose terms may be far larger than it. The intercepts of
         several classes are rounded once more, when their mean is subtracted.
@@ -89,7 +91,8 @@ class Coordinates(NamedTuple):
         W = abs(np.reshape(w, (-1, self.n_outputs)))
         rounding = abs(self.original(w)[-self.n_outputs :]).max() * np.finfo(np.float64).eps
         rounding += (W[-1] + abs(self.centre) @ W[:-1]) * float(np.finfo(np.longdouble).eps)
-        return float(abs(gradient[-self.n_outputs :]) @ rounding + rounding @ rounding / 8)
+        rise = float(abs(gradient[-self.n_outputs :]) @ rounding + rounding @ rounding / 8)
+        return min(rise, value * float(np.expm1(min(2 * rounding.max(), 1e2))))
 
     def _shifted(self, w, sign):
         if self.centre is None or not self.fit_intercept:

@@ -113,7 +113,7 @@ def _taken_on(session, objective, tol, max_iter, callback, seed, solver, exact, 
         more = session.run(Trial(session, solver, exact, start, tol, left, callback and tell))
     except KeyboardInterrupt:  # before the first point
         return found._replace(status=INTERRUPTED)
-    if exact.at.blur(more.w, np.zeros_like(more.w)) > max(found.value - more.value, tol * more.value):
+    if exact.at.blur(more.w, 0 * more.w, more.value) > max(found.value - more.value, tol * more.value):
         return found._replace(n_passes=more.n_passes)  # weights without a penalty have only grown
     return more._replace(
         w=as_asked(more.w),

@@ -69,19 +69,33 @@ def _scaled_gap(c, l1, l2, v, w, moved, loss):
     return c * moved + (1 - c) * loss + max(float(terms.sum()), 0.0) + rounding
 
 
-def rounding(relative, scale, loss, piled=1.0):
+def rounding(relative, scale, loss, n_rows, piled=1.0):
     """The approximate error of the gradient of the mean loss, (size,), from the rounding of terms and sums.
 
-    A term s·r·x has a relative error of `relative`, and by Cauchy's inequality the mean of |r·x| is at most
-    the product of the root mean squares of r and x. For the logistic losses r² ≤ ℓ. Means of many terms are
-    more exact.
+    A term s·r·x has a relative error of `relative`. Means of many terms are more exact.
     """
-    return piled * relative * np.sqrt(min(max(loss, 0.0), 1.0)) * scale
+    return piled * relative * slopes(loss, n_rows) * scale
+
+
+def slopes(loss, n_rows):
+    """The largest mean of |r·x| for numbers x whose root mean square is 1.
+
+    By Cauchy's inequality it is at most the root mean square of r, and no x is above √m. For the logistic
+    losses r² ≤ ℓ and |r| ≤ ℓ.
+    """
+    loss = max(loss, 0.0)
+    return min(math.sqrt(min(loss, 1.0)), math.sqrt(n_rows) * loss)
 
 
 def of_margins(point, start):
     """The approximate error of margins from the rounding of their terms."""
     return point.rounding / point.value * (float((abs(point.w) * start.scale).sum()) + start.offset)
+
+
+def cost_of_margins(point, start):
+    """What the rounding of margins may add to a bound: no curvature is above 1/4, or above ℓ of the row."""
+    off = of_margins(point, start)
+    return 2 * off * off * min(1.0, start.n_rows * point.value)
 
 
 def value_of(point, exact):
@@ -94,12 +108,12 @@ def value_of(point, exact):
 def rounding_of(point, start):
     """The approximate error of a value from the rounding of margins, multiplied by residuals, and of its
     sum."""
-    return point.rounding + np.sqrt(min(max(point.value, 0.0), 1.0)) * of_margins(point, start)
+    return point.rounding + slopes(point.value, start.n_rows) * of_margins(point, start)
 
 
 def hidden(point, start):
     """The part of a plain bound that the rounding of the gradient accounts for."""
-    off = rounding(point.rounding / point.value, start.scale, point.value, start.piled)
+    off = rounding(point.rounding / point.value, start.scale, point.value, start.n_rows, start.piled)
     ridge = start.ridge + np.zeros(len(point.w))
     return 0.5 * float(np.sum((off * off)[ridge > 0] / ridge[ridge > 0]))
 
@@ -129,7 +143,7 @@ def plain(objective, point, hope=np.inf):
         return np.inf
     w, moved = at.penalised(point.w), 0.0
     relative, scale = point.rounding / point.value, at.of_columns(objective.rows.scale)
-    off = rounding(relative, scale, point.value, objective.rows.piled)
+    off = rounding(relative, scale, point.value, objective.rows.n_rows, objective.rows.piled)
     gradient = point.gradient + np.copysign(off, point.gradient)
     fixed = intercepts
     if fixed.any() and gradient[-k:].any():
@@ -141,8 +155,9 @@ def plain(objective, point, hope=np.inf):
         if shifted is None:
             return point.value  # F* is at least 0
         moved, gradient = shifted
-    of_margins = relative * float(abs(point.w) @ scale)  # no curvature is above 1/4
-    moved = (np.sqrt(moved) + of_margins / np.sqrt(8)) ** 2
+    of_margins = relative * float(abs(point.w) @ scale)
+    curvature = min(1 / 4, 4 * objective.rows.n_rows * point.value)  # as in `cost_of_margins`
+    moved = (np.sqrt(moved) + of_margins * np.sqrt(curvature / 2)) ** 2
     return gap(penalty, w, gradient, moved, point.value - penalty.value(w), fixed)
 
 

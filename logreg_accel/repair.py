@@ -25,7 +25,7 @@ _NEAR = 1.01  # a bound below this multiple of its lower limit is not improved f
 _FARTHEST = 100.0  # a cap on changes of margins
 _NOTHING = 1e-28  # relative decrement that counts as zero
 _FINE = 1e-10  # times √F: bounds below this may miss the loss of rows whose slopes are lost in rounding
-_FAINT = 0.01  # share of rounding, or of `tol` and F, that a penalty may be to be left out
+_FAINT = 0.01  # share of `tol` and F that a penalty may be to be left out of a proof
 _EPS = float(np.finfo(np.float64).eps)
 _LITTLE = 1e-4  # share of a bound by which it may be overstated
 
@@ -64,7 +64,7 @@ class Repair:
         self.point, self.rows, self.here, self.exactly = point, rows, None, exactly
         self.whole, self.all_told = rows is None or rows.rows.share == 1, False
         self.hides = False
-        self.scales = penalty.has_l1  # whether scaling all residuals may make up for what a step leaves
+        self.scales = self.penalty.has_l1  # whether scaling all residuals may make up for what a step leaves
 
     def gap(self):
         """The bound, or inf if none is found; a generator of questions."""
@@ -83,7 +83,8 @@ class Repair:
         found = yield from self._least(G)
         if not found.bound < math.inf and found.metric.basis is not None:
             # Every step was too long. Those that rounding alone may ask for are left out.
-            found = yield from self._least(G, (self._error(), duality.of_margins(self.here, self.start)))
+            of_margins = math.sqrt(duality.cost_of_margins(self.here, self.start) / 2)
+            found = yield from self._least(G, (self._error(), of_margins))
         return (yield from self._beside_rounding(G, found)) if found.bound < math.inf else found.bound
 
     def _least(self, G, error=None):
@@ -147,7 +148,7 @@ class Repair:
             fine = least <= _FINE * math.sqrt(min(self.point.value, 1.0)) and not self.all_told
             if metric.has_flat and fine and (yield from self._is_seen_by_others(metric)):
                 return math.inf
-        hidden = metric.lost(found.residual, error) + 2 * duality.of_margins(self.here, self.start) ** 2
+        hidden = metric.lost(found.residual, error) + duality.cost_of_margins(self.here, self.start)
         rounded = self._rounding(metric, error, _LITTLE * least)
         self.hides = hidden + rounded > least
         bound = (math.sqrt(least) + math.sqrt(found.short) + math.sqrt(hidden + rounded)) ** 2
@@ -190,7 +191,8 @@ class Repair:
     def _error(self):
         """Return the approximate error of the gradient by rounding."""
         point, piled = (self.here, 1.0) if self.whole else (self.point, self.start.piled)
-        return duality.rounding(point.rounding / point.value, self.start.scale, self.point.value, piled)
+        known = self.start.scale, self.point.value, self.start.n_rows, piled
+        return duality.rounding(point.rounding / point.value, *known)
 
     def _rounding(self, metric, error, little):
         """½·εᵀH⁻¹ε for the rounding ε of the gradient, or a larger number if that is at most `little`."""
@@ -212,13 +214,11 @@ def in_long_double(penalty, start, enough, point):
 def _without_faint(penalty, start, point, tol):
     """The penalty and the start of a proof, and the part of F at a point that it does without.
 
-    Sums of residuals cannot be brought below strengths that are less than their rounding. Without such a
+    Sums of residuals cannot be brought below strengths that are little more than their rounding. Without a
     penalty the infimum of F is lower, and F at the point is less by the penalty alone.
     """
     price = float(np.sum(start.l1 * abs(point.w) + 0.5 * start.ridge * point.w**2))
-    beside = duality.rounding(_FAINT * np.finfo(np.float64).eps, start.scale, point.value)
-    faint = (start.l1 <= beside).all() and (start.ridge <= beside**2).all()
-    if not (penalty.has_l1 and faint and price <= _FAINT * tol * point.value):
+    if not (penalty.has_l1 and price <= _FAINT * tol * point.value):
         return penalty, start, 0.0
     return (
         replace(penalty, l1=0.0, l2=0.0, modulus=0.0),

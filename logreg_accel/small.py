@@ -238,7 +238,7 @@ class _Fit:
             error @ deviations
         )
         gap = root * root * factor / (1 - tilt)
-        return (gap + self.at.blur(point.w, point.gradient)) / point.value
+        return (gap + self.at.blur(point.w, point.gradient, point.value)) / point.value
 
     def solution(self):
         return self._ended(self.accepted, self.proven, self.history, ask.CONVERGED)

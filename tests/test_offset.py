@@ -254,3 +254,20 @@ def test_the_rounding_of_large_offsets_is_part_of_the_bound(seed):
     )
     assert model.status_ == "converged"
     assert value(model) - value(nearer) <= model.suboptimality_bound_ * value(model)
+
+
+@pytest.mark.parametrize("solver", ["auto", "prox-newton", "working-set", "fista"])
+@pytest.mark.parametrize("far, fit_intercept", [(-50.0, True), (-50.0, False), (-1e4, True)])
+def test_l1_fits_leave_an_offset_that_has_no_curvature(solver, fit_intercept, far):
+    """Every model of a step has its minimum infinitely far away, and fista's steps had no length."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((80, 3)), np.ones(80)])
+    y = (X @ [1, -1, 0.5, 0] + rng.logistic(size=80) > 0).astype(int)
+    model = LogisticRegression(C=100.0, l1_ratio=1.0, solver=solver, fit_intercept=fit_intercept)
+    model.fit(X, y, offset=np.full(80, far))
+    if solver != "fista":
+        assert model.status_ == "converged"
+    if fit_intercept:
+        alone = LogisticRegression(C=100.0, l1_ratio=1.0, tol=1e-10).fit(X[:, :3], y)
+        if model.status_ == "converged":
+            np.testing.assert_allclose(model.coef_[0, :3], alone.coef_[0], atol=1e-2)

@@ -267,3 +267,23 @@ def test_a_penalty_that_is_less_than_rounding_is_left_out_of_a_proof(C, l1_ratio
     assert found.status_ == "converged" and found.suboptimality_bound_ <= 1e-8
     F, least = found.history_[-1].value, free.history_[-1].value
     assert F - least <= (found.suboptimality_bound_ + free.suboptimality_bound_) * F + 1e-12
+
+
+@pytest.mark.parametrize("solver", ["auto", "prox-newton", "fista"])
+def test_a_penalty_that_is_little_more_than_rounding_is_left_out_too(solver):
+    """Columns are sums of others: an offset makes their sums of residuals round to more than C allows."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((34, 6))
+    X = np.column_stack([X, X.sum(axis=1), X[:, 0] - X[:, 5]])
+    y, offset = rng.integers(0, 2, 34), 30 * rng.standard_normal(34)
+    model = LogisticRegression(C=1e12, l1_ratio=1.0, solver=solver, backend="numpy").fit(X, y, offset=offset)
+    assert model.status_ == "converged" and model.suboptimality_bound_ <= 1e-8
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "newton-subsampled", "row-space"])
+def test_rounding_is_a_share_of_a_loss_that_is_next_to_nothing(solver):
+    """Slopes and curvatures are at most the loss; bounds by their square roots were 1e-5, or 1."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((49, 1)) * 1e6
+    model = LogisticRegression(C=1e12, solver=solver, backend="numpy", tol=1e-8).fit(X, X[:, 0] > 0)
+    assert model.status_ == "converged" and model.suboptimality_bound_ <= 1e-8

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from .. import clock
-from . import by_signs, quadratic
+from . import by_signs, line_search, quadratic
 from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
 from .nearly_singular import creep
 from .questions import CONVERGED, DIAGONAL, MATRIX, NOISE_FLOOR, Accept, Curvature, Draw, Evaluate, Sample
@@ -22,6 +22,7 @@ _FACTORED = 12  # multiplications in the systems of a step that take as long as 
 _ROWS = 512  # rows of a Hessian that are updated between two checks of the deadline
 _LITTLE = 1e-3  # share of a model's decrease below which the gain of more weights is not worth a system
 _CREEPING = 0.7  # share of a decrease that is left two steps later where models lose directions
+_LARGE = 3.0  # root mean square of an offset beside which weights of zero may have next to no curvature
 _CHEAP = 1 << 24  # multiplications up to which a Hessian costs next to nothing
 
 
@@ -66,6 +67,7 @@ class prox_newton:
         l1 = start.l1
         size = self.rows_per_parameter * len(start.w)
         here, size = yield from near_the_optimum(start, size, lambda sample, w: _on_sample(sample, w, start))
+        here = yield from _within_reach(here, start)
         H, drawn, before = None, 0, math.inf
         decreases, closely, left = [], False, 0.0
         while True:
@@ -96,6 +98,20 @@ class prox_newton:
                 _bfgs(H, there.w - here.w, there.gradient - here.gradient)
                 before = decrease
             here = there
+
+
+def _within_reach(here, start):
+    """A Point where the loss has curvature: beside a large offset it may have none at weights of zero.
+
+    The weights without a penalty, such as an intercept, or else all, are moved along their slopes.
+    """
+    if not start.offset > _LARGE:
+        return here
+    free = (start.l1 == 0) & (start.ridge == 0)
+    slope = np.sign(here.gradient) * np.maximum(abs(here.gradient) - start.l1, 0.0)
+    slope = np.where(free, slope, 0.0) if slope[free].any() else slope
+    there = yield from line_search.step(here, -slope / np.where(start.scale > 0, start.scale, 1.0) ** 2)
+    return there if there is not None and there.value < here.value else here
 
 
 def _by_signs(here, l1):
@@ -259,7 +275,8 @@ class fista:
     def __call__(self, start):
         w, l1 = start.w, start.l1
         here = yield Evaluate(w)
-        L = (yield Curvature(np.zeros_like(w), DIAGONAL)).sum() / len(w)
+        bound = 0.25 * start.scale**2 + start.ridge if start.offset else None  # no curvature may be left at 0
+        L = (bound if start.offset else (yield Curvature(np.zeros_like(w), DIAGONAL))).sum() / len(w)
         x, t = here.w, 1.0
         while True:
             if (yield Accept(here)):

@@ -48,7 +48,7 @@ class Start(NamedTuple):
         Approximate root mean squares of the columns; 1 for intercepts.
     offset : float
         Root mean square of the offset of the margins.
-    blur : function (w, gradient) -> float
+    blur : function (w, gradient, value) -> float
         Bound on the rise of F when the point is rounded to the dtype of `coef_`.
     piled : float
         Number of roundings that a sum may accumulate, beside that of each of its terms.
@@ -79,7 +79,7 @@ class Start(NamedTuple):
     lasso: Callable | None = None
     scale: Any = 1.0
     offset: float = 0.0
-    blur: Callable = lambda w, gradient: 0.0
+    blur: Callable = lambda w, gradient, value: 0.0
     piled: float = 1.0
     tol: float = 0.0
     n_outputs: int = 1
