@@ -55,7 +55,7 @@ def foreseen(X, backend, k, most=_SIZE_UP_TO):
         return math.inf
     (m, n), entries = X.shape, X.entries
     q, count = n - len(found.which) + 1, len(found.which) * k
-    size, others = q * k, m + entries - found.entries.nnz
+    size, others = q * k, m + entries - found.n_entries
     if size > most or count * size > _NUMBERS_UP_TO:
         return math.inf
     grams = _PAIR * others**2 / m + 2 * _ENTRY * others if found.at_once else _MADE * m * q
