@@ -3,10 +3,23 @@ vector."""
 
 import numpy as np
 
+from .backends.passes import CurvatureMass
+
 
 def hessian(objective, sums, ridge):
     """∇²F (size, size), computed in place from the sums; ridge is the penalty's part of the diagonal."""
     return _mean_matrix(objective, sums, objective.size, ridge)
+
+
+def curvatures(objective, margins):
+    """The curvatures of the rows at some margins, kept for all products with a Hessian there; None where
+    products compute them on their way."""
+    rows, loss = objective.rows, objective.loss
+    if margins is None or objective.models is not None or not rows.keeps_curvatures(loss):
+        return None
+    if margins.curvatures is None:
+        margins.curvatures = rows.sweep(CurvatureMass(margins, loss))
+    return margins.curvatures
 
 
 def diagonals(objective, sums):

@@ -41,7 +41,7 @@ ROOMS = {
     "repair": {"duality", "metric", "solvers", "systems", "tangent", "walk", "witnesses"},
     "walk": {"solvers"},
     "tangent": {"duality", "metric", "solvers"},
-    "metric": set(),
+    "metric": {"backends"},
     "ascent": {"backends", "solvers"},
     "between": {"backends"},
     "orthants": {"backends", "clock"},

@@ -11,12 +11,12 @@ import numpy as np
 
 from .. import clock
 from ..data import Block, compute_dtype
-from . import drawing, generic, linalg, moments, sides, squares
+from . import drawing, generic, linalg, moments, sides, squares, sweeps
 from . import passes as p
 from .host import available_memory
 from .threads import blas_limit, looked_up
 
-_BODIES: dict = {**generic.BODIES, **squares.BODIES, **moments.BODIES, **sides.BODIES}
+_BODIES: dict = {**generic.BODIES, **squares.BODIES, **moments.BODIES, **sides.BODIES, **sweeps.BODIES}
 
 MODELS = "models"
 """Takes the place of a layout: kernels for passes over several models, whatever the layout."""

@@ -1,4 +1,5 @@
-"""Every pass over a block of rows in plain array code, tile by tile: the reference of all backends.
+"""Every pass that reads X, over a block of rows, in plain array code, tile by tile: the reference of all
+backends.
 
 A backend runs a kernel of its own where its table has one, and these bodies for the rest, so no backend is
 ever incomplete and this file is the oracle for its kernels. Arithmetic inside a tile is `compute_dtype(X)`;
@@ -14,9 +15,7 @@ from ..data import compute_dtype
 from . import grams
 from . import passes as p
 
-_OF_A_LINE = 8  # arrays that are made of a row's margins along a line, which the cache holds as well
 _WEIGHTED = 1 << 25  # bytes of a weighted copy of the rows of a Hessian's tile
-FAR = 100.0  # a row whose own class leads by more than this has no loss
 
 
 def loss_gradient(backend, pass_, block):
@@ -43,13 +42,18 @@ def loss_gradient(backend, pass_, block):
 
 
 def hessian_vector(backend, pass_, block):
-    """Xᵀ(s·curvature·(X·V)); margins that are known already save a product."""
+    """Xᵀ(s·curvature·(X·V)); margins that are known already save a product, and curvatures exponentials."""
     W = _cast(backend, pass_.W, block) if pass_.margins is None else None
+    curvatures = pass_.curvatures
     V = _cast(backend, pass_.V, block)
     H = backend.xp.zeros(V.shape, dtype=np.float64)
     for rows, X, part in tiles(backend, block, columns=V.shape[1]):
-        Z = _margins_of(pass_, rows, X, W, part)
-        R, _ = pointwise(backend, "curvature_product", pass_, part, Z, linear(X, V, pass_.models))
+        R = linear(X, V, pass_.models)
+        if curvatures is not None:
+            R *= curvatures[rows, None]
+        else:
+            Z = _margins_of(pass_, rows, X, W, part)
+            R, _ = pointwise(backend, "curvature_product", pass_, part, Z, R)
         H[:-1] += X.transposed_product(R)
         H[-1] += R.sum(axis=0, dtype=np.float64)
     return backend.to_host(H)
@@ -125,67 +129,6 @@ def margins(backend, pass_, block):
     return Z
 
 
-def line(backend, pass_, block):
-    """Slope and curvature along the line between two sets of margins."""
-    sums, (m, k) = np.zeros(2), pass_.start.shape
-    tile = max(m if backend.on_device else backend.tile_bytes // (_OF_A_LINE * pass_.start[:1].nbytes), 1)
-    for rows in (slice(start, start + tile) for start in range(0, m, tile)):
-        D = pass_.end[rows] - pass_.start[rows]
-        Z = pass_.start[rows] + D.dtype.type(pass_.t) * D
-        for columns, y, s in models_of(pass_, _part(block, rows), k):
-            for i, term in enumerate(pass_.loss.line_terms(Z[:, columns], y, D[:, columns])):
-                sums[i] += float((term if s is None else s * term).sum(dtype=np.float64))
-    return sums
-
-
-def margin_change(backend, pass_, block):
-    """The largest spread of a row's changes, and the least and most in favour of its own class.
-
-    A row that is far on the side of its own class has no loss left, so that its changes do not count. If one
-    column has huge values, such rows would otherwise hide the changes of all others.
-    """
-    xp, start, end = backend.xp, pass_.start, pass_.end
-    if not start.size:
-        return p.Change()
-    ends, spreads = [], []
-    for columns, y, s in models_of(pass_, block, start.shape[1]):
-        spreads.append(float(pass_.loss.spread(end[:, columns] - start[:, columns]).max()))
-        before, after = (np.minimum(pass_.loss.lead(z[:, columns], y), FAR) for z in (start, end))
-        lost = (after - before).min(axis=1)
-        gained = np.maximum(after, -FAR) - np.maximum(before, -FAR)
-        gained = xp.where(before < FAR, gained, 0).max(axis=1)
-        ends.append([change if s is None else xp.where(s[:, 0] > 0, change, 0) for change in (lost, gained)])
-    least = min(float(lost.min()) for lost, _ in ends)
-    most = max(float(gained.max()) for _, gained in ends)
-    return p.Change(float(np.max(spreads)), least, most)
-
-
-def above_tangent(backend, pass_, block):
-    """How far the losses at some margins lie above their tangents at others."""
-    total = 0.0
-    for columns, y, s in models_of(pass_, block, pass_.start.shape[1]):
-        z0, z1 = (z[:, columns] for z in (pass_.start, pass_.end))
-        (value, _), (tangent, slope) = (pass_.loss.value_residual(z, y) for z in (z0, z1))
-        above = (value - tangent).sum(axis=1) - (slope * (z0 - z1)).sum(axis=1)
-        total += float((above if s is None else s[:, 0] * above).sum(dtype=np.float64))
-    return np.array([total])
-
-
-def curvature_mass(backend, pass_, block):
-    """Σ over outputs of s·curvature of every row."""
-    mass = 0
-    for columns, y, s in models_of(pass_, block, pass_.margins.shape[1]):
-        curvatures = pass_.loss.curvature(pass_.margins[:, columns], y).sum(axis=1)
-        mass = mass + (curvatures if s is None else s[:, 0] * curvatures)
-    return mass
-
-
-def weight_sum(backend, pass_, block):
-    """Σ s of the rows that each model trains on."""
-    weights = [s for _, _, s in models_of(pass_, block, len(pass_.models))]
-    return np.array([float(block.y.shape[0] if s is None else s.sum(dtype=np.float64)) for s in weights])
-
-
 BODIES = {
     p.LossGradient: loss_gradient,
     p.HessianVector: hessian_vector,
@@ -194,11 +137,6 @@ BODIES = {
     p.OwnHessians: own_hessians,
     p.Diagonal: diagonal,
     p.Margins: margins,
-    p.Line: line,
-    p.MarginChange: margin_change,
-    p.AboveTangent: above_tangent,
-    p.CurvatureMass: curvature_mass,
-    p.WeightSum: weight_sum,
 }
 
 
@@ -217,10 +155,10 @@ def tiles(backend, block, columns=1, of_hessian=False):
         return
     for start in range(0, m, step):
         rows = slice(start, min(start + step, m))
-        yield rows, block.X.between(rows.start, rows.stop).astype(dtype), _part(block, rows)
+        yield rows, block.X.between(rows.start, rows.stop).astype(dtype), part_of(block, rows)
 
 
-def _part(block, rows):
+def part_of(block, rows):
     """The block with labels, weights, split bits and offsets of some rows only, beside all of X."""
     y, s, splits, offset = (None if array is None else array[rows] for array in block[1:5])
     return block._replace(y=y, sample_weight=s, splits=splits, offset=offset)

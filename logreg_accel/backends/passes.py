@@ -62,6 +62,9 @@ class RowVector:
     parts : list of arrays (rows of a block, k), where the backend keeps them
     """
 
+    curvatures = None
+    """The curvatures at these margins, a RowVector, once they are known."""
+
     def __init__(self, parts):
         self.parts = parts
 
@@ -166,14 +169,17 @@ class HessianVector(Pass):
 
     margins : those at W, if they are known, which saves a product; a kernel that reads X once anyway may
     ignore them.
+    curvatures : the CurvatureMass of the rows at W, for one output, or None; the generic body then needs
+    neither W nor the margins.
     """
 
-    vectors = ("margins",)
+    vectors = ("margins", "curvatures")
     W: Any
     V: Any
     loss: Any
     margins: Any = None
     models: tuple | None = None
+    curvatures: Any = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ def beside(passes):
     if not isinstance(first, LossGradient | HessianVector | Diagonal):
         raise TypeError(f"{type(first).__name__} cannot be computed for several models at once.")
     # Margins of many models are as large as X.
-    known = {"margins": None}
+    known = {"margins": None, "curvatures": None} if isinstance(first, HessianVector) else {"margins": None}
     if isinstance(first, LossGradient):
         known = {"keep_margins": False, "since": None, "wanted": ()}
     columns = {

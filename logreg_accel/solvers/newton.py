@@ -38,6 +38,10 @@ _PROVEN, _MISSED = 0.25, 0.1
 """Share of `tol` at which a bound on the gap ends a step, and the factor by which that share is reduced if
 the bound at the next point turned out larger, because the Hessian has changed."""
 
+_SERVED = 8
+"""Products after which the diagonal that preconditions them is made anew at the next point, for a read: far
+from the start, rows that are decided have lost their curvature, and columns with them."""
+
 _PRODUCTS = 10  # products with the Hessian that are tried, however small it is
 
 _FACTORED_UP_TO = 2000  # parameters
@@ -113,7 +117,7 @@ def by_factors(here, flat=ENOUGH_FLATTENING, early=False):
 class newton_cg:
     """Truncated Newton: H·d = −g is solved by conjugate gradients, each step of which is one read of X.
 
-    The preconditioner is the diagonal of the Hessian at the start or, with several classes, one block for all
+    The preconditioner is the diagonal of the Hessian or, with several classes, one block for all
     classes, the mean of theirs, made anew once products took as long; it is corrected along the directions of
     earlier steps (conjugate.py). If classes have very different sizes
     and the Hessian is large, that takes too many products, and each class gets its own block. The iteration
@@ -169,20 +173,23 @@ class newton_cg:
     def __call__(self, start):
         here = yield Evaluate(start.w, diagonal=not self.by_class_mean)
         precondition, first_norm = None if self.by_class_mean else _by_diagonal(here.diagonal), None
-        worth, form = _worth(len(start.w), self.factored_up_to), CLASS_MEAN
+        form = CLASS_MEAN if self.by_class_mean else DIAGONAL
+        worth = _worth(len(start.w), self.factored_up_to)
         by_levels = start.by_levels(self.factored_up_to)
         by_levels, worth = by_levels <= worth, min(by_levels, worth)
         blocks = worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
         many, flat, past = 0.0, ENOUGH_FLATTENING, Past(start)
-        served, serves = math.inf, renewed_after(start)
+        served, serves = (math.inf, renewed_after(start)) if self.by_class_mean else (0, _SERVED)
         gap, short, gain, share = math.inf, 0, _SPARED * start.tol, _PROVEN
         while not (yield Accept(here, gap=gap)):
             if by_levels and worth <= LEVELS_AT_ONCE:
                 return (yield from newton_by_levels(here, start))
-            renewed = self.by_class_mean and (served >= serves or form == CLASS_BLOCKS)
+            renewed = served >= serves or form == CLASS_BLOCKS
             if renewed:
                 served = 0
                 precondition = yield Curvature(here.w, form, margins=here.margins)
+                if form == DIAGONAL:
+                    precondition = _by_diagonal(precondition)
                 if form == CLASS_BLOCKS:
                     precondition = beside_shifts(precondition, start.ridge, start.n_outputs)
             norm = math.sqrt(here.gradient @ precondition(here.gradient))
@@ -199,7 +206,7 @@ class newton_cg:
             served += products
             many += max(products - _USUAL * blocks, 0)
             if many >= blocks:
-                form, flat = CLASS_BLOCKS, NEWTON_FLATTENING
+                form, flat = CLASS_BLOCKS if self.by_class_mean else DIAGONAL, NEWTON_FLATTENING
             if ended == LITTLE:
                 short, left_out = short + 1, little
             share *= _MISSED if ended == ENOUGH else 1

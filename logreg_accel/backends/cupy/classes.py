@@ -10,7 +10,7 @@ import numpy as np
 from ...kernels.cuda import shapes
 from ...losses import Multinomial
 from .. import passes as p
-from ..generic import FAR
+from ..sweeps import FAR
 from . import arrays
 from .compiler import REAL, kernel
 from .sweeps import block_count, vectors

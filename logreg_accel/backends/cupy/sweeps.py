@@ -8,7 +8,7 @@ from ...kernels.cuda import shapes
 from ...losses import Logistic
 from .. import drawing
 from .. import passes as p
-from ..generic import FAR
+from ..sweeps import FAR
 from . import arrays
 from .compiler import REAL, kernel
 from .workspace import Exchange, waited_for
