@@ -251,11 +251,10 @@ class Objective:
             since = question.since.margins if on_the_way else None
             wanted = self.rows.wanted((d.size, d.seed, isinstance(d, ask.Witnesses)) for d in question.likely)
             return passes.LossGradient(W, loss, keep, question.diagonal, models, since, wanted)
+        W = self.at.columns(question.w)
         if isinstance(question, ask.HessianVector):
             known = question.margins, models, metric.curvatures(self, question.margins)
-            W = self.at.columns(question.w) if known[-1] is None else None
             return passes.HessianVector(W, self.at.columns(question.v), loss, *known)
-        W = self.at.columns(question.w)
         return _KINDS.get(question.form, passes.Hessian)(W, loss, models, question.margins)
 
     def from_sums(self, question, sums):

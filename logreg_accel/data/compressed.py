@@ -124,12 +124,15 @@ class CompressedRows(Matrix):
 
     def weighted_gram(self, c, positive):
         m, n = self.shape
-        if m * n * self.dtype.itemsize > _KEPT_UP_TO:
-            return self._weighted_gram_in_parts(c, positive, max(_DENSE_NUMBERS // n, n))
-        parts = self._half_dense or HalfDense(self.stored)
-        if parts.nbytes <= _KEPT_UP_TO:
+        if self._half_dense is None:
+            small = HalfDense.bytes_of(self.stored) <= _KEPT_UP_TO
+            if not small and m * n * self.dtype.itemsize > _KEPT_UP_TO:
+                return self._weighted_gram_in_parts(c, positive, max(_DENSE_NUMBERS // n, n))
+            parts = HalfDense(self.stored)
+            if not small:
+                return parts.weighted_gram(c, positive)
             self._half_dense = parts
-        return parts.weighted_gram(c, positive)
+        return self._half_dense.weighted_gram(c, positive)
 
     def _weighted_gram_in_parts(self, c, positive, rows):
         """As `weighted_gram`, some rows at a time: their dense columns take no more than a few results."""

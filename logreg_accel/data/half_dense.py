@@ -24,20 +24,23 @@ class HalfDense:
     """
 
     def __init__(self, X):
-        m, n = X.shape
-        full = np.bincount(X.indices, minlength=n) * DENSE_BELOW >= m
+        full = self._counts(X) * DENSE_BELOW >= X.shape[0]
         self.full, self.rare = np.flatnonzero(full), np.flatnonzero(~full)
         self.dense = Matrix(X[:, self.full].toarray() if len(self.rare) else X.toarray())
         self.thin = X[:, self.rare]
         self.by_columns = self.thin.T.tocsr()
 
-    @property
-    def nbytes(self):
-        return self.dense.stored.nbytes + sum(part.data.nbytes + part.indices.nbytes for part in self._thin)
+    @staticmethod
+    def _counts(X):
+        return np.bincount(X.indices, minlength=X.shape[1])
 
-    @property
-    def _thin(self):
-        return self.thin, self.by_columns
+    @classmethod
+    def bytes_of(cls, X):
+        """The bytes of the arrays that it would make of X."""
+        counts = cls._counts(X)
+        thin = counts * DENSE_BELOW < X.shape[0]
+        dense = X.shape[0] * int((~thin).sum()) * X.dtype.itemsize
+        return dense + 2 * int(counts[thin].sum()) * (X.dtype.itemsize + X.indices.itemsize)
 
     def weighted_gram(self, c, positive):
         """Compute Xᵀ·diag(c)·X for c (rows, 1); `positive` states that no c is negative."""
