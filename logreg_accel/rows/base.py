@@ -99,8 +99,7 @@ class Rows:
     # -- sums ------------------------------------------------------------------------------------------------
 
     def sum(self, pass_):
-        """The result of a pass over all rows, in one read: sums in a fixed order, or a handle on a row
-        vector."""
+        """The result of a pass over all rows, in one read: sums in a fixed order, or a RowVector."""
         if self.log is None:
             return self._over_blocks(pass_, self.blocks)
         return self.log.sums(pass_, self._about(), lambda: self._over_blocks(pass_, self.blocks))
@@ -217,8 +216,7 @@ class Rows:
         return None
 
     def in_float64(self, intercept):
-        """All rows with sums in float64; None if their sums are in float64 already, or if that is not
-        offered."""
+        """All rows with sums in float64; None if they are already, or if that is not offered."""
         return None
 
     def finer(self):
