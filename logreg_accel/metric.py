@@ -3,7 +3,7 @@ vector."""
 
 import numpy as np
 
-from .backends.passes import CurvatureMass
+from .backends.passes import CurvatureMass, HessianVector
 
 
 def hessian(objective, sums, ridge):
@@ -15,7 +15,8 @@ def curvatures(objective, margins):
     """The curvatures of the rows at some margins, kept for all products with a Hessian there; None where
     products compute them on their way."""
     rows, loss = objective.rows, objective.loss
-    if margins is None or objective.models is not None or not rows.keeps_curvatures(loss):
+    X = None if margins is None or objective.models is not None else rows.columns_in_memory()
+    if X is None or loss.n_outputs > 1 or rows.backend.has_kernel(HessianVector, loss, X):
         return None
     if margins.curvatures is None:
         margins.curvatures = rows.sweep(CurvatureMass(margins, loss))

@@ -166,10 +166,6 @@ class Rows:
         """Whether there is a kernel for a kind of pass that has no generic body."""
         return False
 
-    def keeps_curvatures(self, loss):
-        """Whether many products with a Hessian are faster if the curvatures of the rows are kept."""
-        return False
-
     def columns_in_memory(self):
         """X if it is one matrix in host memory, whose columns can be accessed one by one; else None."""
         return None

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 from ..backends.moments import ColumnMoments
-from ..backends.passes import HessianVector, RowSquares
+from ..backends.passes import RowSquares
 from ..data import centre_of, centred, compute_dtype, is_on_device, look_at, positive_rows, weighed
 from .base import Rows
 from .drawn import DrawnRows, in_float64, in_long_double
@@ -123,10 +123,6 @@ class MemoryRows(DrawnRows):
     def offers(self, kind, loss):
         alone = len(self._blocks) == 1 and self.offset_scale is None
         return alone and self.backend.has_kernel(kind, loss, self._blocks[0].X)
-
-    def keeps_curvatures(self, loss):
-        products = (self.backend.has_kernel(HessianVector, loss, block.X) for block in self._blocks)
-        return loss.n_outputs == 1 and not self.backend.on_device and not any(products)
 
     def columns_in_memory(self):
         return self._blocks[0].X if len(self._blocks) == 1 and not self.backend.on_device else None
