@@ -13,7 +13,10 @@ _PRODUCTS = 20  # of a system at most
 _REACH = 4.0
 """Change of a margin beyond which the model says nothing: along separated rows it has hardly any curvature,
 and conjugate gradients find out at once, as steps along single columns do not."""
-_HALVINGS, _BLOCKED = 4, 4  # of a step, and times that zeros in its way are left out
+_HALVINGS = 12
+"""Of a step, at most: where columns are collinear, as levels are beside an intercept, a long one crosses the
+signs of most weights, and only a short one descends."""
+_BLOCKED = 4  # times that zeros in the way of a step are left out
 _LITTLE = 1e-3  # of what a model has fallen, by a step: the next model gains more
 
 

@@ -11,6 +11,8 @@ from .proximal import fista, polished, prox_newton
 from .questions import CONVERGED, NOISE_FLOOR, Accept, Columns, Draw, DualValue, Evaluate, InFloat64
 
 MODEL_UP_TO = 1000  # weights of a model that is a matrix; beyond, coordinate descent solves the model
+_SPARSE_MODEL_UP_TO = 400  # the same for compressed rows, whose products take less than factors of a matrix
+_SPARSE = 8  # numbers of X for each entry, from which that holds
 _WHOLE_UP_TO = 4000  # weights up to which prox-newton fits all columns at once
 _MOST = 1.5  # at most 1/_MOST of the columns are gathered: with more of them, all may as well be fitted
 _ADDED = 32  # the least number of columns by which a set grows; otherwise as many as have weights
@@ -35,7 +37,7 @@ class working_set:
     small gradient leave it. So X is read a handful of times. From the optimum under another penalty, as along
     a path, it is read two to four times. If two thirds of the columns matter, or if they cannot be gathered
     (on a GPU, from disk), all of them are fitted at once. Few columns are fitted by prox-newton, many by
-    coordinate descent.
+    coordinate descent; of a sparse X, whose products take little, it is many sooner.
 
     References
     ----------
@@ -56,24 +58,26 @@ class working_set:
         n, k = start.n_features, start.n_outputs
         l1, kept, enough = start.l1[: n * k].reshape(n, k), np.zeros(n, dtype=bool), math.inf
         solved = min(_SOLVED, max(start.tol**2, _FINEST))  # a bound is of the first order in gradients
-        here, best, gained = (yield Evaluate(start.w)), start.w, 0.0
+        here, best, gained, closely = (yield Evaluate(start.w)), start.w, 0.0, False
         while not (yield Accept(here)):
             weights, slope = (part[: n * k].reshape(n, k) for part in (here.w, here.gradient))
             urgency = np.divide(abs(slope), l1, out=np.zeros_like(slope), where=l1 > 0).max(axis=1)
             there = ((weights != 0) | (l1 == 0)).any(axis=1)
             times = _FASTER if there.sum() >= _FULL * kept.sum() else 1
             kept = there | (kept & (urgency > _CLOSE))
-            urgent = _urgent(urgency, kept, times * int(there.sum()), len(here.w) <= MODEL_UP_TO)
+            at_once = len(here.w) <= _model_up_to(start, closely)
+            urgent = _urgent(urgency, kept, times * int(there.sum()), at_once)
             complete = enough <= solved and not urgent.any()
             if complete:
                 status = yield from _told(here, best)
                 if status == CONVERGED or enough == 0:
                     return status
             enough = _closer(enough) if complete else _gap_of(kept, urgent, gained, solved)
+            closely = closely or enough == 0
             kept = kept | urgent
-            found = yield from _fitted(here, start, kept, enough)
+            found = yield from _fitted(here, start, kept, enough, closely)
             if found is None:
-                return (yield from _in_memory(len(here.w), proven=True)(start._replace(w=here.w)))
+                return (yield from _in_memory(start, closely, proven=True)(start._replace(w=here.w)))
             best, before = found, here.value
             here = yield Evaluate(best)
             gained = max(before - here.value, 0.0) / before
@@ -93,7 +97,7 @@ def _gap_of(kept, urgent, gained, solved):
     return max(solved if nearly else _TRIED, min(_PART * gained, _ROUGH))
 
 
-def _fitted(here, start, kept, enough):
+def _fitted(here, start, kept, enough, closely):
     """Return the weights of a fit to the columns that are kept, or to all columns if most of them are.
 
     The result is None if columns cannot be gathered, or if prox-newton would draw a sample of the rows: the
@@ -106,19 +110,32 @@ def _fitted(here, start, kept, enough):
             return None
         which, best = np.append(np.repeat(kept, k), np.ones(size - n * k, dtype=bool)), here.w.copy()
         known = some.start(here.w[which], start.seed)
-        best[which] = (yield from _on(some, known, enough, _in_memory(len(known.w)))).w
+        best[which] = (yield from _on(some, known, enough, _in_memory(known, closely))).w
         return best
-    if size > _WHOLE_UP_TO or start.n_rows > prox_newton.rows_per_parameter * size:
+    solver = _in_memory(start, closely) if _is_sparse(start) and not closely else prox_newton()
+    sampled = start.n_rows > prox_newton.rows_per_parameter * size
+    if isinstance(solver, prox_newton) and (size > _WHOLE_UP_TO or sampled):
         return None
     whole = yield Draw(InFloat64(rounded=False))
     if whole is None:  # they are in float64
-        return (yield from _on(None, start._replace(w=here.w), enough, prox_newton())).w
+        return (yield from _on(None, start._replace(w=here.w), enough, solver)).w
     known = whole.start(whole.at.centred(here.w), start.seed)
-    return whole.at.original((yield from _on(whole, known, enough, prox_newton())).w)
+    return whole.at.original((yield from _on(whole, known, enough, solver)).w)
 
 
-def _in_memory(size, proven=False):
-    return prox_newton() if size <= MODEL_UP_TO else newton_by_columns(proven)
+def _in_memory(start, closely, proven=False):
+    return prox_newton() if len(start.w) <= _model_up_to(start, closely) else newton_by_columns(proven)
+
+
+def _model_up_to(start, closely):
+    """The largest number of weights whose model is a matrix. Where proofs have missed, matrices find minima
+    `closely` that products with a sparse X may not."""
+    few = _is_sparse(start) and not closely
+    return min(_SPARSE_MODEL_UP_TO, MODEL_UP_TO) if few else MODEL_UP_TO
+
+
+def _is_sparse(start):
+    return start.n_outputs == 1 and _SPARSE * start.entries <= start.n_rows * start.n_features
 
 
 def _urgent(urgency, kept, most, all_at_once):
