@@ -374,3 +374,15 @@ def test_misspelt_columns_get_a_suggestion(table, tmp_path, monkeypatch, capsys,
     monkeypatch.chdir(tmp_path)
     code, _, err = run(*[str(table) if word == "TABLE" else word for word in words], capsys=capsys)
     assert code == 2 and re.search(expected, err)
+
+
+@pytest.mark.parametrize("more, told", [([], True), (["--C", "inf"], False), (["--firth"], False)])
+def test_scales_are_mentioned_where_a_penalty_depends_on_them(tmp_path, capsys, more, told):
+    rng, data = np.random.default_rng(0), tmp_path / "data.csv"
+    rows = [
+        f"{a},{b},{t}"
+        for a, b, t in zip(rng.random(60), 1e7 * rng.random(60), 10 * "yn" + 40 * "y", strict=True)
+    ]
+    data.write_text("\n".join(["share,price,t", *rows]))
+    code, _, err = run("train", data, "--target", "t", "--model", tmp_path / "m", *more, capsys=capsys)
+    assert code == 0 and ("very different scales" in err) == told, err

@@ -203,3 +203,12 @@ def test_figures_take_the_colours_of_their_page():
     svg = draw(lambda ax: ax.plot([0, 1], label="<b>"), 'a "figure" & more')
     assert "var(--series-0)" in svg and "var(--ink)" in svg and "#0072b2" not in svg.lower()
     assert 'aria-label="a &quot;figure&quot; &amp; more"' in svg
+
+
+@pytest.mark.parametrize("classes, way", [(2, "--firth, which also gives intervals"), (3, "such as --C 1")])
+def test_the_page_of_separated_classes_names_what_is_finite(tmp_path, classes, way):
+    data, page = tmp_path / "data.csv", tmp_path / "page.html"
+    data.write_text("\n".join(["a,t", *(f"{i + 0.5},{'xyz'[i * classes // 60]}" for i in range(60))]))
+    made = run("train", data, "--target", "t", "--model", tmp_path / "m", "--C", "inf", "--report", page)
+    text = page.read_text()
+    assert made == 0 and way in text and "To see intervals" not in text

@@ -228,6 +228,12 @@ def _coefficients(page, model):
         yield page.paragraph(
             f"Intervals of 95 %; covariance {kept['covariance']}: {kept['formula']}.", "note"
         )
+    elif model.status_ == "separable":
+        finite = "a penalty, such as --C 1" if outputs > 1 else "--firth, which also gives intervals"
+        yield page.paragraph(
+            f"Separated classes leave coefficients without a finite optimum. They have one with {finite}.",
+            "note",
+        )
     elif model.C == math.inf:
         yield page.paragraph("To see intervals, train with --inference HC1.", "note")
     else:

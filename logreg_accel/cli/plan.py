@@ -17,18 +17,19 @@ _SIGNED = re.compile(rf"[-+]?[$€£]?\s*[-+]?{_DIGITS}\s*[%$€£]?")
 _RARE, _MANY_CLASSES, _APART, _SOME, _SHOWN = 0.02, 20, 1e3, 20_000, 100
 
 
-def tell(progress, name, encoder, table, target, y, totals=None, held_out=0):
+def tell(progress, name, encoder, table, target, y, totals=None, held_out=0, penalised=True):
     """Describe an encoder, the table that it learned from, its labels, and suspicious things in them.
 
     If the table is larger than memory, `table` and `y` are its first rows, and `totals` has the classes and
-    their numbers of rows. `held_out` is the number of held-out rows.
+    their numbers of rows. `held_out` is the number of held-out rows. Without a penalty (not `penalised`),
+    columns of different scales are not suspicious.
     """
     classes, counts = np.unique(y, return_counts=True) if totals is None else totals
     size = f"{counts.sum():,} rows" + (f" to learn from, {held_out:,} held out" if held_out else "")
     progress.say(f"{name}: {size}, {table.num_columns} columns of features")
     for line in _told(encoder, target, classes, counts):
         progress.say(line)
-    for sentence in _odd(encoder, table, target, y, classes, counts):
+    for sentence in _odd(encoder, table, target, y, classes, counts, penalised):
         progress.warnings.append(sentence)
         for line in _item("warning", sentence):
             progress.say(line)
@@ -82,7 +83,7 @@ def _shares(classes, counts):
     return ", ".join(some) + (f" and {len(order) - shown} more classes" if shown < len(order) else "")
 
 
-def _odd(encoder, table, target, y, classes, counts):
+def _odd(encoder, table, target, y, classes, counts, penalised):
     """Sentences about things that are usually mistakes."""
     codes, rows = np.searchsorted(classes, y), counts.sum()
     every = "every row" if rows == len(y) else f"each of the first {len(y):,} rows"
@@ -116,7 +117,7 @@ def _odd(encoder, table, target, y, classes, counts):
             )
         yield from _nearly_numbers(column, _texts(column, some))
     spread = [value for value in spread if value > 0]
-    if spread and max(spread) > _APART * min(spread):
+    if penalised and spread and max(spread) > _APART * min(spread):
         yield (
             "the columns have very different scales; --scale divides them by their standard deviations, so "
             "that a penalty affects all alike and fits mostly take fewer reads"

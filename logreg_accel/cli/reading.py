@@ -77,7 +77,8 @@ def rows_to_learn(options, progress):
         encoder.fit(given)
     except ValueError as error:
         raise ValueError(with_places(str(error), lambda row: tables.place(kept[row]))) from error
-    tell(progress, tables.name, encoder, given, target, y[kept], held_out=0 if out is None else len(out))
+    count, penalised = 0 if out is None else len(out), options.C != math.inf and not options.firth
+    tell(progress, tables.name, encoder, given, target, y[kept], held_out=count, penalised=penalised)
     X = encoder.encode(given)[0]
     held_out = None if out is None else (encoder.encode(features.take(out))[0], y[out])
     if options.valid:

@@ -1,5 +1,6 @@
 """`logreg-accel train --memory`, for files that need not fit into memory."""
 
+import math
 import os
 import time
 
@@ -96,18 +97,20 @@ def _source(options, progress):
     )
     check_target(options)
     source = scan(options.file, **given, encoder=encoder, layout=layout(options))
-    source.on_learned = lambda: _plan(source, progress)
+    source.on_learned = lambda: _plan(source, progress, options.C != math.inf)
     return source
 
 
-def _plan(source, progress):
+def _plan(source, progress, penalised):
     """Print the summary of the tables before they are encoded."""
     classes, counts = source.coder.classes
     target = source.wanted.target
     check_classes(target, classes, counts)
     y = source.coder(source.head.column(target).combine_chunks())
     head = source.head.drop_columns([target])
-    tell(progress, source.tables.name, source.encoder, head, target, y, (classes, counts))
+    tell(
+        progress, source.tables.name, source.encoder, head, target, y, (classes, counts), penalised=penalised
+    )
 
 
 def _check(options):
