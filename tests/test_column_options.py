@@ -170,3 +170,12 @@ def test_tiny_sparse_columns_without_zeros_are_standardized(backend):
     np.testing.assert_allclose(clf.scale_, X.astype(np.float64).std(axis=0), rtol=1e-12)
     scaled = LogisticRegression(C=0.5).fit(StandardScaler().fit_transform(X.astype(np.float64)), y)
     np.testing.assert_allclose(clf.coef_ * clf.scale_, scaled.coef_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("value, words", [(np.inf, "contains infinity: first at row 3"), (1e200, "overflow")])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_columns_without_a_deviation_are_refused_and_nobody_is_warned(value, words):
+    X, y, _ = problem(m=20)
+    X[3, 1], X[7, 2] = value, -value
+    with pytest.raises(ValueError, match=words):
+        LogisticRegression(standardize=True).fit(X, y)

@@ -88,10 +88,11 @@ class MemoryRows(DrawnRows):
 
     def deviations(self, intercept):
         rows = self if self.centre is not None and self.centre.any() else self.about_means(True)
-        sums, squares = rows.sum(ColumnMoments()) / rows.weight_sum
-        variance = squares - sums * sums
-        rounding = 64 * np.finfo(np.float64).eps * abs(rows.centre)
-        return np.sqrt(np.where(variance > rounding * rounding, variance, 1.0))
+        with np.errstate(invalid="ignore", over="ignore"):  # the first evaluation refuses such rows
+            sums, squares = rows.sum(ColumnMoments()) / rows.weight_sum
+            variance = squares - sums * sums
+            rounding = 64 * np.finfo(np.float64).eps * abs(rows.centre)
+            return np.sqrt(np.where(variance > rounding * rounding, variance, 1.0))
 
     def finer(self):
         """See `Rows.finer`."""
