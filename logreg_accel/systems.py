@@ -10,7 +10,7 @@ from .solvers import questions as ask
 from .solvers.by_class import beside_shifts
 from .solvers.by_levels import LEVELS_AT_ONCE, metric_by_levels
 from .solvers.conjugate import conjugate_gradients
-from .solvers.nearly_singular import LOST, directions, split, to_unit_diagonal
+from .solvers.nearly_singular import LOST, directions, factored, split
 from .solvers.newton import worth_blocks
 
 FACTORED_UP_TO = 2000
@@ -19,9 +19,7 @@ FACTORED_UP_TO = 2000
 _SPLIT_UP_TO = 1200  # parameters up to which directions without curvature are taken apart
 _PRODUCTS = 60  # largest number of products in conjugate gradients
 _BLOCKS_UP_TO = 1000  # features up to which the preconditioner has a block for each class
-_LIFT = 1e-14
 _FLAT = 1e-12  # with L1, steps avoid directions with less curvature than this, for a unit diagonal
-_TINY = 1e-300
 _SURE = 10  # a slope is not rounding if it exceeds its error by this factor
 _ABOUT, _STEPS = 0.01, 6  # relative error at which the iteration for a cost ends, and its steps at most
 _LEFT, _REFINED = 1e-6, 2  # share of the decrement that a solution may miss, and refinements of it at most
@@ -58,8 +56,8 @@ class Matrix:
         self.ridge_of_all = np.broadcast_to(ridge, self.size)
         self.ridge = self.ridge_of_all[self.active]
         self.whole, self.flat, self.bounded = H, None, True
-        self.cholesky, self.basis = cholesky or linalg.cholesky, None
-        self.factor, least = _factored(self.H, self.cholesky)
+        self.cholesky, self.basis, self._of_fixed = cholesky or linalg.cholesky, None, None
+        self.factor, least = factored(self.H, self.cholesky)
         self.vague = least <= LOST  # the curvature of some directions may be rounding
 
     @property
@@ -99,10 +97,7 @@ class Matrix:
         factor = self.factor if self.made_up or error is None else self._beyond(residual, *error)
         step = self._full(factor(residual[self.active]))
         if self.made_up:  # what the factor of a nearly singular matrix leaves exceeds rounding
-            left = (residual - self.whole @ step)[self.fixed]
-            step[self.fixed] += left / np.maximum(self.whole.diagonal()[self.fixed], _TINY)
-            self.curved, self.short = self.whole @ step, 0.0
-            return step
+            return self._repairing_fixed(step, residual)
         for left in range(_REFINED, -1, -1):
             self.curved = self.whole @ step
             if self.vague:
@@ -114,6 +109,26 @@ class Matrix:
                 self.short = sure * max(0.5 * float(rest @ self.factor(rest)), 0.0)
                 return step
             step = step + self._full(more)
+
+    def _repairing_fixed(self, step, residual):
+        """The step after a second one along the fixed weights, whose sums no scaling compensates.
+
+        The first may have left out their direction, as it does that of an intercept beside a constant column
+        that is large.
+        """
+        fixed = self.fixed
+        self.curved, self.short = self.whole @ step, 0.0
+        if fixed.any():
+            if self._of_fixed is None:
+                self._of_fixed = factored(self.whole[np.ix_(fixed, fixed)], self.cholesky)[0]
+            if self._of_fixed is None:
+                self.short = math.inf
+                return step
+            step[fixed] += self._of_fixed((residual - self.curved)[fixed])
+            self.curved = self.whole @ step
+            left = (residual - self.curved)[fixed]
+            self.short = max(0.5 * float(left @ self._of_fixed(left)), 0.0)
+        return step
 
     def _beyond(self, residual, sums, margins):
         """The inverse along the directions whose slopes are more than errors of sums and margins."""
@@ -180,7 +195,7 @@ class Matrix:
         if refined is not None:
             return refined
         ridge = np.diag(self.ridge)
-        return _most(_factored(more * (self.H - ridge) + ridge, self.cholesky)[0], e)
+        return _most(factored(more * (self.H - ridge) + ridge, self.cholesky)[0], e)
 
     def _refined(self, e, more):
         """The largest eᵀ(more·H_S + λ)⁻¹e over the rows of e, by conjugate gradients, or None.
@@ -220,27 +235,6 @@ def _most(solve, e):
     if solve is None:
         return math.inf
     return max(float(own @ solved) for own, solved in zip(e, solve(e.T).T, strict=True))
-
-
-def _factored(H, cholesky):
-    """Return a function v -> H⁻¹v for v (p,) or (p, k), or None, and the least pivot of H scaled to a unit
-    diagonal."""
-    if not len(H):  # LAPACK accepts no empty matrix
-        return lambda v: v, 1.0
-    scale, lift = to_unit_diagonal(H), _LIFT
-    while True:
-        A = H * scale  # made again where it was not definite: the factor takes its place
-        A *= scale[:, None]
-        A.reshape(-1)[:: len(A) + 1] = 1 + lift
-        found = cholesky(A, True)
-        if found is not None:
-            break
-        lift *= 10
-        if not lift < 1:
-            return None, 0.0
-    solve, diagonal = found
-    least = float((diagonal**2).min(initial=1.0))
-    return lambda v: (scale * solve((scale * v.T).T).T).T, least if (H.diagonal() > 0).all() else 0.0
 
 
 def _within(basis):

@@ -21,13 +21,13 @@ from logreg_accel.systems import Matrix
 @pytest.fixture
 def factored(monkeypatch):
     """The sizes of the matrices that were factored."""
-    sizes, factor = [], systems._factored
+    sizes, factor = [], systems.factored
 
     def counted(H, *more):
         sizes.append(len(H))
         return factor(H, *more)
 
-    monkeypatch.setattr(systems, "_factored", counted)
+    monkeypatch.setattr(systems, "factored", counted)
     return sizes
 
 
@@ -287,3 +287,16 @@ def test_rounding_is_a_share_of_a_loss_that_is_next_to_nothing(solver):
     X = rng.standard_normal((49, 1)) * 1e6
     model = LogisticRegression(C=1e12, solver=solver, backend="numpy", tol=1e-8).fit(X, X[:, 0] > 0)
     assert model.status_ == "converged" and model.suboptimality_bound_ <= 1e-8
+
+
+def test_sums_that_have_to_be_zero_are_repaired_beside_a_large_constant_column():
+    """Its direction and the intercept's are one for rounding, so that a split leaves out the intercept's."""
+    p = np.array([0.5, 0.3, 0.15, 0.05])
+    column = np.array([1e6, 1.0])
+    H = np.kron(np.outer(column, column), np.diag(p) - 0.9 * np.outer(p, p))
+    fixed = np.arange(8) >= 4
+    residual = np.array([3.0, -2.0, 1.0, 4.0, 0.1, -0.2, 0.3, 0.4])
+    metric = Matrix(H, None, None, np.zeros(8), False, fixed, None, 4)
+    assert list(metric.look_closely(None)) == []
+    list(metric.solve(None, residual))
+    assert abs(residual - metric.curved)[fixed].max() <= 1e-9 and metric.short <= 1e-9

@@ -16,6 +16,7 @@ FLAT = 1e-26
 LOOKED_AT_UP_TO = 600
 """Number of parameters up to which directions are computed one by one."""
 
+_LIFT = 1e-14  # added to a unit diagonal, more where it is not definite
 _AT_ONCE = 16  # products with the Hessian in one read
 
 _SEVERAL = 4  # times √p, the roundings of a margin of p terms
@@ -111,3 +112,24 @@ def _products(here, V, on, active):
         asked = some if len(some) > 1 else some[0]
         products.append(np.atleast_2d((yield HessianVector(here.w, asked, on, here.margins))))
     return np.vstack(products)[:, active].T
+
+
+def factored(H, cholesky):
+    """Return a function v -> H⁻¹v for v (p,) or (p, k), or None, and the least pivot of H scaled to a unit
+    diagonal."""
+    if not len(H):  # LAPACK accepts no empty matrix
+        return lambda v: v, 1.0
+    scale, lift = to_unit_diagonal(H), _LIFT
+    while True:
+        A = H * scale  # made again where it was not definite: the factor takes its place
+        A *= scale[:, None]
+        A.reshape(-1)[:: len(A) + 1] = 1 + lift
+        found = cholesky(A, True)
+        if found is not None:
+            break
+        lift *= 10
+        if not lift < 1:
+            return None, 0.0
+    solve, diagonal = found
+    least = float((diagonal**2).min(initial=1.0))
+    return lambda v: (scale * solve((scale * v.T).T).T).T, least if (H.diagonal() > 0).all() else 0.0
