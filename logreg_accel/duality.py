@@ -16,6 +16,8 @@ import numpy as np
 import scipy.linalg
 import scipy.special
 
+from . import clock
+
 EXACT = 1e-12  # relative rounding below which the arithmetic is float64
 SURE = 10  # rounding errors by which a bound is raised, and up to which a sum counts as zero
 _ROWS_BYTES = 1 << 20  # part of X that a plain bound may gather
@@ -201,6 +203,7 @@ def _shift(loss, z, y, s, target, size, unshifted):
     k = len(target)
     shift = np.zeros(k)
     for step in range(_STEPS if k <= _MANY else _FEW_STEPS):
+        clock.check()  # with thousands of classes, the matrix of a step takes as long as a read
         shifted, moved = loss.value_residual(z + shift, y) if step else unshifted
         excess = (s * moved).sum(axis=0) - target
         sums = (s * abs(moved)).sum(axis=0).max()

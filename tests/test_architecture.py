@@ -36,7 +36,7 @@ ROOMS = {
     "solvers": {"clock"},
     "backends": {"clock", "data", "losses", "kernels"},
     "rows": {"backends", "data"},
-    "duality": set(),
+    "duality": {"clock"},
     "systems": {"backends", "solvers"},
     "repair": {"duality", "metric", "solvers", "systems", "tangent", "walk", "witnesses"},
     "walk": {"solvers"},

@@ -8,8 +8,8 @@ import pytest
 import scipy.linalg
 import scipy.sparse
 
-from conftest import CPU_BACKENDS, block_of, draw
-from logreg_accel import LogisticRegression, Objective, clock, driver, solvers
+from conftest import CPU_BACKENDS, block_of, draw, evaluate
+from logreg_accel import LogisticRegression, Objective, clock, driver, duality, solvers
 from logreg_accel.backends import get_backend, grams, linalg, passes
 from logreg_accel.backends.numba import lanes
 from logreg_accel.data import as_matrix, centred
@@ -172,6 +172,17 @@ def test_a_model_that_is_left_unfinished_is_left_as_it_was(name):
     with clock.keeping(clock.Deadline(-np.inf)), pytest.raises(clock.Stop):
         quadratic.lasso(*arguments)
     np.testing.assert_array_equal(H, before)
+
+
+def test_a_bound_of_many_classes_ends_between_two_of_its_steps(monkeypatch):
+    """Each step factors a matrix of classes by classes: six of 3,000 took ten times `max_seconds`."""
+    X, y = np.random.default_rng(0).standard_normal((90, 2)), np.arange(90) % 5
+    objective = Objective.from_arrays(X, y)
+    point, time = evaluate(objective, np.linspace(-1, 1, objective.size)), Ticks(monkeypatch)
+    assert 0 < duality.plain(objective, point) < np.inf
+    assert time.ticks >= 3
+    with clock.keeping(clock.Deadline(time.ticks + 1.5)), pytest.raises(clock.Stop):
+        duality.plain(objective, point)
 
 
 def test_a_fit_inside_a_callback_has_its_own_time():
