@@ -196,7 +196,8 @@ class Separation:
         Where columns are collinear, as one-hot ones beside an intercept are, many directions separate the
         same rows. The result is a direction of few parameters: that of the least ‖d‖₁ in scaled columns.
         """
-        d = self._free(point.w if self.direction is None else self.direction)
+        steps = self.along, self.direction, point.w  # a corrected step has no parts that move other rows
+        d = self._free(next(step for step in steps if step is not None))
         if self.size <= _LOOKED_AT_UP_TO and self.box is None:
             # At the point separated rows have no curvature left: H there would hide what separates them.
             H = yield ask.Curvature(np.zeros(self.size), ask.MATRIX)

@@ -8,16 +8,18 @@ import scipy.optimize
 from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
-from conftest import CPU_BACKENDS
+from conftest import CPU_BACKENDS, evaluate
 from logreg_accel import (
     LogisticRegression,
     LogisticRegressionCV,
+    Objective,
     fit_many,
     logistic_regression_path,
     one_sided,
     scan,
 )
 from logreg_accel.rows import stream
+from logreg_accel.separation import Separation
 
 
 def drawn(kind, classes, m=1500, n=6, seed=0):
@@ -73,6 +75,19 @@ def test_the_units_of_columns_do_not_matter(scale, kind):
     with pytest.warns(ConvergenceWarning, match="grow"):
         model = LogisticRegression(C=np.inf, backend="numpy").fit(source(X * np.array(scale), y))
     assert np.flatnonzero(model._separating).tolist() == COLUMNS[kind] and model.n_passes_ < 30
+
+
+def test_only_what_a_corrected_step_consists_of_is_named():
+    """The step itself was asked, whose other parts move rows that are not separated."""
+    X, y = drawn("column", 2)
+    objective = Objective.from_arrays(X, y, C=np.inf)
+    found = Separation(objective.start(np.zeros(objective.size)))
+    found.direction, found.along = np.arange(1.0, 8.0), np.eye(7)[0]
+    asked = found.parameters(evaluate(objective, np.zeros(objective.size)))
+    next(asked)
+    with pytest.raises(StopIteration) as ended:
+        asked.send(np.eye(7))
+    assert ended.value.value.tolist() == [True] + 6 * [False]
 
 
 @pytest.mark.parametrize("classes", [2, 4])
