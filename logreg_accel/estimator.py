@@ -1,7 +1,7 @@
 """LogisticRegression, the estimator: parameters and attributes, but no numerics."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from . import advice, driver, fitting, persistence
+from .backends import Choice
 from .export import Exports
 from .history import Record
 from .incremental import Incremental
@@ -124,8 +125,8 @@ class LogisticRegression(
 
     coef_: np.ndarray
     intercept_: np.ndarray
-    backend_: fitting.Choice
-    solver_: fitting.Choice
+    backend_: Choice
+    solver_: Choice
     status_: str
     history_: list[Record]
 
@@ -150,7 +151,7 @@ class LogisticRegression(
         n_threads: int | None = None,
         penalty_factor: Any = None,
         standardize: bool = False,
-        bounds: Any = None,
+        bounds: Sequence[Any] | np.ndarray | dict[str, Any] | None = None,
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio

@@ -77,6 +77,7 @@ ROOMS = {
     "persistence": {"backends", "history", "parameters", "solvers", "table"},
     "estimator": {
         "advice",
+        "backends",
         "incremental",
         "data",
         "driver",

@@ -56,7 +56,9 @@ def test_readme_figures_are_those_of_the_results():
 
 def test_the_ledger_has_the_constants_of_the_code():
     rows = re.findall(
-        r"^\| `([a-z_.]+)\.(_?[A-Z_]+)` \| ([0-9.]+) \|", (ROOT / "bench/README.md").read_text(), re.M
+        r"^\| `([a-z_.]+)\.(_?[A-Z_]+)` \| ([0-9.]+) \|",
+        (ROOT / "bench/README.md").read_text(encoding="utf-8"),
+        re.M,
     )
     assert len(rows) >= 6
     for module, name, value in rows:
@@ -129,7 +131,7 @@ def test_costs_are_fitted_to_the_results(monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # which the script sets
     monkeypatch.syspath_prepend(ROOT / "bench")
     auto = importlib.import_module("auto")
-    cases = json.loads((ROOT / "bench/results/auto.json").read_text())["cases"]
+    cases = json.loads((ROOT / "bench/results/auto.json").read_text(encoding="utf-8"))["cases"]
     for layout, solvers in auto.fitted(cases).items():
         for solver, found in solvers.items():
             for mine, theirs in zip(costs.COSTS[layout][solver], found, strict=True):

@@ -127,6 +127,16 @@ def test_samples_of_sparse_rows_are_asked_for(monkeypatch):
         LogisticRegression(solver="newton-cholesky").fit(X, np.arange(2000) % 2)
 
 
+@pytest.mark.parametrize("bytes_of_row, up_to", [(4 * 1000, 1000), (200, 400)], ids=["dense", "sparse"])
+def test_working_sets_need_a_second_copy_where_columns_are_walked(bytes_of_row, up_to):
+    """Of a sparse X, these are models of fewer weights."""
+    matrix, walked = (
+        needed(SOLVERS["working-set"](), Shape(100_000, n, 1, 100_000 * bytes_of_row))
+        for n in (up_to - 1, up_to)
+    )
+    assert walked - matrix > 100_000 * bytes_of_row
+
+
 def groups(folder, most, used):
     """The files that Linux shows of a control group of version 2."""
     (folder / "proc" / "self").mkdir(parents=True)

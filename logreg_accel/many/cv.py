@@ -1,6 +1,6 @@
 """LogisticRegressionCV: C and l1_ratio chosen by cross-validation, with shared reads for all models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -114,7 +114,7 @@ class LogisticRegressionCV(Predictor, ClassifierMixin, BaseEstimator):
         n_threads: int | None = None,
         penalty_factor: Any = None,
         standardize: bool = False,
-        bounds: Any = None,
+        bounds: Sequence[Any] | np.ndarray | dict[str, Any] | None = None,
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios

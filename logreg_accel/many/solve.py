@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import driver, fitting, options, streaming
-from ..backends import get_backend
+from ..backends import Choice, get_backend
 from ..data import compute_dtype
 from ..driver import Trial
 from ..losses import loss_of
@@ -214,7 +214,7 @@ class _Run:
         return Objective(rows, self.loss, penalty, intercept, spec.model, total / scale)
 
     def _choice(self, count):
-        return fitting.Choice(self.solver.name, f"{self.solver.reason}; {count} models share their reads")
+        return Choice(self.solver.name, f"{self.solver.reason}; {count} models share their reads")
 
     def tell(self, under_way):
         """Report a read to the callback, which may stop all models."""

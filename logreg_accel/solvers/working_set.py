@@ -13,6 +13,7 @@ from .questions import CONVERGED, NOISE_FLOOR, Accept, Columns, Draw, DualValue,
 MODEL_UP_TO = 1000  # weights of a model that is a matrix; beyond, coordinate descent solves the model
 _SPARSE_MODEL_UP_TO = 400  # the same for compressed rows, whose products take less than factors of a matrix
 _SPARSE = 8  # numbers of X for each entry, from which that holds
+_INDEX = 8  # most bytes of an index of compressed rows
 _WHOLE_UP_TO = 4000  # weights up to which prox-newton fits all columns at once
 _MOST = 1.5  # at most 1/_MOST of the columns are gathered: with more of them, all may as well be fitted
 _ADDED = 32  # the least number of columns by which a set grows; otherwise as many as have weights
@@ -50,7 +51,7 @@ class working_set:
 
     def bytes_beside(self, shape):
         """Count the columns in float64, twice for coordinate descent, and prox-newton's Hessian."""
-        copies = 1 if shape.size <= MODEL_UP_TO else 2
+        copies = 1 if shape.size <= _model_up_to(_may_be_sparse(shape)) else 2
         gathered = int(copies * 8 * min(shape.n_rows * shape.n_features, shape.nbytes) / _MOST)
         return shape.vectors(12) + gathered + shape.hessian(min(shape.size, _WHOLE_UP_TO))
 
@@ -65,7 +66,7 @@ class working_set:
             there = ((weights != 0) | (l1 == 0)).any(axis=1)
             times = _FASTER if there.sum() >= _FULL * kept.sum() else 1
             kept = there | (kept & (urgency > _CLOSE))
-            at_once = len(here.w) <= _model_up_to(start, closely)
+            at_once = len(here.w) <= _model_up_to(_is_sparse(start) and not closely)
             urgent = _urgent(urgency, kept, times * int(there.sum()), at_once)
             complete = enough <= solved and not urgent.any()
             if complete:
@@ -124,14 +125,20 @@ def _fitted(here, start, kept, enough, closely):
 
 
 def _in_memory(start, closely, proven=False):
-    return prox_newton() if len(start.w) <= _model_up_to(start, closely) else newton_by_columns(proven)
+    by_products = _is_sparse(start) and not closely
+    return prox_newton() if len(start.w) <= _model_up_to(by_products) else newton_by_columns(proven)
 
 
-def _model_up_to(start, closely):
+def _model_up_to(by_products):
     """The largest number of weights whose model is a matrix. Where proofs have missed, matrices find minima
     `closely` that products with a sparse X may not."""
-    few = _is_sparse(start) and not closely
-    return min(_SPARSE_MODEL_UP_TO, MODEL_UP_TO) if few else MODEL_UP_TO
+    return min(_SPARSE_MODEL_UP_TO, MODEL_UP_TO) if by_products else MODEL_UP_TO
+
+
+def _may_be_sparse(shape):
+    """Whether compressed rows of as many bytes could be sparse, be their entries as wide as they can be."""
+    entries = (shape.nbytes - _INDEX * (shape.n_rows + 1)) / (_INDEX + 8)
+    return shape.n_outputs == 1 and _SPARSE * entries <= shape.n_rows * shape.n_features
 
 
 def _is_sparse(start):
