@@ -87,3 +87,11 @@ def test_l1_penalties(name, on_device, solver, l1_ratio):
 def test_bounds(name, on_device):
     X, y, _, _ = draw(M, N, "float64")
     fits_alike(name, X, y, solver="projected-newton", bounds=(0, np.inf), C=0.1)
+
+
+def test_sparse_rows_that_were_uploaded_before(name):
+    X, y, _, _ = draw(M, N, "float32")
+    X = scipy.sparse.csr_array(X * (np.random.default_rng(0).random(X.shape) < 0.3))
+    uploaded = cpu_or_gpu(name).upload(block_of(X, y)).X
+    here, there = (LogisticRegression(backend=name).fit(rows, y) for rows in (X, uploaded))
+    np.testing.assert_array_equal(there.coef_, here.coef_)

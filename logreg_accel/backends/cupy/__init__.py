@@ -51,7 +51,7 @@ class CupyBackend(Backend):
 
     def expect(self, X, n_classes):
         """See `Backend.expect`: threads compile kernels that are not on disk yet, while X is uploaded."""
-        row_entries = X.stored.nnz // max(X.shape[0], 1) if X.compressed else None
+        row_entries = X.entries // max(X.shape[0], 1) if X.compressed else None
         foreseen.compile_for(X.dtype, X.shape, n_classes if n_classes > 2 else 1, row_entries)
 
     def upload(self, block):
