@@ -9,9 +9,9 @@ from logreg_accel import LogisticRegression, solvers
 from logreg_accel.solvers.conjugate import Past, conjugate_gradients
 
 
-def products(H, g, past, renewed=False, forcing=1e-6):
+def products(H, g, past, renewed=False, forcing=1e-6, scale=1.0):
     """Solve H·d = −g with the diagonal as the preconditioner; return d and the number of products."""
-    here, diagonal = SimpleNamespace(w=0 * g, gradient=g), H.diagonal()
+    here, diagonal = SimpleNamespace(w=0 * g, gradient=g), scale * H.diagonal()
     corrected = past.corrected(lambda r: r / diagonal, renewed)
     asked = conjugate_gradients(here, corrected, forcing, 999, note=past.note)
     try:
@@ -44,6 +44,16 @@ def test_a_solve_helps_the_next_one():
     later, alone = products(nearby, other, past)[1], products(nearby, other, Past(start()))[1]
     assert again < 0.7 * first and later < 0.9 * alone, (first, again, later, alone)
     np.testing.assert_allclose(nearby @ d, -g, rtol=0, atol=1e-4 * np.linalg.norm(g))
+
+
+def test_a_factor_of_the_metric_does_not_matter():
+    """As without earlier directions; theirs is the scale of the Hessian, which the metric must take over."""
+    H, taken = system(), []
+    for scale in (2.0**-20, 1.0, 2.0**20):
+        past, (g, other) = Past(start()), np.random.default_rng(1).standard_normal((2, 60))
+        products(H, g, past, scale=scale)
+        taken.append(products(H, other, past, scale=scale)[1])
+    assert len(set(taken)) == 1, taken
 
 
 def test_no_more_directions_are_kept_than_pay():

@@ -23,6 +23,10 @@ class Past:
     in the space of the pᵢ as long as H is the same, and H changes little near the optimum, where solves take
     most products. Solves are applied one after the other, the latest one last.
 
+    M is scaled first, as that of L-BFGS is: yᵀM·y = 1 for the latest y. A diagonal that overlooks how columns
+    are correlated, or that of another point, differs from H by a factor. Conjugate gradients alone need no
+    such factor, but beside directions that are exact the others would lie far apart.
+
     References
     ----------
     Morales and Nocedal (2000), Automatic preconditioning by limited memory quasi-Newton updating, SIAM J.
@@ -63,15 +67,23 @@ def _most(size):
     return min(_DIRECTIONS, _NUMBERS // size)
 
 
+def _scale(solves, precondition):
+    """The factor with which `precondition` agrees with H for the latest direction."""
+    product = solves[0][1][-1]
+    scale = 1 / float(product @ precondition(product))
+    return scale if 0 < scale < math.inf else 1.0
+
+
 def _by_solves(solves, precondition):
     """The function r -> the preconditioned r, with solves from the latest to the first."""
+    scale = _scale(solves, precondition)
 
     def apply(r):
         shares = []
         for P, Y in solves:
             shares.append(P @ r)
             r = r - shares[-1] @ Y
-        z = precondition(r)
+        z = scale * precondition(r)
         for (P, Y), share in zip(reversed(solves), reversed(shares), strict=True):
             z = z + (share - Y @ z) @ P
         return z
