@@ -89,9 +89,6 @@ def beyond(objective, apart, along, reads):
     left, named = of_classes(rows, more), apart.named | rays.columns(along, exact, ~apart.held)
     if left.least_weight < np.inf:
         rest = _on(objective, left, apart.held)
-        there = _on(exact, of_classes(exact.rows, more), apart.held)
-        along = np.where(apart.held, 0.0, rays.without_rounding(along, there))
-        lead, reads = leads.of_step(exact, along), reads + leads.reads_of_step(exact) + 1
     times = leads.long_enough(rows, lead, more, gone)
     far, ahead = leads.beside(rows, apart.far, apart.ahead, gone, along, lead, times)
     return Apart(rest, far, ahead, apart.held, more, named, reads)

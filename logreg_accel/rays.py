@@ -8,15 +8,15 @@ no direction, if there is none; that takes no read.
 """
 
 import numpy as np
-import scipy.linalg
 import scipy.optimize
 
 from . import clock, leads
 from .objective import Objective
 from .rounding import one_by_one
+from .rows import of_classes
 from .separation import sparsest
 from .solvers import questions as ask
-from .solvers.nearly_singular import LOOKED_AT_UP_TO
+from .solvers.nearly_singular import LOOKED_AT_UP_TO, directions
 
 SIZE_UP_TO = 120  # number of weights up to which it is looked for
 _EACH = 4  # constraints added at a time for each weight
@@ -27,7 +27,7 @@ _SEVERAL, _LITTLE = 30, 1e-7  # roundings of F; a relative rounding of F that is
 _NOTHING = 1e-9  # a gain of all rows that is rounding
 _VIOLATED = 1e-7  # share of the largest lead that a programme may violate
 _COUNTS = 1e-3  # share of the largest component above which a weight belongs to a direction
-_CURVED = 1e-11  # a curvature above this, for a unit diagonal, is no rounding
+_CORRECTIONS = 2  # the second removes what the rounding of the first leaves
 
 
 def find(objective, point, free, apart, ends=np.inf):
@@ -61,8 +61,20 @@ def find(objective, point, free, apart, ends=np.inf):
         reads += leads.reads_of_step(objective)
         least, most = leads.extremes(rows, ahead, apart)
         if most > _LEAST and least >= -_VIOLATED * most:
-            return along, reads
+            if not least >= -_rounding(objective, along):  # the programme's own is larger
+                moved = leads.more_apart(rows, ahead, apart, leads.MOVED)
+                along = without_rounding(along, objective, moved, free)
+                least, _ = leads.extremes(rows, leads.of_step(objective, along), apart)
+                reads += leads.reads_of_step(objective) + 1
+            return (along if least >= -_rounding(objective, along) else None), reads
     return None, reads
+
+
+def _rounding(objective, along):
+    """By how much a direction may lower leads because products with X are rounded: a number of X is at most
+    √m times as large as the numbers of its column are in the mean."""
+    terms = (_scale(objective) * abs(along)).reshape(-1, objective.at.n_outputs).sum(axis=0).max()
+    return _SEVERAL * float(np.finfo(np.float64).eps) * objective.rows.n_rows**0.5 * terms
 
 
 def _most(gain, limits, relative):
@@ -116,14 +128,30 @@ def columns(along, objective, free):
     return abs(d * scale) > _COUNTS * abs(d * scale).max()
 
 
-def without_rounding(along, rest):
-    """The direction without what changes the margins of `rest`, an Objective of the rows that it leaves."""
-    H = rest.answer(ask.Curvature(np.zeros(rest.size), ask.MATRIX))
-    diagonal = H.diagonal()
-    unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
-    values, Q = scipy.linalg.eigh(H * unit * unit[:, None], check_finite=False)
-    seen = Q[:, values > _CURVED * max(values[-1], 1e-300)]
-    return along - unit * (seen @ (seen.T @ (along / unit)))
+def without_rounding(along, objective, moved, free):
+    """The direction of `free` weights without what changes the leads that it does not move."""
+    rows, which = of_classes(objective.rows, moved), np.flatnonzero(free)
+    if not rows.least_weight < np.inf:
+        return along
+    rest = Objective(rows, objective.loss, objective.penalty, objective.fit_intercept)
+    here = rest.answer(ask.Evaluate(np.zeros(rest.size)))
+    H = rest.answer(ask.Curvature(here.w, ask.MATRIX))[np.ix_(which, which)]
+    basis, _ = _answered(rest, directions(here, H, active=which))
+    along = np.where(free, along, 0.0)
+    for _ in range(_CORRECTIONS):
+        slope = rest.answer(ask.HessianVector(here.w, along, margins=here.margins))[which]
+        along[which] -= basis @ (basis.T @ slope)
+    return along
+
+
+def _answered(objective, questions):
+    """What a generator of questions about an objective returns."""
+    answer = None
+    while True:
+        try:
+            answer = objective.answer(questions.send(answer))
+        except StopIteration as end:
+            return end.value
 
 
 def in_float64(objective):

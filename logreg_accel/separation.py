@@ -29,6 +29,7 @@ _BEYOND = 1e3  # the same along a corrected step, in which the rounding of the c
 _NOTHING = 1e-6  # share of F that counts as zero
 _UNMOVED = 1e-4  # share of the largest gain that other margins may lose by a corrected step
 _NO_CURVATURE = 1e-30
+_CORRECTIONS, _DOUBLE = 2, float(np.finfo(np.float64).eps)  # of a direction, by finer products
 _LOOKED_AT_UP_TO = 600  # number of parameters up to which a step is examined by means of a Hessian
 
 
@@ -58,7 +59,7 @@ class Separation:
         self.held = (start.ridge + start.l1 + np.zeros(self.size)) > 0
         self.possible = not self.held.any() or not self.held[: start.n_features * start.n_outputs].all()
         self.direction, self.steps, self.receding, self.lost, self.most = None, 0, 0, np.inf, 0.0
-        self.outputs, self.tol = start.n_outputs, start.tol
+        self.outputs, self.tol, self.root_rows = start.n_outputs, start.tol, start.n_rows**0.5
         self.there, self.doubted, self.along, self.goes_on = False, _TWICE, None, False
         self.total = False
         self.clearest = _FEW, 0.0, None  # of the best step: the relative loss of others, the gain, the step
@@ -128,9 +129,12 @@ class Separation:
         The terms of a margin may be far larger than its change: huge margins change by rounding where nothing
         else changes them.
         """
-        terms = (self.scale * abs(point.w)).reshape(-1, self.outputs).sum(axis=0).max()
-        units = max(1.0, terms / self.most) if self.most > 0 else 1.0
+        units = max(1.0, self._terms(point.w) / self.most) if self.most > 0 else 1.0
         return _SEVERAL * units * point.rounding / point.value
+
+    def _terms(self, w):
+        """The terms of a margin, added up without their signs."""
+        return (self.scale * abs(w)).reshape(-1, self.outputs).sum(axis=0).max()
 
     def _free(self, direction):
         """The part of a direction without penalties: weights that have one converge."""
@@ -187,8 +191,31 @@ class Separation:
         slopes = np.append(basis.T @ g, lost.T @ g / np.sqrt(_NULL))
         if not 0.5 * (slopes @ slopes) <= tol * point.value:
             return False
+        along = yield from self._exact(point, far, along, gain, seen, basis)
+        if along is None:
+            return False
         self.along, self.most = along, change.most / gain
         return True
+
+    def _exact(self, point, far, along, gain, seen, basis):
+        """The direction, corrected by products in long double, if it then lowers no margin by more than they
+        are rounded; otherwise None. Where they are not offered, the direction as it is.
+
+        A row that loses any share of what another one gains ends the fall of F, however small the share is.
+        """
+        exact = yield ask.Draw(ask.Finer())
+        if exact is None:
+            return along
+        for _ in range(_CORRECTIONS):
+            slope = yield ask.HessianVector(far.w, along, exact)
+            along = along.copy()
+            along[seen] -= basis @ (basis.T @ slope[seen])
+        here = yield ask.Evaluate(point.w, on=exact)
+        there = yield ask.Evaluate(point.w + gain * along, on=exact)
+        change = yield ask.MarginChange(here, there, exact)
+        terms = self.root_rows * (self._terms(here.w) + self._terms(there.w))  # of the largest numbers of X
+        rounding = _SEVERAL * _DOUBLE * terms
+        return along if change.most > rounding and change.least >= -rounding else None
 
     def parameters(self, point):
         """The parameters that grow without end, (size,) of bool; a generator of questions.

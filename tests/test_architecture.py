@@ -58,7 +58,7 @@ ROOMS = {
     "driver": {"box", "certificate", "clock", "history", "rounding", "separation", "session", "solvers"},
     "rounding": {"history", "metric", "solvers"},
     "leads": {"backends"},
-    "rays": {"clock", "leads", "objective", "rounding", "separation", "solvers"},
+    "rays": {"clock", "leads", "objective", "rounding", "rows", "separation", "solvers"},
     "apart": set("backends clock leads objective penalty rays rows separation".split()),
     "one_sided": set("apart clock driver history leads rays session solvers".split()),
     "session": {"backends", "clock", "solvers"},
