@@ -1,11 +1,13 @@
 """Conjugate gradients whose preconditioner knows the directions of earlier solves."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from logreg_accel import LogisticRegression, solvers
+from logreg_accel.solvers import newton
 from logreg_accel.solvers.conjugate import Past, conjugate_gradients
 
 
@@ -84,3 +86,22 @@ def test_fits_with_several_classes_take_fewer_products():
     assert helped.status_ == alone.status_ == "converged"
     assert helped.n_passes_ < 0.9 * alone.n_passes_
     np.testing.assert_allclose(helped.decision_function(X), alone.decision_function(X), rtol=0, atol=0.05)
+
+
+def test_a_diagonal_of_several_classes_is_made_anew():
+    """That of the start does not know which rows are decided; later ones must not mix shifts of classes."""
+    rng = np.random.default_rng(0)
+    m, n, k = 80, 1100, 3  # more columns than those of which the mean of classes is factored
+    X = rng.standard_normal((m, n)) * np.geomspace(1, 0.03, n)
+    y = (X @ rng.standard_normal((n, k))).argmax(axis=1)
+
+    def fit():
+        return LogisticRegression(solver="newton-cg", C=1000.0, tol=1e-6).fit(X, y)
+
+    anew = fit()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(newton, "_SERVED", math.inf)
+        kept = fit()
+    assert anew.status_ == kept.status_ == "converged"
+    assert anew.n_passes_ < 0.8 * kept.n_passes_, (anew.n_passes_, kept.n_passes_)
+    np.testing.assert_allclose(anew.coef_.sum(axis=0), 0, atol=1e-6 * np.abs(anew.coef_).max())

@@ -22,13 +22,14 @@ def beside_shifts(solve, ridge, k):
     Along a shift of the weights of all classes together the Hessian is the ridge alone. The blocks lack that,
     and conjugate gradients would take products to find it out.
     """
+    mean = np.full((k, 1), 1 / k)  # as a matrix, since sums of few numbers take longer
     ridge = ridge.reshape(-1, k)[:, :1]
+    ridge = np.where(ridge > 0, ridge, np.inf)
 
     def solve_apart(r):
         R = r.reshape(-1, k)
-        common = R.mean(axis=1, keepdims=True)
+        common = R @ mean
         Z = solve((R - common).ravel()).reshape(-1, k)
-        shift = np.divide(common, ridge, out=np.zeros_like(common), where=ridge > 0)
-        return (Z - Z.mean(axis=1, keepdims=True) + shift).ravel()
+        return (Z + (common / ridge - Z @ mean)).ravel()
 
     return solve_apart

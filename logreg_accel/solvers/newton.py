@@ -41,7 +41,7 @@ the bound at the next point turned out larger, because the Hessian has changed."
 _SERVED = 8
 """Products after which the diagonal that preconditions them is made anew at the next point, for a read: far
 from the start, rows that are decided have lost their curvature, and columns with them. With several classes,
-the diagonal at the start is kept: it is nearly the same for all of them, so that shifts of all stay apart."""
+shifts of all classes are kept apart from it, which one of a later point would mix with the rest."""
 
 _PRODUCTS = 10  # products with the Hessian that are tried, however small it is
 
@@ -180,10 +180,7 @@ class newton_cg:
         by_levels, worth = by_levels <= worth, min(by_levels, worth)
         blocks = worth_blocks(len(start.w), start.n_outputs) if len(start.w) > _FACTORED_UP_TO else worth
         many, flat, past = 0.0, ENOUGH_FLATTENING, Past(start)
-        if self.by_class_mean:
-            served, serves = math.inf, renewed_after(start)
-        else:
-            served, serves = 0, _SERVED if start.n_outputs == 1 else math.inf
+        served, serves = (math.inf, renewed_after(start)) if self.by_class_mean else (0, _SERVED)
         gap, short, gain, share = math.inf, 0, _SPARED * start.tol, _PROVEN
         while not (yield Accept(here, gap=gap)):
             if by_levels and worth <= LEVELS_AT_ONCE:
@@ -194,7 +191,7 @@ class newton_cg:
                 precondition = yield Curvature(here.w, form, margins=here.margins)
                 if form == DIAGONAL:
                     precondition = _by_diagonal(precondition)
-                if form == CLASS_BLOCKS:
+                if start.n_outputs > 1 and form != CLASS_MEAN:
                     precondition = beside_shifts(precondition, start.ridge, start.n_outputs)
             norm = math.sqrt(here.gradient @ precondition(here.gradient))
             first_norm = first_norm or norm or 1.0
