@@ -9,7 +9,10 @@ from .backends import passes
 
 
 def slopes(objective, start, end):
-    """A function t -> slope and curvature of F along a line, from margins."""
+    """A function t -> slope and curvature of F along a line, from margins.
+
+    Where an L1 penalty has a kink, the slope is that on the right.
+    """
     at, penalty = objective.at, objective.penalty
     w, d = at.penalised(start.w), at.penalised(end.w) - at.penalised(start.w)
     along, across = ((penalty.gradient(v) * d).sum() for v in (w, d))
@@ -17,6 +20,9 @@ def slopes(objective, start, end):
     def slope_and_curvature(t):
         line = passes.Line(start.margins, end.margins, t, objective.loss, objective.models)
         slope, curvature = objective.rows.sweep(line) / objective.weight_sum
+        if penalty.has_l1:
+            there = w + t * d
+            slope += float((penalty.l1 * np.where(there != 0, np.sign(there) * d, abs(d))).sum())
         return slope + along + t * across, curvature + across
 
     return slope_and_curvature

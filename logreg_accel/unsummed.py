@@ -48,6 +48,8 @@ def answer(objective, question):
             return _drawn(objective, question.what)
         case ask.LineMinimum(start, end):
             slopes = between.slopes(objective, start, end)
+            if objective.penalty.has_l1:  # which gradients are without
+                return line_search.minimum(slopes, slopes(0.0)[0])
             return line_search.minimum(slopes, *line_search.ends(start, end))
         case ask.MarginChange(start, end, in_loss=in_loss):
             return (between.above if in_loss else between.change)(objective, start, end)

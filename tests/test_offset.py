@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse
+import scipy.special
 import sklearn
 from inference_problems import fitted
 from sklearn.exceptions import ConvergenceWarning
@@ -12,6 +13,8 @@ from sklearn.model_selection import KFold, cross_val_score
 from conftest import BACKENDS
 from logreg_accel import LogisticRegression, Objective, inference
 from logreg_accel.losses import loss_of
+from logreg_accel.penalty import Penalty
+from logreg_accel.solvers import questions as ask
 
 SOLVERS = [
     "newton-cholesky",
@@ -257,7 +260,10 @@ def test_the_rounding_of_large_offsets_is_part_of_the_bound(seed):
 
 
 @pytest.mark.parametrize("solver", ["auto", "prox-newton", "working-set", "fista"])
-@pytest.mark.parametrize("far, fit_intercept", [(-50.0, True), (-50.0, False), (-1e4, True)])
+@pytest.mark.parametrize(
+    "far, fit_intercept",
+    [(-50.0, True), (-50.0, False), (-1e4, True), (-1e4, False), (1e4, False), (1e8, True)],
+)
 def test_l1_fits_leave_an_offset_that_has_no_curvature(solver, fit_intercept, far):
     """Every model of a step has its minimum infinitely far away, and fista's steps had no length."""
     rng = np.random.default_rng(0)
@@ -271,3 +277,36 @@ def test_l1_fits_leave_an_offset_that_has_no_curvature(solver, fit_intercept, fa
         alone = LogisticRegression(C=100.0, l1_ratio=1.0, tol=1e-10).fit(X[:, :3], y)
         if model.status_ == "converged":
             np.testing.assert_allclose(model.coef_[0, :3], alone.coef_[0], atol=1e-2)
+
+
+@pytest.mark.parametrize("far", [5e3, -5e3, 1e8])
+@pytest.mark.parametrize("spread", [0, 30, 300])
+def test_an_intercept_without_curvature_is_moved_beside_weights_with_a_ridge(far, spread):
+    """Of all rows but one the loss is next to nothing until the intercept has gone as far as the offset."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((90, 3)), np.arange(90) < 1
+    offset = far + spread * np.append(0, rng.standard_normal(89))  # not of the largest, which would separate
+    model = LogisticRegression(C=1e-9, l1_ratio=0.5, solver="prox-newton").fit(X, y, offset=offset)
+    slope = (scipy.special.expit(offset + model.intercept_) - y).sum()
+    assert model.status_ == "converged" and not model.coef_.any() and abs(slope) < 1e-4
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_best_step_under_l1_knows_the_penalty(classes):
+    """Along a line it is just before the minimum of F, which may be a kink."""
+    X, y, offset, s = problem(classes)
+    objective = Objective.from_arrays(X, y, s, offset=offset)
+    objective = Objective(objective.rows, objective.loss, Penalty.of_strength(1e-2, s.sum(), 0.7))
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        start, end = (
+            objective.answer(ask.Evaluate(at))
+            for at in rng.standard_normal((2, objective.size)) * [[1], [0.1]]
+        )
+
+        def F(t, start=start, end=end):
+            return objective.answer(ask.Evaluate(start.w + t * (end.w - start.w))).value
+
+        t = objective.answer(ask.LineMinimum(start, end))
+        least = scipy.optimize.minimize_scalar(F, bounds=(0, 20), method="bounded", options={"xatol": 1e-9})
+        assert F(t) - least.fun <= 0.02 * (F(0) - least.fun)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .proximal import descend, fista, l1_change
+from .line_search import descend, l1_change
+from .proximal import fista
 from .questions import BY_COLUMNS, CONVERGED, NOISE_FLOOR, Accept, Curvature, Evaluate
 
 _SHARE = 0.1  # a model is solved up to this share of the subgradient's distance from zero

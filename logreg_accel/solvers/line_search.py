@@ -1,4 +1,4 @@
-"""The line search that all smooth solvers share; it usually takes one read of X, and rarely more than two."""
+"""The line searches that solvers share; they usually take one read of X, and rarely more than two."""
 
 import math
 
@@ -16,6 +16,8 @@ Newton step, and a second evaluation costs less than the steps that it saves."""
 _SAME_STEP = 0.1  # if the unit step descends, a best step as close to it as this is not worth a read
 _NO_STEP = 1e-3  # the same if the unit step does not descend
 _TRIALS = 12  # along a line, where each is a read
+_SHORTENINGS, _HALVINGS = 14, 3  # under an L1 penalty
+_AT_ZERO = 1e-9  # share of a weight that counts as none where the best step ends beside the kink at zero
 _OVERFLOWS = 10  # number of trials if the loss overflows, each with a thousandth of the previous step
 
 
@@ -104,6 +106,39 @@ def _good(here, there, direction, slope, flat):
     """
     low = there.value <= here.value + _ENOUGH_DECREASE * slope + here.rounding
     return low and abs(there.gradient @ direction) <= flat * abs(slope)
+
+
+def l1_change(here, d, l1):
+    """The change of Σ l1·|w| by a step d."""
+    return float(l1 @ (abs(here.w + d) - abs(here.w)))
+
+
+def descend(here, direction, l1, on=None):
+    """Try the steps 1, 1/2, 1/4, 1/8, and then the best step, until one decreases F enough.
+
+    Returns a Point, or None if rounding hides any decrease. Where the loss has hardly any curvature, the
+    model's step is too long by many orders of magnitude, so that halving alone would take too many reads. The
+    best step is found on the margins, without a read; where they are not kept, steps go on to 1/64, 1/512 ...
+    """
+    for i in range(_SHORTENINGS):
+        d = direction * (0.5**i if i <= _HALVINGS else 0.125 ** (i - _HALVINGS + 1))
+        there = yield Evaluate(here.w + d, on)
+        if _falls(here, there, d, l1):
+            return there
+        if i == _HALVINGS and here.margins is not None:
+            break
+    else:
+        return None
+    d *= yield LineMinimum(here, there, on)
+    at_zero = (l1 > 0) & (abs(here.w + d) <= _AT_ZERO * abs(here.w))
+    d[at_zero] = -here.w[at_zero]
+    there = yield Evaluate(here.w + d, on)
+    return there if _falls(here, there, d, l1) else None
+
+
+def _falls(here, there, d, l1):
+    slope = here.gradient @ d + l1_change(here, d, l1)
+    return there.value <= here.value + _ENOUGH_DECREASE * slope + here.rounding
 
 
 def ends(start, end):

@@ -7,13 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from .. import clock
-from . import by_signs, line_search, quadratic
+from . import by_signs, quadratic, saturated
 from .from_sample import MOST_STEPS, POOR_RATE, SOLVED, near_the_optimum
+from .line_search import descend, l1_change
 from .nearly_singular import creep
 from .questions import CONVERGED, DIAGONAL, MATRIX, NOISE_FLOOR, Accept, Curvature, Draw, Evaluate, Sample
 
-_ENOUGH_DECREASE = 1e-4
-_SHORTENINGS, _HALVINGS = 14, 3
 _FRESH_RATE = 0.1  # share of the predicted decrease that is left after the first steps on a new sample
 _PROVABLE = 0.01  # share of `tol` at which a fit usually ends: a smaller predicted decrease is mostly proven
 _GATHERED = 16  # reads that take as long as gathering the same rows, with twice as many candidates
@@ -22,7 +21,6 @@ _FACTORED = 12  # multiplications in the systems of a step that take as long as 
 _ROWS = 512  # rows of a Hessian that are updated between two checks of the deadline
 _LITTLE = 1e-3  # share of a model's decrease below which the gain of more weights is not worth a system
 _CREEPING = 0.7  # share of a decrease that is left two steps later where models lose directions
-_LARGE = 3.0  # root mean square of an offset beside which weights of zero may have next to no curvature
 _CHEAP = 1 << 24  # multiplications up to which a Hessian costs next to nothing
 
 
@@ -67,7 +65,6 @@ class prox_newton:
         l1 = start.l1
         size = self.rows_per_parameter * len(start.w)
         here, size = yield from near_the_optimum(start, size, lambda sample, w: _on_sample(sample, w, start))
-        here = yield from _within_reach(here, start)
         H, drawn, before = None, 0, math.inf
         decreases, closely, left = [], False, 0.0
         while True:
@@ -91,27 +88,14 @@ class prox_newton:
                     return NOISE_FLOOR
                 size, H, before = math.inf if fresh else size, None, math.inf
                 continue
-            larger = size * (1 + drawn % 2)
-            if not fresh and _pays(decrease, before, larger, here, start):
+            larger, s = size * (1 + drawn % 2), there.w - here.w
+            level = not s @ (H @ s) > 0  # no row of the sample had curvature along the step
+            if level or (not fresh and _pays(decrease, before, larger, here, start)):
                 size, H, before = larger, None, math.inf
             else:
-                _bfgs(H, there.w - here.w, there.gradient - here.gradient)
+                _bfgs(H, s, there.gradient - here.gradient)
                 before = decrease
             here = there
-
-
-def _within_reach(here, start):
-    """A Point where the loss has curvature: beside a large offset it may have none at weights of zero.
-
-    The weights without a penalty, such as an intercept, or else all, are moved along their slopes.
-    """
-    if not start.offset > _LARGE:
-        return here
-    free = (start.l1 == 0) & (start.ridge == 0)
-    slope = np.sign(here.gradient) * np.maximum(abs(here.gradient) - start.l1, 0.0)
-    slope = np.where(free, slope, 0.0) if slope[free].any() else slope
-    there = yield from line_search.step(here, -slope / np.where(start.scale > 0, start.scale, 1.0) ** 2)
-    return there if there is not None and there.value < here.value else here
 
 
 def _by_signs(here, l1):
@@ -222,27 +206,8 @@ def _model(here, H, start, unseen=False):
     """
     u = start.lasso(H, here.gradient, here.w, little=_LITTLE)
     d = np.where(unseen, 0.0, u) - here.w
+    d = saturated.shortened(d, here, start) if d.any() else saturated.along_slopes(here, H, start)
     return d, max(-(here.gradient @ d + 0.5 * d @ (H @ d) + l1_change(here, d, start.l1)), 0.0)
-
-
-def l1_change(here, d, l1):
-    """The change of Σ l1·|w| by a step d."""
-    return float(l1 @ (abs(here.w + d) - abs(here.w)))
-
-
-def descend(here, direction, l1, on=None):
-    """Try the steps 1, 1/2, 1/4, 1/8, 1/64 ... until one decreases F enough.
-
-    Returns a Point, or None if rounding hides any decrease. Where the loss has hardly any curvature, the
-    model's step is too long by many orders of magnitude, so that halving alone would take too many reads.
-    """
-    for i in range(_SHORTENINGS):
-        d = direction * (0.5**i if i <= _HALVINGS else 0.125 ** (i - _HALVINGS + 1))
-        there = yield Evaluate(here.w + d, on)
-        slope = here.gradient @ d + l1_change(here, d, l1)
-        if there.value <= here.value + _ENOUGH_DECREASE * slope + here.rounding:
-            return there
-    return None
 
 
 def _bfgs(H, s, y):
