@@ -42,6 +42,7 @@ class Progress(NamedTuple):
     steps: Any
 
 
+@np.errstate(all="ignore")  # a start may be of any size
 def solve(model, X, labelled, total_weight, start, progress, continued=None, checkpoint=None):
     """Minimise the objective of an estimator's parameters.
 

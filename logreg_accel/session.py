@@ -100,10 +100,9 @@ class Session:
 
     @contextlib.contextmanager
     def _under_way(self):
-        """A context for work on the host: with a deadline, on one thread, and without warnings of overflow,
-        since solvers and certificates handle inf and nan."""
-        quiet = np.errstate(over="ignore", invalid="ignore")
-        with clock.keeping(self.deadline), quiet, self._on_one_thread:
+        """A context for work on the host: with a deadline, on one thread, and without NumPy's warnings, since
+        solvers and certificates handle inf and nan."""
+        with clock.keeping(self.deadline), np.errstate(all="ignore"), self._on_one_thread:
             self._on_one_thread.enter_context(blas_limit(1))
             yield
 
