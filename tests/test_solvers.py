@@ -355,6 +355,14 @@ def test_auto_takes_no_lbfgs_where_sparse_columns_differ_in_scale():
         assert LogisticRegression(max_iter=2).fit(X, y).solver_ == name
 
 
+def test_auto_knows_that_pairs_of_classes_take_time():
+    """Rows are weighted for each pair, which short rows do not make cheap; for two classes once."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2500, 18))
+    two, ten = (LogisticRegression(tol=1e-6, C=50.0).fit(X, rng.integers(0, k, 2500)) for k in (2, 10))
+    assert (two.solver_, ten.solver_) == ("newton-cholesky", "newton-cg")
+
+
 def test_auto_looks_at_c():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((1000, 150))

@@ -25,6 +25,10 @@ _WORTH_OF_ROUNDING, _WORTH_UP_TO = 1.2, 1 << 18
 # with more columns than rows; row-space takes the same time on any data.
 _PRICE_OF_CORRELATION = {"lbfgs": 1.2, "newton-cg": 1.15}
 _PRICE_BESIDE_ROW_SPACE = {"lbfgs": 1.6, "newton-cg": 1.4}
+_FURTHER_PAIR = 3e-10
+"""Seconds a read that newton-cholesky takes for each number of a dense X and each pair of classes but the
+first, besides what was fitted: rows are weighted anew for each, which takes longer than their products where
+rows are short. Fitted with the others, this rate makes those of two classes worse."""
 _LBFGS_FROM_WIDTH = 2  # features a row
 _LBFGS_UP_TO_UNEVEN = 30.0
 """The largest `Seen.uneven` of sparse data for which the costs of lbfgs hold. The frequencies of words, and
@@ -107,7 +111,10 @@ def seconds(solver, n_rows, n_features, n_outputs, seen):
     """The expected time of a fit."""
     reads, rates = COSTS[table_of(n_features, seen)][solver]
     n_reads = math.exp(known(n_rows, n_features, n_outputs, seen) @ reads) + _FIXED_READS
-    return n_reads * float(work(solver, n_rows, n_features, n_outputs, seen) @ rates)
+    read = float(work(solver, n_rows, n_features, n_outputs, seen) @ rates)
+    if solver == "newton-cholesky" and seen.layout == "dense":
+        read += _FURTHER_PAIR * (n_outputs * (n_outputs + 1) / 2 - 1) * n_rows * n_features
+    return n_reads * read
 
 
 def cheapest(n_rows, n_features, n_outputs, penalised, seen):
