@@ -197,7 +197,8 @@ class newton_cg:
             first_norm = first_norm or norm or 1.0
             forcing, most = min(0.1, math.sqrt(norm / first_norm)), min(self.max_inner, worth)
             little, left_out = gain * here.value if short < _SHORT else 0.0, 0.0
-            proven = functools.partial(_bound, start.ridge), share * start.tol * here.value
+            enough = share * start.tol * here.value
+            proven = functools.partial(_bound, start.ridge), enough
             corrected = past.corrected(precondition, renewed)
             direction, products, ended = yield from conjugate_gradients(
                 here, corrected, forcing, most, None, here.margins, little, proven, past.note
@@ -210,7 +211,8 @@ class newton_cg:
                 form, flat = CLASS_BLOCKS if self.by_class_mean else DIAGONAL, NEWTON_FLATTENING
             if ended == LITTLE:
                 short, left_out = short + 1, little
-            share *= _MISSED if ended == ENOUGH else 1
+            if ended == ENOUGH:
+                share, left_out = share * _MISSED, enough
             gap = left_out - 0.5 * (here.gradient @ direction)
             here = yield from step(here, direction, flat=flat)
             if here is None:
