@@ -6,6 +6,7 @@ all: machine code as CuPy loads it, and the kernel's name in it with the code's 
 match count as missing. If nothing can be written, a temporary folder of this process is used.
 """
 
+import atexit
 import functools
 import hashlib
 import json
@@ -69,7 +70,9 @@ _one_at_a_time = threading.Lock()
 
 @functools.cache
 def _temporary():
-    return tempfile.TemporaryDirectory(prefix="logreg-accel-cuda-")  # removed when the process ends
+    folder = tempfile.TemporaryDirectory(prefix="logreg-accel-cuda-")
+    atexit.register(folder.cleanup)  # left to the interpreter, its removal is a ResourceWarning
+    return folder
 
 
 def _of_this_process():

@@ -4,6 +4,7 @@ The driver is queried through ctypes, which is fast and creates no CUDA context.
 child processes forked later, so this runs only when a backend is chosen.
 """
 
+import atexit
 import ctypes
 import functools
 import importlib.util
@@ -72,4 +73,6 @@ def give_cupy_a_folder():
 
 @functools.cache
 def _temporary():
-    return tempfile.TemporaryDirectory(prefix="logreg-accel-cupy-")  # removed when the process ends
+    folder = tempfile.TemporaryDirectory(prefix="logreg-accel-cupy-")
+    atexit.register(folder.cleanup)  # left to the interpreter, its removal is a ResourceWarning
+    return folder
