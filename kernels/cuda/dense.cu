@@ -47,7 +47,11 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
     const int first_owned = kRows > kWarpLanes ? lane % kWarpLanes * kOwned : lane % kWarpLanes / kOwners;
     const bool counts = lane % kOwners == 0 && (!kWholeBlock || warp == 0);  // each row's value once
 
-    auto column = [&](int pack) { return (pack * kLanes + first_pack) * kVector; };
+    // A thread's packs lie at distances known at compile time: left to itself, the compiler keeps the column
+    // of some of them in a register, for which there is none in the largest kernels.
+    constexpr int kApart = kLanes * kVector;
+    const int first_column = first_pack * kVector;
+    auto column = [&](int pack) { return pack * kApart + first_column; };
     auto weights_of = [&](int dot, int pack) {
         const int j = column(pack);
         Pack<Real, kVector> w{};
@@ -93,13 +97,13 @@ __global__ void __launch_bounds__(32 * kWarps, kResident / (32 * kWarps))
                 }
             }
         }
-        const Storage* row = slice_X + (base + side) * stride;
+        const Storage* row = slice_X + (base + side) * stride + first_column;
 #pragma unroll
         for (int r = 0; r < kRows; ++r, row += kSide * stride)
 #pragma unroll
             for (int c = 0; c < kPacks; ++c) {
                 const bool there = base + r * kSide + side < end && column(c) < n;
-                rows.x[r][c] = there ? load<Storage, kVector>(row + column(c)) : Pack<Storage, kVector>{};
+                rows.x[r][c] = there ? load<Storage, kVector>(row + c * kApart) : Pack<Storage, kVector>{};
             }
     };
 
