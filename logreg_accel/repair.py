@@ -215,16 +215,23 @@ def _without_faint(penalty, start, point, tol):
     """The penalty and the start of a proof, and the part of F at a point that it does without.
 
     Sums of residuals cannot be brought below strengths that are little more than their rounding. Without a
-    penalty the infimum of F is lower, and F at the point is less by the penalty alone.
+    penalty the infimum of F is lower, and F at the point is less by the penalty alone. That is nothing where
+    all weights are zero, and says how strong a penalty is only with steps that move margins by about one.
     """
-    price = float(np.sum(start.l1 * abs(point.w) + 0.5 * start.ridge * point.w**2))
-    if not (penalty.has_l1 and price <= _FAINT * tol * point.value):
+    if not penalty.has_l1:
+        return penalty, start, 0.0
+    steps = 1 / np.where(start.scale > 0, start.scale, math.inf)
+    if not _price(start, abs(point.w) + steps) <= _FAINT * tol * point.value:
         return penalty, start, 0.0
     return (
         replace(penalty, l1=0.0, l2=0.0, modulus=0.0),
         start._replace(l1=0 * start.l1, ridge=0 * start.ridge),
-        price,
+        _price(start, point.w),
     )
+
+
+def _price(start, w):
+    return float(np.sum(start.l1 * abs(w) + 0.5 * start.ridge * w**2))
 
 
 def _without_traces(H, scale, value):
