@@ -23,7 +23,6 @@ MAX_ITER = "max_iter"
 _ALL_ROWS_COST = 3.0  # reads of a proof that moves all rows
 _PATIENT_FROM = 0.01  # share of `tol`: an expensive proof is tried only if the estimate is below it
 _DEAR = 240  # number of parameters above which a Hessian of all rows takes longer than some steps of a solver
-_HOPE = 4.0  # multiple of `tol` up to which a bound without the intercept's part is worth completing
 _GAIN = 0.25  # a tighter bound is worth computing if it is expected to be below this share of the known one
 _HIDDEN = 0.1  # share of `tol` that the rounding of a gradient may add to a bound
 _UNSEEN = 30.0  # a bound above this multiple of `tol` shows that the rows do not cover some columns
@@ -200,7 +199,7 @@ class Certificate:
             above = max(self.exact.value - self.lower, 0.0) + 4 * duality.rounding_of(self.exact, self.start)
             self.partial, self.share = min(1.0, above / duality.value_of(point, self.exact)), self.lower_share
         if self.partial > self.tol and not self.receded:
-            hope = math.inf if math.isnan(estimate) else _HOPE * self.tol * point.value
+            hope = math.inf if math.isnan(estimate) else self.tol * point.value
             self.partial = min(self.partial, (yield from self._plain(point, hope)) / point.value)
             self.share = 0.0
         if self.partial > self.tol and not self.receded:
