@@ -175,6 +175,8 @@ def _of_all(found, objective, far, tol, most):
         far = _LENGTHENED * far
     w, (point, off, more) = best[0], rays.closely(exact, best[1], tol, most - reads)
     left, above = (max(point.value - known, 0.0) + off for known in (found.value, found.lower))
+    if exact is not objective:  # the rounding of the gap's own F may hide what rows have lost since
+        left += float(np.finfo(objective.at.dtype).eps) * found.value
 
     def beside(known):
         return min((known * found.value + left) / point.value, above / point.value, 1.0) if above > 0 else 0.0

@@ -64,3 +64,10 @@ def test_a_row_that_only_the_last_digits_of_two_columns_tell_apart_is_separated(
         model = LogisticRegression(C=np.inf, backend="numpy").fit(given.X, given.y)
     distance, _ = Truth(given).distance(model.coef_, model.intercept_)
     assert distance <= model.suboptimality_bound_
+
+
+def test_what_separated_rows_still_lose_is_not_hidden_by_the_rounding_of_the_rest():
+    """F of the rest was summed in float32, and was above F of all rows in float64."""
+    given = problem(58600)
+    found = judge(given, Truth(given), {"solver": "newton-cholesky", "tol": 1e-4, "backend": "numpy"})
+    assert found.status == "separable" and found.least > 0 and not found.faults
