@@ -200,15 +200,17 @@ def _shift(loss, z, y, s, target, size, unshifted):
     Returns η and the losses and residuals at z + η, or None if the iteration does not converge; `unshifted`
     are those at z.
     """
-    k = len(target)
+    k, close = len(target), False
     shift = np.zeros(k)
     for step in range(_STEPS if k <= _MANY else _FEW_STEPS):
         clock.check()  # with thousands of classes, the matrix of a step takes as long as a read
         shifted, moved = loss.value_residual(z + shift, y) if step else unshifted
         excess = (s * moved).sum(axis=0) - target
         sums = (s * abs(moved)).sum(axis=0).max()
-        if abs(excess).max() <= 1e-12 * size + 4 * np.finfo(np.float64).eps * sums:
+        rounding, left = 4 * np.finfo(np.float64).eps * sums, abs(excess).max()
+        if left <= rounding or (close and left <= 1e-12 * size + rounding):
             return shift, shifted, moved
+        close = left <= 1e-12 * size + rounding  # what is left costs a proof its digits: one step more
         try:
             change = _solution(_total_curvature(loss, z + shift, y, s), excess)
         except (np.linalg.LinAlgError, ValueError):  # rows without curvature
