@@ -33,7 +33,7 @@ def system(weights=1.0):
 
 
 def start(size=60, entries=60_000):
-    return solvers.questions.Start(np.broadcast_to(0.0, size), n_features=size, entries=entries)
+    return solvers.questions.Start(np.broadcast_to(0.0, size), n_features=size, entries=entries, ridge=1.0)
 
 
 def test_a_solve_helps_the_next_one():

@@ -25,7 +25,8 @@ class Past:
 
     M is scaled first, as that of L-BFGS is: yᵀM·y = 1 for the latest y. A diagonal that overlooks how columns
     are correlated, or that of another point, differs from H by a factor. Conjugate gradients alone need no
-    such factor, but beside directions that are exact the others would lie far apart.
+    such factor, but beside directions that are exact the others would lie far apart. Without a penalty it is
+    left as it is: along directions that separate rows, the Hessian falls from step to step.
 
     References
     ----------
@@ -37,6 +38,7 @@ class Past:
         most = min(_most(len(start.w)), int(_SHARE * start.entries / max(start.n_features, 1)))
         self.most = most if most >= _FEWEST else 0
         self.fresh, self.count, self.solves = None, 0, []
+        self.scaled = bool(np.any(start.ridge))
 
     @staticmethod
     def vectors(size):
@@ -60,7 +62,11 @@ class Past:
                     self.solves.append(solve[:, :left].copy())
                     left -= solve.shape[1]
             self.fresh, self.count = None, 0
-        return _by_solves(self.solves, precondition) if self.solves else precondition
+        if not self.solves:
+            return precondition
+        return _by_solves(
+            self.solves, precondition, _scale(self.solves, precondition) if self.scaled else 1.0
+        )
 
 
 def _most(size):
@@ -74,9 +80,8 @@ def _scale(solves, precondition):
     return scale if 0 < scale < math.inf else 1.0
 
 
-def _by_solves(solves, precondition):
+def _by_solves(solves, precondition, scale):
     """The function r -> the preconditioned r, with solves from the latest to the first."""
-    scale = _scale(solves, precondition)
 
     def apply(r):
         shares = []
