@@ -105,3 +105,15 @@ def test_a_diagonal_of_several_classes_is_made_anew():
     assert anew.status_ == kept.status_ == "converged"
     assert anew.n_passes_ < 0.8 * kept.n_passes_, (anew.n_passes_, kept.n_passes_)
     np.testing.assert_allclose(anew.coef_.sum(axis=0), 0, atol=1e-6 * np.abs(anew.coef_).max())
+
+
+def test_directions_that_rounding_has_spoiled_do_not_end_a_fit():
+    """In float32 a step preconditioned by earlier ones pointed nowhere: the fit ended at a "noise floor"."""
+    rng = np.random.default_rng(88)
+    m, n, classes = int(rng.integers(100, 800)), int(rng.integers(5, 120)), int(rng.choice([2, 3, 5]))
+    turned = np.linalg.qr(rng.standard_normal((n, n)))[0] * np.logspace(0, -rng.uniform(0, 5), n)
+    X = (rng.standard_normal((m, n)) @ turned * 10 ** rng.uniform(-1, 2)).astype(np.float32)
+    margins = X @ rng.standard_normal((n, classes)) * rng.uniform(0.1, 3)
+    y = (margins + rng.gumbel(size=(m, classes))).argmax(axis=1)
+    model = LogisticRegression(C=np.inf, solver="newton-cg", tol=1e-8, backend="numpy").fit(X, y)
+    assert model.status_ == "converged"

@@ -213,10 +213,15 @@ class newton_cg:
                 short, left_out = short + 1, little
             if ended == ENOUGH:
                 share, left_out = share * _MISSED, enough
-            gap = left_out - 0.5 * (here.gradient @ direction)
-            here = yield from step(here, direction, flat=flat)
-            if here is None:
+            there = yield from step(here, direction, flat=flat)
+            if there is None and corrected is not precondition:  # what earlier directions tell is rounding
+                past, left_out = Past(start), 0.0
+                asked = here, precondition, forcing, most, None, here.margins
+                direction, *_ = yield from conjugate_gradients(*asked)
+                there = yield from step(here, direction, flat=flat)
+            if there is None:
                 return NOISE_FLOOR
+            gap, here = left_out - 0.5 * (here.gradient @ direction), there
         return CONVERGED
 
 
