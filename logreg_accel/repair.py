@@ -148,7 +148,9 @@ class Repair:
             fine = least <= _FINE * math.sqrt(min(self.point.value, 1.0)) and not self.all_told
             if metric.has_flat and fine and (yield from self._is_seen_by_others(metric)):
                 return math.inf
-        hidden = metric.lost(found.residual, error) + duality.cost_of_margins(self.here, self.start)
+        # Where a slope is about as large as its error, more rows tell whether it has any curvature.
+        lost = metric.lost(found.residual, error, *([] if self.whole else [1.0]))
+        hidden = lost + duality.cost_of_margins(self.here, self.start)
         rounded = self._rounding(metric, error, _LITTLE * least)
         self.hides = hidden + rounded > least
         bound = (math.sqrt(least) + math.sqrt(found.short) + math.sqrt(hidden + rounded)) ** 2

@@ -168,14 +168,15 @@ class Matrix:
         signs = np.random.default_rng(0).choice([-1.0, 1.0], self.flat.shape[1])
         return self._full(self.flat @ signs)
 
-    def lost(self, residual, error):
-        """How far F can fall along directions without curvature: inf, or 0 if the slopes are only errors."""
+    def lost(self, residual, error, sure=_SURE):
+        """How far F can fall along directions without curvature: inf, or 0 if the slopes are only errors, at
+        most `sure` times as large."""
         if not self.bounded:
             return 0.0 if self.ridged else math.inf
         if not self.has_flat:
             return 0.0
         slopes, errors = residual[self.active] @ self.flat, error[self.active] @ abs(self.flat)
-        return math.inf if (abs(slopes) > _SURE * errors).any() else 0.0
+        return math.inf if (abs(slopes) > sure * errors).any() else 0.0
 
     def cost(self, error, more, little=0.0):
         """Estimate the largest ½·eᵀ(more·H_S + λ)⁻¹e for errors e of any signs, from a few rows of signs and,
@@ -268,7 +269,7 @@ class Products:
     def removed(self, residual):
         return residual
 
-    def lost(self, residual, error):
+    def lost(self, residual, error, sure=_SURE):
         return 0.0
 
     def cost(self, error, more, little=0.0):
