@@ -77,7 +77,7 @@ def test_what_the_last_steps_leave_in_rounding_is_seen(seed, solver, tol, expect
 
 
 def test_more_rows_tell_a_slope_from_its_error():
-    """In a sample two columns were the same, along whose difference F falls by 2e-8: its slope is 1.6 errors."""
+    """In a sample two columns were the same: the slope along their difference, 1.6 errors, hid 2e-8 of F."""
     given = problem(60131)
     found = judge(given, Truth(given), {"solver": "newton-cholesky", "tol": 1e-10, "backend": "numba"})
     assert found.least <= found.bound <= 1e-4
