@@ -16,7 +16,7 @@ from . import duality, witnesses
 from .metric import against_shifts
 from .solvers import questions as ask
 from .solvers.nearly_singular import FLAT, noise
-from .systems import FACTORED_UP_TO, Matrix, products
+from .systems import FACTORED_UP_TO, SURE, Matrix, products
 from .tangent import Tangent
 from .walk import Found, Walk
 
@@ -149,7 +149,7 @@ class Repair:
             if metric.has_flat and fine and (yield from self._is_seen_by_others(metric)):
                 return math.inf
         # Where a slope is about as large as its error, more rows tell whether it has any curvature.
-        lost = metric.lost(found.residual, error, *([] if self.whole else [1.0]))
+        lost = metric.lost(found.residual, error, SURE if self.whole else 1.0)
         hidden = lost + duality.cost_of_margins(self.here, self.start)
         rounded = self._rounding(metric, error, _LITTLE * least)
         self.hides = hidden + rounded > least

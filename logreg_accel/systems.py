@@ -20,7 +20,7 @@ _SPLIT_UP_TO = 1200  # parameters up to which directions without curvature are t
 _PRODUCTS = 60  # largest number of products in conjugate gradients
 _BLOCKS_UP_TO = 1000  # features up to which the preconditioner has a block for each class
 _FLAT = 1e-12  # with L1, steps avoid directions with less curvature than this, for a unit diagonal
-_SURE = 10  # a slope is not rounding if it exceeds its error by this factor
+SURE = 10  # a slope is not rounding if it exceeds its error by this factor
 _ABOUT, _STEPS = 0.01, 6  # relative error at which the iteration for a cost ends, and its steps at most
 _LEFT, _REFINED = 1e-6, 2  # share of the decrement that a solution may miss, and refinements of it at most
 
@@ -105,7 +105,7 @@ class Matrix:
             rest = (residual - self.curved)[self.active]
             more = factor(rest)
             if not left or 0.5 * float(rest @ more) <= _LEFT * float(residual @ step):
-                sure = 1 if factor is self.factor else _SURE  # F may fall farther than its curvature says
+                sure = 1 if factor is self.factor else SURE  # F may fall farther than its curvature says
                 self.short = sure * max(0.5 * float(rest @ self.factor(rest)), 0.0)
                 return step
             step = step + self._full(more)
@@ -135,7 +135,7 @@ class Matrix:
         if self.basis is None:
             return self.factor
         slopes, errors = residual[self.active] @ self.basis, sums[self.active] @ abs(self.basis)
-        seen = abs(slopes) > _SURE * (errors + margins / 2)
+        seen = abs(slopes) > SURE * (errors + margins / 2)
         return self.factor if seen.all() else _within(self.basis[:, seen])
 
     def _full(self, v):
@@ -156,7 +156,7 @@ class Matrix:
         unseen = self.whole.diagonal() <= self.ridge_of_all
         if self.made_up:
             unseen &= ~self.fixed
-        return bool((abs(residual) > _SURE * error + allowed)[unseen].any())
+        return bool((abs(residual) > SURE * error + allowed)[unseen].any())
 
     @property
     def has_flat(self):
@@ -168,7 +168,7 @@ class Matrix:
         signs = np.random.default_rng(0).choice([-1.0, 1.0], self.flat.shape[1])
         return self._full(self.flat @ signs)
 
-    def lost(self, residual, error, sure=_SURE):
+    def lost(self, residual, error, sure=SURE):
         """How far F can fall along directions without curvature: inf, or 0 if the slopes are only errors, at
         most `sure` times as large."""
         if not self.bounded:
@@ -269,7 +269,7 @@ class Products:
     def removed(self, residual):
         return residual
 
-    def lost(self, residual, error, sure=_SURE):
+    def lost(self, residual, error, sure=SURE):
         return 0.0
 
     def cost(self, error, more, little=0.0):

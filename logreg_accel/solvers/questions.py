@@ -214,8 +214,8 @@ class Combine:
 class DualValue:
     """-> a bound on how far F(point) lies above its minimum, from a point of the dual problem.
 
-    It is inf if no bound is known, and takes next to no time. A bound that would lie above `hope` is
-    not computed.
+    It is inf if no bound is known, and takes next to no time. A bound that would lie above `hope`
+    is not computed.
     """
 
     point: Point
